@@ -1,0 +1,207 @@
+"""The error tree.
+
+::
+
+    NodeError
+    ├── ConfigError            the configuration is wrong (all faults at once); the admin mends it
+    ├── ReceiveError           an instance cannot be taken; carries the DIMSE status for the sender
+    ├── SeriesError            the images are at fault; carries a coded Refusal
+    │   ├── IncompleteSeries       slices are missing
+    │   └── InconsistentGeometry   positions, orientations or sizes contradict each other
+    ├── JobError               the queue was used wrongly
+    │   ├── IllegalTransition      no arrow leads from this state by this event
+    │   └── LeaseLost              another worker owns the job now; the work is thrown away
+    ├── BundleError            a model bundle is missing, damaged or not what its digest says
+    ├── InferenceError         a model failed on this input
+    │   ├── WorkerCrashed          the worker process died (retryable until quarantined)
+    │   └── RunTimedOut            the watchdog killed the worker (retryable until quarantined)
+    ├── EncodeError            findings could not be written as a valid object; nothing is sent
+    └── DeliveryError          a destination did not take a result
+        ├── AssociationRejected    no association, or no presentation context
+        └── StoreRefused           C-STORE answered with a failure status
+
+``retryable`` says whether the same call may succeed later without anyone changing anything.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Refusal(StrEnum):
+    """Coded reasons why a series, a job or an instance is not processed.
+
+    The value is what stands in the database, in ``dicomnode why`` and in metrics; :meth:`sentence` is what a person reads.
+    """
+
+    NOT_CT = "not_ct"
+    NO_PIXELS = "no_pixels"
+    UNREADABLE = "unreadable"
+    OWN_RESULT = "own_result"
+    LOCALIZER = "localizer"
+    DERIVED = "derived"
+    SECONDARY_CAPTURE = "secondary_capture"
+    MULTI_FRAME = "multi_frame"
+    CONTRAST_ANGIOGRAPHY = "contrast_angiography"
+    PERFUSION = "perfusion_or_multi_phase"
+    NOT_AXIAL = "not_axial"
+    NO_GEOMETRY = "no_geometry"
+    TOO_FEW_SLICES = "too_few_slices"
+    MISSING_SLICES = "missing_slices"
+    DUPLICATE_POSITIONS = "duplicate_positions"
+    MIXED_ORIENTATION = "mixed_orientation"
+    MIXED_SIZE = "mixed_size"
+    MIXED_FRAME_OF_REFERENCE = "mixed_frame_of_reference"
+    COVERAGE_TOO_SMALL = "coverage_too_small"
+    NO_RESCALE = "no_rescale"
+    NOT_A_HEAD = "not_a_head"
+    CONTENT_CONFLICT = "content_conflict"
+    NO_PROTOCOL = "no_protocol"
+    OUTSIDE_INTENDED_USE = "outside_intended_use"
+
+    def sentence(self) -> str:
+        """What a person reads, and what would be needed."""
+        return _SENTENCES[self]
+
+
+_SENTENCES: dict[Refusal, str] = {
+    Refusal.NOT_CT: "Not a CT image. Only CT image series are processed.",
+    Refusal.NO_PIXELS: "The instance has no pixel data.",
+    Refusal.UNREADABLE: "The file cannot be parsed or its pixels cannot be decoded; the bytes are kept.",
+    Refusal.OWN_RESULT: "A result of this node that came back. Own results are never processed.",
+    Refusal.LOCALIZER: "A localizer (scout) image, not an axial slice.",
+    Refusal.DERIVED: "A derived or reformatted image, not an original axial acquisition.",
+    Refusal.SECONDARY_CAPTURE: "A secondary capture, not an acquired slice.",
+    Refusal.MULTI_FRAME: "Multi-frame CT is not supported yet; send single-frame CT images.",
+    Refusal.CONTRAST_ANGIOGRAPHY: "A contrast or angiography series. A non-contrast head CT is needed "
+    "(iodine left by a thrombectomy is no obstacle).",
+    Refusal.PERFUSION: "A perfusion or multi-phase series: several images at the same position.",
+    Refusal.NOT_AXIAL: "The slices are not axial.",
+    Refusal.NO_GEOMETRY: "ImagePositionPatient, ImageOrientationPatient or PixelSpacing is missing.",
+    Refusal.TOO_FEW_SLICES: "Too few slices for a volume.",
+    Refusal.MISSING_SLICES: "Slices are missing: a gap exceeds 1.5 times each neighbouring gap.",
+    Refusal.DUPLICATE_POSITIONS: "Different slices lie at the same position.",
+    Refusal.MIXED_ORIENTATION: "The slices differ in orientation.",
+    Refusal.MIXED_SIZE: "The slices differ in matrix size or pixel spacing.",
+    Refusal.MIXED_FRAME_OF_REFERENCE: "The slices differ in frame of reference.",
+    Refusal.COVERAGE_TOO_SMALL: "The slices cover less than 100 mm: not a whole head.",
+    Refusal.NO_RESCALE: "RescaleSlope or RescaleIntercept is missing: no Hounsfield units.",
+    Refusal.NOT_A_HEAD: "No brain was found within a skull.",
+    Refusal.CONTENT_CONFLICT: "The same SOP Instance UID was received with different pixels or geometry.",
+    Refusal.NO_PROTOCOL: "No protocol of the configuration matches this series.",
+    Refusal.OUTSIDE_INTENDED_USE: "The series lies outside the limits of the model's intended use.",
+}
+
+
+class NodeError(Exception):
+    """Root of all errors raised on purpose."""
+
+    retryable = False
+
+
+class ConfigError(NodeError):
+    """The configuration is wrong.
+
+    Parameters
+    ----------
+    faults : every fault found, each a sentence naming file line and key.
+    """
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class ReceiveError(NodeError):
+    """An instance cannot be taken.
+
+    Parameters
+    ----------
+    status : DIMSE status for the sender (DICOM PS3.4 B.2.3), such as 0xA700.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class SeriesError(NodeError):
+    """The images are at fault.
+
+    Parameters
+    ----------
+    refusal : the coded reason.
+    detail : the values seen, without patient attributes.
+    """
+
+    def __init__(self, refusal: Refusal, detail: str = "") -> None:
+        super().__init__(f"{refusal.value}: {refusal.sentence()}{' ' + detail if detail else ''}")
+        self.refusal = refusal
+        self.detail = detail
+
+
+class IncompleteSeries(SeriesError):
+    """Slices are missing."""
+
+
+class InconsistentGeometry(SeriesError):
+    """Positions, orientations or sizes contradict each other."""
+
+
+class JobError(NodeError):
+    """The queue was used wrongly."""
+
+
+class IllegalTransition(JobError):
+    """No arrow leads from this state by this event."""
+
+
+class LeaseLost(JobError):
+    """The fencing token is out of date: another worker owns the job now."""
+
+
+class BundleError(NodeError):
+    """A model bundle is missing, damaged or not what its digest says."""
+
+
+class InferenceError(NodeError):
+    """A model failed on this input."""
+
+    retryable = True
+
+
+class WorkerCrashed(InferenceError):
+    """The worker process died during a run."""
+
+
+class RunTimedOut(InferenceError):
+    """The watchdog killed the worker: the run took longer than ``run_timeout_s``."""
+
+
+class EncodeError(NodeError):
+    """Findings could not be written as a valid object; nothing is sent."""
+
+
+class DeliveryError(NodeError):
+    """A destination did not take a result."""
+
+    retryable = True
+
+
+class AssociationRejected(DeliveryError):
+    """No association, or no accepted presentation context."""
+
+
+class StoreRefused(DeliveryError):
+    """C-STORE answered with a failure status.
+
+    Parameters
+    ----------
+    status : DIMSE status (DICOM PS3.4 B.2.3).
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status

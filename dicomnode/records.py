@@ -1,0 +1,220 @@
+"""The frozen records that the stages exchange. No I/O, no behaviour beyond derived values.
+
+Array index order is (slice, row, column) everywhere; positions are DICOM patient coordinates (LPS, millimetres).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESEARCH_NOTICE = "Research, not for diagnosis"
+
+HeaderValue = str | float | int | list[Any] | None
+Header = dict[str, HeaderValue]
+"""DICOM keyword -> value of one instance, JSON-able. Made by ``dicom.headers.header_of``; holds no person names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Geometry of a stack of parallel slices, sorted along the normal (DICOM PS3.3 C.7.6.2.1.1).
+
+    Attributes
+    ----------
+    order : index into the caller's list for each sorted slice.
+    positions_mm : (slices, 3) ImagePositionPatient, sorted.
+    row_cosines, column_cosines : (3,) direction of increasing column index, of increasing row index.
+    normal : (3,) row_cosines x column_cosines.
+    offsets_mm : (slices,) projection of the positions on the normal, ascending.
+    weights_mm : (slices,) share of each slice: half the distance to each neighbour, an end slice the distance to its only one.
+    row_spacing_mm, column_spacing_mm : distance between rows, between columns (PixelSpacing[0], PixelSpacing[1]).
+    shear : (2,) drift of the origin along row_cosines and column_cosines per mm along the normal; (0, 0) without gantry tilt.
+    """
+
+    order: tuple[int, ...]
+    positions_mm: NDArray[np.float64]
+    row_cosines: NDArray[np.float64]
+    column_cosines: NDArray[np.float64]
+    normal: NDArray[np.float64]
+    offsets_mm: NDArray[np.float64]
+    weights_mm: NDArray[np.float64]
+    rows: int
+    columns: int
+    row_spacing_mm: float
+    column_spacing_mm: float
+    shear: tuple[float, float]
+
+    @property
+    def pixel_area_mm2(self) -> float:
+        """In-plane area of one voxel."""
+        return self.row_spacing_mm * self.column_spacing_mm
+
+    @property
+    def spacings_mm(self) -> NDArray[np.float64]:
+        """(slices - 1,) distances along the normal between neighbours."""
+        return np.diff(self.offsets_mm)
+
+    @property
+    def coverage_mm(self) -> float:
+        """Distance along the normal from the first to the last slice."""
+        return float(self.offsets_mm[-1] - self.offsets_mm[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """One CT series in Hounsfield units on its own slice grid.
+
+    Attributes
+    ----------
+    hu : (slices, rows, columns) float32; padding is AIR_HU.
+    stack : the geometry; slice i of ``hu`` lies at ``stack.positions_mm[i]``.
+    sop_instance_uids : of each slice, in stack order.
+    """
+
+    hu: NDArray[np.float32]
+    stack: Stack
+    sop_instance_uids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """Which model made a finding; every result names it.
+
+    Attributes
+    ----------
+    digest : sha256 over the bundle's files, ``sha256:<hex>``.
+    research : True where the weights are not cleared for clinical use.
+    """
+
+    name: str
+    version: str
+    digest: str
+    title: str
+    trained_on: str
+    research: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Measurements of one lesion or of the total, on the source grid.
+
+    Attributes
+    ----------
+    volume_ml : voxels x in-plane area x slice weight / 1000.
+    abc2_ml : ABC/2 of the region (Kothari 1996, weighted slices); None where it has no extent.
+    longest_diameter_mm : largest in-plane distance on the slice with the largest area.
+    first_slice, last_slice : 0-based, in stack order, inclusive.
+    centroid_mm : (x, y, z) patient coordinates.
+    """
+
+    voxels: int
+    volume_ml: float
+    abc2_ml: float | None
+    mean_hu: float
+    max_hu: float
+    longest_diameter_mm: float
+    first_slice: int
+    last_slice: int
+    centroid_mm: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class MaskFinding:
+    """A segmented finding on the source's own slices.
+
+    Attributes
+    ----------
+    name : machine name, such as ``hemorrhage``.
+    label : what the radiologist reads, such as ``Intracranial haemorrhage``.
+    mask : (slices, rows, columns) bool, in the stack order of the volume.
+    threshold : probability above which a voxel belongs to the mask.
+    detection_limit_ml : smallest lesion that is reported on its own.
+    total : of the whole mask; None when the mask is empty (a negative).
+    lesions : 26-connected, each at least ``detection_limit_ml``, largest first.
+    lesion_labels : (slices, rows, columns) int32; lesion k of ``lesions`` has value k + 1; smaller pieces are 0.
+    """
+
+    name: str
+    label: str
+    mask: NDArray[np.bool_]
+    threshold: float
+    detection_limit_ml: float
+    model: ModelRef
+    total: Region | None
+    lesions: tuple[Region, ...]
+    lesion_labels: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that shapes the results of one job: the input of ``encode``.
+
+    Attributes
+    ----------
+    sources : one parsed dataset per slice, without pixels, in stack order.
+    identity : the newest header received: its patient and study attributes go into every result.
+    input_digests : pixel and geometry digest of each slice, in stack order.
+    protocol : name of the protocol.
+    settings_digest : digest of the protocol's settings.
+    generation : counts the job's amendments; a later generation has other UIDs.
+    timezone : IANA name, for TimezoneOffsetFromUTC and result times.
+    """
+
+    sources: tuple[Any, ...]
+    identity: Any
+    volume: Volume
+    findings: tuple[MaskFinding, ...]
+    input_digests: tuple[str, ...]
+    protocol: str
+    settings_digest: str
+    generation: int
+    timezone: str = "UTC"
+    station_ae_title: str = "DICOMNODE"
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedResult:
+    """One result instance on disk, validated.
+
+    Attributes
+    ----------
+    kind : ``seg``, ``sr`` or ``sc``; destinations choose by it.
+    research : True when any model behind it is marked research.
+    """
+
+    kind: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    path: Path
+    sha256: str
+    size_bytes: int
+    research: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedInstance:
+    """What reception knows of one instance when its bytes are on disk.
+
+    Attributes
+    ----------
+    path : below the spool, relative to it.
+    digest : sha256 of the bytes of the data set, hex.
+    header : technical attributes; empty where the file could not be parsed.
+    not_used : the coded reason why the instance is kept as bytes only; None for a CT image.
+    """
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    study_uid: str
+    series_uid: str
+    transfer_syntax_uid: str
+    path: Path
+    digest: str
+    size_bytes: int
+    header: Header = field(default_factory=dict)
+    not_used: str | None = None
