@@ -31,7 +31,7 @@ from enum import StrEnum
 class Refusal(StrEnum):
     """Coded reasons why a series, a job or an instance is not processed.
 
-    The value is what stands in the database, in ``dicomnode why`` and in metrics; :meth:`sentence` is what a person reads.
+    The value stands in the database, in ``dicomnode why`` and in metrics; :meth:`sentence` is what a person reads.
     """
 
     NOT_CT = "not_ct"

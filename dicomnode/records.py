@@ -30,9 +30,9 @@ class Stack:
     row_cosines, column_cosines : (3,) direction of increasing column index, of increasing row index.
     normal : (3,) row_cosines x column_cosines.
     offsets_mm : (slices,) projection of the positions on the normal, ascending.
-    weights_mm : (slices,) share of each slice: half the distance to each neighbour, an end slice the distance to its only one.
+    weights_mm : (slices,) half the distance to each neighbour; an end slice: the distance to its only one.
     row_spacing_mm, column_spacing_mm : distance between rows, between columns (PixelSpacing[0], PixelSpacing[1]).
-    shear : (2,) drift of the origin along row_cosines and column_cosines per mm along the normal; (0, 0) without gantry tilt.
+    shear : (2,) drift of the origin along row_cosines, column_cosines per mm along the normal; (0, 0) untilted.
     """
 
     order: tuple[int, ...]
