@@ -15,7 +15,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydicom.datadict import tag_for_keyword
 
 from dicomnode.errors import ConfigError
 
@@ -141,6 +152,35 @@ class Range(Section):
         return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
 
 
+def _kind_of_match(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return "values"
+    return "range" if isinstance(value, (dict, Range)) else "pattern"
+
+
+def _is_pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as fault:
+        raise ValueError(f"{value!r} is no regular expression ({fault})") from fault
+    return value
+
+
+def _is_keyword(value: str) -> str:
+    if tag_for_keyword(value) is None:
+        raise ValueError(f"{value!r} is no DICOM keyword")
+    return value
+
+
+Keyword = Annotated[str, AfterValidator(_is_keyword)]
+Match = Annotated[
+    Annotated[str, AfterValidator(_is_pattern), Tag("pattern")]
+    | Annotated[tuple[str, ...], Tag("values")]
+    | Annotated[Range, Tag("range")],
+    Discriminator(_kind_of_match),
+]
+
+
 class Protocol(Section):
     """Which series is run through which models, and where the results go.
 
@@ -148,22 +188,11 @@ class Protocol(Section):
     """
 
     name: Name
-    match: dict[str, str | tuple[str, ...] | Range]
+    match: dict[Keyword, Match]
     models: Annotated[tuple[Name, ...], Field(min_length=1)]
     destinations: tuple[Name, ...] = ()
     priority: Literal["stat", "routine"] = "routine"
     preferred_thickness_mm: Range = Range(min=2.0, max=8.0)
-
-    @field_validator("match")
-    @classmethod
-    def _valid_patterns(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for keyword, wanted in value.items():
-            if isinstance(wanted, str):
-                try:
-                    re.compile(wanted)
-                except re.error as fault:
-                    raise ValueError(f"{keyword}: {wanted!r} is no regular expression ({fault})") from fault
-        return value
 
 
 class Execution(Section):
@@ -348,7 +377,7 @@ def _apply_environment(raw: dict[str, Any], environment: Mapping[str, str]) -> l
 
 
 def _sentence(locate: _Locator, item: Any) -> str:
-    where: Location = tuple(part for part in item["loc"] if part not in {"Range", "str", "tuple[str, ...]"})
+    where: Location = tuple(part for part in item["loc"] if part not in {"pattern", "values", "range", "[key]"})
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
         message = "unknown key"
