@@ -1,0 +1,286 @@
+"""The technical header of one instance: what later stages decide by, without persons and without bulk data."""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+import pydicom.config
+from pydicom.datadict import keyword_for_tag
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
+
+from dicomnode.records import Header, HeaderValue
+
+# Scanners break value rules every day (a 17-character SH, "1.0" as IS). A header is read for what it says: the rules
+# are kept where we write. Process-wide, because pydicom converts values lazily and offers no narrower switch.
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+
+MAX_TEXT = 1024
+"""Characters kept of one value; no technical attribute needs more, a forged one may be gigabytes long."""
+MAX_VALUES = 64
+"""Values kept of a multi-valued element; longer ones are tables, not descriptions."""
+
+_INTEGER_VRS = frozenset({"US", "SS", "UL", "SL", "UV", "SV", "IS"})
+_FLOAT_VRS = frozenset({"DS", "FL", "FD"})
+_TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "SH", "TM", "UC", "UI", "UR"})
+
+_PATIENT_GROUPS = frozenset({0x0010, 0x0038})
+_KEPT_OF_PATIENT = frozenset({"PatientAge", "PatientSex"})
+"""A protocol may be for adults only; neither tells who the patient is."""
+_PERSONAL_KEYWORD = re.compile(r"Address|Phone|Birth|PatientID|PatientName|PersonIdentification|Comments")
+
+# All that pydicom raises on values it cannot convert; UserWarning where warnings are turned into errors.
+_CONVERSION_ERRORS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, NotImplementedError)
+_BROKEN_VALUE = (*_CONVERSION_ERRORS, struct.error, UserWarning)
+
+
+class _LeftOut(Enum):
+    """An element without a usable value, told apart from an empty one (None)."""
+
+    LEFT_OUT = "left out"
+
+
+def header_of(ds: Dataset) -> Header:
+    """Keyword to value of the top-level elements that describe the image, JSON-able. Never raises.
+
+    Left out: private elements, sequences, bulk data, person names, long texts and all that identifies the patient
+    (groups 0010 and 0038 but age and sex, addresses, telephone numbers, birth dates, comments).
+
+    Parameters
+    ----------
+    ds : of one instance, with or without pixels. Its ``file_meta`` gives ``TransferSyntaxUID``.
+
+    Returns
+    -------
+    Header : DS and floating point -> float, IS and binary integers -> int, DA, TM, DT, UI, CS, LO and the like -> str,
+        several values -> list. An empty text is ``""``, an empty number None. A number that cannot be read is kept as
+        text; a value that cannot be read at all is left out.
+    """
+    header: Header = {}
+    for tag in sorted(ds.keys()):
+        keyword = _technical_keyword(tag)
+        if not keyword:
+            continue
+        value = _value_of(ds, tag)
+        if not isinstance(value, _LeftOut):
+            header[keyword] = value
+    syntax = getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", None)
+    if syntax:
+        header["TransferSyntaxUID"] = str(syntax)
+    return header
+
+
+def _technical_keyword(tag: BaseTag) -> str:
+    """Keyword of an element that a header may hold; ``""`` for one it may not."""
+    if tag.is_private or tag.group == 0x7FE0:
+        return ""
+    keyword = keyword_for_tag(tag)
+    if tag.group in _PATIENT_GROUPS and keyword not in _KEPT_OF_PATIENT:
+        return ""
+    return "" if _PERSONAL_KEYWORD.search(keyword) else keyword
+
+
+def _value_of(ds: Dataset, tag: BaseTag) -> HeaderValue | _LeftOut:
+    """Plain value of one element; the bytes as text where pydicom cannot convert them."""
+    try:
+        element = ds[tag]
+        convert = _converter(element.VR)
+        return _LeftOut.LEFT_OUT if convert is None else _plain(element.value, convert)
+    except _BROKEN_VALUE:
+        raw = ds.get_item(tag)
+        vr, value = getattr(raw, "VR", None), getattr(raw, "value", None)
+        if isinstance(value, bytes) and vr in _TEXT_VRS | {"DS", "IS"}:
+            return _text(value.decode("ascii", "replace"))
+        return _LeftOut.LEFT_OUT
+
+
+def _converter(vr: str) -> Callable[[Any], str | float | int | None] | None:
+    if vr in _INTEGER_VRS:
+        return _integer
+    if vr in _FLOAT_VRS:
+        return _number
+    return _text if vr in _TEXT_VRS else None
+
+
+def _plain(value: Any, convert: Callable[[Any], str | float | int | None]) -> HeaderValue | _LeftOut:
+    """The value, or the list of values, by ``convert``."""
+    if isinstance(value, (MultiValue, list, tuple)):
+        if len(value) > MAX_VALUES:
+            return _LeftOut.LEFT_OUT
+        return [convert(item) for item in value]
+    if value is None or value == "":
+        return "" if convert is _text else None
+    return convert(value)
+
+
+def _text(value: Any) -> str:
+    """Text that any database takes: no NUL, no lone surrogates, at most MAX_TEXT characters."""
+    text = str(value)[:MAX_TEXT].replace("\x00", "").strip()
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _integer(value: Any) -> str | int | None:
+    if value is None or value == "":
+        return None
+    try:
+        return int(value)
+    except (ValueError, TypeError, OverflowError):
+        return _text(value)
+
+
+def _number(value: Any) -> str | float | None:
+    """A finite float; JSON knows no NaN and no infinity."""
+    if value is None or value == "":
+        return None
+    try:
+        number = float(value)
+    except (ValueError, TypeError, OverflowError):
+        return _text(value)
+    return number if math.isfinite(number) else None
+
+
+@dataclass(frozen=True, slots=True)
+class SliceHeader:
+    """Typed view of a :data:`~dicomnode.records.Header`; what is absent or unreadable is None or empty.
+
+    Attributes
+    ----------
+    image_type : values of ImageType, upper case (DICOM PS3.3 C.7.6.1.1.2).
+    position_mm : ImagePositionPatient, centre of the first voxel, LPS.
+    orientation : ImageOrientationPatient, row cosines then column cosines.
+    pixel_spacing_mm : PixelSpacing, distance between rows, then between columns.
+    acquired_at : ISO 8601 wall clock time of the scanner without offset, from AcquisitionDateTime, else
+        AcquisitionDate and AcquisitionTime.
+    irradiation_event_uid : the first one; some vendors write several values.
+    kernel : values of ConvolutionKernel joined by a backslash, as in the file.
+    rescale : slope and intercept (DICOM PS3.3 C.11.1).
+    """
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    study_uid: str
+    series_uid: str
+    modality: str
+    manufacturer: str
+    image_type: tuple[str, ...]
+    position_mm: tuple[float, float, float] | None
+    orientation: tuple[float, ...] | None
+    pixel_spacing_mm: tuple[float, float] | None
+    rows: int | None
+    columns: int | None
+    slice_thickness_mm: float | None
+    frame_of_reference_uid: str | None
+    acquisition_number: int | None
+    acquired_at: str | None
+    irradiation_event_uid: str | None
+    kernel: str
+    series_description: str
+    rescale: tuple[float, float] | None
+    samples_per_pixel: int
+    number_of_frames: int
+
+    @classmethod
+    def of(cls, header: Header) -> SliceHeader:
+        """Read the typed values out of a header; never raises."""
+        position = numbers_of(header, "ImagePositionPatient", 3)
+        spacing = numbers_of(header, "PixelSpacing", 2)
+        slope, intercept = number_of(header, "RescaleSlope"), number_of(header, "RescaleIntercept")
+        return cls(
+            sop_instance_uid=text_of(header, "SOPInstanceUID"),
+            sop_class_uid=text_of(header, "SOPClassUID"),
+            study_uid=text_of(header, "StudyInstanceUID"),
+            series_uid=text_of(header, "SeriesInstanceUID"),
+            modality=text_of(header, "Modality"),
+            manufacturer=text_of(header, "Manufacturer"),
+            image_type=tuple(str(v).strip().upper() for v in values_of(header, "ImageType")),
+            position_mm=None if position is None else (position[0], position[1], position[2]),
+            orientation=numbers_of(header, "ImageOrientationPatient", 6),
+            pixel_spacing_mm=None if spacing is None else (spacing[0], spacing[1]),
+            rows=integer_of(header, "Rows"),
+            columns=integer_of(header, "Columns"),
+            slice_thickness_mm=number_of(header, "SliceThickness"),
+            frame_of_reference_uid=text_of(header, "FrameOfReferenceUID") or None,
+            acquisition_number=integer_of(header, "AcquisitionNumber"),
+            acquired_at=_acquired_at(header),
+            irradiation_event_uid=str(next(iter(values_of(header, "IrradiationEventUID")), "")) or None,
+            kernel=text_of(header, "ConvolutionKernel"),
+            series_description=text_of(header, "SeriesDescription"),
+            rescale=None if slope is None or intercept is None else (slope, intercept),
+            samples_per_pixel=integer_of(header, "SamplesPerPixel") or 1,
+            number_of_frames=integer_of(header, "NumberOfFrames") or 1,
+        )
+
+
+def values_of(header: Header, keyword: str) -> list[Any]:
+    """All values of an element; empty where it is absent or empty."""
+    value = header.get(keyword)
+    if isinstance(value, list):
+        return value
+    return [] if value is None or value == "" else [value]
+
+
+def text_of(header: Header, keyword: str) -> str:
+    """The value as text; several values joined by a backslash, as in the file; ``""`` where it is absent."""
+    return "\\".join("" if value is None else str(value) for value in values_of(header, keyword))
+
+
+def number_of(header: Header, keyword: str) -> float | None:
+    """The first value as a number, or None."""
+    values = _floats(values_of(header, keyword)[:1])
+    return values[0] if values else None
+
+
+def integer_of(header: Header, keyword: str) -> int | None:
+    """The first value as an integer, or None (also for a broken 1.5)."""
+    value = number_of(header, keyword)
+    return int(value) if value is not None and value.is_integer() else None
+
+
+def numbers_of(header: Header, keyword: str, count: int) -> tuple[float, ...] | None:
+    """Exactly ``count`` numbers, or None."""
+    values = _floats(values_of(header, keyword))
+    return tuple(values) if values is not None and len(values) == count else None
+
+
+def _floats(values: Iterable[Any]) -> list[float] | None:
+    try:
+        numbers = [float(value) for value in values]
+    except (ValueError, TypeError):
+        return None
+    return numbers if all(math.isfinite(number) for number in numbers) else None
+
+
+_DATE_TIME = re.compile(r"(\d{8})(\d{2})(\d{2})?(\d{2})?(?:\.(\d{1,6}))?")
+
+
+def _acquired_at(header: Header) -> str | None:
+    date, time = text_of(header, "AcquisitionDate"), text_of(header, "AcquisitionTime")
+    # ACR-NEMA wrote dates with dots and times with colons; some archives still do.
+    separate = date.replace(".", "") + time.replace(":", "") if date and time else ""
+    for text in (text_of(header, "AcquisitionDateTime"), separate):
+        moment = _iso_of(text)
+        if moment is not None:
+            return moment
+    return None
+
+
+def _iso_of(text: str) -> str | None:
+    """ISO 8601 of a DICOM DT value without its offset; None where it has no hour or is no date."""
+    match = _DATE_TIME.match(text)
+    if match is None:
+        return None
+    day, hour, minute, second, fraction = (part or "0" for part in match.groups())
+    try:
+        # A leap second is legal in TM (PS3.5 6.2) but not in Python.
+        moment = datetime.strptime(f"{day}{hour:0>2}{minute:0>2}{min(int(second), 59):02}", "%Y%m%d%H%M%S")
+    except ValueError:
+        return None
+    return moment.replace(microsecond=int(fraction.ljust(6, "0"))).isoformat(timespec="microseconds")
