@@ -52,6 +52,7 @@ class Refusal(StrEnum):
     MIXED_ORIENTATION = "mixed_orientation"
     MIXED_SIZE = "mixed_size"
     MIXED_FRAME_OF_REFERENCE = "mixed_frame_of_reference"
+    UNEVEN_STACK = "uneven_stack"
     COVERAGE_TOO_SMALL = "coverage_too_small"
     NO_RESCALE = "no_rescale"
     NOT_A_HEAD = "not_a_head"
@@ -84,6 +85,7 @@ _SENTENCES: dict[Refusal, str] = {
     Refusal.MIXED_ORIENTATION: "The slices differ in orientation.",
     Refusal.MIXED_SIZE: "The slices differ in matrix size or pixel spacing.",
     Refusal.MIXED_FRAME_OF_REFERENCE: "The slices differ in frame of reference.",
+    Refusal.UNEVEN_STACK: "The slices are unevenly spaced or sheared by gantry tilt: they form no regular grid.",
     Refusal.COVERAGE_TOO_SMALL: "The slices cover less than 100 mm: not a whole head.",
     Refusal.NO_RESCALE: "RescaleSlope or RescaleIntercept is missing: no Hounsfield units.",
     Refusal.NOT_A_HEAD: "No brain was found within a skull.",
