@@ -1,0 +1,275 @@
+"""The queue in the database: create, claim, heartbeat, finish. Every change is guarded; a claim carries a fencing token."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import case, func, select, update
+from sqlalchemy.orm import Session
+
+from dicomnode.records import EncodedResult
+from dicomnode.store.states import (
+    JOB_INACTIVE,
+    JobEvent,
+    JobStatus,
+    OutboxEvent,
+    OutboxStatus,
+    RunEvent,
+    RunStatus,
+)
+from dicomnode.store.tables import Job, Outbox, Result, Run, Series
+from dicomnode.store.transitions import guarded_update, move, note
+
+STAT_HEAD_START_S = 900.0
+"""A stat job goes before every routine job that became ready less than this long before it: urgent first, none starves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A leased job. Whoever holds it passes ``token`` with every change."""
+
+    job_id: int
+    token: int
+    series_id: int
+    study_uid: str
+    protocol: str
+    generation: int
+    attempts: int
+
+
+def active_job(session: Session, study_uid: str, acquisition_key: str, protocol: str) -> Job | None:
+    """The one job of this acquisition and protocol that is neither superseded nor cancelled."""
+    return session.scalars(
+        select(Job).where(
+            Job.study_uid == study_uid,
+            Job.acquisition_key == acquisition_key,
+            Job.protocol == protocol,
+            Job.status.not_in(JOB_INACTIVE),
+        )
+    ).one_or_none()
+
+
+def create_job(
+    session: Session, series: Series, *, protocol: str, models: Sequence[str], priority: str, wait_s: float
+) -> Job:
+    """Queue a job for the chosen series; it becomes claimable after ``wait_s``. Its generation follows on earlier ones."""
+    now = time.time()
+    job = Job(
+        study_uid=series.study_uid,
+        accession_number=series.accession_number,
+        acquisition_key=series.acquisition_key,
+        protocol=protocol,
+        series_id=series.id,
+        generation=_next_generation(session, series, protocol),
+        status=JobStatus.WAITING,
+        priority=priority,
+        created_at=now,
+        ready_at=now + wait_s,
+    )
+    session.add(job)
+    session.flush()
+    for position, model in enumerate(models):
+        session.add(Run(job_id=job.id, model=model, position=position, status=RunStatus.PENDING))
+    note(session, job, "created", after=job.status, detail={"protocol": protocol, "series_uid": series.series_uid})
+    if wait_s <= 0:
+        move(session, job, JobEvent.READY)
+    return job
+
+
+def _next_generation(session: Session, series: Series, protocol: str) -> int:
+    statement = select(func.max(Job.generation)).where(
+        Job.study_uid == series.study_uid, Job.acquisition_key == series.acquisition_key, Job.protocol == protocol
+    )
+    return (session.scalar(statement) or 0) + 1
+
+
+def supersede_jobs_of_series(session: Session, series: Series, *, reason: str) -> None:
+    """Supersede the active jobs that run on this series."""
+    statement = select(Job).where(Job.series_id == series.id, Job.status.not_in(JOB_INACTIVE))
+    for job in session.scalars(statement.with_for_update()):
+        supersede_job(session, job, reason=reason)
+
+
+def supersede_job(session: Session, job: Job, *, reason: str) -> None:
+    """A newer job takes this one's place: what it has not sent yet is withdrawn; what it sent is marked superseded."""
+    move(session, job, JobEvent.SUPERSEDE, detail={"reason": reason}, lease_until=None, finished_at=time.time())
+    withdraw_results(session, job)
+
+
+def withdraw_results(session: Session, job: Job) -> None:
+    """Mark the job's results superseded and take them out of the outbox."""
+    session.execute(update(Result).where(Result.job_id == job.id).values(superseded=True))
+    unsent = (OutboxStatus.PENDING, OutboxStatus.SENDING, OutboxStatus.FAILED, OutboxStatus.WITHHELD)
+    for row in session.scalars(select(Outbox).where(Outbox.job_id == job.id, Outbox.status.in_(unsent))):
+        move(session, row, OutboxEvent.WITHDRAW, lease_until=None)
+
+
+def release_waiting(session: Session, now: float) -> int:
+    """Make the jobs claimable whose wait for a better reconstruction is over; returns how many."""
+    due = session.scalars(
+        select(Job).where(Job.status == JobStatus.WAITING, Job.ready_at <= now).with_for_update(skip_locked=True)
+    ).all()
+    for job in due:
+        move(session, job, JobEvent.READY)
+    return len(due)
+
+
+def claim_job(session: Session, *, owner: str, lease_s: float) -> Claim | None:
+    """Lease the most urgent claimable job, or None when there is none."""
+    now = time.time()
+    urgency = Job.ready_at - case((Job.priority == "stat", STAT_HEAD_START_S), else_=0.0)
+    statement = select(Job).where(Job.status == JobStatus.QUEUED, Job.ready_at <= now).order_by(urgency, Job.id)
+    job = session.scalars(statement.limit(1).with_for_update(skip_locked=True)).one_or_none()
+    if job is None:
+        return None
+    move(
+        session,
+        job,
+        JobEvent.CLAIM,
+        detail={"owner": owner},
+        lease_owner=owner,
+        lease_token=job.lease_token + 1,
+        lease_until=now + lease_s,
+        attempts=job.attempts + 1,
+    )
+    return Claim(job.id, job.lease_token, job.series_id, job.study_uid, job.protocol, job.generation, job.attempts)
+
+
+def leased_job(session: Session, claim: Claim) -> Job:
+    """The job behind a claim, for a guarded change by :func:`move` with ``token=claim.token``."""
+    return session.scalars(select(Job).where(Job.id == claim.job_id).with_for_update()).one()
+
+
+def heartbeat(session: Session, claim: Claim, *, lease_s: float) -> None:
+    """Extend the lease.
+
+    Raises
+    ------
+    LeaseLost : the job was superseded, cancelled or taken over; stop working on it.
+    """
+    job = leased_job(session, claim)
+    guarded_update(session, job, before=JobStatus.RUNNING, token=claim.token, lease_until=time.time() + lease_s)
+
+
+def recover_leases(session: Session, now: float, *, owner: str | None = None) -> int:
+    """Queue again the jobs whose lease ran out, or, at start, all that ``owner`` held when it died; returns how many.
+
+    The death of a node is nobody's fault: it counts neither as a crash of the run nor towards quarantine.
+    """
+    expired = Job.lease_until < now if owner is None else Job.lease_owner == owner
+    statement = select(Job).where(Job.status == JobStatus.RUNNING, expired).with_for_update(skip_locked=True)
+    jobs = session.scalars(statement).all()
+    for job in jobs:
+        interrupt_runs(session, job)
+        move(session, job, JobEvent.LEASE_EXPIRED, lease_until=None, ready_at=now, attempts=max(job.attempts - 1, 0))
+    return len(jobs)
+
+
+def interrupt_runs(session: Session, job: Job) -> None:
+    """Put the job's running runs back to pending."""
+    for run in session.scalars(select(Run).where(Run.job_id == job.id, Run.status == RunStatus.RUNNING)):
+        move(session, run, RunEvent.INTERRUPT)
+
+
+def runs_of(session: Session, job_id: int) -> Sequence[Run]:
+    """The job's runs in dependency order."""
+    return session.scalars(select(Run).where(Run.job_id == job_id).order_by(Run.position)).all()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Where a kind of result goes: ``withheld`` says that the destination does not accept research results."""
+
+    destination: str
+    kinds: tuple[str, ...]
+    accept_research: bool
+
+
+def store_results(
+    session: Session, claim: Claim, results: Sequence[EncodedResult], deliveries: Iterable[Delivery]
+) -> None:
+    """Results, outbox rows and the job's step to ``delivering``, in one transaction.
+
+    A job that ran again after an operator's ``requeue`` may yield results that exist already, with the same UIDs:
+    they keep their row and their bytes.
+
+    Raises
+    ------
+    LeaseLost : another worker owns the job now; nothing is written.
+    """
+    job = leased_job(session, claim)
+    move(session, job, JobEvent.ENCODED, token=claim.token, lease_until=None, detail={"results": len(results)})
+    rows = [_result_row(session, job, result) for result in results]
+    session.flush()
+    for delivery in deliveries:
+        for row in rows:
+            if row.kind in delivery.kinds:
+                _outbox_row(session, row, delivery)
+
+
+def _result_row(session: Session, job: Job, result: EncodedResult) -> Result:
+    known = session.scalars(select(Result).where(Result.sop_instance_uid == result.sop_instance_uid)).one_or_none()
+    if known is not None:
+        known.job_id, known.superseded = job.id, False
+        return known
+    row = Result(
+        job_id=job.id,
+        kind=result.kind,
+        study_uid=job.study_uid,
+        series_uid=result.series_instance_uid,
+        sop_instance_uid=result.sop_instance_uid,
+        sop_class_uid=result.sop_class_uid,
+        path=str(result.path),
+        digest=result.sha256,
+        size_bytes=result.size_bytes,
+        research=result.research,
+        created_at=time.time(),
+    )
+    session.add(row)
+    return row
+
+
+def _outbox_row(session: Session, result: Result, delivery: Delivery) -> None:
+    now = time.time()
+    known = session.scalars(
+        select(Outbox).where(Outbox.result_id == result.id, Outbox.destination == delivery.destination)
+    ).one_or_none()
+    if known is not None:
+        if known.status == OutboxStatus.WITHDRAWN:
+            move(session, known, OutboxEvent.REQUEUE, next_attempt_at=now)
+        return
+    withheld = result.research and not delivery.accept_research
+    row = Outbox(
+        result_id=result.id,
+        job_id=result.job_id,
+        destination=delivery.destination,
+        status=OutboxStatus.WITHHELD if withheld else OutboxStatus.PENDING,
+        created_at=now,
+        next_attempt_at=now,
+    )
+    session.add(row)
+    session.flush()
+    reason = {"reason": "the destination does not accept research results"} if withheld else {}
+    note(
+        session,
+        row,
+        "created",
+        after=row.status,
+        detail={"destination": row.destination, "kind": result.kind, **reason},
+    )
+
+
+def settle_deliveries(session: Session, job_id: int) -> None:
+    """Finish a job once nothing of it is left to send: ``done``, or ``undelivered`` when a destination was given up."""
+    job = session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one()
+    if job.status != JobStatus.DELIVERING:
+        return
+    statuses = set(session.scalars(select(Outbox.status).where(Outbox.job_id == job_id)))
+    if statuses & {OutboxStatus.PENDING, OutboxStatus.SENDING}:
+        return
+    event = JobEvent.UNDELIVERED if OutboxStatus.FAILED in statuses else JobEvent.DELIVERED
+    detail: dict[str, Any] = {"withheld": OutboxStatus.WITHHELD in statuses}
+    move(session, job, event, finished_at=time.time(), detail=detail)

@@ -1,0 +1,150 @@
+"""The outbox in the database: claim what is due for a destination, record each outcome."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
+
+from dicomnode.store.jobs import settle_deliveries
+from dicomnode.store.states import JobStatus, OutboxEvent, OutboxStatus
+from dicomnode.store.tables import Job, Outbox, Result
+from dicomnode.store.transitions import guarded_update, move
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One leased delivery: a result file for one destination. ``path`` is relative to the data folder."""
+
+    outbox_id: int
+    token: int
+    job_id: int
+    kind: str
+    study_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    path: str
+    digest: str
+    attempts: int
+    created_at: float
+
+
+def claim_parcels(session: Session, destination: str, *, owner: str, lease_s: float, limit: int = 50) -> list[Parcel]:
+    """Lease what is due for a destination, oldest job first; all of it goes over one association."""
+    now = time.time()
+    statement = (
+        select(Outbox)
+        .where(
+            Outbox.destination == destination,
+            Outbox.status == OutboxStatus.PENDING,
+            Outbox.next_attempt_at <= now,
+        )
+        .order_by(Outbox.job_id, Outbox.id)
+        .limit(limit)
+    )
+    rows = session.scalars(statement.with_for_update(skip_locked=True)).all()
+    return [_claim(session, row, owner=owner, lease_until=now + lease_s) for row in rows]
+
+
+def _claim(session: Session, row: Outbox, *, owner: str, lease_until: float) -> Parcel:
+    move(
+        session,
+        row,
+        OutboxEvent.CLAIM,
+        lease_owner=owner,
+        lease_token=row.lease_token + 1,
+        lease_until=lease_until,
+        attempts=row.attempts + 1,
+    )
+    result = session.get_one(Result, row.result_id)
+    return Parcel(
+        outbox_id=row.id,
+        token=row.lease_token,
+        job_id=row.job_id,
+        kind=result.kind,
+        study_uid=result.study_uid,
+        sop_class_uid=result.sop_class_uid,
+        sop_instance_uid=result.sop_instance_uid,
+        path=result.path,
+        digest=result.digest,
+        attempts=row.attempts,
+        created_at=row.created_at,
+    )
+
+
+def extend_lease(session: Session, parcel: Parcel, *, lease_s: float) -> None:
+    """Keep the lease of a parcel that waits for its turn on the association.
+
+    Raises
+    ------
+    LeaseLost : the result was withdrawn or taken over; do not send it.
+    """
+    row = _leased(session, parcel)
+    guarded_update(session, row, before=OutboxStatus.SENDING, token=parcel.token, lease_until=time.time() + lease_s)
+
+
+def record_sent(session: Session, parcel: Parcel, *, status: int) -> None:
+    """The destination answered Success or a warning; the job is done when nothing else of it is left to send.
+
+    Raises
+    ------
+    LeaseLost : the result was withdrawn or taken over in the meantime.
+    """
+    move(
+        session,
+        _leased(session, parcel),
+        OutboxEvent.SENT,
+        token=parcel.token,
+        detail={"status": f"0x{status:04X}", "attempt": parcel.attempts},
+        sent_at=time.time(),
+        last_status=status,
+        lease_until=None,
+        error="",
+    )
+    settle_deliveries(session, parcel.job_id)
+
+
+def record_failure(session: Session, parcel: Parcel, *, error: str, status: int | None, retry_at: float | None) -> None:
+    """The destination did not take it: try again at ``retry_at``, or give up when that is None.
+
+    Raises
+    ------
+    LeaseLost : the result was withdrawn or taken over in the meantime.
+    """
+    move(
+        session,
+        _leased(session, parcel),
+        OutboxEvent.GIVE_UP if retry_at is None else OutboxEvent.RETRY,
+        token=parcel.token,
+        detail={"error": error, "status": None if status is None else f"0x{status:04X}", "retry_at": retry_at},
+        next_attempt_at=time.time() if retry_at is None else retry_at,
+        last_status=status,
+        lease_until=None,
+        error=error,
+    )
+    settle_deliveries(session, parcel.job_id)
+
+
+def _leased(session: Session, parcel: Parcel) -> Outbox:
+    return session.scalars(select(Outbox).where(Outbox.id == parcel.outbox_id).with_for_update()).one()
+
+
+def recover_parcels(session: Session, now: float, *, owner: str | None = None) -> int:
+    """Make pending again what was being sent when its sender died; returns how many."""
+    expired = Outbox.lease_until < now if owner is None else Outbox.lease_owner == owner
+    statement = select(Outbox).where(Outbox.status == OutboxStatus.SENDING, expired)
+    rows = session.scalars(statement.with_for_update(skip_locked=True)).all()
+    for row in rows:
+        move(session, row, OutboxEvent.LEASE_EXPIRED, lease_until=None, next_attempt_at=now)
+    return len(rows)
+
+
+def settle_stranded_jobs(session: Session) -> int:
+    """Finish delivering jobs that have nothing left to send (no destination takes any of their kinds, say)."""
+    unsent = exists().where(Outbox.job_id == Job.id, Outbox.status.in_((OutboxStatus.PENDING, OutboxStatus.SENDING)))
+    jobs = session.scalars(select(Job.id).where(Job.status == JobStatus.DELIVERING, ~unsent)).all()
+    for job_id in jobs:
+        settle_deliveries(session, job_id)
+    return len(jobs)

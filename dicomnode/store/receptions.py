@@ -1,0 +1,204 @@
+"""What reception writes: associations, and one row per received file, before C-STORE says Success."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from dicomnode.records import ReceivedInstance
+from dicomnode.store.jobs import supersede_jobs_of_series
+from dicomnode.store.states import InstanceStatus, SeriesEvent, SeriesStatus
+from dicomnode.store.tables import Association, Base, Event, Instance, Result, Series
+from dicomnode.store.transitions import move
+
+OPEN = "open"
+RELEASED = "released"
+ABORTED = "aborted"
+LOST = "lost"
+
+
+class Indexed(StrEnum):
+    """What a received instance turned out to be."""
+
+    NEW = "new"
+    DUPLICATE = "duplicate"
+    OTHER_BYTES = "other_bytes"
+
+
+def open_association(session: Session, *, receiver: str, calling_ae: str, called_ae: str, peer_address: str) -> int:
+    """Record that a peer has associated; returns the row's id."""
+    now = time.time()
+    row = Association(
+        receiver=receiver,
+        calling_ae=calling_ae,
+        called_ae=called_ae,
+        peer_address=peer_address,
+        opened_at=now,
+        last_seen_at=now,
+        outcome=OPEN,
+    )
+    session.add(row)
+    session.flush()
+    return row.id
+
+
+def end_association(session: Session, association_id: int, outcome: str, *, settle_s: float) -> None:
+    """Record how an association ended (``released``, ``aborted``); its series are looked at after ``settle_s``."""
+    _end(session, Association.id == association_id, outcome)
+    _look_at_series_of(session, association_id, time.time() + settle_s)
+
+
+def end_lost_associations(session: Session, receiver: str) -> int:
+    """Close what a crash of this receiver left open; returns how many. Call at start, before accepting peers."""
+    lost = session.scalars(
+        select(Association.id).where(Association.receiver == receiver, Association.outcome == OPEN)
+    ).all()
+    for association_id in lost:
+        _end(session, Association.id == association_id, LOST)
+        _look_at_series_of(session, association_id, time.time())
+    return len(lost)
+
+
+def _end(session: Session, which: ColumnElement[bool], outcome: str) -> None:
+    session.execute(
+        update(Association).where(which, Association.outcome == OPEN).values(outcome=outcome, ended_at=time.time())
+    )
+
+
+def _look_at_series_of(session: Session, association_id: int, due_at: float) -> None:
+    fed = select(Instance.series_id).where(Instance.association_id == association_id)
+    session.execute(
+        update(Series).where(Series.id.in_(fed), Series.status == SeriesStatus.RECEIVING).values(due_at=due_at)
+    )
+
+
+def is_own_result(session: Session, sop_instance_uid: str) -> bool:
+    """Whether this SOP instance is a result that this node made."""
+    return session.scalar(select(Result.id).where(Result.sop_instance_uid == sop_instance_uid)) is not None
+
+
+def index_instance(
+    session: Session,
+    received: ReceivedInstance,
+    *,
+    association_id: int | None,
+    sender_ae: str,
+    settle_s: float,
+) -> Indexed:
+    """Write the row of one file; a late one reopens its series and supersedes the series' jobs.
+
+    The same SOP instance with the same bytes changes nothing but the association that brought it last, so that a
+    sender which starts over after a broken association is seen to have sent the whole series.
+    """
+    now = time.time()
+    series = _series_of(session, received, sender_ae, now)
+    known = session.scalars(_same_sop_instance(received).with_for_update()).all()
+    _count(session, association_id, now)
+    same = next((row for row in known if row.digest == received.digest), None)
+    if same is not None:
+        _touch(session, series, same, association_id, now + settle_s)
+        return Indexed.DUPLICATE
+    session.add(_instance(received, series, association_id, now))
+    _reopen_if_closed(session, series)
+    series.last_instance_at, series.due_at = now, now + settle_s
+    if not known:
+        return Indexed.NEW
+    _note_other_bytes(session, series, received)
+    return Indexed.OTHER_BYTES
+
+
+def _same_sop_instance(received: ReceivedInstance) -> Any:
+    return select(Instance).where(
+        Instance.sop_instance_uid == received.sop_instance_uid,
+        Instance.study_uid == received.study_uid,
+        Instance.series_uid == received.series_uid,
+        Instance.status != InstanceStatus.PURGED,
+    )
+
+
+def _series_of(session: Session, received: ReceivedInstance, sender_ae: str, now: float) -> Series:
+    insert_if_absent(
+        session,
+        Series,
+        study_uid=received.study_uid,
+        series_uid=received.series_uid,
+        accession_number=str(received.header.get("AccessionNumber") or "")[:64],
+        modality=str(received.header.get("Modality") or "")[:16],
+        sender_ae=sender_ae,
+        status=SeriesStatus.RECEIVING,
+        reopened=0,
+        first_instance_at=now,
+        last_instance_at=now,
+        acquisition_key="",
+        refusal="",
+        refusal_detail="",
+    )
+    statement = select(Series).where(Series.study_uid == received.study_uid, Series.series_uid == received.series_uid)
+    return session.scalars(statement.with_for_update()).one()
+
+
+def insert_if_absent(session: Session, table: type[Base], **values: Any) -> None:
+    """INSERT that yields to an equal row of a concurrent transaction."""
+    dialects: dict[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+    insert = dialects[session.get_bind().dialect.name]
+    session.execute(insert(table).values(**values).on_conflict_do_nothing())
+
+
+def _instance(received: ReceivedInstance, series: Series, association_id: int | None, now: float) -> Instance:
+    return Instance(
+        series_id=series.id,
+        association_id=association_id,
+        sop_instance_uid=received.sop_instance_uid,
+        sop_class_uid=received.sop_class_uid,
+        study_uid=received.study_uid,
+        series_uid=received.series_uid,
+        transfer_syntax_uid=received.transfer_syntax_uid,
+        path=str(received.path),
+        digest=received.digest,
+        size_bytes=received.size_bytes,
+        header=received.header,
+        status=InstanceStatus.NOT_USED if received.not_used else InstanceStatus.USED,
+        reason=received.not_used or "",
+        received_at=now,
+    )
+
+
+def _count(session: Session, association_id: int | None, now: float) -> None:
+    session.execute(
+        update(Association)
+        .where(Association.id == association_id)
+        .values(instances=Association.instances + 1, last_seen_at=now)
+    )
+
+
+def _touch(session: Session, series: Series, row: Instance, association_id: int | None, due_at: float) -> None:
+    if association_id is not None:
+        row.association_id = association_id
+    if series.status == SeriesStatus.RECEIVING:
+        series.last_instance_at, series.due_at = time.time(), due_at
+
+
+def _reopen_if_closed(session: Session, series: Series) -> None:
+    if series.status == SeriesStatus.RECEIVING:
+        return
+    move(session, series, SeriesEvent.REOPEN, reopened=series.reopened + 1, refusal="", refusal_detail="")
+    supersede_jobs_of_series(session, series, reason="late instance")
+
+
+def _note_other_bytes(session: Session, series: Series, received: ReceivedInstance) -> None:
+    session.add(
+        Event(
+            at=time.time(),
+            subject="instance",
+            name="other_bytes",
+            study_uid=series.study_uid,
+            series_uid=series.series_uid,
+            detail={"sop_instance_uid": received.sop_instance_uid, "digest": received.digest},
+        )
+    )

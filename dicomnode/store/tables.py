@@ -1,0 +1,214 @@
+"""The database: association, instance, series, job, run, result, outbox, event.
+
+All ``*_at`` columns are seconds since the epoch, UTC (float): comparable across machines, never local time.
+A ``status`` column changes only through :mod:`dicomnode.store.transitions`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint, text
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from dicomnode.store.states import JOB_INACTIVE
+
+# SQLite gives row ids only to a column of type INTEGER.
+RowId = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
+Uid = String(128)
+
+
+class Base(DeclarativeBase):
+    """Base of all tables; constraints are named so that migrations can address them on every database."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON}  # noqa: RUF012 (SQLAlchemy's own idiom)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
+
+
+class Association(Base):
+    """One association with a peer that sends. ``receiver`` names the acceptor, so that a restart can close its own."""
+
+    __tablename__ = "association"
+
+    receiver: Mapped[str] = mapped_column(String(255), index=True)
+    calling_ae: Mapped[str] = mapped_column(String(16))
+    called_ae: Mapped[str] = mapped_column(String(16))
+    peer_address: Mapped[str] = mapped_column(String(64))
+    opened_at: Mapped[float]
+    last_seen_at: Mapped[float]
+    ended_at: Mapped[float | None]
+    outcome: Mapped[str] = mapped_column(String(16), default="open")
+    instances: Mapped[int] = mapped_column(Integer, default=0)
+
+
+class Series(Base):
+    """One series as received. ``due_at`` is when the assembler looks at it next; NULL: nothing to do."""
+
+    __tablename__ = "series"
+    __table_args__ = (
+        UniqueConstraint("study_uid", "series_uid"),
+        Index("ix_series_due_at", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    )
+
+    study_uid: Mapped[str] = mapped_column(Uid, index=True)
+    series_uid: Mapped[str] = mapped_column(Uid, index=True)
+    accession_number: Mapped[str] = mapped_column(String(64), default="", index=True)
+    modality: Mapped[str] = mapped_column(String(16), default="")
+    sender_ae: Mapped[str] = mapped_column(String(16), default="")
+    status: Mapped[str] = mapped_column(String(16))
+    reopened: Mapped[int] = mapped_column(Integer, default=0)
+    first_instance_at: Mapped[float]
+    last_instance_at: Mapped[float]
+    due_at: Mapped[float | None]
+    acquisition_key: Mapped[str] = mapped_column(String(160), default="")
+    refusal: Mapped[str] = mapped_column(String(40), default="")
+    refusal_detail: Mapped[str] = mapped_column(Text, default="")
+
+
+class Instance(Base):
+    """One received file. The same SOP instance with other bytes is a second row; ``status`` says which one counts."""
+
+    __tablename__ = "instance"
+    __table_args__ = (UniqueConstraint("sop_instance_uid", "digest", "study_uid", "series_uid"),)
+
+    series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
+    association_id: Mapped[int | None] = mapped_column(ForeignKey("association.id"), index=True)
+    sop_instance_uid: Mapped[str] = mapped_column(Uid, index=True)
+    sop_class_uid: Mapped[str] = mapped_column(Uid)
+    study_uid: Mapped[str] = mapped_column(Uid)
+    series_uid: Mapped[str] = mapped_column(Uid)
+    transfer_syntax_uid: Mapped[str] = mapped_column(Uid)
+    path: Mapped[str] = mapped_column(String(512), unique=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    pixel_digest: Mapped[str] = mapped_column(String(64), default="")
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    header: Mapped[dict[str, Any]]
+    status: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(String(40), default="")
+    received_at: Mapped[float] = mapped_column(index=True)
+
+
+class Job(Base):
+    """One (study, acquisition, protocol). At most one of them is active; superseded ones stay as history."""
+
+    __tablename__ = "job"
+    __table_args__ = (
+        Index(
+            "uq_job_active",
+            "study_uid",
+            "acquisition_key",
+            "protocol",
+            unique=True,
+            sqlite_where=text(f"status NOT IN ({', '.join(repr(s.value) for s in JOB_INACTIVE)})"),
+            postgresql_where=text(f"status NOT IN ({', '.join(repr(s.value) for s in JOB_INACTIVE)})"),
+        ),
+        Index("ix_job_status_ready_at", "status", "ready_at"),
+    )
+
+    study_uid: Mapped[str] = mapped_column(Uid, index=True)
+    accession_number: Mapped[str] = mapped_column(String(64), default="")
+    acquisition_key: Mapped[str] = mapped_column(String(160))
+    protocol: Mapped[str] = mapped_column(String(64))
+    series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
+    generation: Mapped[int] = mapped_column(Integer)
+    status: Mapped[str] = mapped_column(String(16))
+    priority: Mapped[str] = mapped_column(String(8))
+    created_at: Mapped[float]
+    ready_at: Mapped[float]
+    finished_at: Mapped[float | None]
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    lease_owner: Mapped[str] = mapped_column(String(255), default="")
+    lease_token: Mapped[int] = mapped_column(Integer, default=0)
+    lease_until: Mapped[float | None]
+    refusal: Mapped[str] = mapped_column(String(40), default="")
+    error: Mapped[str] = mapped_column(Text, default="")
+
+
+class Run(Base):
+    """One model of a job. ``findings_path`` is below the work folder, written before the row says succeeded."""
+
+    __tablename__ = "run"
+    __table_args__ = (UniqueConstraint("job_id", "model"),)
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), index=True)
+    model: Mapped[str] = mapped_column(String(64))
+    position: Mapped[int] = mapped_column(Integer)
+    status: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    crashes: Mapped[int] = mapped_column(Integer, default=0)
+    device: Mapped[str] = mapped_column(String(32), default="")
+    model_digest: Mapped[str] = mapped_column(String(80), default="")
+    findings_path: Mapped[str] = mapped_column(String(512), default="")
+    started_at: Mapped[float | None]
+    finished_at: Mapped[float | None]
+    error: Mapped[str] = mapped_column(Text, default="")
+
+
+class Result(Base):
+    """One encoded result instance. Its bytes are kept and re-sent, never encoded again."""
+
+    __tablename__ = "result"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    study_uid: Mapped[str] = mapped_column(Uid, index=True)
+    series_uid: Mapped[str] = mapped_column(Uid)
+    sop_instance_uid: Mapped[str] = mapped_column(Uid, unique=True)
+    sop_class_uid: Mapped[str] = mapped_column(Uid)
+    path: Mapped[str] = mapped_column(String(512))
+    digest: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    research: Mapped[bool]
+    superseded: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[float]
+
+
+class Outbox(Base):
+    """One (result, destination): the same machine as a job, with a lease of its own."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        UniqueConstraint("result_id", "destination"),
+        Index("ix_outbox_due", "destination", "status", "next_attempt_at"),
+    )
+
+    result_id: Mapped[int] = mapped_column(ForeignKey("result.id"), index=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), index=True)
+    destination: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    created_at: Mapped[float]
+    next_attempt_at: Mapped[float]
+    sent_at: Mapped[float | None]
+    lease_owner: Mapped[str] = mapped_column(String(255), default="")
+    lease_token: Mapped[int] = mapped_column(Integer, default=0)
+    lease_until: Mapped[float | None]
+    last_status: Mapped[int | None]
+    error: Mapped[str] = mapped_column(Text, default="")
+
+
+class Event(Base):
+    """One change of state, or one thing worth telling; ``dicomnode why`` prints them in order."""
+
+    __tablename__ = "event"
+
+    at: Mapped[float] = mapped_column(index=True)
+    subject: Mapped[str] = mapped_column(String(16))
+    subject_id: Mapped[int | None] = mapped_column(BigInteger)
+    name: Mapped[str] = mapped_column(String(32))
+    before: Mapped[str] = mapped_column(String(16), default="")
+    after: Mapped[str] = mapped_column(String(16), default="")
+    study_uid: Mapped[str] = mapped_column(Uid, default="", index=True)
+    series_uid: Mapped[str] = mapped_column(Uid, default="", index=True)
+    job_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    detail: Mapped[dict[str, Any]]
