@@ -1,4 +1,4 @@
-"""The queue in the database: create, claim, heartbeat, finish. Every change is guarded; a claim carries a fencing token."""
+"""The queue in the database: create, claim, heartbeat, finish. A claim carries a fencing token."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dicomnode.store.tables import Job, Outbox, Result, Run, Series
 from dicomnode.store.transitions import guarded_update, move, note
 
 STAT_HEAD_START_S = 900.0
-"""A stat job goes before every routine job that became ready less than this long before it: urgent first, none starves."""
+"""A stat job goes before all routine jobs that became ready less than this long before it: none starves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def active_job(session: Session, study_uid: str, acquisition_key: str, protocol:
 def create_job(
     session: Session, series: Series, *, protocol: str, models: Sequence[str], priority: str, wait_s: float
 ) -> Job:
-    """Queue a job for the chosen series; it becomes claimable after ``wait_s``. Its generation follows on earlier ones."""
+    """Queue a job for the chosen series; it becomes claimable after ``wait_s``."""
     now = time.time()
     job = Job(
         study_uid=series.study_uid,
