@@ -101,13 +101,16 @@ def index_instance(
     known = session.scalars(_same_sop_instance(received).with_for_update()).all()
     _count(session, association_id, now)
     same = next((row for row in known if row.digest == received.digest), None)
+    if same is not None and same.status == InstanceStatus.PURGED:
+        # Its results exist already; only the bytes had gone, and here they are again.
+        same.status, same.path = _status(received), str(received.path)
     if same is not None:
         _touch(session, series, same, association_id, now + settle_s)
         return Indexed.DUPLICATE
     session.add(_instance(received, series, association_id, now))
     _reopen_if_closed(session, series)
     series.last_instance_at, series.due_at = now, now + settle_s
-    if not known:
+    if all(row.status == InstanceStatus.PURGED for row in known):
         return Indexed.NEW
     _note_other_bytes(session, series, received)
     return Indexed.OTHER_BYTES
@@ -118,7 +121,6 @@ def _same_sop_instance(received: ReceivedInstance) -> Any:
         Instance.sop_instance_uid == received.sop_instance_uid,
         Instance.study_uid == received.study_uid,
         Instance.series_uid == received.series_uid,
-        Instance.status != InstanceStatus.PURGED,
     )
 
 
@@ -163,10 +165,14 @@ def _instance(received: ReceivedInstance, series: Series, association_id: int | 
         digest=received.digest,
         size_bytes=received.size_bytes,
         header=received.header,
-        status=InstanceStatus.NOT_USED if received.not_used else InstanceStatus.USED,
+        status=_status(received),
         reason=received.not_used or "",
         received_at=now,
     )
+
+
+def _status(received: ReceivedInstance) -> InstanceStatus:
+    return InstanceStatus.NOT_USED if received.not_used else InstanceStatus.USED
 
 
 def _count(session: Session, association_id: int | None, now: float) -> None:

@@ -22,7 +22,7 @@ Run::
 
     pending --start--> running --succeed--> succeeded
     running --fail--> failed              running --interrupt--> pending   running --quarantine--> quarantined
-    failed, quarantined --reset--> pending
+    succeeded, failed, quarantined --reset--> pending
 
 Outbox::
 
@@ -191,6 +191,7 @@ RUN: dict[tuple[str, str], str] = {
     (_R.RUNNING, _RE.FAIL): _R.FAILED,
     (_R.RUNNING, _RE.INTERRUPT): _R.PENDING,
     (_R.RUNNING, _RE.QUARANTINE): _R.QUARANTINED,
+    (_R.SUCCEEDED, _RE.RESET): _R.PENDING,
     (_R.FAILED, _RE.RESET): _R.PENDING,
     (_R.QUARANTINED, _RE.RESET): _R.PENDING,
 }
