@@ -1,0 +1,238 @@
+"""One dispatcher per device: claim a job, have its runs and its encoding done by the worker, record every outcome.
+
+The job's lease is extended while the worker works. Whoever loses the lease (the job was superseded, cancelled or taken
+over) kills the worker's task and writes nothing more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+import time
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from dicomnode.config import Config, Protocol
+from dicomnode.errors import InferenceError, LeaseLost, RunTimedOut, WorkerCrashed
+from dicomnode.execute.process import Settings, WorkerProcess
+from dicomnode.execute.tasks import EncodeReply, EncodeTask, Failure, RunReply, RunTask, Source
+from dicomnode.store.engine import Store
+from dicomnode.store.execution import (
+    RunRow,
+    fail_job,
+    finish_run,
+    pending_runs,
+    refuse_job,
+    source_paths,
+    start_run,
+    succeeded_findings,
+)
+from dicomnode.store.jobs import Claim, Delivery, claim_job, heartbeat, store_results
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 0.2
+CRASHES_TO_QUARANTINE = 2
+
+
+class Dispatcher:
+    """Feeds one worker process.
+
+    Parameters
+    ----------
+    owner : names this node in leases, so that a restart can take its own leases back at once.
+    device : ``auto``, ``cpu`` or ``cuda:N``.
+    """
+
+    def __init__(self, config: Config, store: Store, *, owner: str, device: str) -> None:
+        self.config = config
+        self.store = store
+        self.owner = owner
+        self.worker = WorkerProcess(worker_settings(config, device), start_timeout_s=config.execution.start_timeout_s)
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until told to stop; a worker that cannot start is tried again."""
+        try:
+            while not stop.is_set():
+                if not self._step_or_wait():
+                    stop.wait(IDLE_S)
+        finally:
+            self.worker.kill()
+
+    def _step_or_wait(self) -> bool:
+        try:
+            return self.step()
+        except SQLAlchemyError:
+            # The lease runs out and the job is queued again: nothing to undo.
+            log.exception("database away")
+            time.sleep(self.config.execution.retry_min_s)
+            return False
+
+    def step(self) -> bool:
+        """Take one job through its runs and its encoding; False when there was nothing to do."""
+        if self.worker.pid is None and not self._start_worker():
+            return False
+        with self.store.write() as session:
+            claim = claim_job(session, owner=self.owner, lease_s=self.config.execution.lease_s)
+        if claim is None:
+            return False
+        log.info("job claimed", extra=_facts(claim))
+        try:
+            self._work(claim)
+        except LeaseLost:
+            log.warning("job lost to a newer one", extra=_facts(claim))
+        return True
+
+    def _start_worker(self) -> bool:
+        try:
+            self.worker.start()
+        except InferenceError as fault:
+            log.error("worker cannot start", extra={"reason": str(fault)})
+            time.sleep(self.config.execution.retry_min_s)
+            return False
+        return True
+
+    def _work(self, claim: Claim) -> None:
+        protocol = self.config.protocol_named(claim.protocol)
+        if protocol is None:
+            self._fail(claim, f"the configuration has no protocol {claim.protocol!r} any more", retry=False)
+            return
+        source = self._source(claim)
+        for run in self._pending(claim):
+            if not self._run(claim, run, source):
+                return
+        self._encode(claim, protocol, source)
+
+    def _source(self, claim: Claim) -> Source:
+        with self.store.read() as session:
+            paths = source_paths(session, claim.series_id)
+        spool = self.config.spool_dir.absolute()
+        return Source(tuple(spool / path for path in paths), spool / paths[-1])
+
+    def _pending(self, claim: Claim) -> list[RunRow]:
+        with self.store.write() as session:
+            return pending_runs(session, claim, self.worker.models)
+
+    def _run(self, claim: Claim, run: RunRow, source: Source) -> bool:
+        findings = self._folder(claim) / f"{run.model}.npz"
+        with self.store.write() as session:
+            start_run(session, claim, run)
+        try:
+            reply = self.worker.ask(
+                RunTask(run.model, source, findings),
+                timeout_s=self.config.execution.run_timeout_s,
+                tick=_Heartbeat(self.store, claim, self.config.execution.lease_s),
+            )
+        except (WorkerCrashed, RunTimedOut) as fault:
+            self._crashed(claim, run, str(fault))
+            return False
+        if isinstance(reply, Failure):
+            self._run_failed(claim, run, reply)
+            return False
+        assert isinstance(reply, RunReply)
+        path = str(findings.relative_to(self.config.work_dir.absolute()))
+        with self.store.write() as session:
+            finish_run(session, claim, run, findings_path=path, digest=reply.model_digest, device=reply.device)
+        log.info("run succeeded", extra={**_facts(claim), "model": run.model, "seconds": reply.seconds})
+        return True
+
+    def _crashed(self, claim: Claim, run: RunRow, error: str) -> None:
+        log.error("worker died during a run", extra={**_facts(claim), "model": run.model, "reason": error})
+        with self.store.write() as session:
+            fail_job(
+                session,
+                claim,
+                run=run,
+                error=error,
+                crashed=True,
+                quarantine=run.crashes + 1 >= CRASHES_TO_QUARANTINE,
+                retry_at=time.time(),
+            )
+
+    def _run_failed(self, claim: Claim, run: RunRow, failure: Failure) -> None:
+        if failure.refusal:
+            with self.store.write() as session:
+                refuse_job(session, claim, run=run, refusal=failure.refusal, detail=failure.detail)
+            log.warning("job refused", extra={**_facts(claim), "refusal": failure.refusal})
+            return
+        self._fail(claim, failure.message, run=run)
+
+    def _encode(self, claim: Claim, protocol: Protocol, source: Source) -> None:
+        with self.store.read() as session:
+            findings = succeeded_findings(session, claim.job_id)
+        task = EncodeTask(
+            source=source,
+            findings=tuple(self.config.work_dir.absolute() / path for path in findings),
+            folder=self._folder(claim),
+            protocol=protocol.name,
+            settings_digest=settings_digest(protocol),
+            generation=claim.generation,
+            timezone=self.config.node.timezone,
+            station_ae_title=self.config.node.ae_title,
+        )
+        tick = _Heartbeat(self.store, claim, self.config.execution.lease_s)
+        try:
+            reply = self.worker.ask(task, timeout_s=self.config.execution.run_timeout_s, tick=tick)
+        except (WorkerCrashed, RunTimedOut) as fault:
+            self._fail(claim, f"encoding: {fault}")
+            return
+        if isinstance(reply, Failure):
+            self._fail(claim, f"encoding: {reply.message}")
+            return
+        assert isinstance(reply, EncodeReply)
+        self._store(claim, protocol, reply)
+
+    def _store(self, claim: Claim, protocol: Protocol, reply: EncodeReply) -> None:
+        deliveries = [
+            Delivery(destination.name, destination.results, destination.accept_research)
+            for destination in self.config.destinations_of(protocol)
+        ]
+        with self.store.write() as session:
+            store_results(session, claim, reply.results, deliveries)
+        kinds = [result.kind for result in reply.results]
+        log.info("results encoded", extra={**_facts(claim), "kinds": kinds, "seconds": reply.seconds})
+
+    def _fail(self, claim: Claim, error: str, *, run: RunRow | None = None, retry: bool = True) -> None:
+        execution = self.config.execution
+        again = retry and claim.attempts < execution.max_attempts
+        retry_at = time.time() + execution.retry_min_s * 2 ** (claim.attempts - 1) if again else None
+        with self.store.write() as session:
+            fail_job(session, claim, run=run, error=error, retry_at=retry_at)
+        log.error("job failed", extra={**_facts(claim), "reason": error, "again": again})
+
+    def _folder(self, claim: Claim) -> Path:
+        """A folder of this claim alone: a worker that lost its lease cannot touch the files of its successor."""
+        return self.config.work_dir.absolute() / f"job-{claim.job_id}" / f"claim-{claim.token}"
+
+
+class _Heartbeat:
+    """Extends the lease at a third of its length; raises LeaseLost when it is gone."""
+
+    def __init__(self, store: Store, claim: Claim, lease_s: float) -> None:
+        self.store, self.claim, self.lease_s = store, claim, lease_s
+        self.next = time.monotonic() + min(1.0, lease_s / 3)
+
+    def __call__(self) -> None:
+        if time.monotonic() < self.next:
+            return
+        with self.store.write() as session:
+            heartbeat(session, self.claim, lease_s=self.lease_s)
+        self.next = time.monotonic() + min(1.0, self.lease_s / 3)
+
+
+def worker_settings(config: Config, device: str) -> Settings:
+    """What a worker of this configuration loads: every model that a protocol names."""
+    models = tuple(sorted({model for protocol in config.protocol for model in protocol.models}))
+    return Settings(device, models, config.zoo.paths, config.zoo.digests, config.execution.cpu_threads)
+
+
+def settings_digest(protocol: Protocol) -> str:
+    """Digest of what in a protocol shapes a result: its models. Where the results go does not."""
+    return hashlib.sha256(json.dumps({"models": protocol.models}, sort_keys=True).encode()).hexdigest()
+
+
+def _facts(claim: Claim) -> dict[str, object]:
+    return {"job_id": claim.job_id, "study_uid": claim.study_uid, "protocol": claim.protocol}

@@ -1,0 +1,84 @@
+"""Findings between run and encoding: one ``.npz`` file with the masks bit-packed and the figures as JSON.
+
+Nothing is unpickled: ``numpy.load`` is called with ``allow_pickle=False``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomnode.errors import InferenceError
+from dicomnode.records import MaskFinding, ModelRef, Region
+
+
+def save_findings(path: Path, findings: Sequence[MaskFinding]) -> None:
+    """Write atomically: a file with this name is whole."""
+    arrays: dict[str, Any] = {"meta": np.frombuffer(json.dumps([_meta(f) for f in findings]).encode(), dtype=np.uint8)}
+    for index, finding in enumerate(findings):
+        arrays[f"mask_{index}"] = np.packbits(finding.mask)
+        arrays[f"labels_{index}"] = finding.lesion_labels.astype(np.int32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def load_findings(path: Path) -> tuple[MaskFinding, ...]:
+    """Read what :func:`save_findings` wrote.
+
+    Raises
+    ------
+    InferenceError : the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            meta = json.loads(arrays["meta"].tobytes())
+            return tuple(
+                _finding(item, arrays[f"mask_{index}"], arrays[f"labels_{index}"]) for index, item in enumerate(meta)
+            )
+    except (OSError, ValueError, KeyError) as fault:
+        raise InferenceError(f"findings cannot be read: {fault}") from fault
+
+
+def _meta(finding: MaskFinding) -> dict[str, Any]:
+    return {
+        "name": finding.name,
+        "label": finding.label,
+        "shape": list(finding.mask.shape),
+        "threshold": finding.threshold,
+        "detection_limit_ml": finding.detection_limit_ml,
+        "model": asdict(finding.model),
+        "total": None if finding.total is None else asdict(finding.total),
+        "lesions": [asdict(lesion) for lesion in finding.lesions],
+    }
+
+
+def _finding(meta: dict[str, Any], packed: NDArray[np.uint8], labels: NDArray[np.int32]) -> MaskFinding:
+    shape = tuple(meta["shape"])
+    bits = np.unpackbits(packed, count=int(np.prod(shape)))
+    return MaskFinding(
+        name=meta["name"],
+        label=meta["label"],
+        mask=bits.reshape(shape).astype(bool),
+        threshold=meta["threshold"],
+        detection_limit_ml=meta["detection_limit_ml"],
+        model=ModelRef(**meta["model"]),
+        total=None if meta["total"] is None else _region(meta["total"]),
+        lesions=tuple(_region(item) for item in meta["lesions"]),
+        lesion_labels=labels,
+    )
+
+
+def _region(item: dict[str, Any]) -> Region:
+    return Region(**{**item, "centroid_mm": tuple(item["centroid_mm"])})

@@ -1,0 +1,205 @@
+"""The worker process: loads the models once, then answers one task after another.
+
+It knows neither the database nor the network. Whatever breaks in it (a CUDA fault, an out-of-memory, a hang) costs one
+run: the supervisor sees the pipe close or the time run out, kills what is left and starts another.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dicomnode.assemble.volume import pixel_digest, read_datasets, volume_of
+from dicomnode.clinical.lesions import measure
+from dicomnode.encode import encode_case
+from dicomnode.errors import NodeError, SeriesError
+from dicomnode.execute.findings_file import load_findings, save_findings
+from dicomnode.execute.tasks import EncodeReply, EncodeTask, Failure, Ready, Reply, RunReply, RunTask, Source, Task
+from dicomnode.records import Case, MaskFinding, Volume
+from dicomnode.zoo.registry import Registry
+from dicomnode.zoo.runner import Runner
+
+log = logging.getLogger(__name__)
+
+ORPHAN_CHECK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What a worker needs to start. ``device``: ``auto``, ``cpu`` or ``cuda:N``; ``cpu_threads`` 0: all cores."""
+
+    device: str
+    models: tuple[str, ...]
+    zoo_paths: tuple[Path, ...]
+    zoo_digests: dict[str, str]
+    cpu_threads: int = 0
+
+
+def main(connection: Connection, settings: WorkerSettings) -> None:
+    """Entry point of the spawned process: load, say ready, serve until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
+    try:
+        worker = Worker(settings)
+        connection.send(worker.ready())
+        while True:
+            connection.send(worker.answer(connection.recv()))
+    except (EOFError, BrokenPipeError):
+        return
+
+
+def _die_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(ORPHAN_CHECK_S)
+    os._exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSeries:
+    """A series read from the spool: headers without pixels and the volume, both in stack order."""
+
+    headers: tuple[Any, ...]
+    identity: Any
+    volume: Volume
+    digests: tuple[str, ...]
+
+
+class Worker:
+    """Models kept warm on one device, and the series that was read last."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        if settings.cpu_threads:
+            torch.set_num_threads(settings.cpu_threads)
+        self.device = resolve_device(settings.device)
+        registry = Registry(settings.zoo_paths, settings.zoo_digests)
+        self.runners = {name: Runner(registry.get(name), self.device) for name in settings.models}
+        self._source: Source | None = None
+        self._series: LoadedSeries | None = None
+
+    def ready(self) -> Ready:
+        """What the supervisor wants to know once the models are loaded."""
+        return Ready(self.device, {name: runner.model.digest for name, runner in self.runners.items()})
+
+    def answer(self, task: Task) -> Reply:
+        """Do one task; every failure becomes a :class:`Failure`, so that the process lives on."""
+        try:
+            return self._run(task) if isinstance(task, RunTask) else self._encode(task)
+        except SeriesError as fault:
+            return Failure(str(fault), refusal=fault.refusal, detail=fault.detail)
+        except NodeError as fault:
+            return Failure(str(fault), stage=type(fault).__name__)
+        except Exception as fault:
+            log.exception("task failed", extra={"task": type(task).__name__})
+            return Failure(f"{type(fault).__name__}: {fault}", stage=type(task).__name__)
+
+    def _run(self, task: RunTask) -> RunReply:
+        seconds: dict[str, float] = {}
+        with _timed(seconds, "read"):
+            series = self._load(task.source)
+        runner = self.runners[task.model]
+        with _timed(seconds, "infer"):
+            outputs = runner.run(series.volume)
+        with _timed(seconds, "measure"):
+            findings = findings_of(runner, outputs, series.volume)
+            save_findings(task.findings, findings)
+        return RunReply(runner.model.digest, self.device, seconds)
+
+    def _encode(self, task: EncodeTask) -> EncodeReply:
+        seconds: dict[str, float] = {}
+        with _timed(seconds, "read"):
+            series = self._load(task.source)
+            findings = tuple(finding for path in task.findings for finding in load_findings(path))
+        with _timed(seconds, "encode"):
+            results = encode_case(case_of(task, series, findings), task.folder)
+        return EncodeReply(tuple(results), seconds)
+
+    def _load(self, source: Source) -> LoadedSeries:
+        if self._series is None or self._source != source:
+            self._series, self._source = load_series(source), source
+        return self._series
+
+
+def load_series(source: Source) -> LoadedSeries:
+    """Read, decode and sort a series.
+
+    Raises
+    ------
+    SeriesError : a slice cannot be decoded, or the geometry is inconsistent.
+    """
+    datasets = read_datasets(source.paths)
+    volume = volume_of(datasets)
+    digests = [pixel_digest(datasets[index]) for index in volume.stack.order]
+    ordered = tuple(datasets[index] for index in volume.stack.order)
+    identity = datasets[source.paths.index(source.newest)]
+    for dataset in datasets:
+        del dataset.PixelData
+    return LoadedSeries(ordered, identity, volume, tuple(digests))
+
+
+def findings_of(runner: Runner, outputs: dict[str, Any], volume: Volume) -> list[MaskFinding]:
+    """Threshold each probability map as the bundle says, and measure what is left on the source grid."""
+    findings = []
+    for output in runner.manifest.outputs:
+        mask: np.ndarray[Any, np.dtype[np.bool_]] = outputs[output.name] >= output.threshold
+        total, lesions, labels = measure(mask, volume, output.detection_limit_ml)
+        findings.append(
+            MaskFinding(
+                name=output.name,
+                label=output.label,
+                mask=mask,
+                threshold=output.threshold,
+                detection_limit_ml=output.detection_limit_ml,
+                model=runner.model,
+                total=total,
+                lesions=lesions,
+                lesion_labels=labels,
+            )
+        )
+    return findings
+
+
+def case_of(task: EncodeTask, series: LoadedSeries, findings: Sequence[MaskFinding]) -> Case:
+    """Everything that shapes the results of a job."""
+    return Case(
+        sources=series.headers,
+        identity=series.identity,
+        volume=series.volume,
+        findings=tuple(findings),
+        input_digests=series.digests,
+        protocol=task.protocol,
+        settings_digest=task.settings_digest,
+        generation=task.generation,
+        timezone=task.timezone,
+        station_ae_title=task.station_ae_title,
+    )
+
+
+def resolve_device(device: str) -> str:
+    """``auto`` -> ``cuda:0`` where CUDA works, else ``cpu``."""
+    if device == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    return "cuda:0" if device == "cuda" else device
+
+
+class _timed:
+    """Adds the seconds spent in the block to ``seconds[name]``."""
+
+    def __init__(self, seconds: dict[str, float], name: str) -> None:
+        self.seconds, self.name = seconds, name
+
+    def __enter__(self) -> None:
+        self.start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds[self.name] = round(time.perf_counter() - self.start, 3)

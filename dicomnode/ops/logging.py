@@ -1,0 +1,66 @@
+"""Structured logs: one JSON object a line (or plain text), constant message, facts in ``extra``.
+
+No patient attribute ever reaches a log line: stages log UIDs, row ids and coded reasons only.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from dicomnode.config import Operations
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+# These libraries log what peers send, patient attributes included, or every poll of a timer.
+_QUIET = {
+    "pynetdicom": logging.CRITICAL,
+    "pydicom": logging.ERROR,
+    "apscheduler": logging.ERROR,
+    "alembic": logging.WARNING,
+}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as JSON: at, level, logger, message, then its ``extra`` fields."""
+        line: dict[str, Any] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **facts_of(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+class TextFormatter(logging.Formatter):
+    """For a person at a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Time, level, message, then ``key=value`` of its ``extra`` fields."""
+        clock = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
+        facts = " ".join(f"{key}={value}" for key, value in facts_of(record).items())
+        line = f"{clock} {record.levelname:<7} {record.getMessage()} {facts}".rstrip()
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def facts_of(record: logging.LogRecord) -> dict[str, Any]:
+    """What the caller gave as ``extra``."""
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def configure_logging(operations: Operations) -> None:
+    """Send all logs to standard error in the configured format."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if operations.log_format == "json" else TextFormatter())
+    logging.basicConfig(level=operations.log_level, handlers=[handler], force=True)
+    for name, level in _QUIET.items():
+        logging.getLogger(name).setLevel(level)
