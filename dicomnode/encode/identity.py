@@ -1,0 +1,243 @@
+"""Whose result it is: patient and study attributes of the newest header, and the source slices as references.
+
+A result must land in the source's study and under the source's patient: PACS match by PatientID, AccessionNumber and
+study attributes, and dcentvfy compares them all. What identifies is carried as it stands, even where it breaks a value
+rule; a date, age or number that cannot be read is emptied, or left out where the standard lets it be absent.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pydicom.config
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.valuerep import validate_value
+
+from dicomnode.dicom.charsets import carry
+from dicomnode.dicom.uids import derived_uid
+from dicomnode.records import Case, Stack
+
+PATIENT_KEYWORDS = (
+    # Patient, PS3.3 C.7.1.1 (without the animal's breed and strain)
+    "ReferencedPatientSequence",
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "TypeOfPatientID",
+    "IssuerOfPatientIDQualifiersSequence",
+    "SourcePatientGroupIdentificationSequence",
+    "GroupOfPatientsIdentificationSequence",
+    "PatientBirthDate",
+    "PatientBirthTime",
+    "PatientBirthDateInAlternativeCalendar",
+    "PatientDeathDateInAlternativeCalendar",
+    "PatientAlternativeCalendar",
+    "PatientSex",
+    "QualityControlSubject",
+    "OtherPatientNames",
+    "OtherPatientIDsSequence",
+    "ReferencedPatientPhotoSequence",
+    "EthnicGroup",
+    "EthnicGroupCodeSequence",
+    "ResponsiblePerson",
+    "ResponsiblePersonRole",
+    "ResponsibleOrganization",
+    "PatientComments",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence",
+    # Clinical Trial Subject, C.7.1.3
+    "ClinicalTrialSponsorName",
+    "ClinicalTrialProtocolID",
+    "ClinicalTrialProtocolName",
+    "IssuerOfClinicalTrialProtocolID",
+    "OtherClinicalTrialProtocolIDsSequence",
+    "ClinicalTrialSiteID",
+    "ClinicalTrialSiteName",
+    "IssuerOfClinicalTrialSiteID",
+    "ClinicalTrialSubjectID",
+    "IssuerOfClinicalTrialSubjectID",
+    "ClinicalTrialSubjectReadingID",
+    "IssuerOfClinicalTrialSubjectReadingID",
+    "ClinicalTrialProtocolEthicsCommitteeName",
+    "ClinicalTrialProtocolEthicsCommitteeApprovalNumber",
+)
+STUDY_KEYWORDS = (
+    # General Study, C.7.2.1
+    "StudyInstanceUID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "IssuerOfAccessionNumberSequence",
+    "ReferringPhysicianName",
+    "ReferringPhysicianIdentificationSequence",
+    "ConsultingPhysicianName",
+    "ConsultingPhysicianIdentificationSequence",
+    "StudyDescription",
+    "ProcedureCodeSequence",
+    "PhysiciansOfRecord",
+    "PhysiciansOfRecordIdentificationSequence",
+    "NameOfPhysiciansReadingStudy",
+    "PhysiciansReadingStudyIdentificationSequence",
+    "ReferencedStudySequence",
+    "StudyID",
+    "RequestingService",
+    "RequestingServiceCodeSequence",
+    "ReasonForPerformedProcedureCodeSequence",
+    # Patient Study, C.7.2.2
+    "AdmittingDiagnosesDescription",
+    "AdmittingDiagnosesCodeSequence",
+    "PatientAge",
+    "PatientSize",
+    "PatientSizeCodeSequence",
+    "PatientBodyMassIndex",
+    "MeasuredAPDimension",
+    "MeasuredLateralDimension",
+    "PatientWeight",
+    "MedicalAlerts",
+    "Allergies",
+    "Occupation",
+    "SmokingStatus",
+    "AdditionalPatientHistory",
+    "PregnancyStatus",
+    "LastMenstrualDate",
+    "PatientSexNeutered",
+    "ReasonForVisit",
+    "ReasonForVisitCodeSequence",
+    "AdmissionID",
+    "IssuerOfAdmissionIDSequence",
+    "ServiceEpisodeID",
+    "ServiceEpisodeDescription",
+    "IssuerOfServiceEpisodeIDSequence",
+    "PatientState",
+    # Clinical Trial Study, C.7.2.3
+    "ClinicalTrialTimePointID",
+    "ClinicalTrialTimePointDescription",
+    "LongitudinalTemporalOffsetFromEvent",
+    "LongitudinalTemporalEventType",
+    "ClinicalTrialTimePointTypeCodeSequence",
+    "IssuerOfClinicalTrialTimePointID",
+    "ConsentForClinicalTrialUseSequence",
+)
+PLACE_KEYWORDS = ("InstitutionName", "InstitutionAddress", "InstitutionalDepartmentName")
+"""General Equipment, C.7.5.1: where the node stands is taken to be where the scanner stands."""
+
+TYPE_2_KEYWORDS = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "StudyID",
+)
+"""Written empty where the source lacks them."""
+
+_CHECKED_VRS = frozenset({"AS", "DA", "DS", "DT", "FD", "IS", "TM", "US"})
+"""An unreadable value of these says nothing; texts and identifiers are carried as they stand."""
+_TIME_VRS = frozenset({"AS", "DA", "DT", "TM"})
+_SEXES = frozenset({"M", "F", "O"})
+
+
+def identity_of(header: Dataset) -> Dataset:
+    """Patient, study and place attributes of ``header`` as a result carries them.
+
+    Parameters
+    ----------
+    header : the newest header received of the series; any character set.
+
+    Returns
+    -------
+    Dataset : decoded by the header's own character set; SpecificCharacterSet is ISO_IR 192 where a text is not ASCII,
+        else absent. Type 2 attributes are always present, other empty ones never.
+    """
+    identity = Dataset()
+    present = [key for key in (*PATIENT_KEYWORDS, *STUDY_KEYWORDS, *PLACE_KEYWORDS) if _has_value(header, key)]
+    readable = [key for key in present if _is_readable(header, key)]
+    with pydicom.config.disable_value_validation():
+        # An over-long identifier is carried as it stands, and not printed in a warning.
+        carry(header, identity, readable)
+    for keyword in TYPE_2_KEYWORDS:
+        if keyword not in identity:
+            identity[keyword] = DataElement(keyword, dictionary_VR(keyword), None)
+    _say_how_deidentified(identity)
+    return identity
+
+
+def reference_datasets(case: Case, identity: Dataset) -> tuple[Dataset, ...]:
+    """The source slices with what a reference needs, and nothing that highdicom could stumble over.
+
+    Real headers lack type 2 attributes, hold values outside enumerations, or state a SpacingBetweenSlices that their
+    positions contradict; each reference carries the case's identity and the slice's own geometry.
+
+    Returns
+    -------
+    (slices,) : in stack order, without pixels.
+    """
+    stack = case.volume.stack
+    frame_of_reference = str(case.sources[0].get("FrameOfReferenceUID", "") or "") or derived_uid(
+        "frame of reference", str(case.sources[0].SeriesInstanceUID)
+    )
+    return tuple(
+        _reference(source, identity, stack, index, frame_of_reference) for index, source in enumerate(case.sources)
+    )
+
+
+def _reference(source: Any, identity: Dataset, stack: Stack, index: int, frame_of_reference: str) -> Dataset:
+    ref = Dataset()
+    for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID"):
+        setattr(ref, keyword, str(source[keyword].value))
+    ref.StudyInstanceUID = str(identity.StudyInstanceUID)
+    ref.Modality = "CT"
+    ref.FrameOfReferenceUID = frame_of_reference
+    ref.Rows, ref.Columns = stack.rows, stack.columns
+    # The decimal strings as received: a frame shall lie on its slice to the last digit.
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+        ref[keyword] = DataElement(keyword, "DS", list(source[keyword].value))
+    ref.SliceThickness = slice_thickness_mm(source, stack, index)
+    ref.PatientID = ref.PatientName = ref.PatientBirthDate = ref.PatientSex = ""
+    ref.AccessionNumber = ref.StudyID = ref.StudyDate = ref.StudyTime = ""
+    return ref
+
+
+def slice_thickness_mm(source: Any, stack: Stack, index: int) -> Any:
+    """SliceThickness of the source as received; its share of the stack where the header has none."""
+    stated = source.get("SliceThickness", None)
+    try:
+        usable = stated is not None and float(stated) > 0
+    except (TypeError, ValueError):
+        usable = False
+    return stated if usable else round(float(stack.weights_mm[index]), 4)
+
+
+def _has_value(header: Dataset, keyword: str) -> bool:
+    if keyword not in header:
+        return False
+    value = header[keyword].value
+    return value is not None and value != "" and (not hasattr(value, "__len__") or len(value) > 0)
+
+
+def _is_readable(header: Dataset, keyword: str) -> bool:
+    if keyword == "PatientSex":
+        return str(header.PatientSex) in _SEXES
+    element = header[keyword]
+    if element.VR not in _CHECKED_VRS:
+        return True
+    values = element.value if element.VM > 1 else [element.value]
+    try:
+        for value in values:
+            validate_value(element.VR, str(value) if element.VR in _TIME_VRS else value, pydicom.config.RAISE)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _say_how_deidentified(identity: Dataset) -> None:
+    """PatientIdentityRemoved YES demands a method (type 1C, C.7.1.1); many anonymisers state none."""
+    methods = ("DeidentificationMethod", "DeidentificationMethodCodeSequence")
+    if str(identity.get("PatientIdentityRemoved", "")) == "YES" and not any(key in identity for key in methods):
+        identity.DeidentificationMethod = "Not stated by the source"

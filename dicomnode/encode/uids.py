@@ -1,0 +1,65 @@
+"""Identity of results: UIDs that depend on all that shapes a result, and on nothing else.
+
+The same inputs, models, settings and encoder give the same UIDs in any process at any time, so that a repeated
+encoding after a crash is the same instance, and a changed result is another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from pydicom.dataset import Dataset
+
+from dicomnode.dicom.uids import derived_uid
+from dicomnode.records import Case, MaskFinding
+
+ENCODER_VERSION = "1"
+"""Counts up whenever the same case would be written with another meaning or another look."""
+
+
+def case_digest(case: Case, identity: Dataset) -> str:
+    """Hex sha256 over everything that shapes the results of a case.
+
+    Parameters
+    ----------
+    case : sources and their digests, protocol, settings, models, limits and generation enter; the voxels of the masks do
+        not, since they follow from these, and differ in the last bit between devices.
+    identity : the patient and study attributes written into the results.
+    """
+    parts = {
+        "encoder": ENCODER_VERSION,
+        "sources": [str(source.SOPInstanceUID) for source in case.sources],
+        "inputs": list(case.input_digests),
+        "identity": _attributes(identity),
+        "protocol": case.protocol,
+        "settings": case.settings_digest,
+        "findings": [_finding(finding) for finding in case.findings],
+        "generation": case.generation,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def series_uid(digest: str, kind: str) -> str:
+    """SeriesInstanceUID of one kind of result; each kind is a series of its own."""
+    return derived_uid("series", kind, digest)
+
+
+def instance_uid(digest: str, kind: str) -> str:
+    """SOPInstanceUID of the one instance of a kind."""
+    return derived_uid("instance", kind, digest)
+
+
+def tracking_uid(digest: str, finding: str, lesion: int | None = None) -> str:
+    """Tracking Unique Identifier of a finding, or of one of its lesions (0-based): the same in SEG and SR."""
+    return derived_uid("tracking", digest, finding, "total" if lesion is None else str(lesion))
+
+
+def _attributes(identity: Dataset) -> list[str]:
+    return [f"{element.tag} {element.VR} {element.value}" for element in identity]
+
+
+def _finding(finding: MaskFinding) -> list[str | float]:
+    model = finding.model
+    limits = (finding.threshold, finding.detection_limit_ml)
+    return [finding.name, finding.label, *limits, model.name, model.version, model.digest, model.trained_on]

@@ -1,0 +1,65 @@
+"""The sentences of report and overview: the same words wherever a finding is told."""
+
+from __future__ import annotations
+
+from dicomnode.dicom import codes
+from dicomnode.records import RESEARCH_NOTICE, MaskFinding, Region
+
+NOTICE = (
+    f"{RESEARCH_NOTICE}. Computed by software and preliminary: not verified by a physician. Not a medical device. "
+    "Volumes are voxels times in-plane area times slice weight on the slices of the source series."
+)
+
+
+def impression(finding: MaskFinding) -> str:
+    """One or two sentences: what was marked, or what was not and within which limits."""
+    if finding.total is None:
+        return f"{nothing_found(finding)} This does not exclude {codes.finding_codes(finding.name).noun}."
+    if not finding.lesions:
+        pieces = f"Marked pieces below it add up to {millilitres(finding.total.volume_ml)}."
+        return f"{nothing_found(finding)} {pieces}"
+    return f"{finding.label}: {millilitres(finding.total.volume_ml)} marked, {lesion_count(finding)}."
+
+
+def nothing_found(finding: MaskFinding) -> str:
+    """That no lesion reached the limit, with the limits."""
+    limits = f"detection limit {finding.detection_limit_ml:g} mL, threshold {finding.threshold:g}"
+    return f"No {codes.finding_codes(finding.name).noun} above the detection limit ({limits})."
+
+
+def lesion_count(finding: MaskFinding) -> str:
+    """``1 lesion`` or ``3 lesions`` of at least the detection limit."""
+    count = len(finding.lesions)
+    return f"{count} lesion{'' if count == 1 else 's'} of at least {finding.detection_limit_ml:g} mL"
+
+
+def millilitres(volume_ml: float) -> str:
+    """A volume as people read it: ``16.1 mL``, ``0.32 mL``, ``0.004 mL``."""
+    decimals = 1 if volume_ml >= 10 else 2 if volume_ml >= 0.1 else 3
+    return f"{volume_ml:.{decimals}f} mL"
+
+
+def lesion_name(finding: MaskFinding, index: int) -> str:
+    """Tracking identifier of lesion ``index`` (0-based): ``Intracranial haemorrhage, lesion 1``."""
+    return f"{finding.label}, lesion {index + 1}"
+
+
+def model_line(finding: MaskFinding) -> str:
+    """Name, version and digest of the model."""
+    return f"{finding.model.name} {finding.model.version} ({finding.model.title}), {finding.model.digest}"
+
+
+def parameters_of(finding: MaskFinding) -> dict[str, str]:
+    """What the algorithm ran with (TID 4019 row Algorithm Parameters)."""
+    return {
+        "bundle": finding.model.digest,
+        "threshold": f"{finding.threshold:g}",
+        "detection_limit_ml": f"{finding.detection_limit_ml:g}",
+    }
+
+
+def slice_range(region: Region) -> str:
+    """``slices 3-9`` or ``slice 4``, 1-based in stack order."""
+    if region.first_slice == region.last_slice:
+        return f"slice {region.first_slice + 1}"
+    return f"slices {region.first_slice + 1}-{region.last_slice + 1}"
