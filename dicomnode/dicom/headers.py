@@ -12,10 +12,10 @@ from enum import Enum
 from typing import Any
 
 import pydicom.config
-from pydicom.datadict import keyword_for_tag
+from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
-from pydicom.tag import BaseTag
+from pydicom.tag import BaseTag, Tag
 
 from dicomnode.records import Header, HeaderValue
 
@@ -76,6 +76,20 @@ def header_of(ds: Dataset) -> Header:
     if syntax:
         header["TransferSyntaxUID"] = str(syntax)
     return header
+
+
+def is_technical(keyword: str) -> bool:
+    """Whether :func:`header_of` can ever hold this keyword.
+
+    >>> is_technical("StudyDescription"), is_technical("PatientName"), is_technical("StudyDescripton")
+    (True, False, False)
+    """
+    tag = tag_for_keyword(keyword)
+    return (
+        tag is not None
+        and bool(_technical_keyword(Tag(tag)))
+        and _converter(dictionary_VR(tag).split(" or ")[0]) is not None
+    )
 
 
 def _technical_keyword(tag: BaseTag) -> str:

@@ -1,0 +1,200 @@
+"""The assembler: looks at every due series and decides what becomes of it.
+
+wait -> complete -> refuse, or set aside, or weigh against the other reconstructions of its acquisition and queue a job.
+All it knows comes from the database, so that several receivers may feed it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from dicomnode.assemble.completeness import Decision, Evidence, decide
+from dicomnode.assemble.gate import extent_of, volume_gate
+from dicomnode.assemble.protocols import matches
+from dicomnode.assemble.selection import Candidate, candidate_of, is_first_choice, rank, same_acquisition
+from dicomnode.assemble.triage import refusal_of_series
+from dicomnode.assemble.volume import pixel_digest, read_datasets
+from dicomnode.config import Config, Protocol
+from dicomnode.errors import Refusal, SeriesError
+from dicomnode.records import Header
+from dicomnode.store.assembly import (
+    COUNTED,
+    Wish,
+    choose_series,
+    competing_series,
+    due_series,
+    feeding_of,
+    instances_of,
+    locked_series,
+    note_decision,
+    other_series_of_study,
+    pass_over_series,
+    refuse_series,
+    set_instance_statuses,
+    set_pixel_digests,
+    set_series_aside,
+    wait_for,
+)
+from dicomnode.store.engine import Store
+from dicomnode.store.states import InstanceStatus, SeriesStatus
+from dicomnode.store.tables import Instance, Series
+
+log = logging.getLogger(__name__)
+
+UNREADABLE_PIXELS = "unreadable"
+
+
+class Assembler:
+    """Decides over series; :meth:`tick` is called several times a second."""
+
+    def __init__(self, config: Config, store: Store) -> None:
+        self.config = config
+        self.store = store
+
+    def tick(self) -> int:
+        """Look at every series that is due; returns how many."""
+        with self.store.read() as session:
+            due = due_series(session, time.time())
+        for series_id in due:
+            self._compare_pixels(series_id)
+            with self.store.write() as session:
+                series = locked_series(session, series_id)
+                if series.status == SeriesStatus.RECEIVING:
+                    self._look_at(session, series)
+        return len(due)
+
+    def _compare_pixels(self, series_id: int) -> None:
+        """Decode, outside any transaction, what shares a SOP instance UID: a header update, or a conflict?"""
+        with self.store.read() as session:
+            ambiguous = [row for group in _shared(instances_of(session, series_id)) for row in group]
+        digests = {row.id: self._pixel_digest(row) for row in ambiguous if not row.pixel_digest}
+        if digests:
+            with self.store.write() as session:
+                set_pixel_digests(session, digests)
+
+    def _pixel_digest(self, row: Instance) -> str:
+        try:
+            return pixel_digest(read_datasets([self.config.spool_dir / row.path])[0])
+        except SeriesError:
+            return UNREADABLE_PIXELS
+
+    def _look_at(self, session: Session, series: Series) -> None:
+        _resolve(session, series)
+        rows = instances_of(session, series.id)
+        used = [row for row in rows if row.status == InstanceStatus.USED]
+        decision = self._decide(session, series, [row.header for row in used])
+        if decision.wait_until is not None:
+            wait_for(session, series, decision.wait_until)
+            return
+        note_decision(session, series, decision.why)
+        if not any(row.status in COUNTED for row in rows):
+            set_series_aside(session, series, refusal=rows[0].reason if rows else Refusal.NO_PIXELS)
+            return
+        try:
+            _refuse_unfit(rows, [row.header for row in used])
+            self._choose(session, series, [row.header for row in used])
+        except SeriesError as fault:
+            refuse_series(session, series, refusal=fault.refusal, detail=fault.detail)
+            log.warning("series refused", extra={**_facts(series), "refusal": fault.refusal.value})
+
+    def _decide(self, session: Session, series: Series, headers: Sequence[Header]) -> Decision:
+        now = time.time()
+        feeding = feeding_of(session, series, stale_before=now - self.config.reception.idle_timeout_s)
+        contiguous, coverage_mm = extent_of(headers) if headers else (False, 0.0)
+        evidence = Evidence(
+            now=now,
+            last_instance_at=series.last_instance_at,
+            open_associations=feeding.open_associations,
+            released_at=feeding.released_at,
+            images_in_association=feeding.images_in_association,
+            contiguous=contiguous,
+            coverage_mm=coverage_mm,
+            sender_adds_late=feeding.sender_adds_late,
+        )
+        return decide(evidence, self.config.reception)
+
+    def _choose(self, session: Session, series: Series, headers: Sequence[Header]) -> None:
+        protocols = [protocol for protocol in self.config.protocol if matches(protocol.match, headers)]
+        if not protocols:
+            raise SeriesError(Refusal.NO_PROTOCOL)
+        series.acquisition_key = _acquisition_key(session, series, headers)
+        session.flush()
+        candidate = candidate_of(headers)
+        wishes, better = [], ""
+        for protocol in protocols:
+            rival = competing_series(session, series, protocol.name)
+            if rival is not None and not _beats(session, candidate, rival, protocol):
+                better = rival.series_uid
+            else:
+                wishes.append(self._wish(protocol, candidate))
+        if wishes:
+            choose_series(session, series, wishes, reason=f"{candidate.kernel} kernel, {candidate.spacing_mm:.1f} mm")
+        else:
+            pass_over_series(session, series, better=better)
+        log.info("series complete", extra={**_facts(series), "status": series.status, "slices": len(headers)})
+
+    def _wish(self, protocol: Protocol, candidate: Candidate) -> Wish:
+        first = is_first_choice(candidate, protocol.preferred_thickness_mm)
+        wait_s = 0.0 if first else self.config.reception.selection_wait_s
+        return Wish(protocol.name, protocol.models, protocol.priority, wait_s)
+
+
+def _refuse_unfit(rows: Sequence[Instance], headers: Sequence[Header]) -> None:
+    """Every reason why a complete series cannot be run, the gravest first."""
+    conflicts = sorted({row.sop_instance_uid for row in rows if row.status == InstanceStatus.CONFLICT})
+    if conflicts:
+        raise SeriesError(Refusal.CONTENT_CONFLICT, f"{len(conflicts)} instances, first {conflicts[0]}")
+    refusal = refusal_of_series(headers)
+    if refusal is not None:
+        raise SeriesError(*refusal)
+    volume_gate(headers)
+
+
+def _shared(rows: Sequence[Instance]) -> list[list[Instance]]:
+    """Groups of more than one file with the same SOP instance UID, oldest first."""
+    groups: dict[str, list[Instance]] = defaultdict(list)
+    for row in rows:
+        if row.status in COUNTED:
+            groups[row.sop_instance_uid].append(row)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _resolve(session: Session, series: Series) -> None:
+    """Equal pixels and geometry: the newest file counts. Different ones: none does, the series is refused."""
+    statuses: dict[int, InstanceStatus] = {}
+    for group in _shared(instances_of(session, series.id)):
+        digests = {row.pixel_digest for row in group}
+        same = len(digests) == 1 and digests != {UNREADABLE_PIXELS}
+        for row in group:
+            statuses[row.id] = InstanceStatus.OLDER if same else InstanceStatus.CONFLICT
+        if same:
+            statuses[group[-1].id] = InstanceStatus.USED
+    set_instance_statuses(session, statuses)
+    session.expire_all()
+
+
+def _acquisition_key(session: Session, series: Series, headers: Sequence[Header]) -> str:
+    """The key of the acquisition that this series is a reconstruction of; its own UID when it is the first."""
+    for other in other_series_of_study(session, series):
+        if same_acquisition(headers, _headers_of(session, other)):
+            return other.acquisition_key
+    return series.series_uid
+
+
+def _beats(session: Session, candidate: Candidate, rival: Series, protocol: Protocol) -> bool:
+    preferred = protocol.preferred_thickness_mm
+    return rank(candidate, preferred) < rank(candidate_of(_headers_of(session, rival)), preferred)
+
+
+def _headers_of(session: Session, series: Series) -> list[Header]:
+    rows = instances_of(session, series.id)
+    return [row.header for row in rows if row.status == InstanceStatus.USED]
+
+
+def _facts(series: Series) -> dict[str, str]:
+    return {"study_uid": series.study_uid, "series_uid": series.series_uid}
