@@ -108,8 +108,10 @@ def index_instance(
         _touch(session, series, same, association_id, now + settle_s)
         return Indexed.DUPLICATE
     session.add(_instance(received, series, association_id, now))
-    _reopen_if_closed(session, series)
-    series.last_instance_at, series.due_at = now, now + settle_s
+    if received.not_used is None:
+        _reopen_if_closed(session, series)
+    if series.status == SeriesStatus.RECEIVING:
+        series.last_instance_at, series.due_at = now, now + settle_s
     if all(row.status == InstanceStatus.PURGED for row in known):
         return Indexed.NEW
     _note_other_bytes(session, series, received)
