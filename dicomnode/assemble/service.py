@@ -11,14 +11,15 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 
+import pydicom
 from sqlalchemy.orm import Session
 
 from dicomnode.assemble.completeness import Decision, Evidence, decide
 from dicomnode.assemble.gate import extent_of, volume_gate
+from dicomnode.assemble.pixels import BAD_FILE, pixel_digest
 from dicomnode.assemble.protocols import matches
 from dicomnode.assemble.selection import Candidate, candidate_of, is_first_choice, rank, same_acquisition
 from dicomnode.assemble.triage import refusal_of_series
-from dicomnode.assemble.volume import pixel_digest, read_datasets
 from dicomnode.config import Config, Protocol
 from dicomnode.errors import Refusal, SeriesError
 from dicomnode.records import Header
@@ -79,8 +80,8 @@ class Assembler:
 
     def _pixel_digest(self, row: Instance) -> str:
         try:
-            return pixel_digest(read_datasets([self.config.spool_dir / row.path])[0])
-        except SeriesError:
+            return pixel_digest(pydicom.dcmread(self.config.spool_dir / row.path))
+        except (SeriesError, *BAD_FILE):
             return UNREADABLE_PIXELS
 
     def _look_at(self, session: Session, series: Series) -> None:

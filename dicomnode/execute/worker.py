@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import torch
 
-from dicomnode.assemble.volume import pixel_digest, read_datasets, volume_of
+from dicomnode.assemble.volume import LoadedSeries, read_series
 from dicomnode.clinical.lesions import measure
 from dicomnode.encode import encode_case
 from dicomnode.errors import NodeError, SeriesError
@@ -63,16 +64,6 @@ def _die_with_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(ORPHAN_CHECK_S)
     os._exit(1)
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedSeries:
-    """A series read from the spool: headers without pixels and the volume, both in stack order."""
-
-    headers: tuple[Any, ...]
-    identity: Any
-    volume: Volume
-    digests: tuple[str, ...]
 
 
 class Worker:
@@ -126,25 +117,8 @@ class Worker:
 
     def _load(self, source: Source) -> LoadedSeries:
         if self._series is None or self._source != source:
-            self._series, self._source = load_series(source), source
+            self._series, self._source = read_series(source.paths), source
         return self._series
-
-
-def load_series(source: Source) -> LoadedSeries:
-    """Read, decode and sort a series.
-
-    Raises
-    ------
-    SeriesError : a slice cannot be decoded, or the geometry is inconsistent.
-    """
-    datasets = read_datasets(source.paths)
-    volume = volume_of(datasets)
-    digests = [pixel_digest(datasets[index]) for index in volume.stack.order]
-    ordered = tuple(datasets[index] for index in volume.stack.order)
-    identity = datasets[source.paths.index(source.newest)]
-    for dataset in datasets:
-        del dataset.PixelData
-    return LoadedSeries(ordered, identity, volume, tuple(digests))
 
 
 def findings_of(runner: Runner, outputs: dict[str, Any], volume: Volume) -> list[MaskFinding]:
@@ -172,11 +146,12 @@ def findings_of(runner: Runner, outputs: dict[str, Any], volume: Volume) -> list
 def case_of(task: EncodeTask, series: LoadedSeries, findings: Sequence[MaskFinding]) -> Case:
     """Everything that shapes the results of a job."""
     return Case(
-        sources=series.headers,
-        identity=series.identity,
+        sources=series.sources,
+        # The newest header received: a name corrected after the scan is corrected in the results.
+        identity=pydicom.dcmread(task.source.newest, stop_before_pixels=True),
         volume=series.volume,
         findings=tuple(findings),
-        input_digests=series.digests,
+        input_digests=series.input_digests,
         protocol=task.protocol,
         settings_digest=task.settings_digest,
         generation=task.generation,
