@@ -14,8 +14,11 @@ from pydicom.errors import InvalidDicomError
 from pydicom.pixels.utils import pixel_array
 from scipy import ndimage
 
+from dicomnode.assemble import codecs
 from dicomnode.dicom.headers import SliceHeader, header_of
 from dicomnode.errors import Refusal, SeriesError
+
+codecs.register()
 
 AIR_HU = -1024.0
 """What padding becomes, and the least value of a volume: GE pads with -1500, -2000 and -3024, at times untold."""
