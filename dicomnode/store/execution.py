@@ -90,6 +90,7 @@ def succeeded_findings(session: Session, job_id: int) -> list[str]:
 
 def refuse_job(session: Session, claim: Claim, *, run: RunRow, refusal: str, detail: str) -> None:
     """The images do not fit the model: the job ends with a coded reason."""
+    _guard(leased_job(session, claim), claim)
     error = f"{refusal}: {detail}" if detail else refusal
     move(session, session.get_one(Run, run.run_id), RunEvent.FAIL, error=error, finished_at=time.time())
     move(

@@ -103,7 +103,9 @@ def withdraw_results(session: Session, job: Job) -> None:
     """Mark the job's results superseded and take them out of the outbox."""
     session.execute(update(Result).where(Result.job_id == job.id).values(superseded=True))
     unsent = (OutboxStatus.PENDING, OutboxStatus.SENDING, OutboxStatus.FAILED, OutboxStatus.WITHHELD)
-    for row in session.scalars(select(Outbox).where(Outbox.job_id == job.id, Outbox.status.in_(unsent))):
+    # Locked, since a sender may be about to record one of them as sent: whoever comes second sees what the first did.
+    rows = select(Outbox).where(Outbox.job_id == job.id, Outbox.status.in_(unsent)).with_for_update()
+    for row in session.scalars(rows).all():
         move(session, row, OutboxEvent.WITHDRAW, lease_until=None)
 
 
@@ -237,11 +239,12 @@ def _outbox_row(session: Session, result: Result, delivery: Delivery) -> None:
     known = session.scalars(
         select(Outbox).where(Outbox.result_id == result.id, Outbox.destination == delivery.destination)
     ).one_or_none()
+    withheld = result.research and not delivery.accept_research
     if known is not None:
         if known.status == OutboxStatus.WITHDRAWN:
-            move(session, known, OutboxEvent.REQUEUE, next_attempt_at=now)
+            event = OutboxEvent.WITHHOLD if withheld else OutboxEvent.REQUEUE
+            move(session, known, event, job_id=result.job_id, attempts=0, created_at=now, next_attempt_at=now)
         return
-    withheld = result.research and not delivery.accept_research
     row = Outbox(
         result_id=result.id,
         job_id=result.job_id,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.store.jobs import settle_deliveries
-from dicomnode.store.states import JobStatus, OutboxEvent, OutboxStatus
+from dicomnode.store.states import JobEvent, JobStatus, OutboxEvent, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, Result
-from dicomnode.store.transitions import guarded_update, move
+from dicomnode.store.transitions import guarded_update, move, note
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,16 @@ class Parcel:
     digest: str
     attempts: int
     created_at: float
+
+
+def has_due_parcels(session: Session, destination: str) -> bool:
+    """Whether :func:`claim_parcels` would find anything; reads only, so that polling takes no lock."""
+    due = (
+        Outbox.destination == destination,
+        Outbox.status == OutboxStatus.PENDING,
+        Outbox.next_attempt_at <= time.time(),
+    )
+    return session.scalar(select(Outbox.id).where(*due).limit(1)) is not None
 
 
 def claim_parcels(session: Session, destination: str, *, owner: str, lease_s: float, limit: int = 50) -> list[Parcel]:
@@ -92,6 +102,7 @@ def record_sent(session: Session, parcel: Parcel, *, status: int) -> None:
     ------
     LeaseLost : the result was withdrawn or taken over in the meantime.
     """
+    _lock_job(session, parcel.job_id)
     move(
         session,
         _leased(session, parcel),
@@ -113,6 +124,7 @@ def record_failure(session: Session, parcel: Parcel, *, error: str, status: int 
     ------
     LeaseLost : the result was withdrawn or taken over in the meantime.
     """
+    _lock_job(session, parcel.job_id)
     move(
         session,
         _leased(session, parcel),
@@ -125,6 +137,59 @@ def record_failure(session: Session, parcel: Parcel, *, error: str, status: int 
         error=error,
     )
     settle_deliveries(session, parcel.job_id)
+
+
+def note_sent_unrecorded(session: Session, parcel: Parcel, *, status: int) -> None:
+    """The destination took a result that was withdrawn, or taken over, while it was on its way: ``why`` shows it."""
+    row = session.get_one(Outbox, parcel.outbox_id)
+    note(session, row, "sent_unrecorded", detail={"status": f"0x{status:04X}", "attempt": parcel.attempts})
+
+
+def wake_parcels(session: Session, destination: str) -> int:
+    """The destination answers again: make due at once what waits because it could not be reached; returns how many.
+
+    What it refused with a status keeps its own time.
+    """
+    now = time.time()
+    statement = update(Outbox).where(
+        Outbox.destination == destination,
+        Outbox.status == OutboxStatus.PENDING,
+        Outbox.next_attempt_at > now,
+        Outbox.last_status.is_(None),
+    )
+    return int(session.execute(statement.values(next_attempt_at=now)).rowcount)  # type: ignore[attr-defined]
+
+
+def withhold_research(session: Session, destination: str) -> int:
+    """Withhold the research results that still wait for a destination that no longer accepts them; returns how many."""
+    statement = (
+        select(Outbox)
+        .join(Result, Result.id == Outbox.result_id)
+        .where(Outbox.destination == destination, Outbox.status == OutboxStatus.PENDING, Result.research)
+        .with_for_update(of=Outbox, skip_locked=True)
+    )
+    rows = session.scalars(statement).all()
+    for row in rows:
+        reason = {"reason": "the destination does not accept research results"}
+        move(session, row, OutboxEvent.WITHHOLD, detail=reason)
+    return len(rows)
+
+
+def redeliver(session: Session, job: Job) -> int:
+    """Try the deliveries of a job again that were given up, as if they were new; returns how many."""
+    now = time.time()
+    failed = select(Outbox).where(Outbox.job_id == job.id, Outbox.status == OutboxStatus.FAILED).with_for_update()
+    rows = session.scalars(failed).all()
+    if rows:
+        move(session, job, JobEvent.REDELIVER, finished_at=None, detail={"deliveries": len(rows)})
+    for row in rows:
+        move(session, row, OutboxEvent.REQUEUE, attempts=0, created_at=now, next_attempt_at=now, error="")
+    return len(rows)
+
+
+def _lock_job(session: Session, job_id: int) -> None:
+    # Always the job before its outbox rows, as superseding does: the other order is a deadlock on PostgreSQL.
+    session.scalars(select(Job.id).where(Job.id == job_id).with_for_update()).one()
 
 
 def _leased(session: Session, parcel: Parcel) -> Outbox:

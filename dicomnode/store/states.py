@@ -30,6 +30,7 @@ Outbox::
     sending --retry--> pending            sending --lease_expired--> pending   sending --give_up--> failed
     pending --withdraw--> withdrawn       sending --withdraw--> withdrawn      failed --withdraw--> withdrawn
     withheld --withdraw--> withdrawn      failed, withdrawn --requeue--> pending
+    pending, withdrawn --withhold--> withheld
 """
 
 from __future__ import annotations
@@ -135,6 +136,7 @@ class OutboxEvent(StrEnum):
     GIVE_UP = "give_up"
     REQUEUE = "requeue"
     WITHDRAW = "withdraw"
+    WITHHOLD = "withhold"
 
 
 class InstanceStatus(StrEnum):
@@ -204,6 +206,8 @@ OUTBOX: dict[tuple[str, str], str] = {
     (_O.SENDING, _OE.GIVE_UP): _O.FAILED,
     (_O.FAILED, _OE.REQUEUE): _O.PENDING,
     (_O.WITHDRAWN, _OE.REQUEUE): _O.PENDING,
+    (_O.PENDING, _OE.WITHHOLD): _O.WITHHELD,
+    (_O.WITHDRAWN, _OE.WITHHOLD): _O.WITHHELD,
     **{(s, _OE.WITHDRAW): _O.WITHDRAWN for s in (_O.PENDING, _O.SENDING, _O.FAILED, _O.WITHHELD)},
 }
 
