@@ -18,7 +18,8 @@
     ├── EncodeError            findings could not be written as a valid object; nothing is sent
     └── DeliveryError          a destination did not take a result
         ├── AssociationRejected    no association, or no presentation context
-        └── StoreRefused           C-STORE answered with a failure status
+        ├── StoreRefused           C-STORE answered with a failure status
+        └── ResultDamaged          the bytes on disk are not those that were encoded; they are never sent
 
 ``retryable`` says whether the same call may succeed later without anyone changing anything.
 """
@@ -194,6 +195,12 @@ class DeliveryError(NodeError):
 
 class AssociationRejected(DeliveryError):
     """No association, or no accepted presentation context."""
+
+
+class ResultDamaged(DeliveryError):
+    """The bytes on disk are not those that were encoded; they are never sent, and no retry mends them."""
+
+    retryable = False
 
 
 class StoreRefused(DeliveryError):

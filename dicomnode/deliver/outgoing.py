@@ -1,0 +1,76 @@
+"""A DICOM file that is to be sent: what must be known of it to negotiate, and proof that its bytes are undamaged."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from dicomnode.errors import DeliveryError, ResultDamaged
+
+TRANSCODABLE = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian), str(DeflatedExplicitVRLittleEndian))
+"""Transfer syntaxes between which a data set is rewritten without touching a pixel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One file to be stored at a peer.
+
+    Attributes
+    ----------
+    sha256 : of the whole file, hex; empty where nothing is known to compare with.
+    """
+
+    path: Path
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    size_bytes: int
+    sha256: str = ""
+
+    @classmethod
+    def from_file(cls, path: Path, *, sha256: str = "") -> Outgoing:
+        """Read the file meta information (DICOM PS3.10 7.1).
+
+        Raises
+        ------
+        ResultDamaged : it cannot be parsed.
+        DeliveryError : the file cannot be read now.
+        """
+        try:
+            meta = read_file_meta_info(path)
+            return cls(
+                path=path,
+                sop_class_uid=str(meta.MediaStorageSOPClassUID),
+                sop_instance_uid=str(meta.MediaStorageSOPInstanceUID),
+                transfer_syntax_uid=str(meta.TransferSyntaxUID),
+                size_bytes=path.stat().st_size,
+                sha256=sha256,
+            )
+        except OSError as fault:
+            raise DeliveryError(f"the file cannot be read: {fault.strerror}") from fault
+        except (InvalidDicomError, AttributeError, ValueError, EOFError, struct.error) as fault:
+            raise ResultDamaged("the file meta information cannot be parsed; the file is not sent") from fault
+
+    def check(self) -> None:
+        """Compare the bytes on disk with the digest taken when they were written.
+
+        Raises
+        ------
+        ResultDamaged : they differ.
+        DeliveryError : the file cannot be read now.
+        """
+        if not self.sha256:
+            return
+        try:
+            with self.path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as fault:
+            raise DeliveryError(f"the file cannot be read: {fault.strerror}") from fault
+        if found != self.sha256:
+            raise ResultDamaged("the bytes on disk are not those that were encoded; the file is not sent")

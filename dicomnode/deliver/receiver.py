@@ -1,0 +1,134 @@
+"""A small receiving PACS: Storage and Verification SCP that keeps what it gets as files. For the demo and the tests.
+
+It is no part of the node's own reception, which acknowledges only what is on disk and indexed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+from dicomnode.dicom.statuses import INVALID_OBJECT_INSTANCE, SUCCESS, is_stored
+from dicomnode.dicom.uids import is_valid_uid
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One instance as it arrived.
+
+    Attributes
+    ----------
+    sha256 : of the data set as it came over the network, without file meta information.
+    association : counts the associations of this PACS, from 1.
+    """
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    calling_ae: str
+    path: Path
+    sha256: str
+    association: int
+
+
+class ReceivingPacs:
+    """Stores each instance as ``<SOP Instance UID>.dcm``; the same UID again overwrites the file.
+
+    Parameters
+    ----------
+    folder : made when absent.
+    port : 0 takes a free one; ``port`` then tells which, and stays the same through ``stop`` and ``start``.
+    called_ae_checked : reject associations that ask for another AE title.
+    """
+
+    def __init__(
+        self, folder: Path, ae_title: str, *, host: str = "127.0.0.1", port: int = 0, called_ae_checked: bool = False
+    ) -> None:
+        self.folder = folder
+        self.ae_title = ae_title
+        self.host = host
+        self.port = port
+        self.instances: list[Stored] = []
+        self.associations = 0
+        self._called_ae_checked = called_ae_checked
+        self._lock = threading.Lock()
+        self._server: Any = None
+
+    def start(self) -> None:
+        """Listen. Raises OSError when the port is taken."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        handlers: list[Any] = [(evt.EVT_ACCEPTED, self._on_accepted), (evt.EVT_C_STORE, self._on_store)]
+        self._server = self._entity().start_server((self.host, self.port), block=False, evt_handlers=handlers)
+        self.port = int(self._server.socket.getsockname()[1])
+
+    def stop(self) -> None:
+        """Stop listening and abort what is associated."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _entity(self) -> AE:
+        entity = AE(self.ae_title)
+        entity.require_called_aet = self._called_ae_checked
+        entity.add_supported_context(Verification)
+        for context in AllStoragePresentationContexts:
+            if context.abstract_syntax is not None:
+                entity.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
+        return entity
+
+    def _on_accepted(self, event: evt.Event) -> None:
+        with self._lock:
+            self.associations += 1
+            # The association is the one object that both handlers share.
+            shared: Any = event.assoc
+            shared.dicomnode_number = self.associations
+
+    def _on_store(self, event: evt.Event) -> int:
+        request: Any = event.request
+        uid = str(request.AffectedSOPInstanceUID)
+        if not is_valid_uid(uid):
+            return INVALID_OBJECT_INSTANCE
+        status = self.answer_to(event)
+        if is_stored(status):
+            self._keep(event, uid)
+        return status
+
+    def answer_to(self, event: evt.Event) -> int:
+        """Status to answer a C-STORE with; what is not a success or a warning is not kept. To be overridden."""
+        return SUCCESS
+
+    def _keep(self, event: evt.Event, uid: str) -> None:
+        request: Any = event.request
+        assoc: Any = event.assoc
+        path = self.folder / f"{uid}.dcm"
+        partial = path.with_suffix(f".{threading.get_ident()}.part")
+        partial.write_bytes(event.encoded_dataset())
+        os.replace(partial, path)
+        stored = Stored(
+            sop_instance_uid=uid,
+            sop_class_uid=str(request.AffectedSOPClassUID),
+            transfer_syntax_uid=str(event.context.transfer_syntax),
+            calling_ae=assoc.requestor.ae_title,
+            path=path,
+            sha256=hashlib.sha256(event.encoded_dataset(include_meta=False)).hexdigest(),
+            association=assoc.dicomnode_number,
+        )
+        with self._lock:
+            self.instances.append(stored)

@@ -1,0 +1,311 @@
+"""Storage and Verification SCU (DICOM PS3.4 annexes A and B): one association for a batch of files.
+
+Foreign errors end here: whatever pynetdicom or a peer does comes out as a :class:`DeliveryError`.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydicom import dcmread
+from pydicom.uid import UID
+from pynetdicom import AE, _config, build_context, evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+from dicomnode.config import Destination
+from dicomnode.deliver.outgoing import TRANSCODABLE, Outgoing
+from dicomnode.dicom.statuses import DUPLICATE_SOP_INSTANCE, SUCCESS, is_stored, sentence
+from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicomnode.errors import AssociationRejected, DeliveryError, StoreRefused
+
+logger = logging.getLogger(__name__)
+
+# A path given to send_c_store is then read as it lies on disk instead of being parsed and encoded again.
+_config.STORE_SEND_CHUNKED_DATASET = True
+
+SLOWEST_BYTES_S = 100_000
+"""A peer may take ``timeout_s`` and, for large files, the time that a line of this rate needs."""
+
+_MAX_CONTEXTS = 128
+_NO_ACCEPTED_SYNTAX: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one file: the DIMSE status of a stored one, or the error."""
+
+    file: Outgoing
+    status: int | None
+    error: DeliveryError | None = None
+
+
+def answer_timeout_s(destination: Destination, size_bytes: int) -> float:
+    """How long the answer to a C-STORE of this size is waited for."""
+    return destination.timeout_s + size_bytes / SLOWEST_BYTES_S
+
+
+class StorageLink:
+    """An association for storing; made by :func:`associate`."""
+
+    def __init__(self, assoc: Association, destination: Destination) -> None:
+        self._assoc = assoc
+        self._destination = destination
+        self._accepted = _accepted_syntaxes(assoc)
+        self._sent = 0
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the peer had accepted something but the association is gone: nothing more can be stored over it."""
+        return bool(self._accepted) and not self._assoc.is_established
+
+    def store(self, file: Outgoing) -> int:
+        """C-STORE of one file; the bytes leave as they are when the peer takes their transfer syntax.
+
+        Returns
+        -------
+        the DIMSE status: success, a warning (stored, though coerced: PS3.4 B.2.3), or "duplicate SOP instance"
+        (0x0111): a peer that holds the instance already has what it should have, since results are named by content.
+
+        Raises
+        ------
+        ResultDamaged : the bytes on disk are not those that were encoded.
+        AssociationRejected : no presentation context for this file, or the association was lost.
+        StoreRefused : the peer answered with a failure status.
+        DeliveryError : the file could not be read or transcoded.
+        """
+        syntaxes = self._syntaxes_for(file)
+        if not self._assoc.is_established:
+            raise AssociationRejected("the association was lost before this file was sent")
+        file.check()
+        answer = self._request(file, as_it_is=file.transfer_syntax_uid in syntaxes)
+        status = answer.get("Status")
+        if status is None:
+            raise AssociationRejected("the association was lost, or no answer came in time, while this file was sent")
+        if not is_stored(status) and status != DUPLICATE_SOP_INSTANCE:
+            raise StoreRefused(f"C-STORE was answered with {sentence(status)}", status)
+        if status != SUCCESS:
+            logger.info("stored with a remark", extra={"action": "c_store", "status": sentence(status)})
+        return int(status)
+
+    def _syntaxes_for(self, file: Outgoing) -> tuple[str, ...]:
+        accepted = self._accepted.get(file.sop_class_uid, _NO_ACCEPTED_SYNTAX)
+        if file.transfer_syntax_uid not in accepted and file.transfer_syntax_uid not in TRANSCODABLE:
+            accepted = _NO_ACCEPTED_SYNTAX
+        if not accepted:
+            raise AssociationRejected(
+                f"{self._destination.ae_title} accepts no presentation context for {UID(file.sop_class_uid).name} "
+                f"({file.sop_class_uid}) in {UID(file.transfer_syntax_uid).name}"
+            )
+        return accepted
+
+    def _request(self, file: Outgoing, *, as_it_is: bool) -> Any:
+        self._assoc.dimse_timeout = answer_timeout_s(self._destination, file.size_bytes)
+        self._sent += 1
+        try:
+            what = file.path if as_it_is else dcmread(file.path)
+            return self._assoc.send_c_store(what, msg_id=self._sent % 0xFFFF + 1, priority=0)
+        except (OSError, AttributeError, ValueError) as fault:
+            # Raised while the file is read and encoded, hence before anything was sent, save for a disk that fails
+            # between two fragments: then the peer waits for the rest and only an abort ends that.
+            if isinstance(fault, OSError):
+                self._assoc.abort()
+            raise DeliveryError(f"the file could not be read or transcoded ({type(fault).__name__})") from fault
+        except Exception as fault:
+            self._assoc.abort()
+            raise AssociationRejected(f"the association was given up ({type(fault).__name__})") from fault
+
+
+@contextmanager
+def associate(files: Sequence[Outgoing], destination: Destination, calling_ae: str) -> Iterator[StorageLink]:
+    """One association for all of ``files``; contexts are negotiated once, from their classes and transfer syntaxes.
+
+    A peer that accepts no presentation context at all still yields a link: each ``store`` then says what was refused.
+
+    Raises
+    ------
+    AssociationRejected : no connection, no answer, or a rejection, in words.
+    DeliveryError : the files need more than 128 presentation contexts.
+    """
+    contexts = contexts_for(files)
+    if len(contexts) > _MAX_CONTEXTS:
+        raise DeliveryError(f"{len(contexts)} presentation contexts are needed; an association has {_MAX_CONTEXTS}")
+    assoc = _request_association(destination, calling_ae, contexts)
+    try:
+        yield StorageLink(assoc, destination)
+    finally:
+        _end(assoc)
+
+
+def send(files: Sequence[Outgoing], destination: Destination, calling_ae: str) -> Iterator[Outcome]:
+    """Store files over one association; yields the outcome of each, in order.
+
+    Raises
+    ------
+    AssociationRejected : there is no association, hence no outcome of any file.
+    """
+    with associate(files, destination, calling_ae) as link:
+        for file in files:
+            try:
+                yield Outcome(file, link.store(file))
+            except DeliveryError as error:
+                yield Outcome(file, getattr(error, "status", None), error)
+
+
+def contexts_for(files: Sequence[Outgoing]) -> list[PresentationContext]:
+    """Presentation contexts to propose: each (class, syntax) alone, and one per class to fall back on by transcoding.
+
+    A context names the files' own syntax alone, so that the peer cannot choose another where it could take that.
+    """
+    pairs = dict.fromkeys((file.sop_class_uid, file.transfer_syntax_uid) for file in files)
+    contexts = [build_context(sop_class, syntax) for sop_class, syntax in pairs]
+    for sop_class in dict.fromkeys(sop_class for sop_class, _ in pairs):
+        own = {syntax for other, syntax in pairs if other == sop_class}
+        others = [syntax for syntax in TRANSCODABLE[:2] if syntax not in own]
+        if others and own & set(TRANSCODABLE):
+            contexts.append(build_context(sop_class, others))
+    return contexts
+
+
+def echo(destination: Destination, calling_ae: str) -> None:
+    """C-ECHO.
+
+    Raises
+    ------
+    AssociationRejected : no association, or no answer.
+    StoreRefused : the peer answered with a failure status.
+    """
+    assoc = _request_association(destination, calling_ae, [build_context(Verification)])
+    try:
+        if not assoc.is_established:
+            raise AssociationRejected(f"{destination.ae_title} does not accept Verification (C-ECHO)")
+        status = assoc.send_c_echo().get("Status")
+    except RuntimeError as fault:
+        raise AssociationRejected("the association was lost before the C-ECHO") from fault
+    finally:
+        _end(assoc)
+    if status is None:
+        raise AssociationRejected("no answer to the C-ECHO")
+    if status != SUCCESS:
+        raise StoreRefused(f"C-ECHO was answered with {sentence(status)}", int(status))
+
+
+def probe(destination: Destination, calling_ae: str, sop_class_uids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Which SOP classes a destination takes, found by an association with the real classes; nothing is stored.
+
+    Returns
+    -------
+    SOP class UID -> transfer syntaxes it accepted among the uncompressed little endian ones; empty: class refused.
+
+    Raises
+    ------
+    AssociationRejected : no connection, no answer, or a rejection, in words.
+    """
+    contexts = [build_context(uid, syntax) for uid in sop_class_uids for syntax in TRANSCODABLE[:2]]
+    assoc = _request_association(destination, calling_ae, contexts)
+    try:
+        accepted = _accepted_syntaxes(assoc)
+    finally:
+        _end(assoc)
+    return {uid: accepted.get(uid, _NO_ACCEPTED_SYNTAX) for uid in sop_class_uids}
+
+
+def _accepted_syntaxes(assoc: Association) -> dict[str, tuple[str, ...]]:
+    accepted: dict[str, tuple[str, ...]] = {}
+    for context in assoc.accepted_contexts:
+        sop_class = str(context.abstract_syntax)
+        accepted[sop_class] = (*accepted.get(sop_class, ()), str(context.transfer_syntax[0]))
+    return accepted
+
+
+@dataclass(slots=True)
+class _Connection:
+    """Notes when the TCP connection came about, and bounds every later wait on its socket."""
+
+    timeout_s: float
+    started: float = field(default_factory=time.monotonic)
+    connected: float | None = None
+
+    def on_open(self, event: evt.Event) -> None:
+        self.connected = time.monotonic()
+        # pynetdicom sends on a socket without a time limit: a peer that stops reading would hold the thread for ever.
+        transport: Any = event.assoc.dul.socket
+        transport.socket.settimeout(self.timeout_s)
+
+
+def _request_association(destination: Destination, calling_ae: str, contexts: list[PresentationContext]) -> Association:
+    """An established association, or one that was accepted without any presentation context."""
+    connection = _Connection(destination.timeout_s)
+    try:
+        assoc = _entity(destination, calling_ae).associate(
+            destination.host,
+            destination.port,
+            contexts=contexts,
+            ae_title=destination.ae_title,
+            evt_handlers=[(evt.EVT_CONN_OPEN, connection.on_open)],
+        )
+    except Exception as fault:
+        raise AssociationRejected(f"{_peer(destination)}: no association can be requested: {fault}") from fault
+    if assoc.is_established or (assoc.rejected_contexts and not assoc.is_rejected):
+        return assoc
+    raise AssociationRejected(f"{_peer(destination)}: {_why_not(assoc, destination, calling_ae, connection)}")
+
+
+def _entity(destination: Destination, calling_ae: str) -> AE:
+    entity = AE(calling_ae)
+    entity.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
+    entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    entity.connection_timeout = destination.timeout_s
+    entity.acse_timeout = destination.timeout_s
+    entity.dimse_timeout = destination.timeout_s
+    # Between two files the node writes to its database, which may have to wait; the peer has its own idle limit.
+    entity.network_timeout = 4 * destination.timeout_s
+    return entity
+
+
+def _peer(destination: Destination) -> str:
+    return f"{destination.ae_title} at {destination.host}:{destination.port}"
+
+
+def _why_not(assoc: Association, destination: Destination, calling_ae: str, connection: _Connection) -> str:
+    if connection.connected is None:
+        return _why_no_connection(destination, time.monotonic() - connection.started)
+    if assoc.is_rejected:
+        return _why_rejected(assoc, calling_ae)
+    if time.monotonic() - connection.connected >= destination.timeout_s:
+        return f"no answer to the association request within {destination.timeout_s:g} s"
+    return "the connection was closed or aborted while the association was negotiated (is this a DICOM port?)"
+
+
+def _why_rejected(assoc: Association, calling_ae: str) -> str:
+    """In words, from the A-ASSOCIATE-RJ (DICOM PS3.8 9.3.4)."""
+    answer: Any = assoc.acceptor.primitive
+    reason = answer.reason_str
+    if answer.result_source == 1 and answer.diagnostic == 3:
+        reason = f"it does not know the calling AE title {calling_ae!r}; register this node there"
+    elif answer.result_source == 1 and answer.diagnostic == 7:
+        reason = "it does not answer to this called AE title; check ae_title of the destination"
+    return f"the association was rejected ({answer.result_str.lower()}): {reason}"
+
+
+def _why_no_connection(destination: Destination, waited_s: float) -> str:
+    # pynetdicom keeps the operating system's reason to itself; asking again tells it, except after a time-out.
+    if waited_s >= destination.timeout_s:
+        return f"no connection within {destination.timeout_s:g} s"
+    try:
+        socket.create_connection((destination.host, destination.port), timeout=destination.timeout_s).close()
+    except OSError as fault:
+        return f"no connection: {fault.strerror or fault}"
+    return "the connection failed, though the port is open now"
+
+
+def _end(assoc: Association) -> None:
+    if assoc.is_established:
+        assoc.release()
