@@ -117,7 +117,8 @@ def _outer_corners(plane: NDArray[np.bool_]) -> NDArray[np.float64]:
 def _longest_chord_across(hull: NDArray[np.float64], along: NDArray[np.float64]) -> float:
     """Length of the longest chord of a convex polygon at a right angle to ``along``.
 
-    The chord's length is a concave, piecewise linear function of the place along the axis: its maximum lies at a vertex.
+    The chord's length is a concave, piecewise linear function of the place along the axis: its maximum lies at a
+    vertex.
 
     Parameters
     ----------

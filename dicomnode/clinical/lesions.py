@@ -47,8 +47,8 @@ def measure(
     Returns
     -------
     total : of the whole mask, small pieces included; None where the mask is empty. Diameter and ABC/2 of a mask in
-        several pieces have no meaning of their own: the total carries the longest diameter of its largest component, and
-        the sum of the lesions' ABC/2 (that of the largest component where no piece reaches the limit).
+        several pieces have no meaning of their own: the total carries the longest diameter of its largest component,
+        and the sum of the lesions' ABC/2 (that of the largest component where no piece reaches the limit).
     lesions : largest first.
     lesion_labels : (slices, rows, columns) int32; lesion k of ``lesions`` has value k + 1, smaller pieces 0.
 

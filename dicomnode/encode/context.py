@@ -10,6 +10,7 @@ from highdicom.base import SOPClass
 from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 import dicomnode
 from dicomnode.dicom import codes
@@ -129,13 +130,15 @@ def _stamp_identity(ds: SOPClass, context: Context) -> None:
 
 
 def _stamp_equipment(ds: SOPClass, context: Context) -> None:
-    ds.file_meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    ds.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     ds.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     ds.Manufacturer = MANUFACTURER
     ds.ManufacturerModelName = MODEL_NAME
     ds.SoftwareVersions = dicomnode.__version__
     ds.DeviceSerialNumber = ds.StationName = context.case.station_ae_title
-    ds.ContributingEquipmentSequence = [_processing_equipment(context)]
+    ds["ContributingEquipmentSequence"] = DataElement(
+        "ContributingEquipmentSequence", "SQ", [_processing_equipment(context)]
+    )
 
 
 def _processing_equipment(context: Context) -> Dataset:

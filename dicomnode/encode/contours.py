@@ -37,7 +37,8 @@ def outlines(plane: NDArray[np.bool_], max_points: int = MAX_POINTS) -> list[NDA
     for index in np.argsort(-sizes, kind="stable")[:MAX_PIECES]:
         rows, columns = boxes[index]
         filled = ndimage.binary_fill_holes(pieces[rows, columns] == index + 1)
-        found.append(_simplified(_trace(filled), max_points) + (columns.start, rows.start))
+        corner = np.array([columns.start, rows.start])
+        found.append(_simplified(_trace(filled), max_points) + corner)
     return found
 
 
@@ -113,6 +114,6 @@ def _distances(
     along = end - start
     length_squared = float(along @ along)
     if length_squared == 0:
-        return np.linalg.norm(points - start, axis=1)
+        return np.asarray(np.linalg.norm(points - start, axis=1))
     share = np.clip((points - start) @ along / length_squared, 0, 1)
-    return np.linalg.norm(points - start - share[:, None] * along, axis=1)
+    return np.asarray(np.linalg.norm(points - start - share[:, None] * along, axis=1))

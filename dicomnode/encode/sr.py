@@ -8,8 +8,9 @@ not be mixed in one document, and the algorithm is identified at each NUM, not a
 
 from __future__ import annotations
 
-from highdicom.coding_schemes import CodingSchemeIdentificationItem
+import numpy as np
 from highdicom import sr as hd_sr
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.seg import Segmentation
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
@@ -18,14 +19,14 @@ import dicomnode
 from dicomnode.dicom import codes
 from dicomnode.dicom.uids import derived_uid
 from dicomnode.encode import wording
-from dicomnode.encode.contours import outlines
 from dicomnode.encode.context import MANUFACTURER, MODEL_NAME, Context, stamp
+from dicomnode.encode.contours import outlines
 from dicomnode.encode.seg import segmented
 from dicomnode.records import MaskFinding, Region
 
 KIND = "sr"
 MAX_LESION_GROUPS = 25
-"""Lesions with a group of their own, the largest; the others count in the total, and the impression gives their number."""
+"""Lesions with a group of their own, the largest first; the others count in the total and in the impression."""
 VOLUME_DECIMALS = 3
 LENGTH_DECIMALS = 1
 
@@ -74,7 +75,7 @@ def _content(context: Context, seg: Segmentation | None) -> Dataset:
     """Root container of TID 1500; every container SEPARATE, else viewers hide the names of its items."""
     root = _container(codes.MEASUREMENT_REPORT, None, "1500")
     root.ContentSequence = hd_sr.ContentSequence()
-    root.ContentSequence.extend(hd_sr.LanguageOfContentItemAndDescendants(Code(*codes.ENGLISH)))
+    root.ContentSequence.extend(hd_sr.LanguageOfContentItemAndDescendants(hd_sr.CodedConcept(*codes.ENGLISH)))
     root.ContentSequence.extend(_observer(context))
     root.ContentSequence.append(
         hd_sr.CodeContentItem(
@@ -110,7 +111,7 @@ def _observer(context: Context) -> hd_sr.ObservationContext:
     )
     return hd_sr.ObservationContext(
         observer_device_context=hd_sr.ObserverContext(
-            observer_type=Code(*codes.DEVICE), observer_identifying_attributes=device
+            observer_type=hd_sr.CodedConcept(*codes.DEVICE), observer_identifying_attributes=device
         )
     )
 
@@ -127,7 +128,7 @@ def _measurements(context: Context, seg: Segmentation) -> hd_sr.ContainerContent
 
 def _total_group(finding: MaskFinding, number: int, context: Context, seg: Segmentation) -> Group:
     """TID 1411 with row 7: the whole mask, by its segment and under the segment's tracking UID."""
-    sources = [_source_for_segment(context.references[i]) for i in finding.mask.any(axis=(1, 2)).nonzero()[0]]
+    sources = [_source_for_segment(context.references[i]) for i in np.flatnonzero(finding.mask.any(axis=(1, 2)))]
     segment = hd_sr.ReferencedSegment(
         sop_class_uid=seg.SOPClassUID,
         sop_instance_uid=seg.SOPInstanceUID,
@@ -220,10 +221,8 @@ def _evaluations(findings: tuple[MaskFinding, ...]) -> hd_sr.ContainerContentIte
 
 def _presence(finding: MaskFinding) -> hd_sr.CodeContentItem:
     """CID 240; pieces below the detection limit leave it open."""
-    if finding.lesions:
-        answer = codes.PRESENT
-    else:
-        answer = codes.ABSENT if finding.total is None else codes.UNDETERMINED
+    absent_or_open = codes.ABSENT if finding.total is None else codes.UNDETERMINED
+    answer = codes.PRESENT if finding.lesions else absent_or_open
     return hd_sr.CodeContentItem(
         name=Code(*codes.finding_codes(finding.name).type),
         value=Code(*answer),

@@ -23,8 +23,8 @@ def case_digest(case: Case, identity: Dataset) -> str:
 
     Parameters
     ----------
-    case : sources and their digests, protocol, settings, models, limits and generation enter; the voxels of the masks do
-        not, since they follow from these, and differ in the last bit between devices.
+    case : sources and their digests, protocol, settings, models, limits and generation enter; the voxels of the masks
+        do not, since they follow from these, and differ in the last bit between devices.
     identity : the patient and study attributes written into the results.
     """
     parts = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dicomnode.dicom import codes
-from dicomnode.records import RESEARCH_NOTICE, MaskFinding, Region
+from dicomnode.records import RESEARCH_NOTICE, MaskFinding
 
 NOTICE = (
     f"{RESEARCH_NOTICE}. Computed by software and preliminary: not verified by a physician. Not a medical device. "
@@ -56,10 +56,3 @@ def parameters_of(finding: MaskFinding) -> dict[str, str]:
         "threshold": f"{finding.threshold:g}",
         "detection_limit_ml": f"{finding.detection_limit_ml:g}",
     }
-
-
-def slice_range(region: Region) -> str:
-    """``slices 3-9`` or ``slice 4``, 1-based in stack order."""
-    if region.first_slice == region.last_slice:
-        return f"slice {region.first_slice + 1}"
-    return f"slices {region.first_slice + 1}-{region.last_slice + 1}"

@@ -1,4 +1,4 @@
-"""Small head-like series with painted bleeds, as ``Case`` records: what the tests of ``clinical`` and ``encode`` need."""
+"""Small head-like series with painted bleeds, as ``Case`` records, for the tests of ``clinical`` and ``encode``."""
 
 from __future__ import annotations
 

@@ -1,0 +1,94 @@
+"""Text and colours of the pictures, with the font that comes with Pillow."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from PIL import ImageDraw, ImageFont
+
+Colour = tuple[int, int, int]
+Box = tuple[int, int, int, int]
+"""(left, top, right, bottom) in pixels."""
+
+BACKGROUND: Colour = (14, 17, 22)
+PANEL: Colour = (24, 29, 37)
+LINE: Colour = (52, 60, 72)
+INK: Colour = (236, 240, 245)
+DIM: Colour = (176, 186, 198)
+FAINT: Colour = (128, 138, 150)
+ACCENT: Colour = (255, 122, 102)
+BANNER: Colour = (255, 196, 0)
+BANNER_INK: Colour = (30, 24, 0)
+
+
+@lru_cache(maxsize=32)
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The bundled font; no file of the system is needed, so a picture is the same everywhere."""
+    return ImageFont.load_default(size)
+
+
+class Pen:
+    """Writes on one picture."""
+
+    def __init__(self, draw: ImageDraw.ImageDraw) -> None:
+        self.draw = draw
+
+    def text(
+        self, at: tuple[float, float], text: str, size: int, colour: Colour, *, anchor: str = "la", halo: bool = False
+    ) -> None:
+        """One line. ``halo`` puts a dark rim around it, for text on images."""
+        self.draw.text(
+            at, text, font=font(size), fill=colour, anchor=anchor, stroke_width=2 if halo else 0, stroke_fill=BACKGROUND
+        )
+
+    def width(self, text: str, size: int) -> float:
+        """Of one line, pixels."""
+        return self.draw.textlength(text, font=font(size))
+
+    def heading(self, at: tuple[int, int], text: str, width: int) -> int:
+        """A small heading with a rule below it; returns the y below."""
+        left, top = at
+        self.text((left, top), self.shortened(text, width, 16), 16, INK)
+        self.draw.line((left, top + 24, left + width, top + 24), fill=LINE, width=1)
+        return top + 32
+
+    def row(self, left: int, right: int, top: int, name: str, value: str, size: int = 15) -> int:
+        """A name at the left, its value at the right; returns the y below."""
+        room = int(right - left - self.width(value, size) - 12)
+        self.text((left, top), self.shortened(name, room, size), size, DIM)
+        self.text((right, top), value, size, INK, anchor="ra")
+        return top + size + 8
+
+    def paragraph(self, at: tuple[int, int], text: str, width: int, size: int, colour: Colour) -> int:
+        """Text broken at blanks to fit ``width``; returns the y below."""
+        left, top = at
+        for line in self.lines(text, width, size):
+            self.text((left, top), line, size, colour)
+            top += size + 5
+        return top
+
+    def lines(self, text: str, width: int, size: int) -> list[str]:
+        """``text`` in lines of at most ``width`` pixels; a longer word is cut short."""
+        lines: list[str] = []
+        for word in text.split():
+            longer = f"{lines[-1]} {word}" if lines else word
+            if lines and self.width(longer, size) <= width:
+                lines[-1] = longer
+            else:
+                lines.append(self.shortened(word, width, size))
+        return lines
+
+    def shortened(self, text: str, width: int, size: int) -> str:
+        """``text``, or as much of it as fits, with an ellipsis."""
+        if self.width(text, size) <= width:
+            return text
+        while text and self.width(text + "…", size) > width:
+            text = text[:-1]
+        return text + "…"
+
+
+def banner(pen: Pen, box: Box, text: str) -> None:
+    """A coloured bar with one centred line."""
+    left, top, right, bottom = box
+    pen.draw.rectangle(box, fill=BANNER)
+    pen.text(((left + right) / 2, (top + bottom) / 2), text, 22, BANNER_INK, anchor="mm")

@@ -1,0 +1,202 @@
+"""The last look at a result before it may leave: read back from disk and compared with the case.
+
+An independent reading where it matters: the mask is unpacked from the bits by frame position, not by the library that
+packed it, and required attributes are those of the standard's tables (PS3.3 annex A), not those the encoder set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from highdicom._standard_utils import get_iod_module_map, get_module_attribute_map, get_sop_class_iod_map
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from dicomnode.dicom import codes
+from dicomnode.dicom.uids import is_valid_uid
+from dicomnode.encode.context import Context
+from dicomnode.encode.seg import segmented
+from dicomnode.encode.sr import MAX_LESION_GROUPS, VOLUME_DECIMALS
+from dicomnode.errors import EncodeError
+from dicomnode.records import MaskFinding
+
+POSITION_TOLERANCE_MM = 1e-3
+
+_FUNCTIONAL_GROUPS = frozenset({"SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"})
+"""Their macros may stand in either of the two, which a table of paths cannot say: :func:`_check_seg` looks at them."""
+_CONTENT_TREE = "sr-document-content"
+"""What a content item needs depends on its value type (PS3.3 C.17.3): :func:`_check_sr` looks at the tree."""
+
+
+def validate(path: Path, context: Context, kind: str, results: dict[str, Dataset]) -> None:
+    """Check one result file against the standard's tables and against the case.
+
+    Parameters
+    ----------
+    path : the file as written.
+    kind : ``seg``, ``sr`` or ``sc``.
+    results : all results of the case by kind; a report refers to the segmentation.
+
+    Raises
+    ------
+    EncodeError : anything is missing or differs; the message names kind and attribute, never a patient's value.
+    """
+    ds = pydicom.dcmread(path)
+    _check_file_meta(ds, kind)
+    _check_identity(ds, context, kind)
+    _check_required(ds, kind)
+    _check_uids(ds, kind)
+    _check_references(ds, context, results, kind)
+    checks = {"seg": _check_seg, "sr": _check_sr, "sc": _check_sc}
+    if kind in checks:
+        checks[kind](ds, context)
+
+
+def _demand(condition: bool, kind: str, fault: str) -> None:
+    if not condition:
+        raise EncodeError(f"{kind}: {fault}")
+
+
+def _check_file_meta(ds: Dataset, kind: str) -> None:
+    meta = ds.file_meta
+    _demand(meta.TransferSyntaxUID == ExplicitVRLittleEndian, kind, "transfer syntax is not Explicit VR Little Endian")
+    _demand(meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID, kind, "file meta names another instance")
+    _demand(meta.MediaStorageSOPClassUID == ds.SOPClassUID, kind, "file meta names another SOP class")
+
+
+def _check_identity(ds: Dataset, context: Context, kind: str) -> None:
+    for element in context.identity:
+        _demand(element.tag in ds, kind, f"{element.keyword} of the source is missing")
+        if element.VR != "SQ":
+            same = str(ds[element.tag].value or "") == str(element.value or "")
+            _demand(same, kind, f"{element.keyword} differs from the source")
+    research = ds.get("ContentQualification", "") == "RESEARCH"
+    _demand(research == context.is_research, kind, "ContentQualification does not tell what the models are")
+
+
+def _check_required(ds: Dataset, kind: str) -> None:
+    """Type 1 attributes present with a value, type 2 present, in every mandatory module (PS3.5 7.4)."""
+    iod = get_sop_class_iod_map()[ds.SOPClassUID]
+    attributes = get_module_attribute_map()
+    for module in get_iod_module_map()[iod]:
+        for attribute in attributes[module["key"]] if _is_checked(module) else ():
+            keyword, path = attribute["keyword"], attribute["path"]
+            if attribute["type"] not in ("1", "2") or _FUNCTIONAL_GROUPS & {keyword, *path}:
+                continue
+            for item in _items_at(ds, path):
+                _demand(keyword in item, kind, f"{keyword} (type {attribute['type']}) is missing")
+                filled = attribute["type"] == "2" or item[keyword].VM > 0
+                _demand(filled, kind, f"{keyword} (type 1) is empty")
+
+
+def _is_checked(module: dict[str, str]) -> bool:
+    return module["usage"] == "M" and module["key"] != _CONTENT_TREE
+
+
+def _items_at(ds: Dataset, path: list[str]) -> Iterator[Dataset]:
+    """All items that the sequences of ``path`` lead to; none where one of them is absent."""
+    if not path:
+        yield ds
+    elif path[0] in ds:
+        for item in ds[path[0]].value or ():
+            yield from _items_at(item, path[1:])
+
+
+def _check_uids(ds: Dataset, kind: str) -> None:
+    for element in ds.iterall():
+        if element.VR == "UI":
+            values = element.value if element.VM > 1 else [element.value]
+            _demand(all(is_valid_uid(str(uid)) for uid in values if uid), kind, f"{element.keyword} is no valid UID")
+
+
+def _check_references(ds: Dataset, context: Context, results: dict[str, Dataset], kind: str) -> None:
+    """Every instance referred to is a source slice or a result of the same case."""
+    known = {str(ref.SOPInstanceUID) for ref in context.references}
+    known |= {str(result.SOPInstanceUID) for result in results.values()}
+    carried = {element.tag for element in context.identity}
+    for element in ds:
+        if element.VR != "SQ" or element.tag in carried:
+            continue
+        for item in element.value:
+            for uid in _referenced(item):
+                _demand(uid in known, kind, f"{element.keyword} refers to an instance that is not of this case")
+
+
+def _referenced(item: Dataset) -> Iterator[str]:
+    for element in item.iterall():
+        if element.keyword == "ReferencedSOPInstanceUID":
+            yield str(element.value)
+
+
+def _check_seg(ds: Dataset, context: Context) -> None:
+    """Every finding's mask, read back by frame position, equals the mask that was measured."""
+    segments = segmented(context.case.findings)
+    _demand(len(ds.SegmentSequence) == len(segments), "seg", "number of segments differs from the findings")
+    for number, finding in segments:
+        same = np.array_equal(_mask_in_file(ds, number, context), finding.mask)
+        _demand(same, "seg", f"segment {number} differs from the mask")
+
+
+def _mask_in_file(ds: Dataset, segment: int, context: Context) -> NDArray[np.bool_]:
+    stack = context.case.volume.stack
+    frame_size = stack.rows * stack.columns
+    bits = np.unpackbits(np.frombuffer(ds.PixelData, dtype=np.uint8), bitorder="little")
+    frames = bits[: int(ds.NumberOfFrames) * frame_size].reshape(-1, stack.rows, stack.columns)
+    mask = np.zeros((len(stack.positions_mm), stack.rows, stack.columns), dtype=bool)
+    for frame, group in zip(frames, ds.PerFrameFunctionalGroupsSequence, strict=True):
+        if _segment_number(ds, group) == segment:
+            mask[_slice_index(group, context)] |= frame.astype(bool)
+    return mask
+
+
+def _segment_number(ds: Dataset, group: Dataset) -> int:
+    shared = ds.SharedFunctionalGroupsSequence[0]
+    holder = group if "SegmentIdentificationSequence" in group else shared
+    return int(holder.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+
+
+def _slice_index(group: Dataset, context: Context) -> int:
+    """The slice that a frame lies on by its position; its source image must be that slice."""
+    position = np.array([float(v) for v in group.PlanePositionSequence[0].ImagePositionPatient])
+    distances = np.linalg.norm(context.case.volume.stack.positions_mm - position, axis=1)
+    index = int(np.argmin(distances))
+    _demand(bool(distances[index] < POSITION_TOLERANCE_MM), "seg", "a frame lies on no source slice")
+    source = group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+    _demand(source == context.case.volume.sop_instance_uids[index], "seg", "a frame names another slice as its source")
+    return index
+
+
+def _check_sr(ds: Dataset, context: Context) -> None:
+    """The volumes in the report are those measured, in order; it is unverified and preliminary."""
+    _demand(ds.VerificationFlag == "UNVERIFIED", "sr", "the report claims to be verified")
+    _demand(ds.get("PreliminaryFlag", "") == "PRELIMINARY", "sr", "the report claims to be final")
+    written = [float(item.MeasuredValueSequence[0].NumericValue) for item in _items_named(ds, codes.VOLUME)]
+    expected = [volume for finding in context.case.findings for volume in _volumes(finding)]
+    _demand(written == expected, "sr", "the volumes differ from those measured")
+
+
+def _volumes(finding: MaskFinding) -> list[float]:
+    if finding.total is None:
+        return []
+    regions = [finding.total, *finding.lesions[:MAX_LESION_GROUPS]]
+    return [round(region.volume_ml, VOLUME_DECIMALS) for region in regions]
+
+
+def _items_named(item: Dataset, name: codes.Code) -> Iterator[Dataset]:
+    """Content items below ``item`` with this concept name, depth first (PS3.3 C.17.3)."""
+    for child in item.get("ContentSequence", ()):
+        concept = child.ConceptNameCodeSequence[0] if child.get("ConceptNameCodeSequence") else Dataset()
+        if (concept.get("CodeValue"), concept.get("CodingSchemeDesignator")) == name[:2]:
+            yield child
+        yield from _items_named(child, name)
+
+
+def _check_sc(ds: Dataset, context: Context) -> None:
+    expected = ds.Rows * ds.Columns * ds.SamplesPerPixel
+    _demand(ds.PhotometricInterpretation == "RGB", "sc", "the picture is not RGB")
+    _demand(len(ds.PixelData) == expected + expected % 2, "sc", "pixel data have the wrong length")
+    _demand(bool(np.ptp(np.frombuffer(ds.PixelData[:expected], dtype=np.uint8)) > 0), "sc", "the picture is empty")
