@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
+from dicomnode.errors import LeaseLost
 from dicomnode.store.jobs import settle_deliveries
 from dicomnode.store.states import JobEvent, JobStatus, OutboxEvent, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, Result
@@ -93,6 +94,15 @@ def extend_lease(session: Session, parcel: Parcel, *, lease_s: float) -> None:
     """
     row = _leased(session, parcel)
     guarded_update(session, row, before=OutboxStatus.SENDING, token=parcel.token, lease_until=time.time() + lease_s)
+
+
+def try_extend_lease(session: Session, parcel: Parcel, *, lease_s: float) -> bool:
+    """As :func:`extend_lease`; False instead of LeaseLost."""
+    try:
+        extend_lease(session, parcel, lease_s=lease_s)
+    except LeaseLost:
+        return False
+    return True
 
 
 def record_sent(session: Session, parcel: Parcel, *, status: int) -> None:

@@ -155,6 +155,9 @@ JOB_INACTIVE = (JobStatus.SUPERSEDED, JobStatus.CANCELLED)
 JOB_OPEN = (JobStatus.WAITING, JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.DELIVERING)
 """A job in one of these still has work before it; nothing it needs may be purged."""
 
+LEASED = {"job": JobStatus.RUNNING, "outbox": OutboxStatus.SENDING}
+"""The one state, by table, in which a row is held under a lease."""
+
 _S, _SE = SeriesStatus, SeriesEvent
 _J, _JE = JobStatus, JobEvent
 _R, _RE = RunStatus, RunEvent

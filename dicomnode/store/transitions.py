@@ -9,7 +9,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from dicomnode.errors import IllegalTransition, LeaseLost
-from dicomnode.store.states import TRANSITIONS
+from dicomnode.store.states import LEASED, TRANSITIONS
 from dicomnode.store.tables import Event, Job, Outbox, Run, Series
 
 Stateful = Series | Job | Run | Outbox
@@ -37,9 +37,12 @@ def move(
     Raises
     ------
     IllegalTransition : no arrow leads from the row's state by this event.
-    LeaseLost : someone else changed the row since it was read, or holds the lease now.
+    LeaseLost : someone else changed the row since it was read, or holds the lease now; with a ``token`` also when the
+        row is not under lease any more (withdrawn, superseded, recovered), whatever the event.
     """
     before = row.status
+    if token is not None and before != LEASED.get(row.__tablename__):
+        raise LeaseLost(f"{row.__tablename__} {row.id} is not under lease: it is {before}")
     after = TRANSITIONS[row.__tablename__].get((before, event))
     if after is None:
         raise IllegalTransition(f"{row.__tablename__} {row.id}: no arrow {event!r} from {before!r}")

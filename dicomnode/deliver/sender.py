@@ -1,0 +1,228 @@
+"""Sends one destination's outbox: claims what is due, stores it over one association, records each outcome.
+
+The database says what is to be sent and what was sent; this object holds nothing that a restart would miss.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from dicomnode.config import Config, Destination
+from dicomnode.deliver.backoff import Backoff
+from dicomnode.deliver.breaker import ECHO_INTERVAL_S, Breaker
+from dicomnode.deliver.outgoing import Outgoing
+from dicomnode.deliver.scu import StorageLink, answer_timeout_s, associate, echo
+from dicomnode.errors import DeliveryError, LeaseLost, StoreRefused
+from dicomnode.store import outbox
+from dicomnode.store.engine import Store
+from dicomnode.store.outbox import Parcel
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.2
+"""Pause between two looks at the outbox: bounds what delivery adds to the time from image to result."""
+
+BATCH = 50
+"""Most deliveries claimed at once, hence sent over one association."""
+
+DATABASE_PAUSE_S = 2.0
+LEASE_MARGIN_S = 30.0
+"""What a lease outlasts the slowest answer by, so that a busy database does not cost it."""
+
+Batch = Sequence[tuple[Parcel, Outgoing]]
+
+
+class Sender:
+    """Delivery to one destination; ``run`` in a thread of its own, or ``step`` by step.
+
+    Parameters
+    ----------
+    data_dir : the folder that the paths of the outbox are relative to.
+    owner : names this node in leases. Unique among the nodes on one database, and the same after a restart: what was
+        being sent when the node died is sent again at once.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        data_dir: Path,
+        owner: str,
+        destination: Destination,
+        *,
+        echo_interval_s: float = ECHO_INTERVAL_S,
+    ) -> None:
+        self.destination = destination
+        # One owner per destination: the senders of a node start and fail one by one, and recover only their own.
+        self.owner = f"{owner}/{destination.name}"
+        self._calling_ae = config.node.ae_title
+        self._store = store
+        self._data_dir = data_dir
+        self._draw = random.Random()
+        self._backoff = Backoff.of(destination)
+        self._breaker = Breaker(self._backoff, self._draw, echo_interval_s=echo_interval_s)
+        self._stop = threading.Event()
+        self._recovery_due = True
+        self._rest_leased_until = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Send until ``stop`` is set; the file on its way is finished, the rest of its batch given back."""
+        self._stop = stop
+        while not stop.is_set():
+            try:
+                pause_s = 0.0 if self.step() else POLL_S
+            except SQLAlchemyError as fault:
+                logger.error("database failed", extra=self._about(error=type(fault).__name__))
+                self._recovery_due, pause_s = True, DATABASE_PAUSE_S
+            stop.wait(pause_s)
+        try:
+            self._recover()
+        except SQLAlchemyError as fault:
+            logger.error("database failed", extra=self._about(error=type(fault).__name__))
+
+    def step(self) -> int:
+        """One look at the outbox; returns how many deliveries were tried.
+
+        Raises
+        ------
+        sqlalchemy.exc.SQLAlchemyError : the database failed; what was claimed is recovered by the next step.
+        """
+        if self._recovery_due:
+            self._recover()
+        if self._breaker.is_open and not self._is_back():
+            return 0
+        with self._store.read() as session:
+            if not outbox.has_due_parcels(session, self.destination.name):
+                return 0
+        parcels = self._claim()
+        batch = self._readable(parcels)
+        if batch:
+            self._deliver(batch)
+        return len(parcels)
+
+    def _recover(self) -> None:
+        with self._store.write() as session:
+            recovered = outbox.recover_parcels(session, time.time(), owner=self.owner)
+            withheld = 0
+            if not self.destination.accept_research:
+                withheld = outbox.withhold_research(session, self.destination.name)
+        self._recovery_due = False
+        if recovered or withheld:
+            logger.info("outbox recovered", extra=self._about(recovered=recovered, withheld=withheld))
+
+    def _is_back(self) -> bool:
+        if not self._breaker.wants_echo():
+            return False
+        try:
+            echo(self.destination, self._calling_ae)
+        except DeliveryError:
+            return False
+        self._breaker.resume()
+        with self._store.write() as session:
+            woken = outbox.wake_parcels(session, self.destination.name)
+        logger.info("destination is back", extra=self._about(woken=woken))
+        return True
+
+    def _claim(self) -> list[Parcel]:
+        connecting_s = 3 * self.destination.timeout_s
+        self._recovery_due = True  # until the batch is recorded to its end
+        with self._store.write() as session:
+            return outbox.claim_parcels(
+                session, self.destination.name, owner=self.owner, lease_s=connecting_s + LEASE_MARGIN_S, limit=BATCH
+            )
+
+    def _readable(self, parcels: Sequence[Parcel]) -> Batch:
+        batch = []
+        for parcel in parcels:
+            try:
+                batch.append((parcel, Outgoing.from_file(self._data_dir / parcel.path, sha256=parcel.digest)))
+            except DeliveryError as fault:
+                self._record_failure(parcel, fault, self._backoff.delay_s(parcel.attempts, self._draw))
+        return batch
+
+    def _deliver(self, batch: Batch) -> None:
+        self._rest_leased_until = 0.0
+        try:
+            with associate([file for _, file in batch], self.destination, self._calling_ae) as link:
+                self._store_all(link, batch)
+        except DeliveryError as fault:
+            self._destination_failed(batch, fault)
+        self._recovery_due = self._stop.is_set()
+
+    def _store_all(self, link: StorageLink, batch: Batch) -> None:
+        for index, (parcel, file) in enumerate(batch):
+            if self._stop.is_set():
+                return
+            if self._holds(parcel, file, batch[index + 1 :]):
+                self._store_one(link, parcel, file)
+            if link.is_lost:
+                self._destination_failed(batch[index + 1 :], DeliveryError("the association was lost"))
+                return
+
+    def _store_one(self, link: StorageLink, parcel: Parcel, file: Outgoing) -> None:
+        try:
+            status = link.store(file)
+        except DeliveryError as fault:
+            if isinstance(fault, StoreRefused):
+                self._breaker.answered()
+            delay_s = self._backoff.delay_s(parcel.attempts, self._draw)
+            if link.is_lost:
+                # Perhaps this very file makes the peer fall over: what comes behind it must get its turn first.
+                delay_s = max(delay_s, 2.0 * self._backoff.nominal_s(self._breaker.failures + 1))
+            self._record_failure(parcel, fault, delay_s)
+        else:
+            self._breaker.answered()
+            self._record_sent(parcel, status)
+
+    def _destination_failed(self, batch: Batch, fault: DeliveryError) -> None:
+        delay_s = self._breaker.trip()
+        logger.warning(
+            "destination failed", extra=self._about(error=str(fault), failures=self._breaker.failures, retry_s=delay_s)
+        )
+        for parcel, _ in batch:
+            self._record_failure(parcel, fault, delay_s)
+
+    def _holds(self, parcel: Parcel, file: Outgoing, rest: Batch) -> bool:
+        """Extend the leases so that they outlast the next C-STORE; False: this delivery is no longer ours."""
+        lease_s = answer_timeout_s(self.destination, file.size_bytes) + LEASE_MARGIN_S
+        now = time.monotonic()
+        with self._store.write() as session:
+            if now + lease_s > self._rest_leased_until:
+                self._rest_leased_until = now + 3 * lease_s
+                for other, _ in rest:
+                    outbox.try_extend_lease(session, other, lease_s=3 * lease_s)
+            return outbox.try_extend_lease(session, parcel, lease_s=lease_s)
+
+    def _record_sent(self, parcel: Parcel, status: int) -> None:
+        try:
+            with self._store.write() as session:
+                outbox.record_sent(session, parcel, status=status)
+        except LeaseLost:
+            with self._store.write() as session:
+                outbox.note_sent_unrecorded(session, parcel, status=status)
+        logger.info("result sent", extra=self._about(job_id=parcel.job_id, sop_instance_uid=parcel.sop_instance_uid))
+
+    def _record_failure(self, parcel: Parcel, fault: DeliveryError, delay_s: float) -> None:
+        now = time.time()
+        final = not fault.retryable or self._backoff.gives_up(parcel.created_at, now)
+        status = fault.status if isinstance(fault, StoreRefused) else None
+        retry_at = None if final else now + delay_s
+        try:
+            with self._store.write() as session:
+                outbox.record_failure(session, parcel, error=str(fault), status=status, retry_at=retry_at)
+        except LeaseLost:
+            return
+        logger.warning(
+            "result given up" if final else "result not sent",
+            extra=self._about(job_id=parcel.job_id, error=str(fault), attempt=parcel.attempts),
+        )
+
+    def _about(self, **more: object) -> dict[str, object]:
+        return {"action": "deliver", "destination": self.destination.name, **more}
