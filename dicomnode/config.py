@@ -417,3 +417,16 @@ class _Locator:
             n for n, line in enumerate(self.lines, 1) if re.match(rf"\s*\[\[?\s*{re.escape(section)}\s*\]\]?", line)
         ]
         return heads[min(index, len(heads) - 1)] if heads else None
+
+
+HEAD_CT: dict[str, Any] = {
+    "Modality": "^CT$",
+    "BodyPartExamined": r"(?i)^$|head|brain|skull|neuro|sch(ä|ae)del|kopf|hirn|cr(a|â)n",
+}
+"""Head CT as scanners name it; an absent BodyPartExamined is no obstacle, since the volume gate and the search for a
+brain within a skull still stand before every result. Contrast and other series are refused by triage."""
+
+
+def built_in_config() -> Config:
+    """What ``process`` and ``demo`` use without a file: one protocol for any non-contrast head CT."""
+    return Config(protocol=(Protocol(name="head-ct", match=HEAD_CT, models=("hemorrhage",), priority="stat"),))

@@ -11,6 +11,7 @@ import json
 import logging
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -190,8 +191,10 @@ class Dispatcher:
             Delivery(destination.name, destination.results, destination.accept_research)
             for destination in self.config.destinations_of(protocol)
         ]
+        data_dir = self.config.node.data_dir.absolute()
+        results = [replace(result, path=result.path.absolute().relative_to(data_dir)) for result in reply.results]
         with self.store.write() as session:
-            store_results(session, claim, reply.results, deliveries)
+            store_results(session, claim, results, deliveries)
         kinds = [result.kind for result in reply.results]
         log.info("results encoded", extra={**_facts(claim), "kinds": kinds, "seconds": reply.seconds})
 

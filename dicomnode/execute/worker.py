@@ -125,7 +125,7 @@ def findings_of(runner: Runner, outputs: dict[str, Any], volume: Volume) -> list
     """Threshold each probability map as the bundle says, and measure what is left on the source grid."""
     findings = []
     for output in runner.manifest.outputs:
-        mask: np.ndarray[Any, np.dtype[np.bool_]] = outputs[output.name] >= output.threshold
+        mask: np.ndarray[Any, np.dtype[np.bool_]] = outputs[output.name] > output.threshold
         total, lesions, labels = measure(mask, volume, output.detection_limit_ml)
         findings.append(
             MaskFinding(

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
+from dicomnode.errors import JobError
 from dicomnode.records import EncodedResult
 from dicomnode.store.states import (
     JOB_INACTIVE,
@@ -276,3 +277,47 @@ def settle_deliveries(session: Session, job_id: int) -> None:
     event = JobEvent.UNDELIVERED if OutboxStatus.FAILED in statuses else JobEvent.DELIVERED
     detail: dict[str, Any] = {"withheld": OutboxStatus.WITHHELD in statuses}
     move(session, job, event, finished_at=time.time(), detail=detail)
+
+
+def requeue_job(session: Session, job_id: int) -> str:
+    """An operator wants it again: run what failed, or send what was not delivered; returns the new status.
+
+    Raises
+    ------
+    JobError : there is no such job, or a newer one has taken its place.
+    IllegalTransition : the job is in a state that has nothing to repeat.
+    """
+    job = _job(session, job_id)
+    if job.status in (JobStatus.UNDELIVERED, JobStatus.DONE):
+        move(session, job, JobEvent.REDELIVER, finished_at=None)
+        for row in session.scalars(select(Outbox).where(Outbox.job_id == job.id, Outbox.status == OutboxStatus.FAILED)):
+            move(session, row, OutboxEvent.REQUEUE, next_attempt_at=time.time(), created_at=time.time())
+        return job.status
+    rival = active_job(session, job.study_uid, job.acquisition_key, job.protocol)
+    if rival is not None and rival.id != job.id:
+        raise JobError(f"job {rival.id} has taken the place of job {job_id}")
+    move(session, job, JobEvent.REQUEUE, attempts=0, ready_at=time.time(), finished_at=None, refusal="", error="")
+    session.execute(update(Run).where(Run.job_id == job.id).values(crashes=0))
+    return job.status
+
+
+def cancel_job(session: Session, job_id: int) -> str:
+    """An operator does not want it: what is not sent yet is withdrawn; returns the new status.
+
+    Raises
+    ------
+    JobError : there is no such job.
+    IllegalTransition : the job is over already.
+    """
+    job = _job(session, job_id)
+    move(session, job, JobEvent.CANCEL, lease_until=None, finished_at=time.time())
+    interrupt_runs(session, job)
+    withdraw_results(session, job)
+    return job.status
+
+
+def _job(session: Session, job_id: int) -> Job:
+    job = session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one_or_none()
+    if job is None:
+        raise JobError(f"there is no job {job_id}")
+    return job

@@ -1,0 +1,158 @@
+"""``dicomnode check``: everything that would go wrong later, said now, in plain words."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from dicomnode.config import Config, Destination, Protocol
+from dicomnode.deliver.scu import echo, probe
+from dicomnode.dicom.sop_classes import RESULT_SOP_CLASSES
+from dicomnode.errors import BundleError, DeliveryError, InferenceError
+from dicomnode.execute.dispatcher import worker_settings
+from dicomnode.execute.process import WorkerProcess
+from dicomnode.store.engine import Store
+from dicomnode.zoo.registry import Registry
+
+GIB = 1024**3
+EARLIEST_CLOCK = 1_767_225_600.0  # 2026-01-01: a clock before this release is wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing checked. ``fatal``: the node would not do its work."""
+
+    what: str
+    ok: bool
+    says: str
+    fatal: bool = True
+
+
+def checkup(config: Config, *, load_models: bool = True) -> Iterator[Finding]:
+    """Check one thing after the other, so that each shows as soon as it is known."""
+    yield _disk(config)
+    yield _clock()
+    yield _database(config)
+    yield _port(config)
+    yield from _protocols(config)
+    yield from _models(config, load_models)
+    for destination in config.destination:
+        yield from _destination(config, destination)
+
+
+def _disk(config: Config) -> Finding:
+    config.node.data_dir.mkdir(parents=True, exist_ok=True)
+    free_gb = shutil.disk_usage(config.node.data_dir).free / GIB
+    reserve = config.reception.min_free_gb
+    says = f"{free_gb:.1f} GB free in {config.node.data_dir}, {reserve:g} GB are kept as reserve"
+    if free_gb <= reserve:
+        return Finding("disk", False, f"{says}: every C-STORE would be refused with 0xA700")
+    return Finding("disk", True, says)
+
+
+def _clock() -> Finding:
+    now = time.time()
+    return Finding("clock", now > EARLIEST_CLOCK, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now)))
+
+
+def _database(config: Config) -> Finding:
+    store = Store(config.database_url)
+    try:
+        store.migrate()
+        with store.read() as session:
+            session.execute(text("SELECT 1"))
+    except SQLAlchemyError as fault:
+        return Finding("database", False, str(fault).splitlines()[0])
+    finally:
+        store.close()
+    return Finding("database", True, f"{store.engine.dialect.name}, schema up to date")
+
+
+def _port(config: Config) -> Finding:
+    where = f"{config.node.host}:{config.node.port}"
+    with socket.socket() as probe_socket:
+        probe_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe_socket.bind((config.node.host, config.node.port))
+        except OSError as fault:
+            says = f"{where} cannot be used ({fault.strerror}); fine if the node is running already"
+            return Finding("port", False, says, fatal=False)
+    return Finding("port", True, f"{where} is free")
+
+
+def _protocols(config: Config) -> Iterator[Finding]:
+    registry_faults = _registry_faults(config)
+    for protocol in config.protocol:
+        missing = [model for model in protocol.models if model in registry_faults]
+        for model in missing:
+            yield Finding(f"protocol {protocol.name}", False, registry_faults[model])
+        yield _ways_out(config, protocol)
+
+
+def _registry_faults(config: Config) -> dict[str, str]:
+    try:
+        registry = Registry(config.zoo.paths, config.zoo.digests)
+    except BundleError as fault:
+        return {model: str(fault) for protocol in config.protocol for model in protocol.models}
+    faults = {}
+    for model in {model for protocol in config.protocol for model in protocol.models}:
+        try:
+            registry.get(model)
+        except BundleError as fault:
+            faults[model] = str(fault)
+    return faults
+
+
+def _ways_out(config: Config, protocol: Protocol) -> Finding:
+    """A protocol whose results may go nowhere: research results need a destination that accepts them."""
+    open_ways = [d.name for d in config.destinations_of(protocol) if d.accept_research]
+    if open_ways:
+        return Finding(f"protocol {protocol.name}", True, f"results go to {', '.join(open_ways)}")
+    says = (
+        "its models are marked research, but none of its destinations has accept_research = true: "
+        "every result would be withheld"
+    )
+    return Finding(f"protocol {protocol.name}", False, says)
+
+
+def _models(config: Config, load: bool) -> Iterator[Finding]:
+    if not load:
+        return
+    worker = WorkerProcess(
+        worker_settings(config, config.execution.devices[0]), start_timeout_s=config.execution.start_timeout_s
+    )
+    try:
+        ready = worker.start()
+    except InferenceError as fault:
+        yield Finding("models", False, str(fault))
+        return
+    finally:
+        worker.kill()
+    for model, digest in ready.models.items():
+        yield Finding(f"model {model}", True, f"loads on {ready.device}, {digest[:19]}...")
+
+
+def _destination(config: Config, destination: Destination) -> Iterator[Finding]:
+    what = f"destination {destination.name}"
+    where = f"{destination.ae_title} at {destination.host}:{destination.port}"
+    try:
+        echo(destination, config.node.ae_title)
+    except DeliveryError as fault:
+        yield Finding(what, False, f"{where} does not answer C-ECHO: {fault}")
+        return
+    yield Finding(what, True, f"{where} answers C-ECHO")
+    wanted = {kind: RESULT_SOP_CLASSES[kind] for kind in destination.results}
+    try:
+        accepted = probe(destination, config.node.ae_title, list(wanted.values()))
+    except DeliveryError as fault:
+        yield Finding(what, False, f"{where} refuses the result classes: {fault}")
+        return
+    refused = sorted(kind for kind, uid in wanted.items() if uid not in accepted)
+    says = f"does not accept: {', '.join(refused)}" if refused else f"accepts: {', '.join(sorted(wanted))}"
+    yield Finding(what, not refused, says)

@@ -1,0 +1,195 @@
+"""``dicomnode demo``: a node, a small receiving PACS and a synthetic study, all on this machine, over real sockets.
+
+Everything shown comes from what arrived in the PACS: the pictures are drawn from the SEG and SC received, not from what
+the node had in memory.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom.dataset import Dataset
+
+from dicomnode.app import show
+from dicomnode.app.node import Node
+from dicomnode.app.pictures import mask_of_seg, overview_of_sc, picture_of_mask
+from dicomnode.assemble.volume import LoadedSeries, read_series
+from dicomnode.cohort.make import DemoStudy, make_demo_study
+from dicomnode.config import Config, Database, Destination, Operations, Reception, built_in_config
+from dicomnode.config import Node as NodeSection
+from dicomnode.deliver.outgoing import Outgoing
+from dicomnode.deliver.receiver import ReceivingPacs
+from dicomnode.deliver.scu import send
+from dicomnode.errors import NodeError
+from dicomnode.ops.logging import configure_logging
+from dicomnode.records import RESEARCH_NOTICE
+from dicomnode.store.history import EventLine, JobLine, events_of, list_jobs, show_job
+
+PACS_AE = "DEMO-PACS"
+SCANNER_AE = "DEMO-CT"
+PATIENCE_S = 300.0
+OVER = {"done", "undelivered", "failed", "refused", "quarantined"}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the timeline."""
+
+    stage: str
+    seconds: float
+    says: str
+
+
+def run_demo(out: Path, seed: int) -> int:
+    """Run the loop once and show what came back; returns the exit code."""
+    out = out.absolute()
+    for name in ("node", "pacs", "study"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    with show.err.status("making a synthetic head with a bleed"):
+        study = make_demo_study(out / "study", seed)
+    with ReceivingPacs(out / "pacs", PACS_AE) as pacs:
+        config = demo_config(out / "node", pacs.port)
+        configure_logging(config.operations)
+        with Node(config) as node:
+            _wait_for_worker(node)
+            sent_at = time.time()
+            _send(study, node, config)
+            job = _wait_for_job(node)
+            events = _events(node, job)
+        received = [pydicom.dcmread(item.path) for item in pacs.instances]
+    _report(out, study, job, timeline(events, sent_at), received)
+    return 0 if job.status == "done" else 1
+
+
+def demo_config(data_dir: Path, pacs_port: int) -> Config:
+    """A node on a free port with one destination, the PACS beside it, which accepts research results."""
+    plain = built_in_config()
+    destination = Destination(
+        name="demo-pacs", ae_title=PACS_AE, host="127.0.0.1", port=pacs_port, accept_research=True
+    )
+    return Config(
+        node=NodeSection(host="127.0.0.1", port=0, data_dir=data_dir),
+        database=Database(),
+        reception=Reception(min_free_gb=0.2),
+        destination=(destination,),
+        protocol=tuple(
+            protocol.model_copy(update={"destinations": (destination.name,)}) for protocol in plain.protocol
+        ),
+        operations=Operations(log_format="text", log_level="ERROR"),
+    )
+
+
+def _wait_for_worker(node: Node) -> None:
+    with show.err.status("loading the models"):
+        deadline = time.monotonic() + PATIENCE_S
+        while not node.working and not node.failed.is_set() and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+
+def _send(study: DemoStudy, node: Node, config: Config) -> None:
+    target = Destination(name="node", ae_title=config.node.ae_title, host="127.0.0.1", port=node.port)
+    with show.err.status(f"sending {len(study.paths)} slices by C-STORE"):
+        for outcome in send([Outgoing.from_file(path) for path in study.paths], target, SCANNER_AE):
+            if outcome.error is not None:
+                raise outcome.error
+
+
+def _wait_for_job(node: Node) -> JobLine:
+    assert node.store is not None
+    deadline = time.monotonic() + PATIENCE_S
+    with show.err.status("waiting for the results in the PACS"):
+        while time.monotonic() < deadline and not node.failed.is_set():
+            with node.store.read() as session:
+                jobs = list_jobs(session, limit=1)
+                if jobs and jobs[0].status in OVER:
+                    return show_job(session, jobs[0].job_id) or jobs[0]
+            time.sleep(0.1)
+    raise NodeError("the demo did not finish; run 'dicomnode why DEMO0001' on its data folder to see where it stands")
+
+
+def _events(node: Node, job: JobLine) -> list[EventLine]:
+    assert node.store is not None
+    with node.store.read() as session:
+        return events_of(session, job.study_uid)
+
+
+def timeline(events: Sequence[EventLine], sent_at: float) -> list[Step]:
+    """Seconds per stage, from the first C-STORE to the last result in the PACS."""
+    marks = [
+        ("receive and settle", "series", "complete", "the scanner released its association; the series is whole"),
+        ("queue", "job", "claim", "a worker took the job"),
+        ("read, infer, measure", "run", "succeed", "the model ran; lesions measured on the source grid"),
+        ("encode and validate", "job", "encoded", "SEG, SR and SC written and checked"),
+        ("deliver", "job", "delivered", "every result acknowledged by the PACS"),
+    ]
+    steps, last = [], sent_at
+    for stage, subject, name, says in marks:
+        at = next((event.at for event in reversed(events) if (event.subject, event.name) == (subject, name)), None)
+        if at is not None:
+            steps.append(Step(stage, at - last, says))
+            last = at
+    return steps
+
+
+def _report(out: Path, study: DemoStudy, job: JobLine, steps: Sequence[Step], received: Sequence[Dataset]) -> None:
+    total = sum(step.seconds for step in steps)
+    rows = [[step.stage, f"{step.seconds:.1f} s", step.says] for step in steps]
+    show.table("Timeline", ["stage", "took", ""], [*rows, ["image to result", f"{total:.1f} s", ""]])
+    show.out.print()
+    show.table(
+        f"What the PACS received in study {job.study_uid}",
+        ["modality", "series", "SOP class"],
+        [[ds.Modality, str(ds.get("SeriesDescription", "")), ds.SOPClassUID.name] for ds in received],
+    )
+    show.out.print()
+    series = read_series(study.paths)
+    for line in _findings(series, study, received):
+        show.out.print(line)
+    for path in _pictures(out, series, received):
+        show.out.print(f"picture: {path}")
+    show.out.print(f"[yellow]{RESEARCH_NOTICE}. The head, the bleed and the training data are synthetic.[/yellow]")
+    if job.status != "done":
+        show.out.print(f"[red]The job ended {job.status}: {job.refusal or job.error}[/red]")
+
+
+def _findings(series: LoadedSeries, study: DemoStudy, received: Sequence[Dataset]) -> list[str]:
+    truth_ml = study.volume_ml
+    segs = [ds for ds in received if ds.Modality == "SEG"]
+    if not segs:
+        return [f"No SEG came back, though {truth_ml:.1f} mL were painted."]
+    mask = mask_of_seg(segs[0], series.volume)
+    volume_ml = (
+        float((mask.sum(axis=(1, 2)) * series.volume.stack.weights_mm).sum())
+        * series.volume.stack.pixel_area_mm2
+        / 1000
+    )
+    return [
+        f"Intracranial haemorrhage: {volume_ml:.1f} mL in the SEG received, {truth_ml:.1f} mL were painted "
+        f"(Dice {_dice(mask, study.mask):.2f}, synthetic)."
+    ]
+
+
+def _dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    return float(2 * np.logical_and(a, b).sum() / max(a.sum() + b.sum(), 1))
+
+
+def _pictures(out: Path, series: LoadedSeries, received: Sequence[Dataset]) -> list[Path]:
+    pictures: list[tuple[str, Image.Image]] = []
+    for ds in received:
+        if ds.Modality == "SEG":
+            pictures.append(("mask-over-ct.png", picture_of_mask(ds, series)))
+        elif "PixelData" in ds:
+            pictures.append(("overview.png", overview_of_sc(ds)))
+    paths = []
+    for name, picture in pictures:
+        picture.save(out / name)
+        paths.append(out / name)
+    return paths

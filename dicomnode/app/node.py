@@ -1,0 +1,246 @@
+"""``dicomnode serve``: the parts of a role, started in order, drained and stopped.
+
+One supervisor process receives, watches deadlines and sends; models run in worker processes of its own. Everything a
+crash interrupts is taken up again at the next start, from the database and the spool.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import glob
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from types import TracebackType
+from typing import IO
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from dicomnode.assemble.service import Assembler
+from dicomnode.config import Config
+from dicomnode.deliver.sender import Sender
+from dicomnode.errors import ConfigError
+from dicomnode.execute.dispatcher import Dispatcher
+from dicomnode.jobs.retention import HOUR_S, purge
+from dicomnode.jobs.scheduler import TICK_S, Duty, Scheduler, queue_duties
+from dicomnode.receive.scp import StorageScp
+from dicomnode.receive.spool import Spool
+from dicomnode.receive.sweep import sweep
+from dicomnode.store.engine import Store
+from dicomnode.store.jobs import recover_leases
+from dicomnode.store.outbox import recover_parcels
+from dicomnode.store.receptions import end_lost_associations
+
+log = logging.getLogger(__name__)
+
+JOIN_S = 20.0
+
+
+class Role(StrEnum):
+    """Which parts run in this process."""
+
+    ALL = "all"
+    RECEIVE = "receive"
+    WORK = "work"
+    DELIVER = "deliver"
+
+
+class Node:
+    """A running node. Use as a context manager, or :meth:`start` and :meth:`stop`.
+
+    Attributes
+    ----------
+    failed : set when a part died unexpectedly; the node then stops with exit code 1, so that a service manager restarts
+        it instead of leaving a node that answers but does not work.
+    """
+
+    def __init__(self, config: Config, role: Role = Role.ALL) -> None:
+        self.config = config
+        self.role = role
+        self.owner = f"{config.node.ae_title}@{socket.gethostname()}:{config.node.data_dir.absolute()}#{role}"
+        self.failed = threading.Event()
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._dispatchers: list[Dispatcher] = []
+        self._scp: StorageScp | None = None
+        self._scheduler: Scheduler | None = None
+        self._lock: IO[str] | None = None
+        self.store: Store | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that the SCP listens on; 0 when this role does not receive."""
+        return self._scp.port if self._scp is not None else 0
+
+    @property
+    def working(self) -> bool:
+        """Whether a worker has its models loaded."""
+        return any(dispatcher.worker.models for dispatcher in self._dispatchers)
+
+    def start(self) -> None:
+        """Heal what a crash left, then start the parts; the SCP last, when everything behind it works.
+
+        Raises
+        ------
+        ConfigError : a folder, the database or the port cannot be used.
+        """
+        self._lock = _exclusive_folder(self.config, self.role)
+        self.store = _open_store(self.config)
+        self._heal(self.store)
+        duties: list[Duty] = []
+        if self._does(Role.WORK):
+            duties += self._start_work(self.store)
+        if self._does(Role.DELIVER):
+            self._start_senders(self.store)
+        if self._does(Role.RECEIVE):
+            duties.append(Duty("assemble", TICK_S, Assembler(self.config, self.store).tick))
+        self._scheduler = Scheduler(duties)
+        self._scheduler.start()
+        if self._does(Role.RECEIVE):
+            self._start_scp(self.store)
+        log.info("node started", extra={"role": self.role, "port": self.port, "ae_title": self.config.node.ae_title})
+
+    def _does(self, role: Role) -> bool:
+        return self.role in (Role.ALL, role)
+
+    def _heal(self, store: Store) -> None:
+        now = time.time()
+        with store.write() as session:
+            healed = {
+                "jobs": recover_leases(session, now, owner=self.owner),
+                "parcels": recover_parcels(session, now, owner=self.owner),
+                "associations": end_lost_associations(session, self.owner),
+            }
+        if self._does(Role.RECEIVE):
+            swept = sweep(Spool(self.config.spool_dir), store, settle_s=self.config.reception.settle_s)
+            healed["instances"] = swept.indexed
+        log.info("healed at start", extra=healed)
+
+    def _start_work(self, store: Store) -> list[Duty]:
+        for device in devices_of(self.config):
+            dispatcher = Dispatcher(self.config, store, owner=self.owner, device=device)
+            self._dispatchers.append(dispatcher)
+            self._spawn(f"dispatcher {device}", dispatcher.run)
+        return [*queue_duties(store), Duty("retention", HOUR_S, lambda: purge(self.config, store))]
+
+    def _start_senders(self, store: Store) -> None:
+        for destination in self.config.destination:
+            sender = Sender(self.config, store, self.config.node.data_dir, self.owner, destination)
+            self._spawn(f"sender {destination.name}", sender.run)
+
+    def _start_scp(self, store: Store) -> None:
+        self._scp = StorageScp(self.config, store, Spool(self.config.spool_dir), receiver=self.owner)
+        try:
+            self._scp.start()
+        except OSError as fault:
+            where = f"{self.config.node.host}:{self.config.node.port}"
+            raise ConfigError([f"node.port: cannot listen on {where} ({fault.strerror})"]) from fault
+
+    def _spawn(self, name: str, target: Callable[[threading.Event], None]) -> None:
+        thread = threading.Thread(target=self._guarded, args=(name, target), name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _guarded(self, name: str, target: Callable[[threading.Event], None]) -> None:
+        finished = False
+        try:
+            target(self._stop)
+            finished = True
+        finally:
+            if not finished:
+                log.critical("a part of the node died", extra={"part": name}, exc_info=True)
+                self.failed.set()
+                self._stop.set()
+
+    def wait(self) -> None:
+        """Return when :meth:`request_stop` was called or a part died."""
+        while not self._stop.wait(0.5):
+            pass
+
+    def request_stop(self) -> None:
+        """Ask the node to stop; safe in a signal handler."""
+        self._stop.set()
+
+    def stop(self) -> None:
+        """Refuse new associations, let what runs end, stop the rest; what is not done is taken up at the next start."""
+        if self._scp is not None:
+            self._scp.stop()
+        self._stop.set()
+        if self._scheduler is not None:
+            self._scheduler.stop()
+        for thread in self._threads:
+            thread.join(JOIN_S)
+        if self.store is not None:
+            self.store.close()
+        if self._lock is not None:
+            self._lock.close()
+        log.info("node stopped")
+
+    def __enter__(self) -> Node:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+
+def serve(config: Config, role: Role) -> int:
+    """Run a node until SIGTERM or SIGINT; returns the exit code."""
+    node = Node(config, role)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: node.request_stop())
+    _warn_if_open(config)
+    with node:
+        node.wait()
+    return 1 if node.failed.is_set() else 0
+
+
+def devices_of(config: Config) -> Sequence[str]:
+    """One worker per entry; ``auto`` is every NVIDIA device of this machine, else one worker that finds out itself."""
+    devices: list[str] = []
+    for device in config.execution.devices:
+        found = sorted(glob.glob("/dev/nvidia[0-9]*")) if device == "auto" else []
+        devices += [f"cuda:{index}" for index in range(len(found))] or [device]
+    return devices
+
+
+def _warn_if_open(config: Config) -> None:
+    if not config.sender:
+        log.warning("no [[sender]] is configured: any AE from any address may send to this node")
+
+
+def _exclusive_folder(config: Config, role: Role) -> IO[str]:
+    folder = config.node.data_dir
+    try:
+        for path in (folder, config.spool_dir, config.work_dir):
+            path.mkdir(parents=True, exist_ok=True)
+        lock = (folder / f".{role}.lock").open("w")
+    except OSError as fault:
+        raise ConfigError([f"node.data_dir: {folder} cannot be used ({fault.strerror})"]) from fault
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as fault:
+        lock.close()
+        raise ConfigError([f"node.data_dir: another dicomnode (role {role}) runs on {folder}"]) from fault
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
+def _open_store(config: Config) -> Store:
+    store = Store(config.database_url)
+    try:
+        store.migrate()
+    except SQLAlchemyError as fault:
+        reason = str(fault).splitlines()[0]
+        raise ConfigError([f"database.url: the database cannot be used ({reason})"]) from fault
+    return store

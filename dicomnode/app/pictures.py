@@ -1,0 +1,79 @@
+"""Pictures of results as they arrived in a PACS: nothing is drawn from what the node had in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom.dataset import Dataset
+
+from dicomnode.assemble.volume import LoadedSeries
+from dicomnode.clinical.lesions import measure
+from dicomnode.encode import mask_over_ct
+from dicomnode.errors import EncodeError
+from dicomnode.records import Case, MaskFinding, ModelRef, Volume
+
+POSITION_TOLERANCE_MM = 0.01
+DETECTION_LIMIT_ML = 0.1
+
+
+def mask_of_seg(seg: Dataset, volume: Volume) -> NDArray[np.bool_]:
+    """The union of a SEG's segments on the volume's grid, each frame placed by its own position.
+
+    Returns
+    -------
+    (slices, rows, columns) bool, in stack order.
+
+    Raises
+    ------
+    EncodeError : a frame lies on none of the volume's slices.
+    References: DICOM PS3.3 C.8.20, C.7.6.16.2.3 (Plane Position).
+    """
+    mask = np.zeros(volume.hu.shape, dtype=bool)
+    frames = seg.pixel_array.reshape(-1, seg.Rows, seg.Columns)
+    for frame, groups in zip(frames, seg.PerFrameFunctionalGroupsSequence, strict=True):
+        position = np.asarray(groups.PlanePositionSequence[0].ImagePositionPatient, dtype=float)
+        distance = np.linalg.norm(volume.stack.positions_mm - position, axis=1)
+        nearest = int(distance.argmin())
+        if distance[nearest] > POSITION_TOLERANCE_MM:
+            raise EncodeError(f"a SEG frame lies {distance[nearest]:.2f} mm from the nearest source slice")
+        mask[nearest] |= frame.astype(bool)
+    return mask
+
+
+def picture_of_mask(seg: Dataset, series: LoadedSeries) -> Image.Image:
+    """The slice with the largest marked area, as CT alone and with the SEG's outline over it."""
+    mask = mask_of_seg(seg, series.volume)
+    total, lesions, labels = measure(mask, series.volume, DETECTION_LIMIT_ML)
+    segment = seg.SegmentSequence[0]
+    algorithm = segment.SegmentationAlgorithmIdentificationSequence[0]
+    model = ModelRef(
+        str(algorithm.AlgorithmName), str(algorithm.AlgorithmVersion), "", str(segment.SegmentLabel), "", True
+    )
+    finding = MaskFinding(
+        name="hemorrhage",
+        label=str(segment.SegmentLabel),
+        mask=mask,
+        threshold=0.5,
+        detection_limit_ml=DETECTION_LIMIT_ML,
+        model=model,
+        total=total,
+        lesions=lesions,
+        lesion_labels=labels,
+    )
+    case = Case(
+        sources=series.sources,
+        identity=series.sources[0],
+        volume=series.volume,
+        findings=(finding,),
+        input_digests=series.input_digests,
+        protocol="",
+        settings_digest="",
+        generation=1,
+    )
+    return mask_over_ct(case)
+
+
+def overview_of_sc(sc: Dataset) -> Image.Image:
+    """The picture that a Secondary Capture carries."""
+    return Image.fromarray(sc.pixel_array)

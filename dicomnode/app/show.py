@@ -1,0 +1,140 @@
+"""What commands print: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+from rich.table import Table
+
+from dicomnode.store.history import EventLine, JobLine, SeriesLine
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+_COLOURS = {
+    "done": "green",
+    "sent": "green",
+    "succeeded": "green",
+    "chosen": "green",
+    "refused": "yellow",
+    "withheld": "yellow",
+    "superseded": "dim",
+    "withdrawn": "dim",
+    "not_chosen": "dim",
+    "not_used": "dim",
+    "failed": "red",
+    "undelivered": "red",
+    "quarantined": "red",
+}
+
+
+def as_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    out.print_json(json.dumps(value, default=str))
+
+
+def clock(at: float | None, timezone: str = "UTC") -> str:
+    """Local date and time to the millisecond, or a dash."""
+    if at is None:
+        return "-"
+    return datetime.fromtimestamp(at, ZoneInfo(timezone)).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A plain table; says so when there is nothing in it."""
+    grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        grid.add_column(column, overflow="fold")
+    count = 0
+    for row in rows:
+        grid.add_row(*[_coloured(cell) for cell in row])
+        count += 1
+    out.print(grid if count else f"{title}: none")
+
+
+def _coloured(cell: str) -> str:
+    colour = _COLOURS.get(cell)
+    return f"[{colour}]{cell}[/{colour}]" if colour else cell
+
+
+def jobs_table(jobs: Sequence[JobLine], timezone: str) -> None:
+    """One line a job."""
+    table(
+        "Jobs",
+        ["job", "status", "priority", "protocol", "accession", "created", "series", "reason"],
+        [
+            [
+                str(job.job_id),
+                job.status,
+                job.priority,
+                job.protocol,
+                job.accession_number or "-",
+                clock(job.created_at, timezone),
+                job.series_uid,
+                job.refusal or job.error or "",
+            ]
+            for job in jobs
+        ],
+    )
+
+
+def series_table(series: Sequence[SeriesLine], timezone: str) -> None:
+    """One line a series that has no job."""
+    table(
+        "Series without a job",
+        ["series", "status", "modality", "last image", "reason", "seen"],
+        [
+            [
+                line.series_uid,
+                line.status,
+                line.modality,
+                clock(line.last_instance_at, timezone),
+                line.refusal,
+                line.detail,
+            ]
+            for line in series
+        ],
+    )
+
+
+def job_page(job: JobLine, timezone: str) -> None:
+    """One job with its runs and deliveries."""
+    out.print(f"[bold]Job {job.job_id}[/bold]  {_coloured(job.status)}  {job.protocol}, {job.priority}")
+    out.print(f"study {job.study_uid}\nseries {job.series_uid}\naccession {job.accession_number or '-'}")
+    out.print(f"generation {job.generation}, attempts {job.attempts}")
+    out.print(f"created {clock(job.created_at, timezone)}, finished {clock(job.finished_at, timezone)}")
+    if job.refusal or job.error:
+        out.print(f"reason: {job.refusal} {job.error}".strip())
+    runs = [
+        [run.model, run.status, str(run.attempts), run.device, f"{run.seconds or 0:.1f} s", run.error]
+        for run in job.runs
+    ]
+    table("Runs", ["model", "status", "attempts", "device", "took", "error"], runs)
+    deliveries = [
+        [line.destination, line.kind, line.status, str(line.attempts), line.sop_instance_uid, line.error]
+        for line in job.deliveries
+    ]
+    table("Deliveries", ["destination", "kind", "status", "attempts", "SOP instance", "error"], deliveries)
+
+
+def events_table(identifier: str, events: Sequence[EventLine], timezone: str) -> None:
+    """What happened, in order."""
+    table(
+        f"What happened to {identifier}",
+        ["at", "what", "event", "state", "detail"],
+        [
+            [
+                clock(line.at, timezone),
+                f"{line.subject} {line.subject_id or ''}".strip(),
+                line.name,
+                f"{line.before} -> {line.after}" if line.before else line.after,
+                ", ".join(f"{key}: {value}" for key, value in line.detail.items() if value not in (None, "")),
+            ]
+            for line in events
+        ],
+    )

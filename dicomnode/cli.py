@@ -1,0 +1,349 @@
+"""The command line: parse, load, call. Exit codes: 0 done, 1 the work failed, 2 the call or the configuration is wrong.
+
+Everything heavy is imported by the command that needs it, so that ``--help`` and ``jobs`` answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import dicomnode
+from dicomnode.config import Config, load_config
+from dicomnode.errors import BundleError, ConfigError, NodeError
+
+if TYPE_CHECKING:
+    from dicomnode.store.engine import Store
+
+FAILED = 1
+WRONG_CALL = 2
+
+app = typer.Typer(
+    help="A DICOM node: head CT in from scanners and PACS, SEG, SR and SC out. Research, not for diagnosis.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+jobs_app = typer.Typer(help="See, retry and cancel jobs.", no_args_is_help=True)
+zoo_app = typer.Typer(help="The models: list them, read their cards, verify their digests.", no_args_is_help=True)
+cohort_app = typer.Typer(help="Synthetic heads for demonstration, tests and training.", no_args_is_help=True)
+app.add_typer(jobs_app, name="jobs")
+app.add_typer(zoo_app, name="zoo")
+app.add_typer(cohort_app, name="cohort")
+
+ConfigFile = Annotated[
+    Path, typer.Option("--config", "-c", help="The TOML file; see config.example.toml.", envvar="DICOMNODE_CONFIG")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(f"dicomnode {dicomnode.__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def serve(
+    config: ConfigFile = Path("config.toml"),
+    role: Annotated[str, typer.Option(help="all, receive, work or deliver: start one part alone.")] = "all",
+) -> None:
+    """Run the node until SIGTERM or Ctrl-C.
+
+    Example: `dicomnode serve --config config.toml`
+    """
+    from dicomnode.app.node import Role, serve
+    from dicomnode.ops.logging import configure_logging
+
+    with _exit_codes():
+        if role not in list(Role):
+            raise ConfigError([f"--role {role}: use {', '.join(Role)}"])
+        loaded = load_config(config)
+        configure_logging(loaded.operations)
+        raise typer.Exit(serve(loaded, Role(role)))
+
+
+@app.command()
+def check(
+    config: ConfigFile = Path("config.toml"),
+    json: AsJson = False,
+    models: Annotated[bool, typer.Option(help="Also load every model on its device.")] = True,
+) -> None:
+    """Say in plain words what would go wrong: configuration, disk, clock, database, models, destinations.
+
+    Exit code 0 when the node would work, 2 when not. Example: `dicomnode check --config config.toml`
+    """
+    from dataclasses import asdict
+
+    from dicomnode.app import show
+    from dicomnode.app.checkup import checkup
+
+    with _exit_codes():
+        loaded = load_config(config)
+        findings = []
+        for finding in checkup(loaded, load_models=models):
+            findings.append(finding)
+            if not json:
+                mark = (
+                    "[green]ok  [/green]"
+                    if finding.ok
+                    else "[red]bad [/red]"
+                    if finding.fatal
+                    else "[yellow]note[/yellow]"
+                )
+                show.out.print(f"{mark}  {finding.what}: {finding.says}")
+        if json:
+            show.as_json([asdict(finding) for finding in findings])
+        raise typer.Exit(WRONG_CALL if any(not f.ok and f.fatal for f in findings) else 0)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results and the pictures.")] = Path(
+        "demo-output"
+    ),
+    seed: Annotated[int, typer.Option(help="Which synthetic head is sent.")] = 7,
+) -> None:
+    """The whole loop on this machine: a node, a small receiving PACS, a synthetic study; prints what came back.
+
+    Nothing else is needed. Example: `dicomnode demo --out demo-output`
+    """
+    from dicomnode.app.demo import run_demo
+
+    with _exit_codes():
+        raise typer.Exit(run_demo(out, seed))
+
+
+@app.command()
+def process(
+    folder: Annotated[Path, typer.Argument(help="Folder with one CT series (others in it are passed over).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result files.")],
+    protocol: Annotated[
+        str, typer.Option("--protocol", "-p", help="Name of a protocol of the configuration.")
+    ] = "head-ct",
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="The TOML file; without it the built-in head-ct protocol is used."),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Run the same pipeline without a network: a folder with a series in, SEG, SR and SC files out.
+
+    Example: `dicomnode process ./head --out ./results`
+    """
+    from dicomnode.app import show
+    from dicomnode.app.folder import process_folder, processed_as_dict, processed_table
+    from dicomnode.config import built_in_config
+
+    with _exit_codes():
+        loaded = load_config(config, serving=False) if config else built_in_config()
+        chosen = loaded.protocol_named(protocol)
+        if chosen is None:
+            names = ", ".join(item.name for item in loaded.protocol) or "none"
+            raise ConfigError([f"--protocol {protocol}: there is no such protocol; there are: {names}"])
+        if not folder.is_dir():
+            raise ConfigError([f"{folder} is no folder"])
+        done = process_folder(folder, out, loaded, chosen, lambda line: show.err.print(f"[dim]{line}[/dim]"))
+        show.as_json(processed_as_dict(done)) if json else processed_table(done)
+
+
+@app.command()
+def why(
+    identifier: Annotated[str, typer.Argument(help="Accession number, study, series or SOP instance UID, or job id.")],
+    config: ConfigFile = Path("config.toml"),
+    json: AsJson = False,
+) -> None:
+    """Everything that happened to a case, in order, with the reasons.
+
+    Example: `dicomnode why ACC1234`
+    """
+    from dataclasses import asdict
+
+    from dicomnode.app import show
+    from dicomnode.store.history import events_of
+
+    with _exit_codes(), _store(config) as (loaded, store):
+        with store.read() as session:
+            events = events_of(session, identifier)
+        if not events:
+            raise NodeError(f"nothing is known of {identifier!r}")
+        if json:
+            show.as_json([asdict(event) for event in events])
+        else:
+            show.events_table(identifier, events, loaded.node.timezone)
+
+
+@jobs_app.command("list")
+def jobs_list(
+    config: ConfigFile = Path("config.toml"),
+    status: Annotated[str, typer.Option(help="Only jobs in this state, such as failed.")] = "",
+    limit: Annotated[int, typer.Option(help="How many at most, newest first.")] = 50,
+    json: AsJson = False,
+) -> None:
+    """Jobs, newest first, and the series that have none, with the reason.
+
+    Example: `dicomnode jobs list --status failed`
+    """
+    from dataclasses import asdict
+
+    from dicomnode.app import show
+    from dicomnode.store.history import list_jobs, list_series_without_job
+
+    with _exit_codes(), _store(config) as (loaded, store), store.read() as session:
+        jobs = list_jobs(session, status=status, limit=limit)
+        series = [] if status else list_series_without_job(session, limit=limit)
+        if json:
+            show.as_json(
+                {"jobs": [job.as_dict() for job in jobs], "series_without_job": [asdict(line) for line in series]}
+            )
+            return
+        show.jobs_table(jobs, loaded.node.timezone)
+        if not status:
+            show.series_table(series, loaded.node.timezone)
+
+
+@jobs_app.command("show")
+def jobs_show(
+    job_id: Annotated[int, typer.Argument(help="As in jobs list.")],
+    config: ConfigFile = Path("config.toml"),
+    json: AsJson = False,
+) -> None:
+    """One job with its runs and deliveries."""
+    from dicomnode.app import show
+    from dicomnode.store.history import show_job
+
+    with _exit_codes(), _store(config) as (loaded, store), store.read() as session:
+        job = show_job(session, job_id)
+        if job is None:
+            raise NodeError(f"there is no job {job_id}")
+        show.as_json(job.as_dict()) if json else show.job_page(job, loaded.node.timezone)
+
+
+@jobs_app.command("retry")
+def jobs_retry(
+    job_id: Annotated[int, typer.Argument(help="As in jobs list.")],
+    config: ConfigFile = Path("config.toml"),
+    json: AsJson = False,
+) -> None:
+    """Run a failed, refused, quarantined or cancelled job again, or send what was not delivered."""
+    from dicomnode.app import show
+    from dicomnode.store.jobs import requeue_job
+
+    with _exit_codes(), _store(config) as (_, store), store.write() as session:
+        status = requeue_job(session, job_id)
+    show.as_json({"job_id": job_id, "status": status}) if json else show.out.print(f"job {job_id} is {status}")
+
+
+@jobs_app.command("cancel")
+def jobs_cancel(
+    job_id: Annotated[int, typer.Argument(help="As in jobs list.")],
+    config: ConfigFile = Path("config.toml"),
+    json: AsJson = False,
+) -> None:
+    """Stop a job; what it has not sent yet is withdrawn."""
+    from dicomnode.app import show
+    from dicomnode.store.jobs import cancel_job
+
+    with _exit_codes(), _store(config) as (_, store), store.write() as session:
+        status = cancel_job(session, job_id)
+    show.as_json({"job_id": job_id, "status": status}) if json else show.out.print(f"job {job_id} is {status}")
+
+
+@zoo_app.command("list")
+def zoo_list(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Also the bundles of this configuration.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """The models this node can run."""
+    from dicomnode.app.models import bundles_table, registry_of
+
+    with _exit_codes():
+        bundles_table(registry_of(config), as_json=json)
+
+
+@zoo_app.command("show")
+def zoo_show(
+    name: Annotated[str, typer.Argument(help="As in zoo list.")],
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Also the bundles of this configuration.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """The card of a model: what it does, on what it was trained, its figures and limits."""
+    from dicomnode.app.models import bundle_card, registry_of
+
+    with _exit_codes():
+        bundle_card(registry_of(config), name, as_json=json)
+
+
+@zoo_app.command("verify")
+def zoo_verify(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Also the bundles of this configuration.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Compare every bundle with its pinned digest and read its weights' header."""
+    from dicomnode.app.models import registry_of, verify_table
+
+    with _exit_codes():
+        verify_table(registry_of(config), as_json=json)
+
+
+@cohort_app.command("make")
+def cohort_make(
+    out: Annotated[Path, typer.Argument(help="Folder for the patients, the manifest and the contact sheet.")],
+    patients: Annotated[int, typer.Option("--patients", "-n", min=1, help="How many.")] = 8,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same patients.")] = 1,
+) -> None:
+    """Make synthetic head CT series with bleeds and their masks.
+
+    Example: `dicomnode cohort make ./cohort --patients 8 --seed 1`
+    """
+    from dicomnode.cohort.make import make_cohort
+
+    with _exit_codes():
+        manifest = make_cohort(out, patients, seed, progress=sys.stderr.isatty())
+        typer.echo(str(manifest))
+
+
+@contextmanager
+def _store(config: Path) -> Iterator[tuple[Config, Store]]:
+    from dicomnode.store.engine import Store
+
+    loaded = load_config(config, serving=False)
+    store = Store(loaded.database_url)
+    try:
+        store.migrate()
+        yield loaded, store
+    finally:
+        store.close()
+
+
+@contextmanager
+def _exit_codes() -> Iterator[None]:
+    """Errors raised on purpose become a sentence and an exit code; anything else is a bug and shows its traceback."""
+    try:
+        yield
+    except (ConfigError, BundleError) as fault:
+        typer.echo(str(fault), err=True)
+        raise typer.Exit(WRONG_CALL) from fault
+    except NodeError as fault:
+        typer.echo(str(fault), err=True)
+        raise typer.Exit(FAILED) from fault
+
+
+def main() -> None:
+    """Entry point of the ``dicomnode`` command."""
+    app()

@@ -1,0 +1,220 @@
+"""What operators ask: jobs, one job with its runs and deliveries, and everything that happened to an identifier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from dicomnode.store.states import SeriesStatus
+from dicomnode.store.tables import Event, Instance, Job, Outbox, Result, Run, Series
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """One model of a job."""
+
+    model: str
+    status: str
+    attempts: int
+    crashes: int
+    device: str
+    digest: str
+    seconds: float | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryLine:
+    """One result on its way to one destination."""
+
+    destination: str
+    kind: str
+    status: str
+    attempts: int
+    next_attempt_at: float
+    sop_instance_uid: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobLine:
+    """One job as operators see it."""
+
+    job_id: int
+    status: str
+    priority: str
+    protocol: str
+    generation: int
+    accession_number: str
+    study_uid: str
+    series_uid: str
+    created_at: float
+    finished_at: float | None
+    attempts: int
+    refusal: str
+    error: str
+    runs: list[RunLine] = field(default_factory=list)
+    deliveries: list[DeliveryLine] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesLine:
+    """One series that has no job of its own: refused, not chosen, set aside, or still being received."""
+
+    series_uid: str
+    study_uid: str
+    accession_number: str
+    modality: str
+    status: str
+    refusal: str
+    detail: str
+    last_instance_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class EventLine:
+    """One thing that happened."""
+
+    at: float
+    subject: str
+    subject_id: int | None
+    name: str
+    before: str
+    after: str
+    series_uid: str
+    job_id: int | None
+    detail: dict[str, Any]
+
+
+def list_jobs(session: Session, *, status: str = "", limit: int = 50) -> list[JobLine]:
+    """The newest jobs first."""
+    statement = select(Job, Series.series_uid).join(Series, Job.series_id == Series.id).order_by(Job.id.desc())
+    if status:
+        statement = statement.where(Job.status == status)
+    return [_job_line(job, series_uid) for job, series_uid in session.execute(statement.limit(limit)).tuples()]
+
+
+def list_series_without_job(session: Session, *, limit: int = 50) -> list[SeriesLine]:
+    """The newest series first that are not chosen for a job, with the reason."""
+    statement = (
+        select(Series).where(Series.status != SeriesStatus.CHOSEN).order_by(Series.last_instance_at.desc()).limit(limit)
+    )
+    return [
+        SeriesLine(
+            row.series_uid,
+            row.study_uid,
+            row.accession_number,
+            row.modality,
+            row.status,
+            row.refusal,
+            row.refusal_detail,
+            row.last_instance_at,
+        )
+        for row in session.scalars(statement)
+    ]
+
+
+def show_job(session: Session, job_id: int) -> JobLine | None:
+    """One job with its runs and deliveries; None when there is no such job."""
+    job = session.get(Job, job_id)
+    if job is None:
+        return None
+    line = _job_line(job, session.get_one(Series, job.series_id).series_uid)
+    line.runs.extend(_run_line(run) for run in _of(session, Run, job_id))
+    deliveries = select(Outbox, Result).join(Result, Outbox.result_id == Result.id).where(Outbox.job_id == job_id)
+    for row, result in session.execute(deliveries.order_by(Outbox.id)).tuples():
+        line.deliveries.append(
+            DeliveryLine(
+                row.destination,
+                result.kind,
+                row.status,
+                row.attempts,
+                row.next_attempt_at,
+                result.sop_instance_uid,
+                row.error,
+            )
+        )
+    return line
+
+
+def _of(session: Session, table: type[Run], job_id: int) -> Sequence[Run]:
+    return session.scalars(select(table).where(table.job_id == job_id).order_by(table.position)).all()
+
+
+def _job_line(job: Job, series_uid: str) -> JobLine:
+    return JobLine(
+        job_id=job.id,
+        status=job.status,
+        priority=job.priority,
+        protocol=job.protocol,
+        generation=job.generation,
+        accession_number=job.accession_number,
+        study_uid=job.study_uid,
+        series_uid=series_uid,
+        created_at=job.created_at,
+        finished_at=job.finished_at,
+        attempts=job.attempts,
+        refusal=job.refusal,
+        error=job.error,
+    )
+
+
+def _run_line(run: Run) -> RunLine:
+    ended = run.started_at is not None and run.finished_at is not None
+    seconds = round(run.finished_at - run.started_at, 3) if ended else None  # type: ignore[operator]
+    return RunLine(run.model, run.status, run.attempts, run.crashes, run.device, run.model_digest, seconds, run.error)
+
+
+def events_of(session: Session, identifier: str) -> list[EventLine]:
+    """Everything that happened to an accession number, a study, series or SOP instance UID, or a job id, in order."""
+    studies, jobs = _studies_of(session, identifier), _jobs_of(identifier)
+    if not studies and not jobs:
+        return []
+    about = or_(Event.study_uid.in_(studies), Event.job_id.in_([*jobs, *_jobs_of_studies(session, studies)]))
+    rows = session.scalars(select(Event).where(about).order_by(Event.at, Event.id))
+    return [
+        EventLine(
+            row.at,
+            row.subject,
+            row.subject_id,
+            row.name,
+            row.before,
+            row.after,
+            row.series_uid,
+            row.job_id,
+            row.detail,
+        )
+        for row in rows
+    ]
+
+
+def _studies_of(session: Session, identifier: str) -> list[str]:
+    by_series = select(Series.study_uid).where(
+        or_(
+            Series.study_uid == identifier,
+            Series.series_uid == identifier,
+            (Series.accession_number == identifier) & (Series.accession_number != ""),
+        )
+    )
+    by_instance = select(Instance.study_uid).where(Instance.sop_instance_uid == identifier)
+    by_result = select(Result.study_uid).where(
+        or_(Result.sop_instance_uid == identifier, Result.series_uid == identifier)
+    )
+    return sorted({uid for statement in (by_series, by_instance, by_result) for uid in session.scalars(statement)})
+
+
+def _jobs_of(identifier: str) -> list[int]:
+    # A job id is short; a UID without dots does not exist, so the two cannot be confused.
+    return [int(identifier)] if identifier.isdigit() and len(identifier) < 12 else []
+
+
+def _jobs_of_studies(session: Session, studies: list[str]) -> Sequence[int]:
+    return session.scalars(select(Job.id).where(Job.study_uid.in_(studies))).all()
