@@ -1,0 +1,185 @@
+"""Paint a bleed into a CT series: real files with a known truth, on the series' own slices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from scipy import ndimage
+
+from dicomnode.assemble.pixels import stored_values
+from dicomnode.assemble.volume import volume_of
+from dicomnode.dicom.headers import SliceHeader, header_of
+from dicomnode.dicom.uids import derived_uid
+from dicomnode.records import Stack, Volume
+from tests.tools.series import voxel_points
+
+Kind = Literal["intraparenchymal", "subdural"]
+
+AXES = np.array([1.0, 1.4, 1.1])
+"""Semi-axes of the intraparenchymal ellipsoid along x, y and z, relative."""
+TEXTURE = 0.5
+"""How much of the brain's own noise stays in the bleed."""
+
+
+@dataclass(frozen=True)
+class PaintedTruth:
+    """What was painted.
+
+    Attributes
+    ----------
+    mask : (slices, rows, columns) bool, in stack order.
+    volume_ml : of the mask: voxels x in-plane area x slice weight.
+    mean_hu : of the painted voxels as stored.
+    paths, sop_instance_uids : of the written files, in stack order.
+    """
+
+    mask: NDArray[np.bool_]
+    volume_ml: float
+    mean_hu: float
+    stack: Stack
+    paths: tuple[Path, ...]
+    sop_instance_uids: tuple[str, ...]
+    study_uid: str
+    series_uid: str
+
+
+def paint_bleed(
+    folder_in: Path,
+    folder_out: Path,
+    *,
+    volume_ml: float,
+    hu: float = 65.0,
+    centre_mm: Sequence[float] | None = None,
+    kind: Kind = "intraparenchymal",
+    new_uids: bool = True,
+) -> PaintedTruth:
+    """Read the CT series in ``folder_in``, paint, write to ``folder_out``.
+
+    The bleed is shaped in patient coordinates, hence right on tilted and uneven stacks, stays within the brain, and is
+    sized so that its voxels come as close to ``volume_ml`` as they can. Every other element is kept; compressed files
+    are written uncompressed.
+
+    Parameters
+    ----------
+    centre_mm : of the intraparenchymal bleed, patient coordinates; default: 25 mm left of the middle of the brain.
+    kind : an ellipsoid, or a crescent below the skull of the left side.
+    new_uids : derive new study, series and instance UIDs, so that the study can be stored beside the original.
+
+    Raises
+    ------
+    ValueError : no brain was found, or it has no room for such a volume.
+    """
+    datasets = [pydicom.dcmread(path) for path in sorted(folder_in.iterdir()) if pydicom.misc.is_dicom(path)]
+    volume = volume_of(datasets)
+    ordered = [datasets[index] for index in volume.stack.order]
+    brain = brain_mask(volume)
+    field = _ellipsoid(volume.stack, brain, centre_mm) if kind == "intraparenchymal" else _crescent(volume.stack, brain)
+    mask = _grown_to(field, brain, volume.stack, volume_ml)
+    painted = _painted(volume.hu, mask, hu)
+    folder_out.mkdir(parents=True, exist_ok=True)
+    salt = f"{kind} {volume_ml} {hu} {centre_mm}" if new_uids else None
+    paths = tuple(_write(ds, painted[i], mask[i], folder_out / f"{i:04}.dcm", salt) for i, ds in enumerate(ordered))
+    return PaintedTruth(
+        mask=mask,
+        volume_ml=volume_of_mask_ml(mask, volume.stack),
+        mean_hu=float(volume_of([pydicom.dcmread(path) for path in paths]).hu[mask].mean()),
+        stack=volume.stack,
+        paths=paths,
+        sop_instance_uids=tuple(str(ds.SOPInstanceUID) for ds in ordered),
+        study_uid=str(ordered[0].StudyInstanceUID),
+        series_uid=str(ordered[0].SeriesInstanceUID),
+    )
+
+
+def volume_of_mask_ml(mask: NDArray[np.bool_], stack: Stack) -> float:
+    """Volume of a mask in stack order: voxels x in-plane area x slice weight."""
+    return float(mask.sum(axis=(1, 2)) @ stack.weights_mm * stack.pixel_area_mm2 / 1000)
+
+
+def brain_mask(volume: Volume) -> NDArray[np.bool_]:
+    """(slices, rows, columns) roughly what has brain values within a closed ring of bone, 3 mm off the bone."""
+    bone = volume.hu > 250
+    inside = np.stack([ndimage.binary_fill_holes(plane) for plane in bone]) & ~bone
+    tissue = inside & (volume.hu > -10) & (volume.hu < 100)
+    margin = max(1, round(3 / volume.stack.row_spacing_mm))
+    tissue = np.stack([ndimage.binary_erosion(plane, iterations=margin) for plane in tissue])
+    labels, count = ndimage.label(tissue)
+    if count == 0:
+        raise ValueError("no brain within a skull")
+    largest = 1 + int(np.argmax(ndimage.sum_labels(tissue, labels, range(1, count + 1))))
+    return np.stack([ndimage.binary_fill_holes(plane) for plane in labels == largest]) & tissue
+
+
+def _ellipsoid(stack: Stack, brain: NDArray[np.bool_], centre_mm: Sequence[float] | None) -> NDArray[np.float64]:
+    """Relative distance from the centre of each voxel; the surface of an ellipsoid has one value."""
+    points = voxel_points(stack)
+    if centre_mm is None:
+        widest = int(np.argmax(brain.sum(axis=(1, 2))))
+        target = points[widest][brain[widest]].mean(axis=0) + np.array([25.0, 0.0, 0.0])
+        candidates = points[widest][brain[widest]]
+        centre_mm = candidates[np.argmin(np.linalg.norm(candidates - target, axis=1))]
+    return np.asarray(np.linalg.norm((points - np.asarray(centre_mm)) / AXES, axis=-1))
+
+
+def _crescent(stack: Stack, brain: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Depth below the surface of the brain in mm, on the left side of the upper half; elsewhere out of reach."""
+    sampling = (stack.row_spacing_mm, stack.column_spacing_mm)
+    # Holes are calcifications of the plexus, no surface.
+    filled = [ndimage.binary_fill_holes(plane) for plane in brain]
+    depth = np.stack([ndimage.distance_transform_edt(plane, sampling=sampling) for plane in filled])
+    points = voxel_points(stack)
+    middle = points[brain].mean(axis=0)
+    lateral = (points[..., 0] > middle[0] + 30) & (points[..., 2] > middle[2] - 20)
+    return np.where(lateral, depth, np.inf)
+
+
+def _grown_to(
+    field: NDArray[np.float64], brain: NDArray[np.bool_], stack: Stack, volume_ml: float
+) -> NDArray[np.bool_]:
+    """The brain's voxels of least field value, as many as make up the volume."""
+    candidates = np.flatnonzero(brain & np.isfinite(field))
+    ordered = candidates[np.argsort(field.ravel()[candidates], kind="stable")]
+    weights_ml = stack.weights_mm[ordered // (stack.rows * stack.columns)] * stack.pixel_area_mm2 / 1000
+    filled_ml = np.cumsum(weights_ml)
+    if filled_ml.size == 0 or filled_ml[-1] < volume_ml:
+        raise ValueError(f"no room for {volume_ml} mL")
+    mask = np.zeros(field.size, dtype=np.bool_)
+    mask[ordered[: 1 + int(np.argmin(np.abs(filled_ml - volume_ml)))]] = True
+    return mask.reshape(field.shape)
+
+
+def _painted(hu: NDArray[np.float32], mask: NDArray[np.bool_], bleed_hu: float) -> NDArray[np.float32]:
+    """The bleed at ``bleed_hu`` on average, over what is left of the brain's texture."""
+    painted = hu.copy()
+    texture = hu[mask] - hu[mask].mean()
+    painted[mask] = bleed_hu + TEXTURE * texture
+    return painted
+
+
+def _write(ds: Dataset, hu: NDArray[np.float32], mask: NDArray[np.bool_], path: Path, salt: str | None) -> Path:
+    """Write one slice; only the masked pixels and, with a salt, the UIDs differ from ``ds``."""
+    if mask.any():
+        slope, intercept = SliceHeader.of(header_of(ds)).rescale or (1.0, 0.0)
+        stored = stored_values(ds)
+        stored[mask] = np.rint((hu[mask] - intercept) / slope)
+        _replace_pixels(ds, stored)
+    if salt is not None:
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+            setattr(ds, keyword, derived_uid("painted", salt, str(ds[keyword].value)))
+        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    ds.save_as(path, enforce_file_format=True)
+    return path
+
+
+def _replace_pixels(ds: Dataset, stored: NDArray[np.int32]) -> None:
+    """Uncompressed pixels of the same width and signedness; unused high bits are left empty or extend the sign."""
+    if ds.file_meta.TransferSyntaxUID.is_compressed:
+        ds.decompress(generate_instance_uid=False)
+    ds.PixelData = stored.astype(f"<{'i' if ds.PixelRepresentation else 'u'}{ds.BitsAllocated // 8}").tobytes()
