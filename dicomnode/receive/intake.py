@@ -1,0 +1,126 @@
+"""One received file on its way in: bytes durable, header read, row written. Knows nothing of the network."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sqlalchemy.exc import DataError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from dicomnode.dicom.headers import text_of
+from dicomnode.dicom.statuses import OUT_OF_RESOURCES
+from dicomnode.errors import ReceiveError, Refusal
+from dicomnode.receive.part10 import Origin
+from dicomnode.receive.reading import Reading, read, reason_not_used, usable_uid
+from dicomnode.receive.spool import IncomingFile, Spool
+from dicomnode.records import ReceivedInstance
+from dicomnode.store.engine import Store
+from dicomnode.store.receptions import Indexed, index_instance, is_own_result, open_association
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Peer:
+    """Who is at the other end of one association.
+
+    Attributes
+    ----------
+    receiver : names this acceptor.
+    association_id : of its row, which the first instance writes: a Verification alone leaves none.
+    """
+
+    receiver: str
+    calling_ae: str
+    called_ae: str
+    address: str
+    association_id: int | None = None
+
+
+class Intake:
+    """Takes instances in: spool first, database second.
+
+    Parameters
+    ----------
+    settle_s : how long after the last instance the assembler looks at its series.
+    """
+
+    def __init__(self, store: Store, spool: Spool, *, settle_s: float) -> None:
+        self.store = store
+        self.spool = spool
+        self.settle_s = settle_s
+
+    def take(self, incoming: IncomingFile, origin: Origin, peer: Peer) -> Indexed:
+        """Make one instance durable and index it; only then may C-STORE say Success.
+
+        Where the database is away the file stays, whole and under its name: it may be the same that was acknowledged
+        before, and whoever sends it again finds it done. What nobody sends again the next sweep indexes.
+
+        Raises
+        ------
+        ReceiveError : 0xA700, disk or database cannot take it now; the sender is to try again.
+        """
+        incoming.flush()
+        reading = read(incoming.path, origin.transfer_syntax_uid)
+        received = describe(reading, origin, digest=incoming.digest, size_bytes=incoming.size_bytes)
+        path = self.spool.commit(
+            incoming,
+            study_uid=received.study_uid,
+            series_uid=received.series_uid,
+            sop_instance_uid=received.sop_instance_uid,
+        )
+        try:
+            return self._index(replace(received, path=path), peer)
+        except DataError:
+            raise  # this instance's own fault: trying again would not help
+        except SQLAlchemyError as fault:
+            raise ReceiveError(f"database: {type(fault).__name__}", OUT_OF_RESOURCES) from fault
+
+    def _index(self, received: ReceivedInstance, peer: Peer) -> Indexed:
+        with self.store.write() as session:
+            association_id = peer.association_id
+            if association_id is None:
+                association_id = open_association(
+                    session,
+                    receiver=peer.receiver,
+                    calling_ae=peer.calling_ae,
+                    called_ae=peer.called_ae,
+                    peer_address=peer.address,
+                )
+            outcome = index_instance(
+                session,
+                own_result_marked(session, received),
+                association_id=association_id,
+                sender_ae=peer.calling_ae,
+                settle_s=self.settle_s,
+            )
+        # Not before the commit: a row that was rolled back has no id.
+        peer.association_id = association_id
+        return outcome
+
+
+def describe(reading: Reading, origin: Origin, *, digest: str, size_bytes: int) -> ReceivedInstance:
+    """The record of one file, still without its path. UIDs that could not serve as a name are replaced."""
+    sop_instance_uid = usable_uid(origin.sop_instance_uid)
+    reason = reason_not_used(reading, origin.sop_class_uid)
+    return ReceivedInstance(
+        sop_instance_uid=sop_instance_uid,
+        sop_class_uid=origin.sop_class_uid,
+        study_uid=usable_uid(text_of(reading.header, "StudyInstanceUID"), "study", sop_instance_uid),
+        series_uid=usable_uid(text_of(reading.header, "SeriesInstanceUID"), "series", sop_instance_uid),
+        transfer_syntax_uid=origin.transfer_syntax_uid,
+        path=Path(),
+        digest=digest,
+        size_bytes=size_bytes,
+        header=reading.header,
+        not_used=None if reason is None else reason.value,
+    )
+
+
+def own_result_marked(session: Session, received: ReceivedInstance) -> ReceivedInstance:
+    """The record, set aside where the database knows the instance as a result of this node."""
+    if received.not_used != Refusal.OWN_RESULT and is_own_result(session, received.sop_instance_uid):
+        return replace(received, not_used=Refusal.OWN_RESULT.value)
+    return received

@@ -1,0 +1,110 @@
+"""What a file says about itself: the technical header, and whether it is a CT slice at all. Parsing never fails."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+from pydicom.filereader import read_dataset, read_partial
+from pydicom.tag import BaseTag
+
+from dicomnode.dicom.contexts import CT_IMAGE, DEFLATED, MULTI_FRAME_CT
+from dicomnode.dicom.equipment import is_made_here
+from dicomnode.dicom.headers import header_of, integer_of, text_of
+from dicomnode.dicom.uids import derived_uid, is_valid_uid
+from dicomnode.errors import Refusal
+from dicomnode.receive.part10 import data_offset_of
+from dicomnode.records import Header
+
+log = logging.getLogger(__name__)
+
+DEFER_BYTES = 64 << 10
+"""Longer values stay on the disk: no header element that decides anything is as long."""
+MAX_INFLATED_BYTES = 64 << 20
+"""How much of a deflated data set is inflated to read its header; it may be a bomb, and pydicom would inflate all."""
+
+_PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read of one file.
+
+    Attributes
+    ----------
+    header : technical attributes; empty where the file could not be parsed.
+    has_pixels : whether the data set holds (Float, Double Float) Pixel Data.
+    """
+
+    header: Header = field(default_factory=dict)
+    has_pixels: bool = False
+
+
+def read(path: Path, transfer_syntax_uid: str) -> Reading:
+    """Parse a file up to its pixels. Whatever cannot be parsed yields an empty header, never an error.
+
+    Parameters
+    ----------
+    path : of a DICOM file (PS3.10 chapter 7).
+    """
+    try:
+        return _read(path, transfer_syntax_uid)
+    except Exception as fault:  # noqa: BLE001 (rule 2: what a peer sends may break pydicom anywhere; the bytes are kept)
+        # Not the message: it may quote a value.
+        log.warning("instance cannot be parsed", extra={"action": "read", "error": type(fault).__name__})
+        return Reading()
+
+
+def _read(path: Path, transfer_syntax_uid: str) -> Reading:
+    seen: list[BaseTag] = []
+
+    def at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+        if tag in _PIXEL_TAGS:
+            seen.append(tag)
+        return bool(seen)
+
+    if transfer_syntax_uid == DEFLATED:
+        ds = read_dataset(BytesIO(_inflated(path)), False, True, stop_when=at_pixels)
+        return Reading({**header_of(ds), "TransferSyntaxUID": transfer_syntax_uid}, bool(seen))
+    with path.open("rb") as file:
+        ds = read_partial(file, at_pixels, defer_size=DEFER_BYTES)
+        return Reading(header_of(ds), bool(seen))
+
+
+def _inflated(path: Path) -> bytes:
+    """The beginning of a deflated data set (DICOM PS3.5 A.5), as much of it as may be held in memory."""
+    with path.open("rb") as file:
+        file.seek(data_offset_of(path))
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        return inflater.decompress(file.read(MAX_INFLATED_BYTES), MAX_INFLATED_BYTES)
+
+
+def usable_uid(uid: str, *what: str) -> str:
+    """The UID itself, or, where it is none and could not serve as a name, one derived from it and ``what``.
+
+    >>> usable_uid("1.2.3"), usable_uid("../../etc/passwd") == usable_uid("../../etc/passwd")
+    ('1.2.3', True)
+    """
+    return uid if is_valid_uid(uid) else derived_uid("unusable", *what, uid)
+
+
+def reason_not_used(reading: Reading, sop_class_uid: str) -> Refusal | None:
+    """Why an instance is kept as bytes only; None for a CT image that the assembler is to look at."""
+    if not _is_identified(reading.header):
+        return Refusal.UNREADABLE
+    if is_made_here(reading.header):
+        return Refusal.OWN_RESULT
+    if sop_class_uid in MULTI_FRAME_CT:
+        return Refusal.MULTI_FRAME
+    if sop_class_uid != CT_IMAGE:
+        return Refusal.NOT_CT
+    if not reading.has_pixels:
+        return Refusal.NO_PIXELS
+    return Refusal.MULTI_FRAME if (integer_of(reading.header, "NumberOfFrames") or 1) > 1 else None
+
+
+def _is_identified(header: Header) -> bool:
+    return is_valid_uid(text_of(header, "StudyInstanceUID")) and is_valid_uid(text_of(header, "SeriesInstanceUID"))

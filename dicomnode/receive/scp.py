@@ -1,0 +1,279 @@
+"""Storage and Verification SCP (DICOM PS3.4 annexes A and B): pynetdicom's events, answered by intake and spool."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import traceback
+import warnings
+from dataclasses import asdict
+from typing import cast
+
+from pydicom.uid import UID
+from pynetdicom import AE, evt
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.events import Event
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SOPClassCommonExtendedNegotiation
+from pynetdicom.presentation import build_context
+from sqlalchemy.exc import SQLAlchemyError
+
+from dicomnode.config import Config
+from dicomnode.dicom.contexts import VERIFICATION
+from dicomnode.dicom.statuses import CANNOT_UNDERSTAND, SUCCESS
+from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicomnode.errors import ReceiveError
+from dicomnode.receive.admission import Admission
+from dicomnode.receive.intake import Intake, Peer
+from dicomnode.receive.network import (
+    Line,
+    ReceptionHandler,
+    ReceptionServer,
+    SpooledDataSet,
+    SpoolingProvider,
+    contexts_for,
+    storage_classes_of,
+)
+from dicomnode.receive.spool import Spool
+from dicomnode.receive.sweep import sweep
+from dicomnode.store.engine import Store
+from dicomnode.store.receptions import ABORTED, RELEASED, end_association, end_lost_associations
+
+log = logging.getLogger(__name__)
+
+MAX_PDU_BYTES = 131_072
+"""Largest PDU that dcmtk sends; eight times pynetdicom's default, a quarter of its time per slice."""
+ACSE_TIMEOUT_S = 30.0
+"""A connection that asks for no association is closed after this (ARTIM, DICOM PS3.8 9.1.5)."""
+REAPER_INTERVAL_S = 0.5
+GRACE_ROUNDS = 4
+"""Rounds of the reaper that an association which was told to go has for going."""
+END_RETRY_MAX_S = 30.0
+
+
+class StorageScp:
+    """Receives for the node.
+
+    Parameters
+    ----------
+    owner : names this acceptor in the database; the same after a restart, another for each acceptor of a node.
+    """
+
+    def __init__(self, config: Config, store: Store, spool: Spool, owner: str) -> None:
+        self.config = config
+        self.store = store
+        self.spool = spool
+        self.owner = owner
+        self._admission = Admission(config)
+        self._intake = Intake(store, spool, settle_s=config.reception.settle_s)
+        self._stopping = threading.Event()
+        self._draining = False
+        self._server: ReceptionServer | None = None
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; the one the system chose where the configured port is 0.
+
+        Raises
+        ------
+        RuntimeError : it does not listen.
+        """
+        if self._server is None:
+            raise RuntimeError("the SCP is not started")
+        return int(self._server.server_address[1])
+
+    @property
+    def associations(self) -> int:
+        """How many are open now."""
+        return 0 if self._server is None else sum(line.is_admitted for line in self._server.open_lines())
+
+    def start(self) -> None:
+        """Heal what a crash left behind (half-written files, files without a row, open associations), and listen.
+
+        Raises
+        ------
+        OSError : the port is taken, or the spool cannot be written.
+        sqlalchemy.exc.SQLAlchemyError : the database is away.
+        """
+        # pydicom quotes values in its warnings, and warnings end up in the log.
+        warnings.filterwarnings("ignore", module=r"pydicom\b")
+        stale = self.spool.prepare()
+        swept = sweep(self.store, self.spool, settle_s=self.config.reception.settle_s)
+        with self.store.write() as session:
+            lost = end_lost_associations(session, self.owner)
+        self._server = self._make_server()
+        for name, target in (("scp-accept", self._server.serve_forever), ("scp-reaper", self._reap)):
+            thread = threading.Thread(target=target, name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        log.info(
+            "listening", extra={"port": self.port, "lost_associations": lost, "stale_files": stale, **asdict(swept)}
+        )
+        if self._admission.is_open:
+            log.warning("no [[sender]] is listed: anyone may send", extra={"port": self.port})
+
+    def stop(self, drain_s: float = 0.0) -> None:
+        """Reject new associations for now, let the open ones finish for ``drain_s``, abort the rest, close."""
+        server = self._server
+        if server is None:
+            return
+        self._draining = True
+        deadline = time.monotonic() + drain_s
+        while self.associations and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self._stopping.set()
+        server.shutdown()
+        _end_all(server)
+        for thread in self._threads:
+            thread.join(5.0)
+        self._server = None
+        log.info("reception stopped")
+
+    def _make_server(self) -> ReceptionServer:
+        reception = self.config.reception
+        ae = AE(ae_title=self.config.node.ae_title)
+        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        ae.maximum_pdu_size = MAX_PDU_BYTES
+        # Counted here: pynetdicom counts connections that never associated, such as a balancer's health checks.
+        ae.maximum_associations = 1_000_000
+        ae.acse_timeout = min(ACSE_TIMEOUT_S, reception.idle_timeout_s)
+        ae.network_timeout = ae.dimse_timeout = reception.idle_timeout_s
+        server: ReceptionServer = ae.make_server(  # type: ignore[assignment]
+            (self.config.node.host, self.config.node.port),
+            contexts=[build_context(VERIFICATION)],
+            evt_handlers=[
+                (evt.EVT_REQUESTED, self._on_requested),
+                (evt.EVT_SOP_COMMON, _on_common_extended),
+                (evt.EVT_C_STORE, self._on_store),
+                (evt.EVT_CONN_CLOSE, _on_closed),
+            ],
+            server_class=ReceptionServer,
+            request_handler=ReceptionHandler,
+        )
+        ae._servers.append(server)  # where pynetdicom's own shutdown looks for it
+        server.spool, server.on_end = self.spool, self._on_end
+        server.idle_timeout_s = reception.idle_timeout_s
+        return server
+
+    def _on_requested(self, event: Event) -> None:
+        """Reject, or set out what is accepted; before pynetdicom negotiates."""
+        assoc, server = event.assoc, self._server
+        if server is None:
+            return
+        request = cast(A_ASSOCIATE, assoc.requestor.primitive)
+        peer = Peer(
+            receiver=self.owner,
+            calling_ae=str(request.calling_ae_title).strip(),
+            called_ae=str(request.called_ae_title).strip(),
+            address=assoc.requestor.address,
+        )
+        facts = {"calling_ae": peer.calling_ae, "called_ae": peer.called_ae, "peer": peer.address}
+        rejection = server.admit(
+            assoc,
+            lambda others: self._admission.rejection(
+                called_ae=peer.called_ae,
+                calling_ae=peer.calling_ae,
+                address=peer.address,
+                others=others,
+                draining=self._draining,
+            ),
+        )
+        if rejection is not None:
+            log.warning("association rejected", extra={"reason": rejection.name.lower(), **facts})
+            assoc.acse.send_reject(*rejection.value)
+            assoc.kill()  # returns when the rejection is sent
+            return
+        log.info("association opened", extra=facts)
+        assoc.acceptor.supported_contexts = contexts_for(assoc.requestor.requested_contexts)
+        cast(SpoolingProvider, assoc.dimse).peer = peer
+
+    def _on_store(self, event: Event) -> int:
+        """DIMSE status of one C-STORE. The boundary: no error of ours may cost the sender its association."""
+        request = cast(C_STORE, event.request)
+        try:
+            return self._store(cast(SpoolingProvider, event.assoc.dimse), cast(SpooledDataSet, request.DataSet))
+        except ReceiveError as refused:
+            log.warning("instance refused", extra={"status": f"0x{refused.status:04X}", "reason": str(refused)})
+            return refused.status
+        except Exception as fault:  # noqa: BLE001 (the boundary; neither message nor values, they may quote a patient)
+            place = traceback.extract_tb(fault.__traceback__)[-1]
+            log.error(
+                "instance not stored",
+                extra={"error": type(fault).__name__, "place": f"{place.filename}:{place.lineno}"},
+            )
+            return CANNOT_UNDERSTAND
+
+    def _store(self, dimse: SpoolingProvider, data_set: SpooledDataSet) -> int:
+        if data_set.fault is not None:
+            raise data_set.fault
+        if data_set.incoming is None or data_set.origin is None or dimse.peer is None:
+            raise ReceiveError("C-STORE without a data set", CANNOT_UNDERSTAND)
+        try:
+            outcome = self._intake.take(data_set.incoming, data_set.origin, dimse.peer)
+        finally:
+            dimse.forget(data_set.incoming)
+        log.debug(
+            "instance stored",
+            extra={"sop_instance_uid": data_set.origin.sop_instance_uid, "outcome": outcome.value},
+        )
+        return SUCCESS
+
+    def _on_end(self, line: Line) -> None:
+        """Write how the association ended; until that is written its series wait."""
+        peer = cast(SpoolingProvider, line.assoc.dimse).peer
+        if peer is None:
+            return
+        outcome = RELEASED if line.assoc.is_released else ABORTED
+        log.info("association ended", extra={"calling_ae": peer.calling_ae, "peer": peer.address, "outcome": outcome})
+        delay_s = 0.5
+        while peer.association_id is not None:
+            try:
+                with self.store.write() as session:
+                    settle_s = self.config.reception.settle_s
+                    end_association(session, peer.association_id, outcome, settle_s=settle_s)
+                return
+            except SQLAlchemyError as fault:
+                log.error("end of association not recorded yet", extra={"error": type(fault).__name__})
+            if self._stopping.wait(delay_s):
+                return  # the next start closes it
+            delay_s = min(2 * delay_s, END_RETRY_MAX_S)
+
+    def _reap(self) -> None:
+        """Hang up on whoever stays too long, or does not go when told to."""
+        while not self._stopping.wait(REAPER_INTERVAL_S):
+            server = self._server
+            for line in server.open_lines() if server is not None else ():
+                if not line.assoc.is_alive():
+                    continue
+                too_old = time.monotonic() - line.opened > self.config.reception.max_association_s
+                line.overdue += too_old or line.assoc.is_aborted or line.assoc._kill
+                if too_old and line.overdue == 1:
+                    log.warning("association too long, aborted", extra={"peer": line.assoc.requestor.address})
+                    line.assoc.abort(block=False)
+                elif line.overdue > GRACE_ROUNDS:
+                    line.hang_up()
+
+
+def _on_common_extended(event: Event) -> dict[UID, SOPClassCommonExtendedNegotiation]:
+    return storage_classes_of(event.assoc.requestor.requested_contexts)
+
+
+def _on_closed(event: Event) -> None:
+    """Wake the thread of a connection that closed without an association; pynetdicom lets it wait for 30 s."""
+    if event.assoc.requestor.primitive is None:
+        event.assoc.dul.to_user_queue.put(None)  # type: ignore[arg-type]
+
+
+def _end_all(server: ReceptionServer) -> None:
+    for line in server.open_lines():
+        line.assoc.abort(block=False)
+    deadline = time.monotonic() + 1.0
+    while server.open_lines() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for line in server.open_lines():
+        line.hang_up()
+    deadline = time.monotonic() + 10.0
+    while server.open_lines() and time.monotonic() < deadline:
+        time.sleep(0.02)

@@ -1,0 +1,235 @@
+"""The spool: files written whole or not at all, below ``<Study>/<Series>/<SOP instance>.<digest>.dcm``.
+
+Bytes go to a temporary file on the spool's own file system; fsync, rename, fsync of the folders. A name that stands in
+the spool stands for a whole file, also after a power cut.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from dicomnode.dicom.statuses import OUT_OF_RESOURCES
+from dicomnode.dicom.uids import is_valid_uid
+from dicomnode.errors import ReceiveError
+
+log = logging.getLogger(__name__)
+
+INCOMING = "incoming"
+SUFFIX = ".dcm"
+DIGEST_CHARACTERS = 16
+"""Of the SHA-256 in a file name: 64 bits tell apart what one SOP instance UID was ever used for."""
+RESERVE_CHECK_BYTES = 64 << 20
+"""A large object asks again for the disk reserve every so often."""
+
+_BUFFER_BYTES = 256 << 10
+_COMMIT_ATTEMPTS = 5
+
+
+class Spool:
+    """The folder of received instances.
+
+    Parameters
+    ----------
+    root : made when absent, for this user only.
+    owner : the receiver; several that share one spool keep their temporary files apart.
+    min_free_bytes : reserve of the file system below which nothing more is taken.
+    """
+
+    def __init__(self, root: Path, *, owner: str = "node", min_free_bytes: int = 0) -> None:
+        self.root = root.absolute()
+        self.min_free_bytes = min_free_bytes
+        self._incoming = self.root / INCOMING / re.sub(r"[^A-Za-z0-9-]", "_", owner)
+
+    def prepare(self) -> int:
+        """Make the folders and remove what a crash of this receiver left half-written; returns how many files.
+
+        Call at start, before anything is received.
+        """
+        self._incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+        stale = [path for path in self._incoming.iterdir() if path.is_file()]
+        for path in stale:
+            path.unlink()
+        sync_folder(self._incoming)
+        sync_folder(self.root.parent)
+        return len(stale)
+
+    def check_reserve(self) -> None:
+        """Whether there is room for more.
+
+        Raises
+        ------
+        ReceiveError : 0xA700, the reserve of the disk is reached.
+        """
+        free = shutil.disk_usage(self.root).free
+        if free < self.min_free_bytes:
+            raise ReceiveError(f"disk reserve reached: {free} of {self.min_free_bytes} bytes free", OUT_OF_RESOURCES)
+
+    def open(self, preamble: bytes) -> IncomingFile:
+        """A new temporary file.
+
+        Parameters
+        ----------
+        preamble : preamble, prefix and file meta information (DICOM PS3.10 7.1), not part of the digest.
+
+        Raises
+        ------
+        ReceiveError : 0xA700, the reserve of the disk is reached or the file cannot be made.
+        """
+        self.check_reserve()
+        return IncomingFile(self, self._incoming / f"{secrets.token_hex(16)}.part", preamble)
+
+    def commit(self, incoming: IncomingFile, *, study_uid: str, series_uid: str, sop_instance_uid: str) -> Path:
+        """Make the bytes durable under their name; returns the path relative to the spool.
+
+        Where the same bytes lie already they stay untouched and the temporary file goes.
+
+        Raises
+        ------
+        ValueError : a UID that is no UID; nothing may be made of it that serves as a path.
+        ReceiveError : 0xA700, the disk is full or failed; the temporary file is gone.
+        """
+        relative = relative_path(study_uid, series_uid, sop_instance_uid, incoming.digest)
+        try:
+            incoming.sync()
+            self._rename(incoming, self.root / relative)
+            # All of them, and each time: another thread may have made a folder without having synchronised it yet.
+            for folder in (self.root / study_uid / series_uid, self.root / study_uid, self.root):
+                sync_folder(folder)
+        except OSError as fault:
+            raise _refusal(fault) from fault
+        finally:
+            incoming.discard()
+        return relative
+
+    def _rename(self, incoming: IncomingFile, target: Path) -> None:
+        for _ in range(_COMMIT_ATTEMPTS):
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if target.exists():
+                return
+            try:
+                incoming.path.rename(target)
+            except FileNotFoundError:
+                continue  # retention removed the empty folder in between
+            return
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), target.parent.name)
+
+    def files(self) -> Iterator[Path]:
+        """Every committed file, relative to the spool, in no order."""
+        for study in self._folders(self.root):
+            if study.name == INCOMING:
+                continue
+            for series in self._folders(Path(study.path)):
+                with os.scandir(series.path) as entries:
+                    for entry in entries:
+                        if entry.name.endswith(SUFFIX) and entry.is_file(follow_symlinks=False):
+                            yield Path(study.name, series.name, entry.name)
+
+    @staticmethod
+    def _folders(folder: Path) -> list[os.DirEntry[str]]:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+
+class IncomingFile:
+    """A file that is being received. Belongs to one thread at a time.
+
+    Attributes
+    ----------
+    size_bytes : of the file so far, file meta information included.
+    data_offset : where the data set begins.
+    """
+
+    def __init__(self, spool: Spool, path: Path, preamble: bytes) -> None:
+        self.path = path
+        self.size_bytes = self.data_offset = len(preamble)
+        self._spool = spool
+        self._hash = hashlib.sha256()
+        self._unchecked_bytes = 0
+        try:
+            self._file = path.open("xb", buffering=_BUFFER_BYTES)
+            self._file.write(preamble)
+        except OSError as fault:
+            raise _refusal(fault) from fault
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the data set so far, hex."""
+        return self._hash.hexdigest()
+
+    def write(self, data: bytes) -> None:
+        """Append a part of the data set.
+
+        Raises
+        ------
+        ReceiveError : 0xA700, the disk is full or failed.
+        """
+        try:
+            self._file.write(data)
+        except OSError as fault:
+            raise _refusal(fault) from fault
+        self._hash.update(data)
+        self.size_bytes += len(data)
+        self._unchecked_bytes += len(data)
+        if self._unchecked_bytes >= RESERVE_CHECK_BYTES:
+            self._unchecked_bytes = 0
+            self._spool.check_reserve()
+
+    def flush(self) -> None:
+        """Hand all bytes to the operating system, so that the file can be read.
+
+        Raises
+        ------
+        ReceiveError : 0xA700, the disk is full or failed.
+        """
+        try:
+            self._file.flush()
+        except OSError as fault:
+            raise _refusal(fault) from fault
+
+    def sync(self) -> None:
+        """Bytes and size to the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def discard(self) -> None:
+        """Close the file and remove it where it was not committed. May be called again, from any thread."""
+        try:
+            self._file.close()
+        except OSError:
+            log.warning("temporary file not closed cleanly", extra={"action": "discard"})
+        self.path.unlink(missing_ok=True)
+
+
+def relative_path(study_uid: str, series_uid: str, sop_instance_uid: str, digest: str) -> Path:
+    """Where the spool keeps an instance.
+
+    Raises
+    ------
+    ValueError : a UID that is no UID; nothing may be made of it that serves as a path.
+    """
+    for uid in (study_uid, series_uid, sop_instance_uid):
+        if not is_valid_uid(uid):
+            raise ValueError("not a UID, hence no file name")
+    return Path(study_uid, series_uid, f"{sop_instance_uid}.{digest[:DIGEST_CHARACTERS]}{SUFFIX}")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the entries of a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refusal(fault: OSError) -> ReceiveError:
+    """A failure of the disk passes: the sender is to try again, whatever the disk's reason was."""
+    return ReceiveError(f"spool: {fault.strerror or type(fault).__name__}", OUT_OF_RESOURCES)
