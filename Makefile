@@ -1,0 +1,49 @@
+# make install   a .venv with all that is needed to run
+# make demo      the whole loop on this machine, pictures in demo-output/
+# make test      lint, types and tests (under 20 minutes; what CI runs)
+# make test-full everything, long
+#
+# Without an NVIDIA card choose the CPU build of torch, which is much smaller:
+#   make install TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH_INDEX ?=
+PIP_TORCH := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: install demo test test-full lint tools clean
+
+install: $(VENV)/.installed
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "dicomnode needs Python 3.11 or newer; name it with make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_TORCH) --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_TORCH) --editable ".[dev]"
+	touch $@
+
+demo: install
+	$(BIN)/dicomnode demo --out demo-output
+
+tools:
+	tests/tools/debian_tools.sh
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: $(VENV)/.installed-dev tools lint
+	$(PYTEST) -m "not full"
+
+test-full: $(VENV)/.installed-dev tools lint
+	$(PYTEST)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info demo-output artifacts .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,10 @@
+"""SOP Class UIDs that several stages must agree on (DICOM PS3.4 B.5)."""
+
+from __future__ import annotations
+
+SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+
+RESULT_SOP_CLASSES: dict[str, str] = {"seg": SEGMENTATION, "sr": COMPREHENSIVE_3D_SR, "sc": SECONDARY_CAPTURE}
+"""Kind of result -> the SOP class that it is sent as."""

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# The tools that the tests need as peers and judges, none of them written here: installed when root, else named.
+set -eu
+declare -A package=(
+  [storescu]=dcmtk [dciodvfy]=dicom3tools [Orthanc]=orthanc [DicomSRValidator]=pixelmed-apps
+)
+missing=()
+for tool in "${!package[@]}"; do
+  command -v "$tool" >/dev/null || [ -x "/usr/sbin/$tool" ] || [ -x "/usr/bin/$tool" ] || missing+=("${package[$tool]}")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+install=(apt-get install -y --no-install-recommends "${missing[@]}")
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive "${install[@]}" >/dev/null
+else
+  echo "The tests need tools that are missing here. Install them with:"
+  echo "  sudo ${install[*]}"
+  exit 1
+fi

@@ -1,0 +1,133 @@
+"""The configuration says every fault at once, and the example shows every key."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from dicomnode.config import HEAD_CT, Config, load_config, parse_config
+from dicomnode.errors import ConfigError
+from tests.conftest import REPOSITORY
+
+EXAMPLE = REPOSITORY / "config.example.toml"
+
+GOOD = """
+[node]
+data_dir = "{data}"
+
+[[destination]]
+name = "pacs"
+ae_title = "PACS"
+host = "127.0.0.1"
+port = 104
+
+[[protocol]]
+name = "head"
+match = {{ Modality = "CT" }}
+models = ["hemorrhage"]
+destinations = ["pacs"]
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "config.toml"
+    path.write_text(text)
+    return path
+
+
+def faults_of(path: Path) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, environment={})
+    return caught.value.faults
+
+
+def test_the_example_is_valid_and_names_every_key_with_its_default() -> None:
+    loaded = load_config(EXAMPLE, environment={})
+    raw = tomllib.loads(EXAMPLE.read_text())
+    for name, field in Config.model_fields.items():
+        section = getattr(loaded, name)
+        if isinstance(section, tuple):
+            continue
+        assert set(raw[name]) == set(type(section).model_fields), f"[{name}] of the example lacks or invents a key"
+        assert section == field.default, f"[{name}] of the example does not show the defaults"
+    for name in ("destination", "protocol"):
+        model = type(getattr(loaded, name)[0])
+        assert set(raw[name][0]) == set(model.model_fields)
+    assert loaded.protocol[0].match == HEAD_CT
+
+
+def test_a_good_file_loads_and_names_its_destinations(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, GOOD.format(data=tmp_path)), environment={})
+    assert [d.name for d in config.destinations_of(config.protocol[0])] == ["pacs"]
+    assert config.database_url == f"sqlite:///{tmp_path}/node.db"
+
+
+def test_every_fault_is_named_at_once_with_its_line(tmp_path: Path) -> None:
+    blocked = tmp_path / "a-file"
+    blocked.write_text("")
+    path = write(
+        tmp_path,
+        f"""[node]
+port = 70000
+colour = "red"
+data_dir = "{blocked}/data"
+
+[[protocol]]
+name = "head"
+match = {{ Modalty = "CT", Modality = "CT(", SliceThickness = {{ min = 9, max = 8 }} }}
+models = ["hemorrhage"]
+destinations = ["elsewhere"]
+""",
+    )
+    text = "\n".join(faults_of(path))
+    for expected in (
+        "line 2: node.port",
+        "line 3: node.colour: unknown key",
+        f"line 4: node.data_dir: {blocked} is a file, not a folder",
+        "line 8: protocol[0].match.Modalty: 'Modalty' is no DICOM keyword",
+        "line 8: protocol[0].match.Modality: 'CT(' is no regular expression",
+        "line 8: protocol[0].match.SliceThickness: min is above max",
+        "line 10: protocol[0].destinations: no [[destination]] is named 'elsewhere'",
+    ):
+        assert expected in text
+
+
+def test_a_node_without_protocol_is_refused(tmp_path: Path) -> None:
+    assert any("nothing would ever be processed" in fault for fault in faults_of(write(tmp_path, "[node]\n")))
+
+
+def test_a_name_used_twice_is_refused(tmp_path: Path) -> None:
+    text = GOOD.format(data=tmp_path)
+    twice = text + text[text.index("[[protocol]]") :]
+    assert any("'head' is used twice" in fault for fault in faults_of(write(tmp_path, twice)))
+
+
+def test_broken_toml_is_a_sentence_not_a_traceback(tmp_path: Path) -> None:
+    assert "not valid TOML" in faults_of(write(tmp_path, "[node\n"))[0]
+    assert "cannot be read" in faults_of(tmp_path / "absent.toml")[0]
+
+
+def test_the_environment_overrides_a_scalar(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD.format(data=tmp_path))
+    config = load_config(path, environment={"DICOMNODE_NODE__PORT": "11113", "DICOMNODE_TEST_DATA": "/x"})
+    assert config.node.port == 11113
+
+
+def test_a_misspelt_override_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD.format(data=tmp_path))
+    with pytest.raises(ConfigError, match="DICOMNODE_NODE__PROT overrides no key"):
+        load_config(path, environment={"DICOMNODE_NODE__PROT": "11113"})
+
+
+def test_a_configuration_is_frozen() -> None:
+    config = parse_config({}, serving=False, environment={})
+    with pytest.raises(ValueError, match="frozen"):
+        config.node.port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("url", ["mysql://x", "node.db", "postgresql://x"])
+def test_an_unsupported_database_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="must begin with"):
+        parse_config({"database": {"url": url}}, serving=False, environment={})
