@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import struct
+import traceback
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import cast
 
 from highdicom.base import SOPClass
 from highdicom.seg import Segmentation
+from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
 from dicomnode.encode.context import Context, context_of
@@ -71,19 +73,25 @@ def encode_case(case: Case, folder: Path, now: datetime | None = None) -> list[E
     EncodeError : the case cannot be written as valid objects; ``folder`` then holds nothing new.
     OSError : the disk is full or gone; the same call may succeed later.
     """
+    with disable_value_validation():  # sources may break value rules; pydicom would print their values in warnings
+        context, results, contents = _in_memory(case, now)
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = {kind: folder / f"{context.instance_uid(kind)}.dcm" for kind in results}
+        _write(contents, paths, context, results)
+    encoded = [_record(kind, ds, contents[kind], paths[kind], context) for kind, ds in results.items()]
+    logger.info("case encoded", extra={"action": "encode", "kinds": list(results), "generation": case.generation})
+    return encoded
+
+
+def _in_memory(case: Case, now: datetime | None) -> tuple[Context, dict[str, SOPClass], dict[str, bytes]]:
+    """The results of a case as datasets and as bytes, by kind."""
     try:
         _check_case(case)
         context = context_of(case, now)
         results = _encoded(context)
-        contents = {kind: bytes_of(ds) for kind, ds in results.items()}
+        return context, results, {kind: bytes_of(ds) for kind, ds in results.items()}
     except _LIBRARY_ERRORS as error:
-        raise EncodeError(f"{type(error).__name__} while encoding: {error}") from error
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = {kind: folder / f"{context.instance_uid(kind)}.dcm" for kind in results}
-    _write(contents, paths, context, results)
-    encoded = [_record(kind, ds, contents[kind], paths[kind], context) for kind, ds in results.items()]
-    logger.info("case encoded", extra={"action": "encode", "kinds": list(results), "generation": case.generation})
-    return encoded
+        raise EncodeError(f"encoding failed: {_named(error)}") from error
 
 
 def _check_case(case: Case) -> None:
@@ -127,7 +135,7 @@ def _validate(path: Path, context: Context, kind: str, results: dict[str, Datase
     try:
         validate(path, context, kind, results)
     except _LIBRARY_ERRORS as error:
-        raise EncodeError(f"{kind}: cannot be read back: {type(error).__name__}: {error}") from error
+        raise EncodeError(f"{kind}: cannot be read back: {_named(error)}") from error
 
 
 def _record(kind: str, ds: SOPClass, content: bytes, path: Path, context: Context) -> EncodedResult:
@@ -141,3 +149,9 @@ def _record(kind: str, ds: SOPClass, content: bytes, path: Path, context: Contex
         size_bytes=len(content),
         research=context.is_research,
     )
+
+
+def _named(error: Exception) -> str:
+    """Type and place of a library's error; its message may quote a patient attribute, and this one is logged."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(frame.filename).name}:{frame.lineno} {frame.name}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pydicom.config
+from pydicom.config import RAISE, disable_value_validation
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -156,11 +156,9 @@ def identity_of(header: Dataset) -> Dataset:
         else absent. Type 2 attributes are always present, other empty ones never.
     """
     identity = Dataset()
-    present = [key for key in (*PATIENT_KEYWORDS, *STUDY_KEYWORDS, *PLACE_KEYWORDS) if _has_value(header, key)]
-    readable = [key for key in present if _is_readable(header, key)]
-    with pydicom.config.disable_value_validation():
-        # An over-long identifier is carried as it stands, and not printed in a warning.
-        carry(header, identity, readable)
+    with disable_value_validation():  # an over-long identifier is carried as it stands, and not printed in a warning
+        present = [key for key in (*PATIENT_KEYWORDS, *STUDY_KEYWORDS, *PLACE_KEYWORDS) if _has_value(header, key)]
+        carry(header, identity, [key for key in present if _is_readable(header, key)])
     for keyword in TYPE_2_KEYWORDS:
         if keyword not in identity:
             identity[keyword] = DataElement(keyword, dictionary_VR(keyword), None)
@@ -230,7 +228,7 @@ def _is_readable(header: Dataset, keyword: str) -> bool:
     values = element.value if element.VM > 1 else [element.value]
     try:
         for value in values:
-            validate_value(element.VR, str(value) if element.VR in _TIME_VRS else value, pydicom.config.RAISE)
+            validate_value(element.VR, str(value) if element.VR in _TIME_VRS else value, RAISE)
     except (TypeError, ValueError):
         return False
     return True

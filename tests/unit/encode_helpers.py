@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from io import BytesIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage
+from pydicom import dcmread
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from dicomnode.clinical.lesions import measure
 from dicomnode.dicom.uids import derived_uid
@@ -147,15 +150,31 @@ def _source(stack: Stack, index: int, patient: Patient, study: str) -> Dataset:
     ds.KVP = "120"
     for keyword, value in patient.extra.items():
         setattr(ds, keyword, value)
-    return ds
+    return as_received(ds)
 
 
-def finding_of(mask: NDArray[np.bool_], volume: Volume, model: ModelRef = MODEL) -> MaskFinding:
-    """A haemorrhage finding measured on ``volume``."""
+def as_received(ds: Dataset) -> Dataset:
+    """``ds`` written and read again: its texts are bytes in its own character set, as in a file from a scanner."""
+    buffer = BytesIO()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.save_as(buffer, enforce_file_format=True)
+    buffer.seek(0)
+    return dcmread(buffer)
+
+
+def finding_of(
+    mask: NDArray[np.bool_],
+    volume: Volume,
+    model: ModelRef = MODEL,
+    name: str = "hemorrhage",
+    label: str = "Intracranial haemorrhage",
+) -> MaskFinding:
+    """A finding measured on ``volume``."""
     total, lesions, labels = measure(mask, volume)
     return MaskFinding(
-        name="hemorrhage",
-        label="Intracranial haemorrhage",
+        name=name,
+        label=label,
         mask=mask,
         threshold=0.5,
         detection_limit_ml=0.1,
@@ -194,6 +213,6 @@ def case_of(
     )
 
 
-def regenerated(case: Case, **changes: object) -> Case:
+def changed(case: Case, **changes: Any) -> Case:
     """A copy of ``case`` with changed fields."""
     return replace(case, **changes)

@@ -1,0 +1,60 @@
+"""The table of coded concepts against SNOMED's check digit and DICOM's own dictionary."""
+
+from __future__ import annotations
+
+import pytest
+from pydicom.sr._concepts_dict import concepts
+
+from dicomnode.dicom import codes
+
+_MULTIPLY = (
+    "0123456789 1234067895 2340178956 3401289567 4012395678 5987604321 6598710432 7659821043 8765932104 9876543210"
+).split()
+_PERMUTE = ("0123456789 1576283094 5803796142 8916043527 9453126870 4286573901 2793806415 7046913258").split()
+
+
+def has_valid_check_digit(sctid: str) -> bool:
+    """Verhoeff's test (SNOMED CT Release File Specification, section 6.4): the dihedral group D5 over the digits."""
+    check = 0
+    for place, digit in enumerate(reversed(sctid)):
+        check = int(_MULTIPLY[check][int(_PERMUTE[place % 8][int(digit)])])
+    return check == 0
+
+
+@pytest.mark.parametrize("code", [c for c in codes.ALL_CODES if c.scheme == "SCT"], ids=lambda c: c.meaning)
+def test_every_snomed_code_has_its_check_digit(code: codes.Code) -> None:
+    assert has_valid_check_digit(code.value)
+
+
+@pytest.mark.parametrize("wrong", ["445139007", "274110009", "50960050"])
+def test_the_check_digit_finds_codes_that_do_not_exist(wrong: str) -> None:
+    assert not has_valid_check_digit(wrong)
+
+
+@pytest.mark.parametrize("code", [c for c in codes.ALL_CODES if c.scheme in {"SCT", "DCM"}], ids=lambda c: c.meaning)
+def test_every_standard_code_stands_in_the_dictionary_of_dicom_with_this_meaning(code: codes.Code) -> None:
+    meanings = [entry[code.value][0] for entry in concepts[code.scheme].values() if code.value in entry]
+    assert code.meaning in meanings
+
+
+@pytest.mark.parametrize("code", codes.ALL_CODES, ids=lambda c: c.meaning)
+def test_values_and_meanings_fit_their_representations(code: codes.Code) -> None:
+    assert 0 < len(code.value) <= 16
+    assert 0 < len(code.scheme) <= 16
+    assert 0 < len(code.meaning) <= 64
+
+
+def test_no_concept_is_listed_twice() -> None:
+    keys = [code[:2] for code in codes.ALL_CODES]
+    assert len(set(keys)) == len(keys) > 20
+
+
+@pytest.mark.parametrize("name", [*codes.FINDINGS, "something new"])
+def test_a_finding_has_a_content_label_that_is_a_code_string(name: str) -> None:
+    label = codes.finding_codes(name).content_label
+    assert len(label) <= 16
+    assert label.replace("_", "").isupper()
+
+
+def test_an_unknown_finding_is_a_lesion_of_the_brain() -> None:
+    assert codes.finding_codes("something new").type == codes.LESION_OF_BRAIN
