@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dicomnode.errors import InferenceError, LeaseLost, RunTimedOut, WorkerCrashed
-from dicomnode.execute.tasks import Ready, Reply, Task
+from dicomnode.execute.tasks import Failure, Ready, Reply, Task
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ class WorkerProcess:
 
         Raises
         ------
+        InferenceError : a bundle cannot be loaded.
         WorkerCrashed : it died while loading.
         RunTimedOut : loading took longer than ``start_timeout_s``.
         """
@@ -64,7 +65,8 @@ class WorkerProcess:
         self._connection = ours
         reply, _ = self._wait(self.start_timeout_s, tick, "the models did not load")
         if not isinstance(reply, Ready):
-            raise InferenceError(f"the worker did not start: {reply}")
+            self.kill()
+            raise InferenceError(f"the worker did not start: {reply.message if isinstance(reply, Failure) else reply}")
         self.models = reply.models
         log.info("worker ready", extra={"device": reply.device, "pid": self.pid, "models": sorted(reply.models)})
         return reply

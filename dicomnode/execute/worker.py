@@ -52,12 +52,20 @@ def main(connection: Connection, settings: WorkerSettings) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
     try:
-        worker = Worker(settings)
-        connection.send(worker.ready())
-        while True:
-            connection.send(worker.answer(connection.recv()))
+        _serve(connection, settings)
     except (EOFError, BrokenPipeError):
         return
+
+
+def _serve(connection: Connection, settings: WorkerSettings) -> None:
+    try:
+        worker = Worker(settings)
+    except NodeError as fault:
+        connection.send(Failure(str(fault), stage="start"))
+        return
+    connection.send(worker.ready())
+    while True:
+        connection.send(worker.answer(connection.recv()))
 
 
 def _die_with_parent(parent: int) -> None:
