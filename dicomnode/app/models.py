@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from pydantic import TypeAdapter
 from rich.markdown import Markdown
 
 from dicomnode.app import show
 from dicomnode.config import load_config
+from dicomnode.zoo.bundle import BundleManifest
 from dicomnode.zoo.registry import Registry
 
 CARD = Path("docs/README.md")
@@ -31,7 +34,7 @@ def bundles_table(registry: Registry, *, as_json: bool) -> None:
     """One line a bundle."""
     manifests = registry.list()
     if as_json:
-        show.as_json([manifest.model_dump(mode="json") for manifest in manifests])
+        show.as_json([_plain(manifest) for manifest in manifests])
         return
     show.table(
         "Models",
@@ -44,9 +47,7 @@ def bundle_card(registry: Registry, name: str, *, as_json: bool) -> None:
     """The model card, with version and digest above it."""
     bundle = registry.get(name)
     if as_json:
-        show.as_json(
-            {**bundle.manifest.model_dump(mode="json"), "digest": bundle.digest, "parameters": bundle.parameters}
-        )
+        show.as_json({**_plain(bundle.manifest), "digest": bundle.digest, "parameters": bundle.parameters})
         return
     show.out.print(
         f"[bold]{name}[/bold] {bundle.manifest.version}, {bundle.parameters:,} parameters\n{bundle.digest}\n"
@@ -62,3 +63,8 @@ def verify_table(registry: Registry, *, as_json: bool) -> None:
         return
     rows = [[b.manifest.name, b.manifest.version, b.digest, "pinned" if b.pinned else "not pinned"] for b in verified]
     show.table("Verified", ["name", "version", "digest", "configuration"], rows)
+
+
+def _plain(manifest: BundleManifest) -> dict[str, Any]:
+    plain: dict[str, Any] = TypeAdapter(BundleManifest).dump_python(manifest, mode="json")
+    return plain

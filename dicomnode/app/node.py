@@ -30,15 +30,13 @@ from dicomnode.jobs.retention import HOUR_S, purge
 from dicomnode.jobs.scheduler import TICK_S, Duty, Scheduler, queue_duties
 from dicomnode.receive.scp import StorageScp
 from dicomnode.receive.spool import Spool
-from dicomnode.receive.sweep import sweep
 from dicomnode.store.engine import Store
 from dicomnode.store.jobs import recover_leases
-from dicomnode.store.outbox import recover_parcels
-from dicomnode.store.receptions import end_lost_associations
 
 log = logging.getLogger(__name__)
 
 JOIN_S = 20.0
+DRAIN_S = 5.0
 
 
 class Role(StrEnum):
@@ -109,17 +107,11 @@ class Node:
         return self.role in (Role.ALL, role)
 
     def _heal(self, store: Store) -> None:
-        now = time.time()
+        """Take back the leases that this node held when it died; the SCP and the senders heal what is theirs."""
         with store.write() as session:
-            healed = {
-                "jobs": recover_leases(session, now, owner=self.owner),
-                "parcels": recover_parcels(session, now, owner=self.owner),
-                "associations": end_lost_associations(session, self.owner),
-            }
-        if self._does(Role.RECEIVE):
-            swept = sweep(Spool(self.config.spool_dir), store, settle_s=self.config.reception.settle_s)
-            healed["instances"] = swept.indexed
-        log.info("healed at start", extra=healed)
+            jobs = recover_leases(session, time.time(), owner=self.owner)
+        if jobs:
+            log.warning("jobs interrupted by the last stop are queued again", extra={"count": jobs})
 
     def _start_work(self, store: Store) -> list[Duty]:
         for device in devices_of(self.config):
@@ -134,7 +126,9 @@ class Node:
             self._spawn(f"sender {destination.name}", sender.run)
 
     def _start_scp(self, store: Store) -> None:
-        self._scp = StorageScp(self.config, store, Spool(self.config.spool_dir), receiver=self.owner)
+        reserve = int(self.config.reception.min_free_gb * 1e9)
+        spool = Spool(self.config.spool_dir, owner=self.owner, min_free_bytes=reserve)
+        self._scp = StorageScp(self.config, store, spool, self.owner)
         try:
             self._scp.start()
         except OSError as fault:
@@ -169,7 +163,7 @@ class Node:
     def stop(self) -> None:
         """Refuse new associations, let what runs end, stop the rest; what is not done is taken up at the next start."""
         if self._scp is not None:
-            self._scp.stop()
+            self._scp.stop(drain_s=DRAIN_S)
         self._stop.set()
         if self._scheduler is not None:
             self._scheduler.stop()
@@ -198,7 +192,6 @@ def serve(config: Config, role: Role) -> int:
     node = Node(config, role)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: node.request_stop())
-    _warn_if_open(config)
     with node:
         node.wait()
     return 1 if node.failed.is_set() else 0
@@ -211,11 +204,6 @@ def devices_of(config: Config) -> Sequence[str]:
         found = sorted(glob.glob("/dev/nvidia[0-9]*")) if device == "auto" else []
         devices += [f"cuda:{index}" for index in range(len(found))] or [device]
     return devices
-
-
-def _warn_if_open(config: Config) -> None:
-    if not config.sender:
-        log.warning("no [[sender]] is configured: any AE from any address may send to this node")
 
 
 def _exclusive_folder(config: Config, role: Role) -> IO[str]:

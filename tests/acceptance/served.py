@@ -1,0 +1,117 @@
+"""``dicomnode serve`` as a user runs it: a process of its own, started by its command line, stopped or killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+START_S = 60.0
+
+
+@dataclass
+class ServedNode:
+    """A node process with its TOML file; ``kill`` is SIGKILL, ``stop`` is SIGTERM."""
+
+    folder: Path
+    port: int
+    destinations: list[dict[str, Any]]
+    database_url: str = ""
+    reception: dict[str, Any] = field(default_factory=dict)
+    execution: dict[str, Any] = field(default_factory=dict)
+    models: tuple[str, ...] = ("hemorrhage",)
+    zoo_paths: tuple[Path, ...] = ()
+    ae_title: str = "AINODE"
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def config(self) -> Path:
+        """The TOML file."""
+        return self.folder / "config.toml"
+
+    @property
+    def log(self) -> Path:
+        """Standard error of all starts, one after the other."""
+        return self.folder / "node.log"
+
+    def write_config(self) -> None:
+        """The TOML file as an admin would write it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sections: list[tuple[str, dict[str, Any]]] = [
+            ("[node]", {"ae_title": self.ae_title, "host": "127.0.0.1", "port": self.port, "data_dir": f"{self.folder}/data"}),
+            ("[database]", {"url": self.database_url}),
+            ("[reception]", {"min_free_gb": 0.1, **self.reception}),
+            ("[execution]", {"devices": ["cpu"], **self.execution}),
+            ("[zoo]", {"paths": [str(path) for path in self.zoo_paths]}),
+            *[("[[destination]]", destination) for destination in self.destinations],
+        ]
+        lines = [line for head, keys in sections for line in [head, *[f"{k} = {json.dumps(v)}" for k, v in keys.items()]]]
+        names = [destination["name"] for destination in self.destinations]
+        lines += [
+            "[[protocol]]",
+            'name = "head-ct"',
+            'match = { Modality = "^CT$" }',
+            f"models = {json.dumps(list(self.models))}",
+            f"destinations = {json.dumps(names)}",
+        ]
+        self.config.write_text("\n".join(lines) + "\n")
+
+    def start(self) -> None:
+        """Start and wait until the node says that it listens."""
+        if not self.config.exists():
+            self.write_config()
+        seen = self.log.stat().st_size if self.log.exists() else 0
+        command = [sys.executable, "-m", "dicomnode", "serve", "--config", str(self.config)]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "2"})
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            if b'"node started"' in self.log.read_bytes()[seen:]:
+                return
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the node ended at once ({self.process.returncode}); see {self.log}")
+            time.sleep(0.05)
+        raise RuntimeError(f"the node did not start; see {self.log}")
+
+    def workers(self) -> list[psutil.Process]:
+        """The worker processes that run now."""
+        if self.process is None:
+            return []
+        try:
+            children = psutil.Process(self.process.pid).children()
+            return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+        except psutil.Error:
+            return []
+
+    def kill(self) -> None:
+        """``kill -9`` of the supervisor; its workers find themselves orphaned."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def stop(self) -> int:
+        """SIGTERM, as a service manager stops it; returns the exit code."""
+        if self.process is None:
+            return 0
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(60)
+        self.process = None
+        return code
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``dicomnode ARGUMENTS --config ...``."""
+        command = [sys.executable, "-m", "dicomnode", *arguments, "--config", str(self.config)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """What ``dicomnode jobs list --json`` says."""
+        return list(json.loads(self.command("jobs", "list", "--json").stdout)["jobs"])
