@@ -14,6 +14,7 @@ from typing import Any
 import pydicom.config
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 
@@ -39,7 +40,7 @@ _PERSONAL_KEYWORD = re.compile(r"Address|Phone|Birth|PatientID|PatientName|Perso
 
 # All that pydicom raises on values it cannot convert; UserWarning where warnings are turned into errors.
 _CONVERSION_ERRORS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, NotImplementedError)
-_BROKEN_VALUE = (*_CONVERSION_ERRORS, struct.error, UserWarning)
+_BROKEN_VALUE = (*_CONVERSION_ERRORS, BytesLengthException, struct.error, UserWarning)
 
 
 class _LeftOut(Enum):
@@ -145,7 +146,8 @@ def _integer(value: Any) -> str | int | None:
     if value is None or value == "":
         return None
     try:
-        return int(value)
+        # An IS of "1.5" comes as a float: no number of anything.
+        return int(value) if int(value) == value else _text(value)
     except (ValueError, TypeError, OverflowError):
         return _text(value)
 
