@@ -42,16 +42,18 @@ def ct_series(
 
     Parameters
     ----------
-    offsets_mm : along the slices' normal; the table moves along z, so that a tilted stack is sheared.
+    offsets_mm : along the slices' normal; the table moves along z, so that a tilted stack is sheared. What is steeper
+        than 60 degrees is a reformat and moves along its normal.
     name : what the UIDs of series and instances derive from; the study is that of ``attributes`` or a common one.
     hu : one value, or a function from (n, 3) patient coordinates in mm to (n,) HU.
     attributes : DICOM keywords; a callable gets the slice's index; None removes the element.
     """
     normal = np.cross(orientation[:3], orientation[3:])
-    half = matrix / 2
+    travel = np.array([0, 0, 1 / normal[2]]) if abs(normal[2]) > 0.5 else normal
+    corner = np.array([-matrix / 2 * pixel_spacing_mm[1], -matrix / 2 * pixel_spacing_mm[0], 0])
     datasets = []
     for index, offset in enumerate(offsets_mm):
-        position = np.array([-half * pixel_spacing_mm[1], -half * pixel_spacing_mm[0], float(offset) / normal[2]])
+        position = corner + float(offset) * travel
         ds = _slice(name, index, matrix)
         ds.ImagePositionPatient = [round(float(value), 6) for value in position]
         ds.ImageOrientationPatient = [round(float(value), 9) for value in orientation]
