@@ -104,7 +104,7 @@ def test_an_empty_mask_has_no_abc2() -> None:
 @given(arrays(bool, (7, 9), elements=st.booleans()).filter(lambda plane: bool(plane.any())))
 def test_the_longest_diameter_is_the_largest_distance_between_any_two_corners(plane: np.ndarray) -> None:
     pixels = np.argwhere(plane)
-    corners = np.concatenate([pixels + (i, j) for i in (0, 1) for j in (0, 1)]) * (0.7, 1.1)
+    corners = np.concatenate([pixels + np.array([i, j]) for i in (0, 1) for j in (0, 1)]) * (0.7, 1.1)
     largest = np.linalg.norm(corners[:, None] - corners[None], axis=2).max()
     measured = diameters(plane, 0.7, 1.1)
     assert measured.longest_mm == pytest.approx(largest)

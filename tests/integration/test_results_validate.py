@@ -1,0 +1,163 @@
+"""Results before judges that nobody here wrote: dicom3tools, dcmtk, PixelMed and dcmqi."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydicom import dcmread
+
+from dicomnode.encode import encode_case
+from dicomnode.records import Case
+from tests.unit.encode_helpers import (
+    EVEN,
+    TILTED_UNEVEN,
+    Patient,
+    as_received,
+    case_of,
+    changed,
+    ellipsoid,
+    finding_of,
+)
+
+CHECK = Path(__file__).resolve().parents[1] / "tools" / "check_results.sh"
+DEBIAN_TOOLS = ("dciodvfy", "dcentvfy", "dsrdump", "dcmdump", "DicomSRValidator")
+NOW = datetime(2024, 1, 2, 11, 30, tzinfo=UTC)
+BLEEDS = (((25.0, 60.0, 40.0), (12.0, 14.0, 10.0)), ((38.0, 80.0, 60.0), (6.0, 5.0, 4.0)))
+JAPANESE = Patient("Yamada^Tarou=山田^太郎=やまだ^たろう", ["", "ISO 2022 IR 87"])
+GREEK = Patient("Διονυσιος^Ελένη", "ISO_IR 126", {"StudyDescription": "Κεφάλι"})
+PSEUDONYMISED = Patient(
+    "REMOVED", extra={"PatientIdentityRemoved": "YES", "StudyDate": "", "AccessionNumber": "", "PatientSex": ""}
+)
+
+pytestmark = pytest.mark.tools
+
+
+@pytest.fixture(autouse=True)
+def _tools() -> None:
+    missing = [tool for tool in DEBIAN_TOOLS if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"missing {', '.join(missing)} (apt-get install dicom3tools dcmtk pixelmed-apps)")
+
+
+def judged(files: list[Path], *, fast: bool) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "FAST": "1" if fast else "0"}
+    command = [str(CHECK), *map(str, files)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=200)
+
+
+def assert_valid(case: Case, folder: Path, *, fast: bool) -> None:
+    verdict = judged([result.path for result in encode_case(case, folder, NOW)], fast=fast)
+    assert (verdict.returncode, verdict.stdout) == (0, ""), verdict.stdout + verdict.stderr
+
+
+def test_two_findings_on_a_tilted_uneven_stack_pass_every_judge(tmp_path: Path) -> None:
+    case = case_of(TILTED_UNEVEN, BLEEDS, JAPANESE)
+    mask = ellipsoid(case.volume.stack, BLEEDS[1][0], (9.0, 7.0, 7.0))
+    oedema = finding_of(mask, case.volume, name="edema", label="Perihaematomal oedema")
+    assert_valid(changed(case, findings=(*case.findings, oedema)), tmp_path, fast=False)
+
+
+def test_a_negative_passes_every_judge(tmp_path: Path) -> None:
+    assert_valid(case_of(EVEN, patient=GREEK), tmp_path, fast=False)
+
+
+@pytest.mark.parametrize(
+    "patient", [Patient(), JAPANESE, GREEK, PSEUDONYMISED], ids=["plain", "Japanese", "Greek", "pseudonymised"]
+)
+@pytest.mark.parametrize("bleeds", [BLEEDS, ()], ids=["positive", "negative"])
+def test_whatever_the_patient_results_are_valid(
+    patient: Patient, bleeds: tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...], tmp_path: Path
+) -> None:
+    assert_valid(case_of(EVEN, bleeds, patient), tmp_path, fast=True)
+
+
+def test_a_header_with_hardly_anything_gives_valid_results(tmp_path: Path) -> None:
+    case = case_of(TILTED_UNEVEN, BLEEDS)
+    bare = as_received(case.identity)
+    for keyword in ("PatientID", "PatientSex", "PatientBirthDate", "StudyDate", "StudyTime", "StudyID", "PatientName"):
+        del bare[keyword]
+    assert_valid(changed(case, identity=bare), tmp_path, fast=True)
+
+
+def test_results_and_sources_are_one_study_and_one_patient(tmp_path: Path) -> None:
+    case = case_of(EVEN, BLEEDS)  # in ASCII: dcentvfy compares bytes and knows no character sets
+    results = [result.path for result in encode_case(case, tmp_path, NOW)]
+    sources = []
+    for index, source in enumerate(case.sources):
+        image = as_received(source)
+        image.ImageType, image.RescaleSlope, image.RescaleIntercept = ["ORIGINAL", "PRIMARY", "AXIAL"], "1", "0"
+        image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
+        image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 16, 15, 1
+        image.add_new("PixelData", "OW", bytes(image.Rows * image.Columns * 2))
+        sources.append(tmp_path / f"source{index}.dcm")
+        image.save_as(sources[-1], enforce_file_format=True)
+    verdict = subprocess.run(["dcentvfy", *map(str, (*sources, *results))], capture_output=True, check=False)
+    complaints = [line for line in (verdict.stdout + verdict.stderr).splitlines() if line.startswith(b"Error")]
+    assert complaints == []
+
+
+def test_the_script_finds_a_fault(tmp_path: Path) -> None:
+    results = encode_case(case_of(EVEN, BLEEDS), tmp_path, NOW)
+    ds = dcmread(results[0].path)
+    del ds.SegmentSequence[0].SegmentLabel
+    ds.save_as(results[0].path)
+    verdict = judged([results[0].path], fast=True)
+    assert verdict.returncode == 1
+    assert "SegmentLabel" in verdict.stdout
+
+
+def dcmqi(name: str) -> str:
+    tool = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
+    if tool is None:
+        pytest.skip(f"missing {name} (pip install dcmqi)")
+    return tool
+
+
+def nrrd(path: Path) -> NDArray[np.uint8]:
+    """Voxels of an NRRD file written by ITK: a text header, an empty line, gzip or raw data."""
+    header, _, data = path.read_bytes().partition(b"\n\n")
+    fields = dict(line.split(": ", 1) for line in header.decode().splitlines() if ": " in line)
+    raw = gzip.decompress(data) if fields["encoding"] == "gzip" else data
+    kind = np.int16 if "short" in fields["type"] else np.uint8
+    return np.frombuffer(raw, dtype=kind).astype(np.uint8)
+
+
+def test_dcmqi_counts_the_voxels_of_the_mask(tmp_path: Path) -> None:
+    case = case_of(EVEN, BLEEDS)
+    (tmp_path / "out").mkdir()
+    seg = encode_case(case, tmp_path / "results", NOW)[0].path
+    tool = dcmqi("segimage2itkimage")
+    command = [tool, "--inputDICOM", str(seg), "--outputDirectory", str(tmp_path / "out"), "--outputType", "nrrd"]
+    subprocess.run(command, capture_output=True, check=True, timeout=100)
+    assert int((nrrd(tmp_path / "out" / "1.nrrd") > 0).sum()) == int(case.findings[0].mask.sum())
+    meta = json.loads((tmp_path / "out" / "meta.json").read_text())
+    segment = meta["segmentAttributes"][0][0]
+    assert segment["SegmentLabel"] == "Intracranial haemorrhage"
+    assert segment["SegmentedPropertyTypeCodeSequence"]["CodeValue"] == "50960005"
+
+
+def test_dcmqi_reads_the_volume_from_the_report(tmp_path: Path) -> None:
+    case = case_of(EVEN, BLEEDS)
+    report = encode_case(case, tmp_path, NOW)[1].path
+    out = tmp_path / "report.json"
+    command = [dcmqi("tid1500reader"), "--inputDICOM", str(report), "--outputMetadata", str(out)]
+    subprocess.run(command, capture_output=True, check=True, timeout=100)
+    groups = json.loads(out.read_text())["Measurements"]
+    volumes = [
+        float(item["value"])
+        for group in groups
+        for item in group["measurementItems"]
+        if item["quantity"]["CodeValue"] == "118565006"
+    ]
+    assert case.findings[0].total is not None
+    assert volumes[0] == pytest.approx(case.findings[0].total.volume_ml, abs=0.001)
