@@ -91,6 +91,8 @@ def _wait_for_worker(node: Node) -> None:
     with show.err.status("loading the models"):
         deadline = time.monotonic() + PATIENCE_S
         while not node.working and not node.failed.is_set() and time.monotonic() < deadline:
+            if node.worker_fault:
+                raise NodeError(node.worker_fault)
             time.sleep(0.05)
 
 

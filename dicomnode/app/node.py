@@ -80,6 +80,11 @@ class Node:
         """Whether a worker has its models loaded."""
         return any(dispatcher.worker.models for dispatcher in self._dispatchers)
 
+    @property
+    def worker_fault(self) -> str:
+        """Why no worker can start; empty while one can."""
+        return next((dispatcher.fault for dispatcher in self._dispatchers if dispatcher.fault), "")
+
     def start(self) -> None:
         """Heal what a crash left, then start the parts; the SCP last, when everything behind it works.
 

@@ -46,12 +46,17 @@ class Dispatcher:
     ----------
     owner : names this node in leases, so that a restart can take its own leases back at once.
     device : ``auto``, ``cpu`` or ``cuda:N``.
+
+    Attributes
+    ----------
+    fault : why the worker could not start last time; empty while it can.
     """
 
     def __init__(self, config: Config, store: Store, *, owner: str, device: str) -> None:
         self.config = config
         self.store = store
         self.owner = owner
+        self.fault = ""
         self.worker = WorkerProcess(worker_settings(config, device), start_timeout_s=config.execution.start_timeout_s)
 
     def run(self, stop: threading.Event) -> None:
@@ -91,9 +96,11 @@ class Dispatcher:
         try:
             self.worker.start()
         except InferenceError as fault:
-            log.error("worker cannot start", extra={"reason": str(fault)})
+            self.fault = str(fault)
+            log.error("worker cannot start", extra={"reason": self.fault})
             time.sleep(self.config.execution.retry_min_s)
             return False
+        self.fault = ""
         return True
 
     def _work(self, claim: Claim) -> None:
