@@ -109,7 +109,7 @@ class Assembler:
         contiguous, coverage_mm = extent_of(headers) if headers else (False, 0.0)
         evidence = Evidence(
             now=now,
-            last_instance_at=series.last_instance_at,
+            last_instance_at=max(series.last_instance_at, feeding.broken_at or 0.0),
             open_associations=feeding.open_associations,
             released_at=feeding.released_at,
             images_in_association=feeding.images_in_association,

@@ -25,12 +25,15 @@ class Feeding:
     ----------
     open_associations : still open, and heard of within the idle limit.
     released_at : when the last association that fed it ended by release; None when it did not.
+    broken_at : when the last association that fed it was aborted, or found lost at a restart; None when it was not. Quiet
+        time counts from there: a sender that was cut off needs a moment to begin again.
     images_in_association : the most images of the series that came in one association.
     sender_adds_late : a series of this sender was reopened by a late image before.
     """
 
     open_associations: int
     released_at: float | None
+    broken_at: float | None
     images_in_association: int
     sender_adds_late: bool
 
@@ -78,6 +81,7 @@ def feeding_of(session: Session, series: Series, *, stale_before: float) -> Feed
     return Feeding(
         open_associations=len(still_open),
         released_at=last.ended_at if last is not None and last.outcome == RELEASED else None,
+        broken_at=last.ended_at if last is not None and last.outcome != RELEASED else None,
         images_in_association=_most_in_one_association(session, series),
         sender_adds_late=_sender_adds_late(session, series),
     )
