@@ -14,6 +14,10 @@ from dicomnode.cohort.head import SyntheticHead
 from dicomnode.cohort.streams import stream
 
 
+BONY_HU = 110.0
+"""A voxel that is brighter shows bone, whatever blood it holds: no reader would mark it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kernel:
     """Reconstruction kernel: blur (SD in mm), edge enhancement and noise relative to a standard kernel."""
@@ -36,7 +40,7 @@ class Acquisition:
 
     Attributes
     ----------
-    positions_mm : z of the middle of each slice on the table axis, any spacing, any order.
+    positions_mm : z of the middle of each slice on the table axis, at least two, any spacing, any order.
     thickness_mm : of the slab that each slice averages.
     tilt_deg : gantry tilt; rows run along (0, cos, -sin) while the table moves along z, hence a sheared stack.
     matrix : rows and columns.
@@ -65,7 +69,7 @@ class AcquiredSeries:
     Attributes
     ----------
     hu : (slices, rows, columns) float32.
-    mask : (slices, rows, columns) bool: blood fills more than half of the voxel.
+    mask : (slices, rows, columns) bool: blood fills more than half of the voxel, and bone does not outshine it.
     image_positions_mm : (slices, 3) ImagePositionPatient.
     image_orientation : (6,) ImageOrientationPatient.
     volume_ml : of the mask, by voxels x area x slice weight (half the distance along the normal to each neighbour).
@@ -150,16 +154,22 @@ def _holder_plane(sampler: _Sampler) -> Field:
     return np.where(y > -20.0, wall * 1400.0, 0.0).astype(np.float32)
 
 
-def _reconstruct(hu: Field, acquisition: Acquisition, rng: np.random.Generator) -> Field:
-    """Blur, edge enhancement and correlated noise of the kernel for one slice."""
+def _noise(shape: tuple[int, ...], acquisition: Acquisition, rng: np.random.Generator) -> Field:
+    """Noise of one slice, correlated as the kernel's blur."""
     kernel = KERNELS[acquisition.kernel]
-    image = gaussian_filter(hu, kernel.blur_mm / acquisition.pixel_mm)
+    grain = gaussian_filter(rng.standard_normal(shape, np.float32), 0.8 * kernel.blur_mm / acquisition.pixel_mm)
+    scale = acquisition.noise_hu * kernel.noise * np.sqrt(5.0 / max(acquisition.thickness_mm, 0.5))
+    result: Field = grain * np.float32(scale / grain.std())
+    return result
+
+
+def _filtered(hu: Field, acquisition: Acquisition) -> Field:
+    """Blur and edge enhancement of the kernel for one slice."""
+    kernel = KERNELS[acquisition.kernel]
+    image: Field = gaussian_filter(hu, kernel.blur_mm / acquisition.pixel_mm)
     if kernel.sharpen:
         image += kernel.sharpen * (image - gaussian_filter(image, 1.2 / acquisition.pixel_mm))
-    grain = gaussian_filter(rng.standard_normal(hu.shape, np.float32), 0.8 * kernel.blur_mm / acquisition.pixel_mm)
-    scale = acquisition.noise_hu * kernel.noise * np.sqrt(5.0 / max(acquisition.thickness_mm, 0.5))
-    result: Field = image + grain * np.float32(scale / grain.std())
-    return result
+    return image
 
 
 def acquire(head: SyntheticHead, acquisition: Acquisition, seed: int = 0) -> AcquiredSeries:
@@ -174,9 +184,10 @@ def acquire(head: SyntheticHead, acquisition: Acquisition, seed: int = 0) -> Acq
     blood = head.mask.astype(np.float32)
     holder = _holder_plane(sampler) if acquisition.holder else np.float32(0.0)
     for index, position in enumerate(acquisition.positions_mm):
-        plane = sampler.plane(head.hu, position, AIR_HU) + holder + acquisition.hu_offset
-        planes.append(_reconstruct(plane, acquisition, stream(seed, "noise", index)))
-        masks.append(sampler.plane(blood, position, 0.0) > 0.5)
+        plane = _filtered(sampler.plane(head.hu, position, AIR_HU) + holder, acquisition)
+        grain = _noise(plane.shape, acquisition, stream(seed, "noise", index))
+        planes.append(plane + grain + acquisition.hu_offset)
+        masks.append((sampler.plane(blood, position, 0.0) > 0.5) & (plane < BONY_HU))
     positions = [
         (sampler.across[0], sampler.down[0] * sampler.cos, z - sampler.down[0] * sampler.sin)
         for z in acquisition.positions_mm

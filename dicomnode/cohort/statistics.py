@@ -33,8 +33,8 @@ class BleedStatistics:
 
     Attributes
     ----------
-    log_mean, log_sd : of the natural logarithm of the volume in mL per scan.
-    volume_limits_ml : draws are repeated until they lie within (5th to 95th percentile, rounded).
+    log_mean, log_sd : of the lognormal of the volume in mL per scan (from the sample median; SD of the logarithms).
+    volume_limits_ml : draws are repeated until they lie within (5th percentile to what a head can hold).
     hu_mean, hu_sd, hu_limits : attenuation of the clot.
     scans : number of scans with this type, of 228.
     """
@@ -49,9 +49,9 @@ class BleedStatistics:
 
 
 BLEED_STATISTICS: dict[BleedKind, BleedStatistics] = {
-    BleedKind.INTRAPARENCHYMAL: BleedStatistics(1.844, 1.797, (0.2, 90.0), 61.0, 7.0, (50.0, 80.0), 141),
-    BleedKind.INTRAVENTRICULAR: BleedStatistics(0.806, 1.745, (0.2, 40.0), 57.0, 6.0, (50.0, 75.0), 109),
-    BleedKind.SUBDURAL: BleedStatistics(1.990, 1.522, (0.7, 75.0), 60.0, 7.0, (50.0, 78.0), 73),
-    BleedKind.EPIDURAL: BleedStatistics(1.821, 1.364, (0.7, 70.0), 63.0, 7.0, (50.0, 80.0), 45),
-    BleedKind.SUBARACHNOID: BleedStatistics(0.926, 1.637, (0.3, 40.0), 57.0, 5.0, (50.0, 72.0), 116),
+    BleedKind.INTRAPARENCHYMAL: BleedStatistics(2.035, 1.797, (0.2, 150.0), 61.0, 7.0, (50.0, 80.0), 141),
+    BleedKind.INTRAVENTRICULAR: BleedStatistics(0.811, 1.745, (0.1, 60.0), 57.0, 6.0, (50.0, 75.0), 109),
+    BleedKind.SUBDURAL: BleedStatistics(1.802, 1.522, (0.5, 120.0), 60.0, 7.0, (50.0, 78.0), 73),
+    BleedKind.EPIDURAL: BleedStatistics(1.744, 1.364, (0.5, 120.0), 63.0, 7.0, (50.0, 80.0), 45),
+    BleedKind.SUBARACHNOID: BleedStatistics(0.693, 1.637, (0.2, 60.0), 57.0, 5.0, (50.0, 72.0), 116),
 }

@@ -1,0 +1,155 @@
+"""From a CT volume to the planes a slice-wise model reads, and back to the source grid.
+
+Planes are square, of a fixed pixel size, centred on the brain, in canonical orientation. Gantry tilt is undone by
+moving each slice in its own plane, uneven spacing is met by choosing neighbours by position: nothing is interpolated
+between slices, so a mask returns to exactly the slices it came from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dicomnode.records import Stack, Volume
+from dicomnode.zoo.orientation import Orientation, orientation_of
+
+AIR_HU = -1000.0
+NEIGHBOUR_MM = 5.0
+"""Wanted distance of the slice below and the slice above."""
+SLAB_MM = 1.05
+"""Slices closer than this to the wanted position are averaged (thin series)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneGrid:
+    """Where the planes of one volume lie on its canonical slices.
+
+    Attributes
+    ----------
+    size : rows and columns of a plane.
+    pixel_mm : of a plane.
+    centre_rows, centre_columns : (slices,) canonical pixel index under the middle of each plane.
+    """
+
+    orientation: Orientation
+    size: int
+    pixel_mm: float
+    centre_rows: NDArray[np.float64]
+    centre_columns: NDArray[np.float64]
+
+
+def _drift(stack: Stack, orientation: Orientation) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(slices,) canonical pixel index, relative to slice 0, of the point straight along the normal from its origin."""
+    moved = stack.positions_mm - stack.positions_mm[0]
+    along_columns, along_rows = moved @ stack.row_cosines, moved @ stack.column_cosines
+    if orientation.transpose:
+        along_columns, along_rows = along_rows, along_columns
+    rows = -along_rows / orientation.row_spacing_mm * (-1.0 if orientation.flip_rows else 1.0)
+    columns = -along_columns / orientation.column_spacing_mm * (-1.0 if orientation.flip_columns else 1.0)
+    if orientation.flip_slices:
+        rows, columns = rows[::-1], columns[::-1]
+    return rows, columns
+
+
+def _middle(mask: NDArray[np.bool_], axis: int, drift: NDArray[np.float64]) -> float:
+    """Middle of the extent of the mask along an in-plane axis, with the drift taken out."""
+    lines = mask.any(axis=3 - axis)
+    slices, index = np.nonzero(lines)
+    straight = index - drift[slices]
+    return float((np.percentile(straight, 0.5) + np.percentile(straight, 99.5)) / 2)
+
+
+def plane_grid(volume: Volume, brain: NDArray[np.bool_], size: int, pixel_mm: float) -> PlaneGrid:
+    """Planes centred on the brain.
+
+    Parameters
+    ----------
+    brain : (slices, rows, columns) bool in stack order, not empty.
+    """
+    orientation = orientation_of(volume.stack)
+    canonical = orientation.to_canonical(brain)
+    rows, columns = _drift(volume.stack, orientation)
+    return PlaneGrid(
+        orientation,
+        size,
+        pixel_mm,
+        _middle(canonical, 1, rows) + rows,
+        _middle(canonical, 2, columns) + columns,
+    )
+
+
+def _tent(targets: torch.Tensor, count: int, width: float) -> torch.Tensor:
+    """(slices, targets, count) triangular weights of half width ``width`` pixels that sum to 1; zero outside."""
+    index = torch.arange(count, dtype=torch.float32)
+    weights = torch.clamp(1.0 - (targets[..., None] - index).abs() / width, min=0.0)
+    outside = (targets < -0.5) | (targets > count - 0.5)
+    weights = weights / weights.sum(-1, keepdim=True).clamp(min=1e-6)
+    return weights.masked_fill(outside[..., None], 0.0)
+
+
+def _plane_indices(centres: NDArray[np.float64], size: int, pixel_mm: float, spacing_mm: float) -> torch.Tensor:
+    line = (torch.arange(size, dtype=torch.float32) - (size - 1) / 2) * (pixel_mm / spacing_mm)
+    return torch.as_tensor(np.ascontiguousarray(centres), dtype=torch.float32)[:, None] + line
+
+
+def to_planes(volume: Volume, grid: PlaneGrid) -> torch.Tensor:
+    """(slices, size, size) float32 HU in canonical orientation, averaged down to the plane's pixels; air outside."""
+    o = grid.orientation
+    hu = torch.from_numpy(np.ascontiguousarray(o.to_canonical(volume.hu))) - AIR_HU
+    rows = _plane_indices(grid.centre_rows, grid.size, grid.pixel_mm, o.row_spacing_mm)
+    columns = _plane_indices(grid.centre_columns, grid.size, grid.pixel_mm, o.column_spacing_mm)
+    down = _tent(rows, hu.shape[1], max(1.0, grid.pixel_mm / o.row_spacing_mm))
+    across = _tent(columns, hu.shape[2], max(1.0, grid.pixel_mm / o.column_spacing_mm))
+    return down @ hu @ across.transpose(1, 2) + AIR_HU
+
+
+def from_planes(values: torch.Tensor, grid: PlaneGrid, shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    """Bring planes back to the source grid by linear interpolation in plane.
+
+    Parameters
+    ----------
+    values : (slices, size, size), canonical order; outside the planes the result is 0.
+    shape : (slices, rows, columns) of the source.
+
+    Returns
+    -------
+    (slices, rows, columns) float32 in stack order and source orientation.
+    """
+    o = grid.orientation
+    rows, columns = (shape[2], shape[1]) if o.transpose else (shape[1], shape[2])
+    down = _back_indices(grid.centre_rows, rows, grid, o.row_spacing_mm)
+    across = _back_indices(grid.centre_columns, columns, grid, o.column_spacing_mm)
+    back = _tent(down, grid.size, 1.0) @ values @ _tent(across, grid.size, 1.0).transpose(1, 2)
+    return np.ascontiguousarray(o.from_canonical(back.numpy()))
+
+
+def _back_indices(centres: NDArray[np.float64], count: int, grid: PlaneGrid, spacing_mm: float) -> torch.Tensor:
+    index = torch.arange(count, dtype=torch.float32)
+    centre = torch.as_tensor(np.ascontiguousarray(centres), dtype=torch.float32)[:, None]
+    return (index - centre) * (spacing_mm / grid.pixel_mm) + (grid.size - 1) / 2
+
+
+def neighbour_weights(offsets_mm: NDArray[np.float64]) -> NDArray[np.float32]:
+    """(3, slices, slices) weights that make the slice below, the slice itself and the slice above.
+
+    The slices within ``SLAB_MM`` of the wanted position are averaged; where there is none, the nearest one is taken.
+
+    Parameters
+    ----------
+    offsets_mm : (slices,) ascending toward the crown.
+    """
+    result = np.zeros((3, offsets_mm.size, offsets_mm.size), np.float32)
+    for channel, shift in enumerate((-NEIGHBOUR_MM, 0.0, NEIGHBOUR_MM)):
+        distance = np.abs(offsets_mm[None, :] - (offsets_mm[:, None] + shift))
+        chosen = (distance <= SLAB_MM) | (distance <= distance.min(axis=1, keepdims=True) + 1e-6)
+        result[channel] = chosen / chosen.sum(axis=1, keepdims=True)
+    return result
+
+
+def with_neighbours(planes: torch.Tensor, offsets_mm: NDArray[np.float64]) -> torch.Tensor:
+    """(3, slices, size, size) from (slices, size, size): slice below, itself, slice above as channels."""
+    weights = torch.from_numpy(neighbour_weights(offsets_mm))
+    return torch.einsum("cij,jhw->cihw", weights, planes)
