@@ -45,6 +45,8 @@ MAX_PDU_BYTES = 131_072
 """Largest PDU that dcmtk sends; eight times pynetdicom's default, a quarter of its time per slice."""
 ACSE_TIMEOUT_S = 30.0
 """A connection that asks for no association is closed after this (ARTIM, DICOM PS3.8 9.1.5)."""
+POLL_INTERVAL_S = 0.1
+"""How soon a stop is noticed; a connection is accepted at once."""
 REAPER_INTERVAL_S = 0.5
 GRACE_ROUNDS = 4
 """Rounds of the reaper that an association which was told to go has for going."""
@@ -103,10 +105,12 @@ class StorageScp:
         with self.store.write() as session:
             lost = end_lost_associations(session, self.owner)
         self._server = self._make_server()
-        for name, target in (("scp-accept", self._server.serve_forever), ("scp-reaper", self._reap)):
-            thread = threading.Thread(target=target, name=name, daemon=True)
+        accept = threading.Thread(
+            target=self._server.serve_forever, args=(POLL_INTERVAL_S,), name="scp-accept", daemon=True
+        )
+        self._threads = [accept, threading.Thread(target=self._reap, name="scp-reaper", daemon=True)]
+        for thread in self._threads:
             thread.start()
-            self._threads.append(thread)
         log.info(
             "listening", extra={"port": self.port, "lost_associations": lost, "stale_files": stale, **asdict(swept)}
         )

@@ -6,6 +6,7 @@ the spool stands for a whole file, also after a power cut.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import logging
@@ -30,7 +31,7 @@ RESERVE_CHECK_BYTES = 64 << 20
 """A large object asks again for the disk reserve every so often."""
 
 _BUFFER_BYTES = 256 << 10
-_COMMIT_ATTEMPTS = 5
+_COMMIT_ATTEMPTS = 20
 
 
 class Spool:
@@ -53,7 +54,8 @@ class Spool:
 
         Call at start, before anything is received.
         """
-        self._incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._incoming.mkdir(parents=True, exist_ok=True)
         stale = [path for path in self._incoming.iterdir() if path.is_file()]
         for path in stale:
             path.unlink()
@@ -111,14 +113,12 @@ class Spool:
 
     def _rename(self, incoming: IncomingFile, target: Path) -> None:
         for _ in range(_COMMIT_ATTEMPTS):
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if target.exists():
+            # Retention may remove an empty folder at any point of this.
+            with contextlib.suppress(FileNotFoundError):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if not target.exists():
+                    incoming.path.rename(target)
                 return
-            try:
-                incoming.path.rename(target)
-            except FileNotFoundError:
-                continue  # retention removed the empty folder in between
-            return
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), target.parent.name)
 
     def files(self) -> Iterator[Path]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydicom.errors import InvalidDicomError
 from sqlalchemy import select
+from sqlalchemy.exc import DataError
 
 from dicomnode.receive.intake import describe, own_result_marked
 from dicomnode.receive.part10 import data_offset_of, origin_of
@@ -33,7 +34,7 @@ class Swept:
     Attributes
     ----------
     indexed : files without a row that have one now.
-    foreign : files that the spool did not write; left where they are.
+    foreign : files that the spool did not write, or that no row can describe; left where they are.
     missing : rows whose file is gone although it was not purged.
     """
 
@@ -96,14 +97,17 @@ def _index(store: Store, spool: Spool, path: Path, settle_s: float) -> bool:
     received = describe(read(file, origin.transfer_syntax_uid), origin, digest=digest, size_bytes=file.stat().st_size)
     if path != relative_path(received.study_uid, received.series_uid, received.sop_instance_uid, digest):
         return False
-    with store.write() as session:
-        index_instance(
-            session,
-            own_result_marked(session, replace(received, path=path)),
-            association_id=None,
-            sender_ae=origin.calling_ae,
-            settle_s=settle_s,
-        )
+    try:
+        with store.write() as session:
+            index_instance(
+                session,
+                own_result_marked(session, replace(received, path=path)),
+                association_id=None,
+                sender_ae=origin.calling_ae,
+                settle_s=settle_s,
+            )
+    except DataError:
+        return False  # refused at reception for the same reason; it must not keep the node from starting
     return True
 
 
