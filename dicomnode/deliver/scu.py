@@ -19,6 +19,7 @@ from pynetdicom import AE, _config, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from dicomnode.config import Destination
 from dicomnode.deliver.outgoing import TRANSCODABLE, Outgoing
@@ -227,7 +228,7 @@ def _accepted_syntaxes(assoc: Association) -> dict[str, tuple[str, ...]]:
 
 @dataclass(slots=True)
 class _Connection:
-    """Notes when the TCP connection came about, and bounds every later wait on its socket."""
+    """Notes when the TCP connection came about, and bounds every wait on it."""
 
     timeout_s: float
     started: float = field(default_factory=time.monotonic)
@@ -238,6 +239,30 @@ class _Connection:
         # pynetdicom sends on a socket without a time limit: a peer that stops reading would hold the thread for ever.
         transport: Any = event.assoc.dul.socket
         transport.socket.settimeout(self.timeout_s)
+        # A C-STORE is two writes, command and data: Nagle's algorithm would hold the second for 40 ms.
+        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    @staticmethod
+    def on_aborted(event: evt.Event) -> None:
+        # pynetdicom's reactor may take away the message that tells send_c_store that the association is gone.
+        event.assoc.dimse.msg_queue.put((None, None))
+
+
+class _Transport(AssociationSocket):
+    """Closes its socket also where it was never connected, instead of leaving that to the garbage collector."""
+
+    def _shutdown_socket(self) -> None:
+        unshut = self.socket
+        super()._shutdown_socket()
+        if unshut is not None:
+            unshut.close()
+
+
+class _Entity(AE):
+    def _create_socket(self, assoc: Association, address: AddressInformation, tls_args: Any) -> AssociationSocket:
+        transport = _Transport(assoc, address=address)
+        transport.tls_args = tls_args
+        return transport
 
 
 def _request_association(destination: Destination, calling_ae: str, contexts: list[PresentationContext]) -> Association:
@@ -249,7 +274,7 @@ def _request_association(destination: Destination, calling_ae: str, contexts: li
             destination.port,
             contexts=contexts,
             ae_title=destination.ae_title,
-            evt_handlers=[(evt.EVT_CONN_OPEN, connection.on_open)],
+            evt_handlers=[(evt.EVT_CONN_OPEN, connection.on_open), (evt.EVT_ABORTED, connection.on_aborted)],
         )
     except Exception as fault:
         raise AssociationRejected(f"{_peer(destination)}: no association can be requested: {fault}") from fault
@@ -259,7 +284,7 @@ def _request_association(destination: Destination, calling_ae: str, contexts: li
 
 
 def _entity(destination: Destination, calling_ae: str) -> AE:
-    entity = AE(calling_ae)
+    entity = _Entity(calling_ae)
     entity.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
     entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     entity.connection_timeout = destination.timeout_s

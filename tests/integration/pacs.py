@@ -1,0 +1,128 @@
+"""Peers that behave as real ones do on bad days: they refuse, warn, fall over, hang, and come back."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from pynetdicom import AE, evt
+
+from dicomnode.deliver.receiver import ReceivingPacs
+from dicomnode.dicom.statuses import SUCCESS
+
+STALL_S = 20.0
+
+
+class ScriptedPacs(ReceivingPacs):
+    """A receiving PACS with a script; what the script does not mention is stored with Success.
+
+    Attributes
+    ----------
+    statuses : answered in turn to the next C-STOREs, whatever they carry.
+    refused_classes : SOP classes whose presentation contexts are rejected (before ``start``).
+    accepted_syntaxes : where given, the only transfer syntaxes taken (before ``start``).
+    falls_over_at : SOP instance UIDs at whose arrival the association is aborted, nothing kept.
+    aborts_after : number of C-STOREs to answer before the next one ends in an abort; None: never. Used up once.
+    keeps_then_drops : the next C-STORE is kept, then the association is aborted without an answer.
+    asked : SOP instance UID of each C-STORE, also of those not kept, in order of arrival.
+    """
+
+    def __init__(self, folder: Path, ae_title: str = "PACS", **more: Any) -> None:
+        super().__init__(folder, ae_title, **more)
+        self.statuses: list[int] = []
+        self.refused_classes: set[str] = set()
+        self.accepted_syntaxes: list[str] = []
+        self.falls_over_at: set[str] = set()
+        self.aborts_after: int | None = None
+        self.keeps_then_drops = False
+        self.asked: list[str] = []
+
+    def _entity(self) -> AE:
+        entity = super()._entity()
+        for context in entity.supported_contexts:
+            uid = str(context.abstract_syntax)
+            if uid in self.refused_classes:
+                entity.remove_supported_context(uid)
+            elif self.accepted_syntaxes:
+                entity.remove_supported_context(uid)
+                entity.add_supported_context(uid, self.accepted_syntaxes)
+        return entity
+
+    def answer_to(self, event: evt.Event) -> int:
+        request: Any = event.request
+        uid = str(request.AffectedSOPInstanceUID)
+        self.asked.append(uid)
+        if uid in self.falls_over_at or self.aborts_after == 0:
+            self.aborts_after = None
+            event.assoc.abort()
+            return 0xC001
+        if self.aborts_after is not None:
+            self.aborts_after -= 1
+        if self.keeps_then_drops:
+            self.keeps_then_drops = False
+            self._keep(event, uid)
+            event.assoc.abort()
+            return 0xC001
+        return self.statuses.pop(0) if self.statuses else SUCCESS
+
+    @property
+    def uids(self) -> list[str]:
+        """SOP instance UID of each kept instance, in order of arrival, with repeats."""
+        return [stored.sop_instance_uid for stored in self.instances]
+
+
+class StalledPacs(ReceivingPacs):
+    """Accepts an association and stops reading once data comes: the TCP window closes and nothing moves any more."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "STALLED")
+        self.woken = threading.Event()
+
+    def start(self) -> None:
+        super().start()
+        self._server.bind(evt.EVT_PDU_RECV, self._stall)
+
+    def _stall(self, event: evt.Event) -> None:
+        if type(event.pdu).__name__ == "P_DATA_TF":
+            self.woken.wait(STALL_S)
+
+    def stop(self) -> None:
+        self.woken.set()
+        super().stop()
+
+
+@contextmanager
+def mute_port() -> Iterator[int]:
+    """A port that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield int(server.getsockname()[1])
+
+
+@contextmanager
+def web_server_port() -> Iterator[int]:
+    """A port where something else than DICOM answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    peer, _ = server.accept()
+                    with peer:
+                        peer.recv(16)
+                        peer.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield int(server.getsockname()[1])
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def free_port() -> int:
+    """A port where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
