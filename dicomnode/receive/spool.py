@@ -114,7 +114,7 @@ class Spool:
     def _rename(self, incoming: IncomingFile, target: Path) -> None:
         for _ in range(_COMMIT_ATTEMPTS):
             # Retention may remove an empty folder at any point of this.
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, FileExistsError):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if not target.exists():
                     incoming.path.rename(target)

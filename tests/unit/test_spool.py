@@ -117,7 +117,7 @@ def test_a_folder_that_retention_removes_meanwhile_is_made_again(spool: Spool) -
     stop = threading.Event()
 
     def remove_empty_folders() -> None:
-        while not stop.is_set():
+        while not stop.wait(0.0005):
             for folder in (spool.root / "1.1" / "1.1.2", spool.root / "1.1"):
                 try:
                     folder.rmdir()

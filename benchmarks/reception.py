@@ -1,0 +1,147 @@
+"""How fast instances are received durably: ``python benchmarks/reception.py [FOLDER] [--url URL] [--parallel N]``.
+
+Sends a CT series (28 generated slices of 512 x 512, or the files of FOLDER) by dcmtk's ``dcmsend`` to a reception with
+fsync and database as in production, and prints instances per second, the share of the disk, and the memory of the
+receiving process. The spool lies below the working directory: a RAM disk would flatter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import psutil
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+RECEIVER = """
+import signal, sys
+from pathlib import Path
+from dicomnode.config import Config
+from dicomnode.receive.scp import StorageScp
+from dicomnode.receive.spool import Spool
+from dicomnode.store.engine import Store
+config = Config.model_validate({"node": {"port": 0, "host": "127.0.0.1", "data_dir": sys.argv[2]}})
+store = Store(sys.argv[1])
+store.migrate()
+scp = StorageScp(config, store, Spool(config.spool_dir), "benchmark")
+scp.start()
+print(scp.port, flush=True)
+signal.sigwait([signal.SIGTERM])
+scp.stop()
+"""
+
+
+def make_series(folder: Path, slices: int = 28, rows: int = 512) -> None:
+    """A CT series of random pixels (nothing compresses, nothing is alike), with new UIDs."""
+    study, series = generate_uid(), generate_uid()
+    noise = np.random.default_rng(1)
+    for number in range(slices):
+        ds = Dataset()
+        ds.file_meta = FileMetaDataset()
+        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        ds.SOPClassUID, ds.SOPInstanceUID = CTImageStorage, generate_uid()
+        ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.Modality = study, series, "CT"
+        ds.ImagePositionPatient, ds.ImageOrientationPatient = [0, 0, 5 * number], [1, 0, 0, 0, 1, 0]
+        ds.PixelSpacing, ds.Rows, ds.Columns = [0.5, 0.5], rows, rows
+        ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+        ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 16, 15, 1
+        ds.RescaleIntercept, ds.RescaleSlope = -1024, 1
+        ds.PixelData = noise.integers(0, 3000, (rows, rows), "<i2").tobytes()
+        ds.save_as(folder / f"{number:03}.dcm", enforce_file_format=True)
+
+
+def send(port: int, folder: Path) -> float:
+    """Seconds that ``dcmsend`` takes for the files of a folder, its own start included."""
+    began = time.perf_counter()
+    call = ["dcmsend", "-aec", "DICOMNODE", "127.0.0.1", str(port), "--scan-directories", str(folder)]
+    subprocess.run(call, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+
+def synchronisation_s(folder: Path, size_bytes: int, count: int = 28) -> float:
+    """Median seconds of the bare minimum per instance: write, fsync, rename, fsync of the folder."""
+    seconds = []
+    for number in range(count):
+        data = os.urandom(size_bytes)
+        began = time.perf_counter()
+        with (folder / "part").open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        (folder / "part").rename(folder / f"{number}.bin")
+        descriptor = os.open(folder, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
+
+
+def start_receiver(url: str, data_dir: Path) -> tuple[subprocess.Popen[str], int]:
+    """A receiving process, and its port."""
+    process = subprocess.Popen([sys.executable, "-c", RECEIVER, url, str(data_dir)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    return process, int(process.stdout.readline())
+
+
+def measure(port: int, process: psutil.Process, folders: list[Path], files: int) -> None:
+    """Send all folders at once and print the figures."""
+    before = process.cpu_times()
+    began = time.perf_counter()
+    with ThreadPoolExecutor(len(folders)) as pool:
+        list(pool.map(lambda folder: send(port, folder), folders))
+    wall_s = time.perf_counter() - began
+    after = process.cpu_times()
+    cpu_s = after.user + after.system - before.user - before.system
+    rss_mb = process.memory_info().rss / 1e6
+    print(
+        f"{len(folders)} sender(s): {files / wall_s:6.1f} instances/s   {wall_s:5.2f} s for {files} instances   "
+        f"{1e3 * cpu_s / files:5.1f} ms CPU per instance   {rss_mb:4.0f} MB resident"
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("folder", nargs="?", type=Path)
+    arguments.add_argument("--url", default="", help="database; SQLite beside the spool when left out")
+    arguments.add_argument("--parallel", type=int, default=4)
+    options = arguments.parse_args()
+    if shutil.which("dcmsend") is None:
+        sys.exit("dcmsend is not installed (Debian package dcmtk)")
+    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".reception-") as folder:
+        root = Path(folder)
+        sources = [root / f"series-{number}" for number in range(options.parallel + 2)]
+        for source in sources:
+            source.mkdir()
+            make_series(source)
+        if options.folder is not None:
+            sources[1] = options.folder
+        per_series = [len(list(source.iterdir())) for source in sources]
+        size_bytes = next(sources[1].iterdir()).stat().st_size
+        (root / "sync").mkdir()
+        floor_s = synchronisation_s(root / "sync", size_bytes)
+        process, port = start_receiver(options.url or f"sqlite:///{root / 'node.db'}", root / "data")
+        try:
+            receiver = psutil.Process(process.pid)
+            print(f"idle: {receiver.memory_info().rss / 1e6:.0f} MB resident")
+            print(f"disk: {1e3 * floor_s:.1f} ms per instance of {size_bytes / 1e3:.0f} kB for write, fsync and rename")
+            send(port, sources[0])  # imports and connections are made
+            measure(port, receiver, sources[1:2], per_series[1])
+            measure(port, receiver, sources[2:], sum(per_series[2:]))
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+if __name__ == "__main__":
+    main()
