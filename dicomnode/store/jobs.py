@@ -96,6 +96,8 @@ def supersede_jobs_of_series(session: Session, series: Series, *, reason: str) -
 
 def supersede_job(session: Session, job: Job, *, reason: str) -> None:
     """A newer job takes this one's place: what it has not sent yet is withdrawn; what it sent is marked superseded."""
+    # It may have been read without a lock, and a worker or a sender may have moved it on since.
+    session.refresh(job, with_for_update=True)
     move(session, job, JobEvent.SUPERSEDE, detail={"reason": reason}, lease_until=None, finished_at=time.time())
     withdraw_results(session, job)
 
