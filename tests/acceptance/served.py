@@ -46,14 +46,19 @@ class ServedNode:
         """The TOML file as an admin would write it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         sections: list[tuple[str, dict[str, Any]]] = [
-            ("[node]", {"ae_title": self.ae_title, "host": "127.0.0.1", "port": self.port, "data_dir": f"{self.folder}/data"}),
+            (
+                "[node]",
+                {"ae_title": self.ae_title, "host": "127.0.0.1", "port": self.port, "data_dir": f"{self.folder}/data"},
+            ),
             ("[database]", {"url": self.database_url}),
             ("[reception]", {"min_free_gb": 0.1, **self.reception}),
             ("[execution]", {"devices": ["cpu"], **self.execution}),
             ("[zoo]", {"paths": [str(path) for path in self.zoo_paths]}),
             *[("[[destination]]", destination) for destination in self.destinations],
         ]
-        lines = [line for head, keys in sections for line in [head, *[f"{k} = {json.dumps(v)}" for k, v in keys.items()]]]
+        lines = [
+            line for head, keys in sections for line in [head, *[f"{k} = {json.dumps(v)}" for k, v in keys.items()]]
+        ]
         names = [destination["name"] for destination in self.destinations]
         lines += [
             "[[protocol]]",

@@ -1,0 +1,142 @@
+"""The main job, end to end: a head CT pushed by dcmtk's storescu to `dicomnode serve`, results in a real Orthanc."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+
+from dicomnode.app.pictures import mask_of_seg
+from dicomnode.assemble.volume import read_series
+from dicomnode.cohort.make import make_demo_study
+from tests.acceptance.orthanc import Orthanc, free_port
+from tests.acceptance.scanner import storescu
+from tests.acceptance.served import ServedNode
+from tests.conftest import REPOSITORY
+from tests.tools.paint import paint_bleed
+
+pytestmark = [pytest.mark.tools, pytest.mark.timeout(600)]
+
+CHECK = REPOSITORY / "tests" / "tools" / "check_results.sh"
+RESULT_S = 120.0
+
+
+@pytest.fixture
+def node(tmp_path: Path, orthanc: Orthanc) -> Iterator[ServedNode]:
+    """A node that sends to Orthanc."""
+    served = ServedNode(
+        tmp_path / "node",
+        free_port(),
+        [
+            {
+                "name": "pacs",
+                "ae_title": orthanc.ae_title,
+                "host": "127.0.0.1",
+                "port": orthanc.dicom_port,
+                "accept_research": True,
+            }
+        ],
+    )
+    served.start()
+    yield served
+    assert served.stop() == 0
+
+
+def results_in(orthanc: Orthanc, study_uid: str, modalities: set[str]) -> dict[str, Dataset]:
+    """Wait until the study holds results of these modalities; what is there by modality."""
+    deadline = time.monotonic() + RESULT_S
+    found: dict[str, dict[str, Any]] = {}
+    while time.monotonic() < deadline:
+        found = {item["Modality"]: item for item in orthanc.instances(study_uid) if item["Modality"] != "CT"}
+        if modalities <= set(found):
+            break
+        time.sleep(0.3)
+    return {modality: pydicom.dcmread(io.BytesIO(orthanc.file(item["ID"]))) for modality, item in found.items()}
+
+
+def push(paths: list[Path], node: ServedNode, orthanc: Orthanc) -> str:
+    """The PACS has the images, and the scanner pushes them to the node; returns the study's UID."""
+    assert storescu(paths, orthanc.dicom_port, called_ae=orthanc.ae_title)
+    assert storescu(paths, node.port, called_ae=node.ae_title)
+    return str(pydicom.dcmread(paths[0], stop_before_pixels=True).StudyInstanceUID)
+
+
+def judged(results: dict[str, Dataset], folder: Path) -> subprocess.CompletedProcess[str]:
+    """The verdict of tools that no one here wrote."""
+    folder.mkdir()
+    for modality, ds in results.items():
+        ds.save_as(folder / f"{modality}.dcm")
+    return subprocess.run([str(CHECK), *map(str, sorted(folder.iterdir()))], capture_output=True, text=True, check=False)
+
+
+def volume_in_sr(sr: Dataset) -> float:
+    """The first volume (118565006, SCT) in mL that the report states."""
+    for item in sr.iterall():
+        if item.keyword == "ConceptNameCodeSequence" and item.value and item.value[0].CodeValue == "118565006":
+            break
+    numbers = [
+        float(content.MeasuredValueSequence[0].NumericValue)
+        for content in _contents(sr)
+        if content.ValueType == "NUM" and content.ConceptNameCodeSequence[0].CodeValue == "118565006"
+    ]
+    return numbers[0]
+
+
+def _contents(item: Dataset) -> Iterator[Dataset]:
+    for child in item.get("ContentSequence", []):
+        yield child
+        yield from _contents(child)
+
+
+def test_a_bleed_comes_back_as_seg_sr_and_sc_in_the_same_study(
+    tmp_path: Path, node: ServedNode, orthanc: Orthanc
+) -> None:
+    study = make_demo_study(tmp_path / "study")
+    study_uid = push(list(study.paths), node, orthanc)
+    results = results_in(orthanc, study_uid, {"SEG", "SR", "OT"})
+    assert set(results) == {"SEG", "SR", "OT"}
+    series = read_series(study.paths)
+    mask = mask_of_seg(results["SEG"], series.volume)
+    assert 2 * (mask & study.mask).sum() / (mask.sum() + study.mask.sum()) > 0.7
+    assert volume_in_sr(results["SR"]) == pytest.approx(study.volume_ml, rel=0.25)
+    verdict = judged(results, tmp_path / "judged")
+    assert verdict.returncode == 0, verdict.stdout + verdict.stderr
+
+
+@pytest.mark.real_data
+def test_a_real_tilted_head_without_a_bleed_comes_back_negative_or_below_five_ml(
+    tmp_path: Path, node: ServedNode, orthanc: Orthanc, real_data: Path
+) -> None:
+    paths = sorted((real_data / "head_ct_ge").glob("*.dcm"))
+    results = results_in(orthanc, push(paths, node, orthanc), {"SR", "OT"})
+    assert {"SR", "OT"} <= set(results)
+    if "SEG" in results:
+        assert volume_in_sr(results["SR"]) < 5.0
+    verdict = judged(results, tmp_path / "judged")
+    assert verdict.returncode == 0, verdict.stdout + verdict.stderr
+
+
+@pytest.mark.real_data
+def test_a_bleed_painted_into_the_real_head_comes_back_on_the_source_slices(
+    tmp_path: Path, node: ServedNode, orthanc: Orthanc, real_data: Path
+) -> None:
+    truth = paint_bleed(real_data / "head_ct_ge", tmp_path / "painted", volume_ml=25.0)
+    paths = sorted((tmp_path / "painted").glob("*.dcm"))
+    results = results_in(orthanc, push(paths, node, orthanc), {"SEG", "SR", "OT"})
+    assert set(results) == {"SEG", "SR", "OT"}
+    sources = {tuple(map(float, pydicom.dcmread(path).ImagePositionPatient)) for path in paths}
+    frames = results["SEG"].PerFrameFunctionalGroupsSequence
+    places = {tuple(map(float, frame.PlanePositionSequence[0].ImagePositionPatient)) for frame in frames}
+    assert places <= sources
+    mask = mask_of_seg(results["SEG"], read_series(paths).volume)
+    assert 2 * np.logical_and(mask, truth.mask).sum() / (mask.sum() + truth.mask.sum()) > 0.6
+    verdict = judged(results, tmp_path / "judged")
+    assert verdict.returncode == 0, verdict.stdout + verdict.stderr
