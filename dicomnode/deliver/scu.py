@@ -36,6 +36,7 @@ SLOWEST_BYTES_S = 100_000
 """A peer may take ``timeout_s`` and, for large files, the time that a line of this rate needs."""
 
 _MAX_CONTEXTS = 128
+_NOTICE_S = 0.5
 _NO_ACCEPTED_SYNTAX: tuple[str, ...] = ()
 
 
@@ -61,11 +62,12 @@ class StorageLink:
         self._destination = destination
         self._accepted = _accepted_syntaxes(assoc)
         self._sent = 0
+        self._lost = False
 
     @property
     def is_lost(self) -> bool:
         """Whether the peer had accepted something but the association is gone: nothing more can be stored over it."""
-        return bool(self._accepted) and not self._assoc.is_established
+        return self._lost or (bool(self._accepted) and not self._assoc.is_established)
 
     def store(self, file: Outgoing) -> int:
         """C-STORE of one file; the bytes leave as they are when the peer takes their transfer syntax.
@@ -83,12 +85,13 @@ class StorageLink:
         DeliveryError : the file could not be read or transcoded.
         """
         syntaxes = self._syntaxes_for(file)
-        if not self._assoc.is_established:
+        if self.is_lost:
             raise AssociationRejected("the association was lost before this file was sent")
         file.check()
         answer = self._request(file, as_it_is=file.transfer_syntax_uid in syntaxes)
         status = answer.get("Status")
         if status is None:
+            self._give_up()
             raise AssociationRejected("the association was lost, or no answer came in time, while this file was sent")
         if not is_stored(status) and status != DUPLICATE_SOP_INSTANCE:
             raise StoreRefused(f"C-STORE was answered with {sentence(status)}", status)
@@ -117,11 +120,20 @@ class StorageLink:
             # Raised while the file is read and encoded, hence before anything was sent, save for a disk that fails
             # between two fragments: then the peer waits for the rest and only an abort ends that.
             if isinstance(fault, OSError):
-                self._assoc.abort()
+                self._give_up()
             raise DeliveryError(f"the file could not be read or transcoded ({type(fault).__name__})") from fault
         except Exception as fault:
-            self._assoc.abort()
+            self._give_up()
             raise AssociationRejected(f"the association was given up ({type(fault).__name__})") from fault
+
+    def _give_up(self) -> None:
+        """Make sure that the association is over; where the peer ended it, pynetdicom notices a moment later."""
+        self._lost = True
+        deadline = time.monotonic() + _NOTICE_S
+        while self._assoc.is_established and time.monotonic() < deadline:
+            time.sleep(0.005)
+        if self._assoc.is_established:
+            self._assoc.abort()
 
 
 @contextmanager

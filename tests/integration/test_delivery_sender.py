@@ -135,8 +135,7 @@ def test_an_unreachable_destination_costs_one_attempt_per_back_off(world: World)
     assert [sender.step() for _ in range(20)] == [0] * 20
     assert {row.attempts for row in world.rows(job_id)} == {1}
     assert {row.attempts for row in world.rows(later)} == {0}
-    spread_s = [row.next_attempt_at - time.time() for row in world.rows(job_id)]
-    assert max(spread_s) - min(spread_s) < 2.0  # the whole batch comes back together
+    assert len({row.next_attempt_at for row in world.rows(job_id)}) == 1  # the whole batch comes back together
 
 
 def test_results_leave_at_once_when_an_echo_finds_the_pacs_back(world: World, tmp_path: Path) -> None:
@@ -163,9 +162,13 @@ def test_an_association_lost_in_the_middle_resends_only_what_was_not_answered(wo
     job_id, results = world.deliver("sr", "seg", "sc", "sr", "sc")
     uids = [result.sop_instance_uid for result in results]
     pacs.aborts_after = 2
-    sender = world.sender(world.destination(pacs.port))
+    sender = world.sender(world.destination(pacs.port, retry_min_s=1.0, retry_max_s=4.0))
     sender.step()
     assert world.statuses(job_id) == ["sent", "sent", "pending", "pending", "pending"]
+    on_its_way, *behind = world.rows(job_id)[2:]
+    assert {row.error for row in behind} == {"the association was lost"}
+    # should that very file be what the peer falls over, the others have their turn before it comes again
+    assert max(row.next_attempt_at for row in behind) < on_its_way.next_attempt_at
     world.step_until(sender, lambda: world.job(job_id).status == "done")
     assert pacs.asked[:3] == uids[:3]
     assert sorted(pacs.asked) == sorted([*uids, uids[2]])

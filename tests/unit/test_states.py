@@ -268,7 +268,9 @@ def test_further_columns_change_in_the_same_statement(store: Store) -> None:
 def test_status_is_set_nowhere_but_in_transitions() -> None:
     package = Path(states.__file__).parents[1]
     # Instances have a status too, without a machine of their own: their rows are not meant.
-    assignment = re.compile(r"\b(?:job|run|series|outbox)\.status\s*=[^=]|update\((?:Series|Job|Run|Outbox)\).*\bstatus=")
+    assignment = re.compile(
+        r"\b(?:job|run|series|outbox)\.status\s*=[^=]" r"|update\((?:Series|Job|Run|Outbox)\).*\bstatus="
+    )
     offenders = [
         f"{path.relative_to(package)}:{number}"
         for path in sorted(package.rglob("*.py"))
