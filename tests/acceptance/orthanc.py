@@ -40,8 +40,8 @@ class Orthanc:
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "orthanc.json"
         config.write_text(json.dumps(self._config()))
-        log = (self.folder / "orthanc.log").open("ab")
-        self._process = subprocess.Popen([ORTHANC, str(config)], stdout=log, stderr=log, cwd=self.folder)
+        with (self.folder / "orthanc.log").open("ab") as log:
+            self._process = subprocess.Popen([ORTHANC, str(config)], stdout=log, stderr=log, cwd=self.folder)
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             try:

@@ -79,9 +79,6 @@ def judged(results: dict[str, Dataset], folder: Path) -> subprocess.CompletedPro
 
 def volume_in_sr(sr: Dataset) -> float:
     """The first volume (118565006, SCT) in mL that the report states."""
-    for item in sr.iterall():
-        if item.keyword == "ConceptNameCodeSequence" and item.value and item.value[0].CodeValue == "118565006":
-            break
     numbers = [
         float(content.MeasuredValueSequence[0].NumericValue)
         for content in _contents(sr)
