@@ -23,6 +23,8 @@ AIR_BELOW_HU, SOLID_ABOVE_HU = -200.0, 380.0
 """Single voxels beyond these are taken out of the mask."""
 CUT_MM = 3.5
 """Half width of the openings of the skull (foramina, fissures) that are cut."""
+MIXED_HU = 30.0
+"""A slice whose median lies this far above that of the whole brain shows the vault mixed into it, not brain."""
 MIN_BRAIN_ML = 350.0
 MIN_BRAIN_SHARE = 0.80
 """Least share of the skull's content with the attenuation of brain, CSF or blood."""
@@ -77,7 +79,16 @@ def _coarse_cavity(hu: NDArray[np.float32], weights_mm: NDArray[np.float64], gri
     cut = ndimage.binary_erosion(enclosed & (hu > SOFT_HU[0]) & (hu < SOFT_HU[1]), _disc(CUT_MM / grid_mm))
     core = _largest(cut, weights_mm)
     grown = ndimage.binary_dilation(core, _disc((CUT_MM + 2.0) / grid_mm)) & enclosed
-    return np.stack([ndimage.binary_fill_holes(plane) for plane in grown])
+    filled = np.stack([ndimage.binary_fill_holes(plane) for plane in grown])
+    return filled & ~_mixed_with_bone(hu, filled)[:, None, None]
+
+
+def _mixed_with_bone(hu: NDArray[np.float32], cavity: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(slices,) where bone in the same thick slice brightens the content of the cavity: the crown of the head."""
+    limit = np.median(hu[cavity]) + MIXED_HU if cavity.any() else 0.0
+    return np.array(
+        [bool(inside.any() and np.median(plane[inside]) > limit) for plane, inside in zip(hu, cavity, strict=True)]
+    )
 
 
 def _skull_content(hu: NDArray[np.float32], weights_mm: NDArray[np.float64], grid_mm: float) -> float:

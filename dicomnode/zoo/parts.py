@@ -25,7 +25,8 @@ class BundleParts:
     ----------
     preprocessing : {"image": (3, slices, size, size) HU} -> {"image": (channels, slices, size, size)}.
     inferer : (input (1, channels, slices, size, size), network) -> (1, outputs, slices, size, size).
-    postprocessing : {"pred": (outputs, slices, size, size) logits} -> the same with probabilities.
+    postprocessing : {"pred": (outputs, slices, size, size) logits, "hu": (3, slices, size, size)} -> "pred" as
+        probabilities.
     plane_size, plane_pixel_mm : of the planes the network reads.
     """
 

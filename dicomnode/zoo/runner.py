@@ -74,7 +74,7 @@ class Runner:
             with torch.inference_mode():
                 prepared = torch.as_tensor(parts.preprocessing({"image": image})["image"])
                 logits = parts.inferer(prepared[None].to(self.device), parts.network)[0]
-                result = torch.as_tensor(parts.postprocessing({"pred": logits})["pred"]).float().cpu()
+                result = torch.as_tensor(parts.postprocessing({"pred": logits, "hu": image})["pred"]).float().cpu()
         except (RuntimeError, ValueError) as error:
             raise InferenceError(f"{self.manifest.name}: {error}") from error
         if not bool(torch.isfinite(result).all()):

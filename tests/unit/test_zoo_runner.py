@@ -20,6 +20,7 @@ from dicomnode.zoo.head_check import brain_mask
 from dicomnode.zoo.orientation import orientation_of
 from dicomnode.zoo.planes import from_planes, neighbour_weights, plane_grid, to_planes
 from dicomnode.zoo.registry import Registry, open_bundle
+from dicomnode.zoo.rims import rims
 from dicomnode.zoo.runner import Runner
 from tests.unit.zoo_helpers import hollow, make_volume, mask_otherwise, ml, stored_otherwise, volume_from
 
@@ -175,6 +176,18 @@ def test_neighbours_are_chosen_by_position() -> None:
     thin = neighbour_weights(np.arange(20.0))[1]
     assert np.count_nonzero(thin[10]) == 3
     assert np.allclose(neighbour_weights(offsets).sum(axis=2), 1.0)
+
+
+def test_a_rim_along_bone_is_dropped_and_a_clot_on_bone_stays() -> None:
+    bone = np.zeros((1, 40, 40), bool)
+    bone[:, :5] = True
+    marked = np.zeros((1, 40, 40), bool)
+    marked[0, 5:7, 2:18] = True
+    marked[0, 5:11, 24:36] = True
+    marked[0, 25:26, 5:30] = True
+    dropped = rims(marked, bone, thickness=3, reach=4)
+    assert dropped[0, 5:7, 2:18].all()
+    assert np.count_nonzero(dropped) == 32
 
 
 @pytest.mark.real_data

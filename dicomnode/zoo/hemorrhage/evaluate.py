@@ -41,7 +41,7 @@ def predict(parts: BundleParts, series: TrainingSeries) -> torch.Tensor:
     image = torch.as_tensor(parts.preprocessing({"image": around})["image"])
     with torch.inference_mode():
         logits = parts.inferer(image[None], parts.network)[0]
-    return torch.as_tensor(parts.postprocessing({"pred": logits})["pred"])[0]
+    return torch.as_tensor(parts.postprocessing({"pred": logits, "hu": around})["pred"])[0]
 
 
 def score(parts: BundleParts, series: TrainingSeries) -> HeadScore:

@@ -20,13 +20,15 @@ from numpy.typing import NDArray
 from rich.progress import track
 from safetensors.torch import save_file
 
+from dicomnode.cohort.acquire import BONY_HU
 from dicomnode.zoo.hemorrhage.data import TrainingSeries, make_series
 from dicomnode.zoo.hemorrhage.evaluate import evaluate, report_text
 from dicomnode.zoo.parts import BundleParts, load_parts
 
 BUNDLE = Path(__file__).parent / "bundle"
 REPORT = Path(__file__).parents[3] / "docs" / "models" / "hemorrhage" / "report.md"
-POSITIVE_SHARE = 0.5
+POSITIVE_SHARE = 0.45
+BLUR_REACH = 3
 WINDOW = 128
 """Rows and columns of a training window; the network is fully convolutional and reads whole planes later."""
 PEAK_RATE = 2.5e-3
@@ -83,9 +85,25 @@ class SliceSampler:
         return int(corner[0]), int(corner[1])
 
 
-def augment(hu: torch.Tensor, truth: torch.Tensor, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Calibration offset (+-15 HU), contrast, shading, noise, left-right mirror: what scanners and sides differ in."""
+def blur(hu: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """Gaussian blur of HU (3, batch, rows, columns) by ``sigma`` (batch,) pixels: the resolution of other scanners."""
+    reach = torch.arange(-BLUR_REACH, BLUR_REACH + 1, dtype=torch.float32)
+    weights = torch.exp(-0.5 * (reach / sigma.clamp(min=0.1)[:, None]) ** 2)
+    weights = weights / weights.sum(dim=1, keepdim=True)
+    padded = torch.nn.functional.pad(hu, (BLUR_REACH,) * 4, mode="replicate")
     count = hu.shape[1]
+    down = torch.nn.functional.conv2d(padded, weights[:, None, :, None], groups=count)
+    return torch.nn.functional.conv2d(down, weights[:, None, None, :], groups=count)
+
+
+def augment(hu: torch.Tensor, truth: torch.Tensor, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Blur, calibration offset (+-15 HU), contrast, shading, noise, mirror: what scanners and sides differ in.
+
+    Where the blur mixes bone into blood, the truth is no blood, as in :func:`dicomnode.cohort.acquire.acquire`.
+    """
+    count = hu.shape[1]
+    hu = blur(hu, torch.from_numpy(rng.uniform(0.0, 1.2, count).astype(np.float32)))
+    truth = truth * (hu[1][:, None] < BONY_HU)
     wide = rng.random(count) < 0.35
     offset = np.where(wide, rng.uniform(-15.0, 15.0, count), rng.normal(0.0, 3.0, count))
     gain = rng.normal(1.0, 0.04, count)
@@ -115,8 +133,14 @@ def start_rare(network: torch.nn.Module) -> None:
         torch.nn.init.constant_(last.bias, -4.0)
 
 
-def fit(parts: BundleParts, sampler: SliceSampler, settings: Settings) -> None:
-    """Train the network in place."""
+def save_weights(network: torch.nn.Module, file: Path) -> None:
+    """Write the weights as float16 safetensors."""
+    state = {name: value.half() if value.is_floating_point() else value for name, value in network.state_dict().items()}
+    save_file({name: value.contiguous() for name, value in state.items()}, file)
+
+
+def fit(parts: BundleParts, sampler: SliceSampler, settings: Settings, out: Path) -> None:
+    """Train the network in place; every 250 steps the weights so far go to ``out``."""
     network = parts.network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     start_rare(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=1e-3)
@@ -137,6 +161,8 @@ def fit(parts: BundleParts, sampler: SliceSampler, settings: Settings) -> None:
         recent.append(float(loss.detach()))
         if step % 100 == 99:
             print(f"step {step + 1}: loss {np.mean(recent[-100:]):.4f}, {time.monotonic() - started:.0f} s", flush=True)
+        if step % 250 == 249:
+            save_weights(network, out / "model.safetensors")
     network.eval()
 
 
@@ -165,11 +191,8 @@ def train(settings: Settings, out: Path) -> NDArray[np.float64]:
     parts = load_parts(BUNDLE)
     sampler = SliceSampler(_series(settings, parts), np.random.default_rng(settings.seed))
     print(f"{len(sampler.positive)} slices with blood, {len(sampler.negative)} without", flush=True)
-    fit(parts, sampler, settings)
-    weights = {
-        name: value.half() if value.is_floating_point() else value for name, value in parts.network.state_dict().items()
-    }
-    save_file({name: value.contiguous() for name, value in weights.items()}, out / "model.safetensors")
+    fit(parts, sampler, settings, out)
+    save_weights(parts.network, out / "model.safetensors")
     scores = evaluate(parts, settings.seed + 1, settings.test_heads, settings.processes, settings.cache)
     text = report_text(scores, settings.seed, settings.heads, settings.steps, settings.batch)
     (out / "report.md").write_text(text)
@@ -185,7 +208,7 @@ def main() -> None:
     parser.add_argument("--heads", type=int, default=130)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=14)
-    parser.add_argument("--test-heads", type=int, default=30)
+    parser.add_argument("--test-heads", type=int, default=24)
     parser.add_argument("--processes", type=int, default=1, help="that make heads")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--cache", type=Path, help="folder that keeps the made heads between runs")
