@@ -135,6 +135,9 @@ def findings_of(runner: Runner, outputs: dict[str, Any], volume: Volume) -> list
     for output in runner.manifest.outputs:
         mask: np.ndarray[Any, np.dtype[np.bool_]] = outputs[output.name] > output.threshold
         total, lesions, labels = measure(mask, volume, output.detection_limit_ml)
+        if not lesions:
+            # Specks below the detection limit alone are a negative: no SEG, and an SR that states the limit.
+            mask, total = np.zeros_like(mask), None
         findings.append(
             MaskFinding(
                 name=output.name,
