@@ -293,7 +293,9 @@ def requeue_job(session: Session, job_id: int) -> str:
     if job.status in (JobStatus.UNDELIVERED, JobStatus.DONE):
         move(session, job, JobEvent.REDELIVER, finished_at=None)
         for row in session.scalars(select(Outbox).where(Outbox.job_id == job.id, Outbox.status == OutboxStatus.FAILED)):
-            move(session, row, OutboxEvent.REQUEUE, next_attempt_at=time.time(), created_at=time.time())
+            now = time.time()
+            # As if new: the age decides when it is given up, the attempts how long the next pause is.
+            move(session, row, OutboxEvent.REQUEUE, next_attempt_at=now, created_at=now, attempts=0)
         return job.status
     rival = active_job(session, job.study_uid, job.acquisition_key, job.protocol)
     if rival is not None and rival.id != job.id:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from dicomnode.errors import LeaseLost
 from dicomnode.store.jobs import settle_deliveries
-from dicomnode.store.states import JobEvent, JobStatus, OutboxEvent, OutboxStatus
+from dicomnode.store.states import JobStatus, OutboxEvent, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import guarded_update, move, note
 
@@ -182,18 +182,6 @@ def withhold_research(session: Session, destination: str) -> int:
     for row in rows:
         reason = {"reason": "the destination does not accept research results"}
         move(session, row, OutboxEvent.WITHHOLD, detail=reason)
-    return len(rows)
-
-
-def redeliver(session: Session, job: Job) -> int:
-    """Try the deliveries of a job again that were given up, as if they were new; returns how many."""
-    now = time.time()
-    failed = select(Outbox).where(Outbox.job_id == job.id, Outbox.status == OutboxStatus.FAILED).with_for_update()
-    rows = session.scalars(failed).all()
-    if rows:
-        move(session, job, JobEvent.REDELIVER, finished_at=None, detail={"deliveries": len(rows)})
-    for row in rows:
-        move(session, row, OutboxEvent.REQUEUE, attempts=0, created_at=now, next_attempt_at=now, error="")
     return len(rows)
 
 

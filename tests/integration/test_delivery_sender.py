@@ -18,7 +18,7 @@ from dicomnode.deliver.scu import send
 from dicomnode.errors import LeaseLost
 from dicomnode.store import outbox
 from dicomnode.store.engine import Store
-from dicomnode.store.jobs import supersede_job
+from dicomnode.store.jobs import requeue_job, supersede_job
 from dicomnode.store.tables import Job, Outbox
 from tests.integration.delivery_world import SOP_CLASSES, World, data_set_sha256, until
 from tests.integration.pacs import ScriptedPacs, free_port
@@ -205,7 +205,7 @@ def test_an_undelivered_job_can_be_sent_again_as_if_new(world: World, tmp_path: 
     sender.step()
     assert world.job(job_id).status == "undelivered"
     with world.store.write() as session:
-        assert outbox.redeliver(session, session.get_one(Job, job_id)) == 2
+        assert requeue_job(session, job_id) == "delivering"
     assert {row.attempts for row in world.rows(job_id)} == {0}
     with ScriptedPacs(tmp_path / "pacs", port=port) as pacs:
         world.step_until(sender, lambda: world.job(job_id).status == "done")
