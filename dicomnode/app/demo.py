@@ -59,10 +59,13 @@ def run_demo(out: Path, seed: int) -> int:
         config = demo_config(out / "node", pacs.port)
         configure_logging(config.operations)
         with Node(config) as node:
-            _wait_for_worker(node)
+            with show.err.status("loading the models"):
+                wait_for_worker(node)
             sent_at = time.time()
-            _send(study, node, config)
-            job = _wait_for_job(node)
+            with show.err.status(f"sending {len(study.paths)} slices by C-STORE"):
+                send_study(study.paths, node, config)
+            with show.err.status("waiting for the results in the PACS"):
+                job = wait_for_job(node)
             events = _events(node, job)
         received = [pydicom.dcmread(item.path) for item in pacs.instances]
     _report(out, study, job, timeline(events, sent_at), received)
@@ -87,34 +90,49 @@ def demo_config(data_dir: Path, pacs_port: int) -> Config:
     )
 
 
-def _wait_for_worker(node: Node) -> None:
-    with show.err.status("loading the models"):
-        deadline = time.monotonic() + PATIENCE_S
-        while not node.working and not node.failed.is_set() and time.monotonic() < deadline:
-            if node.worker_fault:
-                raise NodeError(node.worker_fault)
-            time.sleep(0.05)
+def wait_for_worker(node: Node) -> None:
+    """Return when a worker has its models loaded.
+
+    Raises
+    ------
+    NodeError : none can start; the message says why.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while not node.working and not node.failed.is_set() and time.monotonic() < deadline:
+        if node.worker_fault:
+            raise NodeError(node.worker_fault)
+        time.sleep(0.05)
 
 
-def _send(study: DemoStudy, node: Node, config: Config) -> None:
+def send_study(paths: Sequence[Path], node: Node, config: Config) -> None:
+    """Send files to the node as a scanner does.
+
+    Raises
+    ------
+    DeliveryError : the node did not take one.
+    """
     target = Destination(name="node", ae_title=config.node.ae_title, host="127.0.0.1", port=node.port)
-    with show.err.status(f"sending {len(study.paths)} slices by C-STORE"):
-        for outcome in send([Outgoing.from_file(path) for path in study.paths], target, SCANNER_AE):
-            if outcome.error is not None:
-                raise outcome.error
+    for outcome in send([Outgoing.from_file(path) for path in paths], target, SCANNER_AE):
+        if outcome.error is not None:
+            raise outcome.error
 
 
-def _wait_for_job(node: Node) -> JobLine:
+def wait_for_job(node: Node, study_uid: str = "") -> JobLine:
+    """The newest job (of a study) once it is over.
+
+    Raises
+    ------
+    NodeError : it took too long, or the node died.
+    """
     assert node.store is not None
     deadline = time.monotonic() + PATIENCE_S
-    with show.err.status("waiting for the results in the PACS"):
-        while time.monotonic() < deadline and not node.failed.is_set():
-            with node.store.read() as session:
-                jobs = list_jobs(session, limit=1)
-                if jobs and jobs[0].status in OVER:
-                    return show_job(session, jobs[0].job_id) or jobs[0]
-            time.sleep(0.1)
-    raise NodeError("the demo did not finish; run 'dicomnode why DEMO0001' on its data folder to see where it stands")
+    while time.monotonic() < deadline and not node.failed.is_set():
+        with node.store.read() as session:
+            jobs = [job for job in list_jobs(session, limit=5) if study_uid in ("", job.study_uid)]
+            if jobs and jobs[0].status in OVER:
+                return show_job(session, jobs[0].job_id) or jobs[0]
+        time.sleep(0.1)
+    raise NodeError("the study did not come through; 'dicomnode why' on its data folder shows where it stands")
 
 
 def _events(node: Node, job: JobLine) -> list[EventLine]:

@@ -25,7 +25,7 @@ class Feeding:
     ----------
     open_associations : still open, and heard of within the idle limit.
     released_at : when the last association that fed it ended by release; None when it did not.
-    broken_at : when the last association that fed it was aborted, or found lost at a restart; None when it was not. Quiet
+    broken_at : when the last association that fed it was aborted, or found lost at a restart, else None. Quiet
         time counts from there: a sender that was cut off needs a moment to begin again.
     images_in_association : the most images of the series that came in one association.
     sender_adds_late : a series of this sender was reopened by a late image before.

@@ -74,7 +74,8 @@ def judged(results: dict[str, Dataset], folder: Path) -> subprocess.CompletedPro
     folder.mkdir()
     for modality, ds in results.items():
         ds.save_as(folder / f"{modality}.dcm")
-    return subprocess.run([str(CHECK), *map(str, sorted(folder.iterdir()))], capture_output=True, text=True, check=False)
+    files = map(str, sorted(folder.iterdir()))
+    return subprocess.run([str(CHECK), *files], capture_output=True, text=True, check=False)
 
 
 def volume_in_sr(sr: Dataset) -> float:
