@@ -13,7 +13,6 @@ from dicomnode.cohort.fields import Field
 from dicomnode.cohort.head import SyntheticHead
 from dicomnode.cohort.streams import stream
 
-
 BONY_HU = 110.0
 """A voxel that is brighter shows bone, whatever blood it holds: no reader would mark it."""
 

@@ -22,7 +22,15 @@ from dicomnode.zoo.planes import from_planes, neighbour_weights, plane_grid, to_
 from dicomnode.zoo.registry import Registry, open_bundle
 from dicomnode.zoo.rims import rims
 from dicomnode.zoo.runner import Runner
-from tests.unit.zoo_helpers import hollow, make_volume, mask_otherwise, ml, stored_otherwise, volume_from
+from tests.unit.zoo_helpers import (
+    hollow,
+    make_volume,
+    mask_otherwise,
+    ml,
+    stored_otherwise,
+    volume_from,
+    with_painted_clot,
+)
 
 CHANGES = ("rows", "columns", "both", "transposed")
 UNEVEN = tuple(float(z) for z in (*np.arange(-64.0, 10.0, 4.22), 11.3, *np.arange(18.7, 82.0, 7.38)))
@@ -194,6 +202,18 @@ def test_a_rim_along_bone_is_dropped_and_a_clot_on_bone_stays() -> None:
 def test_the_real_head_without_bleed_stays_below_the_limit(runner: Runner, real_data: Path) -> None:
     volume = read_volume(sorted((real_data / "head_ct_ge").glob("*.dcm")))
     assert ml(runner.run(volume)["hemorrhage"] >= 0.5, volume.stack) < 5.0
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("middle", [(18, 230, 200), (16, 260, 320), (9, 330, 250)])
+def test_a_clot_painted_into_the_real_head_is_found(
+    runner: Runner, real_data: Path, middle: tuple[int, int, int]
+) -> None:
+    volume = read_volume(sorted((real_data / "head_ct_ge").glob("*.dcm")))
+    painted, truth = with_painted_clot(volume, middle, 11.0)
+    marked = runner.run(painted)["hemorrhage"] >= 0.5
+    assert np.count_nonzero(marked & truth) > 0.7 * np.count_nonzero(truth)
+    assert ml(marked & ~truth, volume.stack) < 5.0
 
 
 @pytest.mark.real_data

@@ -6,9 +6,10 @@ import dataclasses
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from dicomnode.cohort.acquire import AcquiredSeries
-from dicomnode.dicom.geometry import weights_of
+from dicomnode.dicom.geometry import points_of, weights_of
 from dicomnode.records import Stack, Volume
 
 
@@ -83,6 +84,18 @@ def mask_otherwise(mask: NDArray[np.bool_], change: str) -> NDArray[np.bool_]:
 def hollow(volume: Volume, brain: NDArray[np.bool_]) -> Volume:
     """The head with air in place of the brain, as in a plastic phantom."""
     return dataclasses.replace(volume, hu=np.where(brain, np.float32(-1000.0), volume.hu))
+
+
+def with_painted_clot(
+    volume: Volume, middle: tuple[int, int, int], radius_mm: float
+) -> tuple[Volume, NDArray[np.bool_]]:
+    """The head with a ball of blood (62 HU, blurred in plane) around a voxel (slice, row, column), and the truth."""
+    indices = np.indices(volume.hu.shape).reshape(3, -1).T
+    squared = ((points_of(volume.stack, indices) - points_of(volume.stack, np.array([middle]))) ** 2).sum(axis=1)
+    truth = (squared < radius_mm**2).reshape(volume.hu.shape)
+    share = ndimage.gaussian_filter(truth.astype(np.float32), (0.0, 1.2, 1.2))
+    blood = 62.0 + 0.5 * (volume.hu - 30.0)
+    return dataclasses.replace(volume, hu=volume.hu + share * (blood - volume.hu)), truth
 
 
 def ml(mask: NDArray[np.bool_], stack: Stack) -> float:

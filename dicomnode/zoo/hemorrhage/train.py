@@ -18,7 +18,7 @@ import torch
 from monai.losses import DiceCELoss
 from numpy.typing import NDArray
 from rich.progress import track
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from dicomnode.cohort.acquire import BONY_HU
 from dicomnode.zoo.hemorrhage.data import TrainingSeries, make_series
@@ -46,6 +46,7 @@ class Settings:
     threads: int
     test_heads: int
     cache: Path | None
+    score_only: bool
 
 
 class SliceSampler:
@@ -189,10 +190,13 @@ def train(settings: Settings, out: Path) -> NDArray[np.float64]:
     torch.manual_seed(settings.seed)
     torch.set_num_threads(settings.threads)
     parts = load_parts(BUNDLE)
-    sampler = SliceSampler(_series(settings, parts), np.random.default_rng(settings.seed))
-    print(f"{len(sampler.positive)} slices with blood, {len(sampler.negative)} without", flush=True)
-    fit(parts, sampler, settings, out)
-    save_weights(parts.network, out / "model.safetensors")
+    if settings.score_only:
+        parts.network.load_state_dict(load_file(out / "model.safetensors"))
+    else:
+        sampler = SliceSampler(_series(settings, parts), np.random.default_rng(settings.seed))
+        print(f"{len(sampler.positive)} slices with blood, {len(sampler.negative)} without", flush=True)
+        fit(parts, sampler, settings, out)
+        save_weights(parts.network, out / "model.safetensors")
     scores = evaluate(parts, settings.seed + 1, settings.test_heads, settings.processes, settings.cache)
     text = report_text(scores, settings.seed, settings.heads, settings.steps, settings.batch)
     (out / "report.md").write_text(text)
@@ -212,11 +216,11 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1, help="that make heads")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--cache", type=Path, help="folder that keeps the made heads between runs")
+    parser.add_argument("--score-only", action="store_true", help="score the weights in the folder, train nothing")
     parser.add_argument("--install", action="store_true", help="copy weights and report to their places in the project")
     given = parser.parse_args()
-    settings = Settings(
-        given.seed, given.heads, given.steps, given.batch, given.processes, given.threads, given.test_heads, given.cache
-    )
+    named = {key: value for key, value in vars(given).items() if key not in ("out", "install")}
+    settings = Settings(**named)
     train(settings, given.out)
     if given.install:
         shutil.copyfile(given.out / "model.safetensors", BUNDLE / "models" / "model.safetensors")
