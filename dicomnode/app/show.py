@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dicomnode.store.history import EventLine, JobLine, SeriesLine
 
-out = Console(highlight=False)
+# Into a pipe or a file: wide enough for a UID, so that grep finds it whole.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False)
 
 _COLOURS = {
@@ -58,8 +61,9 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
 
 
 def _coloured(cell: str) -> str:
+    """A known state in its colour; anything else as it is, also where it holds brackets."""
     colour = _COLOURS.get(cell)
-    return f"[{colour}]{cell}[/{colour}]" if colour else cell
+    return f"[{colour}]{cell}[/{colour}]" if colour else escape(cell)
 
 
 def jobs_table(jobs: Sequence[JobLine], timezone: str) -> None:
@@ -109,7 +113,7 @@ def job_page(job: JobLine, timezone: str) -> None:
     out.print(f"generation {job.generation}, attempts {job.attempts}")
     out.print(f"created {clock(job.created_at, timezone)}, finished {clock(job.finished_at, timezone)}")
     if job.refusal or job.error:
-        out.print(f"reason: {job.refusal} {job.error}".strip())
+        out.print(escape(f"reason: {job.refusal} {job.error}".strip()))
     runs = [
         [run.model, run.status, str(run.attempts), run.device, f"{run.seconds or 0:.1f} s", run.error]
         for run in job.runs

@@ -6,12 +6,14 @@ All it knows comes from the database, so that several receivers may feed it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 
 import pydicom
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from dicomnode.assemble.completeness import Decision, Evidence, decide
@@ -19,9 +21,9 @@ from dicomnode.assemble.gate import extent_of, volume_gate
 from dicomnode.assemble.pixels import BAD_FILE, pixel_digest
 from dicomnode.assemble.protocols import matches
 from dicomnode.assemble.selection import Candidate, candidate_of, is_first_choice, rank, same_acquisition
-from dicomnode.assemble.triage import refusal_of_series
+from dicomnode.assemble.triage import reason_not_used, refusal_of_series
 from dicomnode.config import Config, Protocol
-from dicomnode.errors import Refusal, SeriesError
+from dicomnode.errors import JobError, Refusal, SeriesError
 from dicomnode.records import Header
 from dicomnode.store.assembly import (
     COUNTED,
@@ -37,6 +39,7 @@ from dicomnode.store.assembly import (
     pass_over_series,
     refuse_series,
     set_instance_statuses,
+    set_instances_aside,
     set_pixel_digests,
     set_series_aside,
     wait_for,
@@ -48,6 +51,8 @@ from dicomnode.store.tables import Instance, Series
 log = logging.getLogger(__name__)
 
 UNREADABLE_PIXELS = "unreadable"
+POSTPONED_S = 60.0
+"""A series that breaks the assembler stands back this long, so that it holds up no other."""
 
 
 class Assembler:
@@ -58,16 +63,37 @@ class Assembler:
         self.store = store
 
     def tick(self) -> int:
-        """Look at every series that is due; returns how many."""
+        """Look at every series that is due; returns how many.
+
+        Raises
+        ------
+        Exception : a fault of this code, or the database failed. The series it failed on stands back; the next tick
+            takes the others.
+        """
         with self.store.read() as session:
             due = due_series(session, time.time())
         for series_id in due:
-            self._compare_pixels(series_id)
-            with self.store.write() as session:
-                series = locked_series(session, series_id)
-                if series.status == SeriesStatus.RECEIVING:
-                    self._look_at(session, series)
+            try:
+                self._look_at_one(series_id)
+            except JobError:
+                # A worker or a sender moved the job on that was to be superseded: the series is still due.
+                log.info("series is weighed again", extra={"series_id": series_id})
+            except Exception:
+                self._postpone(series_id)
+                raise
         return len(due)
+
+    def _look_at_one(self, series_id: int) -> None:
+        self._compare_pixels(series_id)
+        with self.store.write() as session:
+            series = locked_series(session, series_id)
+            if series.status == SeriesStatus.RECEIVING:
+                self._look_at(session, series)
+
+    def _postpone(self, series_id: int) -> None:
+        # Where the database is away, nothing needs to be postponed.
+        with contextlib.suppress(SQLAlchemyError), self.store.write() as session:
+            wait_for(session, locked_series(session, series_id), time.time() + POSTPONED_S)
 
     def _compare_pixels(self, series_id: int) -> None:
         """Decode, outside any transaction, what shares a SOP instance UID: a header update, or a conflict?"""
@@ -85,17 +111,20 @@ class Assembler:
             return UNREADABLE_PIXELS
 
     def _look_at(self, session: Session, series: Series) -> None:
-        _resolve(session, series)
+        _set_aside(session, series)
+        if not _resolve(session, series):
+            return  # a file came since its pixels could have been compared; the series is due again
         rows = instances_of(session, series.id)
         used = [row for row in rows if row.status == InstanceStatus.USED]
+        if not any(row.status in COUNTED for row in rows):
+            # Nothing to wait for: should a slice come after all, it reopens the series.
+            set_series_aside(session, series, refusal=rows[0].reason if rows else Refusal.NO_PIXELS)
+            return
         decision = self._decide(session, series, [row.header for row in used])
         if decision.wait_until is not None:
             wait_for(session, series, decision.wait_until)
             return
         note_decision(session, series, decision.why)
-        if not any(row.status in COUNTED for row in rows):
-            set_series_aside(session, series, refusal=rows[0].reason if rows else Refusal.NO_PIXELS)
-            return
         try:
             _refuse_unfit(rows, [row.header for row in used])
             self._choose(session, series, [row.header for row in used])
@@ -129,7 +158,7 @@ class Assembler:
         wishes, better = [], ""
         for protocol in protocols:
             rival = competing_series(session, series, protocol.name)
-            if rival is not None and not _beats(session, candidate, rival, protocol):
+            if rival is not None and rival.id != series.id and not _beats(session, candidate, rival, protocol):
                 better = rival.series_uid
             else:
                 wishes.append(self._wish(protocol, candidate))
@@ -165,11 +194,24 @@ def _shared(rows: Sequence[Instance]) -> list[list[Instance]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _resolve(session: Session, series: Series) -> None:
-    """Equal pixels and geometry: the newest file counts. Different ones: none does, the series is refused."""
+def _set_aside(session: Session, series: Series) -> None:
+    """A localizer or a dose page among the slices does not spoil the series: it counts as not used."""
+    used = [row for row in instances_of(session, series.id) if row.status == InstanceStatus.USED]
+    reasons = {row.id: reason_not_used(row.header) for row in used}
+    set_instances_aside(session, {row_id: reason.value for row_id, reason in reasons.items() if reason is not None})
+    session.expire_all()
+
+
+def _resolve(session: Session, series: Series) -> bool:
+    """Equal pixels and geometry: the newest file counts. Different ones: none does, the series is refused.
+
+    False where the pixels of a file were not compared yet; nothing is changed then.
+    """
     statuses: dict[int, InstanceStatus] = {}
     for group in _shared(instances_of(session, series.id)):
         digests = {row.pixel_digest for row in group}
+        if "" in digests:
+            return False
         same = len(digests) == 1 and digests != {UNREADABLE_PIXELS}
         for row in group:
             statuses[row.id] = InstanceStatus.OLDER if same else InstanceStatus.CONFLICT
@@ -177,6 +219,7 @@ def _resolve(session: Session, series: Series) -> None:
             statuses[group[-1].id] = InstanceStatus.USED
     set_instance_statuses(session, statuses)
     session.expire_all()
+    return True
 
 
 def _acquisition_key(session: Session, series: Series, headers: Sequence[Header]) -> str:

@@ -18,6 +18,7 @@ from dicomnode.app.pictures import mask_of_seg
 from dicomnode.assemble.volume import read_series
 from dicomnode.cohort.make import make_demo_study
 from tests.acceptance.orthanc import Orthanc, free_port
+from tests.acceptance.reading import volume_in_sr
 from tests.acceptance.scanner import storescu
 from tests.acceptance.served import ServedNode
 from tests.conftest import REPOSITORY
@@ -76,22 +77,6 @@ def judged(results: dict[str, Dataset], folder: Path) -> subprocess.CompletedPro
         ds.save_as(folder / f"{modality}.dcm")
     files = map(str, sorted(folder.iterdir()))
     return subprocess.run([str(CHECK), *files], capture_output=True, text=True, check=False)
-
-
-def volume_in_sr(sr: Dataset) -> float:
-    """The first volume (118565006, SCT) in mL that the report states."""
-    numbers = [
-        float(content.MeasuredValueSequence[0].NumericValue)
-        for content in _contents(sr)
-        if content.ValueType == "NUM" and content.ConceptNameCodeSequence[0].CodeValue == "118565006"
-    ]
-    return numbers[0]
-
-
-def _contents(item: Dataset) -> Iterator[Dataset]:
-    for child in item.get("ContentSequence", []):
-        yield child
-        yield from _contents(child)
 
 
 def test_a_bleed_comes_back_as_seg_sr_and_sc_in_the_same_study(
