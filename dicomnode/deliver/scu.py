@@ -6,25 +6,23 @@ Foreign errors end here: whatever pynetdicom or a peer does comes out as a :clas
 from __future__ import annotations
 
 import logging
-import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pydicom import dcmread
 from pydicom.uid import UID
-from pynetdicom import AE, _config, build_context, evt
+from pynetdicom import _config, build_context
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
-from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from dicomnode.config import Destination
+from dicomnode.deliver.association import accepted_syntaxes, end_association, request_association
 from dicomnode.deliver.outgoing import TRANSCODABLE, Outgoing
 from dicomnode.dicom.statuses import DUPLICATE_SOP_INSTANCE, SUCCESS, is_stored, sentence
-from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomnode.errors import AssociationRejected, DeliveryError, StoreRefused
 
 logger = logging.getLogger(__name__)
@@ -60,7 +58,7 @@ class StorageLink:
     def __init__(self, assoc: Association, destination: Destination) -> None:
         self._assoc = assoc
         self._destination = destination
-        self._accepted = _accepted_syntaxes(assoc)
+        self._accepted = accepted_syntaxes(assoc)
         self._sent = 0
         self._lost = False
 
@@ -150,11 +148,11 @@ def associate(files: Sequence[Outgoing], destination: Destination, calling_ae: s
     contexts = contexts_for(files)
     if len(contexts) > _MAX_CONTEXTS:
         raise DeliveryError(f"{len(contexts)} presentation contexts are needed; an association has {_MAX_CONTEXTS}")
-    assoc = _request_association(destination, calling_ae, contexts)
+    assoc = request_association(destination, calling_ae, contexts)
     try:
         yield StorageLink(assoc, destination)
     finally:
-        _end(assoc)
+        end_association(assoc)
 
 
 def send(files: Sequence[Outgoing], destination: Destination, calling_ae: str) -> Iterator[Outcome]:
@@ -195,7 +193,7 @@ def echo(destination: Destination, calling_ae: str) -> None:
     AssociationRejected : no association, or no answer.
     StoreRefused : the peer answered with a failure status.
     """
-    assoc = _request_association(destination, calling_ae, [build_context(Verification)])
+    assoc = request_association(destination, calling_ae, [build_context(Verification)])
     try:
         if not assoc.is_established:
             raise AssociationRejected(f"{destination.ae_title} does not accept Verification (C-ECHO)")
@@ -203,7 +201,7 @@ def echo(destination: Destination, calling_ae: str) -> None:
     except RuntimeError as fault:
         raise AssociationRejected("the association was lost before the C-ECHO") from fault
     finally:
-        _end(assoc)
+        end_association(assoc)
     if status is None:
         raise AssociationRejected("no answer to the C-ECHO")
     if status != SUCCESS:
@@ -222,127 +220,9 @@ def probe(destination: Destination, calling_ae: str, sop_class_uids: Sequence[st
     AssociationRejected : no connection, no answer, or a rejection, in words.
     """
     contexts = [build_context(uid, syntax) for uid in sop_class_uids for syntax in TRANSCODABLE[:2]]
-    assoc = _request_association(destination, calling_ae, contexts)
+    assoc = request_association(destination, calling_ae, contexts)
     try:
-        accepted = _accepted_syntaxes(assoc)
+        accepted = accepted_syntaxes(assoc)
     finally:
-        _end(assoc)
+        end_association(assoc)
     return {uid: accepted.get(uid, _NO_ACCEPTED_SYNTAX) for uid in sop_class_uids}
-
-
-def _accepted_syntaxes(assoc: Association) -> dict[str, tuple[str, ...]]:
-    accepted: dict[str, tuple[str, ...]] = {}
-    for context in assoc.accepted_contexts:
-        sop_class = str(context.abstract_syntax)
-        accepted[sop_class] = (*accepted.get(sop_class, ()), str(context.transfer_syntax[0]))
-    return accepted
-
-
-@dataclass(slots=True)
-class _Connection:
-    """Notes when the TCP connection came about, and bounds every wait on it."""
-
-    timeout_s: float
-    started: float = field(default_factory=time.monotonic)
-    connected: float | None = None
-
-    def on_open(self, event: evt.Event) -> None:
-        self.connected = time.monotonic()
-        # pynetdicom sends on a socket without a time limit: a peer that stops reading would hold the thread for ever.
-        transport: Any = event.assoc.dul.socket
-        transport.socket.settimeout(self.timeout_s)
-        # A C-STORE is two writes, command and data: Nagle's algorithm would hold the second for 40 ms.
-        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    @staticmethod
-    def on_aborted(event: evt.Event) -> None:
-        # pynetdicom's reactor may take away the message that tells send_c_store that the association is gone.
-        event.assoc.dimse.msg_queue.put((None, None))
-
-
-class _Transport(AssociationSocket):
-    """Closes its socket also where it was never connected, instead of leaving that to the garbage collector."""
-
-    def _shutdown_socket(self) -> None:
-        unshut = self.socket
-        super()._shutdown_socket()
-        if unshut is not None:
-            unshut.close()
-
-
-class _Entity(AE):
-    def _create_socket(self, assoc: Association, address: AddressInformation, tls_args: Any) -> AssociationSocket:
-        transport = _Transport(assoc, address=address)
-        transport.tls_args = tls_args
-        return transport
-
-
-def _request_association(destination: Destination, calling_ae: str, contexts: list[PresentationContext]) -> Association:
-    """An established association, or one that was accepted without any presentation context."""
-    connection = _Connection(destination.timeout_s)
-    try:
-        assoc = _entity(destination, calling_ae).associate(
-            destination.host,
-            destination.port,
-            contexts=contexts,
-            ae_title=destination.ae_title,
-            evt_handlers=[(evt.EVT_CONN_OPEN, connection.on_open), (evt.EVT_ABORTED, connection.on_aborted)],
-        )
-    except Exception as fault:
-        raise AssociationRejected(f"{_peer(destination)}: no association can be requested: {fault}") from fault
-    if assoc.is_established or (assoc.rejected_contexts and not assoc.is_rejected):
-        return assoc
-    raise AssociationRejected(f"{_peer(destination)}: {_why_not(assoc, destination, calling_ae, connection)}")
-
-
-def _entity(destination: Destination, calling_ae: str) -> AE:
-    entity = _Entity(calling_ae)
-    entity.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
-    entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    entity.connection_timeout = destination.timeout_s
-    entity.acse_timeout = destination.timeout_s
-    entity.dimse_timeout = destination.timeout_s
-    # Between two files the node writes to its database, which may have to wait; the peer has its own idle limit.
-    entity.network_timeout = 4 * destination.timeout_s
-    return entity
-
-
-def _peer(destination: Destination) -> str:
-    return f"{destination.ae_title} at {destination.host}:{destination.port}"
-
-
-def _why_not(assoc: Association, destination: Destination, calling_ae: str, connection: _Connection) -> str:
-    if connection.connected is None:
-        return _why_no_connection(destination, time.monotonic() - connection.started)
-    if assoc.is_rejected:
-        return _why_rejected(assoc, calling_ae)
-    if time.monotonic() - connection.connected >= destination.timeout_s:
-        return f"no answer to the association request within {destination.timeout_s:g} s"
-    return "the connection was closed or aborted while the association was negotiated (is this a DICOM port?)"
-
-
-def _why_rejected(assoc: Association, calling_ae: str) -> str:
-    """In words, from the A-ASSOCIATE-RJ (DICOM PS3.8 9.3.4)."""
-    answer: Any = assoc.acceptor.primitive
-    reason = answer.reason_str
-    if answer.result_source == 1 and answer.diagnostic == 3:
-        reason = f"it does not know the calling AE title {calling_ae!r}; register this node there"
-    elif answer.result_source == 1 and answer.diagnostic == 7:
-        reason = "it does not answer to this called AE title; check ae_title of the destination"
-    return f"the association was rejected ({answer.result_str.lower()}): {reason}"
-
-
-def _why_no_connection(destination: Destination, waited_s: float) -> str:
-    # pynetdicom keeps the operating system's reason to itself; asking again tells it, except after a time-out.
-    if waited_s >= destination.timeout_s:
-        return f"no connection within {destination.timeout_s:g} s"
-    try:
-        socket.create_connection((destination.host, destination.port), timeout=destination.timeout_s).close()
-    except OSError as fault:
-        return f"no connection: {fault.strerror or fault}"
-    return "the connection failed, though the port is open now"
-
-
-def _end(assoc: Association) -> None:
-    if assoc.is_established:
-        assoc.release()

@@ -1,0 +1,160 @@
+"""Associations that the node requests: time limits on every wait, and the reason in words where there is none.
+
+Foreign errors end here: whatever pynetdicom or a peer does comes out as a :class:`DeliveryError`.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydicom.uid import UID
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import AddressInformation, AssociationSocket
+
+from dicomnode.config import Destination
+from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicomnode.errors import AssociationRejected
+
+
+@dataclass(slots=True)
+class _Connection:
+    """Notes when the TCP connection came about, and bounds every wait on it."""
+
+    timeout_s: float
+    started: float = field(default_factory=time.monotonic)
+    connected: float | None = None
+
+    def on_open(self, event: evt.Event) -> None:
+        self.connected = time.monotonic()
+        # pynetdicom sends on a socket without a time limit: a peer that stops reading would hold the thread for ever.
+        transport: Any = event.assoc.dul.socket
+        transport.socket.settimeout(self.timeout_s)
+        # A C-STORE is two writes, command and data: Nagle's algorithm would hold the second for 40 ms.
+        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    @staticmethod
+    def on_aborted(event: evt.Event) -> None:
+        # pynetdicom's reactor may take away the message that tells send_c_store that the association is gone.
+        event.assoc.dimse.msg_queue.put((None, None))
+
+
+class _Transport(AssociationSocket):
+    """Closes its socket also where it was never connected, instead of leaving that to the garbage collector."""
+
+    def _shutdown_socket(self) -> None:
+        unshut = self.socket
+        super()._shutdown_socket()
+        if unshut is not None:
+            unshut.close()
+
+
+class _Entity(AE):
+    def _create_socket(self, assoc: Association, address: AddressInformation, tls_args: Any) -> AssociationSocket:
+        transport = _Transport(assoc, address=address)
+        transport.tls_args = tls_args
+        return transport
+
+
+def request_association(
+    destination: Destination,
+    calling_ae: str,
+    contexts: list[PresentationContext],
+    handlers: Sequence[tuple[Any, Any]] = (),
+) -> Association:
+    """An established association, or one that was accepted without any presentation context.
+
+    Parameters
+    ----------
+    handlers : (event, handler) pairs of pynetdicom, besides those that keep time.
+
+    Raises
+    ------
+    AssociationRejected : no connection, no answer, or a rejection, in words.
+    """
+    connection = _Connection(destination.timeout_s)
+    try:
+        assoc = _entity(destination, calling_ae).associate(
+            destination.host,
+            destination.port,
+            contexts=contexts,
+            ae_title=destination.ae_title,
+            evt_handlers=[
+                (evt.EVT_CONN_OPEN, connection.on_open),
+                (evt.EVT_ABORTED, connection.on_aborted),
+                *handlers,
+            ],
+        )
+    except Exception as fault:
+        raise AssociationRejected(f"{_peer(destination)}: no association can be requested: {fault}") from fault
+    if assoc.is_established or (assoc.rejected_contexts and not assoc.is_rejected):
+        return assoc
+    raise AssociationRejected(f"{_peer(destination)}: {_why_not(assoc, destination, calling_ae, connection)}")
+
+
+def _entity(destination: Destination, calling_ae: str) -> AE:
+    entity = _Entity(calling_ae)
+    entity.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
+    entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    entity.connection_timeout = destination.timeout_s
+    entity.acse_timeout = destination.timeout_s
+    entity.dimse_timeout = destination.timeout_s
+    # Between two files the node writes to its database, which may have to wait; the peer has its own idle limit.
+    entity.network_timeout = 4 * destination.timeout_s
+    return entity
+
+
+def _peer(destination: Destination) -> str:
+    return f"{destination.ae_title} at {destination.host}:{destination.port}"
+
+
+def _why_not(assoc: Association, destination: Destination, calling_ae: str, connection: _Connection) -> str:
+    if connection.connected is None:
+        return _why_no_connection(destination, time.monotonic() - connection.started)
+    if assoc.is_rejected:
+        return _why_rejected(assoc, calling_ae)
+    if time.monotonic() - connection.connected >= destination.timeout_s:
+        return f"no answer to the association request within {destination.timeout_s:g} s"
+    return "the connection was closed or aborted while the association was negotiated (is this a DICOM port?)"
+
+
+def _why_rejected(assoc: Association, calling_ae: str) -> str:
+    """In words, from the A-ASSOCIATE-RJ (DICOM PS3.8 9.3.4)."""
+    answer: Any = assoc.acceptor.primitive
+    reason = answer.reason_str
+    if answer.result_source == 1 and answer.diagnostic == 3:
+        reason = f"it does not know the calling AE title {calling_ae!r}; register this node there"
+    elif answer.result_source == 1 and answer.diagnostic == 7:
+        reason = "it does not answer to this called AE title; check ae_title of the destination"
+    return f"the association was rejected ({answer.result_str.lower()}): {reason}"
+
+
+def _why_no_connection(destination: Destination, waited_s: float) -> str:
+    # pynetdicom keeps the operating system's reason to itself; asking again tells it, except after a time-out.
+    if waited_s >= destination.timeout_s:
+        return f"no connection within {destination.timeout_s:g} s"
+    try:
+        socket.create_connection((destination.host, destination.port), timeout=destination.timeout_s).close()
+    except OSError as fault:
+        return f"no connection: {fault.strerror or fault}"
+    return "the connection failed, though the port is open now"
+
+
+def end_association(assoc: Association) -> None:
+    """Release it, where it is still there."""
+    if assoc.is_established:
+        assoc.release()
+
+
+def accepted_syntaxes(assoc: Association) -> dict[str, tuple[str, ...]]:
+    """SOP class UID -> transfer syntaxes that the peer accepted for it."""
+    accepted: dict[str, tuple[str, ...]] = {}
+    for context in assoc.accepted_contexts:
+        sop_class = str(context.abstract_syntax)
+        accepted[sop_class] = (*accepted.get(sop_class, ()), str(context.transfer_syntax[0]))
+    return accepted
