@@ -16,7 +16,7 @@ AIR_HU = -1000.0
 EXTENT_MM = (190.0, 230.0, 190.0)
 """(z, y, x) size of the painted block."""
 CENTRE_MM = (5.0, 0.0, 0.0)
-"""Middle of the block in head coordinates, (z, y, x) of the vector block centre minus brain centre, times -1 in z."""
+"""(z, y, x) position of the brain's middle relative to the middle of the block: there is more room below than above."""
 
 Point = tuple[float, float, float]
 
