@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -102,14 +102,13 @@ def index_instance(
     _count(session, association_id, now)
     same = next((row for row in known if row.digest == received.digest), None)
     if same is not None and same.status == InstanceStatus.PURGED:
-        # Its results exist already; only the bytes had gone, and here they are again.
-        same.status, same.path = _status(received), str(received.path)
+        _revive(same, received, known, now)
     if same is not None:
         _touch(session, series, same, association_id, now + settle_s)
         return Indexed.DUPLICATE
     session.add(_instance(received, series, association_id, now))
     if received.not_used is None:
-        _reopen_if_closed(session, series)
+        _reopen_if_closed(session, series, adds_image=not known)
     if series.status == SeriesStatus.RECEIVING:
         series.last_instance_at, series.due_at = now, now + settle_s
     if all(row.status == InstanceStatus.PURGED for row in known):
@@ -192,11 +191,23 @@ def _touch(session: Session, series: Series, row: Instance, association_id: int 
         series.last_instance_at, series.due_at = time.time(), due_at
 
 
-def _reopen_if_closed(session: Session, series: Series) -> None:
+def _revive(row: Instance, received: ReceivedInstance, known: Sequence[Instance], now: float) -> None:
+    """Its results exist already; only the bytes had gone, and here they are again, for a new retention."""
+    # What was set aside stays so; the reason outlasts the purge.
+    row.status = InstanceStatus.NOT_USED if row.reason else _status(received)
+    row.path, row.received_at = str(received.path), now
+    for other in known:
+        if other is not row and other.status == InstanceStatus.USED and other.pixel_digest == row.pixel_digest != "":
+            other.status = InstanceStatus.OLDER
+
+
+def _reopen_if_closed(session: Session, series: Series, *, adds_image: bool) -> None:
+    """``reopened`` counts late images only: a sender that corrects a header does not add to a series."""
     if series.status == SeriesStatus.RECEIVING:
         return
-    move(session, series, SeriesEvent.REOPEN, reopened=series.reopened + 1, refusal="", refusal_detail="")
-    supersede_jobs_of_series(session, series, reason="late instance")
+    reopened = series.reopened + 1 if adds_image else series.reopened
+    move(session, series, SeriesEvent.REOPEN, reopened=reopened, refusal="", refusal_detail="")
+    supersede_jobs_of_series(session, series, reason="late instance" if adds_image else "new header")
 
 
 def _note_other_bytes(session: Session, series: Series, received: ReceivedInstance) -> None:
