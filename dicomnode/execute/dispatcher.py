@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dicomnode.config import Config, Protocol
 from dicomnode.errors import InferenceError, LeaseLost, RunTimedOut, WorkerCrashed
 from dicomnode.execute.process import Settings, WorkerProcess
-from dicomnode.execute.tasks import EncodeReply, EncodeTask, Failure, RunReply, RunTask, Source
+from dicomnode.execute.tasks import FINDINGS, EncodeReply, EncodeTask, Failure, RunReply, RunTask, Source
 from dicomnode.store.engine import Store
 from dicomnode.store.execution import (
     RunRow,
@@ -36,6 +36,8 @@ from dicomnode.store.jobs import Claim, Delivery, claim_job, heartbeat, store_re
 log = logging.getLogger(__name__)
 
 IDLE_S = 0.2
+STOP_GRACE_S = 0.3
+"""A service manager may end worker and node in one go: this long the node waits to hear that it was meant, too."""
 CRASHES_TO_QUARANTINE = 2
 
 
@@ -57,10 +59,12 @@ class Dispatcher:
         self.store = store
         self.owner = owner
         self.fault = ""
+        self._stop = threading.Event()
         self.worker = WorkerProcess(worker_settings(config, device), start_timeout_s=config.execution.start_timeout_s)
 
     def run(self, stop: threading.Event) -> None:
         """Work until told to stop; a worker that cannot start is tried again."""
+        self._stop = stop
         try:
             while not stop.is_set():
                 if not self._step_or_wait():
@@ -74,7 +78,7 @@ class Dispatcher:
         except SQLAlchemyError:
             # The lease runs out and the job is queued again: nothing to undo.
             log.exception("database away")
-            time.sleep(self.config.execution.retry_min_s)
+            self._stop.wait(self.config.execution.retry_min_s)
             return False
 
     def step(self) -> bool:
@@ -98,7 +102,7 @@ class Dispatcher:
         except InferenceError as fault:
             self.fault = str(fault)
             log.error("worker cannot start", extra={"reason": self.fault})
-            time.sleep(self.config.execution.retry_min_s)
+            self._stop.wait(self.config.execution.retry_min_s)
             return False
         self.fault = ""
         return True
@@ -109,16 +113,19 @@ class Dispatcher:
             self._fail(claim, f"the configuration has no protocol {claim.protocol!r} any more", retry=False)
             return
         source = self._source(claim)
+        if source is None:
+            self._fail(claim, "the images are no longer kept: their retention is over", retry=False)
+            return
         for run in self._pending(claim):
             if not self._run(claim, run, source):
                 return
         self._encode(claim, protocol, source)
 
-    def _source(self, claim: Claim) -> Source:
+    def _source(self, claim: Claim) -> Source | None:
         with self.store.read() as session:
             paths = source_paths(session, claim.series_id)
         spool = self.config.spool_dir.absolute()
-        return Source(tuple(spool / path for path in paths), spool / paths[-1])
+        return Source(tuple(spool / path for path in paths), spool / paths[-1]) if paths else None
 
     def _pending(self, claim: Claim) -> list[RunRow]:
         with self.store.write() as session:
@@ -148,6 +155,8 @@ class Dispatcher:
         return True
 
     def _crashed(self, claim: Claim, run: RunRow, error: str) -> None:
+        if self._stop.wait(STOP_GRACE_S):
+            return  # it was ended together with the node: nobody's fault, and the next start takes the lease back
         log.error("worker died during a run", extra={**_facts(claim), "model": run.model, "reason": error})
         with self.store.write() as session:
             fail_job(
@@ -185,10 +194,11 @@ class Dispatcher:
         try:
             reply = self.worker.ask(task, timeout_s=self.config.execution.run_timeout_s, tick=tick)
         except (WorkerCrashed, RunTimedOut) as fault:
-            self._fail(claim, f"encoding: {fault}")
+            if not self._stop.wait(STOP_GRACE_S):
+                self._fail(claim, f"encoding: {fault}")
             return
         if isinstance(reply, Failure):
-            self._fail(claim, f"encoding: {reply.message}")
+            self._fail(claim, f"encoding: {reply.message}", redo_runs=reply.stage == FINDINGS)
             return
         assert isinstance(reply, EncodeReply)
         self._store(claim, protocol, reply)
@@ -205,12 +215,14 @@ class Dispatcher:
         kinds = [result.kind for result in reply.results]
         log.info("results encoded", extra={**_facts(claim), "kinds": kinds, "seconds": reply.seconds})
 
-    def _fail(self, claim: Claim, error: str, *, run: RunRow | None = None, retry: bool = True) -> None:
+    def _fail(
+        self, claim: Claim, error: str, *, run: RunRow | None = None, retry: bool = True, redo_runs: bool = False
+    ) -> None:
         execution = self.config.execution
         again = retry and claim.attempts < execution.max_attempts
         retry_at = time.time() + execution.retry_min_s * 2 ** (claim.attempts - 1) if again else None
         with self.store.write() as session:
-            fail_job(session, claim, run=run, error=error, retry_at=retry_at)
+            fail_job(session, claim, run=run, error=error, retry_at=retry_at, redo_runs=redo_runs)
         log.error("job failed", extra={**_facts(claim), "reason": error, "again": again})
 
     def _folder(self, claim: Claim) -> Path:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +19,9 @@ from numpy.typing import NDArray
 
 from dicomnode.errors import InferenceError
 from dicomnode.records import MaskFinding, ModelRef, Region
+
+_DAMAGE = (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error)
+"""What numpy, zipfile and json raise on a file that is cut short, overwritten or of another make."""
 
 
 def save_findings(path: Path, findings: Sequence[MaskFinding]) -> None:
@@ -47,8 +52,8 @@ def load_findings(path: Path) -> tuple[MaskFinding, ...]:
             return tuple(
                 _finding(item, arrays[f"mask_{index}"], arrays[f"labels_{index}"]) for index, item in enumerate(meta)
             )
-    except (OSError, ValueError, KeyError) as fault:
-        raise InferenceError(f"findings cannot be read: {fault}") from fault
+    except _DAMAGE as fault:
+        raise InferenceError(f"findings cannot be read: {type(fault).__name__}") from fault
 
 
 def _meta(finding: MaskFinding) -> dict[str, Any]:

@@ -66,13 +66,21 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong. ``refusal``: the images are at fault; else the model or the code is."""
+    """What went wrong. ``refusal``: the images are at fault; else the model or the code is.
+
+    Attributes
+    ----------
+    message : without values of the images' headers.
+    stage : ``FINDINGS`` where the findings on disk are of no use.
+    """
 
     message: str
     refusal: str = ""
     detail: str = ""
     stage: str = ""
 
+
+FINDINGS = "findings"
 
 Task = RunTask | EncodeTask
 Reply = RunReply | EncodeReply | Ready | Failure

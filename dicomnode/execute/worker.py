@@ -11,6 +11,8 @@ import os
 import signal
 import threading
 import time
+import traceback
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -21,12 +23,24 @@ import numpy as np
 import pydicom
 import torch
 
+import dicomnode
 from dicomnode.assemble.volume import LoadedSeries, read_series
 from dicomnode.clinical.lesions import measure
 from dicomnode.encode import encode_case
-from dicomnode.errors import NodeError, SeriesError
+from dicomnode.errors import InferenceError, NodeError, SeriesError
 from dicomnode.execute.findings_file import load_findings, save_findings
-from dicomnode.execute.tasks import EncodeReply, EncodeTask, Failure, Ready, Reply, RunReply, RunTask, Source, Task
+from dicomnode.execute.tasks import (
+    FINDINGS,
+    EncodeReply,
+    EncodeTask,
+    Failure,
+    Ready,
+    Reply,
+    RunReply,
+    RunTask,
+    Source,
+    Task,
+)
 from dicomnode.records import Case, MaskFinding, Volume
 from dicomnode.zoo.registry import Registry
 from dicomnode.zoo.runner import Runner
@@ -34,6 +48,7 @@ from dicomnode.zoo.runner import Runner
 log = logging.getLogger(__name__)
 
 ORPHAN_CHECK_S = 0.5
+PACKAGE = Path(dicomnode.__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +65,8 @@ class WorkerSettings:
 def main(connection: Connection, settings: WorkerSettings) -> None:
     """Entry point of the spawned process: load, say ready, serve until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # pydicom's warnings quote the values they are about, and standard error is the node's log.
+    warnings.simplefilter("ignore")
     threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
     try:
         _serve(connection, settings)
@@ -98,9 +115,11 @@ class Worker:
             return Failure(str(fault), refusal=fault.refusal, detail=fault.detail)
         except NodeError as fault:
             return Failure(str(fault), stage=type(fault).__name__)
-        except Exception as fault:
-            log.exception("task failed", extra={"task": type(task).__name__})
-            return Failure(f"{type(fault).__name__}: {fault}", stage=type(task).__name__)
+        except Exception as fault:  # noqa: BLE001 (the boundary to foreign code: whatever a model raises costs one run)
+            # Not the message: it may quote a patient attribute.
+            named = f"{type(fault).__name__} at {place_of(fault)}"
+            log.error("task failed", extra={"task": type(task).__name__, "error": named})
+            return Failure(named, stage=type(task).__name__)
 
     def _run(self, task: RunTask) -> RunReply:
         seconds: dict[str, float] = {}
@@ -114,11 +133,14 @@ class Worker:
             save_findings(task.findings, findings)
         return RunReply(runner.model.digest, self.device, seconds)
 
-    def _encode(self, task: EncodeTask) -> EncodeReply:
+    def _encode(self, task: EncodeTask) -> EncodeReply | Failure:
         seconds: dict[str, float] = {}
         with _timed(seconds, "read"):
             series = self._load(task.source)
-            findings = tuple(finding for path in task.findings for finding in load_findings(path))
+            try:
+                findings = tuple(finding for path in task.findings for finding in load_findings(path))
+            except InferenceError as fault:
+                return Failure(str(fault), stage=FINDINGS)
         with _timed(seconds, "encode"):
             results = encode_case(case_of(task, series, findings), task.folder)
         return EncodeReply(tuple(results), seconds)
@@ -127,6 +149,13 @@ class Worker:
         if self._series is None or self._source != source:
             self._series, self._source = read_series(source.paths), source
         return self._series
+
+
+def place_of(fault: BaseException) -> str:
+    """``file.py:line`` of the innermost frame of this package that the error passed through."""
+    frames = traceback.extract_tb(fault.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(PACKAGE)] or frames
+    return f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "unknown"
 
 
 def findings_of(runner: Runner, outputs: dict[str, Any], volume: Volume) -> list[MaskFinding]:

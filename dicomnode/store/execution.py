@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from dicomnode.errors import LeaseLost
@@ -26,7 +26,15 @@ class RunRow:
 
 
 def source_paths(session: Session, series_id: int) -> Sequence[str]:
-    """Spool paths of the images that count, oldest first: the last one carries the newest identity."""
+    """Spool paths of the images that count, oldest first: the last one carries the newest identity.
+
+    Empty where retention has taken any of them: a part of a series must never be run.
+    """
+    purged = exists().where(
+        Instance.series_id == series_id, Instance.status == InstanceStatus.PURGED, Instance.reason == ""
+    )
+    if session.scalar(select(purged)):
+        return []
     statement = (
         select(Instance.path)
         .where(Instance.series_id == series_id, Instance.status == InstanceStatus.USED)
@@ -115,8 +123,13 @@ def fail_job(
     run: RunRow | None = None,
     crashed: bool = False,
     quarantine: bool = False,
+    redo_runs: bool = False,
 ) -> None:
     """A run or the encoding failed: try again at ``retry_at``, or end the job when that is None or it is quarantined.
+
+    Parameters
+    ----------
+    redo_runs : the findings on disk are of no use; the runs that made them are done again.
 
     Raises
     ------
@@ -127,6 +140,8 @@ def fail_job(
     if run is not None:
         _end_run(session, run, error=error, crashed=crashed, quarantine=quarantine)
     interrupt_runs(session, job)
+    if redo_runs:
+        _reset_succeeded(session, job)
     event = JobEvent.QUARANTINE if quarantine else JobEvent.FAIL if retry_at is None else JobEvent.RETRY
     over = event is not JobEvent.RETRY
     move(
@@ -147,6 +162,12 @@ def _end_run(session: Session, row: RunRow, *, error: str, crashed: bool, quaran
     event = RunEvent.QUARANTINE if quarantine else RunEvent.FAIL
     crashes = run.crashes + 1 if crashed else run.crashes
     move(session, run, event, error=error, finished_at=time.time(), crashes=crashes, detail={"model": run.model})
+
+
+def _reset_succeeded(session: Session, job: Job) -> None:
+    for run in runs_of(session, job.id):
+        if run.status == RunStatus.SUCCEEDED:
+            move(session, run, RunEvent.RESET)
 
 
 def _guard(job: Job, claim: Claim) -> None:
