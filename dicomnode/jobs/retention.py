@@ -1,14 +1,16 @@
-"""Deletes what retention allows: first the file, then the row's status; a crash in between is repeated, not noticed."""
+"""Deletes what retention allows. File and status go in one transaction; a crash in between is repeated, not noticed."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import time
+from pathlib import Path
 
 from dicomnode.config import Config
 from dicomnode.store.engine import Store
-from dicomnode.store.retention import Expired, expired_instances, finished_jobs, mark_purged
+from dicomnode.store.retention import Limits, expired_series, finished_jobs, lock_expired, mark_purged
 
 log = logging.getLogger(__name__)
 
@@ -17,26 +19,45 @@ DAY_S = 24 * HOUR_S
 
 
 def purge(config: Config, store: Store, *, now: float | None = None) -> int:
-    """Delete received files and work folders whose retention is over; returns how many files went."""
+    """Delete received files, folders and work folders whose retention is over; returns how many files went."""
     now = time.time() if now is None else now
-    used_before = now - config.operations.retention_days * DAY_S
-    unused_before = now - config.operations.unused_retention_h * HOUR_S
-    gone = 0
-    while batch := _batch(store, used_before, unused_before):
-        for item in batch:
-            (config.spool_dir / item.path).unlink(missing_ok=True)
-        with store.write() as session:
-            mark_purged(session, batch)
-        gone += len(batch)
-    _purge_work(config, store, used_before)
+    limits = Limits(
+        used_before=now - config.operations.retention_days * DAY_S,
+        unused_before=now - config.operations.unused_retention_h * HOUR_S,
+    )
+    with store.read() as session:
+        series_ids = expired_series(session, limits)
+    gone = sum(_purge_series(config.spool_dir, store, series_id, limits) for series_id in series_ids)
+    _purge_work(config, store, limits.used_before)
     if gone:
         log.info("retention over", extra={"files": gone})
     return gone
 
 
-def _batch(store: Store, used_before: float, unused_before: float) -> list[Expired]:
-    with store.read() as session:
-        return expired_instances(session, used_before=used_before, unused_before=unused_before)
+def _purge_series(spool: Path, store: Store, series_id: int, limits: Limits) -> int:
+    gone = 0
+    folders: set[Path] = set()
+    while True:
+        with store.write() as session:
+            # Under a lock: reception that has the same file again waits, sees it purged, and asks for it once more.
+            expired = lock_expired(session, series_id, limits)
+            for item in expired:
+                (spool / item.path).unlink(missing_ok=True)
+            mark_purged(session, expired)
+        if not expired:
+            break
+        gone += len(expired)
+        folders |= {(spool / item.path).parent for item in expired}
+    _remove_emptied(folders)
+    return gone
+
+
+def _remove_emptied(series_folders: set[Path]) -> None:
+    for folder in series_folders:
+        # Not empty: something came, or stays. Gone: another node that shares the spool was first.
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+            folder.parent.rmdir()
 
 
 def _purge_work(config: Config, store: Store, before: float) -> None:

@@ -96,6 +96,9 @@ class Intake:
                 sender_ae=peer.calling_ae,
                 settle_s=self.settle_s,
             )
+            if not (self.spool.root / received.path).exists():
+                # The same bytes lay there already, and retention took them before the row was locked.
+                raise ReceiveError("the file was purged meanwhile", OUT_OF_RESOURCES)
         # Not before the commit: a row that was rolled back has no id.
         peer.association_id = association_id
         return outcome

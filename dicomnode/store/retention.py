@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, exists, or_, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.orm import Session
 
 from dicomnode.store.states import JOB_OPEN, InstanceStatus, OutboxStatus, SeriesStatus
 from dicomnode.store.tables import Instance, Job, Outbox, Series
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Moments before which a file must have come, in seconds since the epoch: one that was used, one that was not."""
+
+    used_before: float
+    unused_before: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,27 +28,38 @@ class Expired:
     path: str
 
 
-def expired_instances(session: Session, *, used_before: float, unused_before: float, limit: int = 500) -> list[Expired]:
-    """Files whose retention is over, never those of a series that is being received or whose job is still open."""
+def expired_series(session: Session, limits: Limits) -> Sequence[int]:
+    """Ids of the series that hold files whose retention is over."""
+    return session.scalars(select(Instance.series_id).where(_is_expired(limits)).distinct()).all()
+
+
+def lock_expired(session: Session, series_id: int, limits: Limits, limit: int = 200) -> list[Expired]:
+    """Files of a series whose retention is over, locked until the transaction ends.
+
+    Never those of a series that is being received or whose job is still open. Locks the series first, as reception
+    does, so that neither a late image nor the same file sent again comes between.
+    """
+    session.scalars(select(Series.id).where(Series.id == series_id).with_for_update()).all()
+    statement = select(Instance).where(Instance.series_id == series_id, _is_expired(limits))
+    rows = session.scalars(statement.order_by(Instance.id).limit(limit).with_for_update())
+    return [Expired(row.id, row.path) for row in rows]
+
+
+def _is_expired(limits: Limits) -> ColumnElement[bool]:
     busy = exists().where(Job.series_id == Instance.series_id, Job.status.in_(JOB_OPEN))
     closed = exists().where(
         Series.id == Instance.series_id,
         Series.status != SeriesStatus.RECEIVING,
-        Series.last_instance_at < used_before,
+        Series.last_instance_at < limits.used_before,
     )
     unused = Instance.status == InstanceStatus.NOT_USED
-    statement = (
-        select(Instance.id, Instance.path)
-        .where(
-            Instance.status != InstanceStatus.PURGED,
-            or_(
-                and_(unused, Instance.received_at < unused_before),
-                and_(Instance.received_at < used_before, closed, ~busy),
-            ),
-        )
-        .limit(limit)
+    return and_(
+        Instance.status != InstanceStatus.PURGED,
+        or_(
+            and_(unused, Instance.received_at < limits.unused_before),
+            and_(Instance.received_at < limits.used_before, closed, ~busy),
+        ),
     )
-    return [Expired(row.id, row.path) for row in session.execute(statement)]
 
 
 def mark_purged(session: Session, expired: Sequence[Expired]) -> None:
