@@ -68,7 +68,7 @@ def alembic_config(connection: Connection | None = None) -> AlembicConfig:
 
 def _engine(url: str) -> Engine:
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20, hide_parameters=True)
     database = make_url(url).database
     if database and database != ":memory:":
         Path(database).parent.mkdir(parents=True, exist_ok=True)
@@ -79,6 +79,7 @@ def _engine(url: str) -> Engine:
         else {"timeout": BUSY_TIMEOUT_S, "isolation_level": None},
         pool_size=10,
         max_overflow=20,
+        hide_parameters=True,  # an error is logged, and a row may hold what a log must not
     )
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -99,7 +99,7 @@ def list_jobs(session: Session, *, status: str = "", limit: int = 50) -> list[Jo
     statement = select(Job, Series.series_uid).join(Series, Job.series_id == Series.id).order_by(Job.id.desc())
     if status:
         statement = statement.where(Job.status == status)
-    return [_job_line(job, series_uid) for job, series_uid in session.execute(statement.limit(limit)).tuples()]
+    return [_job_line(job, series_uid) for job, series_uid in session.execute(statement.limit(limit))]
 
 
 def list_series_without_job(session: Session, *, limit: int = 50) -> list[SeriesLine]:
@@ -130,7 +130,7 @@ def show_job(session: Session, job_id: int) -> JobLine | None:
     line = _job_line(job, session.get_one(Series, job.series_id).series_uid)
     line.runs.extend(_run_line(run) for run in _of(session, Run, job_id))
     deliveries = select(Outbox, Result).join(Result, Outbox.result_id == Result.id).where(Outbox.job_id == job_id)
-    for row, result in session.execute(deliveries.order_by(Outbox.id)).tuples():
+    for row, result in session.execute(deliveries.order_by(Outbox.id)):
         line.deliveries.append(
             DeliveryLine(
                 row.destination,
