@@ -84,6 +84,8 @@ def check(
     """
     from dataclasses import asdict
 
+    from rich.markup import escape
+
     from dicomnode.app import show
     from dicomnode.app.checkup import checkup
 
@@ -100,7 +102,7 @@ def check(
                     if finding.fatal
                     else "[yellow]note[/yellow]"
                 )
-                show.out.print(f"{mark}  {finding.what}: {finding.says}")
+                show.out.print(f"{mark}  {escape(f'{finding.what}: {finding.says}')}")
         if json:
             show.as_json([asdict(finding) for finding in findings])
         raise typer.Exit(WRONG_CALL if any(not f.ok and f.fatal for f in findings) else 0)
@@ -320,6 +322,8 @@ def cohort_make(
 
 @contextmanager
 def _store(config: Path) -> Iterator[tuple[Config, Store]]:
+    from sqlalchemy.exc import OperationalError
+
     from dicomnode.store.engine import Store
 
     loaded = load_config(config, serving=False)
@@ -327,6 +331,8 @@ def _store(config: Path) -> Iterator[tuple[Config, Store]]:
     try:
         store.migrate()
         yield loaded, store
+    except OperationalError as fault:
+        raise NodeError(f"the database cannot be used: {str(fault).splitlines()[0]}") from fault
     finally:
         store.close()
 

@@ -87,38 +87,35 @@ def _port(config: Config) -> Finding:
 
 
 def _protocols(config: Config) -> Iterator[Finding]:
-    registry_faults = _registry_faults(config)
-    for protocol in config.protocol:
-        missing = [model for model in protocol.models if model in registry_faults]
-        for model in missing:
-            yield Finding(f"protocol {protocol.name}", False, registry_faults[model])
-        yield _ways_out(config, protocol)
-
-
-def _registry_faults(config: Config) -> dict[str, str]:
     try:
         registry = Registry(config.zoo.paths, config.zoo.digests)
     except BundleError as fault:
-        return {model: str(fault) for protocol in config.protocol for model in protocol.models}
-    faults = {}
-    for model in {model for protocol in config.protocol for model in protocol.models}:
-        try:
-            registry.get(model)
-        except BundleError as fault:
-            faults[model] = str(fault)
-    return faults
+        yield Finding("zoo", False, str(fault))
+        return
+    for protocol in config.protocol:
+        what, research = f"protocol {protocol.name}", False
+        for model in protocol.models:
+            try:
+                research |= registry.get(model).manifest.research
+            except BundleError as fault:
+                yield Finding(what, False, str(fault))
+        yield _ways_out(config, protocol, research)
 
 
-def _ways_out(config: Config, protocol: Protocol) -> Finding:
+def _ways_out(config: Config, protocol: Protocol, research: bool) -> Finding:
     """A protocol whose results may go nowhere: research results need a destination that accepts them."""
-    open_ways = [d.name for d in config.destinations_of(protocol) if d.accept_research]
+    what = f"protocol {protocol.name}"
+    takers = [destination for destination in config.destinations_of(protocol) if destination.results]
+    open_ways = [destination.name for destination in takers if destination.accept_research or not research]
     if open_ways:
-        return Finding(f"protocol {protocol.name}", True, f"results go to {', '.join(open_ways)}")
+        return Finding(what, True, f"results go to {', '.join(open_ways)}")
+    if not takers:
+        return Finding(what, False, "none of its destinations takes any kind of result: they would go nowhere")
     says = (
         "its models are marked research, but none of its destinations has accept_research = true: "
         "every result would be withheld"
     )
-    return Finding(f"protocol {protocol.name}", False, says)
+    return Finding(what, False, says)
 
 
 def _models(config: Config, load: bool) -> Iterator[Finding]:

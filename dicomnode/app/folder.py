@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
-from pydicom.errors import InvalidDicomError
 
 from dicomnode.app import show
 from dicomnode.assemble.gate import volume_gate
+from dicomnode.assemble.pixels import BAD_FILE
 from dicomnode.assemble.protocols import explain
 from dicomnode.assemble.selection import candidate_of, rank
 from dicomnode.assemble.triage import reason_not_used, refusal_of_series
@@ -103,8 +103,8 @@ def find_series(folder: Path) -> list[FoundSeries]:
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
             dataset = pydicom.dcmread(path, stop_before_pixels=True)
-        except InvalidDicomError:
-            continue
+        except BAD_FILE:
+            continue  # a folder from a CD holds much that is no DICOM file
         groups[str(dataset.get("SeriesInstanceUID", ""))].append((path.absolute(), header_of(dataset)))
     series = [FoundSeries(uid, tuple(p for p, _ in items), tuple(h for _, h in items)) for uid, items in groups.items()]
     return sorted(series, key=lambda item: -len(item.paths))
