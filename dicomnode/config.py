@@ -205,7 +205,7 @@ class Execution(Section):
     max_attempts: Annotated[int, Field(ge=1)] = 3
     retry_min_s: Annotated[float, Field(gt=0)] = 5.0
     lease_s: Annotated[float, Field(ge=2)] = 30.0
-    cpu_threads: Annotated[int, Field(ge=0)] = 0
+    cpu_threads: Annotated[int, Field(ge=0)] = 1
 
     @field_validator("devices")
     @classmethod

@@ -1,4 +1,4 @@
-"""Train the haemorrhage model on synthetic heads: ``python -m dicomnode.zoo.hemorrhage.train --out FOLDER --seed 1``.
+"""Train the haemorrhage model on synthetic heads: ``python -m dicomnode.train.hemorrhage.train --out FOLDER --seed 1``.
 
 Everything is generated from the seed; no real patient is involved. The network and its windows are read from the
 bundle's own ``configs/inference.json``, so that training and inference cannot drift apart. Writes ``model.safetensors``
@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from rich.progress import track
 from safetensors.torch import load_file, save_file
 
+from dicomnode import zoo
 from dicomnode.cohort.acquire import BONY_HU
-from dicomnode.zoo.hemorrhage.data import TrainingSeries, make_series
-from dicomnode.zoo.hemorrhage.evaluate import evaluate, report_text
+from dicomnode.train.hemorrhage.data import TrainingSeries, make_series
+from dicomnode.train.hemorrhage.evaluate import evaluate, report_text
 from dicomnode.zoo.parts import BundleParts, load_parts
 
-BUNDLE = Path(__file__).parent / "bundle"
+BUNDLE = Path(zoo.__file__).parent / "hemorrhage" / "bundle"
 REPORT = Path(__file__).parents[3] / "docs" / "models" / "hemorrhage" / "report.md"
 POSITIVE_SHARE = 0.45
 BLUR_REACH = 3

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from dicomnode.zoo.hemorrhage.data import TrainingSeries, make_series
-from dicomnode.zoo.hemorrhage.train import BUNDLE, WINDOW, Settings, SliceSampler, augment, blur, train
+from dicomnode.train.hemorrhage.data import TrainingSeries, make_series
+from dicomnode.train.hemorrhage.train import BUNDLE, WINDOW, Settings, SliceSampler, augment, blur, train
 from dicomnode.zoo.parts import load_parts
 
 

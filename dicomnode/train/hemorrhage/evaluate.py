@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from dicomnode.zoo.hemorrhage.data import TrainingSeries, make_series
+from dicomnode.train.hemorrhage.data import TrainingSeries, make_series
 from dicomnode.zoo.parts import BundleParts
 
 THRESHOLD = 0.5
@@ -99,7 +99,7 @@ def report_text(scores: list[HeadScore], seed: int, heads: int, steps: int, batc
     return f"""# Haemorrhage model: training report (synthetic)
 
 All figures come from **synthetic** heads made by `dicomnode cohort`; they say nothing about accuracy on patients.
-Trained by `python -m dicomnode.zoo.hemorrhage.train --seed {seed} --heads {heads} --steps {steps} --batch {batch}`;
+Trained by `python -m dicomnode.train.hemorrhage.train --seed {seed} --heads {heads} --steps {steps} --batch {batch}`;
 the test heads come from other seeds. Probability threshold {THRESHOLD}. The figures are of the network alone, before
 the runner confines marks to the intracranial space.
 

@@ -1,0 +1,1 @@
+"""Training and evaluation: one way for all models."""

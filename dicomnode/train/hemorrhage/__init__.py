@@ -1,0 +1,1 @@
+"""Training of the ``hemorrhage`` bundle on heads made by ``cohort``."""
