@@ -4,6 +4,7 @@
 
     NodeError
     ├── ConfigError            the configuration is wrong (all faults at once); the admin mends it
+    │   └── ManifestError          a manifest for training or evaluation is wrong (all faults at once)
     ├── ReceiveError           an instance cannot be taken; carries the DIMSE status for the sender
     ├── SeriesError            the images are at fault; carries a coded Refusal
     │   ├── IncompleteSeries       slices are missing
@@ -113,6 +114,10 @@ class ConfigError(NodeError):
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+
+
+class ManifestError(ConfigError):
+    """A manifest for training or evaluation is wrong; every fault names its line and column."""
 
 
 class ReceiveError(NodeError):
