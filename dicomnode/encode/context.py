@@ -15,13 +15,13 @@ from pydicom.uid import UID
 import dicomnode
 from dicomnode.dicom import codes
 from dicomnode.dicom.charsets import settle
+from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
 from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomnode.encode import uids
 from dicomnode.encode.identity import identity_of, reference_datasets
+from dicomnode.encode.values import number_of, text_of
 from dicomnode.records import RESEARCH_NOTICE, Case
 
-MANUFACTURER = "dicomnode"
-MODEL_NAME = "dicomnode"
 BODY_PART = "HEAD"
 
 SERIES_NUMBER_BASE = {"seg": 91_000, "sr": 92_000, "sc": 93_000}
@@ -66,7 +66,7 @@ class Context:
 
     def series_number(self, kind: str) -> int:
         """SeriesNumber of a kind of result, never that of the source series."""
-        source = int(self.case.sources[0].get("SeriesNumber", None) or 0)
+        source = int(number_of(self.case.sources[0], "SeriesNumber") or 0)
         number = SERIES_NUMBER_BASE[kind] + abs(source) % 1000
         return number + _COLLISION_STEP if number == source else number
 
@@ -95,7 +95,7 @@ def _zone(case: Case) -> timezone | ZoneInfo:
 
     TimezoneOffsetFromUTC governs StudyTime too, which is copied: an offset stated by the source must be kept.
     """
-    stated = str(case.identity.get("TimezoneOffsetFromUTC", "") or "").strip()
+    stated = text_of(case.identity, "TimezoneOffsetFromUTC")
     if len(stated) == 5 and stated[0] in "+-" and stated[1:].isdigit():
         offset = timedelta(hours=int(stated[1:3]), minutes=int(stated[3:]))
         return timezone(-offset if stated[0] == "-" else offset)

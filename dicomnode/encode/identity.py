@@ -7,6 +7,7 @@ rule; a date, age or number that cannot be read is emptied, or left out where th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydicom.config import RAISE, disable_value_validation
@@ -16,7 +17,9 @@ from pydicom.dataset import Dataset
 from pydicom.valuerep import validate_value
 
 from dicomnode.dicom.charsets import carry
-from dicomnode.dicom.uids import derived_uid
+from dicomnode.dicom.uids import derived_uid, is_valid_uid
+from dicomnode.encode.standard import faults
+from dicomnode.encode.values import number_of, text_of, value_of
 from dicomnode.records import Case, Stack
 
 PATIENT_KEYWORDS = (
@@ -137,6 +140,14 @@ TYPE_2_KEYWORDS = (
 )
 """Written empty where the source lacks them."""
 
+_CARRIED = (*PATIENT_KEYWORDS, *STUDY_KEYWORDS, *PLACE_KEYWORDS)
+_MODULES = (
+    "patient",
+    "clinical-trial-subject",
+    "general-study",
+    "patient-study",
+    "clinical-trial-study",
+)
 _CHECKED_VRS = frozenset({"AS", "DA", "DS", "DT", "FD", "IS", "TM", "US"})
 """An unreadable value of these says nothing; texts and identifiers are carried as they stand."""
 _TIME_VRS = frozenset({"AS", "DA", "DT", "TM"})
@@ -157,8 +168,8 @@ def identity_of(header: Dataset) -> Dataset:
     """
     identity = Dataset()
     with disable_value_validation():  # an over-long identifier is carried as it stands, and not printed in a warning
-        present = [key for key in (*PATIENT_KEYWORDS, *STUDY_KEYWORDS, *PLACE_KEYWORDS) if _has_value(header, key)]
-        carry(header, identity, [key for key in present if _is_readable(header, key)])
+        carry(header, identity, [keyword for keyword in _CARRIED if _is_readable(header, keyword)])
+        _drop_faulty_sequences(identity)
     for keyword in TYPE_2_KEYWORDS:
         if keyword not in identity:
             identity[keyword] = DataElement(keyword, dictionary_VR(keyword), None)
@@ -177,8 +188,9 @@ def reference_datasets(case: Case, identity: Dataset) -> tuple[Dataset, ...]:
     (slices,) : in stack order, without pixels.
     """
     stack = case.volume.stack
-    frame_of_reference = str(case.sources[0].get("FrameOfReferenceUID", "") or "") or derived_uid(
-        "frame of reference", str(case.sources[0].SeriesInstanceUID)
+    first = case.sources[0]
+    frame_of_reference = text_of(first, "FrameOfReferenceUID") or derived_uid(
+        "frame of reference", text_of(first, "SeriesInstanceUID")
     )
     return tuple(
         _reference(source, identity, stack, index, frame_of_reference) for index, source in enumerate(case.sources)
@@ -204,22 +216,14 @@ def _reference(source: Any, identity: Dataset, stack: Stack, index: int, frame_o
 
 def slice_thickness_mm(source: Any, stack: Stack, index: int) -> Any:
     """SliceThickness of the source as received; its share of the stack where the header has none."""
-    stated = source.get("SliceThickness", None)
-    try:
-        usable = stated is not None and float(stated) > 0
-    except (TypeError, ValueError):
-        usable = False
-    return stated if usable else round(float(stack.weights_mm[index]), 4)
-
-
-def _has_value(header: Dataset, keyword: str) -> bool:
-    if keyword not in header:
-        return False
-    value = header[keyword].value
-    return value is not None and value != "" and (not hasattr(value, "__len__") or len(value) > 0)
+    is_stated = (number_of(source, "SliceThickness") or 0) > 0
+    return source.SliceThickness if is_stated else round(float(stack.weights_mm[index]), 4)
 
 
 def _is_readable(header: Dataset, keyword: str) -> bool:
+    """Whether there is a value, and it says something."""
+    if value_of(header, keyword) is None:
+        return False
     if keyword == "PatientSex":
         return str(header.PatientSex) in _SEXES
     element = header[keyword]
@@ -232,6 +236,20 @@ def _is_readable(header: Dataset, keyword: str) -> bool:
     except (TypeError, ValueError):
         return False
     return True
+
+
+def _drop_faulty_sequences(identity: Dataset) -> None:
+    """Leave out optional sequences with incomplete items: a fault of the source must not become one of the result."""
+    faulty = {keyword for keyword, _ in faults(identity, _MODULES)}
+    faulty |= {element.keyword for element in identity if element.VR == "SQ" and not _has_valid_uids(element.value)}
+    for keyword in faulty:
+        if keyword in identity and identity[keyword].VR == "SQ":
+            del identity[keyword]
+
+
+def _has_valid_uids(items: Iterable[Dataset]) -> bool:
+    elements = (element for item in items for element in item.iterall() if element.VR == "UI")
+    return all(is_valid_uid(str(element.value)) for element in elements if element.VM == 1)
 
 
 def _say_how_deidentified(identity: Dataset) -> None:

@@ -27,6 +27,7 @@ from dicomnode.encode.drawing import (
     Pen,
     banner,
 )
+from dicomnode.encode.values import text_of
 from dicomnode.records import Case, MaskFinding, Region, Stack
 
 WINDOW_CENTRE_HU = 40.0
@@ -219,8 +220,8 @@ def _slice_labels(pen: Pen, case: Case, index: int, size: int) -> None:
 
 def _slice_name(case: Case, index: int) -> str:
     """``Image 14`` by the source's InstanceNumber, which is what a viewer shows."""
-    number = case.sources[index].get("InstanceNumber", None)
-    return f"Image {number}" if number not in (None, "") else f"Slice {index + 1}"
+    number = text_of(case.sources[index], "InstanceNumber")
+    return f"Image {number}" if number else f"Slice {index + 1}"
 
 
 def _widest_slice(case: Case) -> int:
@@ -275,8 +276,8 @@ def _subline(finding: MaskFinding) -> str:
 
 
 def _source_line(case: Case) -> str:
-    series = case.sources[0].get("SeriesNumber", None)
-    name = f"Series {series}, " if series not in (None, "") else ""
+    series = text_of(case.sources[0], "SeriesNumber")
+    name = f"Series {series}, " if series else ""
     return f"{name}{len(case.sources)} slices, window {WINDOW_CENTRE_HU:g}/{WINDOW_WIDTH_HU:g} HU"
 
 

@@ -9,7 +9,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DA, TM
 
 from dicomnode.dicom import codes
-from dicomnode.encode.context import MANUFACTURER, MODEL_NAME, Context, coded, stamp
+from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
+from dicomnode.encode.context import Context, coded, stamp
 from dicomnode.encode.overview import TILE_COLUMNS, TILE_ROWS, edge_letters, key_slices, overview_image
 from dicomnode.encode.wording import impression
 

@@ -16,8 +16,9 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 import dicomnode
 from dicomnode.dicom import codes
+from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
 from dicomnode.dicom.uids import derived_uid
-from dicomnode.encode.context import MANUFACTURER, MODEL_NAME, Context, stamp
+from dicomnode.encode.context import Context, stamp
 from dicomnode.encode.wording import parameters_of
 from dicomnode.errors import EncodeError
 from dicomnode.records import MaskFinding

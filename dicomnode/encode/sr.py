@@ -17,9 +17,10 @@ from pydicom.sr.coding import Code
 
 import dicomnode
 from dicomnode.dicom import codes
+from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
 from dicomnode.dicom.uids import derived_uid
 from dicomnode.encode import wording
-from dicomnode.encode.context import MANUFACTURER, MODEL_NAME, Context, stamp
+from dicomnode.encode.context import Context, stamp
 from dicomnode.encode.contours import outlines
 from dicomnode.encode.seg import segmented
 from dicomnode.records import MaskFinding, Region

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-from highdicom._standard_utils import get_iod_module_map, get_module_attribute_map, get_sop_class_iod_map
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
@@ -21,15 +20,11 @@ from dicomnode.dicom.uids import is_valid_uid
 from dicomnode.encode.context import Context
 from dicomnode.encode.seg import segmented
 from dicomnode.encode.sr import MAX_LESION_GROUPS, VOLUME_DECIMALS
+from dicomnode.encode.standard import faults, mandatory_modules
 from dicomnode.errors import EncodeError
 from dicomnode.records import MaskFinding
 
 POSITION_TOLERANCE_MM = 1e-3
-
-_FUNCTIONAL_GROUPS = frozenset({"SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"})
-"""Their macros may stand in either of the two, which a table of paths cannot say: :func:`_check_seg` looks at them."""
-_CONTENT_TREE = "sr-document-content"
-"""What a content item needs depends on its value type (PS3.3 C.17.3): :func:`_check_sr` looks at the tree."""
 
 
 def validate(path: Path, context: Context, kind: str, results: dict[str, Dataset]) -> None:
@@ -79,31 +74,8 @@ def _check_identity(ds: Dataset, context: Context, kind: str) -> None:
 
 
 def _check_required(ds: Dataset, kind: str) -> None:
-    """Type 1 attributes present with a value, type 2 present, in every mandatory module (PS3.5 7.4)."""
-    iod = get_sop_class_iod_map()[ds.SOPClassUID]
-    attributes = get_module_attribute_map()
-    for module in get_iod_module_map()[iod]:
-        for attribute in attributes[module["key"]] if _is_checked(module) else ():
-            keyword, path = attribute["keyword"], attribute["path"]
-            if attribute["type"] not in ("1", "2") or _FUNCTIONAL_GROUPS & {keyword, *path}:
-                continue
-            for item in _items_at(ds, path):
-                _demand(keyword in item, kind, f"{keyword} (type {attribute['type']}) is missing")
-                filled = attribute["type"] == "2" or item[keyword].VM > 0
-                _demand(filled, kind, f"{keyword} (type 1) is empty")
-
-
-def _is_checked(module: dict[str, str]) -> bool:
-    return module["usage"] == "M" and module["key"] != _CONTENT_TREE
-
-
-def _items_at(ds: Dataset, path: list[str]) -> Iterator[Dataset]:
-    """All items that the sequences of ``path`` lead to; none where one of them is absent."""
-    if not path:
-        yield ds
-    elif path[0] in ds:
-        for item in ds[path[0]].value or ():
-            yield from _items_at(item, path[1:])
+    for _, fault in faults(ds, mandatory_modules(ds.SOPClassUID)):
+        raise EncodeError(f"{kind}: {fault}")
 
 
 def _check_uids(ds: Dataset, kind: str) -> None:

@@ -16,8 +16,10 @@ import pytest
 from numpy.typing import NDArray
 from pydicom import dcmread
 
+from dicomnode.assemble.volume import read_series
+from dicomnode.dicom.geometry import weights_of
 from dicomnode.encode import encode_case
-from dicomnode.records import Case
+from dicomnode.records import Case, Volume
 from tests.unit.encode_helpers import (
     EVEN,
     TILTED_UNEVEN,
@@ -104,6 +106,29 @@ def test_results_and_sources_are_one_study_and_one_patient(tmp_path: Path) -> No
     verdict = subprocess.run(["dcentvfy", *map(str, (*sources, *results))], capture_output=True, check=False)
     complaints = [line for line in (verdict.stdout + verdict.stderr).splitlines() if line.startswith(b"Error")]
     assert complaints == []
+
+
+@pytest.mark.real_data
+def test_a_bleed_painted_into_a_real_tilted_head_is_valid_and_on_its_own_slices(
+    real_data: Path, tmp_path: Path
+) -> None:
+    series = read_series(sorted((real_data / "head_ct_ge").glob("*.dcm")))
+    stack = series.volume.stack
+    mask = ellipsoid(stack, (53.0, 230, 330), (14.0, 16.0, 20.0))
+    volume = Volume(series.volume.hu + np.float32(35) * mask, stack, series.volume.sop_instance_uids)
+    finding = finding_of(mask, volume)
+    case = Case(series.sources, series.sources[0], volume, (finding,), series.input_digests, "head", "settings", 1)
+    results = encode_case(case, tmp_path, NOW)
+    verdict = judged([result.path for result in results], fast=True)
+    assert (verdict.returncode, verdict.stdout) == (0, "")
+    areas_mm2 = mask.sum(axis=(1, 2)) * stack.pixel_area_mm2
+    assert finding.total is not None
+    assert finding.total.volume_ml == pytest.approx(float(areas_mm2 @ weights_of(stack.offsets_mm)) / 1000)
+    positions = {tuple(map(float, source.ImagePositionPatient)) for source in series.sources}
+    groups = dcmread(results[0].path).PerFrameFunctionalGroupsSequence
+    frames = [tuple(map(float, group.PlanePositionSequence[0].ImagePositionPatient)) for group in groups]
+    assert len(frames) == int((areas_mm2 > 0).sum())
+    assert positions.issuperset(frames)
 
 
 def test_the_script_finds_a_fault(tmp_path: Path) -> None:

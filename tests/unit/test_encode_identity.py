@@ -11,6 +11,7 @@ import pytest
 from highdicom._standard_utils import get_module_attribute_map
 from pydicom import dcmread
 from pydicom.config import disable_value_validation
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage
 
@@ -67,11 +68,11 @@ def test_a_name_in_any_character_set_is_carried_in_utf_8(name: str, charset: str
         assert ds.SpecificCharacterSet == "ISO_IR 192"
 
 
-def test_names_within_sequences_are_decoded_too() -> None:
+def test_texts_within_sequences_are_decoded_too() -> None:
     ds = header(SpecificCharacterSet="ISO_IR 126", PatientName="Ελένη")
     item = Dataset()
-    item.PersonName = "Διονυσιος"
-    ds.ReferringPhysicianIdentificationSequence = [item]
+    item.PatientID, item.TypeOfPatientID, item.IssuerOfPatientID = "ID-7", "TEXT", "Διονυσιος"
+    ds.OtherPatientIDsSequence = [item]
     carried = identity_of(as_received(ds))
     assert carried.SpecificCharacterSet == "ISO_IR 192"
     buffer = BytesIO()
@@ -123,6 +124,37 @@ def test_an_unreadable_type_2_value_is_emptied(keyword: str, value: str) -> None
 def test_an_unreadable_optional_value_is_left_out(keyword: str, value: str) -> None:
     with disable_value_validation():
         assert keyword not in identity_of(header(**{keyword: value}))
+
+
+@pytest.mark.parametrize("uid", [None, "1.2..3"])
+def test_an_incomplete_optional_sequence_of_the_source_is_left_out(uid: str | None, tmp_path: Path) -> None:
+    with disable_value_validation():
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = "1.2.840.10008.3.1.2.3.1", uid
+        case = case_of(EVEN, patient=Patient(extra={"ReferencedStudySequence": [item]}))
+    for result in encode_case(case, tmp_path, NOW):
+        assert "ReferencedStudySequence" not in dcmread(result.path)
+
+
+def test_a_complete_sequence_of_the_source_is_carried(tmp_path: Path) -> None:
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = "1.2.840.10008.3.1.2.3.1", "1.2.3"
+    case = case_of(EVEN, patient=Patient(extra={"ReferencedStudySequence": [item]}))
+    for result in encode_case(case, tmp_path, NOW):
+        assert dcmread(result.path).ReferencedStudySequence[0].ReferencedSOPInstanceUID == "1.2.3"
+
+
+def test_numbers_that_are_none_do_no_harm(tmp_path: Path) -> None:
+    with disable_value_validation():
+        case = case_of(EVEN)
+        for source in case.sources:
+            for keyword, value in (("PatientWeight", b"70kg"), ("SeriesNumber", b"two "), ("InstanceNumber", b"one ")):
+                tag = source[keyword].tag
+                source[tag] = RawDataElement(tag, source[tag].VR, len(value), value, 0, False, True)
+    for result in encode_case(case, tmp_path, NOW):
+        ds = dcmread(result.path)
+        assert "PatientWeight" not in ds
+        assert ds.SeriesNumber == SERIES_NUMBER_BASE[result.kind]
 
 
 def test_a_deidentified_source_without_a_method_says_so() -> None:

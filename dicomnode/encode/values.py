@@ -1,0 +1,36 @@
+"""Reading headers that break the rules: a value, or None where there is none that can be read."""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+# All that pydicom raises on values it cannot convert, such as a PatientWeight of "70kg".
+_CONVERSION_ERRORS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, struct.error)
+
+
+def value_of(ds: Dataset, keyword: str) -> Any | None:
+    """The value of an attribute; None where it is absent, empty or cannot be converted."""
+    try:
+        value = ds[keyword].value
+    except _CONVERSION_ERRORS:
+        return None
+    is_empty = value is None or value == "" or (hasattr(value, "__len__") and len(value) == 0)
+    return None if is_empty else value
+
+
+def text_of(ds: Dataset, keyword: str) -> str:
+    """The value as text, stripped; empty where there is none."""
+    return str(value_of(ds, keyword) or "").strip()
+
+
+def number_of(ds: Dataset, keyword: str) -> float | None:
+    """A single value as a finite number; None where it is none. pydicom hands on what it cannot convert as text."""
+    try:
+        value = float(value_of(ds, keyword) or "nan")
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
