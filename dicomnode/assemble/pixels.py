@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.utils import pixel_array
+from pydicom.uid import JPEGExtended12Bit
 from scipy import ndimage
 
 from dicomnode.assemble import codecs
@@ -53,7 +54,8 @@ def stored_values(ds: Dataset) -> NDArray[np.int32]:
     if "PixelData" not in ds:
         raise SeriesError(Refusal.NO_PIXELS)
     try:
-        pixels = pixel_array(ds)
+        # pydicom would cut every value to BitsStored; see _used_bits.
+        pixels = pixel_array(ds, decoding_plugin=_plugin(ds), correct_unused_bits=False)
     except BAD_FILE as error:
         raise SeriesError(Refusal.UNREADABLE, type(error).__name__) from error
     if int(ds.get("NumberOfFrames") or 1) > 1:
@@ -63,10 +65,17 @@ def stored_values(ds: Dataset) -> NDArray[np.int32]:
     return _used_bits(ds, pixels.astype(np.int32))
 
 
+def _plugin(ds: Dataset) -> str:
+    """The decoder to ask; ``""`` for any. Asked for 12-bit JPEG, the other ones log an error for every slice."""
+    extended = ds.file_meta.get("TransferSyntaxUID") == JPEGExtended12Bit and int(ds.BitsStored) > 8
+    return codecs.PLUGIN if extended else ""
+
+
 def _used_bits(ds: Dataset, pixels: NDArray[np.int32]) -> NDArray[np.int32]:
     """Drop retired overlay bits and extend the sign where a scanner left the unused bits of signed pixels at zero.
 
-    Values that do not fit BitsStored are else left alone: they say that BitsStored is wrong, not the values.
+    Values that do not fit BitsStored are else left alone: they say that BitsStored is wrong, not the values. Cut to
+    12 bits, a padding of -3024 would become 1072, bone around the head.
     """
     bits = int(ds.BitsStored)
     if bits >= int(ds.BitsAllocated):
