@@ -8,7 +8,7 @@ import time
 import traceback
 import warnings
 from dataclasses import asdict
-from typing import cast
+from typing import Any, cast
 
 from pydicom.uid import UID
 from pynetdicom import AE, evt
@@ -267,7 +267,8 @@ def _on_common_extended(event: Event) -> dict[UID, SOPClassCommonExtendedNegotia
 def _on_closed(event: Event) -> None:
     """Wake the thread of a connection that closed without an association; pynetdicom lets it wait for 30 s."""
     if event.assoc.requestor.primitive is None:
-        event.assoc.dul.to_user_queue.put(None)  # type: ignore[arg-type]
+        queue: Any = event.assoc.dul.to_user_queue
+        queue.put(None)
 
 
 def _end_all(server: ReceptionServer) -> None:
