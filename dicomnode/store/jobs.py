@@ -99,6 +99,7 @@ def supersede_job(session: Session, job: Job, *, reason: str) -> None:
     # It may have been read without a lock, and a worker or a sender may have moved it on since.
     session.refresh(job, with_for_update=True)
     move(session, job, JobEvent.SUPERSEDE, detail={"reason": reason}, lease_until=None, finished_at=time.time())
+    interrupt_runs(session, job)
     withdraw_results(session, job)
 
 
