@@ -16,7 +16,7 @@ from pydicom.uid import JPEGExtended12Bit
 from scipy import ndimage
 
 from dicomnode.assemble import codecs
-from dicomnode.dicom.headers import SliceHeader, header_of
+from dicomnode.dicom.headers import slice_header_of
 from dicomnode.errors import Refusal, SeriesError
 
 codecs.register()
@@ -100,7 +100,7 @@ def hounsfield(ds: Dataset, stored: NDArray[np.int32]) -> NDArray[np.float32]:
     ------
     SeriesError : ``NO_RESCALE``.
     """
-    rescale = SliceHeader.of(header_of(ds)).rescale
+    rescale = slice_header_of(ds).rescale
     if rescale is None or rescale[0] == 0:
         raise SeriesError(Refusal.NO_RESCALE)
     slope, intercept = rescale
@@ -146,7 +146,7 @@ def digest_of(ds: Dataset, stored: NDArray[np.int32]) -> str:
     Equal for the same image with another header (a corrected patient name) or another lossless transfer syntax;
     numbers count to 1e-6, since DS may be written with more or less digits.
     """
-    view = SliceHeader.of(header_of(ds))
+    view = slice_header_of(ds)
     geometry: list[Any] = [
         _rounded(view.position_mm),
         _rounded(view.orientation),

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from dicomnode.assemble.pixels import BAD_FILE, digest_of, hounsfield, stored_values
 from dicomnode.dicom.geometry import stack_of
-from dicomnode.dicom.headers import SliceHeader, header_of
+from dicomnode.dicom.headers import slice_header_of
 from dicomnode.errors import Refusal, SeriesError
 from dicomnode.records import Volume
 
@@ -69,7 +69,7 @@ def volume_of(datasets: Sequence[Dataset]) -> Volume:
 
 def _load(decoded: Iterable[_Slice]) -> LoadedSeries:
     slices = list(decoded)
-    stack = stack_of([SliceHeader.of(header_of(item.source)) for item in slices])
+    stack = stack_of([slice_header_of(item.source) for item in slices])
     ordered = [slices[index] for index in stack.order]
     volume = Volume(
         hu=np.stack([item.hu for item in ordered]),

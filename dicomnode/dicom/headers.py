@@ -65,17 +65,22 @@ def header_of(ds: Dataset) -> Header:
         several values -> list. An empty text is ``""``, an empty number None. A number that cannot be read is kept as
         text; a value that cannot be read at all is left out.
     """
+    header = _header_of_tags(ds, sorted(ds.keys()))
+    syntax = getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", None)
+    if syntax:
+        header["TransferSyntaxUID"] = str(syntax)
+    return header
+
+
+def _header_of_tags(ds: Dataset, tags: Iterable[BaseTag]) -> Header:
     header: Header = {}
-    for tag in sorted(ds.keys()):
+    for tag in tags:
         keyword = _technical_keyword(tag)
         if not keyword:
             continue
         value = _value_of(ds, tag)
         if not isinstance(value, _LeftOut):
             header[keyword] = value
-    syntax = getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", None)
-    if syntax:
-        header["TransferSyntaxUID"] = str(syntax)
     return header
 
 
@@ -233,6 +238,43 @@ class SliceHeader:
             samples_per_pixel=integer_of(header, "SamplesPerPixel") or 1,
             number_of_frames=integer_of(header, "NumberOfFrames") or 1,
         )
+
+
+_SLICE_TAGS = [
+    Tag(keyword)
+    for keyword in [
+        "SOPInstanceUID",
+        "SOPClassUID",
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+        "Modality",
+        "Manufacturer",
+        "ImageType",
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+        "PixelSpacing",
+        "Rows",
+        "Columns",
+        "SliceThickness",
+        "FrameOfReferenceUID",
+        "AcquisitionNumber",
+        "AcquisitionDateTime",
+        "AcquisitionDate",
+        "AcquisitionTime",
+        "IrradiationEventUID",
+        "ConvolutionKernel",
+        "SeriesDescription",
+        "RescaleSlope",
+        "RescaleIntercept",
+        "SamplesPerPixel",
+        "NumberOfFrames",
+    ]
+]
+
+
+def slice_header_of(ds: Dataset) -> SliceHeader:
+    """The typed view of a dataset, without reading the other elements: several times as fast as by the header."""
+    return SliceHeader.of(_header_of_tags(ds, [tag for tag in _SLICE_TAGS if tag in ds]))
 
 
 def values_of(header: Header, keyword: str) -> list[Any]:

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from dicomnode.dicom import headers
-from dicomnode.dicom.headers import SliceHeader, header_of, is_technical
+from dicomnode.dicom.headers import SliceHeader, header_of, is_technical, slice_header_of
 from tests.tools.series import ct_series
 
 
@@ -129,6 +129,7 @@ def test_the_typed_view_of_an_empty_header_is_empty_and_does_not_fail() -> None:
 def test_the_typed_view_reads_what_the_slice_says() -> None:
     ds = ct_series((12.5,), ConvolutionKernel=["Hr38h", "3"], AcquisitionNumber=4, SliceThickness=5)[0]
     view = SliceHeader.of(header_of(ds))
+    assert view == slice_header_of(ds)
     assert view.position_mm == (-112.0, -112.0, 12.5)
     assert view.orientation == (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
     assert view.pixel_spacing_mm == (7.0, 7.0)
@@ -162,6 +163,6 @@ def test_every_real_file_gives_a_header_without_its_patient(real_data: Path) -> 
         text = json.dumps(header_of(ds), allow_nan=False)
         assert "PatientName" not in text
         assert "PatientID" not in text
-        SliceHeader.of(header_of(ds))
+        assert SliceHeader.of(header_of(ds)) == slice_header_of(ds)
         read += 1
     assert read > 100
