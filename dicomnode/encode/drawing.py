@@ -16,9 +16,9 @@ LINE: Colour = (52, 60, 72)
 INK: Colour = (236, 240, 245)
 DIM: Colour = (176, 186, 198)
 FAINT: Colour = (128, 138, 150)
-ACCENT: Colour = (255, 122, 102)
 BANNER: Colour = (255, 196, 0)
 BANNER_INK: Colour = (30, 24, 0)
+MAX_LINES = 6
 
 
 @lru_cache(maxsize=32)
@@ -60,9 +60,12 @@ class Pen:
         return top + size + 8
 
     def paragraph(self, at: tuple[int, int], text: str, width: int, size: int, colour: Colour) -> int:
-        """Text broken at blanks to fit ``width``; returns the y below."""
+        """Text broken at blanks to fit ``width``, at most ``MAX_LINES`` of it; returns the y below."""
         left, top = at
-        for line in self.lines(text, width, size):
+        lines = self.lines(text, width, size)
+        if len(lines) > MAX_LINES:
+            lines[MAX_LINES - 1 :] = [self.shortened(" ".join(lines[MAX_LINES - 1 :]), width, size)]
+        for line in lines:
             self.text((left, top), line, size, colour)
             top += size + 5
         return top

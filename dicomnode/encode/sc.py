@@ -11,7 +11,8 @@ from pydicom.valuerep import DA, TM
 from dicomnode.dicom import codes
 from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
 from dicomnode.encode.context import Context, coded, stamp
-from dicomnode.encode.overview import TILE_COLUMNS, TILE_ROWS, edge_letters, key_slices, overview_image
+from dicomnode.encode.overview import TILE_COLUMNS, TILE_ROWS, overview_image
+from dicomnode.encode.slices import edge_letters, key_slices
 from dicomnode.encode.wording import impression
 
 KIND = "sc"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -15,12 +16,14 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from dicomnode.encode import mask_over_ct, overview_image
 from dicomnode.encode.context import context_of
 from dicomnode.encode.files import bytes_of
-from dicomnode.encode.overview import SIZE, crop_of, edge_letters, key_slices, slice_image, windowed
+from dicomnode.encode.overview import SIZE
 from dicomnode.encode.sc import secondary_capture
+from dicomnode.encode.slices import crop_of, edge_letters, key_slices, slice_image, windowed
 from dicomnode.records import Case
 from tests.unit.encode_helpers import (
     BIG_EVEN,
     EVEN,
+    MODEL,
     TILTED_UNEVEN,
     Geometry,
     Patient,
@@ -133,6 +136,16 @@ def test_the_overview_has_its_size_and_its_banner(any_case: Case) -> None:
     image = overview_image(any_case)
     assert (image.mode, image.size) == ("RGB", SIZE)
     assert image.getpixel((5, 5)) == (255, 196, 0)
+
+
+def test_a_long_description_and_many_lesions_stay_within_the_panel() -> None:
+    case = case_of(EVEN)
+    mask = np.zeros(case.findings[0].mask.shape, dtype=bool)
+    mask[4:6, 4:124:12, 10:16] = mask[4:6, 7:124:12, 10:16] = mask[4:6, 5:124:12, 10:30] = True
+    model = replace(MODEL, trained_on="many heads " * 300)
+    findings = tuple(finding_of(mask, case.volume, model, name=f"finding {n}", label="Some finding") for n in (1, 2))
+    below = pixels(overview_image(changed(case, findings=findings)))[SIZE[1] - 22 :]
+    assert (below == below[-1, -1]).all()
 
 
 def test_no_patient_attribute_is_drawn() -> None:
