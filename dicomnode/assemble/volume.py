@@ -20,7 +20,7 @@ from dicomnode.errors import Refusal, SeriesError
 from dicomnode.records import Volume
 
 DECODING_THREADS = min(4, os.cpu_count() or 1)
-"""Decoders and numpy release the interpreter lock; more threads than this wait for the disk."""
+"""They hide the latency of a shared spool; decoding itself mostly holds the interpreter lock."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -240,36 +240,34 @@ class SliceHeader:
         )
 
 
-_SLICE_TAGS = [
-    Tag(keyword)
-    for keyword in [
-        "SOPInstanceUID",
-        "SOPClassUID",
-        "StudyInstanceUID",
-        "SeriesInstanceUID",
-        "Modality",
-        "Manufacturer",
-        "ImageType",
-        "ImagePositionPatient",
-        "ImageOrientationPatient",
-        "PixelSpacing",
-        "Rows",
-        "Columns",
-        "SliceThickness",
-        "FrameOfReferenceUID",
-        "AcquisitionNumber",
-        "AcquisitionDateTime",
-        "AcquisitionDate",
-        "AcquisitionTime",
-        "IrradiationEventUID",
-        "ConvolutionKernel",
-        "SeriesDescription",
-        "RescaleSlope",
-        "RescaleIntercept",
-        "SamplesPerPixel",
-        "NumberOfFrames",
-    ]
-]
+_SLICE_KEYWORDS = (
+    "SOPInstanceUID",
+    "SOPClassUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "Modality",
+    "Manufacturer",
+    "ImageType",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "Rows",
+    "Columns",
+    "SliceThickness",
+    "FrameOfReferenceUID",
+    "AcquisitionNumber",
+    "AcquisitionDateTime",
+    "AcquisitionDate",
+    "AcquisitionTime",
+    "IrradiationEventUID",
+    "ConvolutionKernel",
+    "SeriesDescription",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "SamplesPerPixel",
+    "NumberOfFrames",
+)
+_SLICE_TAGS = tuple(Tag(keyword) for keyword in _SLICE_KEYWORDS)
 
 
 def slice_header_of(ds: Dataset) -> SliceHeader:
