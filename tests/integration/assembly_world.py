@@ -1,4 +1,4 @@
-"""A node without a network: files go into its spool and database as reception writes them, the assembler looks at them."""
+"""A node without a network: files go into spool and database as reception writes them, the assembler looks at them."""
 
 from __future__ import annotations
 

@@ -187,9 +187,8 @@ def test_a_late_dose_report_in_the_series_reopens_nothing(world: World) -> None:
 
 def test_a_localizer_among_the_slices_does_not_spoil_the_series(world: World) -> None:
     series = head()
-    localizer = head(
-        "localizer", [0.0], ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"], orientation=(0, 1, 0, 0, 0, -1)
-    )
+    image_type = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    localizer = head("localizer", [0.0], ImageType=image_type, orientation=(0, 1, 0, 0, 0, -1))
     localizer[0].SeriesInstanceUID = series[0].SeriesInstanceUID
     world.assemble([*localizer, *series])
     assert len(world.jobs()) == 1
@@ -335,7 +334,7 @@ def test_a_job_that_an_operator_retried_while_its_series_grew_gives_way_to_the_w
     world.change(lambda session: requeue_job(session, job.id))
     world.age(61)
     world.assembler.tick()
-    assert [job.status for job in world.jobs()][0] == "superseded"
+    assert world.jobs()[0].status == "superseded"
     (new,) = world.active_jobs()
     assert new.generation == 2
     assert world.series(series).status == "chosen"

@@ -1,4 +1,4 @@
-"""Several reconstructions of one acquisition yield one job; a repeat scan is a job of its own; assemblers may compete."""
+"""Several reconstructions of one acquisition yield one job; a repeat scan has its own; assemblers may compete."""
 
 from __future__ import annotations
 

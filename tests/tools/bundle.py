@@ -19,12 +19,19 @@ KERNEL = 7
 BRIGHT, BONE, BIAS = 400.0, 1500.0, -95.0
 
 
-def write_threshold_bundle(folder: Path, name: str = "threshold") -> Path:
-    """Write the bundle; it runs in milliseconds and is right on plain heads with a bleed amid the brain."""
+def write_threshold_bundle(
+    folder: Path, name: str = "threshold", network: str = "torch.nn.Conv2d", **more: str
+) -> Path:
+    """Write the bundle; it runs in milliseconds and is right on plain heads with a bleed amid the brain.
+
+    Parameters
+    ----------
+    network : another class of the same layer, such as one of ``tests.tools.broken_networks``; ``more`` goes to it.
+    """
     for part in ("configs", "models", "docs"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     (folder / "configs/metadata.json").write_text(json.dumps(_metadata(name), indent=1))
-    (folder / "configs/inference.json").write_text(json.dumps(_inference(), indent=1))
+    (folder / "configs/inference.json").write_text(json.dumps(_inference(network, more), indent=1))
     (folder / "docs/README.md").write_text("# A threshold\n\nMarks bright spots away from bone. For tests only.\n")
     weight = torch.zeros(1, 6, KERNEL, KERNEL)
     weight[0, 1, KERNEL // 2, KERNEL // 2] = BRIGHT
@@ -42,11 +49,15 @@ def _metadata(name: str) -> dict[str, Any]:
     return metadata
 
 
-def _inference() -> dict[str, Any]:
+def _inference(network: str, more: dict[str, str]) -> dict[str, Any]:
     def scaled(key: str, top: float, clip: bool) -> dict[str, Any]:
         ends = {"a_min": 0, "a_max": top, "b_min": 0, "b_max": 1}
         return {"_target_": "ScaleIntensityRanged", "keys": key, **ends, "clip": clip}
 
+    module, _, layer = network.rpartition(".")
+    arguments = ", ".join(
+        [f"6, 1, {KERNEL}, padding={KERNEL // 2}", *[f"{key}={value!r}" for key, value in more.items()]]
+    )
     steps = [
         {"_target_": "CopyItemsd", "keys": "image", "times": 1, "names": "wide"},
         scaled("image", TOP_HU, True),
@@ -54,10 +65,10 @@ def _inference() -> dict[str, Any]:
         {"_target_": "ConcatItemsd", "keys": ["image", "wide"], "name": "image", "dim": 0},
     ]
     return {
-        "imports": ["$import torch"],
+        "imports": [f"$from {module} import {layer}"],
         "plane_size": 96,
         "plane_pixel_mm": 2.2,
-        "network_def": f"$torch.nn.Conv2d(6, 1, {KERNEL}, padding={KERNEL // 2})",
+        "network_def": f"${layer}({arguments})",
         "preprocessing": {"_target_": "Compose", "transforms": steps},
         "inferer": {"_target_": "SliceInferer", "roi_size": [96, 96], "sw_batch_size": 64, "spatial_dim": 0},
         "postprocessing": {

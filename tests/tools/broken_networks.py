@@ -1,0 +1,40 @@
+"""Networks that fail as real ones do: they raise, run out of memory, or do not answer."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PATIENCE_S = 60.0
+
+
+class Raising(torch.nn.Conv2d):
+    """Raises what nobody expects, with a message that must not be passed on."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        raise LookupError("Doe^Jane")
+
+
+class OutOfMemory(torch.nn.Conv2d):
+    """Raises as torch does where the device is full."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("out of memory")
+
+
+class Gated(torch.nn.Conv2d):
+    """Says that it runs by making ``gate/running``, and goes on once ``gate/open`` is there."""
+
+    def __init__(self, *arguments: Any, gate: str, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.gate = Path(gate)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        (self.gate / "running").touch()
+        deadline = time.monotonic() + PATIENCE_S
+        while not (self.gate / "open").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return super().forward(image)
