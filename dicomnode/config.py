@@ -110,10 +110,14 @@ class Sender(Section):
 
 
 ResultKind = Literal["seg", "sr", "sc"]
+Proof = Literal["query", "status"]
 
 
 class Destination(Section):
-    """A PACS or viewer that receives results by C-STORE."""
+    """A PACS or viewer that receives results by C-STORE.
+
+    ``proof``: what shows that it has them: C-FIND, or nothing but the status of the C-STORE, which proves nothing.
+    """
 
     name: Name
     ae_title: AeTitle
@@ -121,6 +125,8 @@ class Destination(Section):
     port: Annotated[int, Field(ge=1, le=65535)]
     accept_research: bool = False
     results: tuple[ResultKind, ...] = ("seg", "sr", "sc")
+    proof: Proof = "query"
+    proof_wait_s: Annotated[float, Field(gt=0)] = 60.0
     timeout_s: Annotated[float, Field(ge=1)] = 30.0
     retry_min_s: Annotated[float, Field(gt=0)] = 5.0
     retry_max_s: Annotated[float, Field(gt=0)] = 14400.0

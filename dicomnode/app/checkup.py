@@ -12,8 +12,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicomnode.config import Config, Destination, Protocol
+from dicomnode.deliver.query import find_instances
 from dicomnode.deliver.scu import echo, probe
 from dicomnode.dicom.sop_classes import RESULT_SOP_CLASSES
+from dicomnode.dicom.uids import derived_uid
 from dicomnode.errors import BundleError, DeliveryError, InferenceError
 from dicomnode.execute.dispatcher import worker_settings
 from dicomnode.execute.process import WorkerProcess
@@ -153,3 +155,18 @@ def _destination(config: Config, destination: Destination) -> Iterator[Finding]:
     refused = sorted(kind for kind, uid in wanted.items() if uid not in accepted)
     says = f"does not accept: {', '.join(refused)}" if refused else f"accepts: {', '.join(sorted(wanted))}"
     yield Finding(what, not refused, says)
+    yield _proof(config, destination)
+
+
+def _proof(config: Config, destination: Destination) -> Finding:
+    """Whether the destination can prove what it has; asked about a series that nobody has."""
+    what = f"destination {destination.name}"
+    if destination.proof == "status":
+        says = 'proof = "status": nothing shows that it has its results, jobs end sent_unproven'
+        return Finding(what, False, says, fatal=False)
+    nobody = derived_uid("check")
+    try:
+        find_instances(destination, config.node.ae_title, [(nobody, nobody)])
+    except DeliveryError as fault:
+        return Finding(what, False, f'proof = "query": {fault}; its results could not be proven')
+    return Finding(what, True, "answers C-FIND: its results can be proven")

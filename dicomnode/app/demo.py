@@ -36,7 +36,7 @@ from dicomnode.store.history import EventLine, JobLine, events_of, list_jobs, sh
 PACS_AE = "DEMO-PACS"
 SCANNER_AE = "DEMO-CT"
 PATIENCE_S = 300.0
-OVER = {"done", "undelivered", "failed", "refused", "quarantined"}
+OVER = {"done", "sent_unproven", "undelivered", "failed", "refused", "quarantined"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +142,14 @@ def _events(node: Node, job: JobLine) -> list[EventLine]:
 
 
 def timeline(events: Sequence[EventLine], sent_at: float) -> list[Step]:
-    """Seconds per stage, from the first C-STORE to the last result in the PACS."""
+    """Seconds per stage, from the first C-STORE to the proof that the last result is in the PACS."""
     marks = [
         ("receive and settle", "series", "complete", "the scanner released its association; the series is whole"),
         ("queue", "job", "claim", "a worker took the job"),
         ("read, infer, measure", "run", "succeed", "the model ran; lesions measured on the source grid"),
         ("encode and validate", "job", "encoded", "SEG, SR and SC written and checked"),
-        ("deliver", "job", "delivered", "every result acknowledged by the PACS"),
+        ("deliver", "outbox", "sent", "every result acknowledged by the PACS"),
+        ("prove", "job", "delivered", "every result found in the PACS by C-FIND"),
     ]
     steps, last = [], sent_at
     for stage, subject, name, says in marks:

@@ -21,7 +21,8 @@ err = Console(stderr=True, highlight=False)
 
 _COLOURS = {
     "done": "green",
-    "sent": "green",
+    "proven": "green",
+    "sent_unproven": "yellow",
     "succeeded": "green",
     "chosen": "green",
     "refused": "yellow",
@@ -120,10 +121,18 @@ def job_page(job: JobLine, timezone: str) -> None:
     ]
     table("Runs", ["model", "status", "attempts", "device", "took", "error"], runs)
     deliveries = [
-        [line.destination, line.kind, line.status, str(line.attempts), line.sop_instance_uid, line.error]
+        [
+            line.destination,
+            line.kind,
+            line.status,
+            line.proven_by or f"({line.proof})",
+            str(line.attempts),
+            line.sop_instance_uid,
+            line.error,
+        ]
         for line in job.deliveries
     ]
-    table("Deliveries", ["destination", "kind", "status", "attempts", "SOP instance", "error"], deliveries)
+    table("Deliveries", ["destination", "kind", "status", "proof", "attempts", "SOP instance", "error"], deliveries)
 
 
 def events_table(identifier: str, events: Sequence[EventLine], timezone: str) -> None:

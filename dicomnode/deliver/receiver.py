@@ -1,4 +1,4 @@
-"""A small receiving PACS: Storage and Verification SCP that keeps what it gets as files. For the demo and the tests.
+"""A small receiving PACS: keeps what it gets as files and answers C-FIND for it. For the demo and the tests.
 
 It is no part of the node's own reception, which acknowledges only what is on disk and indexed.
 """
@@ -8,15 +8,21 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pydicom import dcmread
+from pydicom.dataset import Dataset
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StudyRootQueryRetrieveInformationModelFind,
+    Verification,
+)
 
-from dicomnode.dicom.statuses import INVALID_OBJECT_INSTANCE, SUCCESS, is_stored
+from dicomnode.dicom.statuses import INVALID_OBJECT_INSTANCE, PENDING, SUCCESS, is_stored
 from dicomnode.dicom.uids import is_valid_uid
 
 
@@ -31,6 +37,8 @@ class Stored:
     """
 
     sop_instance_uid: str
+    series_uid: str
+    study_uid: str
     sop_class_uid: str
     transfer_syntax_uid: str
     calling_ae: str
@@ -66,6 +74,7 @@ class ReceivingPacs:
         """Listen. Raises OSError when the port is taken."""
         self.folder.mkdir(parents=True, exist_ok=True)
         handlers: list[Any] = [(evt.EVT_ACCEPTED, self._on_accepted), (evt.EVT_C_STORE, self._on_store)]
+        handlers.append((evt.EVT_C_FIND, self._on_find))
         self._server = self._entity().start_server((self.host, self.port), block=False, evt_handlers=handlers)
         self.port = int(self._server.socket.getsockname()[1])
 
@@ -88,6 +97,7 @@ class ReceivingPacs:
         entity = AE(self.ae_title)
         entity.require_called_aet = self._called_ae_checked
         entity.add_supported_context(Verification)
+        entity.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
         for context in AllStoragePresentationContexts:
             if context.abstract_syntax is not None:
                 entity.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
@@ -121,8 +131,11 @@ class ReceivingPacs:
         partial = path.with_suffix(f".{threading.get_ident()}.part")
         partial.write_bytes(event.encoded_dataset())
         os.replace(partial, path)
+        where = dcmread(path, specific_tags=["StudyInstanceUID", "SeriesInstanceUID"])
         stored = Stored(
             sop_instance_uid=uid,
+            series_uid=str(where.get("SeriesInstanceUID", "")),
+            study_uid=str(where.get("StudyInstanceUID", "")),
             sop_class_uid=str(request.AffectedSOPClassUID),
             transfer_syntax_uid=str(event.context.transfer_syntax),
             calling_ae=assoc.requestor.ae_title,
@@ -132,3 +145,19 @@ class ReceivingPacs:
         )
         with self._lock:
             self.instances.append(stored)
+
+    def _on_find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        """Answers for the IMAGE level, with study and series given (DICOM PS3.4 C.4.1)."""
+        wanted: Any = event.identifier
+        for stored in self.shown():
+            if (stored.study_uid, stored.series_uid) == (wanted.StudyInstanceUID, wanted.SeriesInstanceUID):
+                answer = Dataset()
+                answer.QueryRetrieveLevel = wanted.QueryRetrieveLevel
+                answer.StudyInstanceUID, answer.SeriesInstanceUID = stored.study_uid, stored.series_uid
+                answer.SOPInstanceUID = stored.sop_instance_uid
+                yield PENDING, answer
+
+    def shown(self) -> list[Stored]:
+        """What a query may find, each instance once. To be overridden."""
+        with self._lock:
+            return list({stored.sop_instance_uid: stored for stored in self.instances}.values())

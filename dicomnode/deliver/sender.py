@@ -18,9 +18,10 @@ from dicomnode.config import Config, Destination
 from dicomnode.deliver.backoff import Backoff
 from dicomnode.deliver.breaker import ECHO_INTERVAL_S, Breaker
 from dicomnode.deliver.outgoing import Outgoing
+from dicomnode.deliver.proving import Prover
 from dicomnode.deliver.scu import StorageLink, answer_timeout_s, associate, echo
 from dicomnode.errors import DeliveryError, LeaseLost, StoreRefused
-from dicomnode.store import outbox
+from dicomnode.store import outbox, proofs
 from dicomnode.store.engine import Store
 from dicomnode.store.outbox import Parcel
 
@@ -68,6 +69,7 @@ class Sender:
         self._draw = random.Random()
         self._backoff = Backoff.of(destination)
         self._breaker = Breaker(self._backoff, self._draw, echo_interval_s=echo_interval_s)
+        self._prover = Prover(store, destination, self._calling_ae, self._backoff)
         self._stop = threading.Event()
         self._recovery_due = True
         self._rest_leased_until = 0.0
@@ -88,7 +90,11 @@ class Sender:
             logger.error("database failed", extra=self._about(error=type(fault).__name__))
 
     def step(self) -> int:
-        """One look at the outbox; returns how many deliveries were tried.
+        """One look at the outbox: send what is due, then prove what was sent.
+
+        Returns
+        -------
+        how many deliveries were tried; where none, how many results were looked for at the destination.
 
         Raises
         ------
@@ -98,6 +104,13 @@ class Sender:
             self._recover()
         if self._breaker.is_open and not self._is_back():
             return 0
+        tried = self._send_due()
+        if self._breaker.is_open or self._stop.is_set():
+            return tried
+        proven = self._prover.step()
+        return tried or proven
+
+    def _send_due(self) -> int:
         with self._store.read() as session:
             if not outbox.has_due_parcels(session, self.destination.name):
                 return 0
@@ -110,6 +123,7 @@ class Sender:
     def _recover(self) -> None:
         with self._store.write() as session:
             recovered = outbox.recover_parcels(session, time.time(), owner=self.owner)
+            proofs.adopt_proof(session, self.destination.name, self.destination.proof)
             withheld = 0
             if not self.destination.accept_research:
                 withheld = outbox.withhold_research(session, self.destination.name)

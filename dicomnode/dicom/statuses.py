@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 SUCCESS = 0x0000
+PENDING = 0xFF00
 
 # C-STORE (PS3.4 table B.2-1)
 OUT_OF_RESOURCES = 0xA700
@@ -34,7 +35,7 @@ UNRECOGNISED_OPERATION = 0x0211
 RESOURCE_LIMITATION = 0x0213
 
 _WARNINGS = frozenset({0x0001, ATTRIBUTE_LIST_ERROR, ATTRIBUTE_VALUE_OUT_OF_RANGE})
-_PENDING = frozenset({0xFF00, 0xFF01})
+_PENDING = frozenset({PENDING, 0xFF01})
 # A peer short of disk or workers says these; the same call may succeed later.
 _TEMPORARY = frozenset({PROCESSING_FAILURE, RESOURCE_LIMITATION})
 

@@ -205,7 +205,7 @@ class Dispatcher:
 
     def _store(self, claim: Claim, protocol: Protocol, reply: EncodeReply) -> None:
         deliveries = [
-            Delivery(destination.name, destination.results, destination.accept_research)
+            Delivery(destination.name, destination.results, destination.accept_research, destination.proof)
             for destination in self.config.destinations_of(protocol)
         ]
         data_dir = self.config.node.data_dir.absolute()

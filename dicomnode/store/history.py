@@ -38,6 +38,9 @@ class DeliveryLine:
     next_attempt_at: float
     sop_instance_uid: str
     error: str
+    proof: str
+    proven_by: str
+    losses: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,9 @@ def show_job(session: Session, job_id: int) -> JobLine | None:
                 row.next_attempt_at,
                 result.sop_instance_uid,
                 row.error,
+                row.proof,
+                row.proven_by,
+                row.losses,
             )
         )
     return line

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.errors import JobError
@@ -187,11 +187,12 @@ def runs_of(session: Session, job_id: int) -> Sequence[Run]:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Where a kind of result goes: ``withheld`` says that the destination does not accept research results."""
+    """Where kinds of result go, whether research results may go there, and how their arrival is proven."""
 
     destination: str
     kinds: tuple[str, ...]
     accept_research: bool
+    proof: str = "query"
 
 
 def store_results(
@@ -253,6 +254,7 @@ def _outbox_row(session: Session, result: Result, delivery: Delivery) -> None:
         result_id=result.id,
         job_id=result.job_id,
         destination=delivery.destination,
+        proof=delivery.proof,
         status=OutboxStatus.WITHHELD if withheld else OutboxStatus.PENDING,
         created_at=now,
         next_attempt_at=now,
@@ -270,16 +272,39 @@ def _outbox_row(session: Session, result: Result, delivery: Delivery) -> None:
 
 
 def settle_deliveries(session: Session, job_id: int) -> None:
-    """Finish a job once nothing of it is left to send: ``done``, or ``undelivered`` when a destination was given up."""
+    """Finish a job once nothing of it is left to send or to prove.
+
+    ``undelivered`` when a destination was given up, ``sent_unproven`` when one has no proof to offer, else ``done``.
+    """
     job = session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one()
     if job.status != JobStatus.DELIVERING:
         return
-    statuses = set(session.scalars(select(Outbox.status).where(Outbox.job_id == job_id)))
-    if statuses & {OutboxStatus.PENDING, OutboxStatus.SENDING}:
+    if session.scalar(select(Outbox.id).where(Outbox.job_id == job_id, underway()).limit(1)) is not None:
         return
-    event = JobEvent.UNDELIVERED if OutboxStatus.FAILED in statuses else JobEvent.DELIVERED
-    detail: dict[str, Any] = {"withheld": OutboxStatus.WITHHELD in statuses}
+    rows = session.scalars(select(Outbox).where(Outbox.job_id == job_id).order_by(Outbox.id)).all()
+    statuses = [row.status for row in rows]
+    event = JobEvent.UNPROVEN if OutboxStatus.SENT in statuses else JobEvent.DELIVERED
+    if OutboxStatus.FAILED in statuses:
+        event = JobEvent.UNDELIVERED
+    detail: dict[str, Any] = {"withheld": statuses.count(OutboxStatus.WITHHELD), "proof": _proofs(rows)}
     move(session, job, event, finished_at=time.time(), detail=detail)
+
+
+def underway() -> ColumnElement[bool]:
+    """Condition on an outbox row: it is still to be sent, or was sent and is still to be proven."""
+    unproven = (Outbox.status == OutboxStatus.SENT) & (Outbox.proof != "status")
+    return Outbox.status.in_((OutboxStatus.PENDING, OutboxStatus.SENDING)) | unproven
+
+
+def _proofs(rows: Sequence[Outbox]) -> dict[str, str]:
+    """Destination -> what proved that it has its results; the weakest where they differ."""
+    strength = {"commitment": 2, "query": 1, "status": 0}
+    found: dict[str, str] = {}
+    for row in rows:
+        if row.status in (OutboxStatus.SENT, OutboxStatus.PROVEN):
+            proof = row.proven_by or "status"
+            found[row.destination] = min(proof, found.get(row.destination, proof), key=lambda name: strength[name])
+    return found
 
 
 def requeue_job(session: Session, job_id: int) -> str:
@@ -291,7 +316,7 @@ def requeue_job(session: Session, job_id: int) -> str:
     IllegalTransition : the job is in a state that has nothing to repeat.
     """
     job = _job(session, job_id)
-    if job.status in (JobStatus.UNDELIVERED, JobStatus.DONE):
+    if job.status in (JobStatus.UNDELIVERED, JobStatus.SENT_UNPROVEN, JobStatus.DONE):
         move(session, job, JobEvent.REDELIVER, finished_at=None)
         for row in session.scalars(select(Outbox).where(Outbox.job_id == job.id, Outbox.status == OutboxStatus.FAILED)):
             now = time.time()

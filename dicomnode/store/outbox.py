@@ -9,7 +9,7 @@ from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.errors import LeaseLost
-from dicomnode.store.jobs import settle_deliveries
+from dicomnode.store.jobs import settle_deliveries, underway
 from dicomnode.store.states import JobStatus, OutboxEvent, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import guarded_update, move, note
@@ -106,13 +106,13 @@ def try_extend_lease(session: Session, parcel: Parcel, *, lease_s: float) -> boo
 
 
 def record_sent(session: Session, parcel: Parcel, *, status: int) -> None:
-    """The destination answered Success or a warning; the job is done when nothing else of it is left to send.
+    """The destination answered Success or a warning; where it proves nothing, the job may end here.
 
     Raises
     ------
     LeaseLost : the result was withdrawn or taken over in the meantime.
     """
-    _lock_job(session, parcel.job_id)
+    lock_job(session, parcel.job_id)
     move(
         session,
         _leased(session, parcel),
@@ -120,6 +120,8 @@ def record_sent(session: Session, parcel: Parcel, *, status: int) -> None:
         token=parcel.token,
         detail={"status": f"0x{status:04X}", "attempt": parcel.attempts},
         sent_at=time.time(),
+        next_attempt_at=time.time(),
+        proof_attempts=0,
         last_status=status,
         lease_until=None,
         error="",
@@ -134,7 +136,7 @@ def record_failure(session: Session, parcel: Parcel, *, error: str, status: int 
     ------
     LeaseLost : the result was withdrawn or taken over in the meantime.
     """
-    _lock_job(session, parcel.job_id)
+    lock_job(session, parcel.job_id)
     move(
         session,
         _leased(session, parcel),
@@ -185,8 +187,8 @@ def withhold_research(session: Session, destination: str) -> int:
     return len(rows)
 
 
-def _lock_job(session: Session, job_id: int) -> None:
-    # Always the job before its outbox rows, as superseding does: the other order is a deadlock on PostgreSQL.
+def lock_job(session: Session, job_id: int) -> None:
+    """Always the job before its outbox rows, as superseding does: the other order is a deadlock on PostgreSQL."""
     session.scalars(select(Job.id).where(Job.id == job_id).with_for_update()).one()
 
 
@@ -206,8 +208,8 @@ def recover_parcels(session: Session, now: float, *, owner: str | None = None) -
 
 def settle_stranded_jobs(session: Session) -> int:
     """Finish delivering jobs that have nothing left to send (no destination takes any of their kinds, say)."""
-    unsent = exists().where(Outbox.job_id == Job.id, Outbox.status.in_((OutboxStatus.PENDING, OutboxStatus.SENDING)))
-    jobs = session.scalars(select(Job.id).where(Job.status == JobStatus.DELIVERING, ~unsent)).all()
+    unfinished = exists().where(Outbox.job_id == Job.id, underway())
+    jobs = session.scalars(select(Job.id).where(Job.status == JobStatus.DELIVERING, ~unfinished)).all()
     for job_id in jobs:
         settle_deliveries(session, job_id)
     return len(jobs)

@@ -12,11 +12,14 @@ Series::
 Job::
 
     waiting --ready--> queued --claim--> running --encoded--> delivering --delivered--> done
+    delivering --unproven--> sent_unproven
     running --refuse--> refused           running --fail--> failed        running --quarantine--> quarantined
     running --retry--> queued             running --lease_expired--> queued
     delivering --undelivered--> undelivered
-    failed, refused, quarantined, cancelled --requeue--> queued            undelivered, done --redeliver--> delivering
-    all but done, superseded, cancelled --cancel--> cancelled              all but superseded --supersede--> superseded
+    failed, refused, quarantined, cancelled --requeue--> queued
+    undelivered, sent_unproven, done --redeliver--> delivering
+    all but done, sent_unproven, superseded, cancelled --cancel--> cancelled
+    all but superseded --supersede--> superseded
 
 Run::
 
@@ -26,7 +29,8 @@ Run::
 
 Outbox::
 
-    pending --claim--> sending --sent--> sent
+    pending --claim--> sending --sent--> sent --prove--> proven
+    sent --miss--> pending                sent --give_up--> failed
     sending --retry--> pending            sending --lease_expired--> pending   sending --give_up--> failed
     pending --withdraw--> withdrawn       sending --withdraw--> withdrawn      failed --withdraw--> withdrawn
     withheld --withdraw--> withdrawn      failed, withdrawn --requeue--> pending
@@ -67,6 +71,7 @@ class JobStatus(StrEnum):
     RUNNING = "running"
     DELIVERING = "delivering"
     DONE = "done"
+    SENT_UNPROVEN = "sent_unproven"
     UNDELIVERED = "undelivered"
     FAILED = "failed"
     REFUSED = "refused"
@@ -82,6 +87,7 @@ class JobEvent(StrEnum):
     CLAIM = "claim"
     ENCODED = "encoded"
     DELIVERED = "delivered"
+    UNPROVEN = "unproven"
     UNDELIVERED = "undelivered"
     REFUSE = "refuse"
     FAIL = "fail"
@@ -121,6 +127,7 @@ class OutboxStatus(StrEnum):
     PENDING = "pending"
     SENDING = "sending"
     SENT = "sent"
+    PROVEN = "proven"
     FAILED = "failed"
     WITHHELD = "withheld"
     WITHDRAWN = "withdrawn"
@@ -131,6 +138,8 @@ class OutboxEvent(StrEnum):
 
     CLAIM = "claim"
     SENT = "sent"
+    PROVE = "prove"
+    MISS = "miss"
     RETRY = "retry"
     LEASE_EXPIRED = "lease_expired"
     GIVE_UP = "give_up"
@@ -183,10 +192,11 @@ JOB: dict[tuple[str, str], str] = {
     (_J.RUNNING, _JE.RETRY): _J.QUEUED,
     (_J.RUNNING, _JE.LEASE_EXPIRED): _J.QUEUED,
     (_J.DELIVERING, _JE.DELIVERED): _J.DONE,
+    (_J.DELIVERING, _JE.UNPROVEN): _J.SENT_UNPROVEN,
     (_J.DELIVERING, _JE.UNDELIVERED): _J.UNDELIVERED,
     **{(status, _JE.REQUEUE): _J.QUEUED for status in (_J.FAILED, _J.REFUSED, _J.QUARANTINED, _J.CANCELLED)},
-    **{(status, _JE.REDELIVER): _J.DELIVERING for status in (_J.UNDELIVERED, _J.DONE)},
-    **{(s, _JE.CANCEL): _J.CANCELLED for s in _J if s not in (_J.DONE, _J.SUPERSEDED, _J.CANCELLED)},
+    **{(status, _JE.REDELIVER): _J.DELIVERING for status in (_J.UNDELIVERED, _J.SENT_UNPROVEN, _J.DONE)},
+    **{(s, _JE.CANCEL): _J.CANCELLED for s in _J if s not in (_J.DONE, _J.SENT_UNPROVEN, _J.SUPERSEDED, _J.CANCELLED)},
     **{(status, _JE.SUPERSEDE): _J.SUPERSEDED for status in _J if status is not _J.SUPERSEDED},
 }
 
@@ -207,6 +217,9 @@ OUTBOX: dict[tuple[str, str], str] = {
     (_O.SENDING, _OE.RETRY): _O.PENDING,
     (_O.SENDING, _OE.LEASE_EXPIRED): _O.PENDING,
     (_O.SENDING, _OE.GIVE_UP): _O.FAILED,
+    (_O.SENT, _OE.PROVE): _O.PROVEN,
+    (_O.SENT, _OE.MISS): _O.PENDING,
+    (_O.SENT, _OE.GIVE_UP): _O.FAILED,
     (_O.FAILED, _OE.REQUEUE): _O.PENDING,
     (_O.WITHDRAWN, _OE.REQUEUE): _O.PENDING,
     (_O.PENDING, _OE.WITHHOLD): _O.WITHHELD,

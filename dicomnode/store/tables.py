@@ -174,7 +174,11 @@ class Result(Base):
 
 
 class Outbox(Base):
-    """One (result, destination): the same machine as a job, with a lease of its own."""
+    """One (result, destination): the same machine as a job, with a lease of its own.
+
+    ``next_attempt_at``: when a pending row is sent, and a sent one is looked for. ``proof``: what is asked for (query,
+    status); ``proven_by``: what it was proven by. ``losses``: how often it was missing after Success.
+    """
 
     __tablename__ = "outbox"
     __table_args__ = (
@@ -190,6 +194,11 @@ class Outbox(Base):
     created_at: Mapped[float]
     next_attempt_at: Mapped[float]
     sent_at: Mapped[float | None]
+    proof: Mapped[str] = mapped_column(String(16), default="query")
+    proven_by: Mapped[str] = mapped_column(String(16), default="")
+    proven_at: Mapped[float | None]
+    proof_attempts: Mapped[int] = mapped_column(Integer, default=0)
+    losses: Mapped[int] = mapped_column(Integer, default=0)
     lease_owner: Mapped[str] = mapped_column(String(255), default="")
     lease_token: Mapped[int] = mapped_column(Integer, default=0)
     lease_until: Mapped[float | None]

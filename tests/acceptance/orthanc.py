@@ -96,6 +96,7 @@ class Orthanc:
             "DicomCheckCalledAet": True,
             "DicomAlwaysAllowStore": True,
             "DicomAlwaysAllowEcho": True,
+            "DicomAlwaysAllowFind": True,
             "DicomModalities": {name: [ae, "127.0.0.1", port] for name, (ae, port) in self.peers.items()},
             "UnknownSopClassAccepted": True,
             "OverwriteInstances": True,

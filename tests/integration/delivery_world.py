@@ -65,12 +65,14 @@ def claimed_job(store: Store, *, owner: str = "worker", lease_s: float = 60.0) -
     return claim
 
 
-def encoded_result(data_dir: Path, kind: str, *, research: bool = False, payload: int = 2000) -> EncodedResult:
+def encoded_result(
+    data_dir: Path, kind: str, *, study_uid: str = "", research: bool = False, payload: int = 2000
+) -> EncodedResult:
     """A result file below ``data_dir``, with a name in Japanese and a private element."""
     ds = Dataset()
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.SOPClassUID, ds.SOPInstanceUID = SOP_CLASSES[kind], generate_uid()
-    ds.StudyInstanceUID, ds.SeriesInstanceUID = generate_uid(), generate_uid()
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = study_uid or generate_uid(), generate_uid()
     ds.PatientName = "Yamada^Tarou=山田^太郎=やまだ^たろう"
     ds.Rows = 512
     ds.private_block(0x0099, "DICOMNODE TEST", create=True).add_new(0x01, "OB", bytes(range(256)) * (payload // 256))
@@ -123,13 +125,17 @@ class World:
         *kinds: str,
         destinations: Sequence[str] = ("pacs",),
         accept_research: bool = False,
+        proof: str = "query",
         research: bool = False,
         payload: int = 2000,
     ) -> tuple[int, list[EncodedResult]]:
         """A job with one result per kind, waiting to be sent; returns the job's row id and the results in order."""
-        results = [encoded_result(self.data_dir, kind, research=research, payload=payload) for kind in kinds]
         claim = claimed_job(self.store)
-        deliveries = [Delivery(name, ("seg", "sr", "sc"), accept_research) for name in destinations]
+        results = [
+            encoded_result(self.data_dir, kind, study_uid=claim.study_uid, research=research, payload=payload)
+            for kind in kinds
+        ]
+        deliveries = [Delivery(name, ("seg", "sr", "sc"), accept_research, proof) for name in destinations]
         with self.store.write() as session:
             store_results(session, claim, results, deliveries)
         return claim.job_id, results

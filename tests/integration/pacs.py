@@ -9,9 +9,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 
-from dicomnode.deliver.receiver import ReceivingPacs
+from dicomnode.deliver.query import STUDY_ROOT_FIND
+from dicomnode.deliver.receiver import ReceivingPacs, Stored
 from dicomnode.dicom.statuses import SUCCESS
 
 STALL_S = 20.0
@@ -29,6 +31,11 @@ class ScriptedPacs(ReceivingPacs):
     aborts_after : number of C-STOREs to answer before the next one ends in an abort; None: never. Used up once.
     keeps_then_drops : the next C-STORE is kept, then the association is aborted without an answer.
     asked : SOP instance UID of each C-STORE, also of those not kept, in order of arrival.
+    loses : SOP instance UID -> how many times it is acknowledged with Success and then not kept.
+    hidden_looks : number of C-FINDs that show nothing yet, as in an archive that indexes later.
+    offers_find : whether C-FIND is offered (before ``start``).
+    find_status : answered to every C-FIND in place of matches, where not Success.
+    looks : number of C-FINDs so far.
     """
 
     def __init__(self, folder: Path, ae_title: str = "PACS", **more: Any) -> None:
@@ -40,9 +47,16 @@ class ScriptedPacs(ReceivingPacs):
         self.aborts_after: int | None = None
         self.keeps_then_drops = False
         self.asked: list[str] = []
+        self.loses: dict[str, int] = {}
+        self.hidden_looks = 0
+        self.offers_find = True
+        self.find_status = SUCCESS
+        self.looks = 0
 
     def _entity(self) -> AE:
         entity = super()._entity()
+        if not self.offers_find:
+            entity.remove_supported_context(STUDY_ROOT_FIND)
         for context in entity.supported_contexts:
             uid = str(context.abstract_syntax)
             if uid in self.refused_classes:
@@ -68,6 +82,22 @@ class ScriptedPacs(ReceivingPacs):
             event.assoc.abort()
             return 0xC001
         return self.statuses.pop(0) if self.statuses else SUCCESS
+
+    def _keep(self, event: evt.Event, uid: str) -> None:
+        if self.loses.get(uid, 0) > 0:
+            self.loses[uid] -= 1
+            return
+        super()._keep(event, uid)
+
+    def _on_find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        self.looks += 1
+        if self.find_status != SUCCESS:
+            yield self.find_status, None
+            return
+        yield from super()._on_find(event)
+
+    def shown(self) -> list[Stored]:
+        return super().shown() if self.looks > self.hidden_looks else []
 
     @property
     def uids(self) -> list[str]:

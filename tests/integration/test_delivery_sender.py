@@ -41,7 +41,7 @@ def test_results_arrive_in_order_over_one_association_with_their_own_bytes(world
     sender = world.sender(world.destination(pacs.port))
     assert sender.step() == 4
     assert pacs.uids == [result.sop_instance_uid for result in first_results + second_results]
-    assert pacs.associations == 1
+    assert {stored.association for stored in pacs.instances} == {1}
     expected = [data_set_sha256(world.data_dir / result.path) for result in first_results + second_results]
     assert [stored.sha256 for stored in pacs.instances] == expected
     assert world.job(first).status == world.job(second).status == "done"
@@ -108,7 +108,7 @@ def test_a_refused_instance_does_not_hold_up_the_others(world: World, pacs: Scri
     pacs.statuses = [0xC000]
     sender = world.sender(world.destination(pacs.port, retry_min_s=30, retry_max_s=60))
     sender.step()
-    assert world.statuses(job_id) == ["pending", "sent", "sent"]
+    assert world.statuses(job_id) == ["pending", "proven", "proven"]
     assert pacs.uids == [result.sop_instance_uid for result in results[1:]]
     job_2, _ = world.deliver("sr")
     sender.step()
@@ -124,7 +124,7 @@ def test_a_pacs_that_is_down_gets_everything_once_when_it_is_back(world: World, 
     with ScriptedPacs(tmp_path / "pacs", port=port) as pacs:
         world.step_until(sender, lambda: world.job(job_id).status == "done")
         assert pacs.uids == [result.sop_instance_uid for result in results]
-        assert pacs.associations == 1
+        assert {stored.association for stored in pacs.instances} == {1}
 
 
 def test_an_unreachable_destination_costs_one_attempt_per_back_off(world: World) -> None:
@@ -179,7 +179,7 @@ def test_an_instance_that_makes_the_peer_fall_over_blocks_nobody_else(world: Wor
     job_id, results = world.deliver("seg", "sr", "sc")
     pacs.falls_over_at = {results[0].sop_instance_uid}
     sender = world.sender(world.destination(pacs.port, retry_max_s=5.0))
-    world.step_until(sender, lambda: world.statuses(job_id)[1:] == ["sent", "sent"])
+    world.step_until(sender, lambda: world.statuses(job_id)[1:] == ["proven", "proven"])
     assert world.statuses(job_id)[0] == "pending"
 
 
@@ -190,9 +190,9 @@ def test_a_refused_sop_class_is_retried_and_in_the_end_undelivered(world: World,
     with pacs:
         sender = world.sender(world.destination(pacs.port, give_up_after_h=1.0 / 3600))
         sender.step()
-        assert world.statuses(job_id) == ["pending", "sent"]
+        assert world.statuses(job_id) == ["pending", "proven"]
         world.step_until(sender, lambda: world.job(job_id).status == "undelivered")
-    assert world.statuses(job_id) == ["failed", "sent"]
+    assert world.statuses(job_id) == ["failed", "proven"]
     (row, _) = world.rows(job_id)
     assert row.attempts >= 2
     assert "Segmentation Storage" in row.error
@@ -384,7 +384,7 @@ def test_a_damaged_file_is_never_sent_and_given_up_at_once(world: World, pacs: S
     path.write_bytes(content)
     world.sender(world.destination(pacs.port)).step()
     assert pacs.asked == [results[1].sop_instance_uid]
-    assert world.statuses(job_id) == ["failed", "sent"]
+    assert world.statuses(job_id) == ["failed", "proven"]
     assert world.job(job_id).status == "undelivered"
     assert hashlib.sha256(content).hexdigest() != world.result(results[0].sop_instance_uid).digest
 

@@ -26,7 +26,7 @@ MACHINES: dict[str, tuple[type[StrEnum], type[StrEnum]]] = {
     "outbox": (states.OutboxStatus, states.OutboxEvent),
 }
 INITIAL = {"series": {"receiving"}, "job": {"waiting"}, "run": {"pending"}, "outbox": {"pending", "withheld"}}
-FINAL = {"series": set(), "job": {"superseded"}, "run": set(), "outbox": {"sent"}}
+FINAL = {"series": set(), "job": {"superseded"}, "run": set(), "outbox": {"proven"}}
 
 
 def drawing_of(machine: str) -> list[str]:
