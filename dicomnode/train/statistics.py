@@ -268,7 +268,17 @@ def compare(
     at least 1 / (resamples + 1).
     """
     first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    estimate, values = bootstrap(lambda i: figure(first, i) - figure(second, i), patients, seed, resamples)
+    return difference_of(lambda i: figure(first, i) - figure(second, i), patients, seed, resamples)
+
+
+def difference_of(
+    difference: Callable[[NDArray[np.intp]], float],
+    patients: Sequence[Hashable],
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> Difference:
+    """As :func:`compare`, of a difference that is already a function of the drawn exams."""
+    estimate, values = bootstrap(difference, patients, seed, resamples)
     if not len(values):
         return Difference(estimate, float("nan"))
     below, above = np.count_nonzero(values <= 0.0), np.count_nonzero(values >= 0.0)
