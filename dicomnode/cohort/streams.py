@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from statistics import NormalDist
 
 import numpy as np
+
+_NORMAL = NormalDist()
 
 
 def stream(seed: int, *names: str | int) -> np.random.Generator:
@@ -27,3 +30,15 @@ def stream(seed: int, *names: str | int) -> np.random.Generator:
 def derived_seed(seed: int, *names: str | int) -> int:
     """Seed of a named member (63 bit), such as one patient of a cohort."""
     return int(stream(seed, *names).integers(0, 2**63 - 1))
+
+
+def uniform(seed: int, *names: str | int) -> float:
+    """One number in (0, 1) for one named component: the first 52 bits of a hash, 20 times cheaper than a generator."""
+    text = "/".join(str(name) for name in (seed, *names))
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return ((int.from_bytes(digest, "little") >> 12) + 0.5) / 2**52
+
+
+def normal(seed: int, *names: str | int) -> float:
+    """One standard normal number for one named component."""
+    return _NORMAL.inv_cdf(uniform(seed, *names))
