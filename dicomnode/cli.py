@@ -322,17 +322,18 @@ def cohort_make(
 
 @contextmanager
 def _store(config: Path) -> Iterator[tuple[Config, Store]]:
-    from sqlalchemy.exc import OperationalError
+    from sqlalchemy.exc import SQLAlchemyError
 
     from dicomnode.store.engine import Store
 
     loaded = load_config(config, serving=False)
     store = Store(loaded.database_url)
     try:
-        store.migrate()
+        try:
+            store.migrate()
+        except SQLAlchemyError as fault:
+            raise NodeError(f"the database cannot be used: {str(fault).splitlines()[0]}") from fault
         yield loaded, store
-    except OperationalError as fault:
-        raise NodeError(f"the database cannot be used: {str(fault).splitlines()[0]}") from fault
     finally:
         store.close()
 

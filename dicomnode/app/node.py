@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dicomnode.assemble.service import Assembler
 from dicomnode.config import Config
 from dicomnode.deliver.sender import Sender
-from dicomnode.errors import ConfigError
+from dicomnode.errors import ConfigError, NodeError
 from dicomnode.execute.dispatcher import Dispatcher
 from dicomnode.jobs.retention import HOUR_S, purge
 from dicomnode.jobs.scheduler import TICK_S, Duty, Scheduler, queue_duties
@@ -90,7 +90,8 @@ class Node:
 
         Raises
         ------
-        ConfigError : a folder, the database or the port cannot be used.
+        ConfigError : a folder or the port cannot be used.
+        NodeError : the database cannot be used now; a service manager is to try again.
         """
         self._lock = _exclusive_folder(self.config, self.role)
         self.store = _open_store(self.config)
@@ -235,5 +236,5 @@ def _open_store(config: Config) -> Store:
         store.migrate()
     except SQLAlchemyError as fault:
         reason = str(fault).splitlines()[0]
-        raise ConfigError([f"database.url: the database cannot be used ({reason})"]) from fault
+        raise NodeError(f"database.url: the database cannot be used ({reason})") from fault
     return store
