@@ -12,6 +12,7 @@ from dicomnode.cohort import anatomy, brain
 from dicomnode.cohort.bleeds import Bleed, draw_hu, draw_volume_ml, paint_bleed
 from dicomnode.cohort.canvas import CENTRE_MM, EXTENT_MM, Canvas, blank_canvas
 from dicomnode.cohort.fields import Field, coverage
+from dicomnode.cohort.regions import region_map
 from dicomnode.cohort.statistics import BLEED_STATISTICS, BleedKind
 from dicomnode.cohort.streams import stream
 
@@ -38,6 +39,7 @@ class SyntheticHead:
     spacing_mm : (z, y, x), all equal.
     origin_mm : (z, y, x) position of the centre of voxel (0, 0, 0), head coordinates.
     bleeds : as painted, possibly none.
+    regions : (z, y, x) uint8 of :class:`~dicomnode.cohort.regions.Region`.
     """
 
     seed: int
@@ -48,6 +50,7 @@ class SyntheticHead:
     spacing_mm: tuple[float, float, float]
     origin_mm: tuple[float, float, float]
     bleeds: tuple[Bleed, ...]
+    regions: NDArray[np.uint8]
 
     @property
     def volume_ml(self) -> float:
@@ -120,8 +123,18 @@ def make_head(
         hu = draw_hu(order.kind, rng) if order.hu is None else order.hu
         painted.append(paint_bleed(canvas, distance, mask, order.kind, volume, hu, rng))
     brain.harden_beam(canvas, distance, inside)
+    cavity = distance < 0
+    regions = region_map(canvas, cavity)
     origin = tuple((0.5 * spacing_mm) - extent / 2 - shift for extent, shift in zip(EXTENT_MM, CENTRE_MM, strict=True))
     spacing = (spacing_mm, spacing_mm, spacing_mm)
     return SyntheticHead(
-        seed, canvas.hu, mask, canvas.labels, distance < 0, spacing, (origin[0], origin[1], origin[2]), tuple(painted)
+        seed=seed,
+        hu=canvas.hu,
+        mask=mask,
+        labels=canvas.labels,
+        cavity=cavity,
+        spacing_mm=spacing,
+        origin_mm=(origin[0], origin[1], origin[2]),
+        bleeds=tuple(painted),
+        regions=regions,
     )
