@@ -16,6 +16,7 @@
     ├── InferenceError         a model failed on this input
     │   ├── WorkerCrashed          the worker process died (retryable until quarantined)
     │   └── RunTimedOut            the watchdog killed the worker (retryable until quarantined)
+    ├── TrainingError          a training cannot go on: the loss is not finite, a checkpoint does not fit
     ├── EncodeError            findings could not be written as a valid object; nothing is sent
     └── DeliveryError          a destination did not take a result
         ├── AssociationRejected    no association, or no presentation context
@@ -186,6 +187,10 @@ class WorkerCrashed(InferenceError):
 
 class RunTimedOut(InferenceError):
     """The watchdog killed the worker: the run took longer than ``run_timeout_s``."""
+
+
+class TrainingError(NodeError):
+    """A training cannot go on; the message says what to change."""
 
 
 class EncodeError(NodeError):
