@@ -109,8 +109,8 @@ class Sender(Section):
         return value
 
 
-ResultKind = Literal["seg", "sr", "sc"]
-Proof = Literal["query", "status"]
+ResultKind = Literal["seg", "sr", "text", "sc"]
+Proof = Literal["commitment", "query", "status"]
 
 
 class Destination(Section):
@@ -124,7 +124,7 @@ class Destination(Section):
     host: Annotated[str, Field(min_length=1)]
     port: Annotated[int, Field(ge=1, le=65535)]
     accept_research: bool = False
-    results: tuple[ResultKind, ...] = ("seg", "sr", "sc")
+    results: tuple[ResultKind, ...] = ("seg", "sr", "text", "sc")
     proof: Proof = "query"
     proof_wait_s: Annotated[float, Field(gt=0)] = 60.0
     timeout_s: Annotated[float, Field(ge=1)] = 30.0

@@ -28,6 +28,7 @@ from dicomnode.config import Node as NodeSection
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.receiver import ReceivingPacs
 from dicomnode.deliver.scu import send
+from dicomnode.dicom.sop_classes import RESULT_SOP_CLASSES
 from dicomnode.errors import NodeError
 from dicomnode.ops.logging import configure_logging
 from dicomnode.records import RESEARCH_NOTICE
@@ -207,7 +208,7 @@ def _pictures(out: Path, series: LoadedSeries, received: Sequence[Dataset]) -> l
     for ds in received:
         if ds.Modality == "SEG":
             pictures.append(("mask-over-ct.png", picture_of_mask(ds, series)))
-        elif "PixelData" in ds:
+        elif ds.SOPClassUID == RESULT_SOP_CLASSES["sc"]:
             pictures.append(("overview.png", overview_of_sc(ds)))
     paths = []
     for name, picture in pictures:

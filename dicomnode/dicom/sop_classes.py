@@ -4,7 +4,13 @@ from __future__ import annotations
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
+ENHANCED_SR = "1.2.840.10008.5.1.4.1.1.88.22"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
-RESULT_SOP_CLASSES: dict[str, str] = {"seg": SEGMENTATION, "sr": COMPREHENSIVE_3D_SR, "sc": SECONDARY_CAPTURE}
+RESULT_SOP_CLASSES: dict[str, str] = {
+    "seg": SEGMENTATION,
+    "sr": COMPREHENSIVE_3D_SR,
+    "text": ENHANCED_SR,
+    "sc": SECONDARY_CAPTURE,
+}
 """Kind of result -> the SOP class that it is sent as."""

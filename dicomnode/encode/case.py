@@ -24,6 +24,7 @@ from dicomnode.encode.files import bytes_of, publish, sha256_hex, write_temporar
 from dicomnode.encode.sc import secondary_capture
 from dicomnode.encode.seg import segmentation
 from dicomnode.encode.sr import measurement_report
+from dicomnode.encode.text import text_report
 from dicomnode.encode.validate import validate
 from dicomnode.errors import EncodeError
 from dicomnode.records import Case, EncodedResult
@@ -36,6 +37,7 @@ Encoder = Callable[[Context, dict[str, SOPClass]], SOPClass | None]
 KINDS: dict[str, Encoder] = {
     "seg": lambda context, results: segmentation(context),
     "sr": lambda context, results: measurement_report(context, cast("Segmentation | None", results.get("seg"))),
+    "text": lambda context, results: text_report(context),
     "sc": lambda context, results: secondary_capture(context),
 }
 """In the order of encoding: a report refers to the segmentation."""
@@ -66,7 +68,7 @@ def encode_case(case: Case, folder: Path, now: datetime | None = None) -> list[E
 
     Returns
     -------
-    list of EncodedResult : ``seg`` (none where all masks are empty), ``sr``, ``sc``.
+    list of EncodedResult : ``seg`` (none where all masks are empty), ``sr``, ``text``, ``sc``.
 
     Raises
     ------

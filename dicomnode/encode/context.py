@@ -20,32 +20,36 @@ from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSIO
 from dicomnode.encode import uids
 from dicomnode.encode.identity import identity_of, reference_datasets
 from dicomnode.encode.values import number_of, text_of
-from dicomnode.records import RESEARCH_NOTICE, Case
+from dicomnode.records import RESEARCH_NOTICE, Case, ModelRef
 
 BODY_PART = "HEAD"
 
-SERIES_NUMBER_BASE = {"seg": 91_000, "sr": 92_000, "sc": 93_000}
+SERIES_NUMBER_BASE = {"seg": 91_000, "sr": 92_000, "sc": 93_000, "text": 94_000}
 """Thousands name the kind, the last three digits repeat those of the source series: 91004 is the SEG of series 4."""
 _COLLISION_STEP = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
-    """Shared by the results of one case.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """What every result instance carries, whatever it says.
 
     Attributes
     ----------
     digest : of all that shapes the results; the root of every UID.
     identity : patient and study attributes for every result.
-    references : (slices,) the sources for references, in stack order.
     created : when the results are written; with the offset of their TimezoneOffsetFromUTC.
+    source_series_number : of the images behind the results; 0 where they have none.
+    models : behind the results, each once; empty where none ran.
+    is_research : whether any of them is not cleared for clinical use.
     """
 
-    case: Case
     digest: str
     identity: Dataset
-    references: tuple[Dataset, ...]
     created: datetime
+    station_ae_title: str
+    source_series_number: int
+    models: tuple[ModelRef, ...]
+    is_research: bool
 
     def series_uid(self, kind: str) -> str:
         """SeriesInstanceUID of the results of ``kind``."""
@@ -55,20 +59,27 @@ class Context:
         """SOPInstanceUID of the result of ``kind``."""
         return uids.instance_uid(self.digest, kind)
 
+    def series_number(self, kind: str) -> int:
+        """SeriesNumber of a kind of result, never that of the source series."""
+        number = SERIES_NUMBER_BASE[kind] + abs(self.source_series_number) % 1000
+        return number + _COLLISION_STEP if number == self.source_series_number else number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context(Envelope):
+    """Shared by the results of one case.
+
+    Attributes
+    ----------
+    references : (slices,) the sources for references, in stack order.
+    """
+
+    case: Case
+    references: tuple[Dataset, ...]
+
     def tracking_uid(self, finding: str, lesion: int | None = None) -> str:
         """Tracking UID of a finding, or of one of its lesions."""
         return uids.tracking_uid(self.digest, finding, lesion)
-
-    @property
-    def is_research(self) -> bool:
-        """Whether any model behind the results is not cleared for clinical use."""
-        return any(finding.model.research for finding in self.case.findings)
-
-    def series_number(self, kind: str) -> int:
-        """SeriesNumber of a kind of result, never that of the source series."""
-        source = int(number_of(self.case.sources[0], "SeriesNumber") or 0)
-        number = SERIES_NUMBER_BASE[kind] + abs(source) % 1000
-        return number + _COLLISION_STEP if number == source else number
 
 
 def context_of(case: Case, now: datetime | None = None) -> Context:
@@ -83,26 +94,51 @@ def context_of(case: Case, now: datetime | None = None) -> Context:
     ZoneInfoNotFoundError : the case's time zone is unknown.
     """
     identity = identity_of(case.identity)
-    created = (now or datetime.now(UTC)).astimezone(_zone(case))
-    return Context(case, uids.case_digest(case, identity), identity, reference_datasets(case, identity), created)
+    models = tuple({finding.model.name: finding.model for finding in case.findings}.values())
+    return Context(
+        digest=uids.case_digest(case, identity),
+        identity=identity,
+        created=created_at(case.identity, case.timezone, now),
+        station_ae_title=case.station_ae_title,
+        source_series_number=int(number_of(case.sources[0], "SeriesNumber") or 0),
+        models=models,
+        is_research=any(finding.model.research for finding in case.findings),
+        case=case,
+        references=reference_datasets(case, identity),
+    )
 
 
 UTC = ZoneInfo("UTC")
 
 
-def _zone(case: Case) -> timezone | ZoneInfo:
+def created_at(header: Dataset, zone: str, now: datetime | None = None) -> datetime:
+    """The time of encoding in the zone of the study's times.
+
+    Parameters
+    ----------
+    zone : IANA name, for a header that states no offset.
+    now : with an offset from UTC; the clock where None.
+
+    Raises
+    ------
+    ZoneInfoNotFoundError : the zone is unknown.
+    """
+    return (now or datetime.now(UTC)).astimezone(_zone(header, zone))
+
+
+def _zone(header: Dataset, name: str) -> timezone | ZoneInfo:
     """The zone of all times in a result (PS3.3 C.12.1.1.8).
 
     TimezoneOffsetFromUTC governs StudyTime too, which is copied: an offset stated by the source must be kept.
     """
-    stated = text_of(case.identity, "TimezoneOffsetFromUTC")
+    stated = text_of(header, "TimezoneOffsetFromUTC")
     if len(stated) == 5 and stated[0] in "+-" and stated[1:].isdigit():
         offset = timedelta(hours=int(stated[1:3]), minutes=int(stated[3:]))
         return timezone(-offset if stated[0] == "-" else offset)
-    return ZoneInfo(case.timezone)
+    return ZoneInfo(name)
 
 
-def stamp(ds: SOPClass, context: Context, kind: str, description: str) -> None:
+def stamp(ds: SOPClass, envelope: Envelope, kind: str, description: str) -> None:
     """Put identity, series, equipment and times into a result, in place, over what a library has guessed.
 
     Parameters
@@ -110,58 +146,60 @@ def stamp(ds: SOPClass, context: Context, kind: str, description: str) -> None:
     kind : key of ``SERIES_NUMBER_BASE``.
     description : SeriesDescription, without the word about research.
     """
-    _stamp_identity(ds, context)
-    ds.SeriesDescription = f"{description} (research)" if context.is_research else description
-    ds.SeriesNumber = context.series_number(kind)
+    _stamp_identity(ds, envelope)
+    ds.SeriesDescription = f"{description} (research)" if envelope.is_research else description
+    ds.SeriesNumber = envelope.series_number(kind)
     if ds.Modality != "SR":
         ds.BodyPartExamined = BODY_PART
-    if context.is_research:
+    if envelope.is_research:
         ds.ContentQualification = "RESEARCH"
-    _stamp_equipment(ds, context)
-    _stamp_times(ds, context)
+    _stamp_equipment(ds, envelope)
+    _stamp_times(ds, envelope)
     settle(ds)
 
 
-def _stamp_identity(ds: SOPClass, context: Context) -> None:
-    for element in context.identity:
+def _stamp_identity(ds: SOPClass, envelope: Envelope) -> None:
+    for element in envelope.identity:
         ds[element.tag] = DataElement(element.tag, element.VR, element.value, validation_mode=IGNORE)
-    if "SpecificCharacterSet" not in context.identity and "SpecificCharacterSet" in ds:
+    if "SpecificCharacterSet" not in envelope.identity and "SpecificCharacterSet" in ds:
         del ds.SpecificCharacterSet
 
 
-def _stamp_equipment(ds: SOPClass, context: Context) -> None:
+def _stamp_equipment(ds: SOPClass, envelope: Envelope) -> None:
     ds.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     ds.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     ds.Manufacturer = MANUFACTURER
     ds.ManufacturerModelName = MODEL_NAME
     ds.SoftwareVersions = dicomnode.__version__
-    ds.DeviceSerialNumber = ds.StationName = context.case.station_ae_title
+    ds.DeviceSerialNumber = ds.StationName = envelope.station_ae_title
     ds["ContributingEquipmentSequence"] = DataElement(
-        "ContributingEquipmentSequence", "SQ", [_processing_equipment(context)]
+        "ContributingEquipmentSequence", "SQ", [_processing_equipment(envelope)]
     )
 
 
-def _processing_equipment(context: Context) -> Dataset:
+def _processing_equipment(envelope: Envelope) -> Dataset:
     """PS3.3 C.12.1.1.5: which software with which models made this."""
     item = Dataset()
     item.Manufacturer = MANUFACTURER
     item.ManufacturerModelName = MODEL_NAME
-    item.StationName = context.case.station_ae_title
-    models = {finding.model.name: finding.model for finding in context.case.findings}.values()
-    item.SoftwareVersions = [dicomnode.__version__, *(f"{model.name} {model.version}"[:64] for model in models)]
-    digests = "; ".join(f"{model.name} {model.version} {model.digest}" for model in models)
-    item.ContributionDescription = f"{RESEARCH_NOTICE}. Models: {digests}"[:1024]
+    item.StationName = envelope.station_ae_title
+    item.SoftwareVersions = [
+        dicomnode.__version__,
+        *(f"{model.name} {model.version}"[:64] for model in envelope.models),
+    ]
+    digests = "; ".join(f"{model.name} {model.version} {model.digest}" for model in envelope.models)
+    item.ContributionDescription = f"{RESEARCH_NOTICE}. Models: {digests or 'none was run'}"[:1024]
     item.PurposeOfReferenceCodeSequence = [coded(codes.PROCESSING_EQUIPMENT)]
     return item
 
 
-def _stamp_times(ds: SOPClass, context: Context) -> None:
-    date, time = context.created.strftime("%Y%m%d"), context.created.strftime("%H%M%S")
+def _stamp_times(ds: SOPClass, envelope: Envelope) -> None:
+    date, time = envelope.created.strftime("%Y%m%d"), envelope.created.strftime("%H%M%S")
     for name in ("SeriesDate", "ContentDate", "InstanceCreationDate"):
         setattr(ds, name, date)
     for name in ("SeriesTime", "ContentTime", "InstanceCreationTime"):
         setattr(ds, name, time)
-    ds.TimezoneOffsetFromUTC = context.created.strftime("%z")[:5]
+    ds.TimezoneOffsetFromUTC = envelope.created.strftime("%z")[:5]
 
 
 def coded(code: codes.Code) -> Dataset:

@@ -18,6 +18,7 @@ from dicomnode.encode.slices import (
     key_slices,
     slice_image,
     slice_name,
+    slice_range,
     widest_slice,
 )
 from dicomnode.encode.values import text_of
@@ -171,14 +172,7 @@ def _lesion_table(pen: Pen, case: Case, finding: MaskFinding, left: int, right: 
 
 
 def _lesion_row(case: Case, index: int, region: Region) -> str:
-    return f"{index + 1}   {region.longest_diameter_mm:.0f} mm, {_slice_range(case, region)}"
-
-
-def _slice_range(case: Case, region: Region) -> str:
-    """``image 11-17``, the smaller number first whichever way the scanner counted."""
-    names = {slice_name(case, number).lower() for number in (region.first_slice, region.last_slice)}
-    first, *others = sorted(names, key=lambda name: (len(name), name))
-    return f"{first}-{others[0].split()[-1]}" if others else first
+    return f"{index + 1}   {region.longest_diameter_mm:.0f} mm, {slice_range(case, region)}"
 
 
 def _limits(pen: Pen, finding: MaskFinding, left: int, right: int, y: int) -> int:

@@ -15,7 +15,7 @@ from dicomnode.dicom import codes
 from dicomnode.encode.contours import outlines
 from dicomnode.encode.drawing import DIM, INK, Colour, Pen
 from dicomnode.encode.values import text_of
-from dicomnode.records import Case, MaskFinding, Stack
+from dicomnode.records import Case, MaskFinding, Region, Stack
 
 WINDOW_CENTRE_HU = 40.0
 WINDOW_WIDTH_HU = 80.0
@@ -62,6 +62,13 @@ def slice_name(case: Case, index: int) -> str:
     """``Image 14`` by the source's InstanceNumber, which is what a viewer shows."""
     number = text_of(case.sources[index], "InstanceNumber")
     return f"Image {number}" if number else f"Slice {index + 1}"
+
+
+def slice_range(case: Case, region: Region) -> str:
+    """``image 11-17``, the smaller number first whichever way the scanner counted."""
+    names = {slice_name(case, number).lower() for number in (region.first_slice, region.last_slice)}
+    first, *others = sorted(names, key=lambda name: (len(name), name))
+    return f"{first}-{others[0].split()[-1]}" if others else first
 
 
 def key_slices(case: Case, count: int) -> list[int]:

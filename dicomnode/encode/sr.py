@@ -10,16 +10,22 @@ from __future__ import annotations
 
 import numpy as np
 from highdicom import sr as hd_sr
-from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.seg import Segmentation
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
-import dicomnode
 from dicomnode.dicom import codes
-from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
-from dicomnode.dicom.uids import derived_uid
 from dicomnode.encode import wording
+from dicomnode.encode.content import (
+    code_item,
+    container,
+    document_settings,
+    private_scheme,
+    procedure_reported,
+    root_container,
+    separate,
+    text_item,
+)
 from dicomnode.encode.context import Context, stamp
 from dicomnode.encode.contours import outlines
 from dicomnode.encode.seg import segmented
@@ -42,19 +48,8 @@ def measurement_report(context: Context, seg: Segmentation | None) -> hd_sr.Comp
     seg : of the same case, with the segments that the groups refer to; None where every mask is empty.
     """
     evidence = [*context.references, *([seg] if seg is not None else [])]
-    report = hd_sr.Comprehensive3DSR(
-        evidence=evidence,
-        content=_content(context, seg),
-        series_instance_uid=context.series_uid(KIND),
-        series_number=context.series_number(KIND),
-        sop_instance_uid=context.instance_uid(KIND),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        is_complete=True,
-        is_final=False,
-        is_verified=False,
-    )
-    report.CodingSchemeIdentificationSequence = [_private_scheme()]
+    report = hd_sr.Comprehensive3DSR(content=_content(context, seg), **document_settings(context, KIND, evidence))
+    report.CodingSchemeIdentificationSequence = [private_scheme()]
     stamp(report, context, KIND, _series_description(context.case.findings))
     return report
 
@@ -63,68 +58,23 @@ def _series_description(findings: tuple[MaskFinding, ...]) -> str:
     return f"AI {codes.finding_codes(findings[0].name).noun if len(findings) == 1 else 'findings'} measurements"
 
 
-def _private_scheme() -> Dataset:
-    """Who defines 99DCMNODE (PS3.3 C.12.1.1.1)."""
-    return CodingSchemeIdentificationItem(
-        designator=codes.PRIVATE_SCHEME,
-        name=codes.PRIVATE_SCHEME_NAME,
-        responsible_organization=codes.PRIVATE_SCHEME_ORGANIZATION,
-    )
-
-
 def _content(context: Context, seg: Segmentation | None) -> Dataset:
-    """Root container of TID 1500; every container SEPARATE, else viewers hide the names of its items."""
-    root = _container(codes.MEASUREMENT_REPORT, None, "1500")
-    root.ContentSequence = hd_sr.ContentSequence()
-    root.ContentSequence.extend(hd_sr.LanguageOfContentItemAndDescendants(hd_sr.CodedConcept(*codes.ENGLISH)))
-    root.ContentSequence.extend(_observer(context))
-    root.ContentSequence.append(
-        hd_sr.CodeContentItem(
-            name=Code(*codes.PROCEDURE_REPORTED),
-            value=Code(*codes.PROCEDURE_CT),
-            relationship_type=hd_sr.RelationshipTypeValues.HAS_CONCEPT_MOD,
-        )
-    )
+    root = root_container(context, codes.MEASUREMENT_REPORT, "1500")
+    root.ContentSequence.append(procedure_reported())
     if seg is not None:
         root.ContentSequence.append(_measurements(context, seg))
     root.ContentSequence.append(_evaluations(context.case.findings))
-    _separate(root)
+    separate(root)
     return root
 
 
-def _container(name: codes.Code, relationship: str | None, template: str | None = None) -> hd_sr.ContainerContentItem:
-    return hd_sr.ContainerContentItem(
-        name=Code(*name),
-        relationship_type=relationship,
-        template_id=template,
-        is_content_continuous=False,
-    )
-
-
-def _observer(context: Context) -> hd_sr.ObservationContext:
-    """The software as the observer (TID 1004); there is no person behind these numbers."""
-    device = hd_sr.DeviceObserverIdentifyingAttributes(
-        uid=derived_uid("device", MODEL_NAME, context.case.station_ae_title),
-        name=context.case.station_ae_title,
-        manufacturer_name=MANUFACTURER,
-        model_name=MODEL_NAME,
-        serial_number=dicomnode.__version__,
-    )
-    return hd_sr.ObservationContext(
-        observer_device_context=hd_sr.ObserverContext(
-            observer_type=hd_sr.CodedConcept(*codes.DEVICE), observer_identifying_attributes=device
-        )
-    )
-
-
 def _measurements(context: Context, seg: Segmentation) -> hd_sr.ContainerContentItem:
-    container = _container(codes.IMAGING_MEASUREMENTS, "CONTAINS")
-    container.ContentSequence = hd_sr.ContentSequence()
+    measurements = container(codes.IMAGING_MEASUREMENTS)
     for number, finding in segmented(context.case.findings):
-        container.ContentSequence.extend(_total_group(finding, number, context, seg))
+        measurements.ContentSequence.extend(_total_group(finding, number, context, seg))
         for index, region in enumerate(finding.lesions[:MAX_LESION_GROUPS]):
-            container.ContentSequence.extend(_lesion_group(finding, index, region, context))
-    return container
+            measurements.ContentSequence.extend(_lesion_group(finding, index, region, context))
+    return measurements
 
 
 def _total_group(finding: MaskFinding, number: int, context: Context, seg: Segmentation) -> Group:
@@ -210,25 +160,20 @@ def _numbers(finding: MaskFinding, region: Region) -> list[hd_sr.Measurement]:
 
 def _evaluations(findings: tuple[MaskFinding, ...]) -> hd_sr.ContainerContentItem:
     """TID 1500 row 12: what was found or not, by what and within which limits, in words and codes."""
-    container = _container(codes.QUALITATIVE_EVALUATIONS, "CONTAINS")
-    container.ContentSequence = hd_sr.ContentSequence()
+    evaluations = container(codes.QUALITATIVE_EVALUATIONS)
     for finding in findings:
-        container.ContentSequence.append(_presence(finding))
+        evaluations.ContentSequence.append(_presence(finding))
         for name, text in _statements(finding):
-            container.ContentSequence.append(_text(name, text))
-    container.ContentSequence.append(_text(codes.NOTICE, wording.NOTICE))
-    return container
+            evaluations.ContentSequence.append(text_item(name, text))
+    evaluations.ContentSequence.append(text_item(codes.NOTICE, wording.NOTICE))
+    return evaluations
 
 
 def _presence(finding: MaskFinding) -> hd_sr.CodeContentItem:
     """CID 240; pieces below the detection limit leave it open."""
     absent_or_open = codes.ABSENT if finding.total is None else codes.UNDETERMINED
     answer = codes.PRESENT if finding.lesions else absent_or_open
-    return hd_sr.CodeContentItem(
-        name=Code(*codes.finding_codes(finding.name).type),
-        value=Code(*answer),
-        relationship_type=hd_sr.RelationshipTypeValues.CONTAINS,
-    )
+    return code_item(codes.finding_codes(finding.name).type, answer)
 
 
 def _statements(finding: MaskFinding) -> list[tuple[codes.Code, str]]:
@@ -236,18 +181,6 @@ def _statements(finding: MaskFinding) -> list[tuple[codes.Code, str]]:
         (codes.IMPRESSION, wording.impression(finding)),
         (codes.THRESHOLD, f"{finding.threshold:g}"),
         (codes.DETECTION_LIMIT, f"{finding.detection_limit_ml:g} mL"),
-        (codes.MODEL, wording.model_line(finding)),
+        (codes.MODEL, wording.model_line(finding.model)),
         (codes.TRAINING_DATA, finding.model.trained_on),
     ]
-
-
-def _text(name: codes.Code, text: str) -> hd_sr.TextContentItem:
-    return hd_sr.TextContentItem(name=Code(*name), value=text, relationship_type=hd_sr.RelationshipTypeValues.CONTAINS)
-
-
-def _separate(item: Dataset) -> None:
-    """Set ContinuityOfContent SEPARATE on a container and all below it."""
-    if item.ValueType == "CONTAINER":
-        item.ContinuityOfContent = "SEPARATE"
-    for child in item.get("ContentSequence", []):
-        _separate(child)

@@ -17,6 +17,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomnode.dicom import codes
 from dicomnode.dicom.uids import is_valid_uid
+from dicomnode.encode import wording
 from dicomnode.encode.context import Context
 from dicomnode.encode.seg import segmented
 from dicomnode.encode.sr import MAX_LESION_GROUPS, VOLUME_DECIMALS
@@ -33,7 +34,7 @@ def validate(path: Path, context: Context, kind: str, results: dict[str, Dataset
     Parameters
     ----------
     path : the file as written.
-    kind : ``seg``, ``sr`` or ``sc``.
+    kind : as in ``encode.case.KINDS``.
     results : all results of the case by kind; a report refers to the segmentation.
 
     Raises
@@ -46,7 +47,7 @@ def validate(path: Path, context: Context, kind: str, results: dict[str, Dataset
     _check_required(ds, kind)
     _check_uids(ds, kind)
     _check_references(ds, context, results, kind)
-    checks = {"seg": _check_seg, "sr": _check_sr, "sc": _check_sc}
+    checks = {"seg": _check_seg, "sr": _check_sr, "text": _check_text, "sc": _check_sc}
     if kind in checks:
         checks[kind](ds, context)
 
@@ -143,12 +144,24 @@ def _slice_index(group: Dataset, context: Context) -> int:
 
 
 def _check_sr(ds: Dataset, context: Context) -> None:
-    """The volumes in the report are those measured, in order; it is unverified and preliminary."""
-    _demand(ds.VerificationFlag == "UNVERIFIED", "sr", "the report claims to be verified")
-    _demand(ds.get("PreliminaryFlag", "") == "PRELIMINARY", "sr", "the report claims to be final")
+    """The volumes in the report are those measured, in order."""
+    _check_flags(ds, "sr")
     written = [float(item.MeasuredValueSequence[0].NumericValue) for item in _items_named(ds, codes.VOLUME)]
     expected = [volume for finding in context.case.findings for volume in _volumes(finding)]
     _demand(written == expected, "sr", "the volumes differ from those measured")
+
+
+def _check_flags(ds: Dataset, kind: str) -> None:
+    _demand(ds.VerificationFlag == "UNVERIFIED", kind, "the report claims to be verified")
+    _demand(ds.get("PreliminaryFlag", "") == "PRELIMINARY", kind, "the report claims to be final")
+
+
+def _check_text(ds: Dataset, context: Context) -> None:
+    """Every finding has its impression, and the limits of use stand below them."""
+    _check_flags(ds, "text")
+    written = [str(item.TextValue) for item in _items_named(ds, codes.IMPRESSION)]
+    expected = [*map(wording.impression, context.case.findings), wording.NOTICE]
+    _demand(written == expected, "text", "the impressions differ from the findings")
 
 
 def _volumes(finding: MaskFinding) -> list[float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dicomnode.dicom import codes
-from dicomnode.records import RESEARCH_NOTICE, MaskFinding
+from dicomnode.records import RESEARCH_NOTICE, MaskFinding, ModelRef, Region
 
 NOTICE = (
     f"{RESEARCH_NOTICE}. Computed by software and preliminary: not verified by a physician. Not a medical device. "
@@ -33,6 +33,29 @@ def lesion_count(finding: MaskFinding) -> str:
     return f"{count} lesion{'' if count == 1 else 's'} of at least {finding.detection_limit_ml:g} mL"
 
 
+def measurements(region: Region, images: str) -> str:
+    """All figures of a region in one sentence.
+
+    Parameters
+    ----------
+    images : where it lies, such as ``image 11-17``.
+    """
+    parts = [millilitres(region.volume_ml), estimate(region)]
+    parts.append(f"longest diameter {region.longest_diameter_mm:.0f} mm")
+    parts.append(f"mean {region.mean_hu:.0f} HU, maximum {region.max_hu:.0f} HU")
+    return f"{'; '.join(part for part in parts if part)}; {images}."
+
+
+def estimate(region: Region) -> str:
+    """ABC/2 and how far it is from the volume: ``ABC/2 17.0 mL (+0.9 mL, +6 %)``; empty where there is none."""
+    if region.abc2_ml is None:
+        return ""
+    difference_ml = region.abc2_ml - region.volume_ml
+    share = f", {100 * difference_ml / region.volume_ml:+.0f} %" if region.volume_ml > 0 else ""
+    sign = "+" if difference_ml >= 0 else "-"
+    return f"ABC/2 {millilitres(region.abc2_ml)} ({sign}{millilitres(abs(difference_ml))}{share})"
+
+
 def millilitres(volume_ml: float) -> str:
     """A volume as people read it: ``16.1 mL``, ``0.32 mL``, ``0.004 mL``."""
     decimals = 1 if volume_ml >= 10 else 2 if volume_ml >= 0.1 else 3
@@ -44,9 +67,9 @@ def lesion_name(finding: MaskFinding, index: int) -> str:
     return f"{finding.label}, lesion {index + 1}"
 
 
-def model_line(finding: MaskFinding) -> str:
-    """Name, version and digest of the model."""
-    return f"{finding.model.name} {finding.model.version} ({finding.model.title}), {finding.model.digest}"
+def model_line(model: ModelRef) -> str:
+    """Name, version and digest of a model."""
+    return f"{model.name} {model.version} ({model.title}), {model.digest}"
 
 
 def parameters_of(finding: MaskFinding) -> dict[str, str]:

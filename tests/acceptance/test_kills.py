@@ -30,7 +30,7 @@ from tests.tools.bundle import write_threshold_bundle
 PHASES = ("reception", "run", "encoding", "delivery", "any moment")
 LONGEST_WAIT_S = 20.0
 SETTLING_S = 180.0
-ONE_SET = Counter({"SEG": 1, "SR": 1, "OT": 1})
+ONE_SET = Counter({"SEG": 1, "SR": 2, "OT": 1})
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def test_a_study_becomes_results_in_the_pacs_and_every_command_tells_of_it(
     paths = write_series(tmp_path, study)
     assert all(outcome.error is None for outcome in send([Outgoing.from_file(path) for path in paths], target, "CT1"))
     wait_until(lambda: [job["status"] for job in node.jobs()][:1] and node.jobs()[0]["status"] in OVER, 90)
-    assert len(pacs.instances) == 3
+    assert len(pacs.instances) == 4
     (job,) = node.jobs()
     assert (job["study_uid"], job["accession_number"]) == (study[0].StudyInstanceUID, "ACC-node")
     page = node.command("jobs", "show", str(job["job_id"]))

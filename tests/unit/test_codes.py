@@ -49,6 +49,25 @@ def test_the_check_digit_finds_codes_that_do_not_exist(wrong: str) -> None:
     assert not has_valid_check_digit(wrong)
 
 
+def has_valid_loinc_digit(value: str) -> bool:
+    """LOINC Users' Guide, appendix C: the digit after the hyphen is that of Luhn's formula (mod 10)."""
+    number, _, check = value.partition("-")
+    total = sum(
+        sum(divmod(int(digit) * (2 if place % 2 == 0 else 1), 10)) for place, digit in enumerate(reversed(number))
+    )
+    return check == str(-total % 10)
+
+
+@pytest.mark.parametrize("code", [c for c in codes.ALL_CODES if c.scheme == "LN"], ids=lambda c: c.meaning)
+def test_every_loinc_code_has_its_check_digit(code: codes.Code) -> None:
+    assert has_valid_loinc_digit(code.value)
+
+
+@pytest.mark.parametrize("wrong", ["18748-5", "55111-5", "1900-58"])
+def test_the_check_digit_of_loinc_finds_codes_that_do_not_exist(wrong: str) -> None:
+    assert not has_valid_loinc_digit(wrong)
+
+
 @pytest.mark.parametrize("code", [c for c in codes.ALL_CODES if c.scheme in {"SCT", "DCM"}], ids=lambda c: c.meaning)
 def test_every_standard_code_stands_in_the_dictionary_of_dicom_with_this_meaning(code: codes.Code) -> None:
     meanings = [entry[code.value][0] for entry in concepts[code.scheme].values() if code.value in entry]

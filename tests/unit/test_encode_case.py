@@ -37,9 +37,9 @@ def digest_of(case: Case) -> str:
     return context_of(case).digest
 
 
-def test_a_bleed_gives_seg_sr_and_sc(positive: Case, tmp_path: Path) -> None:
+def test_a_bleed_gives_seg_reports_and_a_picture(positive: Case, tmp_path: Path) -> None:
     results = encode_case(positive, tmp_path, NOW)
-    assert [result.kind for result in results] == ["seg", "sr", "sc"]
+    assert [result.kind for result in results] == ["seg", "sr", "text", "sc"]
     for result in results:
         ds = dcmread(result.path)
         assert result.path == tmp_path / f"{ds.SOPInstanceUID}.dcm"
@@ -49,12 +49,12 @@ def test_a_bleed_gives_seg_sr_and_sc(positive: Case, tmp_path: Path) -> None:
         assert result.sha256 == hashlib.sha256(result.path.read_bytes()).hexdigest()
         assert result.size_bytes == result.path.stat().st_size
         assert result.research
-    assert len({result.series_instance_uid for result in results}) == 3
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len({result.series_instance_uid for result in results}) == 4
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_an_empty_mask_gives_a_report_and_a_picture_but_no_segmentation(tmp_path: Path) -> None:
-    assert [result.kind for result in encode_case(case_of(EVEN), tmp_path, NOW)] == ["sr", "sc"]
+    assert [result.kind for result in encode_case(case_of(EVEN), tmp_path, NOW)] == ["sr", "text", "sc"]
 
 
 def test_the_same_case_gets_the_same_uids_at_another_time(positive: Case, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_every_result_names_research_and_the_model(positive: Case, tmp_path: Pat
     for result in encode_case(positive, tmp_path, NOW):
         ds = dcmread(result.path)
         assert ds.ContentQualification == "RESEARCH"
-        assert ds.SeriesDescription.startswith("AI haemorrhage")
+        assert ds.SeriesDescription.startswith("AI ")
         assert ds.SeriesDescription.endswith("(research)")
         equipment = ds.ContributingEquipmentSequence[0]
         assert equipment.PurposeOfReferenceCodeSequence[0].CodeValue == "109102"
@@ -138,7 +138,7 @@ def test_two_findings_share_one_segmentation_and_one_report(positive: Case, tmp_
     results = encode_case(changed(positive, findings=(*positive.findings, oedema)), tmp_path, NOW)
     seg = dcmread(results[0].path)
     assert [s.SegmentLabel for s in seg.SegmentSequence] == ["Intracranial haemorrhage", "Perihaematomal oedema"]
-    assert [result.kind for result in results] == ["seg", "sr", "sc"]
+    assert [result.kind for result in results] == ["seg", "sr", "text", "sc"]
 
 
 def test_an_odd_finding_is_encoded_as_an_unspecified_lesion(positive: Case, tmp_path: Path) -> None:

@@ -1,0 +1,105 @@
+"""Content items and settings that all structured reports share (DICOM PS3.3 C.17.3, PS3.16 TID 1002, 1204)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from highdicom import sr as hd_sr
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+
+import dicomnode
+from dicomnode.dicom import codes
+from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
+from dicomnode.dicom.uids import derived_uid
+from dicomnode.encode.context import Envelope
+
+CONTAINS = hd_sr.RelationshipTypeValues.CONTAINS
+
+
+def document_settings(envelope: Envelope, kind: str, evidence: Sequence[Dataset]) -> dict[str, Any]:
+    """Arguments of highdicom's document classes: complete, preliminary, and verified by no one."""
+    return {
+        "evidence": evidence,
+        "series_instance_uid": envelope.series_uid(kind),
+        "series_number": envelope.series_number(kind),
+        "sop_instance_uid": envelope.instance_uid(kind),
+        "instance_number": 1,
+        "manufacturer": MANUFACTURER,
+        "is_complete": True,
+        "is_final": False,
+        "is_verified": False,
+    }
+
+
+def private_scheme() -> Dataset:
+    """Who defines 99DCMNODE (PS3.3 C.12.1.1.1)."""
+    return CodingSchemeIdentificationItem(
+        designator=codes.PRIVATE_SCHEME,
+        name=codes.PRIVATE_SCHEME_NAME,
+        responsible_organization=codes.PRIVATE_SCHEME_ORGANIZATION,
+    )
+
+
+def root_container(envelope: Envelope, title: codes.Code, template: str) -> hd_sr.ContainerContentItem:
+    """The root of a document, with its language and its observer."""
+    root = container(title, None, template)
+    root.ContentSequence.extend(hd_sr.LanguageOfContentItemAndDescendants(hd_sr.CodedConcept(*codes.ENGLISH)))
+    root.ContentSequence.extend(_observer(envelope))
+    return root
+
+
+def container(
+    name: codes.Code, relationship: str | None = "CONTAINS", template: str | None = None
+) -> hd_sr.ContainerContentItem:
+    """An empty container."""
+    item = hd_sr.ContainerContentItem(
+        name=Code(*name), relationship_type=relationship, template_id=template, is_content_continuous=False
+    )
+    item.ContentSequence = hd_sr.ContentSequence()
+    return item
+
+
+def _observer(envelope: Envelope) -> hd_sr.ObservationContext:
+    """The software as the observer (TID 1004); there is no person behind what it says."""
+    device = hd_sr.DeviceObserverIdentifyingAttributes(
+        uid=derived_uid("device", MODEL_NAME, envelope.station_ae_title),
+        name=envelope.station_ae_title,
+        manufacturer_name=MANUFACTURER,
+        model_name=MODEL_NAME,
+        serial_number=dicomnode.__version__,
+    )
+    return hd_sr.ObservationContext(
+        observer_device_context=hd_sr.ObserverContext(
+            observer_type=hd_sr.CodedConcept(*codes.DEVICE), observer_identifying_attributes=device
+        )
+    )
+
+
+def procedure_reported() -> hd_sr.CodeContentItem:
+    """What was examined (TID 1500 row 4)."""
+    return hd_sr.CodeContentItem(
+        name=Code(*codes.PROCEDURE_REPORTED),
+        value=Code(*codes.PROCEDURE_CT),
+        relationship_type=hd_sr.RelationshipTypeValues.HAS_CONCEPT_MOD,
+    )
+
+
+def text_item(name: codes.Code, text: str) -> hd_sr.TextContentItem:
+    """A sentence under a name."""
+    return hd_sr.TextContentItem(name=Code(*name), value=text, relationship_type=CONTAINS)
+
+
+def code_item(name: codes.Code, value: codes.Code) -> hd_sr.CodeContentItem:
+    """A coded answer under a name."""
+    return hd_sr.CodeContentItem(name=Code(*name), value=Code(*value), relationship_type=CONTAINS)
+
+
+def separate(item: Dataset) -> None:
+    """Set ContinuityOfContent SEPARATE on a container and all below it: else viewers hide the names of the items."""
+    if item.ValueType == "CONTAINER":
+        item.ContinuityOfContent = "SEPARATE"
+    for child in item.get("ContentSequence", []):
+        separate(child)

@@ -1,0 +1,92 @@
+"""The findings as a text that every viewer shows: Enhanced SR, TID 2000 (DICOM PS3.3 A.35.2, PS3.16).
+
+OHIF shows a TID 1500 report without contours as a black viewport; a report with this root opens as text, with the
+names of its items, because every container is SEPARATE. It refers to no image: viewers print such items as an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from highdicom import sr as hd_sr
+from pydicom.dataset import Dataset
+
+from dicomnode.dicom import codes
+from dicomnode.encode import wording
+from dicomnode.encode.content import container, document_settings, root_container, separate, text_item
+from dicomnode.encode.context import Context, stamp
+from dicomnode.encode.slices import slice_range
+from dicomnode.encode.values import text_of
+from dicomnode.records import Case, MaskFinding
+
+KIND = "text"
+MAX_LESION_LINES = 25
+"""Lesions with a line of their own, the largest first; the others count in the total."""
+
+Line = tuple[codes.Code, str]
+
+
+def text_report(context: Context) -> hd_sr.EnhancedSR:
+    """The report of a case in words, positive or negative."""
+    report = hd_sr.EnhancedSR(content=_content(context), **document_settings(context, KIND, context.references))
+    stamp(report, context, KIND, "AI text report")
+    return report
+
+
+def _content(context: Context) -> Dataset:
+    case = context.case
+    sections = (
+        (codes.PROCEDURE_DESCRIPTIONS, _procedure(context)),
+        (codes.FINDINGS_HEADING, _findings(case)),
+        (codes.IMPRESSIONS_HEADING, _impressions(case)),
+    )
+    root = root_container(context, codes.TEXT_REPORT, "2000")
+    for heading, lines in sections:
+        section = container(heading)
+        section.ContentSequence.extend([text_item(name, text) for name, text in lines])
+        root.ContentSequence.append(section)
+    separate(root)
+    return root
+
+
+def _procedure(context: Context) -> Iterator[Line]:
+    """What was looked at, by which models, and within which limits."""
+    case = context.case
+    yield codes.PROCEDURE_DESCRIPTION, f"{_images(case)}, read by software."
+    for finding in case.findings:
+        yield codes.PROCEDURE_DESCRIPTION, _limits(finding)
+    for model in context.models:
+        sentence = f"Model: {wording.model_line(model)}. Trained on {model.trained_on}."
+        yield codes.PROCEDURE_DESCRIPTION, sentence
+
+
+def _images(case: Case) -> str:
+    series = text_of(case.sources[0], "SeriesNumber")
+    return f"CT of the head, {f'series {series}, ' if series else ''}{len(case.sources)} slices"
+
+
+def _limits(finding: MaskFinding) -> str:
+    return (
+        f"{finding.label}: smallest lesion reported {finding.detection_limit_ml:g} mL, "
+        f"probability threshold {finding.threshold:g}."
+    )
+
+
+def _findings(case: Case) -> Iterator[Line]:
+    for finding in case.findings:
+        total = finding.total
+        if total is None:
+            yield codes.FINDING, wording.nothing_found(finding)
+            continue
+        yield codes.FINDING, f"{finding.label}, total: {wording.measurements(total, slice_range(case, total))}"
+        for index, region in enumerate(finding.lesions[:MAX_LESION_LINES]):
+            figures = wording.measurements(region, slice_range(case, region))
+            yield codes.FINDING, f"{wording.lesion_name(finding, index)}: {figures}"
+        if len(finding.lesions) > MAX_LESION_LINES:
+            yield codes.FINDING, f"{finding.label}: {len(finding.lesions) - MAX_LESION_LINES} smaller lesions."
+
+
+def _impressions(case: Case) -> Iterator[Line]:
+    for finding in case.findings:
+        yield codes.IMPRESSION, wording.impression(finding)
+    yield codes.IMPRESSION, wording.NOTICE
