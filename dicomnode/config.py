@@ -110,7 +110,7 @@ class Sender(Section):
 
 
 ResultKind = Literal["seg", "sr", "text", "sc"]
-Proof = Literal["commitment", "query", "status"]
+Proof = Literal["query", "status"]
 
 
 class Destination(Section):
