@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pydicom
 import pytest
 
 from dicomnode.deliver.receiver import ReceivingPacs
@@ -84,3 +85,33 @@ def test_results_that_come_back_are_never_processed(tmp_path: Path) -> None:
         assert len(node.jobs()) == 1
         assert "own_result" in node.command("jobs", "list").stdout
         assert node.stop() == 0
+
+
+def test_no_patient_attribute_reaches_the_log_or_a_file_name(tmp_path: Path) -> None:
+    identity = {
+        "PatientName": "Zyxwvut^Quincy",
+        "PatientID": "PID987654",
+        "PatientBirthDate": "19340721",
+        "OtherPatientIDs": "OTHER456",
+        "PatientAddress": "Elm Street",
+        "ReferringPhysicianName": "Referrer^Doctor",
+    }
+    study = small_study("private")
+    for ds in study:
+        for keyword, value in identity.items():
+            setattr(ds, keyword, value)
+    with ReceivingPacs(tmp_path / "pacs", "PACS") as pacs:
+        node = node_for(tmp_path, pacs.port)
+        node.start()
+        assert storescu(write_series(tmp_path / "study", study), node.port)
+        wait_for(lambda: [job["status"] for job in node.jobs()] == ["done"])
+        assert str(read_name(pacs)) == identity["PatientName"]
+        assert node.stop() == 0
+    text = node.log.read_text() + "\n".join(str(path) for path in (tmp_path / "node").rglob("*"))
+    for word in ("Zyxwvut", "Quincy", "PID987654", "19340721", "OTHER456", "Elm Street", "Referrer"):
+        assert word.lower() not in text.lower()
+
+
+def read_name(pacs: ReceivingPacs) -> object:
+    """PatientName of a result that arrived."""
+    return pydicom.dcmread(pacs.instances[0].path, stop_before_pixels=True).PatientName
