@@ -1,0 +1,186 @@
+"""Training batches from exams: balanced slices, windows cut from them, MONAI's transforms, one seed per epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import DataLoader, Dataset
+from monai.transforms import (
+    Compose,
+    MapTransform,
+    RandAffined,
+    RandFlipd,
+    RandGaussianNoised,
+    Randomizable,
+    RandScaleIntensityd,
+    RandShiftIntensityd,
+    ToTensord,
+)
+
+from dicomnode.cohort.streams import derived_seed, stream
+from dicomnode.train.exams import UNKNOWN, Exam
+from dicomnode.train.noisy_student import IGNORE, RandAugmentd, RandKerneld, mixed_batches
+from dicomnode.train.recipes import Recipe
+
+POSITIVE_SHARE = 0.45
+"""Of the slices of a batch that show the finding; in a head they are far fewer."""
+OFFSET_HU = 15.0
+"""Scanners are calibrated to within about +-15 HU."""
+NOISE_HU = 4.0
+IMAGE, TRUTH = "image", "truth"
+Place = tuple[int, int]
+"""Index of the exam, index of the slice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The slices of some exams, with and without the finding."""
+
+    exams: Sequence[Exam]
+    positive: tuple[Place, ...]
+    negative: tuple[Place, ...]
+
+    @classmethod
+    def of(cls, exams: Sequence[Exam]) -> Source:
+        """Slices in which nothing at all is known are left out."""
+        positive, negative = [], []
+        for e, exam in enumerate(exams):
+            for k in range(len(exam.truth)):
+                plane = exam.truth[k, 0]
+                if (plane == 1).any():
+                    positive.append((e, k))
+                elif (plane == 0).any():
+                    negative.append((e, k))
+        return cls(exams, tuple(positive), tuple(negative))
+
+    def draw(self, count: int, rng: np.random.Generator) -> list[Place]:
+        """Places drawn with replacement, a share of ``POSITIVE_SHARE`` with the finding, in random order."""
+        wanted = round(count * POSITIVE_SHARE) if self.negative else count
+        chosen = [self.positive[i] for i in rng.integers(len(self.positive), size=wanted)] if self.positive else []
+        pool = self.negative or self.positive
+        chosen += [pool[i] for i in rng.integers(len(pool), size=count - len(chosen))]
+        return [chosen[i] for i in rng.permutation(count)]
+
+
+class LoadSliced(MapTransform):  # type: ignore[misc]
+    """{"exam", "slice"} -> ``image`` (3, size, size) HU and ``truth`` (findings, size, size)."""
+
+    def __init__(self) -> None:
+        super().__init__(["exam", "slice"])
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Read from the memory-mapped arrays."""
+        exam, index = data["exam"], data["slice"]
+        return {IMAGE: exam.around(index), TRUTH: torch.from_numpy(exam.truth[index].astype(np.float32))}
+
+
+class RandWindowd(MapTransform, Randomizable):  # type: ignore[misc]
+    """A square window, on a pixel of the finding where there is one, else near the middle of the plane."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__([IMAGE, TRUTH])
+        self.size = size
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Cut both alike."""
+        plane = data[TRUTH].shape[-1]
+        size = min(self.size, plane)
+        found = torch.nonzero(data[TRUTH][0] == 1).numpy()
+        middle = found[self.R.randint(len(found))] if len(found) else np.full(2, plane / 2)
+        reach = 0.28 * size
+        first = np.clip(middle - size / 2 + self.R.uniform(-reach, reach, 2), 0, plane - size).astype(int)
+        rows, columns = slice(first[0], first[0] + size), slice(first[1], first[1] + size)
+        return {key: data[key][:, rows, columns] for key in (IMAGE, TRUTH)}
+
+
+class Prepared(MapTransform):  # type: ignore[misc]
+    """The model's own windows: HU to what the network reads."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__([IMAGE])
+        self.recipe = recipe
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replace the image."""
+        return {**data, IMAGE: self.recipe.prepare(torch.as_tensor(data[IMAGE]))}
+
+
+def transforms(recipe: Recipe, *, student: bool) -> Compose:
+    """What happens to a slice on its way into a batch.
+
+    Parameters
+    ----------
+    student : RandAugment on top, as the noisy student has it.
+    """
+    both = [IMAGE, TRUTH]
+    moved: dict[str, Any] = {"mode": ("bilinear", "nearest"), "padding_mode": "border"}
+    steps = [
+        LoadSliced(),
+        RandWindowd(recipe.window),
+        RandFlipd(both, prob=0.5, spatial_axis=1),
+        RandAffined(both, prob=0.5, rotate_range=0.3, scale_range=0.1, shear_range=0.05, **moved),
+        RandKerneld(IMAGE, 0.5),
+        RandScaleIntensityd(IMAGE, factors=0.06, prob=0.5),
+        RandShiftIntensityd(IMAGE, offsets=OFFSET_HU, prob=0.5),
+        RandGaussianNoised(IMAGE, std=NOISE_HU, prob=0.5),
+        Prepared(recipe),
+        *([RandAugmentd(IMAGE, TRUTH)] if student else []),
+        ToTensord(both, track_meta=False),
+    ]
+    return Compose(steps)
+
+
+@dataclass(frozen=True, slots=True)
+class SliceBatches:
+    """Batches of any epoch; the same epoch gives the same batches.
+
+    Attributes
+    ----------
+    pseudo : pseudo-labelled exams; then half of every batch comes from them and RandAugment is on.
+    workers : processes that prepare batches; 0 prepares them here.
+    """
+
+    recipe: Recipe
+    labelled: Source
+    steps: int
+    batch: int
+    seed: int
+    pseudo: Source | None = None
+    workers: int = 0
+
+    def places(self, epoch: int) -> list[tuple[Exam, int]]:
+        """Exam and slice of every member of the epoch's batches, in order."""
+        rng = stream(self.seed, "slices", epoch)
+        total = self.steps * self.batch
+        if self.pseudo is None:
+            return [(self.labelled.exams[e], k) for e, k in self.labelled.draw(total, rng)]
+        sources = (self.labelled, self.pseudo)
+        drawn = [source.draw(total // 2, rng) for source in sources]
+        mixed = mixed_batches(total // 2, total // 2, self.batch, derived_seed(self.seed, "mix", epoch))
+        members = [(0 if is_labelled else 1, index) for batch in mixed for is_labelled, index in batch]
+        return [(sources[s].exams[drawn[s][i][0]], drawn[s][i][1]) for s, i in members]
+
+    def __call__(self, epoch: int) -> Iterator[Mapping[str, Any]]:
+        """{"image": (batch, channels, window, window), "truth": (batch, findings, window, window)} float32."""
+        items = [{"exam": exam, "slice": index} for exam, index in self.places(epoch)]
+        chain = transforms(self.recipe, student=self.pseudo is not None)
+        # MONAI seeds the transforms, here or in the workers, from the loader's generator
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, "transforms", epoch))
+        yield from DataLoader(
+            Dataset(items, chain), batch_size=self.batch, num_workers=self.workers, generator=generator
+        )
+
+
+def pseudo_exam(exam: Exam, target: torch.Tensor) -> Exam:
+    """An unlabelled exam with targets instead of truth.
+
+    Parameters
+    ----------
+    target : (slices, findings, size, size): 1, 0 or ``IGNORE``, which an exam calls ``UNKNOWN``.
+    """
+    target = torch.where(target == IGNORE, float(UNKNOWN), target)
+    return Exam(exam.case, exam.hu, target.numpy().astype(np.int8), exam.offsets_mm, exam.pixel_ml)

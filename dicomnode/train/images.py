@@ -1,0 +1,142 @@
+"""Reads what a manifest names: a folder or a list of DICOM files, a NIfTI file, the cohort's masks.
+
+NIfTI counts toward right, front and crown (RAS); here all is DICOM's left, back and crown (LPS).
+References: DICOM PS3.3 C.7.6.2.1.1; NIfTI-1.1, qform and sform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import nibabel
+import numpy as np
+import pydicom.misc
+from nibabel import orientations
+from nibabel.filebasedimages import ImageFileError
+from numpy.typing import NDArray
+
+from dicomnode.assemble.volume import read_volume
+from dicomnode.dicom.geometry import stack_of
+from dicomnode.errors import NodeError
+from dicomnode.records import Volume
+from dicomnode.train.manifest import MaskFile
+from dicomnode.zoo.orientation import orientation_of
+
+NIFTI = (".nii", ".nii.gz")
+LPS = orientations.axcodes2ornt(("L", "P", "S"))
+
+
+class ReadError(NodeError):
+    """A file of a manifest cannot be read, or a mask does not fit its image."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plane:
+    position_mm: tuple[float, float, float] | None
+    orientation: tuple[float, ...] | None
+    pixel_spacing_mm: tuple[float, float] | None
+    rows: int | None
+    columns: int | None
+
+
+def is_nifti(path: Path) -> bool:
+    """By its name."""
+    return path.name.lower().endswith(NIFTI)
+
+
+def dicom_files(path: Path) -> list[Path]:
+    """The DICOM files of a folder, or those that a text file lists, one path a line relative to it."""
+    if path.is_dir():
+        found = sorted(file for file in path.iterdir() if file.is_file() and file.name != "DICOMDIR")
+        return [file for file in found if pydicom.misc.is_dicom(file)]
+    return [path.parent / line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def read_image(path: Path) -> Volume:
+    """One CT volume in HU.
+
+    Raises
+    ------
+    ReadError : no DICOM or NIfTI file that can be read.
+    SeriesError : the slices are at fault; see :func:`dicomnode.assemble.volume.read_volume`.
+    """
+    if is_nifti(path):
+        return _nifti_volume(path)
+    try:
+        files = dicom_files(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReadError(f"{path.name} is no folder, no list of files and no NIfTI file: {error}") from error
+    if not files:
+        raise ReadError(f"{path.name} holds no DICOM file")
+    return read_volume(files)
+
+
+def _nifti(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """(slices, rows, columns) values in LPS order, and the affine of (column, row, slice) to LPS millimetres."""
+    try:
+        image = nibabel.load(path)
+        if len(image.shape) != 3:
+            raise ReadError(f"{path.name} has {len(image.shape)} dimensions, not 3")
+        turned = image.as_reoriented(orientations.ornt_transform(nibabel.io_orientation(image.affine), LPS))
+        values = np.asarray(turned.dataobj, dtype=np.float32)
+    except (OSError, EOFError, ValueError, ImageFileError) as error:
+        raise ReadError(f"{path.name} is no NIfTI file that can be read: {error}") from error
+    return np.ascontiguousarray(values.transpose(2, 1, 0)), np.diag([-1.0, -1.0, 1.0, 1.0]) @ turned.affine
+
+
+def _nifti_volume(path: Path) -> Volume:
+    hu, affine = _nifti(path)
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    cosines = tuple(float(c) for c in np.concatenate([affine[:3, 0] / spacing[0], affine[:3, 1] / spacing[1]]))
+    positions = [affine[:3, 3] + k * affine[:3, 2] for k in range(len(hu))]
+    rows, columns = hu.shape[1:]
+    planes = [
+        _Plane((float(p[0]), float(p[1]), float(p[2])), cosines, (float(spacing[1]), float(spacing[0])), rows, columns)
+        for p in positions
+    ]
+    stack = stack_of(planes)
+    return Volume(hu[list(stack.order)], stack, tuple(f"{path.name}#{k}" for k in stack.order))
+
+
+def read_mask(mask: MaskFile, volume: Volume) -> NDArray[np.bool_]:
+    """A mask on the grid of its image, in canonical order.
+
+    Parameters
+    ----------
+    mask : NIfTI, or ``.npz`` with ``mask``: (slices, rows, columns) in the order of the image's file names.
+
+    Returns
+    -------
+    (slices, rows, columns) bool in the canonical orientation of the image.
+
+    Raises
+    ------
+    ReadError : it cannot be read or has another size than the image.
+    """
+    if is_nifti(mask.path):
+        painted = _nifti_volume(mask.path)
+        values = orientation_of(painted.stack).to_canonical(painted.hu)
+    else:
+        values = orientation_of(volume.stack).to_canonical(_stored(mask.path, volume.stack.order))
+    wanted = orientation_of(volume.stack).to_canonical(volume.hu).shape
+    if values.shape != wanted:
+        raise ReadError(f"mask {mask.path.name} is {_size(values.shape)}, its image {_size(wanted)}")
+    return np.asarray(values == mask.value if mask.value is not None else values > 0)
+
+
+def _stored(path: Path, order: Sequence[int]) -> NDArray[np.float32]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            values = np.asarray(stored["mask"], dtype=np.float32)
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise ReadError(f"mask {path.name} cannot be read: {error}") from error
+    if values.ndim != 3 or len(values) != len(order):
+        raise ReadError(f"mask {path.name} is {_size(values.shape)}, its image has {len(order)} slices")
+    return np.asarray(values[list(order)])
+
+
+def _size(shape: Sequence[int]) -> str:
+    return " x ".join(str(count) for count in shape)

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dicomnode.train.data import SliceBatches, Source, pseudo_exam
+from dicomnode.train.exams import UNKNOWN, Exam, Planes
+from dicomnode.train.manifest import Case
+from dicomnode.train.recipes import (
+    Recipe,
+    masked_dice_loss,
+    recipe_named,
+    segmentation_loss,
+    slice_truth,
+)
+from dicomnode.zoo.hemorrhage.patchfcn import PatchOutput
+
+RECIPE = Recipe(
+    "tiny",
+    Planes(64, 1.0, ("hemorrhage",)),
+    32,
+    lambda: torch.nn.Conv2d(3, 1, 1),
+    lambda hu: (hu / 100.0).clamp(0.0, 1.0),
+    lambda logits, hu: logits.sigmoid(),
+)
+
+
+def exam(name: str, bleeding: tuple[int, ...], slices: int = 12) -> Exam:
+    """Brain of 30 HU with a square of 70 HU on some slices."""
+    hu = np.full((slices, 64, 64), 30, np.int16)
+    truth = np.zeros((slices, 1, 64, 64), np.int8)
+    for k in bleeding:
+        hu[k, 5:12, 40:50], truth[k, 0, 5:12, 40:50] = 70, 1
+    return Exam(Case(name, name, Path("x")), hu, truth, np.arange(slices) * 5.0, np.full(slices, 0.005))
+
+
+def batches(seed: int = 1, pseudo: Source | None = None) -> SliceBatches:
+    return SliceBatches(RECIPE, Source.of([exam("a", (3, 4)), exam("b", ())]), 4, 8, seed, pseudo)
+
+
+def test_slices_with_the_finding_come_as_often_as_said() -> None:
+    source = Source.of([exam("a", (3, 4)), exam("b", ())])
+    assert (source.positive, len(source.negative)) == (((0, 3), (0, 4)), 22)
+    drawn = source.draw(100, np.random.default_rng(1))
+    assert sum(place in source.positive for place in drawn) == 45
+
+
+def test_slices_of_which_nothing_is_known_are_not_drawn() -> None:
+    made = exam("a", (3,))
+    made.truth[5:] = UNKNOWN
+    source = Source.of([made])
+    assert len(source.positive) + len(source.negative) == 5
+
+
+def test_an_epoch_repeats_itself_and_another_differs() -> None:
+    def images(seed: int, epoch: int) -> torch.Tensor:
+        return torch.cat([batch["image"] for batch in batches(seed)(epoch)])
+
+    assert torch.equal(images(1, 2), images(1, 2))
+    assert not torch.equal(images(1, 2), images(1, 3))
+    assert not torch.equal(images(1, 2), images(2, 2))
+
+
+def test_worker_processes_change_only_who_prepares_a_batch() -> None:
+    made = replace(batches(), workers=1)
+    found, again = ([batch["image"] for batch in made(1)] for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
+    assert [place[1] for place in made.places(1)] == [place[1] for place in batches().places(1)]
+
+
+def test_a_window_of_a_bleeding_slice_holds_the_bleed_where_it_is_bright() -> None:
+    found = list(batches()(1))
+    assert [batch["image"].shape for batch in found] == [(8, 3, 32, 32)] * 4
+    image = torch.cat([batch["image"] for batch in found])
+    truth = torch.cat([batch["truth"] for batch in found])
+    assert set(truth.unique().tolist()) == {0.0, 1.0}
+    sick = (truth[:, 0] == 1).flatten(1).any(dim=1)
+    assert int(sick.sum()) == round(32 * 0.45)
+    for picture, mask in zip(image[sick], truth[sick], strict=True):
+        assert picture[1][mask[0] == 1].median() > picture[1][mask[0] == 0].median() + 0.15
+    assert float(image.min()) >= 0.0
+    assert float(image.max()) <= 1.0
+
+
+def test_half_of_a_students_batch_is_pseudo_labelled() -> None:
+    target = torch.zeros(12, 1, 64, 64)
+    target[:, :, :, 32:] = -1.0
+    pseudo = pseudo_exam(exam("u", ()), target)
+    assert set(np.unique(pseudo.truth)) == {UNKNOWN, 0}
+    made = batches(pseudo=Source.of([pseudo]))
+    names = [place[0].case.id for place in made.places(1)]
+    assert [names[k : k + 8].count("u") for k in range(0, 32, 8)] == [4, 4, 4, 4]
+    assert all(-1.0 in batch["truth"] for batch in made(1))
+
+
+def test_what_is_not_known_has_no_part_in_the_loss() -> None:
+    truth = torch.tensor([[[[1.0, 0.0], [UNKNOWN, UNKNOWN]]]])
+    logits = torch.tensor([[[[2.0, -1.0], [9.0, -9.0]]]], requires_grad=True)
+    segmentation_loss(logits, truth).backward()
+    assert logits.grad is not None
+    assert logits.grad[0, 0, 1].tolist() == [0.0, 0.0]
+    assert float(logits.grad[0, 0, 0].abs().min()) > 0.0
+
+
+def test_the_soft_dice_of_a_hand_made_case() -> None:
+    logits = torch.logit(torch.tensor([[[[0.8, 0.4]]]]))
+    assert float(masked_dice_loss(logits, torch.tensor([[[[1.0, 0.0]]]]))) == pytest.approx(1 - 1.6 / 2.2)
+    assert float(masked_dice_loss(logits, torch.zeros(1, 1, 1, 2))) == 0.0
+
+
+def test_a_slice_is_negative_only_when_all_of_it_is_known() -> None:
+    target = torch.tensor([[[[1.0, -1.0]]], [[[0.0, 0.0]]], [[[0.0, -1.0]]]])
+    assert slice_truth(target).tolist() == [[1.0], [0.0], [-1.0]]
+    with_branch = PatchOutput(torch.zeros(3, 1, 1, 2), torch.tensor([[9.0], [-9.0], [0.0]]))
+    against = PatchOutput(torch.zeros(3, 1, 1, 2), torch.tensor([[-9.0], [9.0], [0.0]]))
+    assert segmentation_loss(with_branch, target) < segmentation_loss(against, target)
+
+
+@pytest.mark.parametrize(("name", "channels"), [("hemorrhage", 6), ("hemorrhage-paper", 3)])
+def test_every_recipe_prepares_what_its_network_reads(name: str, channels: int) -> None:
+    recipe = recipe_named(name)
+    prepared = recipe.prepare(torch.full((3, 32, 32), 60.0))
+    assert prepared.shape == (channels, 32, 32)
+    assert 0.0 <= float(prepared.min()) <= float(prepared.max()) <= 1.0
+    assert recipe.finding == "hemorrhage"
