@@ -104,7 +104,7 @@ def _linear_weights(coordinates: Field, count: int) -> Field:
     return weights
 
 
-class _Sampler:
+class SlabSampler:
     """Slab-averaging sampler for planes that contain the x axis."""
 
     def __init__(self, head: SyntheticHead, acquisition: Acquisition) -> None:
@@ -145,7 +145,7 @@ class _Sampler:
         return result + outside * rest[:, None]
 
 
-def _holder_plane(sampler: _Sampler) -> Field:
+def holder_plane(sampler: SlabSampler) -> Field:
     """(rows, columns) HU to add for a U-shaped head holder, open to the front."""
     x, y = sampler.across[None, :], (sampler.down * sampler.cos)[:, None]
     radius = np.hypot(x / 104.0, (y + 6.0) / 122.0)
@@ -153,7 +153,7 @@ def _holder_plane(sampler: _Sampler) -> Field:
     return np.where(y > -20.0, wall * 1400.0, 0.0).astype(np.float32)
 
 
-def _noise(shape: tuple[int, ...], acquisition: Acquisition, rng: np.random.Generator) -> Field:
+def noise_plane(shape: tuple[int, ...], acquisition: Acquisition, rng: np.random.Generator) -> Field:
     """Noise of one slice, correlated as the kernel's blur."""
     kernel = KERNELS[acquisition.kernel]
     grain = gaussian_filter(rng.standard_normal(shape, np.float32), 0.8 * kernel.blur_mm / acquisition.pixel_mm)
@@ -162,7 +162,7 @@ def _noise(shape: tuple[int, ...], acquisition: Acquisition, rng: np.random.Gene
     return result
 
 
-def _filtered(hu: Field, acquisition: Acquisition) -> Field:
+def filtered(hu: Field, acquisition: Acquisition) -> Field:
     """Blur and edge enhancement of the kernel for one slice."""
     kernel = KERNELS[acquisition.kernel]
     image: Field = gaussian_filter(hu, kernel.blur_mm / acquisition.pixel_mm)
@@ -178,13 +178,13 @@ def acquire(head: SyntheticHead, acquisition: Acquisition, seed: int = 0) -> Acq
     ----------
     seed : of the noise; same arguments, same bytes.
     """
-    sampler = _Sampler(head, acquisition)
+    sampler = SlabSampler(head, acquisition)
     planes, masks = [], []
     blood = head.mask.astype(np.float32)
-    holder = _holder_plane(sampler) if acquisition.holder else np.float32(0.0)
+    holder = holder_plane(sampler) if acquisition.holder else np.float32(0.0)
     for index, position in enumerate(acquisition.positions_mm):
-        plane = _filtered(sampler.plane(head.hu, position, AIR_HU) + holder, acquisition)
-        grain = _noise(plane.shape, acquisition, stream(seed, "noise", index))
+        plane = filtered(sampler.plane(head.hu, position, AIR_HU) + holder, acquisition)
+        grain = noise_plane(plane.shape, acquisition, stream(seed, "noise", index))
         planes.append(plane + grain + acquisition.hu_offset)
         masks.append((sampler.plane(blood, position, 0.0) > 0.5) & (plane < BONY_HU))
     positions = [

@@ -52,7 +52,7 @@ def draw_hu(kind: BleedKind, rng: np.random.Generator) -> float:
     return float(np.clip(rng.normal(fit.hu_mean, fit.hu_sd), *fit.hu_limits))
 
 
-def _smallest(order: Field, allowed: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
+def smallest(order: Field, allowed: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
     """Mask of the ``count`` allowed voxels with the smallest order."""
     candidates = np.flatnonzero(allowed)
     count = min(count, candidates.size)
@@ -91,10 +91,10 @@ def _direction(rng: np.random.Generator) -> NDArray[np.float64]:
     )
 
 
-def _subdural(
-    canvas: Canvas, distance: Field, volume_ml: float, rng: np.random.Generator
+def subdural_growth(
+    canvas: Canvas, distance: Field, volume_ml: float, axis: NDArray[np.float64], rng: np.random.Generator
 ) -> tuple[Field, NDArray[np.bool_]]:
-    axis = _direction(rng)
+    """Order in which a crescent below the skull fills, thickest along ``axis`` (unit vector), and where it may lie."""
     radius = np.sqrt(canvas.x**2 + canvas.y**2 + canvas.z**2) + 1e-3
     along = (canvas.x * axis[0] + canvas.y * axis[1] + canvas.z * axis[2]) / radius
     peak_mm = rng.uniform(4.0, 11.0)
@@ -105,10 +105,10 @@ def _subdural(
     return order.astype(np.float32), allowed & (distance > -30.0)
 
 
-def _epidural(
-    canvas: Canvas, distance: Field, volume_ml: float, rng: np.random.Generator
+def epidural_growth(
+    canvas: Canvas, distance: Field, axis: NDArray[np.float64], rng: np.random.Generator
 ) -> tuple[Field, NDArray[np.bool_]]:
-    axis = _direction(rng)
+    """Order in which a lens on the skull fills around ``axis`` (unit vector), and where it may lie."""
     bulge = rng.uniform(1.6, 3.0)
     inward = -distance
     radius = np.sqrt(canvas.x**2 + canvas.y**2 + canvas.z**2) + 1e-3
@@ -131,9 +131,9 @@ def _growth(
     if kind is BleedKind.INTRAPARENCHYMAL:
         order, allowed = _intraparenchymal(canvas, distance, volume_ml, rng)
     elif kind is BleedKind.SUBDURAL:
-        order, allowed = _subdural(canvas, distance, volume_ml, rng)
+        order, allowed = subdural_growth(canvas, distance, volume_ml, _direction(rng), rng)
     elif kind is BleedKind.EPIDURAL:
-        order, allowed = _epidural(canvas, distance, volume_ml, rng)
+        order, allowed = epidural_growth(canvas, distance, _direction(rng), rng)
     elif kind is BleedKind.INTRAVENTRICULAR:
         order, allowed = _intraventricular(canvas, distance, rng)
     else:
@@ -163,7 +163,7 @@ def paint_bleed(
     """
     order, allowed = _growth(canvas, distance, kind, volume_ml, rng)
     voxel_ml = canvas.spacing_mm**3 / 1000.0
-    grown = _smallest(order, allowed & ~mask, max(1, round(volume_ml / voxel_ml)))
+    grown = smallest(order, allowed & ~mask, max(1, round(volume_ml / voxel_ml)))
     if kind is BleedKind.INTRAPARENCHYMAL:
         _paint_oedema(canvas, order, grown, rng)
     texture = canvas.noise("clot", 4.0)[grown] * rng.uniform(1.0, 4.0)

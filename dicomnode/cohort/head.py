@@ -74,7 +74,7 @@ def draw_orders(rng: np.random.Generator) -> tuple[BleedOrder, ...]:
     return tuple(BleedOrder(kind) for kind in chosen)
 
 
-def _paint_anatomy(canvas: Canvas, build: anatomy.Build) -> tuple[Field, Field]:
+def paint_anatomy(canvas: Canvas, build: anatomy.Build) -> tuple[Field, Field]:
     """Paint all but bleeds; returns distance to the inner skull and share inside it."""
     distance = anatomy.cavity_distance(canvas, build)
     inside = coverage(distance, canvas.spacing_mm)
@@ -114,7 +114,7 @@ def make_head(
     pose = stream(seed, "pose").normal(0.0, 4.0, 3) if rotation_deg is None else np.asarray(rotation_deg)
     build = anatomy.draw_build(stream(seed, "build"))
     canvas = blank_canvas(seed, spacing_mm, list(pose), 2.0)
-    distance, inside = _paint_anatomy(canvas, build)
+    distance, inside = paint_anatomy(canvas, build)
     mask = np.zeros(canvas.shape, bool)
     painted = []
     for index, order in enumerate(bleeds):

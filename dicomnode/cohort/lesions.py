@@ -56,6 +56,7 @@ class Lesions:
     oedema_ml : rim around clot.
     stain_ml, stain_hu : contrast medium left in brain after thrombectomy.
     infarct_ml, infarct_depth_hu : dead brain and how much darker it is.
+    petechial : the intraparenchymal blood is scattered specks, not one clot (Heidelberg 1a, 1b).
     hyperdense_artery : thrombus seen in the middle cerebral artery.
     atrophy : 0 to 1, widens sulci and ventricles; leukoaraiosis : 0 to 3, dark periventricular white matter.
     burden : severity of it all in standard deviations of the arm.
@@ -76,6 +77,7 @@ class Lesions:
     stain_hu: float = 0.0
     infarct_ml: float = 0.0
     infarct_depth_hu: float = 0.0
+    petechial: bool = False
     hyperdense_artery: bool = False
     atrophy: float = 0.3
     leukoaraiosis: int = 0

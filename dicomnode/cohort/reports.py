@@ -97,7 +97,7 @@ def _size(volume_ml: float, rng: np.random.Generator) -> str:
     if rng.random() < 0.4 and volume_ml >= 2.0:
         step = 1 if volume_ml < 10 else 5
         return f"{step * round(volume_ml / step)} mL"
-    return "small" if volume_ml < 5 else "moderate" if volume_ml < 30 else "large"
+    return "Small" if volume_ml < 5 else "Moderate" if volume_ml < 30 else "Large"
 
 
 def _side(shown: Lesions) -> str:
@@ -109,15 +109,15 @@ def _blood(shown: Lesions, rng: np.random.Generator) -> list[str]:
     if shown.iph_ml:
         place = shown.site_of_bleed if shown.site_of_bleed == "brainstem" else f"{_side(shown)} {shown.site_of_bleed}"
         name = _choice(rng, ("intraparenchymal haemorrhage", "haematoma", "hyperdense bleed"))
-        lines.append(f"{_size(shown.iph_ml, rng).capitalize()} {name}, {place}.")
+        lines.append(f"{_size(shown.iph_ml, rng)} {name}, {place}.")
     if shown.ivh_ml:
         lines.append(_choice(rng, ("Blood in the ventricles.", "Intraventricular extension.")))
     if shown.sah_ml:
         lines.append(_choice(rng, ("Subarachnoid blood in sulci.", "Traces of subarachnoid haemorrhage.")))
     if shown.sdh_ml:
-        lines.append(f"{_size(shown.sdh_ml, rng).capitalize()} acute subdural haematoma, {_side(shown)}.")
+        lines.append(f"{_size(shown.sdh_ml, rng)} acute subdural haematoma, {_side(shown)}.")
     if shown.edh_ml:
-        lines.append(f"{_size(shown.edh_ml, rng).capitalize()} epidural haematoma, {_side(shown)}.")
+        lines.append(f"{_size(shown.edh_ml, rng)} epidural haematoma, {_side(shown)}.")
     return lines or [_choice(rng, ("No intracranial haemorrhage.", "No haemorrhage is seen."))]
 
 
