@@ -109,14 +109,15 @@ class Sender(Section):
         return value
 
 
-ResultKind = Literal["seg", "sr", "text", "sc"]
-Proof = Literal["query", "status"]
+ResultKind = Literal["seg", "sr", "scores", "text", "sc"]
+Proof = Literal["commitment", "query", "status"]
 
 
 class Destination(Section):
     """A PACS or viewer that receives results by C-STORE.
 
-    ``proof``: what shows that it has them: C-FIND, or nothing but the status of the C-STORE, which proves nothing.
+    ``proof``: what shows that it has them: storage commitment, C-FIND, or only the status of the C-STORE, which proves
+    nothing.
     """
 
     name: Name
@@ -124,7 +125,7 @@ class Destination(Section):
     host: Annotated[str, Field(min_length=1)]
     port: Annotated[int, Field(ge=1, le=65535)]
     accept_research: bool = False
-    results: tuple[ResultKind, ...] = ("seg", "sr", "text", "sc")
+    results: tuple[ResultKind, ...] = ("seg", "sr", "scores", "text", "sc")
     proof: Proof = "query"
     proof_wait_s: Annotated[float, Field(gt=0)] = 60.0
     timeout_s: Annotated[float, Field(ge=1)] = 30.0

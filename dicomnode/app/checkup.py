@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dicomnode.config import Config, Destination, Protocol
 from dicomnode.deliver.query import find_instances
 from dicomnode.deliver.scu import echo, probe
+from dicomnode.dicom.commitment import STORAGE_COMMITMENT
 from dicomnode.dicom.sop_classes import RESULT_SOP_CLASSES
 from dicomnode.dicom.uids import derived_uid
 from dicomnode.errors import BundleError, DeliveryError, InferenceError
@@ -155,18 +156,36 @@ def _destination(config: Config, destination: Destination) -> Iterator[Finding]:
     refused = sorted(kind for kind, uid in wanted.items() if uid not in accepted)
     says = f"does not accept: {', '.join(refused)}" if refused else f"accepts: {', '.join(sorted(wanted))}"
     yield Finding(what, not refused, says)
-    yield _proof(config, destination)
+    yield from _proof(config, destination)
 
 
-def _proof(config: Config, destination: Destination) -> Finding:
+def _proof(config: Config, destination: Destination) -> Iterator[Finding]:
     """Whether the destination can prove what it has; asked about a series that nobody has."""
     what = f"destination {destination.name}"
     if destination.proof == "status":
         says = 'proof = "status": nothing shows that it has its results, jobs end sent_unproven'
-        return Finding(what, False, says, fatal=False)
+        yield Finding(what, False, says, fatal=False)
+        return
+    if destination.proof == "commitment":
+        yield from _commitment(config, destination)
     nobody = derived_uid("check")
     try:
         find_instances(destination, config.node.ae_title, [(nobody, nobody)])
     except DeliveryError as fault:
-        return Finding(what, False, f'proof = "query": {fault}; its results could not be proven')
-    return Finding(what, True, "answers C-FIND: its results can be proven")
+        yield Finding(what, False, f"{fault}; its results could not be proven by C-FIND")
+        return
+    yield Finding(what, True, "answers C-FIND: its results can be proven")
+
+
+def _commitment(config: Config, destination: Destination) -> Iterator[Finding]:
+    what = f"destination {destination.name}"
+    try:
+        offered = probe(destination, config.node.ae_title, [STORAGE_COMMITMENT])[STORAGE_COMMITMENT]
+    except DeliveryError as fault:
+        yield Finding(what, False, f"storage commitment: {fault}", fatal=False)
+        return
+    node = config.node
+    says = f"offers storage commitment; to report it must know {node.ae_title} at this host, port {node.port}"
+    if not offered:
+        says = "does not offer storage commitment; C-FIND is used instead"
+    yield Finding(what, bool(offered), says, fatal=False)

@@ -9,15 +9,22 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
+from pydicom.uid import generate_uid
+from sqlalchemy.orm import Session
+
 from dicomnode.config import Destination
 from dicomnode.deliver.backoff import Backoff
+from dicomnode.deliver.commitment import CommitmentNotOffered, request_commitment
 from dicomnode.deliver.query import find_instances
+from dicomnode.dicom.commitment import Reference
+from dicomnode.dicom.statuses import sentence
 from dicomnode.errors import DeliveryError
-from dicomnode.store import proofs
+from dicomnode.store import commitments, proofs
+from dicomnode.store.commitments import Answered
 from dicomnode.store.engine import Store
 from dicomnode.store.proofs import Sent
 
@@ -25,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 LOOK_MIN_S, LOOK_MAX_S = 1.0, 600.0
 """Pauses between two looks for the same result: an archive may index with some delay, or be down for long."""
+
+REQUESTS_BEFORE_QUERY = 3
+"""Commitment requests without a report before the archive is queried instead: it may not know the node's address."""
 
 
 class Prover:
@@ -50,11 +60,60 @@ class Prover:
         ------
         sqlalchemy.exc.SQLAlchemyError : the database failed; what was not recorded is looked for again.
         """
+        name, wanted = self._destination.name, self._destination.proof
+        if wanted == "status":
+            return 0
+        if wanted == "commitment":
+            self._conclude()
         with self._store.read() as session:
-            due = proofs.unproven(session, self._destination.name, "query")
-        if due:
-            self._query(due)
+            due = proofs.unproven(session, name, wanted)
+        asked_in_vain = [sent for sent in due if wanted == "query" or sent.requests >= REQUESTS_BEFORE_QUERY]
+        to_ask = [sent for sent in due if sent not in asked_in_vain]
+        if to_ask:
+            self._ask_commitment(to_ask)
+        if asked_in_vain:
+            self._query(asked_in_vain)
         return len(due)
+
+    def _ask_commitment(self, due: Sequence[Sent]) -> None:
+        """Store a transaction and ask for it; where the destination does not offer that, look by query."""
+        transaction_uid = str(generate_uid(prefix=None))
+        error = "sent; commitment was asked for, no report yet"
+        with self._store.write() as session:
+            commitments.open_commitment(session, self._destination.name, transaction_uid, due)
+        # Before the request: the report may be faster than its answer.
+        self._no_proof_yet(due, error, lambda sent: self._destination.proof_wait_s * 2**sent.requests)
+        references = [Reference(sent.sop_class_uid, sent.sop_instance_uid) for sent in due]
+        try:
+            request_commitment(self._destination, self._calling_ae, self._store, transaction_uid, references)
+        except CommitmentNotOffered as fault:
+            logger.info("no commitment, query instead", extra=self._facts(error=str(fault)))
+            self._query(due)
+        except DeliveryError as fault:
+            self._no_answer(due, f"sent, but not proven yet: {fault}")
+        else:
+            with self._store.write() as session:
+                proofs.count_request(session, due)
+            self._conclude()
+
+    def _conclude(self) -> None:
+        """Draw the conclusions of the reports that came in, on whatever association."""
+        with self._store.read() as session:
+            reports = commitments.answered(session, self._destination.name)
+        for report in reports:
+            with self._store.write() as session:
+                for sent in report.sent:
+                    self._conclude_one(session, report, sent)
+                commitments.conclude(session, report.commitment_id)
+
+    def _conclude_one(self, session: Session, report: Answered, sent: Sent) -> None:
+        if sent.sop_instance_uid in report.committed:
+            proofs.record_proven(session, sent, by="commitment")
+        elif sent.sop_instance_uid in report.failed:
+            reason = report.failed[sent.sop_instance_uid]
+            error = f"the destination does not commit to it: {sentence(reason)}"
+            proofs.record_missing(session, sent, error=error, retry_at=self._next_sending(sent))
+            logger.warning("result not committed", extra=self._about(sent))
 
     def _query(self, due: Sequence[Sent]) -> None:
         try:
@@ -82,14 +141,15 @@ class Prover:
                     logger.warning("result lost by the destination", extra=self._about(sent))
 
     def _no_answer(self, due: Sequence[Sent], error: str) -> None:
-        logger.warning(
-            "proof not obtained", extra={"action": "prove", "destination": self._destination.name, "error": error}
-        )
+        logger.warning("proof not obtained", extra=self._facts(error=error))
+        self._no_proof_yet(due, error, lambda sent: self._looks.delay_s(sent.attempts + 1, self._draw))
+
+    def _no_proof_yet(self, due: Sequence[Sent], error: str, pause_s: Callable[[Sent], float]) -> None:
         for _, of_job in groupby(due, key=lambda sent: sent.job_id):
             with self._store.write() as session:
                 for sent in of_job:
                     final = self._backoff.gives_up(sent.created_at, time.time())
-                    look_at = None if final else self._next_look(sent)
+                    look_at = None if final else time.time() + pause_s(sent)
                     proofs.record_no_answer(session, sent, error=error, look_at=look_at)
 
     def _next_look(self, sent: Sent) -> float:
@@ -102,10 +162,7 @@ class Prover:
         return now + self._backoff.delay_s(sent.losses + 1, self._draw)
 
     def _about(self, sent: Sent) -> dict[str, object]:
-        return {
-            "action": "prove",
-            "destination": self._destination.name,
-            "job_id": sent.job_id,
-            "sop_instance_uid": sent.sop_instance_uid,
-            "losses": sent.losses + 1,
-        }
+        return self._facts(job_id=sent.job_id, sop_instance_uid=sent.sop_instance_uid, losses=sent.losses + 1)
+
+    def _facts(self, **more: object) -> dict[str, object]:
+        return {"action": "prove", "destination": self._destination.name, **more}

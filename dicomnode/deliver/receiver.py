@@ -1,4 +1,4 @@
-"""A small receiving PACS: keeps what it gets as files and answers C-FIND for it. For the demo and the tests.
+"""A small receiving PACS: keeps what it gets as files, answers C-FIND and commits to it. For the demo and the tests.
 
 It is no part of the node's own reception, which acknowledges only what is on disk and indexed.
 """
@@ -16,12 +16,21 @@ from typing import Any, Self
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, build_role, evt
+from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
     Verification,
 )
 
+from dicomnode.dicom.commitment import (
+    ALL_COMMITTED,
+    SOME_FAILED,
+    STORAGE_COMMITMENT,
+    STORAGE_COMMITMENT_INSTANCE,
+    references_in,
+    report_of,
+)
 from dicomnode.dicom.statuses import INVALID_OBJECT_INSTANCE, PENDING, SUCCESS, is_stored
 from dicomnode.dicom.uids import is_valid_uid
 
@@ -55,6 +64,11 @@ class ReceivingPacs:
     folder : made when absent.
     port : 0 takes a free one; ``port`` then tells which, and stays the same through ``stop`` and ``start``.
     called_ae_checked : reject associations that ask for another AE title.
+
+    Attributes
+    ----------
+    report_to : host, port and AE title to which storage commitment is reported on an association of its own; None:
+        reported on the association of the request.
     """
 
     def __init__(
@@ -66,6 +80,7 @@ class ReceivingPacs:
         self.port = port
         self.instances: list[Stored] = []
         self.associations = 0
+        self.report_to: tuple[str, int, str] | None = None
         self._called_ae_checked = called_ae_checked
         self._lock = threading.Lock()
         self._server: Any = None
@@ -74,7 +89,7 @@ class ReceivingPacs:
         """Listen. Raises OSError when the port is taken."""
         self.folder.mkdir(parents=True, exist_ok=True)
         handlers: list[Any] = [(evt.EVT_ACCEPTED, self._on_accepted), (evt.EVT_C_STORE, self._on_store)]
-        handlers.append((evt.EVT_C_FIND, self._on_find))
+        handlers += [(evt.EVT_C_FIND, self._on_find), (evt.EVT_N_ACTION, self._on_action)]
         self._server = self._entity().start_server((self.host, self.port), block=False, evt_handlers=handlers)
         self.port = int(self._server.socket.getsockname()[1])
 
@@ -98,6 +113,7 @@ class ReceivingPacs:
         entity.require_called_aet = self._called_ae_checked
         entity.add_supported_context(Verification)
         entity.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
+        entity.add_supported_context(STORAGE_COMMITMENT)
         for context in AllStoragePresentationContexts:
             if context.abstract_syntax is not None:
                 entity.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
@@ -161,3 +177,32 @@ class ReceivingPacs:
         """What a query may find, each instance once. To be overridden."""
         with self._lock:
             return list({stored.sop_instance_uid: stored for stored in self.instances}.values())
+
+    def _on_action(self, event: evt.Event) -> tuple[int, None]:
+        """Storage commitment is answered at once, and reported a moment later (DICOM PS3.4 J.3)."""
+        transaction_uid, references = references_in(event.action_information)
+        held = {stored.sop_instance_uid for stored in self.shown()}
+        committed = [reference for reference in references if reference.sop_instance_uid in held]
+        failed = [reference for reference in references if reference.sop_instance_uid not in held]
+        report = report_of(transaction_uid, committed, failed)
+        threading.Thread(target=self.report, args=(report, event.assoc), daemon=True).start()
+        return SUCCESS, None
+
+    def report(self, report: Dataset, assoc: Association) -> None:
+        """N-EVENT-REPORT on the association of the request, or on one of its own."""
+        if self.report_to is None:
+            self._send_report(report, assoc)
+            return
+        host, port, ae_title = self.report_to
+        entity = AE(self.ae_title)
+        entity.add_requested_context(STORAGE_COMMITMENT)
+        role = build_role(STORAGE_COMMITMENT, scp_role=True)
+        own = entity.associate(host, port, ae_title=ae_title, ext_neg=[role])
+        if own.is_established:
+            self._send_report(report, own)
+            own.release()
+
+    @staticmethod
+    def _send_report(report: Dataset, assoc: Association) -> None:
+        kind = SOME_FAILED if "FailedSOPSequence" in report else ALL_COMMITTED
+        assoc.send_n_event_report(report, kind, STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE)

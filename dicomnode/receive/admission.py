@@ -26,14 +26,26 @@ class Admission:
         self._check_called_ae = config.reception.check_called_ae
         self._max_associations = config.reception.max_associations
         self._senders = config.sender
+        self._reporters = {destination.ae_title for destination in config.destination}
 
     @property
     def is_open(self) -> bool:
         """Whether anyone may send because no sender is listed."""
         return not self._senders
 
+    def may_report(self, calling_ae: str) -> bool:
+        """Whether this is a destination, which reports on the storage commitment that the node asks it for."""
+        return calling_ae.strip() in self._reporters
+
     def rejection(
-        self, *, called_ae: str, calling_ae: str, address: str, others: int, draining: bool
+        self,
+        *,
+        called_ae: str,
+        calling_ae: str,
+        address: str,
+        others: int,
+        draining: bool,
+        may_only_report: bool = False,
     ) -> Rejection | None:
         """Why an association is rejected, or None.
 
@@ -42,10 +54,13 @@ class Admission:
         address : the peer's, IPv4 or IPv6.
         others : associations that are open already.
         draining : the node is about to stop and finishes what it has.
+        may_only_report : storage commitment and C-ECHO are all it asks for. A destination may do that without being
+            listed as a sender: it reports on transactions that the node opened.
         """
         if self._check_called_ae and called_ae.strip() != self._ae_title:
             return Rejection.CALLED_AE_NOT_RECOGNISED
-        if self._senders and not is_listed(self._senders, calling_ae.strip(), address):
+        reports = may_only_report and self.may_report(calling_ae)
+        if self._senders and not reports and not is_listed(self._senders, calling_ae.strip(), address):
             return Rejection.CALLING_AE_NOT_RECOGNISED
         if draining:
             return Rejection.TEMPORARY_CONGESTION

@@ -23,11 +23,12 @@ from pydicom.uid import UID
 from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
+from pynetdicom.dimse_messages import C_STORE_RQ, N_EVENT_REPORT_RQ, DIMSEMessage
 from pynetdicom.pdu_primitives import P_DATA, SOPClassCommonExtendedNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
+from dicomnode.dicom.commitment import STORAGE_COMMITMENT
 from dicomnode.dicom.contexts import STORAGE_SERVICE, TRANSFER_SYNTAXES, UNCOMPRESSED, VERIFICATION, is_storage
 from dicomnode.dicom.statuses import CANNOT_UNDERSTAND
 from dicomnode.dicom.uids import MAX_UID_LENGTH
@@ -40,12 +41,15 @@ from dicomnode.receive.spool import IncomingFile, Spool
 
 log = logging.getLogger(__name__)
 
+MAX_MESSAGE_BYTES = 8_000_000
+"""Of a data set that is no instance and stays in memory; a commitment of 50,000 instances has half as many."""
+
 BACKLOG = 128
 """Connections that wait to be accepted; scanners open several at once."""
 
 
 class SpooledDataSet(BytesIO):
-    """The data set of one message, for pynetdicom a buffer in memory; its bytes go to the spool as they arrive.
+    """The data set of one message, for pynetdicom a buffer; an instance's bytes go to the spool as they arrive.
 
     Attributes
     ----------
@@ -53,12 +57,14 @@ class SpooledDataSet(BytesIO):
     fault : why nothing is kept; the C-STORE response tells the sender.
     """
 
-    def __init__(self, begin: Callable[[], tuple[Origin, IncomingFile] | None]) -> None:
+    def __init__(self, begin: Callable[[], tuple[Origin, IncomingFile] | None], is_report: Callable[[], bool]) -> None:
         super().__init__()
         self.origin: Origin | None = None
         self.incoming: IncomingFile | None = None
         self.fault: ReceiveError | None = None
         self._begin: Callable[[], tuple[Origin, IncomingFile] | None] | None = begin
+        self._is_report = is_report
+        self._in_memory = False
 
     def write(self, data: Any) -> int:
         """Append; never raises, because an error here would break off the whole association."""
@@ -75,8 +81,11 @@ class SpooledDataSet(BytesIO):
         if self._begin is not None:
             begin, self._begin = self._begin, None
             self.origin, self.incoming = begin() or (None, None)
+            self._in_memory = self.incoming is None and self._is_report()
         if self.incoming is not None:
             self.incoming.write(data)
+        elif self._in_memory and self.tell() + len(data) <= MAX_MESSAGE_BYTES:
+            super().write(data)
 
     def _drop(self, fault: ReceiveError) -> None:
         self.fault = fault
@@ -103,7 +112,7 @@ class SpoolingProvider(DIMSEServiceProvider):
         """Take a part of a message."""
         if self.message is None:
             self.message = DIMSEMessage()
-            self.message.data_set = SpooledDataSet(self._begin)
+            self.message.data_set = SpooledDataSet(self._begin, self._is_report)
         super().receive_primitive(primitive)
 
     def send_msg(self, primitive: Any, context_id: int) -> None:
@@ -139,6 +148,10 @@ class SpoolingProvider(DIMSEServiceProvider):
         self._files.append(incoming)
         return origin, incoming
 
+    def _is_report(self) -> bool:
+        """Whether the message whose command has arrived is a commitment report; its data set is read, not kept."""
+        return isinstance(self.message, N_EVENT_REPORT_RQ)
+
     def _origin(self, message: C_STORE_RQ, context: PresentationContext, peer: Peer) -> Origin:
         """What the C-STORE command says of its data set; where pynetdicom would break off for it, made usable."""
         command = message.command_set
@@ -163,15 +176,31 @@ def _first(command: Dataset, keyword: str) -> str:
     return "" if value is None else str(value)
 
 
-def contexts_for(proposed: Iterable[PresentationContext]) -> list[PresentationContext]:
-    """The contexts to accept of those that a peer proposes, each SOP class once."""
+def contexts_for(proposed: Iterable[PresentationContext], *, may_report: bool = False) -> list[PresentationContext]:
+    """The contexts to accept of those that a peer proposes, each SOP class once.
+
+    Parameters
+    ----------
+    may_report : the peer is a destination, which may report on storage commitment. The node itself commits to nothing.
+    """
     contexts = []
     for uid in dict.fromkeys(str(context.abstract_syntax) for context in proposed):
-        if uid == VERIFICATION:
+        if uid == STORAGE_COMMITMENT and may_report:
+            context = build_context(uid, list(UNCOMPRESSED[:2]))
+            # Whoever reports is the SCP of this class, though it requests the association (PS3.4 J.3.3).
+            context.scu_role = context.scp_role = True
+            contexts.append(context)
+        elif uid == VERIFICATION:
             contexts.append(build_context(uid, list(UNCOMPRESSED)))
         elif is_storage(uid):
             contexts.append(build_context(uid, list(TRANSFER_SYNTAXES)))
     return contexts
+
+
+def asks_only_for_commitment(proposed: Iterable[PresentationContext]) -> bool:
+    """Whether a peer proposes storage commitment and, besides C-ECHO, nothing else."""
+    asked = {str(context.abstract_syntax) for context in proposed}
+    return STORAGE_COMMITMENT in asked and asked <= {STORAGE_COMMITMENT, VERIFICATION}
 
 
 def storage_classes_of(proposed: Iterable[PresentationContext]) -> dict[UID, SOPClassCommonExtendedNegotiation]:

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dicomnode.config import Config
 from dicomnode.dicom.contexts import VERIFICATION
-from dicomnode.dicom.statuses import CANNOT_UNDERSTAND, SUCCESS
+from dicomnode.dicom.statuses import CANNOT_UNDERSTAND, NO_SUCH_ACTION, SUCCESS
 from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomnode.errors import ReceiveError
 from dicomnode.receive.admission import Admission
@@ -31,11 +31,13 @@ from dicomnode.receive.network import (
     ReceptionServer,
     SpooledDataSet,
     SpoolingProvider,
+    asks_only_for_commitment,
     contexts_for,
     storage_classes_of,
 )
 from dicomnode.receive.spool import Spool
 from dicomnode.receive.sweep import sweep
+from dicomnode.store.commitments import take_report
 from dicomnode.store.engine import Store
 from dicomnode.store.receptions import ABORTED, RELEASED, end_association, end_lost_associations
 
@@ -151,6 +153,8 @@ class StorageScp:
                 (evt.EVT_REQUESTED, self._on_requested),
                 (evt.EVT_SOP_COMMON, _on_common_extended),
                 (evt.EVT_C_STORE, self._on_store),
+                (evt.EVT_N_EVENT_REPORT, self._on_report),
+                (evt.EVT_N_ACTION, _on_action),
                 (evt.EVT_CONN_CLOSE, _on_closed),
             ],
             server_class=ReceptionServer,
@@ -182,6 +186,7 @@ class StorageScp:
                 address=peer.address,
                 others=others,
                 draining=self._draining,
+                may_only_report=asks_only_for_commitment(assoc.requestor.requested_contexts),
             ),
         )
         if rejection is not None:
@@ -190,7 +195,9 @@ class StorageScp:
             assoc.kill()  # returns when the rejection is sent
             return
         log.info("association opened", extra=facts)
-        assoc.acceptor.supported_contexts = contexts_for(assoc.requestor.requested_contexts)
+        assoc.acceptor.supported_contexts = contexts_for(
+            assoc.requestor.requested_contexts, may_report=self._admission.may_report(peer.calling_ae)
+        )
         cast(SpoolingProvider, assoc.dimse).peer = peer
 
     def _on_store(self, event: Event) -> int:
@@ -208,6 +215,10 @@ class StorageScp:
                 extra={"error": type(fault).__name__, "place": f"{place.filename}:{place.lineno}"},
             )
             return CANNOT_UNDERSTAND
+
+    def _on_report(self, event: Event) -> tuple[int, None]:
+        """A PACS reports on a storage commitment; acted on by the sender, who finds it in the database."""
+        return take_report(self.store, lambda: event.event_information), None
 
     def _store(self, dimse: SpoolingProvider, data_set: SpooledDataSet) -> int:
         if data_set.fault is not None:
@@ -258,6 +269,11 @@ class StorageScp:
                     line.assoc.abort(block=False)
                 elif line.overdue > GRACE_ROUNDS:
                     line.hang_up()
+
+
+def _on_action(event: Event) -> tuple[int, None]:
+    """The node is no archive: it commits to nothing, also not to a PACS that may report to it."""
+    return NO_SUCH_ACTION, None
 
 
 def _on_common_extended(event: Event) -> dict[UID, SOPClassCommonExtendedNegotiation]:

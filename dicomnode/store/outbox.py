@@ -122,6 +122,7 @@ def record_sent(session: Session, parcel: Parcel, *, status: int) -> None:
         sent_at=time.time(),
         next_attempt_at=time.time(),
         proof_attempts=0,
+        commitment_requests=0,
         last_status=status,
         lease_until=None,
         error="",

@@ -23,6 +23,7 @@ class Sent:
     Attributes
     ----------
     attempts : looks at it since it was sent that proved nothing.
+    requests : how often commitment to it was asked for since it was sent, and accepted.
     losses : how often it was missing before and was sent again.
     """
 
@@ -35,6 +36,7 @@ class Sent:
     sent_at: float
     created_at: float
     attempts: int
+    requests: int
     losses: int
 
 
@@ -58,21 +60,24 @@ def unproven(session: Session, destination: str, proof: str, *, limit: int = 200
         .order_by(Outbox.job_id, Outbox.id)
         .limit(limit)
     )
-    return [
-        Sent(
-            outbox_id=row.id,
-            job_id=row.job_id,
-            study_uid=result.study_uid,
-            series_uid=result.series_uid,
-            sop_class_uid=result.sop_class_uid,
-            sop_instance_uid=result.sop_instance_uid,
-            sent_at=row.sent_at or row.created_at,
-            created_at=row.created_at,
-            attempts=row.proof_attempts,
-            losses=row.losses,
-        )
-        for row, result in session.execute(statement)
-    ]
+    return [read_sent(row, result) for row, result in session.execute(statement)]
+
+
+def read_sent(row: Outbox, result: Result) -> Sent:
+    """What proving needs to know of a delivery."""
+    return Sent(
+        outbox_id=row.id,
+        job_id=row.job_id,
+        study_uid=result.study_uid,
+        series_uid=result.series_uid,
+        sop_class_uid=result.sop_class_uid,
+        sop_instance_uid=result.sop_instance_uid,
+        sent_at=row.sent_at or row.created_at,
+        created_at=row.created_at,
+        attempts=row.proof_attempts,
+        requests=row.commitment_requests,
+        losses=row.losses,
+    )
 
 
 def record_proven(session: Session, sent: Sent, *, by: str) -> None:
@@ -112,6 +117,13 @@ def record_no_answer(session: Session, sent: Sent, *, error: str, look_at: float
         return
     changes = {"next_attempt_at": look_at, "proof_attempts": row.proof_attempts + 1, "error": error}
     guarded_update(session, row, before=OutboxStatus.SENT, token=None, **changes)
+
+
+def count_request(session: Session, sent: Sequence[Sent]) -> None:
+    """The destination accepted a commitment request for these."""
+    ids = [one.outbox_id for one in sent]
+    statement = update(Outbox).where(Outbox.id.in_(ids)).values(commitment_requests=Outbox.commitment_requests + 1)
+    session.execute(statement)
 
 
 def _still_sent(session: Session, sent: Sent) -> Outbox | None:

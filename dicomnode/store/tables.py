@@ -1,4 +1,4 @@
-"""The database: association, instance, series, job, run, result, outbox, event.
+"""The database: association, instance, series, job, run, result, outbox, commitment, event.
 
 All ``*_at`` columns are seconds since the epoch, UTC (float): comparable across machines, never local time.
 A ``status`` column changes only through :mod:`dicomnode.store.transitions`.
@@ -30,7 +30,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON}  # noqa: RUF012 (SQLAlchemy's own idiom)
+    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, list[int]: JSON}  # noqa: RUF012 (SQLAlchemy's own idiom)
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
 
@@ -176,8 +176,8 @@ class Result(Base):
 class Outbox(Base):
     """One (result, destination): the same machine as a job, with a lease of its own.
 
-    ``next_attempt_at``: when a pending row is sent, and a sent one is looked for. ``proof``: what is asked for (query,
-    status); ``proven_by``: what it was proven by. ``losses``: how often it was missing after Success.
+    ``next_attempt_at``: when a pending row is sent, and a sent one is looked for. ``proof``: what is asked for
+    (commitment, query, status); ``proven_by``: what it was proven by. ``losses``: how often it was lost after Success.
     """
 
     __tablename__ = "outbox"
@@ -198,12 +198,28 @@ class Outbox(Base):
     proven_by: Mapped[str] = mapped_column(String(16), default="")
     proven_at: Mapped[float | None]
     proof_attempts: Mapped[int] = mapped_column(Integer, default=0)
+    commitment_requests: Mapped[int] = mapped_column(Integer, default=0)
     losses: Mapped[int] = mapped_column(Integer, default=0)
     lease_owner: Mapped[str] = mapped_column(String(255), default="")
     lease_token: Mapped[int] = mapped_column(Integer, default=0)
     lease_until: Mapped[float | None]
     last_status: Mapped[int | None]
     error: Mapped[str] = mapped_column(Text, default="")
+
+
+class Commitment(Base):
+    """One storage commitment transaction. ``deliveries``: ids of the outbox rows it is about."""
+
+    __tablename__ = "commitment"
+    __table_args__ = (Index("ix_commitment_open", "destination", "concluded_at"),)
+
+    transaction_uid: Mapped[str] = mapped_column(Uid, unique=True)
+    destination: Mapped[str] = mapped_column(String(64))
+    requested_at: Mapped[float]
+    answered_at: Mapped[float | None]
+    concluded_at: Mapped[float | None]
+    deliveries: Mapped[list[int]]
+    report: Mapped[dict[str, Any]]
 
 
 class Event(Base):

@@ -63,6 +63,18 @@ class Orthanc:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=10) as answer:
             return json.load(answer)
 
+    def post(self, path: str, body: Any = None) -> Any:
+        """A REST call that answers JSON."""
+        data = json.dumps({} if body is None else body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", data=data, method="POST")
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def delete(self, path: str) -> None:
+        """Take something out of the archive."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", method="DELETE")
+        urllib.request.urlopen(request, timeout=10).close()
+
     def file(self, instance: str) -> bytes:
         """The DICOM file of one stored instance."""
         url = f"http://127.0.0.1:{self.http_port}/instances/{instance}/file"

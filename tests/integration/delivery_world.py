@@ -19,7 +19,7 @@ from pydicom.uid import (
 )
 from sqlalchemy import select
 
-from dicomnode.config import Config, Destination
+from dicomnode.config import Config, Destination, Node
 from dicomnode.deliver.sender import Sender
 from dicomnode.records import EncodedResult
 from dicomnode.store.engine import Store
@@ -117,7 +117,7 @@ class World:
 
     def sender(self, destination: Destination, *, owner: str = "node", **more: Any) -> Sender:
         """The sender for it."""
-        config = Config(destination=(destination,))
+        config = Config(node=Node(ae_title="NODE"), destination=(destination,))
         return Sender(config, self.store, self.data_dir, owner, destination, **more)
 
     def deliver(

@@ -11,9 +11,11 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
 
 from dicomnode.deliver.query import STUDY_ROOT_FIND
 from dicomnode.deliver.receiver import ReceivingPacs, Stored
+from dicomnode.dicom.commitment import STORAGE_COMMITMENT
 from dicomnode.dicom.statuses import SUCCESS
 
 STALL_S = 20.0
@@ -36,6 +38,9 @@ class ScriptedPacs(ReceivingPacs):
     offers_find : whether C-FIND is offered (before ``start``).
     find_status : answered to every C-FIND in place of matches, where not Success.
     looks : number of C-FINDs so far.
+    offers_commitment : whether storage commitment is offered (before ``start``).
+    mute_reports : how many commitment requests are accepted and never reported on.
+    requests : number of commitment requests so far.
     """
 
     def __init__(self, folder: Path, ae_title: str = "PACS", **more: Any) -> None:
@@ -52,11 +57,16 @@ class ScriptedPacs(ReceivingPacs):
         self.offers_find = True
         self.find_status = SUCCESS
         self.looks = 0
+        self.offers_commitment = True
+        self.mute_reports = 0
+        self.requests = 0
 
     def _entity(self) -> AE:
         entity = super()._entity()
         if not self.offers_find:
             entity.remove_supported_context(STUDY_ROOT_FIND)
+        if not self.offers_commitment:
+            entity.remove_supported_context(STORAGE_COMMITMENT)
         for context in entity.supported_contexts:
             uid = str(context.abstract_syntax)
             if uid in self.refused_classes:
@@ -96,8 +106,18 @@ class ScriptedPacs(ReceivingPacs):
             return
         yield from super()._on_find(event)
 
+    def _on_action(self, event: evt.Event) -> tuple[int, None]:
+        self.requests += 1
+        return super()._on_action(event)
+
+    def report(self, report: Dataset, assoc: Association) -> None:
+        if self.mute_reports > 0:
+            self.mute_reports -= 1
+            return
+        super().report(report, assoc)
+
     def shown(self) -> list[Stored]:
-        return super().shown() if self.looks > self.hidden_looks else []
+        return super().shown() if not self.hidden_looks or self.looks > self.hidden_looks else []
 
     @property
     def uids(self) -> list[str]:

@@ -20,12 +20,14 @@ class Reception:
     """Started on a free port of the loopback address."""
 
     def __init__(self, store: Store, data_dir: Path, *, owner: str, senders: tuple, **reception: object) -> None:
+        destinations, port = reception.pop("destinations", ()), reception.pop("port", 0)
         reception = {"min_free_gb": 0, "settle_s": 0.2, **reception}
         self.config = Config.model_validate(
             {
-                "node": {"ae_title": "NODE", "host": "127.0.0.1", "port": 0, "data_dir": data_dir},
+                "node": {"ae_title": "NODE", "host": "127.0.0.1", "port": port, "data_dir": data_dir},
                 "reception": reception,
                 "sender": senders,
+                "destination": destinations,
             }
         )
         self.store = store

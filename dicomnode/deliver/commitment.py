@@ -1,0 +1,78 @@
+"""Storage commitment SCU (DICOM PS3.4 annex J): asks a destination to take responsibility for what it was sent."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from pydicom.dataset import Dataset
+from pynetdicom import build_context, evt
+from pynetdicom.association import Association
+
+from dicomnode.config import Destination
+from dicomnode.deliver.association import end_association, request_association
+from dicomnode.deliver.outgoing import TRANSCODABLE
+from dicomnode.dicom.commitment import (
+    REQUEST_COMMITMENT,
+    STORAGE_COMMITMENT,
+    STORAGE_COMMITMENT_INSTANCE,
+    Reference,
+    request_of,
+)
+from dicomnode.dicom.statuses import SUCCESS, sentence
+from dicomnode.errors import AssociationRejected, DeliveryError
+from dicomnode.store.commitments import take_report
+from dicomnode.store.engine import Store
+
+SAME_ASSOCIATION_S = 1.0
+"""How long the association is held for peers that report on it; others open one of their own to the node."""
+
+
+class CommitmentNotOffered(DeliveryError):
+    """The destination is no storage commitment SCP, or says that it does not commit."""
+
+
+def request_commitment(
+    destination: Destination,
+    calling_ae: str,
+    store: Store,
+    transaction_uid: str,
+    references: Sequence[Reference],
+    *,
+    hold_s: float = SAME_ASSOCIATION_S,
+) -> None:
+    """N-ACTION for a transaction that is in the database already; a report on this association is written there.
+
+    Raises
+    ------
+    AssociationRejected : no association, or it was lost before the answer.
+    CommitmentNotOffered : the presentation context was refused, or the N-ACTION was answered with a failure.
+    """
+    reported = threading.Event()
+
+    def on_report(event: evt.Event) -> tuple[int, None]:
+        status = take_report(store, lambda: event.event_information)
+        reported.set()
+        return status, None
+
+    contexts = [build_context(STORAGE_COMMITMENT, list(TRANSCODABLE[:2]))]
+    handlers = [(evt.EVT_N_EVENT_REPORT, on_report)]
+    assoc = request_association(destination, calling_ae, contexts, handlers)
+    try:
+        if not assoc.is_established:
+            raise CommitmentNotOffered(f"{destination.ae_title} does not accept storage commitment")
+        _ask(assoc, request_of(transaction_uid, references))
+        reported.wait(hold_s)
+    except RuntimeError as fault:
+        raise AssociationRejected("the association was lost before the N-ACTION") from fault
+    finally:
+        end_association(assoc)
+
+
+def _ask(assoc: Association, information: Dataset) -> None:
+    answer, _ = assoc.send_n_action(information, REQUEST_COMMITMENT, STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE)
+    status = answer.get("Status")
+    if status is None:
+        raise AssociationRejected("the association was lost, or no answer came in time, during the N-ACTION")
+    if status != SUCCESS:
+        raise CommitmentNotOffered(f"the N-ACTION was answered with {sentence(status)}")
