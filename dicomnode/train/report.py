@@ -233,7 +233,7 @@ def _markdown(
     if other:
         header = (f"{about.model} minus {other[0]}{kind}", "difference (95 % interval)", "p")
         named = {**FIGURES, "auc_delong": "exam AUC, DeLong"}
-        rows = [(named[name], item.estimate.text(), f"{item.p_value:.4f}") for name, item in differences.items()]
+        rows = [(named[name], item.estimate.text(), _p_value(item.p_value)) for name, item in differences.items()]
         parts.append(_rows(header, rows))
     parts += [f"![{name.removesuffix('.png').replace('_', ' ')}{kind}]({name})" for name in drawn]
     return "\n\n".join(parts) + "\n"
@@ -241,6 +241,10 @@ def _markdown(
 
 def _number(value: float) -> str:
     return "not defined" if np.isnan(value) else f"{value:.3f}"
+
+
+def _p_value(value: float) -> str:
+    return "not defined" if np.isnan(value) else f"{value:.4f}"
 
 
 def _rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -50,7 +50,7 @@ def draw_splits(
 
     Raises
     ------
-    ManifestError : a split would stay empty.
+    ManifestError : fewer patients than splits.
     """
     if all(case.split is not None for case in manifest.cases):
         return manifest
@@ -62,10 +62,18 @@ def draw_splits(
         places = (np.arange(len(patients)) + 0.5) / len(patients)
         for patient, place in zip(patients, places, strict=True):
             chosen[patient] = names[min(int(np.searchsorted(edges, place)), len(names) - 1)]
-    empty = [name.value for name in names if name not in chosen.values()]
-    if empty:
-        raise ManifestError([f"{manifest.path.name}: {len(chosen)} patients are too few: no {', '.join(empty)}"])
+    if len(chosen) < len(names):
+        raise ManifestError([f"{manifest.path.name}: {len(chosen)} patients are too few for {len(names)} splits"])
+    _fill(chosen, names)
     return replace(manifest, cases=tuple(replace(case, split=chosen[case.patient]) for case in manifest.cases))
+
+
+def _fill(chosen: dict[str, Split], names: Sequence[Split]) -> None:
+    """Give a split that small strata left empty the last patient of the largest one."""
+    for name in names:
+        if name not in chosen.values():
+            members = {other: [p for p, split in chosen.items() if split is other] for other in names}
+            chosen[max(members.values(), key=len)[-1]] = name
 
 
 def folds_of(cases: Sequence[Case], seed: int, label: str | None = None, count: int = FOLDS) -> tuple[Fold, ...]:

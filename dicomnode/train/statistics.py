@@ -33,6 +33,8 @@ class Estimate:
         """Such as ``0.912 (0.874 to 0.943)``."""
         if np.isnan(self.value):
             return "not defined"
+        if np.isnan(self.low):
+            return f"{self.value:.{digits}f} (interval not defined)"
         return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
 
 
@@ -292,10 +294,12 @@ def delong(labels: ArrayLike, a: ArrayLike, b: ArrayLike) -> Difference:
     """
     truth, _ = _binary(labels, a)
     placements = [_placements(truth, _binary(labels, scores)[1]) for scores in (a, b)]
+    nan = float("nan")
     if not truth.any() or truth.all():
-        nan = float("nan")
         return Difference(Estimate(nan, nan, nan), nan)
     difference = float(placements[0][0].mean() - placements[1][0].mean())
+    if min(np.count_nonzero(truth), np.count_nonzero(~truth)) < 2:
+        return Difference(Estimate(difference, nan, nan), nan)
     variance = sum(
         float(np.var(placements[0][side] - placements[1][side], ddof=1)) / len(placements[0][side]) for side in (0, 1)
     )

@@ -67,8 +67,16 @@ def test_splits_that_are_there_are_kept() -> None:
     assert draw_splits(given, seed=1) is given
 
 
+def test_small_strata_leave_no_split_empty() -> None:
+    for patients in (3, 4, 5, 7):
+        drawn = draw_splits(Manifest(Path("m.csv"), cases(patients)), seed=1, label="death")
+        found = [patients_of(drawn.of(split)) for split in (Split.TRAIN, Split.VALIDATION, Split.TEST)]
+        assert all(found)
+        assert sum(len(part) for part in found) == len(set().union(*found)) == patients
+
+
 def test_too_few_patients_are_refused() -> None:
     with pytest.raises(ManifestError, match="4 patients are too few for 5 folds"):
         folds_of(cases(4), seed=1)
-    with pytest.raises(ManifestError, match="too few: no validation"):
+    with pytest.raises(ManifestError, match="1 patients are too few for 3 splits"):
         draw_splits(Manifest(Path("m.csv"), cases(1)), seed=1)

@@ -175,6 +175,9 @@ def test_delong_agrees_with_the_definition_over_all_pairs() -> None:
     z = found.estimate.value / np.sqrt(variance)
     assert found.p_value == pytest.approx(special.erfc(abs(z) / np.sqrt(2)), rel=1e-9)
     assert s.delong(labels, a, a).p_value == 1.0
+    lonely = s.delong([1, 0, 0], [0.9, 0.1, 0.2], [0.1, 0.9, 0.0])
+    assert lonely.estimate.text() == "0.500 (interval not defined)"
+    assert np.isnan(lonely.p_value)
 
 
 def test_delong_and_the_paired_bootstrap_tell_the_same() -> None:

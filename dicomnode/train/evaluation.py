@@ -1,0 +1,92 @@
+"""Scores exams with a network: probabilities on the planes, and what they say against the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from dicomnode.train import statistics
+from dicomnode.train.exams import UNKNOWN, Exam
+from dicomnode.train.noisy_student import exam_score, slice_scores
+from dicomnode.train.recipes import Recipe, branches
+from dicomnode.train.results import NAN, ExamResult
+
+THRESHOLD = 0.5
+CHUNK = 8
+
+
+def predict(recipe: Recipe, network: torch.nn.Module, exam: Exam) -> tuple[torch.Tensor, torch.Tensor]:
+    """Probabilities of one exam, on the CPU.
+
+    Returns
+    -------
+    (findings, slices, size, size) of every pixel, and (slices,) of every slice: of the slice branch where the network
+    has one, else the mean of its most probable pixels.
+    """
+    device = next(network.parameters()).device
+    around = torch.stack([exam.around(k) for k in range(len(exam.hu))], dim=1)
+    image = recipe.prepare(around).transpose(0, 1)
+    pixels, slices = [], []
+    with torch.inference_mode():
+        for part in torch.split(image, CHUNK):
+            pixel, slice_ = branches(network(part.to(device)))
+            pixels.append(pixel.float().cpu())
+            slices.append(slice_.float().cpu().sigmoid()[:, 0] if slice_ is not None else torch.empty(0))
+    probability = recipe.finish(torch.cat(pixels).transpose(0, 1), around)
+    given = torch.cat(slices)
+    return probability, given if len(given) else slice_scores(probability[0])
+
+
+def judge(exam: Exam, probability: torch.Tensor, score: float, finding: str) -> ExamResult:
+    """Compare one exam with its truth.
+
+    Parameters
+    ----------
+    probability : (slices, size, size) of the main finding.
+    """
+    case, truth = exam.case, exam.truth[:, 0]
+    known = exam.known()
+    blood, marked = truth == 1, probability.numpy() > THRESHOLD
+    label = float(case.labels[finding] >= 0.5) if finding in case.labels else float(blood.any()) if known else NAN
+    result = ExamResult(case.id, case.patient, case.site, label, score, marked_ml=_volume(marked, exam))
+    if not known:
+        return result
+    return replace(
+        result,
+        dice=statistics.dice(blood, marked),
+        truth_ml=_volume(blood, exam),
+        false_ml=_volume(marked & ~blood, exam),
+        pixel_precision=statistics.average_precision(blood.ravel(), probability.numpy().ravel()),
+    )
+
+
+def _volume(mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], exam: Exam) -> float:
+    return float((np.count_nonzero(mask, axis=(1, 2)) * exam.pixel_ml).sum())
+
+
+def score_exams(
+    recipe: Recipe, network: torch.nn.Module, exams: Sequence[Exam], *, progress: bool = True
+) -> list[ExamResult]:
+    """Judge every exam; volumes and Dice are of the planes, before the node's runner confines marks to the brain."""
+    network.eval()
+    results = []
+    for exam in track(exams, description="scoring exams", disable=not progress):
+        probability, slices = predict(recipe, network, exam)
+        results.append(judge(exam, probability[0], exam_score(slices), recipe.finding))
+    return results
+
+
+def pooled_dice(recipe: Recipe, network: torch.nn.Module, exams: Sequence[Exam]) -> float:
+    """Dice over the known voxels of all exams together; marks in exams without the finding count against it."""
+    both = total = 0
+    for exam in exams:
+        probability, _ = predict(recipe, network, exam)
+        known = exam.truth[:, 0] != UNKNOWN
+        truth, marked = exam.truth[:, 0] == 1, (probability[0].numpy() > THRESHOLD) & known
+        both += int(np.count_nonzero(truth & marked))
+        total += int(np.count_nonzero(truth)) + int(np.count_nonzero(marked))
+    return 2.0 * both / total if total else 1.0

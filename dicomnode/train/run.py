@@ -1,0 +1,233 @@
+"""What the commands ``train`` and ``evaluate`` do: manifest in, weights and one report folder out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from dicomnode.errors import ManifestError
+from dicomnode.train.checkpoint import load_weights_file
+from dicomnode.train.data import SliceBatches, Source, pseudo_exam
+from dicomnode.train.engine import FitSettings, Fitted, Task, fit
+from dicomnode.train.evaluation import pooled_dice, predict, score_exams
+from dicomnode.train.exams import Exam, load_exams
+from dicomnode.train.manifest import Case, Manifest, Split, read_manifest
+from dicomnode.train.noisy_student import (
+    pseudo_labels,
+    rank_images,
+    set_dropout,
+    set_stochastic_depth,
+)
+from dicomnode.train.recipes import Recipe, recipe_named, segmentation_loss
+from dicomnode.train.report import About, write_report
+from dicomnode.train.results import ExamResult, read_results
+from dicomnode.train.splits import draw_splits, folds_of
+
+Parts = dict[Split, Sequence[Case]]
+
+log = logging.getLogger(__name__)
+
+FOLD_SHARES = {Split.TRAIN: 0.85, Split.VALIDATION: 0.15}
+STUDENT_DROPOUT = 0.2
+STUDENT_DEPTH = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """One call of ``dicomnode train``.
+
+    Attributes
+    ----------
+    steps : batches of an epoch.
+    folds : 0 trains once on the manifest's splits; 5 is five-fold cross-validation by patient.
+    teacher : weights; the exams of the split ``unlabelled`` then get pseudo-labels from it, and the student starts
+        from it.
+    """
+
+    model: str
+    fit: FitSettings = field(default_factory=FitSettings)
+    steps: int = 100
+    batch: int = 16
+    folds: int = 0
+    teacher: Path | None = None
+    workers: int = 0
+    skip_unusable: bool = False
+    progress: bool = True
+
+
+def train_model(manifest: Path, out: Path, settings: TrainSettings) -> Path:
+    """Train, score the test exams (of every fold, out of fold) and write the report.
+
+    Returns
+    -------
+    Path of ``report.md``; weights are ``out/best.safetensors``, or ``out/fold-K/best.safetensors``.
+
+    Raises
+    ------
+    ManifestError : the manifest or its exams are at fault, all faults listed.
+    ConfigError : there is no such model.
+    TrainingError : the training cannot go on.
+    """
+    recipe = recipe_named(settings.model)
+    read = read_manifest(manifest)
+    # a cache beside the folds is shared by them
+    cache = out / "cache"
+    if settings.folds:
+        results, history = _cross_validate(recipe, read, out, cache, settings)
+    else:
+        drawn = draw_splits(read, settings.fit.seed, _stratify_by(read, recipe))
+        parts: Parts = {split: drawn.of(split) for split in Split}
+        results, history = _train_once(recipe, parts, out, cache, settings)
+    what = f"{settings.folds}-fold cross-validation" if settings.folds else "test split"
+    about = _about(recipe, read, settings.fit.seed, f"{manifest.name}, {what}", settings)
+    return write_report(out / "report", about, results, history)
+
+
+def evaluate_model(
+    model: str,
+    manifest: Path,
+    weights: Path,
+    out: Path,
+    *,
+    split: Split | None = Split.TEST,
+    compare: Path | None = None,
+    seed: int = 1,
+    skip_unusable: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Score exams with given weights and write the report.
+
+    Parameters
+    ----------
+    split : None scores all exams.
+    compare : ``results.csv`` of another model's report; both are compared on the exams they share.
+
+    Returns
+    -------
+    Path of ``report.md``.
+
+    Raises
+    ------
+    ManifestError : the manifest, its exams or the other results are at fault.
+    TrainingError : the weights do not fit the model.
+    """
+    recipe, read = recipe_named(model), read_manifest(manifest)
+    cases = read.cases if split is None else read.of(split)
+    if not cases:
+        raise ManifestError([f"{manifest.name}: no exam in split {split}"])
+    other = (compare.parent.parent.name or "other", read_results(compare)) if compare else None
+    network = recipe.build()
+    load_weights_file(network, weights)
+    exams, _ = load_exams(cases, recipe.planes, out / "cache", skip_unusable=skip_unusable, progress=progress)
+    results = score_exams(recipe, network, exams, progress=progress)
+    about = _about(recipe, read, seed, f"{manifest.name}, {f'split {split}' if split else 'all exams'}", None)
+    return write_report(out, about, results, other=other)
+
+
+def _about(recipe: Recipe, read: Manifest, seed: int, data: str, settings: TrainSettings | None) -> About:
+    title = f"{recipe.name}: {'training' if settings else 'evaluation'}"
+    return About(title, recipe.name, data, read.synthetic, seed, settings=asdict(settings) if settings else {})
+
+
+def _stratify_by(read: Manifest, recipe: Recipe) -> str | None:
+    return recipe.finding if any(recipe.finding in case.labels for case in read.cases) else None
+
+
+def _cross_validate(
+    recipe: Recipe, read: Manifest, out: Path, cache: Path, settings: TrainSettings
+) -> tuple[list[ExamResult], tuple[dict[str, float], ...]]:
+    """Out-of-fold results of every exam that is not unlabelled; the splits of the manifest are passed over."""
+    label = _stratify_by(read, recipe)
+    labelled = [case for case in read.cases if case.split is not Split.UNLABELLED]
+    results: list[ExamResult] = []
+    for fold in folds_of(labelled, settings.fit.seed, label, settings.folds):
+        inner = Manifest(read.path, tuple(replace(case, split=None) for case in fold.train))
+        drawn = draw_splits(inner, settings.fit.seed, label, FOLD_SHARES)
+        parts: Parts = {split: drawn.of(split) for split in FOLD_SHARES}
+        parts[Split.TEST], parts[Split.UNLABELLED] = fold.test, read.of(Split.UNLABELLED)
+        found, _ = _train_once(recipe, parts, out / f"fold-{fold.index + 1}", cache, settings)
+        results += found
+    return results, ()
+
+
+def _train_once(
+    recipe: Recipe, parts: Parts, out: Path, cache: Path, settings: TrainSettings
+) -> tuple[list[ExamResult], tuple[dict[str, float], ...]]:
+    missing = [split.value for split in (Split.TRAIN, Split.VALIDATION, Split.TEST) if not parts[split]]
+    if missing:
+        raise ManifestError([f"no exam in split {name}" for name in missing])
+    exams = _load(recipe, parts, cache, settings)
+    torch.manual_seed(settings.fit.seed)
+    network = recipe.build()
+    pseudo = None
+    if settings.teacher is not None:
+        pseudo = _start_student(recipe, network, exams[Split.UNLABELLED], settings)
+    fitted = _fit(recipe, network, exams, pseudo, out, settings)
+    return score_exams(recipe, network, exams[Split.TEST], progress=settings.progress), fitted.history
+
+
+def _load(recipe: Recipe, parts: Parts, cache: Path, settings: TrainSettings) -> dict[Split, list[Exam]]:
+    """Exams of every split; the faults of all splits are listed together."""
+    wanted = list(Split) if settings.teacher else [split for split in Split if split is not Split.UNLABELLED]
+    cases = [case for split in wanted for case in parts[split]]
+    exams, left_out = load_exams(
+        cases, recipe.planes, cache, skip_unusable=settings.skip_unusable, progress=settings.progress
+    )
+    for sentence in left_out:
+        log.warning("exam left out", extra={"action": "skip", "reason": sentence})
+    owner = {case.id: split for split in wanted for case in parts[split]}
+    return {split: [exam for exam in exams if owner[exam.case.id] is split] for split in wanted}
+
+
+def _start_student(
+    recipe: Recipe, network: torch.nn.Module, unlabelled: Sequence[Exam], settings: TrainSettings
+) -> Source:
+    """Load the teacher into the network, label the unlabelled exams with it, then turn the student's noise on."""
+    assert settings.teacher is not None
+    if not unlabelled:
+        raise ManifestError(["a teacher was given, but no exam stands in split unlabelled"])
+    load_weights_file(network, settings.teacher)
+    network.to(settings.fit.torch_device()).eval()
+    pseudo = pseudo_labelled(recipe, network, unlabelled)
+    set_dropout(network, STUDENT_DROPOUT)
+    set_stochastic_depth(network, STUDENT_DEPTH)
+    return Source.of(pseudo)
+
+
+def pseudo_labelled(recipe: Recipe, network: torch.nn.Module, exams: Sequence[Exam]) -> list[Exam]:
+    """Exams with the teacher's targets; slices are ranked over all of them together."""
+    predicted = [predict(recipe, network, exam) for exam in exams]
+    ranked = torch.from_numpy(rank_images(torch.cat([slices for _, slices in predicted]).numpy()))
+    per_exam = torch.split(ranked, [len(slices) for _, slices in predicted])
+    return [
+        pseudo_exam(exam, pseudo_labels(pixels.transpose(0, 1), positive))
+        for exam, (pixels, _), positive in zip(exams, predicted, per_exam, strict=True)
+    ]
+
+
+def _fit(
+    recipe: Recipe,
+    network: torch.nn.Module,
+    exams: dict[Split, list[Exam]],
+    pseudo: Source | None,
+    out: Path,
+    settings: TrainSettings,
+) -> Fitted:
+    labelled = Source.of(exams[Split.TRAIN])
+    if not labelled.positive:
+        raise ManifestError([f"no training exam has a voxel of {recipe.finding} in its mask"])
+    batches = SliceBatches(
+        recipe, labelled, settings.steps, settings.batch, settings.fit.seed, pseudo, settings.workers
+    )
+    task = Task(
+        network=network,
+        loss=lambda output, batch: segmentation_loss(output, batch["truth"]),
+        batches=batches,
+        steps=settings.steps,
+        validate=lambda net: pooled_dice(recipe, net, exams[Split.VALIDATION]),
+    )
+    return fit(task, settings.fit, out, progress=settings.progress)

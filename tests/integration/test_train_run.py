@@ -1,0 +1,137 @@
+"""Manifest in, weights and report out, with the real network of the zoo on small synthetic exams."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dicomnode.errors import ConfigError, ManifestError, TrainingError
+from dicomnode.train.engine import FitSettings
+from dicomnode.train.manifest import Case, Split, write_manifest
+from dicomnode.train.results import read_results
+from dicomnode.train.run import TrainSettings, evaluate_model, train_model
+from tests.unit.train.heads import acquired_head, write_dicom_exam, write_nifti_exam
+
+SETTINGS = TrainSettings(
+    "hemorrhage", FitSettings(epochs=2, learning_rate=3e-3, device="cpu"), steps=3, batch=4, progress=False
+)
+BUNDLE = Path(__file__).parents[2] / "dicomnode" / "zoo" / "hemorrhage" / "bundle" / "models" / "model.safetensors"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def exams(tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, ...]:
+    """Two exams to train on, one to validate, two to test, one unlabelled."""
+    folder = tmp_path_factory.mktemp("exams")
+    volumes = {"t1": 40.0, "t2": 0.0, "v1": 35.0, "x1": 45.0, "x2": 0.0, "u1": 50.0}
+    splits = {"t": Split.TRAIN, "v": Split.VALIDATION, "x": Split.TEST, "u": Split.UNLABELLED}
+    made = []
+    for seed, (name, volume_ml) in enumerate(volumes.items(), start=20):
+        write = write_nifti_exam if name in ("t2", "x1") else write_dicom_exam
+        case = write(acquired_head(seed, volume_ml), folder, name)
+        masks = {} if name == "u1" else case.masks
+        labels = {} if name == "u1" else {"hemorrhage": float(volume_ml > 0)}
+        made.append(replace(case, split=splits[name[0]], labels=labels, masks=masks))
+    return tuple(made)
+
+
+@pytest.fixture(scope="module")
+def manifest(exams: tuple[Case, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_manifest(tmp_path_factory.mktemp("manifest") / "m.csv", exams)
+
+
+@pytest.fixture(scope="module")
+def teacher(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("teacher")
+    train_model(manifest, out, SETTINGS)
+    return out
+
+
+def test_training_writes_weights_of_the_zoos_network_and_a_report_that_says_synthetic(teacher: Path) -> None:
+    assert load_file(teacher / "best.safetensors").keys() == load_file(BUNDLE).keys()
+    content = json.loads((teacher / "report" / "report.json").read_text())
+    assert content["about"]["synthetic"] is True
+    assert len(content["history"]) == 2
+    assert (content["exams"], content["positive"]) == (2, 1)
+    assert "synthetic" in (teacher / "report" / "report.md").read_text().splitlines()[0]
+    by_id = {result.id: result for result in read_results(teacher / "report" / "results.csv")}
+    assert by_id["x1"].truth_ml == pytest.approx(45.0, rel=0.15)
+    assert by_id["x2"].truth_ml == 0.0
+
+
+def test_the_same_call_again_takes_up_what_is_there(manifest: Path, teacher: Path) -> None:
+    before = (teacher / "report" / "report.json").read_text()
+    train_model(manifest, teacher, SETTINGS)
+    assert (teacher / "report" / "report.json").read_text() == before
+
+
+def test_the_shipped_weights_find_the_bleed_and_beat_two_epochs_of_training(
+    manifest: Path, teacher: Path, tmp_path: Path
+) -> None:
+    report = evaluate_model(
+        "hemorrhage",
+        manifest,
+        BUNDLE,
+        tmp_path / "shipped",
+        compare=teacher / "report" / "results.csv",
+        progress=False,
+    )
+    by_id = {result.id: result for result in read_results(report.parent / "results.csv")}
+    assert by_id["x1"].dice > 0.6
+    assert by_id["x1"].score > by_id["x2"].score
+    content = json.loads((report.parent / "report.json").read_text())
+    assert content["differences"]["dice"]["estimate"]["value"] > 0.0
+    assert content["figures"]["auc"]["value"] == 1.0
+
+
+def test_a_student_starts_from_its_teacher_and_learns_from_unlabelled_exams(manifest: Path, tmp_path: Path) -> None:
+    fit = replace(SETTINGS.fit, epochs=1, learning_rate=1e-6)
+    train_model(manifest, tmp_path, replace(SETTINGS, fit=fit, steps=1, teacher=BUNDLE))
+    student, shipped = load_file(tmp_path / "best.safetensors"), load_file(BUNDLE)
+    name = next(name for name, value in shipped.items() if value.ndim == 4)
+    assert torch.allclose(student[name], shipped[name].float(), atol=1e-4)
+    (result,) = [r for r in read_results(tmp_path / "report" / "results.csv") if r.id == "x1"]
+    assert result.dice > 0.6
+
+
+def test_cross_validation_scores_every_labelled_exam_out_of_fold(exams: tuple[Case, ...], tmp_path: Path) -> None:
+    sick = [replace(case, patient=f"{case.patient}-{k}", id=f"{case.id}-{k}") for case in exams[:1] for k in range(4)]
+    manifest = write_manifest(tmp_path / "m.csv", [*sick, *exams[1:2], *exams[5:]])
+    fit = replace(SETTINGS.fit, epochs=1)
+    train_model(manifest, tmp_path / "out", replace(SETTINGS, fit=fit, steps=1, folds=2))
+    results = read_results(tmp_path / "out" / "report" / "results.csv")
+    assert sorted(result.id for result in results) == ["t1-0", "t1-1", "t1-2", "t1-3", "t2"]
+    assert (tmp_path / "out" / "fold-2" / "best.safetensors").exists()
+    # one image under four names is read once
+    assert len(list((tmp_path / "out" / "cache").iterdir())) == 2
+
+
+def test_wrong_calls_are_refused_before_anything_is_trained(
+    manifest: Path, exams: tuple[Case, ...], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="no model 'edema' to train; there are: hemorrhage"):
+        train_model(manifest, tmp_path, replace(SETTINGS, model="edema"))
+    labelled = write_manifest(tmp_path / "labelled.csv", exams[:5])
+    with pytest.raises(ManifestError, match="no exam stands in split unlabelled"):
+        train_model(labelled, tmp_path / "a", replace(SETTINGS, teacher=BUNDLE))
+    train_only = write_manifest(tmp_path / "train.csv", exams[:2])
+    with pytest.raises(ManifestError) as caught:
+        train_model(train_only, tmp_path / "b", SETTINGS)
+    assert caught.value.faults == ["no exam in split validation", "no exam in split test"]
+    with pytest.raises(ManifestError, match="no exam in split test"):
+        evaluate_model("hemorrhage", train_only, BUNDLE, tmp_path / "c", progress=False)
+    with pytest.raises(TrainingError, match="cannot be loaded"):
+        evaluate_model("hemorrhage-paper", manifest, BUNDLE, tmp_path / "d", progress=False)
