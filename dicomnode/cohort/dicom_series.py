@@ -46,6 +46,9 @@ class SeriesIdentity:
     acquisition_number: int = 1
     study_uid: str | None = None
     series_uid: str | None = None
+    manufacturer: str = "dicomnode cohort"
+    model_name: str = "Synthetic head CT"
+    institution: str = "Synthetic"
 
 
 def _uid(*parts: object) -> str:
@@ -87,10 +90,10 @@ def _series(ds: Dataset, identity: SeriesIdentity, series_uid: str, acquisition:
     ds.SeriesDescription = identity.series_description
     ds.AcquisitionNumber = str(identity.acquisition_number)
     ds.BodyPartExamined = "HEAD"
-    ds.Manufacturer = "dicomnode cohort"
-    ds.ManufacturerModelName = "Synthetic head CT"
+    ds.Manufacturer = identity.manufacturer
+    ds.ManufacturerModelName = identity.model_name
     ds.StationName = "COHORT"
-    ds.InstitutionName = "Synthetic"
+    ds.InstitutionName = identity.institution
     ds.DeviceSerialNumber = "0"
     ds.SoftwareVersions = "1"
     ds.ScanOptions = "AXIAL"

@@ -81,7 +81,7 @@ def _build(seed: int, lesions: Lesions) -> anatomy.Build:
     noise = stream(seed, "build", "atrophy").normal(0.0, 0.15)
     return dataclasses.replace(
         drawn,
-        csf_gap_mm=0.8 + 2.2 * lesions.atrophy,
+        csf_gap_mm=0.8 + 1.6 * lesions.atrophy,
         ventricle_scale=float(np.exp(-0.3 + 0.55 * lesions.atrophy + noise)),
         sulcus_width=0.04 + 0.13 * lesions.atrophy,
     )
