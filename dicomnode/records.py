@@ -150,6 +150,77 @@ class MaskFinding:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoreInput:
+    """A value that a score was computed from.
+
+    Attributes
+    ----------
+    label : what the radiologist reads, such as ``Glasgow Coma Scale``.
+    value : with its unit, such as ``12`` or ``16.1 mL``.
+    source : where it comes from: ``measured``, ``header``, ``HL7``, ``entered``, ...
+    """
+
+    label: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceScore:
+    """A published score that needs no learning, printed beside a model's.
+
+    Attributes
+    ----------
+    name : machine name, at most 16 characters, such as ``ich_score``.
+    value : None where an input is missing; then ``possible`` holds the lowest and the highest it may be.
+    unit : UCUM code, such as ``{score}``.
+    meaning : what it says and for whom, such as ``30-day mortality 72 % (Hemphill 2001, 152 patients)``.
+    """
+
+    name: str
+    label: str
+    value: float | None
+    unit: str
+    meaning: str
+    possible: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreFinding:
+    """A number about the patient, such as the probability of an event within a time.
+
+    Attributes
+    ----------
+    name : machine name, at most 16 characters; its code in reports.
+    label : what the radiologist reads; it names event and horizon.
+    value : in ``unit``; a probability is 0..1 with unit ``1``.
+    unit : UCUM code.
+    interval : (low, high) 95 % confidence interval, in ``unit``.
+    threshold : operating threshold of the category, in ``unit``.
+    category : coded concept (value, scheme, meaning), such as high risk.
+    reference : scores that need no learning, for comparison.
+    inputs, missing : what it was computed from; the labels of what was not known.
+    warnings : limits of the intended use that this patient touches.
+    """
+
+    name: str
+    label: str
+    value: float
+    unit: str
+    model: ModelRef
+    interval: tuple[float, float] | None = None
+    threshold: float | None = None
+    category: tuple[str, str, str] | None = None
+    reference: tuple[ReferenceScore, ...] = ()
+    inputs: tuple[ScoreInput, ...] = ()
+    missing: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+Finding = MaskFinding | ScoreFinding
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """All that shapes the results of one job: the input of ``encode``.
 
@@ -167,13 +238,23 @@ class Case:
     sources: tuple[Any, ...]
     identity: Any
     volume: Volume
-    findings: tuple[MaskFinding, ...]
+    findings: tuple[Finding, ...]
     input_digests: tuple[str, ...]
     protocol: str
     settings_digest: str
     generation: int
     timezone: str = "UTC"
     station_ae_title: str = "DICOMNODE"
+
+    @property
+    def masks(self) -> tuple[MaskFinding, ...]:
+        """The segmented findings."""
+        return tuple(finding for finding in self.findings if isinstance(finding, MaskFinding))
+
+    @property
+    def scores(self) -> tuple[ScoreFinding, ...]:
+        """The scores."""
+        return tuple(finding for finding in self.findings if isinstance(finding, ScoreFinding))
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +263,7 @@ class EncodedResult:
 
     Attributes
     ----------
-    kind : ``seg``, ``sr`` or ``sc``; destinations choose by it.
+    kind : ``seg``, ``sr``, ...: a key of ``encode.case.KINDS``; destinations choose by it.
     research : True when any model behind it is marked research.
     """
 

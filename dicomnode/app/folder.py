@@ -25,7 +25,7 @@ from dicomnode.execute.dispatcher import settings_digest, worker_settings
 from dicomnode.execute.findings_file import load_findings
 from dicomnode.execute.process import WorkerProcess
 from dicomnode.execute.tasks import EncodeReply, EncodeTask, Failure, Reply, RunTask, Source
-from dicomnode.records import RESEARCH_NOTICE, EncodedResult, Header, MaskFinding
+from dicomnode.records import RESEARCH_NOTICE, EncodedResult, Finding, Header, ScoreFinding
 
 Progress = Callable[[str], None]
 
@@ -44,7 +44,7 @@ class Processed:
     """What came out of a folder."""
 
     series_uid: str
-    findings: tuple[MaskFinding, ...]
+    findings: tuple[Finding, ...]
     results: tuple[EncodedResult, ...]
 
 
@@ -181,19 +181,23 @@ def processed_as_dict(done: Processed) -> dict[str, Any]:
     """For ``--json``."""
     return {
         "series_uid": done.series_uid,
-        "findings": [
-            {
-                "name": finding.name,
-                "model": f"{finding.model.name} {finding.model.version}",
-                "threshold": finding.threshold,
-                "detection_limit_ml": finding.detection_limit_ml,
-                "total": None if finding.total is None else asdict(finding.total),
-                "lesions": [asdict(lesion) for lesion in finding.lesions],
-            }
-            for finding in done.findings
-        ],
+        "findings": [_finding_as_dict(finding) for finding in done.findings],
         "results": [{"kind": result.kind, "path": str(result.path)} for result in done.results],
         "notice": RESEARCH_NOTICE,
+    }
+
+
+def _finding_as_dict(finding: Finding) -> dict[str, Any]:
+    model = f"{finding.model.name} {finding.model.version}"
+    if isinstance(finding, ScoreFinding):
+        return {**asdict(finding), "model": model}
+    return {
+        "name": finding.name,
+        "model": model,
+        "threshold": finding.threshold,
+        "detection_limit_ml": finding.detection_limit_ml,
+        "total": None if finding.total is None else asdict(finding.total),
+        "lesions": [asdict(lesion) for lesion in finding.lesions],
     }
 
 
@@ -205,9 +209,12 @@ def processed_table(done: Processed) -> None:
     show.out.print(f"[yellow]{RESEARCH_NOTICE}.[/yellow]")
 
 
-def finding_sentence(finding: MaskFinding) -> str:
+def finding_sentence(finding: Finding) -> str:
     """One finding in words."""
-    model = f"{finding.model.name} {finding.model.version}, threshold {finding.threshold:g}"
+    model = f"{finding.model.name} {finding.model.version}"
+    if isinstance(finding, ScoreFinding):
+        return f"{finding.label}: {finding.value:g} ({model})"
+    model = f"{model}, threshold {finding.threshold:g}"
     if finding.total is None:
         return f"{finding.label}: none found ({model}; smallest lesion reported {finding.detection_limit_ml:g} mL)"
     total = finding.total

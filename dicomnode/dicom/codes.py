@@ -47,14 +47,25 @@ VOLUME = Code("118565006", "SCT", "Volume")
 LONG_AXIS = Code("103339001", "SCT", "Long axis")
 ATTENUATION = Code("112031", "DCM", "Attenuation Coefficient")
 VOLUME_ABC2 = Code("ABC2", PRIVATE_SCHEME, "Volume estimated by ABC/2")
+PROBABILITY = Code("122157", "DCM", "Probability")
+THRESHOLD_VALUE = Code("122411", "DCM", "Threshold Value")
+HIGH_RISK = Code("15508007", "SCT", "High risk")
+MODERATE_RISK = Code("25594002", "SCT", "Moderate risk")
+LOW_RISK = Code("75976002", "SCT", "Low risk")
 MEAN = Code("373098007", "SCT", "Mean")
 MAXIMUM = Code("56851009", "SCT", "Maximum")
 MILLILITRE = Code("mL", "UCUM", "mL")
 MILLIMETRE = Code("mm", "UCUM", "mm")
 HOUNSFIELD_UNIT = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
+NO_UNITS = Code("1", "UCUM", "no units")
+PERCENT = Code("%", "UCUM", "Percent")
+SCORE_UNIT = Code("{score}", "UCUM", "score")
+UNITS = {code.value: code for code in (MILLILITRE, MILLIMETRE, HOUNSFIELD_UNIT, NO_UNITS, PERCENT, SCORE_UNIT)}
+"""By UCUM code."""
 
 # --- the structured reports (TID 1500, TID 2000 with CID 7001 and 7002, TID 4019)
 MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
+MEASUREMENT_GROUP = Code("125007", "DCM", "Measurement Group")
 IMAGING_MEASUREMENTS = Code("126010", "DCM", "Imaging Measurements")
 QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
 PROCEDURE_REPORTED = Code("121058", "DCM", "Procedure reported")
@@ -74,6 +85,13 @@ TRAINING_DATA = Code("TRAINEDON", PRIVATE_SCHEME, "Training data of the model")
 MODEL = Code("MODEL", PRIVATE_SCHEME, "Model, version and digest")
 THRESHOLD = Code("THRESHOLD", PRIVATE_SCHEME, "Probability threshold of the mask")
 DETECTION_LIMIT = Code("DETLIMIT", PRIVATE_SCHEME, "Detection limit of a lesion")
+INTERVAL_LOW = Code("CI95LOW", PRIVATE_SCHEME, "Lower limit of the 95 % confidence interval")
+INTERVAL_HIGH = Code("CI95HIGH", PRIVATE_SCHEME, "Upper limit of the 95 % confidence interval")
+RISK_CATEGORY = Code("CATEGORY", PRIVATE_SCHEME, "Category of the score at its operating threshold")
+REFERENCE_SCORE = Code("REFSCORE", PRIVATE_SCHEME, "Reference score that needs no learning")
+INPUT_USED = Code("INPUT", PRIVATE_SCHEME, "Input used")
+INPUT_MISSING = Code("INPUTMISSING", PRIVATE_SCHEME, "Input missing")
+USE_WARNING = Code("USEWARNING", PRIVATE_SCHEME, "Warning of intended use")
 NOTICE = Code("NOTICE", PRIVATE_SCHEME, "Limits of use")
 
 # --- images: derivation and references (CID 7202, 7203, 7005)
@@ -116,6 +134,20 @@ OTHER_FINDING = FindingCodes(MORPHOLOGICALLY_ABNORMAL, LESION_OF_BRAIN, BRAIN, (
 def finding_codes(name: str) -> FindingCodes:
     """Codes of the finding called ``name``; those of an unspecified brain lesion where the name is unknown."""
     return FINDINGS.get(name, OTHER_FINDING)
+
+
+def unit_code(ucum: str) -> Code:
+    """The unit with this UCUM code; one that the table does not know is its own meaning."""
+    return UNITS.get(ucum, Code(ucum[:16], "UCUM", ucum))
+
+
+def private_code(name: str, meaning: str) -> Code:
+    """A concept of this node's own scheme, such as that of a score.
+
+    >>> private_code("ich_score", "ICH Score")
+    Code(value='ICH_SCORE', scheme='99DCMNODE', meaning='ICH Score')
+    """
+    return Code(name.upper()[:16], PRIVATE_SCHEME, meaning[:64])
 
 
 ALL_CODES: tuple[Code, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Code))

@@ -10,6 +10,7 @@ SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 RESULT_SOP_CLASSES: dict[str, str] = {
     "seg": SEGMENTATION,
     "sr": COMPREHENSIVE_3D_SR,
+    "scores": COMPREHENSIVE_3D_SR,
     "text": ENHANCED_SR,
     "sc": SECONDARY_CAPTURE,
 }

@@ -22,6 +22,7 @@ from pydicom.dataset import Dataset
 from dicomnode.encode.context import Context, context_of
 from dicomnode.encode.files import bytes_of, publish, sha256_hex, write_temporary
 from dicomnode.encode.sc import secondary_capture
+from dicomnode.encode.scores import score_report
 from dicomnode.encode.seg import segmentation
 from dicomnode.encode.sr import measurement_report
 from dicomnode.encode.text import text_report
@@ -37,6 +38,7 @@ Encoder = Callable[[Context, dict[str, SOPClass]], SOPClass | None]
 KINDS: dict[str, Encoder] = {
     "seg": lambda context, results: segmentation(context),
     "sr": lambda context, results: measurement_report(context, cast("Segmentation | None", results.get("seg"))),
+    "scores": lambda context, results: score_report(context),
     "text": lambda context, results: text_report(context),
     "sc": lambda context, results: secondary_capture(context),
 }
@@ -68,7 +70,8 @@ def encode_case(case: Case, folder: Path, now: datetime | None = None) -> list[E
 
     Returns
     -------
-    list of EncodedResult : ``seg`` (none where all masks are empty), ``sr``, ``text``, ``sc``.
+    list of EncodedResult : ``seg`` (none where all masks are empty), ``sr`` (none without masks), ``scores`` (none
+        without scores), ``text``, ``sc``.
 
     Raises
     ------
@@ -104,7 +107,7 @@ def _check_case(case: Case) -> None:
         raise EncodeError(f"findings of the same name: {names}")
     if not len(case.sources) == len(case.input_digests) == len(case.volume.sop_instance_uids):
         raise EncodeError("sources, input digests and volume differ in their number of slices")
-    for finding in case.findings:
+    for finding in case.masks:
         if bool(finding.mask.any()) != (finding.total is not None):
             raise EncodeError(f"{finding.name}: mask and measurements contradict each other")
 

@@ -24,7 +24,7 @@ from dicomnode.records import RESEARCH_NOTICE, Case, ModelRef
 
 BODY_PART = "HEAD"
 
-SERIES_NUMBER_BASE = {"seg": 91_000, "sr": 92_000, "sc": 93_000, "text": 94_000}
+SERIES_NUMBER_BASE = {"seg": 91_000, "sr": 92_000, "sc": 93_000, "text": 94_000, "scores": 95_000}
 """Thousands name the kind, the last three digits repeat those of the source series: 91004 is the SEG of series 4."""
 _COLLISION_STEP = 100_000
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from dicomnode.dicom import codes
 from dicomnode.encode import wording
-from dicomnode.encode.drawing import BACKGROUND, BANNER, DIM, FAINT, INK, PANEL, Box, Pen, banner
+from dicomnode.encode.drawing import BACKGROUND, BANNER, DIM, FAINT, INK, PANEL, Box, Colour, Pen, banner
 from dicomnode.encode.slices import (
     WINDOW_CENTRE_HU,
     WINDOW_WIDTH_HU,
@@ -22,7 +22,7 @@ from dicomnode.encode.slices import (
     widest_slice,
 )
 from dicomnode.encode.values import text_of
-from dicomnode.records import Case, MaskFinding, ModelRef, Region
+from dicomnode.records import Case, MaskFinding, ModelRef, Region, ScoreFinding
 
 SIZE = (1440, 1024)
 TILE_COLUMNS, TILE_ROWS = 4, 3
@@ -77,7 +77,7 @@ def mask_over_ct(case: Case, size: int = 640) -> Image.Image:
     image.paste(slice_image(case, index, crop, size, marked=False), (0, 0))
     image.paste(slice_image(case, index, crop, size, marked=True, tint=0.35), (size, 0))
     pen = Pen(ImageDraw.Draw(image))
-    text = f"{slice_name(case, index)}    " + "    ".join(_headline(finding) for finding in case.findings)
+    text = f"{slice_name(case, index)}    " + "    ".join(text for text, _ in _headlines(case))
     pen.text((12, size + 10), pen.shortened(text, 2 * size - 230, 18), 18, INK)
     pen.text((2 * size - 12, size + 12), "Research, not for diagnosis", 15, BANNER, anchor="ra")
     return image
@@ -99,13 +99,18 @@ def _header(pen: Pen, case: Case) -> None:
     """The answer in one line for each finding, with its colour; what the pictures show below."""
     y, is_alone = BANNER_HEIGHT + 16, len(case.findings) == 1
     size, room = (34, SIZE[0] - 2 * MARGIN) if is_alone else (24, SIZE[0] // 2 - 2 * MARGIN)
-    for place, finding in enumerate(case.findings[:MAX_HEADLINES]):
+    for place, (text, colour) in enumerate(_headlines(case)[:MAX_HEADLINES]):
         column, row = divmod(place, 2)
         at = (MARGIN + column * SIZE[0] // 2, y + row * 34)
-        pen.text(at, pen.shortened(_headline(finding), room, size), size, colour_of(finding) if finding.total else INK)
-    if is_alone:
-        pen.text((MARGIN, y + 46), _subline(case.findings[0]), 18, DIM)
+        pen.text(at, pen.shortened(text, room, size), size, colour)
+    if is_alone and case.masks:
+        pen.text((MARGIN, y + 46), _subline(case.masks[0]), 18, DIM)
     pen.text((MARGIN, y + 74), _source_line(case), 15, FAINT)
+
+
+def _headlines(case: Case) -> list[tuple[str, Colour]]:
+    masks = [(_headline(finding), colour_of(finding) if finding.total else INK) for finding in case.masks]
+    return [*masks, *((f"{score.label}: {wording.in_unit(score.value, score.unit)}", INK) for score in case.scores)]
 
 
 def _headline(finding: MaskFinding) -> str:
@@ -131,14 +136,34 @@ def _source_line(case: Case) -> str:
 def _side_panel(pen: Pen, case: Case, box: Box) -> None:
     pen.draw.rounded_rectangle(box, radius=8, fill=PANEL)
     left, right, y = box[0] + 16, box[2] - 16, box[1] + 14
-    for finding in case.findings:
+    for finding in case.masks:
         y = _measurements(pen, finding, left, right, y)
         y = _lesion_table(pen, case, finding, left, right, y)
-    y = pen.heading((left, y), "Detection limit", right - left)
-    for finding in case.findings:
+    for score in case.scores:
+        y = _score(pen, score, left, right, y)
+    if case.masks:
+        y = pen.heading((left, y), "Detection limit", right - left)
+    for finding in case.masks:
         y = _limits(pen, finding, left, right, y)
     for model in dict.fromkeys(finding.model for finding in case.findings):
         y = _model(pen, model, left, right, y + 10)
+
+
+def _score(pen: Pen, score: ScoreFinding, left: int, right: int, y: int) -> int:
+    y = pen.heading((left, y), score.label, right - left)
+    rows = [("Probability" if wording.is_probability(score) else "Value", wording.in_unit(score.value, score.unit))]
+    if score.interval is not None:
+        low, high = (wording.in_unit(limit, score.unit) for limit in score.interval)
+        rows.append(("95 % interval", f"{low} to {high}"))
+    if score.threshold is not None:
+        rows.append(("Operating threshold", wording.in_unit(score.threshold, score.unit)))
+    known = [reference for reference in score.reference if reference.value is not None]
+    rows += [(item.label, wording.in_unit(item.value or 0, item.unit)) for item in known]
+    if score.missing:
+        rows.append(("Inputs missing", str(len(score.missing))))
+    for name, value in rows:
+        y = pen.row(left, right, y, name, value)
+    return y + 10
 
 
 def _measurements(pen: Pen, finding: MaskFinding, left: int, right: int, y: int) -> int:

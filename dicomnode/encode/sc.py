@@ -13,7 +13,7 @@ from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
 from dicomnode.encode.context import Context, coded, stamp
 from dicomnode.encode.overview import TILE_COLUMNS, TILE_ROWS, overview_image
 from dicomnode.encode.slices import edge_letters, key_slices
-from dicomnode.encode.wording import impression
+from dicomnode.encode.wording import impression, score_sentence
 
 KIND = "sc"
 
@@ -42,7 +42,8 @@ def secondary_capture(context: Context) -> SCImage:
 
 def _series_description(context: Context) -> str:
     findings = context.case.findings
-    return f"AI {codes.finding_codes(findings[0].name).noun if len(findings) == 1 else 'findings'} overview"
+    is_alone = len(findings) == 1 and bool(context.case.masks)
+    return f"AI {codes.finding_codes(findings[0].name).noun if is_alone else 'findings'} overview"
 
 
 def _describe(image: SCImage, context: Context) -> None:
@@ -55,7 +56,8 @@ def _describe(image: SCImage, context: Context) -> None:
     image.BurnedInAnnotation = "NO"
     image.LossyImageCompression = "00"
     image.DerivationDescription = "Overview of findings marked by software, with key slices of the source series"
-    image.ImageComments = " ".join(impression(finding) for finding in context.case.findings)[:10240]
+    sentences = [*map(impression, context.case.masks), *map(score_sentence, context.case.scores)]
+    image.ImageComments = " ".join(sentences)[:10240]
     image.SourceImageSequence = [_source_image(context, index) for index in shown_slices(context)]
 
 

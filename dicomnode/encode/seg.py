@@ -38,7 +38,7 @@ def segmentation(context: Context) -> Segmentation | None:
     ------
     EncodeError : a mask does not fit the source slices.
     """
-    segments = segmented(context.case.findings)
+    segments = segmented(context.case.masks)
     if not segments:
         return None
     for _, finding in segments:

@@ -78,7 +78,7 @@ def key_slices(case: Case, count: int) -> list[int]:
     ----------
     count : how many at most.
     """
-    areas = np.sum([finding.mask.sum(axis=(1, 2)) for finding in case.findings], axis=0)
+    areas = _areas(case)
     slices = len(areas)
     marked = np.flatnonzero(areas)
     if slices <= count:
@@ -92,9 +92,18 @@ def key_slices(case: Case, count: int) -> list[int]:
     return sorted(set(chosen.tolist()))
 
 
+def _areas(case: Case) -> NDArray[np.intp]:
+    """(slices,) marked voxels; zeros where the case has no masks."""
+    slices = len(case.volume.hu)
+    areas = np.zeros(slices, dtype=np.intp)
+    for finding in case.masks:
+        areas += finding.mask.sum(axis=(1, 2))
+    return areas
+
+
 def widest_slice(case: Case) -> int:
     """The slice with the largest marked area; the middle one where nothing is marked."""
-    areas = np.sum([finding.mask.sum(axis=(1, 2)) for finding in case.findings], axis=0)
+    areas = _areas(case)
     return int(np.argmax(areas)) if areas.any() else len(areas) // 2
 
 
@@ -134,7 +143,7 @@ def slice_image(
     image = _plain_slice(case, index, crop, large, tint)
     draw = ImageDraw.Draw(image)
     if marked:
-        for finding in case.findings:
+        for finding in case.masks:
             _outline(draw, finding, index, crop, large)
     image = image.resize((size, size), Image.Resampling.LANCZOS)
     _slice_labels(Pen(ImageDraw.Draw(image)), case, index, size)
@@ -144,7 +153,7 @@ def slice_image(
 def _plain_slice(case: Case, index: int, crop: Crop, size: int, tint: float) -> Image.Image:
     plane = windowed(case.volume.hu[index])
     pixels = np.repeat(plane[..., None], 3, axis=2).astype(np.float32)
-    for finding in case.findings if tint else ():
+    for finding in case.masks if tint else ():
         colour = np.array(codes.finding_codes(finding.name).rgb, dtype=np.float32)
         inside = finding.mask[index]
         pixels[inside] = (1 - tint) * pixels[inside] + tint * colour
@@ -171,7 +180,9 @@ def _slice_labels(pen: Pen, case: Case, index: int, size: int) -> None:
     pen.text((size - 6, size // 2), right, font, INK, anchor="rm", halo=True)
     pen.text((size // 2, 5), top, font, INK, anchor="ma", halo=True)
     pen.text((6, size - 5), slice_name(case, index), font, DIM, anchor="ld", halo=True)
-    shown = case.findings[0]
+    if not case.masks:
+        return
+    shown = case.masks[0]
     area_cm2 = int(shown.mask[index].sum()) * case.volume.stack.pixel_area_mm2 / 100
     if area_cm2 > 0:
         area = f"{area_cm2:.1f} cm2" if area_cm2 >= 0.05 else "< 0.1 cm2"

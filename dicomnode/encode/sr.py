@@ -40,17 +40,19 @@ LENGTH_DECIMALS = 1
 Group = hd_sr.VolumetricROIMeasurementsAndQualitativeEvaluations
 
 
-def measurement_report(context: Context, seg: Segmentation | None) -> hd_sr.Comprehensive3DSR:
-    """The report of a case, positive or negative.
+def measurement_report(context: Context, seg: Segmentation | None) -> hd_sr.Comprehensive3DSR | None:
+    """The report of a case's masks, positive or negative; None where it has none.
 
     Parameters
     ----------
     seg : of the same case, with the segments that the groups refer to; None where every mask is empty.
     """
+    if not context.case.masks:
+        return None
     evidence = [*context.references, *([seg] if seg is not None else [])]
     report = hd_sr.Comprehensive3DSR(content=_content(context, seg), **document_settings(context, KIND, evidence))
     report.CodingSchemeIdentificationSequence = [private_scheme()]
-    stamp(report, context, KIND, _series_description(context.case.findings))
+    stamp(report, context, KIND, _series_description(context.case.masks))
     return report
 
 
@@ -63,14 +65,14 @@ def _content(context: Context, seg: Segmentation | None) -> Dataset:
     root.ContentSequence.append(procedure_reported())
     if seg is not None:
         root.ContentSequence.append(_measurements(context, seg))
-    root.ContentSequence.append(_evaluations(context.case.findings))
+    root.ContentSequence.append(_evaluations(context.case.masks))
     separate(root)
     return root
 
 
 def _measurements(context: Context, seg: Segmentation) -> hd_sr.ContainerContentItem:
     measurements = container(codes.IMAGING_MEASUREMENTS)
-    for number, finding in segmented(context.case.findings):
+    for number, finding in segmented(context.case.masks):
         measurements.ContentSequence.extend(_total_group(finding, number, context, seg))
         for index, region in enumerate(finding.lesions[:MAX_LESION_GROUPS]):
             measurements.ContentSequence.extend(_lesion_group(finding, index, region, context))

@@ -17,7 +17,7 @@ from dicomnode.encode.content import container, document_settings, root_containe
 from dicomnode.encode.context import Context, stamp
 from dicomnode.encode.slices import slice_range
 from dicomnode.encode.values import text_of
-from dicomnode.records import Case, MaskFinding
+from dicomnode.records import Case, MaskFinding, ScoreFinding
 
 KIND = "text"
 MAX_LESION_LINES = 25
@@ -53,7 +53,7 @@ def _procedure(context: Context) -> Iterator[Line]:
     """What was looked at, by which models, and within which limits."""
     case = context.case
     yield codes.PROCEDURE_DESCRIPTION, f"{_images(case)}, read by software."
-    for finding in case.findings:
+    for finding in case.masks:
         yield codes.PROCEDURE_DESCRIPTION, _limits(finding)
     for model in context.models:
         sentence = f"Model: {wording.model_line(model)}. Trained on {model.trained_on}."
@@ -73,7 +73,7 @@ def _limits(finding: MaskFinding) -> str:
 
 
 def _findings(case: Case) -> Iterator[Line]:
-    for finding in case.findings:
+    for finding in case.masks:
         total = finding.total
         if total is None:
             yield codes.FINDING, wording.nothing_found(finding)
@@ -84,9 +84,23 @@ def _findings(case: Case) -> Iterator[Line]:
             yield codes.FINDING, f"{wording.lesion_name(finding, index)}: {figures}"
         if len(finding.lesions) > MAX_LESION_LINES:
             yield codes.FINDING, f"{finding.label}: {len(finding.lesions) - MAX_LESION_LINES} smaller lesions."
+    for score in case.scores:
+        yield from ((codes.FINDING, text) for text in _of_score(score))
+
+
+def _of_score(score: ScoreFinding) -> Iterator[str]:
+    """What stands beside a score: its value is the impression."""
+    yield from map(wording.reference_sentence, score.reference)
+    if score.inputs:
+        yield f"{score.label}: computed from {', '.join(map(wording.input_phrase, score.inputs))}."
+    if score.missing:
+        yield f"{score.label}: not known: {', '.join(score.missing)}."
+    yield from (f"{score.label}: {warning}" for warning in score.warnings)
 
 
 def _impressions(case: Case) -> Iterator[Line]:
-    for finding in case.findings:
+    for finding in case.masks:
         yield codes.IMPRESSION, wording.impression(finding)
+    for score in case.scores:
+        yield codes.IMPRESSION, wording.score_sentence(score)
     yield codes.IMPRESSION, wording.NOTICE

@@ -12,7 +12,7 @@ import json
 from pydicom.dataset import Dataset
 
 from dicomnode.dicom.uids import derived_uid
-from dicomnode.records import Case, MaskFinding
+from dicomnode.records import Case, Finding, MaskFinding
 
 ENCODER_VERSION = "1"
 """Counts up whenever the same case would be written with another meaning or another look."""
@@ -23,8 +23,9 @@ def case_digest(case: Case, identity: Dataset) -> str:
 
     Parameters
     ----------
-    case : sources and their digests, protocol, settings, models, limits and generation enter; the voxels of the masks
-        do not, since they follow from these, and differ in the last bit between devices.
+    case : sources and their digests, protocol, settings, models, limits, inputs of scores and generation enter; the
+        voxels of the masks and the values of the scores do not, since they follow from these, and differ in the last
+        bit between devices.
     identity : the patient and study attributes written into the results.
     """
     parts = {
@@ -59,7 +60,10 @@ def _attributes(identity: Dataset) -> list[str]:
     return [f"{element.tag} {element.VR} {element.value}" for element in identity]
 
 
-def _finding(finding: MaskFinding) -> list[str | float]:
+def _finding(finding: Finding) -> list[str | float]:
     model = finding.model
-    limits = (finding.threshold, finding.detection_limit_ml)
-    return [finding.name, finding.label, *limits, model.name, model.version, model.digest, model.trained_on]
+    parts = [finding.name, finding.label, model.name, model.version, model.digest, model.trained_on]
+    if isinstance(finding, MaskFinding):
+        return [*parts, finding.threshold, finding.detection_limit_ml]
+    inputs = [f"{item.label}={item.value} ({item.source})" for item in finding.inputs]
+    return [*parts, str(finding.threshold), *inputs, *finding.missing, *finding.warnings]

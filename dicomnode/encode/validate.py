@@ -19,6 +19,7 @@ from dicomnode.dicom import codes
 from dicomnode.dicom.uids import is_valid_uid
 from dicomnode.encode import wording
 from dicomnode.encode.context import Context
+from dicomnode.encode.scores import DECIMALS
 from dicomnode.encode.seg import segmented
 from dicomnode.encode.sr import MAX_LESION_GROUPS, VOLUME_DECIMALS
 from dicomnode.encode.standard import faults, mandatory_modules
@@ -47,7 +48,7 @@ def validate(path: Path, context: Context, kind: str, results: dict[str, Dataset
     _check_required(ds, kind)
     _check_uids(ds, kind)
     _check_references(ds, context, results, kind)
-    checks = {"seg": _check_seg, "sr": _check_sr, "text": _check_text, "sc": _check_sc}
+    checks = {"seg": _check_seg, "sr": _check_sr, "scores": _check_scores, "text": _check_text, "sc": _check_sc}
     if kind in checks:
         checks[kind](ds, context)
 
@@ -107,7 +108,7 @@ def _referenced(item: Dataset) -> Iterator[str]:
 
 def _check_seg(ds: Dataset, context: Context) -> None:
     """Every finding's mask, read back by frame position, equals the mask that was measured."""
-    segments = segmented(context.case.findings)
+    segments = segmented(context.case.masks)
     _demand(len(ds.SegmentSequence) == len(segments), "seg", "number of segments differs from the findings")
     for number, finding in segments:
         same = np.array_equal(_mask_in_file(ds, number, context), finding.mask)
@@ -147,7 +148,7 @@ def _check_sr(ds: Dataset, context: Context) -> None:
     """The volumes in the report are those measured, in order."""
     _check_flags(ds, "sr")
     written = [float(item.MeasuredValueSequence[0].NumericValue) for item in _items_named(ds, codes.VOLUME)]
-    expected = [volume for finding in context.case.findings for volume in _volumes(finding)]
+    expected = [volume for finding in context.case.masks for volume in _volumes(finding)]
     _demand(written == expected, "sr", "the volumes differ from those measured")
 
 
@@ -156,11 +157,22 @@ def _check_flags(ds: Dataset, kind: str) -> None:
     _demand(ds.get("PreliminaryFlag", "") == "PRELIMINARY", kind, "the report claims to be final")
 
 
+def _check_scores(ds: Dataset, context: Context) -> None:
+    """Every score has its group, in order, and its first number is the score."""
+    _check_flags(ds, "scores")
+    groups = list(_items_named(ds, codes.MEASUREMENT_GROUP))
+    numbers = [next(item for item in group.ContentSequence if item.ValueType == "NUM") for group in groups]
+    written = [float(number.MeasuredValueSequence[0].NumericValue) for number in numbers]
+    expected = [round(score.value, DECIMALS) for score in context.case.scores]
+    _demand(written == expected, "scores", "the values differ from those computed")
+
+
 def _check_text(ds: Dataset, context: Context) -> None:
     """Every finding has its impression, and the limits of use stand below them."""
     _check_flags(ds, "text")
     written = [str(item.TextValue) for item in _items_named(ds, codes.IMPRESSION)]
-    expected = [*map(wording.impression, context.case.findings), wording.NOTICE]
+    case = context.case
+    expected = [*map(wording.impression, case.masks), *map(wording.score_sentence, case.scores), wording.NOTICE]
     _demand(written == expected, "text", "the impressions differ from the findings")
 
 

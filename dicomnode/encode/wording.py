@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dicomnode.dicom import codes
-from dicomnode.records import RESEARCH_NOTICE, MaskFinding, ModelRef, Region
+from dicomnode.records import RESEARCH_NOTICE, MaskFinding, ModelRef, ReferenceScore, Region, ScoreFinding, ScoreInput
 
-NOTICE = (
-    f"{RESEARCH_NOTICE}. Computed by software and preliminary: not verified by a physician. Not a medical device. "
-    "Volumes are voxels times in-plane area times slice weight on the slices of the source series."
+DISCLAIMER = (
+    f"{RESEARCH_NOTICE}. Computed by software and preliminary: not verified by a physician. Not a medical device."
 )
+NOTICE = f"{DISCLAIMER} Volumes are voxels times in-plane area times slice weight on the slices of the source series."
 
 
 def impression(finding: MaskFinding) -> str:
@@ -54,6 +54,47 @@ def estimate(region: Region) -> str:
     share = f", {100 * difference_ml / region.volume_ml:+.0f} %" if region.volume_ml > 0 else ""
     sign = "+" if difference_ml >= 0 else "-"
     return f"ABC/2 {millilitres(region.abc2_ml)} ({sign}{millilitres(abs(difference_ml))}{share})"
+
+
+def is_probability(score: ScoreFinding) -> bool:
+    """Whether the score is a probability, 0..1."""
+    return score.unit == "1" and 0 <= score.value <= 1
+
+
+def score_sentence(score: ScoreFinding) -> str:
+    """Value, interval, threshold and category of a score in one sentence."""
+    parts = [f"{score.label}: {in_unit(score.value, score.unit)}"]
+    if score.interval is not None:
+        low, high = (in_unit(limit, score.unit) for limit in score.interval)
+        parts.append(f"95 % confidence interval {low} to {high}")
+    if score.threshold is not None:
+        side = "at or above" if score.value >= score.threshold else "below"
+        parts.append(f"{side} the operating threshold {in_unit(score.threshold, score.unit)}")
+    if score.category is not None:
+        parts.append(score.category[2])
+    return f"{'; '.join(parts)}."
+
+
+def reference_sentence(reference: ReferenceScore) -> str:
+    """A reference score with what it means; its range where an input is missing."""
+    if reference.value is not None:
+        return f"{reference.label}: {in_unit(reference.value, reference.unit)}. {reference.meaning}"
+    if reference.possible is None:
+        return f"{reference.label}: cannot be computed. {reference.meaning}"
+    low, high = (in_unit(limit, reference.unit) for limit in reference.possible)
+    return f"{reference.label}: {low} to {high}, as inputs are missing. {reference.meaning}"
+
+
+def input_phrase(item: ScoreInput) -> str:
+    """``Glasgow Coma Scale 12 (HL7)``."""
+    return f"{item.label} {item.value} ({item.source})"
+
+
+def in_unit(value: float, unit: str) -> str:
+    """A value as people read it: ``0.42``, ``42 %``, ``3``, ``16.1 mL``."""
+    if unit == "1":
+        return f"{value:.2f}"
+    return f"{value:g}" if unit.startswith("{") else f"{value:g} {unit}"
 
 
 def millilitres(volume_ml: float) -> str:

@@ -18,18 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.errors import InferenceError
-from dicomnode.records import MaskFinding, ModelRef, Region
+from dicomnode.records import Finding, MaskFinding, ModelRef, ReferenceScore, Region, ScoreFinding, ScoreInput
 
 _DAMAGE = (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error)
 """What numpy, zipfile and json raise on a file that is cut short, overwritten or of another make."""
 
 
-def save_findings(path: Path, findings: Sequence[MaskFinding]) -> None:
+def save_findings(path: Path, findings: Sequence[Finding]) -> None:
     """Write atomically: a file with this name is whole."""
     arrays: dict[str, Any] = {"meta": np.frombuffer(json.dumps([_meta(f) for f in findings]).encode(), dtype=np.uint8)}
     for index, finding in enumerate(findings):
-        arrays[f"mask_{index}"] = np.packbits(finding.mask)
-        arrays[f"labels_{index}"] = finding.lesion_labels.astype(np.int32)
+        if isinstance(finding, MaskFinding):
+            arrays[f"mask_{index}"] = np.packbits(finding.mask)
+            arrays[f"labels_{index}"] = finding.lesion_labels.astype(np.int32)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
@@ -39,7 +40,7 @@ def save_findings(path: Path, findings: Sequence[MaskFinding]) -> None:
     temporary.replace(path)
 
 
-def load_findings(path: Path) -> tuple[MaskFinding, ...]:
+def load_findings(path: Path) -> tuple[Finding, ...]:
     """Read what :func:`save_findings` wrote.
 
     Raises
@@ -49,15 +50,16 @@ def load_findings(path: Path) -> tuple[MaskFinding, ...]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             meta = json.loads(arrays["meta"].tobytes())
-            return tuple(
-                _finding(item, arrays[f"mask_{index}"], arrays[f"labels_{index}"]) for index, item in enumerate(meta)
-            )
+            return tuple(_finding(item, arrays, index) for index, item in enumerate(meta))
     except _DAMAGE as fault:
         raise InferenceError(f"findings cannot be read: {type(fault).__name__}") from fault
 
 
-def _meta(finding: MaskFinding) -> dict[str, Any]:
+def _meta(finding: Finding) -> dict[str, Any]:
+    if isinstance(finding, ScoreFinding):
+        return {"type": "score", **asdict(finding)}
     return {
+        "type": "mask",
         "name": finding.name,
         "label": finding.label,
         "shape": list(finding.mask.shape),
@@ -69,7 +71,32 @@ def _meta(finding: MaskFinding) -> dict[str, Any]:
     }
 
 
-def _finding(meta: dict[str, Any], packed: NDArray[np.uint8], labels: NDArray[np.int32]) -> MaskFinding:
+def _finding(meta: dict[str, Any], arrays: Any, index: int) -> Finding:
+    kind = meta.pop("type")
+    if kind == "score":
+        return _score(meta)
+    if kind == "mask":
+        return _mask(meta, arrays[f"mask_{index}"], arrays[f"labels_{index}"])
+    raise ValueError("a finding of an unknown type")
+
+
+def _score(meta: dict[str, Any]) -> ScoreFinding:
+    parts = {
+        **{key: tuple(meta[key]) for key in ("interval", "category") if meta[key] is not None},
+        **{key: tuple(meta[key]) for key in ("missing", "warnings")},
+        "reference": tuple(_reference(item) for item in meta["reference"]),
+        "inputs": tuple(ScoreInput(**item) for item in meta["inputs"]),
+        "model": ModelRef(**meta["model"]),
+    }
+    return ScoreFinding(**{**meta, **parts})
+
+
+def _reference(item: dict[str, Any]) -> ReferenceScore:
+    possible = None if item["possible"] is None else tuple(item["possible"])
+    return ReferenceScore(**{**item, "possible": possible})
+
+
+def _mask(meta: dict[str, Any], packed: NDArray[np.uint8], labels: NDArray[np.int32]) -> MaskFinding:
     shape = tuple(meta["shape"])
     bits = np.unpackbits(packed, count=int(np.prod(shape)))
     return MaskFinding(

@@ -41,7 +41,7 @@ from dicomnode.execute.tasks import (
     Source,
     Task,
 )
-from dicomnode.records import Case, MaskFinding, Volume
+from dicomnode.records import Case, Finding, MaskFinding, Volume
 from dicomnode.zoo.registry import Registry
 from dicomnode.zoo.runner import Runner
 
@@ -183,7 +183,7 @@ def findings_of(runner: Runner, outputs: dict[str, Any], volume: Volume) -> list
     return findings
 
 
-def case_of(task: EncodeTask, series: LoadedSeries, findings: Sequence[MaskFinding]) -> Case:
+def case_of(task: EncodeTask, series: LoadedSeries, findings: Sequence[Finding]) -> Case:
     """Everything that shapes the results of a job."""
     return Case(
         sources=series.sources,

@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.tools, pytest.mark.timeout(600)]
 
 CHECK = REPOSITORY / "tests" / "tools" / "check_results.sh"
 RESULT_S = 120.0
-KINDS = {uid: kind for kind, uid in RESULT_SOP_CLASSES.items()}
+KINDS = {RESULT_SOP_CLASSES[kind]: kind for kind in ("seg", "sr", "text", "sc")}
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from tests.unit.encode_helpers import (
     changed,
     ellipsoid,
     finding_of,
+    score_of,
 )
 
 CHECK = Path(__file__).resolve().parents[1] / "tools" / "check_results.sh"
@@ -67,6 +68,13 @@ def test_two_findings_on_a_tilted_uneven_stack_pass_every_judge(tmp_path: Path) 
     mask = ellipsoid(case.volume.stack, BLEEDS[1][0], (9.0, 7.0, 7.0))
     oedema = finding_of(mask, case.volume, name="edema", label="Perihaematomal oedema")
     assert_valid(changed(case, findings=(*case.findings, oedema)), tmp_path, fast=False)
+
+
+def test_generated_scores_pass_every_judge(tmp_path: Path) -> None:
+    case = changed(case_of(EVEN), findings=(score_of(), score_of(name="nihss", value=14.0, unit="{score}")))
+    scores = next(result.path for result in encode_case(case, tmp_path, NOW) if result.kind == "scores")
+    verdict = judged([scores], fast=False)
+    assert (verdict.returncode, verdict.stdout) == (0, ""), verdict.stdout + verdict.stderr
 
 
 def test_a_negative_passes_every_judge(tmp_path: Path) -> None:

@@ -14,7 +14,16 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from dicomnode.clinical.lesions import measure
 from dicomnode.dicom.uids import derived_uid
-from dicomnode.records import Case, MaskFinding, ModelRef, Stack, Volume
+from dicomnode.records import (
+    Case,
+    MaskFinding,
+    ModelRef,
+    ReferenceScore,
+    ScoreFinding,
+    ScoreInput,
+    Stack,
+    Volume,
+)
 
 MODEL = ModelRef(
     name="hemorrhage",
@@ -211,6 +220,28 @@ def case_of(
         generation=1,
         timezone="Europe/Berlin",
     )
+
+
+def score_of(**changes: Any) -> ScoreFinding:
+    """A generated score with everything that one may carry; no model of the zoo makes scores yet."""
+    score = ScoreFinding(
+        name="poor_outcome_90d",
+        label="Poor outcome (mRS 4 to 6) at 90 days",
+        value=0.42,
+        unit="1",
+        model=replace(MODEL, name="prognosis", title="Generated score"),
+        interval=(0.31, 0.55),
+        threshold=0.5,
+        category=("75976002", "SCT", "Low risk"),
+        reference=(
+            ReferenceScore("ich_score", "ICH Score", 2.0, "{score}", "30-day mortality 26 % (Hemphill 2001)"),
+            ReferenceScore("func", "FUNC", None, "{score}", "Independence at 90 days (Rost 2008)", (6.0, 9.0)),
+        ),
+        inputs=(ScoreInput("Haematoma volume", "16.1 mL", "measured"), ScoreInput("Age", "74 years", "header")),
+        missing=("Glasgow Coma Scale",),
+        warnings=("Developed for spontaneous haemorrhage only.",),
+    )
+    return replace(score, **changes)
 
 
 def changed(case: Case, **changes: Any) -> Case:

@@ -1,0 +1,113 @@
+"""Scores as a Comprehensive 3D SR of their own: TID 1500 with TID 1501 groups only (DICOM PS3.3 A.35.13, PS3.16).
+
+In one document with TID 1411 groups they would draw errors from PixelMed's validator, which takes one template for all
+groups. One group per score: value, confidence interval, threshold, the reference scores beside it, category, inputs.
+The limits of the interval are numbers of the group: as properties of the value (TID 310) they draw errors from it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from highdicom import sr as hd_sr
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+
+from dicomnode.dicom import codes
+from dicomnode.encode import wording
+from dicomnode.encode.content import (
+    code_item,
+    container,
+    document_settings,
+    private_scheme,
+    procedure_reported,
+    root_container,
+    separate,
+    text_item,
+)
+from dicomnode.encode.context import Context, stamp
+from dicomnode.records import ScoreFinding
+
+KIND = "scores"
+DECIMALS = 6
+
+
+def score_report(context: Context) -> hd_sr.Comprehensive3DSR | None:
+    """The report of a case's scores; None where it has none."""
+    if not context.case.scores:
+        return None
+    report = hd_sr.Comprehensive3DSR(content=_content(context), **document_settings(context, KIND, context.references))
+    report.CodingSchemeIdentificationSequence = [private_scheme()]
+    stamp(report, context, KIND, "AI scores")
+    return report
+
+
+def _content(context: Context) -> Dataset:
+    root = root_container(context, codes.MEASUREMENT_REPORT, "1500")
+    root.ContentSequence.append(procedure_reported())
+    groups = container(codes.IMAGING_MEASUREMENTS)
+    for score in context.case.scores:
+        groups.ContentSequence.extend(_group(score, context))
+    root.ContentSequence.append(groups)
+    evaluations = container(codes.QUALITATIVE_EVALUATIONS)
+    evaluations.ContentSequence.append(text_item(codes.NOTICE, wording.DISCLAIMER))
+    root.ContentSequence.append(evaluations)
+    separate(root)
+    return root
+
+
+def _group(score: ScoreFinding, context: Context) -> hd_sr.MeasurementsAndQualitativeEvaluations:
+    name = codes.private_code(score.name, score.label)
+    group = hd_sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=hd_sr.TrackingIdentifier(context.tracking_uid(score.name), score.label),
+        finding_type=Code(*name),
+        measurements=list(_numbers(score)),
+    )
+    if score.category is not None:
+        group[0].ContentSequence.append(code_item(codes.RISK_CATEGORY, codes.Code(*score.category)))
+    group[0].ContentSequence.extend([text_item(of, text) for of, text in _statements(score)])
+    return group
+
+
+def _numbers(score: ScoreFinding) -> Iterator[hd_sr.Measurement]:
+    algorithm = hd_sr.AlgorithmIdentification(
+        name=score.model.name,
+        version=score.model.version,
+        parameters=[f"bundle={score.model.digest}"],
+        family=Code(*codes.ARTIFICIAL_INTELLIGENCE),
+    )
+    unit = codes.unit_code(score.unit)
+    yield _number(_name_of(score), score.value, unit, algorithm)
+    for name, limit in zip((codes.INTERVAL_LOW, codes.INTERVAL_HIGH), score.interval or (), strict=False):
+        yield _number(name, limit, unit, algorithm)
+    if score.threshold is not None:
+        yield _number(codes.THRESHOLD_VALUE, score.threshold, unit, algorithm)
+    for reference in score.reference:
+        if reference.value is not None:
+            name = codes.private_code(reference.name, reference.label)
+            yield _number(name, reference.value, codes.unit_code(reference.unit))
+
+
+def _name_of(score: ScoreFinding) -> codes.Code:
+    """A probability is called one, the finding of its group says of what; any other score has its own name."""
+    return codes.PROBABILITY if wording.is_probability(score) else codes.private_code(score.name, score.label)
+
+
+def _number(
+    name: codes.Code, value: float, unit: codes.Code, algorithm: hd_sr.AlgorithmIdentification | None = None
+) -> hd_sr.Measurement:
+    return hd_sr.Measurement(name=Code(*name), value=round(value, DECIMALS), unit=Code(*unit), algorithm_id=algorithm)
+
+
+def _statements(score: ScoreFinding) -> Iterator[tuple[codes.Code, str]]:
+    yield codes.IMPRESSION, wording.score_sentence(score)
+    for reference in score.reference:
+        yield codes.REFERENCE_SCORE, wording.reference_sentence(reference)
+    for item in score.inputs:
+        yield codes.INPUT_USED, wording.input_phrase(item)
+    for label in score.missing:
+        yield codes.INPUT_MISSING, label
+    for warning in score.warnings:
+        yield codes.USE_WARNING, warning
+    yield codes.MODEL, wording.model_line(score.model)
+    yield codes.TRAINING_DATA, score.model.trained_on
