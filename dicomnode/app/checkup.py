@@ -148,6 +148,8 @@ def _destination(config: Config, destination: Destination) -> Iterator[Finding]:
         return
     yield Finding(what, True, f"{where} answers C-ECHO")
     wanted = {kind: RESULT_SOP_CLASSES[kind] for kind in destination.results}
+    if not wanted:
+        return  # what that means is said of the protocols
     try:
         accepted = probe(destination, config.node.ae_title, list(wanted.values()))
     except DeliveryError as fault:
