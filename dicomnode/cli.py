@@ -266,6 +266,24 @@ def jobs_cancel(
     show.as_json({"job_id": job_id, "status": status}) if json else show.out.print(f"job {job_id} is {status}")
 
 
+@jobs_app.command("withdraw")
+def jobs_withdraw(
+    destination: Annotated[str, typer.Argument(help="Name of a destination that is not configured any more.")],
+    config: ConfigFile = Path("config.toml"),
+    json: AsJson = False,
+) -> None:
+    """Withdraw what still waits for a destination that was removed from the configuration, and finish its jobs."""
+    from dicomnode.app import show
+    from dicomnode.store.outbox import forget_destination
+
+    with _exit_codes(), _store(config) as (loaded, store), store.write() as session:
+        if any(known.name == destination for known in loaded.destination):
+            raise NodeError(f"{destination} is configured: cancel single jobs instead")
+        count = forget_destination(session, destination)
+    said = f"{count} results are withdrawn"
+    show.as_json({"destination": destination, "withdrawn": count}) if json else show.out.print(said)
+
+
 @zoo_app.command("list")
 def zoo_list(
     config: Annotated[

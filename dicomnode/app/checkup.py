@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicomnode.config import Config, Destination, Protocol
@@ -20,6 +19,7 @@ from dicomnode.dicom.uids import derived_uid
 from dicomnode.errors import BundleError, DeliveryError, InferenceError
 from dicomnode.execute.dispatcher import worker_settings
 from dicomnode.execute.process import WorkerProcess
+from dicomnode.store import outbox
 from dicomnode.store.engine import Store
 from dicomnode.zoo.registry import Registry
 
@@ -41,7 +41,7 @@ def checkup(config: Config, *, load_models: bool = True) -> Iterator[Finding]:
     """Check one thing after the other, so that each shows as soon as it is known."""
     yield _disk(config)
     yield _clock()
-    yield _database(config)
+    yield from _database(config)
     yield _port(config)
     yield from _protocols(config)
     yield from _models(config, load_models)
@@ -64,17 +64,21 @@ def _clock() -> Finding:
     return Finding("clock", now > EARLIEST_CLOCK, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now)))
 
 
-def _database(config: Config) -> Finding:
+def _database(config: Config) -> Iterator[Finding]:
     store = Store(config.database_url)
     try:
         store.migrate()
         with store.read() as session:
-            session.execute(text("SELECT 1"))
+            orphaned = outbox.orphaned(session, [destination.name for destination in config.destination])
     except SQLAlchemyError as fault:
-        return Finding("database", False, str(fault).splitlines()[0])
+        yield Finding("database", False, str(fault).splitlines()[0])
+        return
     finally:
         store.close()
-    return Finding("database", True, f"{store.engine.dialect.name}, schema up to date")
+    yield Finding("database", True, f"{store.engine.dialect.name}, schema up to date")
+    for name, count in orphaned.items():
+        says = f"{count} results wait for it, but it is not configured; 'dicomnode jobs withdraw {name}' ends that"
+        yield Finding(f"destination {name}", False, says)
 
 
 def _port(config: Config) -> Finding:

@@ -274,7 +274,8 @@ def _outbox_row(session: Session, result: Result, delivery: Delivery) -> None:
 def settle_deliveries(session: Session, job_id: int) -> None:
     """Finish a job once nothing of it is left to send or to prove.
 
-    ``undelivered`` when a destination was given up, ``sent_unproven`` when one has no proof to offer, else ``done``.
+    ``undelivered`` when a destination was given up or withdrawn, ``sent_unproven`` when one has no proof to offer, else
+    ``done``.
     """
     job = session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one()
     if job.status != JobStatus.DELIVERING:
@@ -284,7 +285,7 @@ def settle_deliveries(session: Session, job_id: int) -> None:
     rows = session.scalars(select(Outbox).where(Outbox.job_id == job_id).order_by(Outbox.id)).all()
     statuses = [row.status for row in rows]
     event = JobEvent.UNPROVEN if OutboxStatus.SENT in statuses else JobEvent.DELIVERED
-    if OutboxStatus.FAILED in statuses:
+    if OutboxStatus.FAILED in statuses or OutboxStatus.WITHDRAWN in statuses:
         event = JobEvent.UNDELIVERED
     detail: dict[str, Any] = {"withheld": statuses.count(OutboxStatus.WITHHELD), "proof": _proofs(rows)}
     move(session, job, event, finished_at=time.time(), detail=detail)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.errors import LeaseLost
@@ -214,3 +215,41 @@ def settle_stranded_jobs(session: Session) -> int:
     for job_id in jobs:
         settle_deliveries(session, job_id)
     return len(jobs)
+
+
+def orphaned(session: Session, destinations: Iterable[str]) -> dict[str, int]:
+    """What waits for destinations that are not among these, by destination: nobody will ever send or prove it."""
+    statement = (
+        select(Outbox.destination, func.count())
+        .join(Job, Job.id == Outbox.job_id)
+        .where(underway(), Job.status == JobStatus.DELIVERING, Outbox.destination.not_in(list(destinations)))
+        .group_by(Outbox.destination)
+        .order_by(Outbox.destination)
+    )
+    return {name: count for name, count in session.execute(statement)}
+
+
+def forget_destination(session: Session, destination: str) -> int:
+    """Withdraw what waits for a destination that is gone, and finish the jobs that waited; returns how many results.
+
+    What was sent there stays sent, without a proof.
+    """
+    waiting = select(Outbox.job_id).where(Outbox.destination == destination, underway()).distinct()
+    jobs = session.scalars(select(Job).where(Job.id.in_(waiting), Job.status == JobStatus.DELIVERING).order_by(Job.id))
+    count = 0
+    for job in jobs.all():
+        lock_job(session, job.id)
+        mine = select(Outbox).where(Outbox.job_id == job.id, Outbox.destination == destination, underway())
+        for row in session.scalars(mine.with_for_update()).all():
+            _forget(session, row)
+            count += 1
+        settle_deliveries(session, job.id)
+    return count
+
+
+def _forget(session: Session, row: Outbox) -> None:
+    if row.status == OutboxStatus.SENT:
+        guarded_update(session, row, before=OutboxStatus.SENT, token=None, proof="status")
+        note(session, row, "proof_waived", detail={"reason": "the destination is gone"})
+    else:
+        move(session, row, OutboxEvent.WITHDRAW, lease_until=None, detail={"reason": "the destination is gone"})

@@ -15,7 +15,7 @@ from dicomnode.store import proofs
 from dicomnode.store.engine import Store
 from dicomnode.store.history import show_job
 from dicomnode.store.jobs import requeue_job, supersede_job
-from dicomnode.store.outbox import settle_stranded_jobs
+from dicomnode.store.outbox import forget_destination, orphaned, settle_stranded_jobs
 from dicomnode.store.tables import Job, Outbox
 from tests.integration.delivery_world import World, until
 from tests.integration.pacs import ScriptedPacs
@@ -224,3 +224,27 @@ def test_two_nodes_that_prove_at_once_agree(world: World, pacs: ScriptedPacs) ->
         for thread in threads:
             thread.join()
     assert len(world.events("prove")) == 20
+
+
+def test_what_waits_for_a_removed_destination_is_named_and_can_be_ended(world: World, pacs: ScriptedPacs) -> None:
+    both, _ = world.deliver("sr", destinations=("pacs", "gone"))
+    only, _ = world.deliver("sr", "sc", destinations=("gone",))
+    world.sender(world.destination(pacs.port)).step()
+    with world.store.read() as session:
+        assert orphaned(session, ["pacs", "gone"]) == {}
+        assert orphaned(session, ["pacs"]) == {"gone": 3}
+    with world.store.write() as session:
+        assert forget_destination(session, "gone") == 3
+        assert orphaned(session, ["pacs"]) == {}
+    assert world.statuses(both) == ["proven", "withdrawn"]
+    assert [world.job(job_id).status for job_id in (both, only)] == ["undelivered", "undelivered"]
+
+
+def test_what_was_sent_to_a_removed_destination_ends_without_proof(world: World, pacs: ScriptedPacs) -> None:
+    job_id, _ = world.deliver("sr")
+    pacs.hidden_looks = 1
+    world.sender(world.destination(pacs.port)).step()
+    with world.store.write() as session:
+        assert orphaned(session, []) == {"pacs": 1}
+        assert forget_destination(session, "pacs") == 1
+    assert world.job(job_id).status == "sent_unproven"
