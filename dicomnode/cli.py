@@ -33,9 +33,11 @@ app = typer.Typer(
 jobs_app = typer.Typer(help="See, retry and cancel jobs.", no_args_is_help=True)
 zoo_app = typer.Typer(help="The models: list them, read their cards, verify their digests.", no_args_is_help=True)
 cohort_app = typer.Typer(help="Synthetic heads for demonstration, tests and training.", no_args_is_help=True)
+manifest_app = typer.Typer(help="The table of exams that training and evaluation read.", no_args_is_help=True)
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(zoo_app, name="zoo")
 app.add_typer(cohort_app, name="cohort")
+app.add_typer(manifest_app, name="manifest")
 
 ConfigFile = Annotated[
     Path, typer.Option("--config", "-c", help="The TOML file; see config.example.toml.", envvar="DICOMNODE_CONFIG")
@@ -331,17 +333,169 @@ def zoo_verify(
 def cohort_make(
     out: Annotated[Path, typer.Argument(help="Folder for the patients, the manifest and the contact sheet.")],
     patients: Annotated[int, typer.Option("--patients", "-n", min=1, help="How many.")] = 8,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same patients.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same patients.")] = 1,
+    arm: Annotated[
+        str, typer.Option(help="Population: ich, post_evt, stroke_no_evt, trauma, normal or mixed.")
+    ] = "mixed",
+    site: Annotated[str, typer.Option(help="A, B or C: they differ in scanner, protocol and case mix.")] = "A",
+    matrix: Annotated[
+        int, typer.Option(min=64, max=1024, help="Rows and columns; 300 or fewer paint coarser heads, quickly.")
+    ] = 512,
+    format_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format", help="dicom, nifti or array; may be given again. Default: dicom, and nifti if it can."
+        ),
+    ] = None,
+    processes: Annotated[int, typer.Option("--processes", "-j", min=1, help="Work in so many processes.")] = 1,
 ) -> None:
-    """Make synthetic head CT series with bleeds and their masks.
+    """Make synthetic patients: head CT at baseline and follow-up, masks, reports, variables, outcomes.
 
-    Example: `dicomnode cohort make ./cohort --patients 8 --seed 1`
+    NIfTI files are written where nibabel is installed. Example: `dicomnode cohort make ./cohort --patients 8 --arm ich`
     """
     from dicomnode.cohort.make import make_cohort
+    from dicomnode.cohort.patient_files import FORMATS
+    from dicomnode.cohort.patients import Arm, Site
 
     with _exit_codes():
-        manifest = make_cohort(out, patients, seed, progress=sys.stderr.isatty())
+        for option, given, known in (
+            ("--arm", [arm], list(Arm)),
+            ("--site", [site], list(Site)),
+            ("--format", format_ or [], list(FORMATS)),
+        ):
+            if unknown := [value for value in given if value not in known]:
+                raise ConfigError([f"{option} {unknown[0]}: use {', '.join(known)}"])
+        manifest = make_cohort(
+            out,
+            patients,
+            seed,
+            progress=sys.stderr.isatty(),
+            arm=arm,
+            site=site,
+            matrix=matrix,
+            formats=format_,
+            processes=processes,
+        )
         typer.echo(str(manifest))
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="hemorrhage or hemorrhage-paper.")],
+    manifest: Annotated[Path, typer.Option("--manifest", "-m", help="CSV file; see docs/training.md.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder; the same call again goes on where it stopped.")],
+    epochs: Annotated[int, typer.Option(min=1, help="At most; it stops early.")] = 30,
+    steps: Annotated[int, typer.Option(min=1, help="Batches of an epoch.")] = 100,
+    batch: Annotated[int, typer.Option(min=2, help="Slices of a batch; even.")] = 16,
+    rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
+    patience: Annotated[int, typer.Option(min=0, help="Epochs without a better validation score; 0: never stop.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same training.")] = 1,
+    folds: Annotated[int, typer.Option(min=0, help="5: five-fold cross-validation by patient.")] = 0,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Weights of a teacher: train its noisy student on the unlabelled exams too.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0, ...")] = "auto",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare batches.")] = 0,
+    skip_unusable: Annotated[bool, typer.Option(help="Leave out exams that cannot be used, and say which.")] = False,
+) -> None:
+    """Train a model on the exams of a manifest; weights and one report folder come out.
+
+    Example: `dicomnode train hemorrhage --manifest manifest.csv --out training`
+    """
+    with _exit_codes(), _training_extra():
+        from dicomnode.train.engine import FitSettings
+        from dicomnode.train.run import TrainSettings, train_model
+
+        fit = FitSettings(epochs, rate, patience=patience, seed=seed, device=device)
+        settings = TrainSettings(
+            model, fit, steps, batch, folds, teacher, workers, skip_unusable, progress=sys.stderr.isatty()
+        )
+        typer.echo(str(train_model(manifest, out, settings)))
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="hemorrhage or hemorrhage-paper.")],
+    manifest: Annotated[Path, typer.Option("--manifest", "-m", help="CSV file; see docs/training.md.")],
+    weights: Annotated[Path, typer.Option("--weights", "-w", help="A safetensors file, such as best.safetensors.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the report.")],
+    split: Annotated[str, typer.Option(help="train, validation, test, unlabelled or all.")] = "test",
+    compare: Annotated[
+        Path | None, typer.Option(help="results.csv of another model's report, to compare with exam by exam.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 1,
+    skip_unusable: Annotated[bool, typer.Option(help="Leave out exams that cannot be used, and say which.")] = False,
+) -> None:
+    """Score the exams of a manifest with given weights; one report folder comes out.
+
+    Example: `dicomnode evaluate hemorrhage -m manifest.csv -w training/best.safetensors -o report`
+    """
+    with _exit_codes(), _training_extra():
+        from dicomnode.train.manifest import Split
+        from dicomnode.train.run import evaluate_model
+
+        if split not in [*Split, "all"]:
+            raise ConfigError([f"--split {split}: use {', '.join(Split)} or all"])
+        report = evaluate_model(
+            model,
+            manifest,
+            weights,
+            out,
+            split=None if split == "all" else Split(split),
+            compare=compare,
+            seed=seed,
+            skip_unusable=skip_unusable,
+            progress=sys.stderr.isatty(),
+        )
+        typer.echo(str(report))
+
+
+@manifest_app.command("check")
+def manifest_check(
+    manifest: Annotated[Path, typer.Argument(help="CSV file; see docs/training.md.")],
+) -> None:
+    """List every fault of a manifest, or say how many exams stand in each split.
+
+    Example: `dicomnode manifest check manifest.csv`
+    """
+    from collections import Counter
+
+    from dicomnode.train.manifest import read_manifest
+
+    with _exit_codes():
+        read = read_manifest(manifest)
+        count = Counter(case.split.value if case.split else "not drawn yet" for case in read.cases)
+        parts = ", ".join(f"{name} {number}" for name, number in sorted(count.items()))
+        patients = len({case.patient for case in read.cases})
+        typer.echo(f"{len(read.cases)} exams of {patients} patients ({parts}){', synthetic' if read.synthetic else ''}")
+
+
+@manifest_app.command("import")
+def manifest_import(
+    layout: Annotated[str, typer.Argument(help="rsna2019, cq500, ct-ich, bhsd or cohort.")],
+    folder: Annotated[Path, typer.Argument(help="Where the data set lies, as its owners give it out.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The manifest to write.")] = Path("manifest.csv"),
+) -> None:
+    """Write the manifest of a public data set and show its licence. Nothing is downloaded.
+
+    Example: `dicomnode manifest import ct-ich ./ct-ich-1.3.1 --out manifest.csv`
+    """
+    with _exit_codes(), _training_extra():
+        from dicomnode.train.importers import import_layout
+
+        typer.echo(import_layout(layout, folder, out).licence)
+        typer.echo(str(out))
+
+
+@contextmanager
+def _training_extra() -> Iterator[None]:
+    """Say in a sentence that the extra is missing, before anything is imported from it."""
+    from importlib.util import find_spec
+
+    missing = [name for name in ("ignite", "tensorboard", "matplotlib", "nibabel") if find_spec(name) is None]
+    if missing:
+        raise ConfigError([f"{', '.join(missing)} not installed: training needs pip install 'dicomnode[train]'"])
+    yield
 
 
 @contextmanager
