@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -29,8 +28,8 @@ from dicomnode.train.splits import draw_splits, folds_of
 
 Parts = dict[Split, Sequence[Case]]
 
-log = logging.getLogger(__name__)
-
+LEFT_OUT = "left-out.txt"
+"""Names the exams that were not used, and why."""
 FOLD_SHARES = {Split.TRAIN: 0.85, Split.VALIDATION: 0.15}
 STUDENT_DROPOUT = 0.2
 STUDENT_DEPTH = 0.2
@@ -122,7 +121,8 @@ def evaluate_model(
     other = (compare.parent.parent.name or "other", read_results(compare)) if compare else None
     network = recipe.build()
     load_weights_file(network, weights)
-    exams, _ = load_exams(cases, recipe.planes, out / "cache", skip_unusable=skip_unusable, progress=progress)
+    exams, left_out = load_exams(cases, recipe.planes, out / "cache", skip_unusable=skip_unusable, progress=progress)
+    _note_left_out(out, left_out)
     results = score_exams(recipe, network, exams, progress=progress)
     about = _about(recipe, read, seed, f"{manifest.name}, {f'split {split}' if split else 'all exams'}", None)
     return write_report(out, about, results, other=other)
@@ -160,7 +160,7 @@ def _train_once(
     missing = [split.value for split in (Split.TRAIN, Split.VALIDATION, Split.TEST) if not parts[split]]
     if missing:
         raise ManifestError([f"no exam in split {name}" for name in missing])
-    exams = _load(recipe, parts, cache, settings)
+    exams = _load(recipe, parts, out, cache, settings)
     torch.manual_seed(settings.fit.seed)
     network = recipe.build()
     pseudo = None
@@ -170,15 +170,21 @@ def _train_once(
     return score_exams(recipe, network, exams[Split.TEST], progress=settings.progress), fitted.history
 
 
-def _load(recipe: Recipe, parts: Parts, cache: Path, settings: TrainSettings) -> dict[Split, list[Exam]]:
+def _note_left_out(out: Path, sentences: Sequence[str]) -> None:
+    """What was not used is said, in a file beside the weights."""
+    if sentences:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / LEFT_OUT).write_text("".join(f"{sentence}\n" for sentence in sentences), encoding="utf-8")
+
+
+def _load(recipe: Recipe, parts: Parts, out: Path, cache: Path, settings: TrainSettings) -> dict[Split, list[Exam]]:
     """Exams of every split; the faults of all splits are listed together."""
     wanted = list(Split) if settings.teacher else [split for split in Split if split is not Split.UNLABELLED]
     cases = [case for split in wanted for case in parts[split]]
     exams, left_out = load_exams(
         cases, recipe.planes, cache, skip_unusable=settings.skip_unusable, progress=settings.progress
     )
-    for sentence in left_out:
-        log.warning("exam left out", extra={"action": "skip", "reason": sentence})
+    _note_left_out(out, left_out)
     owner = {case.id: split for split in wanted for case in parts[split]}
     return {split: [exam for exam in exams if owner[exam.case.id] is split] for split in wanted}
 
