@@ -79,6 +79,41 @@ class Database(Section):
         return value
 
 
+class ReceptionTls(Section):
+    """TLS of the node's own port; without a certificate the port speaks plain DICOM. PEM files."""
+
+    cert: str = ""
+    key: str = ""
+    ca: str = ""
+    require_client_cert: bool = True
+
+    @model_validator(mode="after")
+    def _whole(self) -> ReceptionTls:
+        if bool(self.cert) != bool(self.key):
+            raise ValueError("cert and key belong together")
+        if self.cert and self.require_client_cert and not self.ca:
+            raise ValueError("require_client_cert needs ca, the authority that signed the senders' certificates")
+        return self
+
+
+class DestinationTls(Section):
+    """TLS towards a destination. PEM files; ``cert`` and ``key`` where it asks for a client certificate."""
+
+    enabled: bool = False
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    server_name: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> DestinationTls:
+        if bool(self.cert) != bool(self.key):
+            raise ValueError("cert and key belong together")
+        if not self.enabled and (self.ca or self.cert or self.server_name):
+            raise ValueError("certificates are given, but enabled = true is missing: results would leave in the clear")
+        return self
+
+
 class Reception(Section):
     """Storage SCP: when a series counts as complete, and what a peer may ask for."""
 
@@ -90,6 +125,7 @@ class Reception(Section):
     idle_timeout_s: Annotated[float, Field(ge=1)] = 60.0
     max_association_s: Annotated[float, Field(ge=1)] = 3600.0
     min_free_gb: Annotated[float, Field(ge=0)] = 5.0
+    tls: ReceptionTls = ReceptionTls()
 
 
 class Sender(Section):
@@ -109,7 +145,7 @@ class Sender(Section):
         return value
 
 
-ResultKind = Literal["seg", "sr", "scores", "text", "sc"]
+ResultKind = Literal["seg", "sr", "scores", "text", "sc", "predicted", "predicted_sc"]
 Proof = Literal["commitment", "query", "status"]
 
 
@@ -124,8 +160,9 @@ class Destination(Section):
     ae_title: AeTitle
     host: Annotated[str, Field(min_length=1)]
     port: Annotated[int, Field(ge=1, le=65535)]
+    tls: DestinationTls = DestinationTls()
     accept_research: bool = False
-    results: tuple[ResultKind, ...] = ("seg", "sr", "scores", "text", "sc")
+    results: tuple[ResultKind, ...] = ("seg", "sr", "scores", "text", "sc", "predicted")
     proof: Proof = "query"
     proof_wait_s: Annotated[float, Field(gt=0)] = 60.0
     timeout_s: Annotated[float, Field(ge=1)] = 30.0

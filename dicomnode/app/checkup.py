@@ -15,8 +15,9 @@ from dicomnode.deliver.query import find_instances
 from dicomnode.deliver.scu import echo, probe
 from dicomnode.dicom.commitment import STORAGE_COMMITMENT
 from dicomnode.dicom.sop_classes import RESULT_SOP_CLASSES
+from dicomnode.dicom.tls import server_context
 from dicomnode.dicom.uids import derived_uid
-from dicomnode.errors import BundleError, DeliveryError, InferenceError
+from dicomnode.errors import BundleError, ConfigError, DeliveryError, InferenceError
 from dicomnode.execute.dispatcher import worker_settings
 from dicomnode.execute.process import WorkerProcess
 from dicomnode.store import outbox
@@ -90,7 +91,11 @@ def _port(config: Config) -> Finding:
         except OSError as fault:
             says = f"{where} cannot be used ({fault.strerror}); fine if the node is running already"
             return Finding("port", False, says, fatal=False)
-    return Finding("port", True, f"{where} is free")
+    try:
+        secured = server_context(config.reception.tls) is not None
+    except ConfigError as fault:
+        return Finding("port", False, str(fault))
+    return Finding("port", True, f"{where} is free, {'TLS only' if secured else 'plain DICOM'}")
 
 
 def _protocols(config: Config) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ Foreign errors end here: whatever pynetdicom or a peer does comes out as a :clas
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from dicomnode.config import Destination
+from dicomnode.dicom.tls import client_context
 from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomnode.errors import AssociationRejected
 
@@ -75,7 +77,7 @@ def request_association(
 
     Raises
     ------
-    AssociationRejected : no connection, no answer, or a rejection, in words.
+    AssociationRejected : no connection, no answer, a rejection, or certificates that cannot be used, in words.
     """
     connection = _Connection(destination.timeout_s)
     try:
@@ -84,6 +86,7 @@ def request_association(
             destination.port,
             contexts=contexts,
             ae_title=destination.ae_title,
+            tls_args=_tls_of(destination),
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, connection.on_open),
                 (evt.EVT_ABORTED, connection.on_aborted),
@@ -95,6 +98,12 @@ def request_association(
     if assoc.is_established or (assoc.rejected_contexts and not assoc.is_rejected):
         return assoc
     raise AssociationRejected(f"{_peer(destination)}: {_why_not(assoc, destination, calling_ae, connection)}")
+
+
+def _tls_of(destination: Destination) -> tuple[ssl.SSLContext, str] | None:
+    # Made anew for each association: certificates are renewed while the node runs.
+    context = client_context(destination.tls, destination.name)
+    return None if context is None else (context, destination.tls.server_name or destination.host)
 
 
 def _entity(destination: Destination, calling_ae: str) -> AE:
@@ -120,7 +129,8 @@ def _why_not(assoc: Association, destination: Destination, calling_ae: str, conn
         return _why_rejected(assoc, calling_ae)
     if time.monotonic() - connection.connected >= destination.timeout_s:
         return f"no answer to the association request within {destination.timeout_s:g} s"
-    return "the connection was closed or aborted while the association was negotiated (is this a DICOM port?)"
+    doubt = "does it want a client certificate?" if destination.tls.enabled else "is this a DICOM port?"
+    return f"the connection was closed or aborted while the association was negotiated ({doubt})"
 
 
 def _why_rejected(assoc: Association, calling_ae: str) -> str:
@@ -139,7 +149,11 @@ def _why_no_connection(destination: Destination, waited_s: float) -> str:
     if waited_s >= destination.timeout_s:
         return f"no connection within {destination.timeout_s:g} s"
     try:
-        socket.create_connection((destination.host, destination.port), timeout=destination.timeout_s).close()
+        with socket.create_connection((destination.host, destination.port), timeout=destination.timeout_s) as plain:
+            if tls := _tls_of(destination):
+                tls[0].wrap_socket(plain, server_hostname=tls[1]).close()
+    except ssl.SSLError as fault:
+        return f"no TLS connection: {getattr(fault, 'verify_message', '') or fault.reason or fault}"
     except OSError as fault:
         return f"no connection: {fault.strerror or fault}"
     return "the connection failed, though the port is open now"

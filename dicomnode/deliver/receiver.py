@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ class ReceivingPacs:
     folder : made when absent.
     port : 0 takes a free one; ``port`` then tells which, and stays the same through ``stop`` and ``start``.
     called_ae_checked : reject associations that ask for another AE title.
+    ssl_context : speak TLS.
 
     Attributes
     ----------
@@ -72,7 +74,14 @@ class ReceivingPacs:
     """
 
     def __init__(
-        self, folder: Path, ae_title: str, *, host: str = "127.0.0.1", port: int = 0, called_ae_checked: bool = False
+        self,
+        folder: Path,
+        ae_title: str,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        called_ae_checked: bool = False,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self.folder = folder
         self.ae_title = ae_title
@@ -82,6 +91,7 @@ class ReceivingPacs:
         self.associations = 0
         self.report_to: tuple[str, int, str] | None = None
         self._called_ae_checked = called_ae_checked
+        self._ssl_context = ssl_context
         self._lock = threading.Lock()
         self._server: Any = None
 
@@ -90,7 +100,9 @@ class ReceivingPacs:
         self.folder.mkdir(parents=True, exist_ok=True)
         handlers: list[Any] = [(evt.EVT_ACCEPTED, self._on_accepted), (evt.EVT_C_STORE, self._on_store)]
         handlers += [(evt.EVT_C_FIND, self._on_find), (evt.EVT_N_ACTION, self._on_action)]
-        self._server = self._entity().start_server((self.host, self.port), block=False, evt_handlers=handlers)
+        self._server = self._entity().start_server(
+            (self.host, self.port), block=False, evt_handlers=handlers, ssl_context=self._ssl_context
+        )
         self.port = int(self._server.socket.getsockname()[1])
 
     def stop(self) -> None:

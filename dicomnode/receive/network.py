@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -261,6 +262,13 @@ class ReceptionServer(ThreadedAssociationServer):
         self.lines: dict[Association, Line] = {}
         super().__init__(*args, **kwargs)
 
+    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+        """A connection; with TLS its handshake is left to its own thread, so that a silent peer holds up nobody."""
+        connection, address = cast(socket.socket, self.socket).accept()
+        if self.ssl_context is not None:
+            connection = self.ssl_context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
+
     def admit(self, assoc: Association, rejection: Callable[[int], Rejection | None]) -> Rejection | None:
         """Count an association in unless ``rejection``, given the number of others, speaks against it."""
         with self.lock:
@@ -285,6 +293,8 @@ class ReceptionHandler(RequestHandler):
         connection = cast(socket.socket, self.request)
         # pynetdicom sets no limit on an accepted socket: half a PDU would block its thread for ever.
         connection.settimeout(self.server.idle_timeout_s)
+        if not self._is_secured(connection):
+            return
         assoc = self._create_association()
         assoc.dimse = SpoolingProvider(assoc, self.server.spool)
         line = Line(assoc, connection)
@@ -296,6 +306,19 @@ class ReceptionHandler(RequestHandler):
             assoc.join()
         finally:
             self._end(line)
+
+    def _is_secured(self, connection: socket.socket) -> bool:
+        """Do the TLS handshake, where the port speaks TLS; False: there is nobody to talk to."""
+        if not isinstance(connection, ssl.SSLSocket):
+            return True
+        try:
+            connection.do_handshake()
+        except OSError as fault:
+            reason = getattr(fault, "verify_message", "") or getattr(fault, "reason", "") or type(fault).__name__
+            log.warning("TLS refused", extra={"peer": self.client_address[0], "reason": reason})
+            connection.close()
+            return False
+        return True
 
     def _end(self, line: Line) -> None:
         line.hang_up()

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dicomnode.config import Config
 from dicomnode.dicom.contexts import VERIFICATION
 from dicomnode.dicom.statuses import CANNOT_UNDERSTAND, NO_SUCH_ACTION, SUCCESS
+from dicomnode.dicom.tls import server_context
 from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomnode.errors import ReceiveError
 from dicomnode.receive.admission import Admission
@@ -98,6 +99,7 @@ class StorageScp:
         Raises
         ------
         OSError : the port is taken, or the spool cannot be written.
+        ConfigError : the certificates cannot be used.
         sqlalchemy.exc.SQLAlchemyError : the database is away.
         """
         # pydicom quotes values in its warnings, and warnings end up in the log.
@@ -157,6 +159,7 @@ class StorageScp:
                 (evt.EVT_N_ACTION, _on_action),
                 (evt.EVT_CONN_CLOSE, _on_closed),
             ],
+            ssl_context=server_context(reception.tls),
             server_class=ReceptionServer,
             request_handler=ReceptionHandler,
         )

@@ -1,0 +1,57 @@
+"""TLS for associations (DICOM PS3.15 annex B, BCP 195): contexts from certificate files, never below TLS 1.2."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from dicomnode.config import DestinationTls, ReceptionTls
+from dicomnode.errors import ConfigError
+
+
+def server_context(tls: ReceptionTls) -> ssl.SSLContext | None:
+    """For the node's SCP; None where it speaks plain DICOM.
+
+    Raises
+    ------
+    ConfigError : a file cannot be read, or certificate and key do not belong together.
+    """
+    if not tls.cert:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load(context, "reception.tls", tls.cert, tls.key, tls.ca)
+    if tls.require_client_cert:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def client_context(tls: DestinationTls, name: str) -> ssl.SSLContext | None:
+    """For associations with a destination; None where it speaks plain DICOM.
+
+    The destination's certificate must be signed by ``ca``, or by what the system trusts, and name its host.
+
+    Raises
+    ------
+    ConfigError : a file cannot be read, or certificate and key do not belong together.
+    """
+    if not tls.enabled:
+        return None
+    context = ssl.create_default_context() if not tls.ca else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load(context, f"destination {name}: tls", tls.cert, tls.key, tls.ca)
+    return context
+
+
+def _load(context: ssl.SSLContext, where: str, cert: str, key: str, ca: str) -> None:
+    for path in filter(None, (cert, key, ca)):
+        if not Path(path).is_file():
+            raise ConfigError([f"{where}: {path} is no file"])
+    try:
+        if cert:
+            # Without this an encrypted key would ask for its password on the terminal.
+            context.load_cert_chain(cert, key, password=lambda: "")
+        if ca:
+            context.load_verify_locations(ca)
+    except OSError as fault:  # ssl.SSLError is one
+        raise ConfigError([f"{where}: the certificates cannot be used ({fault.strerror or fault})"]) from fault
