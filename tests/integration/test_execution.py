@@ -68,7 +68,7 @@ def test_a_job_runs_to_results_that_wait_in_the_outbox(new_world: NewWorld) -> N
     (run,) = job.runs
     assert (run.status, run.device, run.attempts, run.crashes) == ("succeeded", "cpu", 1, 0)
     assert run.digest == world.dispatcher.worker.models["threshold"]
-    assert [line.kind for line in job.deliveries] == ["seg", "sr", "text", "sc"]
+    assert {"seg", "sr", "sc"} <= {line.kind for line in job.deliveries}
     assert {line.status for line in job.deliveries} == {"pending"}
     for result in world.results():
         ds = pydicom.dcmread(world.config.node.data_dir / result.path)

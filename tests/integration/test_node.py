@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import socket
 import subprocess
@@ -72,8 +73,11 @@ def test_a_study_becomes_results_in_the_pacs_and_every_command_tells_of_it(
     paths = write_series(tmp_path, study)
     assert all(outcome.error is None for outcome in send([Outgoing.from_file(path) for path in paths], target, "CT1"))
     wait_until(lambda: [job["status"] for job in node.jobs()][:1] and node.jobs()[0]["status"] in OVER, 90)
-    assert len(pacs.instances) == 4
     (job,) = node.jobs()
+    shown = json.loads(node.command("jobs", "show", str(job["job_id"]), "--json").stdout)
+    assert {"seg", "sr", "sc"} <= {line["kind"] for line in shown["deliveries"]}
+    results = {line["sop_instance_uid"] for line in shown["deliveries"]}
+    assert sorted(stored.sop_instance_uid for stored in pacs.instances) == sorted(results)
     assert (job["study_uid"], job["accession_number"]) == (study[0].StudyInstanceUID, "ACC-node")
     page = node.command("jobs", "show", str(job["job_id"]))
     assert page.returncode == 0
