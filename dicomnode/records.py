@@ -217,7 +217,27 @@ class ScoreFinding:
     warnings: tuple[str, ...] = ()
 
 
-Finding = MaskFinding | ScoreFinding
+@dataclass(frozen=True, slots=True)
+class ImageFinding:
+    """A scan that a model predicts, on the source's own slices.
+
+    Attributes
+    ----------
+    name, label : machine name; what the radiologist reads, such as ``Predicted follow-up scan``.
+    hu : (slices, rows, columns) float32, in the stack order of the volume.
+    horizon : which time it shows, such as ``24 h after the baseline scan``.
+    warnings : limits of the intended use that this patient touches.
+    """
+
+    name: str
+    label: str
+    hu: NDArray[np.float32]
+    horizon: str
+    model: ModelRef
+    warnings: tuple[str, ...] = ()
+
+
+Finding = MaskFinding | ScoreFinding | ImageFinding
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +275,11 @@ class Case:
     def scores(self) -> tuple[ScoreFinding, ...]:
         """The scores."""
         return tuple(finding for finding in self.findings if isinstance(finding, ScoreFinding))
+
+    @property
+    def images(self) -> tuple[ImageFinding, ...]:
+        """The predicted scans."""
+        return tuple(finding for finding in self.findings if isinstance(finding, ImageFinding))
 
 
 @dataclass(frozen=True, slots=True)

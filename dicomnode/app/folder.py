@@ -25,7 +25,7 @@ from dicomnode.execute.dispatcher import settings_digest, worker_settings
 from dicomnode.execute.findings_file import load_findings
 from dicomnode.execute.process import WorkerProcess
 from dicomnode.execute.tasks import EncodeReply, EncodeTask, Failure, Reply, RunTask, Source
-from dicomnode.records import RESEARCH_NOTICE, EncodedResult, Finding, Header, ScoreFinding
+from dicomnode.records import RESEARCH_NOTICE, EncodedResult, Finding, Header, ImageFinding, ScoreFinding
 
 Progress = Callable[[str], None]
 
@@ -191,6 +191,8 @@ def _finding_as_dict(finding: Finding) -> dict[str, Any]:
     model = f"{finding.model.name} {finding.model.version}"
     if isinstance(finding, ScoreFinding):
         return {**asdict(finding), "model": model}
+    if isinstance(finding, ImageFinding):
+        return {"name": finding.name, "model": model, "horizon": finding.horizon, "warnings": list(finding.warnings)}
     return {
         "name": finding.name,
         "model": model,
@@ -214,6 +216,8 @@ def finding_sentence(finding: Finding) -> str:
     model = f"{finding.model.name} {finding.model.version}"
     if isinstance(finding, ScoreFinding):
         return f"{finding.label}: {finding.value:g} ({model})"
+    if isinstance(finding, ImageFinding):
+        return f"{finding.label}, {finding.horizon}: predicted, never acquired ({model})"
     model = f"{model}, threshold {finding.threshold:g}"
     if finding.total is None:
         return f"{finding.label}: none found ({model}; smallest lesion reported {finding.detection_limit_ml:g} mL)"

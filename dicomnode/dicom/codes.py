@@ -96,6 +96,9 @@ NOTICE = Code("NOTICE", PRIVATE_SCHEME, "Limits of use")
 
 # --- images: derivation and references (CID 7202, 7203, 7005)
 SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")
+PREDICTION = Code("PREDICTION", PRIVATE_SCHEME, "Prediction of a later scan by a model")
+"""CID 7203 has no code for pixels that a model made up."""
+SYNTHESIZING_EQUIPMENT = Code("109100", "DCM", "Synthesizing Equipment")
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 
 

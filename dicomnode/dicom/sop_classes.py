@@ -5,6 +5,7 @@ from __future__ import annotations
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
 ENHANCED_SR = "1.2.840.10008.5.1.4.1.1.88.22"
+MULTI_FRAME_WORD_SC = "1.2.840.10008.5.1.4.1.1.7.3"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 RESULT_SOP_CLASSES: dict[str, str] = {
@@ -13,5 +14,7 @@ RESULT_SOP_CLASSES: dict[str, str] = {
     "scores": COMPREHENSIVE_3D_SR,
     "text": ENHANCED_SR,
     "sc": SECONDARY_CAPTURE,
+    "predicted": MULTI_FRAME_WORD_SC,
+    "predicted_sc": SECONDARY_CAPTURE,
 }
 """Kind of result -> the SOP class that it is sent as."""

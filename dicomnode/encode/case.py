@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import struct
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 from typing import cast
@@ -21,6 +21,7 @@ from pydicom.dataset import Dataset
 
 from dicomnode.encode.context import Context, context_of
 from dicomnode.encode.files import bytes_of, publish, sha256_hex, write_temporary
+from dicomnode.encode.predicted import predicted_scans, predicted_slices
 from dicomnode.encode.sc import secondary_capture
 from dicomnode.encode.scores import score_report
 from dicomnode.encode.seg import segmentation
@@ -32,8 +33,9 @@ from dicomnode.records import Case, EncodedResult
 
 logger = logging.getLogger(__name__)
 
-Encoder = Callable[[Context, dict[str, SOPClass]], SOPClass | None]
-"""From the shared context and the results encoded before it to a dataset; None where there is nothing to say."""
+Encoded = SOPClass | list[SOPClass] | None
+Encoder = Callable[[Context, dict[str, SOPClass]], Encoded]
+"""From the shared context and the results encoded before it to a dataset, or several; None where there is nothing."""
 
 KINDS: dict[str, Encoder] = {
     "seg": lambda context, results: segmentation(context),
@@ -41,8 +43,12 @@ KINDS: dict[str, Encoder] = {
     "scores": lambda context, results: score_report(context),
     "text": lambda context, results: text_report(context),
     "sc": lambda context, results: secondary_capture(context),
+    "predicted": lambda context, results: predicted_scans(context),
+    "predicted_sc": lambda context, results: predicted_slices(context),
 }
 """In the order of encoding: a report refers to the segmentation."""
+ON_REQUEST = frozenset({"predicted_sc"})
+"""Kinds that say again, in many instances, what another says in one."""
 
 # What highdicom and pydicom raise on values they cannot encode.
 _LIBRARY_ERRORS = (
@@ -57,7 +63,9 @@ _LIBRARY_ERRORS = (
 )
 
 
-def encode_case(case: Case, folder: Path, now: datetime | None = None) -> list[EncodedResult]:
+def encode_case(
+    case: Case, folder: Path, now: datetime | None = None, requested: Collection[str] = ()
+) -> list[EncodedResult]:
     """Write the results of a case, each validated by reading it back.
 
     Encoding the same case again, in any process, gives the same UIDs and file names; only times differ.
@@ -67,11 +75,13 @@ def encode_case(case: Case, folder: Path, now: datetime | None = None) -> list[E
     case : at least one finding; all masks on the slices of the volume.
     folder : gets one file per result, ``<SOPInstanceUID>.dcm``; created where it is missing.
     now : time of encoding, with an offset from UTC; the clock where None.
+    requested : kinds of ``ON_REQUEST`` to be encoded too.
 
     Returns
     -------
     list of EncodedResult : ``seg`` (none where all masks are empty), ``sr`` (none without masks), ``scores`` (none
-        without scores), ``text``, ``sc``.
+        without scores), ``text``, ``sc``,
+        ``predicted`` (one per predicted scan).
 
     Raises
     ------
@@ -79,22 +89,34 @@ def encode_case(case: Case, folder: Path, now: datetime | None = None) -> list[E
     OSError : the disk is full or gone; the same call may succeed later.
     """
     with disable_value_validation():  # sources may break value rules; pydicom would print their values in warnings
-        context, results, contents = _in_memory(case, now)
+        context, results, contents = _in_memory(case, now, [*_always(), *requested])
         folder.mkdir(parents=True, exist_ok=True)
-        paths = {kind: folder / f"{context.instance_uid(kind)}.dcm" for kind in results}
+        paths = {name: folder / f"{ds.SOPInstanceUID}.dcm" for name, ds in results.items()}
         _write(contents, paths, context, results)
-    encoded = [_record(kind, ds, contents[kind], paths[kind], context) for kind, ds in results.items()]
-    logger.info("case encoded", extra={"action": "encode", "kinds": list(results), "generation": case.generation})
+    encoded = [_record(kind_of(name), ds, contents[name], paths[name], context) for name, ds in results.items()]
+    kinds = list(dict.fromkeys(map(kind_of, results)))
+    logger.info("case encoded", extra={"action": "encode", "kinds": kinds, "generation": case.generation})
     return encoded
 
 
-def _in_memory(case: Case, now: datetime | None) -> tuple[Context, dict[str, SOPClass], dict[str, bytes]]:
-    """The results of a case as datasets and as bytes, by kind."""
+def kind_of(name: str) -> str:
+    """``predicted_sc/7`` -> ``predicted_sc``: results are named by kind, and by number where there are several."""
+    return name.partition("/")[0]
+
+
+def _always() -> list[str]:
+    return [kind for kind in KINDS if kind not in ON_REQUEST]
+
+
+def _in_memory(
+    case: Case, now: datetime | None, kinds: Collection[str]
+) -> tuple[Context, dict[str, SOPClass], dict[str, bytes]]:
+    """The results of a case as datasets and as bytes, by name."""
     try:
         _check_case(case)
         context = context_of(case, now)
-        results = _encoded(context)
-        return context, results, {kind: bytes_of(ds) for kind, ds in results.items()}
+        results = _encoded(context, kinds)
+        return context, results, {name: bytes_of(ds) for name, ds in results.items()}
     except _LIBRARY_ERRORS as error:
         raise EncodeError(f"encoding failed: {_named(error)}") from error
 
@@ -110,14 +132,17 @@ def _check_case(case: Case) -> None:
     for finding in case.masks:
         if bool(finding.mask.any()) != (finding.total is not None):
             raise EncodeError(f"{finding.name}: mask and measurements contradict each other")
+    for image in case.images:
+        if image.hu.shape != case.volume.hu.shape:
+            raise EncodeError(f"{image.name}: predicted scan {image.hu.shape} does not fit the source slices")
 
 
-def _encoded(context: Context) -> dict[str, SOPClass]:
+def _encoded(context: Context, kinds: Collection[str]) -> dict[str, SOPClass]:
     results: dict[str, SOPClass] = {}
     for kind, encoder in KINDS.items():
-        ds = encoder(context, results)
-        if ds is not None:
-            results[kind] = ds
+        made = encoder(context, results) if kind in kinds else None
+        several = made if isinstance(made, list) else [made]
+        results |= {f"{kind}/{n}" if n else kind: ds for n, ds in enumerate(several) if ds is not None}
     return results
 
 
@@ -126,10 +151,10 @@ def _write(contents: dict[str, bytes], paths: dict[str, Path], context: Context,
     temporaries: dict[Path, Path] = {}
     known: dict[str, Dataset] = dict(results)
     try:
-        for kind, content in contents.items():
-            temporary = write_temporary(content, paths[kind].parent, paths[kind].name)
-            temporaries[temporary] = paths[kind]
-            _validate(temporary, context, kind, known)
+        for name, content in contents.items():
+            temporary = write_temporary(content, paths[name].parent, paths[name].name)
+            temporaries[temporary] = paths[name]
+            _validate(temporary, context, kind_of(name), known)
         publish(temporaries)
     finally:
         for temporary in temporaries:

@@ -24,7 +24,15 @@ from dicomnode.records import RESEARCH_NOTICE, Case, ModelRef
 
 BODY_PART = "HEAD"
 
-SERIES_NUMBER_BASE = {"seg": 91_000, "sr": 92_000, "sc": 93_000, "text": 94_000, "scores": 95_000}
+SERIES_NUMBER_BASE = {
+    "seg": 91_000,
+    "sr": 92_000,
+    "sc": 93_000,
+    "text": 94_000,
+    "scores": 95_000,
+    "predicted": 96_000,
+    "predicted_sc": 97_000,
+}
 """Thousands name the kind, the last three digits repeat those of the source series: 91004 is the SEG of series 4."""
 _COLLISION_STEP = 100_000
 
@@ -55,9 +63,9 @@ class Envelope:
         """SeriesInstanceUID of the results of ``kind``."""
         return uids.series_uid(self.digest, kind)
 
-    def instance_uid(self, kind: str) -> str:
-        """SOPInstanceUID of the result of ``kind``."""
-        return uids.instance_uid(self.digest, kind)
+    def instance_uid(self, kind: str, index: int = 0) -> str:
+        """SOPInstanceUID of the result of ``kind``, or of the one of several."""
+        return uids.instance_uid(self.digest, kind, index)
 
     def series_number(self, kind: str) -> int:
         """SeriesNumber of a kind of result, never that of the source series."""

@@ -13,7 +13,7 @@ from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
 from dicomnode.encode.context import Context, coded, stamp
 from dicomnode.encode.overview import TILE_COLUMNS, TILE_ROWS, overview_image
 from dicomnode.encode.slices import edge_letters, key_slices
-from dicomnode.encode.wording import impression, score_sentence
+from dicomnode.encode.wording import impression, prediction_sentence, score_sentence
 
 KIND = "sc"
 
@@ -57,6 +57,7 @@ def _describe(image: SCImage, context: Context) -> None:
     image.LossyImageCompression = "00"
     image.DerivationDescription = "Overview of findings marked by software, with key slices of the source series"
     sentences = [*map(impression, context.case.masks), *map(score_sentence, context.case.scores)]
+    sentences += map(prediction_sentence, context.case.images)
     image.ImageComments = " ".join(sentences)[:10240]
     image.SourceImageSequence = [_source_image(context, index) for index in shown_slices(context)]
 

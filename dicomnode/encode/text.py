@@ -103,4 +103,6 @@ def _impressions(case: Case) -> Iterator[Line]:
         yield codes.IMPRESSION, wording.impression(finding)
     for score in case.scores:
         yield codes.IMPRESSION, wording.score_sentence(score)
+    for image in case.images:
+        yield codes.IMPRESSION, " ".join((wording.prediction_sentence(image), *image.warnings))
     yield codes.IMPRESSION, wording.NOTICE

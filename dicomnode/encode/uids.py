@@ -12,7 +12,7 @@ import json
 from pydicom.dataset import Dataset
 
 from dicomnode.dicom.uids import derived_uid
-from dicomnode.records import Case, Finding, MaskFinding
+from dicomnode.records import Case, Finding, ImageFinding, MaskFinding
 
 ENCODER_VERSION = "1"
 """Counts up whenever the same case would be written with another meaning or another look."""
@@ -46,9 +46,9 @@ def series_uid(digest: str, kind: str) -> str:
     return derived_uid("series", kind, digest)
 
 
-def instance_uid(digest: str, kind: str) -> str:
-    """SOPInstanceUID of the one instance of a kind."""
-    return derived_uid("instance", kind, digest)
+def instance_uid(digest: str, kind: str, index: int = 0) -> str:
+    """SOPInstanceUID of the one instance of a kind, or of the one at ``index``."""
+    return derived_uid("instance", kind, digest, *([str(index)] if index else []))
 
 
 def tracking_uid(digest: str, finding: str, lesion: int | None = None) -> str:
@@ -65,5 +65,7 @@ def _finding(finding: Finding) -> list[str | float]:
     parts = [finding.name, finding.label, model.name, model.version, model.digest, model.trained_on]
     if isinstance(finding, MaskFinding):
         return [*parts, finding.threshold, finding.detection_limit_ml]
+    if isinstance(finding, ImageFinding):
+        return [*parts, finding.horizon, *finding.warnings]
     inputs = [f"{item.label}={item.value} ({item.source})" for item in finding.inputs]
     return [*parts, str(finding.threshold), *inputs, *finding.missing, *finding.warnings]

@@ -6,8 +6,9 @@ packed it, and required attributes are those of the standard's tables (PS3.3 ann
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -19,6 +20,7 @@ from dicomnode.dicom import codes
 from dicomnode.dicom.uids import is_valid_uid
 from dicomnode.encode import wording
 from dicomnode.encode.context import Context
+from dicomnode.encode.predicted import banner_rows, stored_frames
 from dicomnode.encode.scores import DECIMALS
 from dicomnode.encode.seg import segmented
 from dicomnode.encode.sr import MAX_LESION_GROUPS, VOLUME_DECIMALS
@@ -49,6 +51,7 @@ def validate(path: Path, context: Context, kind: str, results: dict[str, Dataset
     _check_uids(ds, kind)
     _check_references(ds, context, results, kind)
     checks = {"seg": _check_seg, "sr": _check_sr, "scores": _check_scores, "text": _check_text, "sc": _check_sc}
+    checks |= {"predicted": _check_predicted, "predicted_sc": _check_predicted_slice}
     if kind in checks:
         checks[kind](ds, context)
 
@@ -135,12 +138,16 @@ def _segment_number(ds: Dataset, group: Dataset) -> int:
 
 def _slice_index(group: Dataset, context: Context) -> int:
     """The slice that a frame lies on by its position; its source image must be that slice."""
-    position = np.array([float(v) for v in group.PlanePositionSequence[0].ImagePositionPatient])
-    distances = np.linalg.norm(context.case.volume.stack.positions_mm - position, axis=1)
-    index = int(np.argmin(distances))
-    _demand(bool(distances[index] < POSITION_TOLERANCE_MM), "seg", "a frame lies on no source slice")
+    index = _slice_at(group.PlanePositionSequence[0].ImagePositionPatient, context, "seg")
     source = group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
     _demand(source == context.case.volume.sop_instance_uids[index], "seg", "a frame names another slice as its source")
+    return index
+
+
+def _slice_at(position: Iterable[Any], context: Context, kind: str) -> int:
+    distances = np.linalg.norm(context.case.volume.stack.positions_mm - [float(v) for v in position], axis=1)
+    index = int(np.argmin(distances))
+    _demand(bool(distances[index] < POSITION_TOLERANCE_MM), kind, "a frame lies on no source slice")
     return index
 
 
@@ -172,8 +179,9 @@ def _check_text(ds: Dataset, context: Context) -> None:
     _check_flags(ds, "text")
     written = [str(item.TextValue) for item in _items_named(ds, codes.IMPRESSION)]
     case = context.case
-    expected = [*map(wording.impression, case.masks), *map(wording.score_sentence, case.scores), wording.NOTICE]
-    _demand(written == expected, "text", "the impressions differ from the findings")
+    expected = [*map(wording.impression, case.masks), *map(wording.score_sentence, case.scores)]
+    found = written[: len(expected)] == expected and written[-1] == wording.NOTICE
+    _demand(found and len(written) == len(case.findings) + 1, "text", "the impressions differ from the findings")
 
 
 def _volumes(finding: MaskFinding) -> list[float]:
@@ -190,6 +198,34 @@ def _items_named(item: Dataset, name: codes.Code) -> Iterator[Dataset]:
         if (concept.get("CodeValue"), concept.get("CodingSchemeDesignator")) == name[:2]:
             yield child
         yield from _items_named(child, name)
+
+
+def _check_predicted(ds: Dataset, context: Context) -> None:
+    """Every frame lies on its slice and holds what was predicted there; nothing says that it was acquired."""
+    _check_synthetic(ds, context, "predicted")
+    pixels = np.frombuffer(ds.PixelData, dtype="<u2").reshape(-1, ds.Rows, ds.Columns)
+    groups = ds.PerFrameFunctionalGroupsSequence
+    slices = [_slice_at(group.PlanePositionSequence[0].ImagePositionPatient, context, "predicted") for group in groups]
+    _demand(slices == list(range(len(context.references))), "predicted", "the frames are not those of the slices")
+    same = any(np.array_equal(pixels, stored_frames(finding)) for finding in context.case.images)
+    _demand(same, "predicted", "the pixels differ from the prediction")
+
+
+def _check_predicted_slice(ds: Dataset, context: Context) -> None:
+    _check_synthetic(ds, context, "predicted_sc")
+    index = _slice_at(ds.ImagePositionPatient, context, "predicted_sc")
+    pixels = np.frombuffer(ds.PixelData, dtype="<u2").reshape(ds.Rows, ds.Columns)
+    hu = (pixels.astype(np.int64) + int(ds.RescaleIntercept))[banner_rows(ds.Rows) : -banner_rows(ds.Rows)]
+    rows = slice(banner_rows(ds.Rows), ds.Rows - banner_rows(ds.Rows))
+    same = any(np.array_equal(hu, np.rint(finding.hu[index, rows])) for finding in context.case.images)
+    _demand(same, "predicted_sc", "the pixels differ from the prediction")
+
+
+def _check_synthetic(ds: Dataset, context: Context, kind: str) -> None:
+    marks = (ds.get("SyntheticData"), ds.get("ConversionType"), ds.get("BurnedInAnnotation"))
+    _demand(marks == ("YES", "SYN", "YES"), kind, "the scan is not marked as synthetic")
+    own = ds.FrameOfReferenceUID != context.references[0].FrameOfReferenceUID
+    _demand(own, kind, "the frame of reference is that of the source")
 
 
 def _check_sc(ds: Dataset, context: Context) -> None:

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from dicomnode.dicom import codes
-from dicomnode.records import RESEARCH_NOTICE, MaskFinding, ModelRef, ReferenceScore, Region, ScoreFinding, ScoreInput
+from dicomnode.records import (
+    RESEARCH_NOTICE,
+    ImageFinding,
+    MaskFinding,
+    ModelRef,
+    ReferenceScore,
+    Region,
+    ScoreFinding,
+    ScoreInput,
+)
 
 DISCLAIMER = (
     f"{RESEARCH_NOTICE}. Computed by software and preliminary: not verified by a physician. Not a medical device."
@@ -73,6 +82,11 @@ def score_sentence(score: ScoreFinding) -> str:
     if score.category is not None:
         parts.append(score.category[2])
     return f"{'; '.join(parts)}."
+
+
+def prediction_sentence(image: ImageFinding) -> str:
+    """That there is a predicted scan, and that it is none."""
+    return f"{image.label}, {image.horizon}: computed by a model as a series of its own, never acquired."
 
 
 def reference_sentence(reference: ReferenceScore) -> str:

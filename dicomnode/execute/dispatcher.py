@@ -189,6 +189,7 @@ class Dispatcher:
             generation=claim.generation,
             timezone=self.config.node.timezone,
             station_ae_title=self.config.node.ae_title,
+            requested=_kinds_taken(self.config, protocol),
         )
         tick = _Heartbeat(self.store, claim, self.config.execution.lease_s)
         try:
@@ -249,6 +250,11 @@ def worker_settings(config: Config, device: str) -> Settings:
     """What a worker of this configuration loads: every model that a protocol names."""
     models = tuple(sorted({model for protocol in config.protocol for model in protocol.models}))
     return Settings(device, models, config.zoo.paths, config.zoo.digests, config.execution.cpu_threads)
+
+
+def _kinds_taken(config: Config, protocol: Protocol) -> tuple[str, ...]:
+    """Kinds of result that any destination of a protocol takes."""
+    return tuple(sorted({kind for destination in config.destinations_of(protocol) for kind in destination.results}))
 
 
 def settings_digest(protocol: Protocol) -> str:

@@ -18,7 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.errors import InferenceError
-from dicomnode.records import Finding, MaskFinding, ModelRef, ReferenceScore, Region, ScoreFinding, ScoreInput
+from dicomnode.records import (
+    Finding,
+    ImageFinding,
+    MaskFinding,
+    ModelRef,
+    ReferenceScore,
+    Region,
+    ScoreFinding,
+    ScoreInput,
+)
 
 _DAMAGE = (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error)
 """What numpy, zipfile and json raise on a file that is cut short, overwritten or of another make."""
@@ -31,6 +40,8 @@ def save_findings(path: Path, findings: Sequence[Finding]) -> None:
         if isinstance(finding, MaskFinding):
             arrays[f"mask_{index}"] = np.packbits(finding.mask)
             arrays[f"labels_{index}"] = finding.lesion_labels.astype(np.int32)
+        if isinstance(finding, ImageFinding):
+            arrays[f"hu_{index}"] = finding.hu.astype(np.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
@@ -58,6 +69,9 @@ def load_findings(path: Path) -> tuple[Finding, ...]:
 def _meta(finding: Finding) -> dict[str, Any]:
     if isinstance(finding, ScoreFinding):
         return {"type": "score", **asdict(finding)}
+    if isinstance(finding, ImageFinding):
+        plain = {key: getattr(finding, key) for key in ("name", "label", "horizon", "warnings")}
+        return {"type": "image", **plain, "model": asdict(finding.model)}
     return {
         "type": "mask",
         "name": finding.name,
@@ -75,6 +89,9 @@ def _finding(meta: dict[str, Any], arrays: Any, index: int) -> Finding:
     kind = meta.pop("type")
     if kind == "score":
         return _score(meta)
+    if kind == "image":
+        parts = {"hu": arrays[f"hu_{index}"], "model": ModelRef(**meta["model"]), "warnings": tuple(meta["warnings"])}
+        return ImageFinding(**{**meta, **parts})
     if kind == "mask":
         return _mask(meta, arrays[f"mask_{index}"], arrays[f"labels_{index}"])
     raise ValueError("a finding of an unknown type")

@@ -36,7 +36,10 @@ class RunReply:
 
 @dataclass(frozen=True, slots=True)
 class EncodeTask:
-    """Encode the findings of all runs of a job together, into ``folder``."""
+    """Encode the findings of all runs of a job together, into ``folder``.
+
+    ``requested``: kinds of result that the job's destinations take; those encoded on request only are made for these.
+    """
 
     source: Source
     findings: tuple[Path, ...]
@@ -46,6 +49,7 @@ class EncodeTask:
     generation: int
     timezone: str
     station_ae_title: str
+    requested: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

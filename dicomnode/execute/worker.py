@@ -142,7 +142,7 @@ class Worker:
             except InferenceError as fault:
                 return Failure(str(fault), stage=FINDINGS)
         with _timed(seconds, "encode"):
-            results = encode_case(case_of(task, series, findings), task.folder)
+            results = encode_case(case_of(task, series, findings), task.folder, requested=task.requested)
         return EncodeReply(tuple(results), seconds)
 
     def _load(self, source: Source) -> LoadedSeries:

@@ -29,6 +29,7 @@ from tests.unit.encode_helpers import (
     changed,
     ellipsoid,
     finding_of,
+    predicted_of,
     score_of,
 )
 
@@ -74,6 +75,14 @@ def test_generated_scores_pass_every_judge(tmp_path: Path) -> None:
     case = changed(case_of(EVEN), findings=(score_of(), score_of(name="nihss", value=14.0, unit="{score}")))
     scores = next(result.path for result in encode_case(case, tmp_path, NOW) if result.kind == "scores")
     verdict = judged([scores], fast=False)
+    assert (verdict.returncode, verdict.stdout) == (0, ""), verdict.stdout + verdict.stderr
+
+
+def test_a_generated_predicted_scan_on_a_tilted_uneven_stack_is_valid(tmp_path: Path) -> None:
+    case = case_of(TILTED_UNEVEN, BLEEDS, JAPANESE)
+    results = encode_case(changed(case, findings=(predicted_of(case),)), tmp_path, NOW, ["predicted_sc"])
+    assert sum(result.kind == "predicted_sc" for result in results) == len(case.sources)
+    verdict = judged([result.path for result in results if result.kind.startswith("predicted")], fast=True)
     assert (verdict.returncode, verdict.stdout) == (0, ""), verdict.stdout + verdict.stderr
 
 

@@ -16,6 +16,7 @@ from dicomnode.clinical.lesions import measure
 from dicomnode.dicom.uids import derived_uid
 from dicomnode.records import (
     Case,
+    ImageFinding,
     MaskFinding,
     ModelRef,
     ReferenceScore,
@@ -242,6 +243,18 @@ def score_of(**changes: Any) -> ScoreFinding:
         warnings=("Developed for spontaneous haemorrhage only.",),
     )
     return replace(score, **changes)
+
+
+def predicted_of(case: Case, **changes: Any) -> ImageFinding:
+    """A generated follow-up scan: the baseline one HU brighter; no model of the zoo predicts scans yet."""
+    finding = ImageFinding(
+        name="followup",
+        label="Predicted follow-up scan",
+        hu=case.volume.hu + np.float32(1),
+        horizon="24 h after the baseline scan",
+        model=replace(MODEL, name="followup", title="Generated scan"),
+    )
+    return replace(finding, **changes)
 
 
 def changed(case: Case, **changes: Any) -> Case:

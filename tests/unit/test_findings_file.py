@@ -11,8 +11,8 @@ import pytest
 
 from dicomnode.errors import InferenceError
 from dicomnode.execute.findings_file import load_findings, save_findings
-from dicomnode.records import MaskFinding
-from tests.unit.encode_helpers import EVEN, case_of, score_of
+from dicomnode.records import ImageFinding, MaskFinding
+from tests.unit.encode_helpers import EVEN, case_of, predicted_of, score_of
 
 BLEED = (((25.0, 60.0, 40.0), (12.0, 14.0, 10.0)),)
 
@@ -35,6 +35,15 @@ def test_a_mask_comes_back_with_its_measurements(tmp_path: Path) -> None:
 def test_a_score_comes_back_as_it_was(tmp_path: Path, score: object) -> None:
     save_findings(tmp_path / "findings.npz", [score])  # type: ignore[list-item]
     assert load_findings(tmp_path / "findings.npz") == (score,)
+
+
+def test_a_predicted_scan_comes_back_voxel_for_voxel(tmp_path: Path) -> None:
+    image = predicted_of(case_of(EVEN), warnings=("One.", "Two."))
+    save_findings(tmp_path / "findings.npz", [image])
+    (loaded,) = load_findings(tmp_path / "findings.npz")
+    assert isinstance(loaded, ImageFinding)
+    assert np.array_equal(loaded.hu, image.hu)
+    assert (loaded.horizon, loaded.warnings, loaded.model) == (image.horizon, image.warnings, image.model)
 
 
 def test_masks_and_scores_of_one_run_share_a_file_in_order(tmp_path: Path) -> None:
