@@ -106,7 +106,8 @@ def read_mask(mask: MaskFile, volume: Volume) -> NDArray[np.bool_]:
 
     Parameters
     ----------
-    mask : NIfTI, or ``.npz`` with ``mask``: (slices, rows, columns) in the order of the image's file names.
+    mask : NIfTI; or the cohort's ``.npz`` with ``mask`` and, where a value is asked for, ``findings``: (slices, rows,
+        columns) in the order of the image's file names.
 
     Returns
     -------
@@ -120,17 +121,18 @@ def read_mask(mask: MaskFile, volume: Volume) -> NDArray[np.bool_]:
         painted = _nifti_volume(mask.path)
         values = orientation_of(painted.stack).to_canonical(painted.hu)
     else:
-        values = orientation_of(volume.stack).to_canonical(_stored(mask.path, volume.stack.order))
+        stored = _stored(mask.path, "mask" if mask.value is None else "findings", volume.stack.order)
+        values = orientation_of(volume.stack).to_canonical(stored)
     wanted = orientation_of(volume.stack).to_canonical(volume.hu).shape
     if values.shape != wanted:
         raise ReadError(f"mask {mask.path.name} is {_size(values.shape)}, its image {_size(wanted)}")
     return np.asarray(values == mask.value if mask.value is not None else values > 0)
 
 
-def _stored(path: Path, order: Sequence[int]) -> NDArray[np.float32]:
+def _stored(path: Path, name: str, order: Sequence[int]) -> NDArray[np.float32]:
     try:
         with np.load(path, allow_pickle=False) as stored:
-            values = np.asarray(stored["mask"], dtype=np.float32)
+            values = np.asarray(stored[name], dtype=np.float32)
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise ReadError(f"mask {path.name} cannot be read: {error}") from error
     if values.ndim != 3 or len(values) != len(order):

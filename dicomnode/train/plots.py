@@ -77,10 +77,12 @@ def training_plot(path: Path, history: Sequence[Mapping[str, float]], synthetic:
     """Training loss and validation score over the epochs."""
     with _plot(path, "Training", synthetic) as axes:
         epochs = [entry["epoch"] for entry in history]
-        axes.plot(epochs, [entry["loss"] for entry in history], label="training loss")
+        axes.plot(epochs, [entry["loss"] for entry in history], label="training loss", marker=".")
         axes.set(xlabel="epoch", ylabel="loss")
         right = axes.twinx()
-        right.plot(epochs, [entry["score"] for entry in history], color="tab:orange", label="validation score")
+        right.plot(
+            epochs, [entry["score"] for entry in history], color="tab:orange", label="validation score", marker="."
+        )
         right.set_ylabel("validation score")
         lines = [*axes.get_lines(), *right.get_lines()]
         axes.legend(lines, [str(line.get_label()) for line in lines], fontsize=8)

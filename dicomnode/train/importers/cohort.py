@@ -1,35 +1,75 @@
-"""Synthetic patients of ``dicomnode cohort make``: ``patient-0001/ct/*.dcm``, ``patient-0001/mask.npz``, a table."""
+"""Synthetic patients of ``dicomnode cohort make``: their table, baseline CT, masks, report, variables and outcomes."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
+from dicomnode.cohort.scene import Finding
+from dicomnode.errors import ManifestError
 from dicomnode.train.importers.tables import require, rows_of
-from dicomnode.train.manifest import Case, MaskFile
+from dicomnode.train.manifest import Case, MaskFile, Split
 
 LICENCE = "dicomnode cohort: synthetic, no person was scanned; free under the licence of dicomnode."
 TABLE = "manifest.csv"
+COLUMNS = ("id", "patient", "site", "image", "nifti", "masks", "variables", "text", "labels", "split", "volume_ml")
+TEXTS = "cohort-reports"
+"""Folder beside the manifest with one report a patient."""
 
 
 def read(folder: Path, beside: Path) -> list[Case]:
-    """One exam for each patient.
+    """One exam for each patient, the baseline CT.
+
+    Masks: ``hemorrhage`` is all blood, the others are named as the cohort's findings. Labels: the outcomes, and
+    ``hemorrhage``, whether the baseline CT shows blood.
 
     Raises
     ------
-    ManifestError : a part of the layout is missing.
+    ManifestError : a part of the layout is missing, or a row cannot be read.
     """
     require(folder, TABLE)
-    rows = rows_of(folder / TABLE, ("id", "folder", "volume_ml"))
-    require(folder, *(part for row in rows for part in (row["folder"], str(Path(row["folder"]).parent / "mask.npz"))))
-    return [
-        Case(
-            row["id"],
-            row["id"],
-            folder / row["folder"],
-            {"hemorrhage": MaskFile(folder / Path(row["folder"]).parent / "mask.npz")},
-            labels={"hemorrhage": float(float(row["volume_ml"]) > 0)},
-            site="cohort",
-            synthetic=True,
-        )
-        for row in rows
-    ]
+    rows = rows_of(folder / TABLE, COLUMNS)
+    require(folder, *(part for row in rows for part in (_image(row), row["masks"])))
+    cases, faults = [], []
+    for row in rows:
+        try:
+            cases.append(_case(row, folder, beside))
+        except (ValueError, TypeError) as error:
+            faults.append(f"{TABLE}, {row['id']}: {error}")
+    if faults:
+        raise ManifestError(faults)
+    return cases
+
+
+def _image(row: dict[str, str]) -> str:
+    """A bare array has no geometry: the DICOM folder, else the NIfTI file."""
+    return row["nifti"] if row["image"].endswith(".npy") and row["nifti"] else row["image"]
+
+
+def _case(row: dict[str, str], folder: Path, beside: Path) -> Case:
+    masks = folder / row["masks"]
+    named = {finding.name.lower(): MaskFile(masks, int(finding)) for finding in Finding if finding}
+    text = beside / TEXTS / f"{row['id']}.txt"
+    text.parent.mkdir(parents=True, exist_ok=True)
+    text.write_text(row["text"], encoding="utf-8")
+    return Case(
+        id=row["id"],
+        patient=row["patient"],
+        image=folder / _image(row),
+        masks={"hemorrhage": MaskFile(masks), **named},
+        variables=_numbers(json.loads(row["variables"])),
+        text=text,
+        labels={**_numbers(json.loads(row["labels"])), "hemorrhage": float(float(row["volume_ml"]) > 0.0)},
+        split=Split(row["split"]),
+        site=row["site"],
+        synthetic=True,
+    )
+
+
+def _numbers(values: dict[str, Any]) -> dict[str, float]:
+    """What is known, as numbers; the sex as ``male`` 0 or 1."""
+    known = {name: value for name, value in values.items() if value is not None}
+    if "sex" in known:
+        known["male"] = known.pop("sex") == "M"
+    return {name: float(value) for name, value in known.items()}

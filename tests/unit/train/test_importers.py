@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pydicom
 import pytest
 
 from dicomnode.cohort.acquire import AcquiredSeries
+from dicomnode.cohort.make import make_cohort
 from dicomnode.errors import ConfigError, ManifestError
 from dicomnode.train.exams import Planes, load_exams
 from dicomnode.train.importers import LAYOUTS, import_layout
@@ -156,19 +159,37 @@ def test_bhsd_masks_of_all_types_are_haemorrhage(head: AcquiredSeries, tmp_path:
         import_layout("bhsd", tmp_path, tmp_path / "m.csv")
 
 
-def test_the_cohort_comes_with_masks_and_says_that_it_is_synthetic(
-    head: AcquiredSeries, series: list[Path], tmp_path: Path
-) -> None:
-    folder = tmp_path / "cohort" / "patient-0001"
-    shutil.copytree(series[0].parent, folder / "ct")
-    np.savez_compressed(folder / "mask.npz", mask=head.mask)
-    table = f"id,folder,bleed_type,volume_ml\nCOHORT-0001,patient-0001/ct,intraparenchymal,{head.volume_ml:.3f}\n"
-    (tmp_path / "cohort" / "manifest.csv").write_text(table)
-    read = imported("cohort", tmp_path / "cohort", tmp_path)
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cohort")
+    make_cohort(folder, 1, 5, progress=False, arm="ich", matrix=160, formats=("dicom",))
+    return folder
+
+
+def test_the_cohorts_own_table_becomes_a_manifest_that_says_synthetic(cohort: Path, tmp_path: Path) -> None:
+    read = imported("cohort", cohort, tmp_path)
+    (case,) = read.cases
     assert read.synthetic
-    (exam,), _ = load_exams(read.cases, PLANES, tmp_path / "cache", progress=False)
-    assert exam.known()
-    assert (exam.truth == 1).any()
+    assert case.split is not None
+    assert case.labels["hemorrhage"] == 1.0
+    assert {"age_years", "male", "gcs"} <= case.variables.keys()
+    assert case.text is not None
+    assert "INDICATION" in case.text.read_text()
+    planes = Planes(96, 2.2, ("hemorrhage", "intraparenchymal"))
+    (exam,), _ = load_exams(read.cases, planes, tmp_path / "cache", progress=False)
+    with (cohort / "manifest.csv").open() as stream:
+        (row,) = csv.DictReader(stream)
+    marked_ml = ((exam.truth == 1).sum(axis=(2, 3)) * exam.pixel_ml[:, None]).sum(axis=0)
+    assert marked_ml[0] == pytest.approx(float(row["volume_ml"]), rel=0.1, abs=0.5)
+    assert marked_ml[1] == pytest.approx(json.loads(row["volumes_ml"])["intraparenchymal"], rel=0.1, abs=0.5)
+
+
+def test_a_row_of_the_cohort_that_cannot_be_read_is_named(cohort: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(cohort, tmp_path / "cohort")
+    table = (copy / "manifest.csv").read_text()
+    (copy / "manifest.csv").write_text(table.replace('""age_years"": ', '""age_years"": x', 1))
+    with pytest.raises(ManifestError, match=r"manifest.csv, COHORT-0001: "):
+        import_layout("cohort", copy, tmp_path / "m.csv")
 
 
 @pytest.mark.parametrize("name", sorted(LAYOUTS))
