@@ -1,0 +1,76 @@
+"""The commands as a person types them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dicomnode.cli import app
+from dicomnode.cohort.make import make_cohort
+
+REPOSITORY = Path(__file__).parents[2]
+WEIGHTS = REPOSITORY / "dicomnode" / "zoo" / "hemorrhage" / "bundle" / "models" / "model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cohort")
+    make_cohort(folder / "cohort", 2, 5, progress=False, arm="ich", matrix=160, formats=("dicom",))
+    called = CliRunner().invoke(
+        app, ["manifest", "import", "cohort", str(folder / "cohort"), "--out", str(folder / "manifest.csv")]
+    )
+    assert called.exit_code == 0, called.output
+    assert "synthetic, no person was scanned" in called.output
+    return folder / "manifest.csv"
+
+
+def test_check_counts_exams_and_says_synthetic(manifest: Path) -> None:
+    called = CliRunner().invoke(app, ["manifest", "check", str(manifest)])
+    assert called.exit_code == 0
+    assert called.output.startswith("2 exams of 2 patients (")
+    assert "synthetic" in called.output
+
+
+def test_evaluate_writes_its_report_where_it_says(manifest: Path, tmp_path: Path) -> None:
+    options = ["-m", str(manifest), "-w", str(WEIGHTS), "-o", str(tmp_path / "report"), "--split", "all"]
+    called = CliRunner().invoke(app, ["evaluate", "hemorrhage", *options])
+    assert called.exit_code == 0, called.output
+    report = tmp_path / "report" / "report.md"
+    assert called.output.splitlines()[-1] == str(report)
+    assert json.loads(report.with_suffix(".json").read_text())["exams"] == 2
+
+
+def test_wrong_calls_end_with_2_and_every_fault(manifest: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("id,patient,image,split\na,p,gone.nii,train\na,p,away.nii,test\n")
+    for call in (["manifest", "check", str(wrong)], ["train", "hemorrhage", "-m", str(wrong), "-o", str(tmp_path)]):
+        called = CliRunner().invoke(app, call)
+        assert called.exit_code == 2
+        for part in ("no gone.nii", "no away.nii", "a stands already in line 2", "patient p stands in 2 splits"):
+            assert part in called.output
+    model = CliRunner().invoke(app, ["train", "edema", "-m", str(manifest), "-o", str(tmp_path)])
+    assert (model.exit_code, "there is no model 'edema'" in model.output) == (2, True)
+    split = CliRunner().invoke(app, ["evaluate", "hemorrhage", "-m", "x", "-w", "x", "-o", "x", "--split", "dev"])
+    assert (split.exit_code, "--split dev" in split.output) == (2, True)
+
+
+def test_weights_that_do_not_fit_end_with_1(manifest: Path, tmp_path: Path) -> None:
+    options = ["-m", str(manifest), "-w", str(WEIGHTS), "-o", str(tmp_path), "--split", "all"]
+    called = CliRunner().invoke(app, ["evaluate", "hemorrhage-paper", *options])
+    assert called.exit_code == 1
+    assert "cannot be loaded" in called.output
+
+
+def test_the_guide_names_only_commands_and_options_that_exist() -> None:
+    lines = (REPOSITORY / "docs" / "training.md").read_text().splitlines()
+    calls = [line.split()[1:] for line in lines if line.startswith("dicomnode ")]
+    assert len(calls) >= 9
+    for call in calls:
+        words = call[:2] if call[0] in ("manifest", "cohort") else call[:1]
+        shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
+        assert shown.exit_code == 0, call
+        for option in (word for word in call if word.startswith("--")):
+            assert option in shown.output, (call, option)
