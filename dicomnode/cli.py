@@ -338,6 +338,10 @@ def cohort_make(
         str, typer.Option(help="Population: ich, post_evt, stroke_no_evt, trauma, normal or mixed.")
     ] = "mixed",
     site: Annotated[str, typer.Option(help="A, B or C: they differ in scanner, protocol and case mix.")] = "A",
+    anatomy: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Folder with a CT template (scct.nii) to warp heads from."),
+    ] = None,
     matrix: Annotated[
         int, typer.Option(min=64, max=1024, help="Rows and columns; 300 or fewer paint coarser heads, quickly.")
     ] = 512,
@@ -365,6 +369,8 @@ def cohort_make(
         ):
             if unknown := [value for value in given if value not in known]:
                 raise ConfigError([f"{option} {unknown[0]}: use {', '.join(known)}"])
+        if anatomy and not any(anatomy.rglob("scct.nii")):
+            raise ConfigError([f"--anatomy {anatomy}: there is no scct.nii in it"])
         manifest = make_cohort(
             out,
             patients,
@@ -372,6 +378,7 @@ def cohort_make(
             progress=sys.stderr.isatty(),
             arm=arm,
             site=site,
+            anatomy=anatomy,
             matrix=matrix,
             formats=format_,
             processes=processes,

@@ -23,6 +23,7 @@ from dicomnode.cohort.patient_files import FORMATS, MadePatient, PatientOrder, m
 from dicomnode.cohort.patients import Arm, Site
 from dicomnode.cohort.statistics import BleedKind
 from dicomnode.cohort.streams import derived_seed
+from dicomnode.cohort.template import load_template
 
 COHORT_VERSION = "1"
 """Goes up whenever the same arguments make other pixels, labels or texts."""
@@ -86,6 +87,7 @@ def make_cohort(
     *,
     arm: str = "mixed",
     site: str = "A",
+    anatomy: Path | None = None,
     matrix: int = 512,
     formats: Sequence[str] | None = None,
     processes: int = 1,
@@ -102,6 +104,8 @@ def make_cohort(
     seed : of the cohort; patient k is the same whatever the number of patients and processes.
     progress : show a bar.
     arm, site : names of :class:`~dicomnode.cohort.patients.Arm` and :class:`~dicomnode.cohort.patients.Site`.
+    anatomy : folder with the CT template of :mod:`dicomnode.cohort.template`, from which all heads are warped; None
+        paints procedural heads.
     matrix : rows and columns; 300 or fewer paint the head on a coarser grid, for quick work with arrays.
     formats : "dicom", "nifti" (needs nibabel; uneven stacks have none), "array" (int16 HU, ``ct.npy``); None means
         DICOM, and NIfTI where nibabel is installed.
@@ -114,19 +118,23 @@ def make_cohort(
 
     Raises
     ------
-    ValueError : an arm, site or format does not exist, or NIfTI is asked for and nibabel is not installed.
+    ValueError : an arm, site or format does not exist, or NIfTI or a template need nibabel and it is not installed.
+    FileNotFoundError : ``anatomy`` holds no template.
     """
     chosen = tuple(formats) if formats is not None else ("dicom", "nifti") if nifti.available() else ("dicom",)
     if unknown := set(chosen) - set(FORMATS):
         raise ValueError(f"no such format: {', '.join(sorted(unknown))}; there are {', '.join(FORMATS)}")
-    if "nifti" in chosen and not nifti.available():
-        raise ValueError("NIfTI needs nibabel, which is not installed (pip install nibabel)")
+    if ("nifti" in chosen or anatomy) and not nifti.available():
+        raise ValueError("NIfTI and CT templates need nibabel, which is not installed (pip install nibabel)")
+    if anatomy:
+        load_template(anatomy)
     out.mkdir(parents=True, exist_ok=True)
     orders = [
-        PatientOrder(out, index, derived_seed(seed, "patient", index), Arm(arm), Site(site), matrix, chosen)
+        PatientOrder(out, index, derived_seed(seed, "patient", index), Arm(arm), Site(site), matrix, chosen, anatomy)
         for index in range(1, patients + 1)
     ]
     with _made(orders, processes) as stream:
         made = list(track(stream, description="patients", total=patients, disable=not progress))
     facts: dict[str, object] = {"patients": patients, "seed": seed, "arm": arm, "site": site, "matrix": matrix}
-    return _write_cohort(out, made, {**facts, "formats": list(chosen)})
+    heads = "procedural" if anatomy is None else "template"
+    return _write_cohort(out, made, {**facts, "formats": list(chosen), "heads": heads})

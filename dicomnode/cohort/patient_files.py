@@ -21,6 +21,7 @@ from dicomnode.cohort.reports import write_report
 from dicomnode.cohort.scanner import SCANNERS, Scan, draw_protocol, scan_scene
 from dicomnode.cohort.scene import BLOOD, Finding, Scene, make_anatomy, make_scene
 from dicomnode.cohort.streams import derived_seed, stream, uniform
+from dicomnode.cohort.template import make_template_anatomy
 from dicomnode.dicom.uids import derived_uid
 
 FORMATS = ("dicom", "nifti", "array")
@@ -41,6 +42,7 @@ class PatientOrder:
     ----------
     matrix : rows and columns; the head is painted on 1.2 mm above 300, else on 1.8 mm.
     formats : any of ``FORMATS``.
+    anatomy : folder with a CT template to warp heads from; None paints them.
     """
 
     out: Path
@@ -50,6 +52,7 @@ class PatientOrder:
     site: Site
     matrix: int = 512
     formats: tuple[str, ...] = ("dicom",)
+    anatomy: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,15 @@ def _split(seed: int) -> str:
     return "train" if chance < 0.7 else "validation" if chance < 0.85 else "test"
 
 
-def scan_patient(patient: Patient, later: FollowUp, matrix: int) -> tuple[list[Scene], list[Scan]]:
-    """Paint the head once and scan it twice: baseline and follow-up, each with its own protocol."""
-    base = make_anatomy(patient.seed, patient.lesions, spacing_mm=1.2 if matrix > 300 else 1.8)
+def scan_patient(
+    patient: Patient, later: FollowUp, matrix: int, anatomy: Path | None = None
+) -> tuple[list[Scene], list[Scan]]:
+    """Paint (or warp) the head once and scan it twice: baseline and follow-up, each with its own protocol."""
+    spacing_mm = 1.2 if matrix > 300 else 1.8
+    if anatomy is None:
+        base = make_anatomy(patient.seed, patient.lesions, spacing_mm=spacing_mm)
+    else:
+        base = make_template_anatomy(anatomy, patient.seed, patient.lesions, spacing_mm=spacing_mm)
     scenes, scans = [], []
     for name, lesions in zip(SCANS, (patient.lesions, later.lesions), strict=True):
         scene = make_scene(base, lesions)
@@ -186,7 +195,7 @@ def make_patient(order: PatientOrder) -> MadePatient:
     patient = draw_patient(order.seed, order.arm, order.site)
     outcomes = draw_outcomes(patient)
     later = follow_up(patient, outcomes)
-    scenes, scans = scan_patient(patient, later, order.matrix)
+    scenes, scans = scan_patient(patient, later, order.matrix, order.anatomy)
     folder = order.out / f"patient-{order.index:04d}"
     folder.mkdir(parents=True, exist_ok=True)
     for name, scan in zip(SCANS, scans, strict=True):

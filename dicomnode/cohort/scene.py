@@ -87,7 +87,7 @@ def _build(seed: int, lesions: Lesions) -> anatomy.Build:
     )
 
 
-def _paint_leukoaraiosis(canvas: Canvas, grade: int) -> None:
+def paint_leukoaraiosis(canvas: Canvas, grade: int) -> None:
     """White matter around the ventricles up to 9 HU darker."""
     if grade:
         near = gaussian_filter((canvas.labels == Tissue.VENTRICLE).astype(np.float32), 5.0 / canvas.spacing_mm)
@@ -108,7 +108,7 @@ def make_anatomy(
     pose = stream(seed, "pose").normal(0.0, 4.0, 3) if rotation_deg is None else np.asarray(rotation_deg)
     canvas = blank_canvas(seed, spacing_mm, list(pose), 2.0)
     distance, inside = paint_anatomy(canvas, _build(seed, lesions))
-    _paint_leukoaraiosis(canvas, lesions.leukoaraiosis)
+    paint_leukoaraiosis(canvas, lesions.leukoaraiosis)
     return Anatomy(seed, canvas, region_map(canvas, distance < 0), distance, inside)
 
 
