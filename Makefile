@@ -12,6 +12,8 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?=
 PIP_TORCH := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 PYTEST := $(BIN)/python -m pytest
+# Two processes, a file to each: the kills mostly wait, while everything else works.
+PARALLEL ?= -n 2 --dist loadfile
 
 .PHONY: install demo test test-full lint tools clean
 
@@ -41,10 +43,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 test: $(VENV)/.installed-dev tools lint
-	$(PYTEST) -m "not full"
+	$(PYTEST) $(PARALLEL) -m "not full"
 
 test-full: $(VENV)/.installed-dev tools lint
-	$(PYTEST)
+	$(PYTEST) $(PARALLEL)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo-output artifacts .mypy_cache .ruff_cache .pytest_cache
