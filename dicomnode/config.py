@@ -145,7 +145,7 @@ class Sender(Section):
         return value
 
 
-ResultKind = Literal["seg", "sr", "scores", "text", "sc", "predicted", "predicted_sc"]
+ResultKind = Literal["seg", "sr", "scores", "text", "sc", "predicted", "predicted_sc", "kos"]
 Proof = Literal["commitment", "query", "status"]
 
 

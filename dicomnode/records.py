@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dicomnode.errors import Refusal
+
 RESEARCH_NOTICE = "Research, not for diagnosis"
 
 HeaderValue = str | float | int | list[Any] | None
@@ -300,6 +302,44 @@ class EncodedResult:
     sha256: str
     size_bytes: int
     research: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Superseded results of a job, for a rejection note.
+
+    Attributes
+    ----------
+    identity : the newest header received; its patient and study are those of the results.
+    """
+
+    results: tuple[EncodedResult, ...]
+    identity: Any
+    timezone: str = "UTC"
+    station_ae_title: str = "DICOMNODE"
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedSeries:
+    """A series that was not processed, and why.
+
+    Attributes
+    ----------
+    sources : one parsed dataset per instance received, without pixels.
+    identity : the newest header received.
+    detail : the values seen, without patient attributes.
+    protocol : empty where none matched.
+    research : whether the models that would have run are research.
+    """
+
+    sources: tuple[Any, ...]
+    identity: Any
+    refusal: Refusal
+    detail: str = ""
+    protocol: str = ""
+    research: bool = True
+    timezone: str = "UTC"
+    station_ae_title: str = "DICOMNODE"
 
 
 @dataclass(frozen=True, slots=True)

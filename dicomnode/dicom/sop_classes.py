@@ -6,6 +6,7 @@ SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
 ENHANCED_SR = "1.2.840.10008.5.1.4.1.1.88.22"
 MULTI_FRAME_WORD_SC = "1.2.840.10008.5.1.4.1.1.7.3"
+KEY_OBJECT_SELECTION = "1.2.840.10008.5.1.4.1.1.88.59"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 RESULT_SOP_CLASSES: dict[str, str] = {
@@ -16,5 +17,6 @@ RESULT_SOP_CLASSES: dict[str, str] = {
     "sc": SECONDARY_CAPTURE,
     "predicted": MULTI_FRAME_WORD_SC,
     "predicted_sc": SECONDARY_CAPTURE,
+    "kos": KEY_OBJECT_SELECTION,
 }
 """Kind of result -> the SOP class that it is sent as."""

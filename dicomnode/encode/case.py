@@ -7,8 +7,6 @@ A kind of result is a module with a function from :class:`Context` to a dataset;
 from __future__ import annotations
 
 import logging
-import struct
-import traceback
 from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
@@ -20,11 +18,13 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
 from dicomnode.encode.context import Context, context_of
-from dicomnode.encode.files import bytes_of, publish, sha256_hex, write_temporary
+from dicomnode.encode.files import bytes_of, publish, write_temporary
+from dicomnode.encode.keys import result_root
 from dicomnode.encode.predicted import predicted_scans, predicted_slices
 from dicomnode.encode.sc import secondary_capture
 from dicomnode.encode.scores import score_report
 from dicomnode.encode.seg import segmentation
+from dicomnode.encode.single import LIBRARY_ERRORS, named, record_of
 from dicomnode.encode.sr import measurement_report
 from dicomnode.encode.text import text_report
 from dicomnode.encode.validate import validate
@@ -45,22 +45,11 @@ KINDS: dict[str, Encoder] = {
     "sc": lambda context, results: secondary_capture(context),
     "predicted": lambda context, results: predicted_scans(context),
     "predicted_sc": lambda context, results: predicted_slices(context),
+    "kos": lambda context, results: result_root(context, results.values()),
 }
-"""In the order of encoding: a report refers to the segmentation."""
-ON_REQUEST = frozenset({"predicted_sc"})
-"""Kinds that say again, in many instances, what another says in one."""
-
-# What highdicom and pydicom raise on values they cannot encode.
-_LIBRARY_ERRORS = (
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    ArithmeticError,
-    NotImplementedError,
-    RuntimeError,
-    struct.error,
-)
+"""In the order of encoding: a report refers to the segmentation, the key object to all."""
+ON_REQUEST = frozenset({"predicted_sc", "kos"})
+"""Kinds that say again what others say: made where a destination takes them."""
 
 
 def encode_case(
@@ -93,7 +82,7 @@ def encode_case(
         folder.mkdir(parents=True, exist_ok=True)
         paths = {name: folder / f"{ds.SOPInstanceUID}.dcm" for name, ds in results.items()}
         _write(contents, paths, context, results)
-    encoded = [_record(kind_of(name), ds, contents[name], paths[name], context) for name, ds in results.items()]
+    encoded = [record_of(ds, kind_of(name), contents[name], paths[name], context) for name, ds in results.items()]
     kinds = list(dict.fromkeys(map(kind_of, results)))
     logger.info("case encoded", extra={"action": "encode", "kinds": kinds, "generation": case.generation})
     return encoded
@@ -117,8 +106,8 @@ def _in_memory(
         context = context_of(case, now)
         results = _encoded(context, kinds)
         return context, results, {name: bytes_of(ds) for name, ds in results.items()}
-    except _LIBRARY_ERRORS as error:
-        raise EncodeError(f"encoding failed: {_named(error)}") from error
+    except LIBRARY_ERRORS as error:
+        raise EncodeError(f"encoding failed: {named(error)}") from error
 
 
 def _check_case(case: Case) -> None:
@@ -164,24 +153,5 @@ def _write(contents: dict[str, bytes], paths: dict[str, Path], context: Context,
 def _validate(path: Path, context: Context, kind: str, results: dict[str, Dataset]) -> None:
     try:
         validate(path, context, kind, results)
-    except _LIBRARY_ERRORS as error:
-        raise EncodeError(f"{kind}: cannot be read back: {_named(error)}") from error
-
-
-def _record(kind: str, ds: SOPClass, content: bytes, path: Path, context: Context) -> EncodedResult:
-    return EncodedResult(
-        kind=kind,
-        sop_class_uid=str(ds.SOPClassUID),
-        sop_instance_uid=str(ds.SOPInstanceUID),
-        series_instance_uid=str(ds.SeriesInstanceUID),
-        path=path,
-        sha256=sha256_hex(content),
-        size_bytes=len(content),
-        research=context.is_research,
-    )
-
-
-def _named(error: Exception) -> str:
-    """Type and place of a library's error; its message may quote a patient attribute, and this one is logged."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {Path(frame.filename).name}:{frame.lineno} {frame.name}"
+    except LIBRARY_ERRORS as error:
+        raise EncodeError(f"{kind}: cannot be read back: {named(error)}") from error

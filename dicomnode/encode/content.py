@@ -47,7 +47,7 @@ def root_container(envelope: Envelope, title: codes.Code, template: str) -> hd_s
     """The root of a document, with its language and its observer."""
     root = container(title, None, template)
     root.ContentSequence.extend(hd_sr.LanguageOfContentItemAndDescendants(hd_sr.CodedConcept(*codes.ENGLISH)))
-    root.ContentSequence.extend(_observer(envelope))
+    root.ContentSequence.extend(hd_sr.ObservationContext(observer_device_context=device_observer(envelope)))
     return root
 
 
@@ -62,7 +62,7 @@ def container(
     return item
 
 
-def _observer(envelope: Envelope) -> hd_sr.ObservationContext:
+def device_observer(envelope: Envelope) -> hd_sr.ObserverContext:
     """The software as the observer (TID 1004); there is no person behind what it says."""
     device = hd_sr.DeviceObserverIdentifyingAttributes(
         uid=derived_uid("device", MODEL_NAME, envelope.station_ae_title),
@@ -71,10 +71,8 @@ def _observer(envelope: Envelope) -> hd_sr.ObservationContext:
         model_name=MODEL_NAME,
         serial_number=dicomnode.__version__,
     )
-    return hd_sr.ObservationContext(
-        observer_device_context=hd_sr.ObserverContext(
-            observer_type=hd_sr.CodedConcept(*codes.DEVICE), observer_identifying_attributes=device
-        )
+    return hd_sr.ObserverContext(
+        observer_type=hd_sr.CodedConcept(*codes.DEVICE), observer_identifying_attributes=device
     )
 
 

@@ -198,10 +198,7 @@ def reference_datasets(case: Case, identity: Dataset) -> tuple[Dataset, ...]:
 
 
 def _reference(source: Any, identity: Dataset, stack: Stack, index: int, frame_of_reference: str) -> Dataset:
-    ref = Dataset()
-    for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID"):
-        setattr(ref, keyword, str(source[keyword].value))
-    ref.StudyInstanceUID = str(identity.StudyInstanceUID)
+    ref = bare_reference(str(source.SOPClassUID), str(source.SOPInstanceUID), str(source.SeriesInstanceUID), identity)
     ref.Modality = "CT"
     ref.FrameOfReferenceUID = frame_of_reference
     ref.Rows, ref.Columns = stack.rows, stack.columns
@@ -209,6 +206,14 @@ def _reference(source: Any, identity: Dataset, stack: Stack, index: int, frame_o
     for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
         ref[keyword] = DataElement(keyword, "DS", list(source[keyword].value))
     ref.SliceThickness = slice_thickness_mm(source, stack, index)
+    return ref
+
+
+def bare_reference(sop_class_uid: str, sop_instance_uid: str, series_uid: str, identity: Dataset) -> Dataset:
+    """An instance of the study with what a reference to it needs, and no geometry."""
+    ref = Dataset()
+    ref.SOPClassUID, ref.SOPInstanceUID, ref.SeriesInstanceUID = sop_class_uid, sop_instance_uid, series_uid
+    ref.StudyInstanceUID = str(identity.StudyInstanceUID)
     ref.PatientID = ref.PatientName = ref.PatientBirthDate = ref.PatientSex = ""
     ref.AccessionNumber = ref.StudyID = ref.StudyDate = ref.StudyTime = ""
     return ref

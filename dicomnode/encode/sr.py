@@ -29,6 +29,7 @@ from dicomnode.encode.content import (
 from dicomnode.encode.context import Context, stamp
 from dicomnode.encode.contours import outlines
 from dicomnode.encode.seg import segmented
+from dicomnode.encode.slices import slice_range
 from dicomnode.records import MaskFinding, Region
 
 KIND = "sr"
@@ -90,13 +91,21 @@ def _total_group(finding: MaskFinding, number: int, context: Context, seg: Segme
     )
     assert finding.total is not None  # a mask with voxels has measurements; encode_case has checked it
     tracking = hd_sr.TrackingIdentifier(context.tracking_uid(finding.name), finding.label)
-    return _group(finding, finding.total, tracking, referenced_segment=segment)
+    group = _group(finding, finding.total, tracking, referenced_segment=segment)
+    return _with_images(group, context, finding.total)
 
 
 def _lesion_group(finding: MaskFinding, index: int, region: Region, context: Context) -> Group:
     """TID 1411 with row 5: one lesion, by its outline on each source image."""
     tracking = hd_sr.TrackingIdentifier(context.tracking_uid(finding.name, index), wording.lesion_name(finding, index))
-    return _group(finding, region, tracking, referenced_regions=_outlined(finding, index, region, context))
+    group = _group(finding, region, tracking, referenced_regions=_outlined(finding, index, region, context))
+    return _with_images(group, context, region)
+
+
+def _with_images(group: Group, context: Context, region: Region) -> Group:
+    """Which images show the region, by the numbers that a viewer shows."""
+    group[0].ContentSequence.append(text_item(codes.IMAGES, slice_range(context.case, region)))
+    return group
 
 
 def _outlined(finding: MaskFinding, index: int, region: Region, context: Context) -> list[hd_sr.ImageRegion]:
@@ -147,7 +156,9 @@ def _numbers(finding: MaskFinding, region: Region) -> list[hd_sr.Measurement]:
         (codes.ATTENUATION, round(region.max_hu, 1), unit, codes.MAXIMUM),
     ]
     if region.abc2_ml is not None:
+        difference_ml = round(region.abc2_ml - region.volume_ml, VOLUME_DECIMALS)
         rows.insert(1, (codes.VOLUME_ABC2, round(region.abc2_ml, VOLUME_DECIMALS), volume, None))
+        rows.insert(2, (codes.ABC2_DIFFERENCE, difference_ml, volume, None))
     return [
         hd_sr.Measurement(
             name=Code(*name),

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from dicomnode.dicom.uids import derived_uid
 from dicomnode.records import Case, Finding, ImageFinding, MaskFinding
 
-ENCODER_VERSION = "1"
+ENCODER_VERSION = "2"
 """Counts up whenever the same case would be written with another meaning or another look."""
 
 
@@ -32,7 +32,7 @@ def case_digest(case: Case, identity: Dataset) -> str:
         "encoder": ENCODER_VERSION,
         "sources": [str(source.SOPInstanceUID) for source in case.sources],
         "inputs": list(case.input_digests),
-        "identity": _attributes(identity),
+        "identity": attributes_of(identity),
         "protocol": case.protocol,
         "settings": case.settings_digest,
         "findings": [_finding(finding) for finding in case.findings],
@@ -56,7 +56,8 @@ def tracking_uid(digest: str, finding: str, lesion: int | None = None) -> str:
     return derived_uid("tracking", digest, finding, "total" if lesion is None else str(lesion))
 
 
-def _attributes(identity: Dataset) -> list[str]:
+def attributes_of(identity: Dataset) -> list[str]:
+    """The attributes as text, for a digest."""
     return [f"{element.tag} {element.VR} {element.value}" for element in identity]
 
 

@@ -19,7 +19,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from dicomnode.dicom import codes
 from dicomnode.dicom.uids import is_valid_uid
 from dicomnode.encode import wording
-from dicomnode.encode.context import Context
+from dicomnode.encode.context import Context, Envelope
 from dicomnode.encode.predicted import banner_rows, stored_frames
 from dicomnode.encode.scores import DECIMALS
 from dicomnode.encode.seg import segmented
@@ -44,16 +44,32 @@ def validate(path: Path, context: Context, kind: str, results: dict[str, Dataset
     ------
     EncodeError : anything is missing or differs; the message names kind and attribute, never a patient's value.
     """
-    ds = pydicom.dcmread(path)
-    _check_file_meta(ds, kind)
-    _check_identity(ds, context, kind)
-    _check_required(ds, kind)
-    _check_uids(ds, kind)
-    _check_references(ds, context, results, kind)
+    known = {str(ref.SOPInstanceUID) for ref in context.references}
+    ds = validate_shared(path, context, kind, known | {str(result.SOPInstanceUID) for result in results.values()})
     checks = {"seg": _check_seg, "sr": _check_sr, "scores": _check_scores, "text": _check_text, "sc": _check_sc}
     checks |= {"predicted": _check_predicted, "predicted_sc": _check_predicted_slice}
     if kind in checks:
         checks[kind](ds, context)
+
+
+def validate_shared(path: Path, envelope: Envelope, kind: str, known: set[str]) -> Dataset:
+    """Check what holds for every result, whatever it says.
+
+    Parameters
+    ----------
+    known : SOPInstanceUIDs that it may refer to.
+
+    Raises
+    ------
+    EncodeError : anything is missing or differs.
+    """
+    ds = pydicom.dcmread(path)
+    _check_file_meta(ds, kind)
+    _check_identity(ds, envelope, kind)
+    _check_required(ds, kind)
+    _check_uids(ds, kind)
+    _check_references(ds, envelope, known, kind)
+    return ds
 
 
 def _demand(condition: bool, kind: str, fault: str) -> None:
@@ -68,14 +84,14 @@ def _check_file_meta(ds: Dataset, kind: str) -> None:
     _demand(meta.MediaStorageSOPClassUID == ds.SOPClassUID, kind, "file meta names another SOP class")
 
 
-def _check_identity(ds: Dataset, context: Context, kind: str) -> None:
-    for element in context.identity:
+def _check_identity(ds: Dataset, envelope: Envelope, kind: str) -> None:
+    for element in envelope.identity:
         _demand(element.tag in ds, kind, f"{element.keyword} of the source is missing")
         if element.VR != "SQ":
             same = str(ds[element.tag].value or "") == str(element.value or "")
             _demand(same, kind, f"{element.keyword} differs from the source")
     research = ds.get("ContentQualification", "") == "RESEARCH"
-    _demand(research == context.is_research, kind, "ContentQualification does not tell what the models are")
+    _demand(research == envelope.is_research, kind, "ContentQualification does not tell what the models are")
 
 
 def _check_required(ds: Dataset, kind: str) -> None:
@@ -90,11 +106,9 @@ def _check_uids(ds: Dataset, kind: str) -> None:
             _demand(all(is_valid_uid(str(uid)) for uid in values if uid), kind, f"{element.keyword} is no valid UID")
 
 
-def _check_references(ds: Dataset, context: Context, results: dict[str, Dataset], kind: str) -> None:
+def _check_references(ds: Dataset, envelope: Envelope, known: set[str], kind: str) -> None:
     """Every instance referred to is a source slice or a result of the same case."""
-    known = {str(ref.SOPInstanceUID) for ref in context.references}
-    known |= {str(result.SOPInstanceUID) for result in results.values()}
-    carried = {element.tag for element in context.identity}
+    carried = {element.tag for element in envelope.identity}
     for element in ds:
         if element.VR != "SQ" or element.tag in carried:
             continue

@@ -18,8 +18,9 @@ from pydicom import dcmread
 
 from dicomnode.assemble.volume import read_series
 from dicomnode.dicom.geometry import weights_of
-from dicomnode.encode import encode_case
-from dicomnode.records import Case, Volume
+from dicomnode.encode import encode_case, encode_refusal, encode_rejection
+from dicomnode.errors import Refusal
+from dicomnode.records import Case, RefusedSeries, Rejection, Volume
 from tests.unit.encode_helpers import (
     EVEN,
     TILTED_UNEVEN,
@@ -83,6 +84,21 @@ def test_a_generated_predicted_scan_on_a_tilted_uneven_stack_is_valid(tmp_path: 
     results = encode_case(changed(case, findings=(predicted_of(case),)), tmp_path, NOW, ["predicted_sc"])
     assert sum(result.kind == "predicted_sc" for result in results) == len(case.sources)
     verdict = judged([result.path for result in results if result.kind.startswith("predicted")], fast=True)
+    assert (verdict.returncode, verdict.stdout) == (0, ""), verdict.stdout + verdict.stderr
+
+
+def test_key_objects_and_rejection_notes_are_valid(tmp_path: Path) -> None:
+    case = case_of(EVEN, BLEEDS, GREEK)
+    results = encode_case(case, tmp_path, NOW, ["kos"])
+    note = encode_rejection(Rejection(tuple(results), case.identity), tmp_path, NOW)
+    verdict = judged([results[-1].path, note.path], fast=True)
+    assert (results[-1].kind, verdict.returncode, verdict.stdout) == ("kos", 0, ""), verdict.stdout + verdict.stderr
+
+
+def test_a_refusal_passes_every_judge(tmp_path: Path) -> None:
+    case = case_of(TILTED_UNEVEN, patient=JAPANESE)
+    refused = RefusedSeries(case.sources, case.identity, Refusal.MISSING_SLICES, "a gap of 14 mm", "head-ct")
+    verdict = judged([encode_refusal(refused, tmp_path, NOW).path], fast=False)
     assert (verdict.returncode, verdict.stdout) == (0, ""), verdict.stdout + verdict.stderr
 
 

@@ -99,9 +99,17 @@ def test_a_group_has_all_measurements_with_their_units(report: Dataset, case: Ca
         assert derivations == ["Mean", "Maximum"]
 
 
+def test_abc2_has_its_difference_beside_it_and_the_images_are_named(report: Dataset, case: Case) -> None:
+    for group, region in zip(items(report, "125007"), (case.findings[0].total, *case.findings[0].lesions), strict=True):
+        assert region is not None
+        assert region.abc2_ml is not None
+        assert numbers(group, "ABC2DIFF") == pytest.approx([region.abc2_ml - region.volume_ml], abs=0.0005)
+        assert text(group, "IMAGES") == f"image {region.first_slice + 1}-{region.last_slice + 1}"
+
+
 def test_every_number_names_the_algorithm(report: Dataset) -> None:
     nums = [item for item in walk(report) if item.ValueType == "NUM"]
-    assert len(nums) == 15
+    assert len(nums) == 18
     for num in nums:
         assert text(num, "111001") == MODEL.name
         assert text(num, "111003") == MODEL.version

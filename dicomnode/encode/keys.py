@@ -1,0 +1,105 @@
+"""Key Object Selections: what belongs to one job, and what must no longer be used (DICOM PS3.3 A.35.4, IHE IOCM)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from highdicom.base import SOPClass
+from highdicom.ko import KeyObjectSelection, KeyObjectSelectionDocument
+from pydicom.config import disable_value_validation
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+from pydicom.uid import ExplicitVRLittleEndian
+
+from dicomnode.dicom import codes
+from dicomnode.dicom.equipment import MANUFACTURER
+from dicomnode.encode.content import device_observer
+from dicomnode.encode.context import Context, Envelope, created_at, stamp
+from dicomnode.encode.identity import bare_reference, identity_of
+from dicomnode.encode.single import LIBRARY_ERRORS, named, write_single
+from dicomnode.encode.uids import attributes_of
+from dicomnode.errors import EncodeError
+from dicomnode.records import EncodedResult, Rejection
+
+KIND, REJECTION_KIND = "kos", "rejection"
+
+
+def result_root(context: Context, results: Iterable[SOPClass]) -> SOPClass:
+    """One object that names all results of a job, so that a system can find them as one set."""
+    description = "Results of one analysis by software. Research, not for diagnosis."
+    root = _selection(context, KIND, codes.OF_INTEREST, list(results), description)
+    stamp(root, context, KIND, "AI results of one analysis")
+    return root
+
+
+def encode_rejection(rejection: Rejection, folder: Path, now: datetime | None = None) -> EncodedResult:
+    """Write a rejection note for superseded results: a PACS with IOCM then hides them.
+
+    Parameters
+    ----------
+    folder : gets one file, ``<SOPInstanceUID>.dcm``; created where it is missing.
+    now : time of encoding, with an offset from UTC; the clock where None.
+
+    Raises
+    ------
+    EncodeError : nothing is rejected, or the note cannot be written as a valid object.
+    OSError : the disk is full or gone; the same call may succeed later.
+
+    References: DICOM PS3.16 TID 2010, CID 7010; IHE Radiology Image Object Change Management.
+    """
+    if not rejection.results:
+        raise EncodeError("a rejection note without rejected results")
+    with disable_value_validation():
+        try:
+            envelope = _envelope_of(rejection, now)
+            rejected = [_rejected(result, envelope.identity) for result in rejection.results]
+            description = "Superseded by a newer result of the same analysis"
+            note = _selection(envelope, REJECTION_KIND, codes.REJECTED_FOR_QUALITY, rejected, description)
+            stamp(note, envelope, REJECTION_KIND, "AI results withdrawn")
+        except LIBRARY_ERRORS as error:
+            raise EncodeError(f"{REJECTION_KIND}: {named(error)}") from error
+        return write_single(note, REJECTION_KIND, envelope, rejected, folder)
+
+
+def _envelope_of(rejection: Rejection, now: datetime | None) -> Envelope:
+    identity = identity_of(rejection.identity)
+    rejected = sorted(result.sop_instance_uid for result in rejection.results)
+    parts = {"kind": REJECTION_KIND, "rejected": rejected, "identity": attributes_of(identity)}
+    return Envelope(
+        digest=hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest(),
+        identity=identity,
+        created=created_at(rejection.identity, rejection.timezone, now),
+        station_ae_title=rejection.station_ae_title,
+        source_series_number=0,
+        models=(),
+        is_research=any(result.research for result in rejection.results),
+    )
+
+
+def _rejected(result: EncodedResult, identity: Dataset) -> Dataset:
+    return bare_reference(result.sop_class_uid, result.sop_instance_uid, result.series_instance_uid, identity)
+
+
+def _selection(
+    envelope: Envelope, kind: str, title: codes.Code, objects: Sequence[Dataset], description: str
+) -> KeyObjectSelectionDocument:
+    content = KeyObjectSelection(
+        document_title=Code(*title),
+        referenced_objects=objects,
+        observer_device_context=device_observer(envelope),
+        description=description,
+    )
+    return KeyObjectSelectionDocument(
+        evidence=objects,
+        content=content,
+        series_instance_uid=envelope.series_uid(kind),
+        series_number=envelope.series_number(kind),
+        sop_instance_uid=envelope.instance_uid(kind),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+    )

@@ -1,0 +1,158 @@
+""" "Not performed": why a series was not processed, as a text that every viewer shows (Enhanced SR, TID 2000).
+
+Silence in a PACS reads as a negative; this says that nothing was looked at, with the coded reason and what would be
+needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from pathlib import Path
+
+from highdicom import sr as hd_sr
+from pydicom.config import disable_value_validation
+from pydicom.dataset import Dataset
+
+from dicomnode.dicom import codes
+from dicomnode.encode.content import (
+    code_item,
+    container,
+    document_settings,
+    private_scheme,
+    root_container,
+    separate,
+    text_item,
+)
+from dicomnode.encode.context import Envelope, created_at, stamp
+from dicomnode.encode.identity import bare_reference, identity_of
+from dicomnode.encode.single import LIBRARY_ERRORS, named, write_single
+from dicomnode.encode.uids import attributes_of
+from dicomnode.encode.values import number_of, text_of
+from dicomnode.encode.wording import DISCLAIMER
+from dicomnode.errors import EncodeError, Refusal
+from dicomnode.records import EncodedResult, RefusedSeries
+
+KIND = "not_performed"
+RESEND = "Send the series again, complete and as the scanner made it."
+AXIAL = "A non-contrast CT of the whole head in axial slices, as the scanner made it."
+BY_HAND = "Nothing needs to be done; the bytes are kept."
+PROTOCOL = "A protocol that matches this series (dicomnode why shows which clause fails)."
+
+NEEDED: dict[Refusal, str] = {
+    **dict.fromkeys(Refusal, AXIAL),
+    **dict.fromkeys(
+        (
+            Refusal.UNREADABLE,
+            Refusal.NO_GEOMETRY,
+            Refusal.MISSING_SLICES,
+            Refusal.DUPLICATE_POSITIONS,
+            Refusal.CONTENT_CONFLICT,
+            Refusal.NO_RESCALE,
+        ),
+        RESEND,
+    ),
+    Refusal.OWN_RESULT: BY_HAND,
+    Refusal.NO_PROTOCOL: PROTOCOL,
+    Refusal.MULTI_FRAME: "The same series as single-frame CT images.",
+    Refusal.UNEVEN_STACK: "A reconstruction with even spacing and without gantry tilt.",
+    Refusal.COVERAGE_TOO_SMALL: "A series that covers the whole head, at least 100 mm.",
+    Refusal.OUTSIDE_INTENDED_USE: "A model whose intended use includes this series.",
+}
+"""What would have to be there for the work to be done."""
+
+
+def reason_code(refusal: Refusal) -> codes.Code:
+    """A refusal as a coded concept of this node's scheme: no code of the standard fits."""
+    return codes.private_code(refusal.value, refusal.value.replace("_", " ").capitalize())
+
+
+def encode_refusal(refused: RefusedSeries, folder: Path, now: datetime | None = None) -> EncodedResult:
+    """Write the report that a series was not processed.
+
+    Parameters
+    ----------
+    folder : gets one file, ``<SOPInstanceUID>.dcm``; created where it is missing.
+    now : time of encoding, with an offset from UTC; the clock where None.
+
+    Returns
+    -------
+    EncodedResult : of kind ``not_performed``. The same refusal of the same images has the same UIDs.
+
+    Raises
+    ------
+    EncodeError : there are no images, or the report cannot be written as a valid object.
+    OSError : the disk is full or gone; the same call may succeed later.
+    """
+    if not refused.sources:
+        raise EncodeError("a refusal without images")
+    with disable_value_validation():
+        try:
+            envelope = _envelope_of(refused, now)
+            references = [_reference(source, envelope.identity) for source in refused.sources]
+            report = hd_sr.EnhancedSR(
+                content=_content(refused, envelope), **document_settings(envelope, KIND, references)
+            )
+            report.CodingSchemeIdentificationSequence = [private_scheme()]
+            stamp(report, envelope, KIND, "AI not performed")
+        except LIBRARY_ERRORS as error:
+            raise EncodeError(f"{KIND}: {named(error)}") from error
+        return write_single(report, KIND, envelope, references, folder)
+
+
+def _envelope_of(refused: RefusedSeries, now: datetime | None) -> Envelope:
+    identity = identity_of(refused.identity)
+    parts = {
+        "kind": KIND,
+        "sources": sorted(str(source.SOPInstanceUID) for source in refused.sources),
+        "reason": [refused.refusal.value, refused.detail, refused.protocol],
+        "identity": attributes_of(identity),
+    }
+    return Envelope(
+        digest=hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest(),
+        identity=identity,
+        created=created_at(refused.identity, refused.timezone, now),
+        station_ae_title=refused.station_ae_title,
+        source_series_number=int(number_of(refused.sources[0], "SeriesNumber") or 0),
+        models=(),
+        is_research=refused.research,
+    )
+
+
+def _reference(source: Dataset, identity: Dataset) -> Dataset:
+    return bare_reference(
+        text_of(source, "SOPClassUID"),
+        text_of(source, "SOPInstanceUID"),
+        text_of(source, "SeriesInstanceUID"),
+        identity,
+    )
+
+
+def _content(refused: RefusedSeries, envelope: Envelope) -> Dataset:
+    root = root_container(envelope, codes.TEXT_REPORT, "2000")
+    procedure, findings, impressions = (
+        container(heading)
+        for heading in (codes.PROCEDURE_DESCRIPTIONS, codes.FINDINGS_HEADING, codes.IMPRESSIONS_HEADING)
+    )
+    procedure.ContentSequence.append(text_item(codes.PROCEDURE_DESCRIPTION, _images(refused)))
+    findings.ContentSequence.append(code_item(codes.NOT_PERFORMED, reason_code(refused.refusal)))
+    findings.ContentSequence.append(text_item(codes.FINDING, _reason(refused)))
+    findings.ContentSequence.append(text_item(codes.NEEDED, NEEDED[refused.refusal]))
+    impressions.ContentSequence.extend([text_item(codes.IMPRESSION, text) for text in (NOTHING_SAID, DISCLAIMER)])
+    root.ContentSequence.extend([procedure, findings, impressions])
+    separate(root)
+    return root
+
+
+NOTHING_SAID = "This series was not processed by software. Nothing was looked for, and nothing is excluded."
+
+
+def _images(refused: RefusedSeries) -> str:
+    series = text_of(refused.sources[0], "SeriesNumber")
+    protocol = f", protocol {refused.protocol}" if refused.protocol else ""
+    return f"{f'Series {series}, ' if series else ''}{len(refused.sources)} images received{protocol}."
+
+
+def _reason(refused: RefusedSeries) -> str:
+    return f"Not performed: {refused.refusal.sentence()} {refused.detail}".strip()
