@@ -74,9 +74,9 @@ SCANNERS: dict[Site, Scanner] = {
     Site.B: Scanner(
         "dicomnode cohort B",
         "Synthetic 16",
-        ((2.5,), (4.0,), (4.0, 7.0), (0.6,)),
+        ((2.5,), (4.0,), (4.0, 7.0), (1.25,)),
         (0.5, 1.0),
-        ("STANDARD", "BONE", "STANDARD"),
+        ("STANDARD", "STANDARD", "STANDARD", "STANDARD", "SOFT", "SOFT", "BONE"),
         (2.5, 4.5),
         0.5,
         22.0,
@@ -100,7 +100,7 @@ SCANNERS: dict[Site, Scanner] = {
         0.1,
     ),
 }
-"""Made-up scanners; the ranges are those met in practice. Thin slices of 0.6 mm are scanned over a part of the head."""
+"""Made-up scanners; the ranges are those met in practice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +145,8 @@ class Scan:
 
 
 def _positions(spacings_mm: tuple[float, ...], rng: np.random.Generator) -> tuple[float, ...]:
-    """Table positions through the head; thin slices cover 40 mm about the ventricles only."""
+    """Table positions through the whole head, so that every lesion is in the picture."""
     start = -66.0 + float(rng.uniform(-6.0, 4.0))
-    if spacings_mm[0] < 2.0:
-        return tuple(float(z) for z in np.round(np.arange(-10.0, 30.0, spacings_mm[0]), 3))
     border = start + 14 * spacings_mm[0] if len(spacings_mm) > 1 else 90.0
     places = list(np.arange(start, min(border, 88.0), spacings_mm[0]))
     if len(spacings_mm) > 1:

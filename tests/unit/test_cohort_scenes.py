@@ -202,12 +202,13 @@ def test_sites_differ_in_scanner_and_protocol() -> None:
     assert spacing[Site.C] > spacing[Site.A]
     tilted = {site: np.mean([s.tilt_deg != 0 for s in drawn]) for site, drawn in scans.items()}
     assert tilted[Site.A] < tilted[Site.B] < tilted[Site.C]
-    assert {s.kernel for s in scans[Site.B]} == {"STANDARD", "BONE"}
+    assert {s.kernel for s in scans[Site.B]} == {"STANDARD", "SOFT", "BONE"}
     everything = [s for drawn in scans.values() for s in drawn]
     assert all(-15 <= s.hu_offset <= 15 for s in everything)
     assert all(200 <= s.pixel_mm * s.matrix <= 501 for s in everything)
     assert max(s.pixel_mm * s.matrix for s in everything) > 350
     assert min(s.thickness_mm for s in everything) < 0.7
     assert max(s.thickness_mm for s in everything) > 6
+    assert all(min(s.positions_mm) < -55 and max(s.positions_mm) > 78 for s in everything), "whole heads"
     assert any(len(set(np.round(np.diff(s.positions_mm), 2))) > 1 for s in scans[Site.C]), "uneven stacks"
     assert len({scanner.manufacturer for scanner in SCANNERS.values()}) == 3
