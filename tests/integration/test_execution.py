@@ -59,6 +59,18 @@ sqlite_only = pytest.mark.parametrize("new_database", ["sqlite"], indirect=True)
 """Where no two parties meet in the database; its part in these is tested on both kinds in test_store_queue.py."""
 
 
+@sqlite_only
+def test_kinds_made_on_request_are_made_where_a_destination_takes_them(new_world: NewWorld) -> None:
+    world = new_world("threshold")
+    (pacs,) = world.config.destination
+    taking = pacs.model_copy(update={"results": ("text", "kos")})
+    world.dispatcher.config = world.config.model_copy(update={"destination": (taking,)})
+    job_id = world.queue_head()
+    assert world.step()
+    assert sorted(line.kind for line in world.job(job_id).deliveries) == ["kos", "text"]
+    assert {result.kind for result in world.results()} == {"seg", "sr", "text", "sc", "kos"}
+
+
 def test_a_job_runs_to_results_that_wait_in_the_outbox(new_world: NewWorld) -> None:
     world = new_world("threshold")
     job_id = world.queue_head()
