@@ -12,8 +12,8 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?=
 PIP_TORCH := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 PYTEST := $(BIN)/python -m pytest
-# Two processes, a file to each: the kills mostly wait, while everything else works.
-PARALLEL ?= -n 2 --dist loadfile
+# Two processes, a file to each, in order: the kills begin early and mostly wait, while everything else works.
+PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: install demo test test-full lint tools clean
 
