@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pydicom
+from pydicom.misc import is_dicom
 
 from dicomnode.app.demo import PACS_AE, demo_config, send_study, timeline, wait_for_job, wait_for_worker
 from dicomnode.app.node import Node
@@ -28,7 +29,7 @@ def renamed(folder: Path, out: Path, run: int) -> tuple[Path, ...]:
     """The series under UIDs of its own for this run."""
     out.mkdir(parents=True)
     paths = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and is_dicom(path)):
         ds = pydicom.dcmread(path)
         for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
             setattr(ds, keyword, pydicom.uid.generate_uid(entropy_srcs=[str(run), str(ds[keyword].value)]))
