@@ -13,12 +13,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dicomnode.dicom.contexts import CT_IMAGE
 from dicomnode.dicom.geometry import DUPLICATE_TOLERANCE_MM
 from dicomnode.dicom.headers import SliceHeader, text_of, values_of
 from dicomnode.errors import Refusal
 from dicomnode.records import Header
-
-CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 
 _BY_SOP_CLASS = {
     "1.2.840.10008.5.1.4.1.1.2.1": Refusal.MULTI_FRAME,  # Enhanced CT
