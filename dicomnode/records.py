@@ -124,6 +124,25 @@ class Region:
     centroid_mm: tuple[float, float, float]
 
 
+CodedConcept = tuple[str, str, str]
+"""Code value, coding scheme designator, code meaning (DICOM PS3.3 8.8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FindingConcepts:
+    """How the model's bundle codes a finding.
+
+    Attributes
+    ----------
+    category, type : SegmentedPropertyCategory and SegmentedPropertyType (PS3.3 C.8.20.2).
+    site : AnatomicRegion; None where the bundle does not say.
+    """
+
+    category: CodedConcept
+    type: CodedConcept
+    site: CodedConcept | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class MaskFinding:
     """A segmented finding on the source's own slices.
@@ -138,6 +157,7 @@ class MaskFinding:
     total : of the whole mask; None when the mask is empty (a negative).
     lesions : 26-connected, each at least ``detection_limit_ml``, largest first.
     lesion_labels : (slices, rows, columns) int32; lesion k of ``lesions`` has value k + 1; smaller pieces are 0.
+    concepts : codes that its bundle gives it; None: those of its name.
     """
 
     name: str
@@ -149,6 +169,7 @@ class MaskFinding:
     total: Region | None
     lesions: tuple[Region, ...]
     lesion_labels: NDArray[np.int32]
+    concepts: FindingConcepts | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,10 @@ intracranial haemorrhage, as an occlusion of an artery too.
 
 from __future__ import annotations
 
+import zlib
 from typing import NamedTuple
+
+from dicomnode.records import MaskFinding
 
 PRIVATE_SCHEME = "99DCMNODE"
 PRIVATE_SCHEME_NAME = "dicomnode private codes"
@@ -40,6 +43,7 @@ UNDETERMINED = Code("373068000", "SCT", "Undetermined")
 
 # --- where (CID 4 and others)
 BRAIN = Code("12738006", "SCT", "Brain")
+HEAD = Code("69536005", "SCT", "Head")
 INTRACRANIAL = Code("1101003", "SCT", "Intracranial")
 
 # --- measurements (CID 7469, 7470) with units (UCUM) and derivations (CID 7464)
@@ -140,11 +144,42 @@ FINDINGS: dict[str, FindingCodes] = {
 
 OTHER_FINDING = FindingCodes(MORPHOLOGICALLY_ABNORMAL, LESION_OF_BRAIN, BRAIN, (240, 180, 40), "LESION_SEG", "lesion")
 """For findings of bundles that the table does not know."""
+PALETTE = ((240, 180, 40), (90, 190, 110), (190, 110, 220), (60, 200, 200), (240, 130, 180), (200, 200, 80))
+"""Colours of findings that the table does not know."""
+MAX_NOUN = 36
+"""So that ``AI <noun> measurements (research)`` fits SeriesDescription, 64 characters."""
 
 
 def finding_codes(name: str) -> FindingCodes:
     """Codes of the finding called ``name``; those of an unspecified brain lesion where the name is unknown."""
     return FINDINGS.get(name, OTHER_FINDING)
+
+
+def concepts_of(finding: MaskFinding) -> FindingCodes:
+    """How a finding is coded, drawn and worded.
+
+    What its bundle says; of a type that the table knows, the table's whole entry. A type that the table does not know
+    is named by its label and gets a colour that depends on the finding's name alone.
+    """
+    if finding.concepts is None:
+        return finding_codes(finding.name)
+    kind = Code(*finding.concepts.type)
+    known = next((entry for entry in FINDINGS.values() if entry.type[:2] == kind[:2]), None)
+    base = known or OTHER_FINDING._replace(rgb=_colour(finding.name), content_label="FINDING_SEG", noun=_noun(finding))
+    site = finding.concepts.site
+    return base._replace(
+        category=Code(*finding.concepts.category), type=kind, site=Code(*site) if site is not None else base.site
+    )
+
+
+def _colour(name: str) -> tuple[int, int, int]:
+    return PALETTE[zlib.crc32(name.encode()) % len(PALETTE)]
+
+
+def _noun(finding: MaskFinding) -> str:
+    """The label as it stands within a sentence: ``Spleen`` -> ``spleen``, ``CSF`` -> ``CSF``."""
+    label = finding.label[:MAX_NOUN].strip()
+    return label[:1].lower() + label[1:] if label[1:2].islower() else label
 
 
 def unit_code(ucum: str) -> Code:

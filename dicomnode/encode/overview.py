@@ -115,13 +115,13 @@ def _headlines(case: Case) -> list[tuple[str, Colour]]:
 
 def _headline(finding: MaskFinding) -> str:
     if not finding.lesions or finding.total is None:
-        return f"No {codes.finding_codes(finding.name).noun} above the detection limit"
+        return f"No {codes.concepts_of(finding).noun} above the detection limit"
     return f"{finding.label}: {wording.millilitres(finding.total.volume_ml)}"
 
 
 def _subline(finding: MaskFinding) -> str:
     if finding.total is None:
-        return f"Nothing was marked. This does not exclude {codes.finding_codes(finding.name).noun}."
+        return f"Nothing was marked. This does not exclude {codes.concepts_of(finding).noun}."
     if not finding.lesions:
         return f"Marked pieces below the limit add up to {wording.millilitres(finding.total.volume_ml)}."
     return wording.lesion_count(finding)
@@ -202,7 +202,7 @@ def _lesion_row(case: Case, index: int, region: Region) -> str:
 
 def _limits(pen: Pen, finding: MaskFinding, left: int, right: int, y: int) -> int:
     limit = f"{finding.detection_limit_ml:g} mL, threshold {finding.threshold:g}"
-    return pen.row(left, right, y, codes.finding_codes(finding.name).noun.capitalize(), limit)
+    return pen.row(left, right, y, codes.concepts_of(finding).noun.capitalize(), limit)
 
 
 def _model(pen: Pen, model: ModelRef, left: int, right: int, y: int) -> int:

@@ -41,9 +41,8 @@ def secondary_capture(context: Context) -> SCImage:
 
 
 def _series_description(context: Context) -> str:
-    findings = context.case.findings
-    is_alone = len(findings) == 1 and bool(context.case.masks)
-    return f"AI {codes.finding_codes(findings[0].name).noun if is_alone else 'findings'} overview"
+    is_alone = len(context.case.findings) == 1 and bool(context.case.masks)
+    return f"AI {codes.concepts_of(context.case.masks[0]).noun if is_alone else 'findings'} overview"
 
 
 def _describe(image: SCImage, context: Context) -> None:

@@ -82,14 +82,14 @@ def _segmentation(findings: list[MaskFinding], context: Context) -> Segmentation
         device_serial_number=context.case.station_ae_title,
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=True,
-        content_label=codes.finding_codes(findings[0].name).content_label if len(findings) == 1 else "FINDINGS_SEG",
+        content_label=codes.concepts_of(findings[0]).content_label if len(findings) == 1 else "FINDINGS_SEG",
         content_description="Marked by software, not verified",
         content_creator_name=f"{MANUFACTURER}^",
     )
 
 
 def _description(number: int, finding: MaskFinding, context: Context) -> SegmentDescription:
-    concepts = codes.finding_codes(finding.name)
+    concepts = codes.concepts_of(finding)
     return SegmentDescription(
         segment_number=number,
         segment_label=finding.label[:64],
@@ -113,7 +113,7 @@ def _description(number: int, finding: MaskFinding, context: Context) -> Segment
 def _series_description(segments: list[tuple[int, MaskFinding]]) -> str:
     if len(segments) > 1:
         return "AI findings segmentation"
-    return f"AI {codes.finding_codes(segments[0][1].name).noun} segmentation"
+    return f"AI {codes.concepts_of(segments[0][1]).noun} segmentation"
 
 
 def _pixel_measures_by_slice(seg: Segmentation, context: Context) -> None:

@@ -154,7 +154,7 @@ def _plain_slice(case: Case, index: int, crop: Crop, size: int, tint: float) -> 
     plane = windowed(case.volume.hu[index])
     pixels = np.repeat(plane[..., None], 3, axis=2).astype(np.float32)
     for finding in case.masks if tint else ():
-        colour = np.array(codes.finding_codes(finding.name).rgb, dtype=np.float32)
+        colour = np.array(codes.concepts_of(finding).rgb, dtype=np.float32)
         inside = finding.mask[index]
         pixels[inside] = (1 - tint) * pixels[inside] + tint * colour
     source = Image.fromarray(pixels.astype(np.uint8))
@@ -170,7 +170,7 @@ def _outline(draw: ImageDraw.ImageDraw, finding: MaskFinding, index: int, crop: 
     for outline in outlines(finding.mask[index]):
         points = (outline - (crop.left, crop.top)) * scale
         line = [(float(x), float(y)) for x, y in points]
-        draw.line(line, fill=codes.finding_codes(finding.name).rgb, width=2 * OVERSAMPLING - 1, joint="curve")
+        draw.line(line, fill=codes.concepts_of(finding).rgb, width=2 * OVERSAMPLING - 1, joint="curve")
 
 
 def _slice_labels(pen: Pen, case: Case, index: int, size: int) -> None:
@@ -191,5 +191,5 @@ def _slice_labels(pen: Pen, case: Case, index: int, size: int) -> None:
 
 def colour_of(finding: MaskFinding) -> Colour:
     """A finding's colour, lightened for text on a dark ground."""
-    red, green, blue = ((2 * part + 255) // 3 for part in codes.finding_codes(finding.name).rgb)
+    red, green, blue = ((2 * part + 255) // 3 for part in codes.concepts_of(finding).rgb)
     return red, green, blue

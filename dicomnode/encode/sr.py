@@ -58,7 +58,7 @@ def measurement_report(context: Context, seg: Segmentation | None) -> hd_sr.Comp
 
 
 def _series_description(findings: tuple[MaskFinding, ...]) -> str:
-    return f"AI {codes.finding_codes(findings[0].name).noun if len(findings) == 1 else 'findings'} measurements"
+    return f"AI {codes.concepts_of(findings[0]).noun if len(findings) == 1 else 'findings'} measurements"
 
 
 def _content(context: Context, seg: Segmentation | None) -> Dataset:
@@ -130,7 +130,7 @@ def _group(
     referenced_segment: hd_sr.ReferencedSegment | None = None,
     referenced_regions: list[hd_sr.ImageRegion] | None = None,
 ) -> Group:
-    concepts = codes.finding_codes(finding.name)
+    concepts = codes.concepts_of(finding)
     return Group(
         tracking_identifier=tracking,
         referenced_segment=referenced_segment,
@@ -186,7 +186,7 @@ def _presence(finding: MaskFinding) -> hd_sr.CodeContentItem:
     """CID 240; pieces below the detection limit leave it open."""
     absent_or_open = codes.ABSENT if finding.total is None else codes.UNDETERMINED
     answer = codes.PRESENT if finding.lesions else absent_or_open
-    return code_item(codes.finding_codes(finding.name).type, answer)
+    return code_item(codes.concepts_of(finding).type, answer)
 
 
 def _statements(finding: MaskFinding) -> list[tuple[codes.Code, str]]:

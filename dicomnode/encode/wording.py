@@ -23,7 +23,7 @@ NOTICE = f"{DISCLAIMER} Volumes are voxels times in-plane area times slice weigh
 def impression(finding: MaskFinding) -> str:
     """One or two sentences: what was marked, or what was not and within which limits."""
     if finding.total is None:
-        return f"{nothing_found(finding)} This does not exclude {codes.finding_codes(finding.name).noun}."
+        return f"{nothing_found(finding)} This does not exclude {codes.concepts_of(finding).noun}."
     if not finding.lesions:
         pieces = f"Marked pieces below it add up to {millilitres(finding.total.volume_ml)}."
         return f"{nothing_found(finding)} {pieces}"
@@ -33,7 +33,7 @@ def impression(finding: MaskFinding) -> str:
 def nothing_found(finding: MaskFinding) -> str:
     """That no lesion reached the limit, with the limits."""
     limits = f"detection limit {finding.detection_limit_ml:g} mL, threshold {finding.threshold:g}"
-    return f"No {codes.finding_codes(finding.name).noun} above the detection limit ({limits})."
+    return f"No {codes.concepts_of(finding).noun} above the detection limit ({limits})."
 
 
 def lesion_count(finding: MaskFinding) -> str:

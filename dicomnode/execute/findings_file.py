@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from dicomnode.errors import InferenceError
 from dicomnode.records import (
     Finding,
+    FindingConcepts,
     ImageFinding,
     MaskFinding,
     ModelRef,
@@ -82,6 +83,7 @@ def _meta(finding: Finding) -> dict[str, Any]:
         "model": asdict(finding.model),
         "total": None if finding.total is None else asdict(finding.total),
         "lesions": [asdict(lesion) for lesion in finding.lesions],
+        "concepts": None if finding.concepts is None else asdict(finding.concepts),
     }
 
 
@@ -126,7 +128,16 @@ def _mask(meta: dict[str, Any], packed: NDArray[np.uint8], labels: NDArray[np.in
         total=None if meta["total"] is None else _region(meta["total"]),
         lesions=tuple(_region(item) for item in meta["lesions"]),
         lesion_labels=labels,
+        concepts=_concepts(meta.get("concepts")),
     )
+
+
+def _concepts(item: dict[str, Any] | None) -> FindingConcepts | None:
+    """Files of earlier versions have none."""
+    if item is None:
+        return None
+    site = None if item["site"] is None else tuple(item["site"])
+    return FindingConcepts(tuple(item["category"]), tuple(item["type"]), site)
 
 
 def _region(item: dict[str, Any]) -> Region:

@@ -178,6 +178,7 @@ def findings_of(runner: Runner, outputs: dict[str, Any], volume: Volume) -> list
                 total=total,
                 lesions=lesions,
                 lesion_labels=labels,
+                concepts=output.concepts,
             )
         )
     return findings

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dicomnode.errors import BundleError, Refusal, SeriesError
-from dicomnode.records import ModelRef, Stack
+from dicomnode.records import CodedConcept, FindingConcepts, ModelRef, Stack
 
 METADATA = Path("configs/metadata.json")
 DIGEST_FOLDERS = ("configs", "models")
@@ -31,6 +31,10 @@ class Code(_Frozen):
     value: str = Field(min_length=1, max_length=16)
     scheme: str = Field(min_length=1, max_length=16)
     meaning: str = Field(min_length=1, max_length=64)
+
+    def as_tuple(self) -> CodedConcept:
+        """Value, scheme, meaning."""
+        return self.value, self.scheme, self.meaning
 
 
 class Range(_Frozen):
@@ -65,6 +69,7 @@ class Output(_Frozen):
     threshold : probability above which a voxel belongs to the finding.
     detection_limit_ml : smallest lesion reported on its own.
     category, type : SegmentedPropertyCategoryCodeSequence and SegmentedPropertyTypeCodeSequence (PS3.3 C.8.20.2).
+    site : AnatomicRegionSequence; None: that of the type, or of an unspecified lesion of the brain.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -74,6 +79,13 @@ class Output(_Frozen):
     detection_limit_ml: float = Field(gt=0.0)
     category: Code
     type: Code
+    site: Code | None = None
+
+    @property
+    def concepts(self) -> FindingConcepts:
+        """How its finding is coded."""
+        site = None if self.site is None else self.site.as_tuple()
+        return FindingConcepts(self.category.as_tuple(), self.type.as_tuple(), site)
 
 
 class _Section(_Frozen):

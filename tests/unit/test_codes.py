@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pydicom.sr._concepts_dict import concepts
 
 from dicomnode.dicom import codes
+from dicomnode.records import FindingConcepts, MaskFinding
+from tests.unit.encode_helpers import EVEN, case_of
 
 _MULTIPLY = (
     "0123456789",
@@ -95,3 +99,28 @@ def test_a_finding_has_a_content_label_that_is_a_code_string(name: str) -> None:
 
 def test_an_unknown_finding_is_a_lesion_of_the_brain() -> None:
     assert codes.finding_codes("something new").type == codes.LESION_OF_BRAIN
+
+
+def coded_finding(concepts: FindingConcepts | None, label: str = "Spleen", name: str = "foreign_spleen") -> MaskFinding:
+    """A finding without voxels."""
+    return replace(case_of(EVEN).masks[0], name=name, label=label, concepts=concepts)
+
+
+def test_a_finding_is_coded_as_its_bundle_says() -> None:
+    category, kind, site = ("91723000", "SCT", "Anatomical Structure"), ("78961009", "SCT", "Spleen"), codes.HEAD
+    seen = codes.concepts_of(coded_finding(FindingConcepts(category, kind, tuple(site))))
+    assert (seen.category, seen.type, seen.site, seen.noun) == (category, kind, site, "spleen")
+    assert seen.rgb in codes.PALETTE
+
+
+def test_a_finding_of_a_known_type_is_drawn_and_worded_as_the_table_says_whatever_its_name() -> None:
+    known = codes.FINDINGS["hemorrhage"]
+    foreign = coded_finding(FindingConcepts(tuple(known.category), tuple(known.type)), name="other_model_blood")
+    assert codes.concepts_of(foreign) == known
+    assert codes.concepts_of(coded_finding(None, name="hemorrhage")) == known
+
+
+def test_abbreviations_stay_as_they_are_and_long_labels_leave_room_for_the_series_description() -> None:
+    concepts = FindingConcepts(tuple(codes.MORPHOLOGICALLY_ABNORMAL), tuple(codes.MORPHOLOGICALLY_ABNORMAL))
+    assert codes.concepts_of(coded_finding(concepts, label="CSF")).noun == "CSF"
+    assert len(f"AI {codes.concepts_of(coded_finding(concepts, label='L' * 64)).noun} measurements (research)") <= 64

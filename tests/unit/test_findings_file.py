@@ -11,7 +11,7 @@ import pytest
 
 from dicomnode.errors import InferenceError
 from dicomnode.execute.findings_file import load_findings, save_findings
-from dicomnode.records import ImageFinding, MaskFinding
+from dicomnode.records import FindingConcepts, ImageFinding, MaskFinding
 from tests.unit.encode_helpers import EVEN, case_of, predicted_of, score_of
 
 BLEED = (((25.0, 60.0, 40.0), (12.0, 14.0, 10.0)),)
@@ -25,6 +25,17 @@ def test_a_mask_comes_back_with_its_measurements(tmp_path: Path) -> None:
     assert np.array_equal(loaded.mask, finding.mask)
     assert np.array_equal(loaded.lesion_labels, finding.lesion_labels)
     assert (loaded.total, loaded.lesions, loaded.model) == (finding.total, finding.lesions, finding.model)
+    assert loaded.concepts is None
+
+
+@pytest.mark.parametrize("site", [None, ("69536005", "SCT", "Head")])
+def test_the_codes_of_a_bundle_come_back(tmp_path: Path, site: tuple[str, str, str] | None) -> None:
+    concepts = FindingConcepts(("91723000", "SCT", "Anatomical Structure"), ("78961009", "SCT", "Spleen"), site)
+    finding = replace(case_of(EVEN, BLEED).masks[0], concepts=concepts)
+    save_findings(tmp_path / "findings.npz", [finding])
+    (loaded,) = load_findings(tmp_path / "findings.npz")
+    assert isinstance(loaded, MaskFinding)
+    assert loaded.concepts == concepts
 
 
 @pytest.mark.parametrize(
