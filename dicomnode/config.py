@@ -145,7 +145,7 @@ class Sender(Section):
         return value
 
 
-ResultKind = Literal["seg", "sr", "scores", "text", "sc", "predicted", "predicted_sc", "kos"]
+ResultKind = Literal["seg", "sr", "scores", "text", "sc", "predicted", "predicted_sc", "probability", "kos"]
 Proof = Literal["commitment", "query", "status"]
 
 

@@ -16,6 +16,11 @@ from dicomnode.errors import Refusal
 
 RESEARCH_NOTICE = "Research, not for diagnosis"
 
+PROBABILITY_SCALE = 10_000
+"""Steps of a stored probability from 0 to 1."""
+PROBABILITY_FLOOR = 0.01
+"""A stored probability below it is 0: nobody acts on it, and it would fill files with noise."""
+
 HeaderValue = str | float | int | list[Any] | None
 Header = dict[str, HeaderValue]
 """DICOM keyword -> value of one instance, JSON-able. Made by ``dicom.headers.header_of``; holds no person names."""
@@ -158,6 +163,8 @@ class MaskFinding:
     lesions : 26-connected, each at least ``detection_limit_ml``, largest first.
     lesion_labels : (slices, rows, columns) int32; lesion k of ``lesions`` has value k + 1; smaller pieces are 0.
     concepts : codes that its bundle gives it; None: those of its name.
+    probability : (slices, rows, columns) uint16, in steps of 1 / ``PROBABILITY_SCALE``, 0 below ``PROBABILITY_FLOOR``;
+        None where nobody asked for it.
     """
 
     name: str
@@ -170,6 +177,7 @@ class MaskFinding:
     lesions: tuple[Region, ...]
     lesion_labels: NDArray[np.int32]
     concepts: FindingConcepts | None = None
+    probability: NDArray[np.uint16] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from dicomnode.assemble.triage import reason_not_used, refusal_of_series
 from dicomnode.config import Config, Protocol
 from dicomnode.dicom.headers import header_of
 from dicomnode.errors import InferenceError, Refusal, SeriesError
-from dicomnode.execute.dispatcher import settings_digest, worker_settings
+from dicomnode.execute.dispatcher import kinds_taken, settings_digest, worker_settings
 from dicomnode.execute.findings_file import load_findings
 from dicomnode.execute.process import WorkerProcess
 from dicomnode.execute.tasks import EncodeReply, EncodeTask, Failure, Reply, RunTask, Source
@@ -67,7 +67,8 @@ def process_folder(folder: Path, out: Path, config: Config, protocol: Protocol, 
         try:
             progress("loading models")
             worker.start()
-            files = [_run(worker, model, source, Path(scratch), config, progress) for model in protocol.models]
+            tasks = _tasks(source, Path(scratch), config, protocol)
+            files = [_run(worker, task, config, progress) for task in tasks]
             progress("encoding")
             results = _encode(worker, source, files, Path(scratch) / "results", config, protocol)
         finally:
@@ -124,11 +125,15 @@ def _fit(series: FoundSeries, protocol: Protocol) -> FoundSeries:
     return FoundSeries(series.series_uid, tuple(path for path, _ in used), headers)
 
 
-def _run(worker: WorkerProcess, model: str, source: Source, scratch: Path, config: Config, progress: Progress) -> Path:
-    progress(f"running {model}")
-    findings = scratch / f"{model}.npz"
-    _answer(worker.ask(RunTask(model, source, findings), timeout_s=config.execution.run_timeout_s, tick=_nothing))
-    return findings
+def _tasks(source: Source, scratch: Path, config: Config, protocol: Protocol) -> list[RunTask]:
+    keep_probability = "probability" in kinds_taken(config, protocol)
+    return [RunTask(model, source, scratch / f"{model}.npz", keep_probability) for model in protocol.models]
+
+
+def _run(worker: WorkerProcess, task: RunTask, config: Config, progress: Progress) -> Path:
+    progress(f"running {task.model}")
+    _answer(worker.ask(task, timeout_s=config.execution.run_timeout_s, tick=_nothing))
+    return task.findings
 
 
 def _encode(
@@ -143,6 +148,7 @@ def _encode(
         generation=1,
         timezone=config.node.timezone,
         station_ae_title=config.node.ae_title,
+        requested=kinds_taken(config, protocol),
     )
     reply = _answer(worker.ask(task, timeout_s=config.execution.run_timeout_s, tick=_nothing))
     assert isinstance(reply, EncodeReply)

@@ -54,6 +54,7 @@ ABC2_DIFFERENCE = Code("ABC2DIFF", PRIVATE_SCHEME, "Volume by ABC/2 minus volume
 IMAGES = Code("IMAGES", PRIVATE_SCHEME, "Source images that show it")
 VOLUME_ABC2 = Code("ABC2", PRIVATE_SCHEME, "Volume estimated by ABC/2")
 PROBABILITY = Code("122157", "DCM", "Probability")
+PROBABILISTIC_SEGMENTATION = Code("110854", "DCM", "Fractional Probabilistic Segmentation")
 THRESHOLD_VALUE = Code("122411", "DCM", "Threshold Value")
 HIGH_RISK = Code("15508007", "SCT", "High risk")
 MODERATE_RISK = Code("25594002", "SCT", "Moderate risk")

@@ -8,6 +8,7 @@ ENHANCED_SR = "1.2.840.10008.5.1.4.1.1.88.22"
 MULTI_FRAME_WORD_SC = "1.2.840.10008.5.1.4.1.1.7.3"
 KEY_OBJECT_SELECTION = "1.2.840.10008.5.1.4.1.1.88.59"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 
 RESULT_SOP_CLASSES: dict[str, str] = {
     "seg": SEGMENTATION,
@@ -18,5 +19,6 @@ RESULT_SOP_CLASSES: dict[str, str] = {
     "predicted": MULTI_FRAME_WORD_SC,
     "predicted_sc": SECONDARY_CAPTURE,
     "kos": KEY_OBJECT_SELECTION,
+    "probability": PARAMETRIC_MAP,
 }
 """Kind of result -> the SOP class that it is sent as."""

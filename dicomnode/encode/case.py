@@ -21,6 +21,7 @@ from dicomnode.encode.context import Context, context_of
 from dicomnode.encode.files import bytes_of, publish, write_temporary
 from dicomnode.encode.keys import result_root
 from dicomnode.encode.predicted import predicted_scans, predicted_slices
+from dicomnode.encode.probability import probability_maps
 from dicomnode.encode.sc import secondary_capture
 from dicomnode.encode.scores import score_report
 from dicomnode.encode.seg import segmentation
@@ -45,11 +46,12 @@ KINDS: dict[str, Encoder] = {
     "sc": lambda context, results: secondary_capture(context),
     "predicted": lambda context, results: predicted_scans(context),
     "predicted_sc": lambda context, results: predicted_slices(context),
+    "probability": lambda context, results: probability_maps(context),
     "kos": lambda context, results: result_root(context, results.values()),
 }
 """In the order of encoding: a report refers to the segmentation, the key object to all."""
-ON_REQUEST = frozenset({"predicted_sc", "kos"})
-"""Kinds that say again what others say: made where a destination takes them."""
+ON_REQUEST = frozenset({"predicted_sc", "probability", "kos"})
+"""Kinds that most do not need, large or said again by others: made where a destination takes them."""
 
 
 def encode_case(

@@ -35,6 +35,7 @@ SERIES_NUMBER_BASE = {
     "kos": 98_000,
     "not_performed": 99_000,
     "rejection": 90_000,
+    "probability": 89_000,
 }
 """Thousands name the kind, the last three digits repeat those of the source series: 91004 is the SEG of series 4."""
 _COLLISION_STEP = 100_000

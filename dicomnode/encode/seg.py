@@ -10,7 +10,6 @@ import highdicom as hd
 import numpy as np
 from highdicom.color import CIELabColor
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
-from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -19,6 +18,7 @@ from dicomnode.dicom import codes
 from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
 from dicomnode.dicom.uids import derived_uid
 from dicomnode.encode.context import Context, stamp
+from dicomnode.encode.frames import fixed_dimension_organization, pixel_measures_by_slice
 from dicomnode.encode.wording import parameters_of
 from dicomnode.errors import EncodeError
 from dicomnode.records import MaskFinding
@@ -44,8 +44,8 @@ def segmentation(context: Context) -> Segmentation | None:
     for _, finding in segments:
         _check_fit(finding, context)
     seg = _segmentation([finding for _, finding in segments], context)
-    _pixel_measures_by_slice(seg, context)
-    _fixed_dimension_organization(seg, context)
+    pixel_measures_by_slice(seg, context)
+    fixed_dimension_organization(seg, derived_uid("dimension organization", context.digest))
     stamp(seg, context, KIND, _series_description(segments))
     return seg
 
@@ -114,36 +114,3 @@ def _series_description(segments: list[tuple[int, MaskFinding]]) -> str:
     if len(segments) > 1:
         return "AI findings segmentation"
     return f"AI {codes.concepts_of(segments[0][1]).noun} segmentation"
-
-
-def _pixel_measures_by_slice(seg: Segmentation, context: Context) -> None:
-    """Give each frame the measures of its own slice where they differ.
-
-    highdicom writes one Pixel Measures item, from the first source, for all frames: wrong for a stack of 4 and 7 mm
-    slices. An attribute stands either in the shared or in every per-frame group, never in both (PS3.3 C.7.6.16.1.1).
-    """
-    spacing = context.case.volume.stack.spacings_mm
-    thicknesses = {float(ref.SliceThickness) for ref in context.references}
-    pixel_spacings = {tuple(float(v) for v in ref.PixelSpacing) for ref in context.references}
-    if len(thicknesses) == len(pixel_spacings) == 1 and np.ptp(spacing) < 0.01:
-        return
-    del seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
-    by_uid = {ref.SOPInstanceUID: ref for ref in context.references}
-    for group in seg.PerFrameFunctionalGroupsSequence:
-        source_item = group.DerivationImageSequence[0].SourceImageSequence[0]
-        group.PixelMeasuresSequence = [_pixel_measures(by_uid[source_item.ReferencedSOPInstanceUID])]
-
-
-def _pixel_measures(reference: Dataset) -> Dataset:
-    item = Dataset()
-    item.PixelSpacing = reference.PixelSpacing
-    item.SliceThickness = reference.SliceThickness
-    return item
-
-
-def _fixed_dimension_organization(seg: Segmentation, context: Context) -> None:
-    """Replace highdicom's random UID, so that an instance encoded twice differs in its times only."""
-    uid = derived_uid("dimension organization", context.digest)
-    seg.DimensionOrganizationSequence[0].DimensionOrganizationUID = uid
-    for index in seg.DimensionIndexSequence:
-        index.DimensionOrganizationUID = uid

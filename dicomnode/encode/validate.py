@@ -21,12 +21,13 @@ from dicomnode.dicom.uids import is_valid_uid
 from dicomnode.encode import wording
 from dicomnode.encode.context import Context, Envelope
 from dicomnode.encode.predicted import banner_rows, stored_frames
+from dicomnode.encode.probability import mapped
 from dicomnode.encode.scores import DECIMALS
 from dicomnode.encode.seg import segmented
 from dicomnode.encode.sr import MAX_LESION_GROUPS, VOLUME_DECIMALS
 from dicomnode.encode.standard import faults, mandatory_modules
 from dicomnode.errors import EncodeError
-from dicomnode.records import MaskFinding
+from dicomnode.records import PROBABILITY_SCALE, MaskFinding
 
 POSITION_TOLERANCE_MM = 1e-3
 
@@ -47,7 +48,7 @@ def validate(path: Path, context: Context, kind: str, results: dict[str, Dataset
     known = {str(ref.SOPInstanceUID) for ref in context.references}
     ds = validate_shared(path, context, kind, known | {str(result.SOPInstanceUID) for result in results.values()})
     checks = {"seg": _check_seg, "sr": _check_sr, "scores": _check_scores, "text": _check_text, "sc": _check_sc}
-    checks |= {"predicted": _check_predicted, "predicted_sc": _check_predicted_slice}
+    checks |= {"predicted": _check_predicted, "predicted_sc": _check_predicted_slice, "probability": _check_probability}
     if kind in checks:
         checks[kind](ds, context)
 
@@ -140,7 +141,7 @@ def _mask_in_file(ds: Dataset, segment: int, context: Context) -> NDArray[np.boo
     mask = np.zeros((len(stack.positions_mm), stack.rows, stack.columns), dtype=bool)
     for frame, group in zip(frames, ds.PerFrameFunctionalGroupsSequence, strict=True):
         if _segment_number(ds, group) == segment:
-            mask[_slice_index(group, context)] |= frame.astype(bool)
+            mask[_slice_index(group, context, "seg")] |= frame.astype(bool)
     return mask
 
 
@@ -150,11 +151,11 @@ def _segment_number(ds: Dataset, group: Dataset) -> int:
     return int(holder.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
 
 
-def _slice_index(group: Dataset, context: Context) -> int:
+def _slice_index(group: Dataset, context: Context, kind: str) -> int:
     """The slice that a frame lies on by its position; its source image must be that slice."""
-    index = _slice_at(group.PlanePositionSequence[0].ImagePositionPatient, context, "seg")
+    index = _slice_at(group.PlanePositionSequence[0].ImagePositionPatient, context, kind)
     source = group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
-    _demand(source == context.case.volume.sop_instance_uids[index], "seg", "a frame names another slice as its source")
+    _demand(source == context.case.volume.sop_instance_uids[index], kind, "a frame names another slice as its source")
     return index
 
 
@@ -163,6 +164,24 @@ def _slice_at(position: Iterable[Any], context: Context, kind: str) -> int:
     index = int(np.argmin(distances))
     _demand(bool(distances[index] < POSITION_TOLERANCE_MM), kind, "a frame lies on no source slice")
     return index
+
+
+def _check_probability(ds: Dataset, context: Context) -> None:
+    """The map, read back by frame position, is that of one finding, and its values are said to be probabilities."""
+    kind = "probability"
+    stored = np.zeros(context.case.volume.hu.shape, dtype=np.uint16)
+    frames = np.frombuffer(ds.PixelData, dtype="<u2").reshape(-1, ds.Rows, ds.Columns)
+    for frame, group in zip(frames, ds.PerFrameFunctionalGroupsSequence, strict=True):
+        stored[_slice_index(group, context, kind)] = frame
+    finding = mapped(context.case.masks)[int(ds.InstanceNumber) - 1]
+    _demand(
+        np.array_equal(stored, np.asarray(finding.probability)),
+        kind,
+        "the map differs from the probabilities of the model",
+    )
+    mapping = ds.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
+    scale = (float(mapping.RealWorldValueSlope), float(mapping.RealWorldValueIntercept))
+    _demand(scale == (1 / PROBABILITY_SCALE, 0.0), kind, "stored values do not map to 0..1")
 
 
 def _check_sr(ds: Dataset, context: Context) -> None:

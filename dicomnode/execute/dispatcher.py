@@ -117,7 +117,7 @@ class Dispatcher:
             self._fail(claim, "the images are no longer kept: their retention is over", retry=False)
             return
         for run in self._pending(claim):
-            if not self._run(claim, run, source):
+            if not self._run(claim, run, source, keep_probability="probability" in kinds_taken(self.config, protocol)):
                 return
         self._encode(claim, protocol, source)
 
@@ -131,13 +131,13 @@ class Dispatcher:
         with self.store.write() as session:
             return pending_runs(session, claim, self.worker.models)
 
-    def _run(self, claim: Claim, run: RunRow, source: Source) -> bool:
+    def _run(self, claim: Claim, run: RunRow, source: Source, *, keep_probability: bool) -> bool:
         findings = self._folder(claim) / f"{run.model}.npz"
         with self.store.write() as session:
             start_run(session, claim, run)
         try:
             reply = self.worker.ask(
-                RunTask(run.model, source, findings),
+                RunTask(run.model, source, findings, keep_probability),
                 timeout_s=self.config.execution.run_timeout_s,
                 tick=_Heartbeat(self.store, claim, self.config.execution.lease_s),
             )
@@ -189,7 +189,7 @@ class Dispatcher:
             generation=claim.generation,
             timezone=self.config.node.timezone,
             station_ae_title=self.config.node.ae_title,
-            requested=_kinds_taken(self.config, protocol),
+            requested=kinds_taken(self.config, protocol),
         )
         tick = _Heartbeat(self.store, claim, self.config.execution.lease_s)
         try:
@@ -252,7 +252,7 @@ def worker_settings(config: Config, device: str) -> Settings:
     return Settings(device, models, config.zoo.paths, config.zoo.digests, config.execution.cpu_threads)
 
 
-def _kinds_taken(config: Config, protocol: Protocol) -> tuple[str, ...]:
+def kinds_taken(config: Config, protocol: Protocol) -> tuple[str, ...]:
     """Kinds of result that any destination of a protocol takes."""
     return tuple(sorted({kind for destination in config.destinations_of(protocol) for kind in destination.results}))
 

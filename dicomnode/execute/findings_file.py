@@ -10,7 +10,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ def save_findings(path: Path, findings: Sequence[Finding]) -> None:
         if isinstance(finding, MaskFinding):
             arrays[f"mask_{index}"] = np.packbits(finding.mask)
             arrays[f"labels_{index}"] = finding.lesion_labels.astype(np.int32)
+            if finding.probability is not None:
+                arrays[f"probability_{index}"] = finding.probability.astype(np.uint16)
         if isinstance(finding, ImageFinding):
             arrays[f"hu_{index}"] = finding.hu.astype(np.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +97,8 @@ def _finding(meta: dict[str, Any], arrays: Any, index: int) -> Finding:
         parts = {"hu": arrays[f"hu_{index}"], "model": ModelRef(**meta["model"]), "warnings": tuple(meta["warnings"])}
         return ImageFinding(**{**meta, **parts})
     if kind == "mask":
-        return _mask(meta, arrays[f"mask_{index}"], arrays[f"labels_{index}"])
+        probability = arrays.get(f"probability_{index}")
+        return replace(_mask(meta, arrays[f"mask_{index}"], arrays[f"labels_{index}"]), probability=probability)
     raise ValueError("a finding of an unknown type")
 
 

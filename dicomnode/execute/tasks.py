@@ -18,11 +18,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class RunTask:
-    """Run one model on a series and write its findings to ``findings``."""
+    """Run one model on a series and write its findings to ``findings``, with its probability maps where wanted."""
 
     model: str
     source: Source
     findings: Path
+    keep_probability: bool = False
 
 
 @dataclass(frozen=True, slots=True)

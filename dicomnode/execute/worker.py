@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import torch
+from numpy.typing import NDArray
 
 import dicomnode
 from dicomnode.assemble.volume import LoadedSeries, read_series
@@ -41,7 +42,7 @@ from dicomnode.execute.tasks import (
     Source,
     Task,
 )
-from dicomnode.records import Case, Finding, MaskFinding, Volume
+from dicomnode.records import PROBABILITY_FLOOR, PROBABILITY_SCALE, Case, Finding, MaskFinding, Volume
 from dicomnode.zoo.registry import Registry
 from dicomnode.zoo.runner import Runner
 
@@ -129,7 +130,7 @@ class Worker:
         with _timed(seconds, "infer"):
             outputs = runner.run(series.volume)
         with _timed(seconds, "measure"):
-            findings = findings_of(runner, outputs, series.volume)
+            findings = findings_of(runner, outputs, series.volume, keep_probability=task.keep_probability)
             save_findings(task.findings, findings)
         return RunReply(runner.model.digest, self.device, seconds)
 
@@ -158,7 +159,9 @@ def place_of(fault: BaseException) -> str:
     return f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "unknown"
 
 
-def findings_of(runner: Runner, outputs: dict[str, Any], volume: Volume) -> list[MaskFinding]:
+def findings_of(
+    runner: Runner, outputs: dict[str, Any], volume: Volume, *, keep_probability: bool = False
+) -> list[MaskFinding]:
     """Threshold each probability map as the bundle says, and measure what is left on the source grid."""
     findings = []
     for output in runner.manifest.outputs:
@@ -179,9 +182,17 @@ def findings_of(runner: Runner, outputs: dict[str, Any], volume: Volume) -> list
                 lesions=lesions,
                 lesion_labels=labels,
                 concepts=output.concepts,
+                probability=stored_probability(outputs[output.name]) if keep_probability else None,
             )
         )
     return findings
+
+
+def stored_probability(probability: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """0..1 in the steps of ``MaskFinding.probability``, same shape."""
+    steps: NDArray[np.float32] = np.rint(probability * PROBABILITY_SCALE)
+    steps[probability < PROBABILITY_FLOOR] = 0
+    return steps.astype(np.uint16)
 
 
 def case_of(task: EncodeTask, series: LoadedSeries, findings: Sequence[Finding]) -> Case:

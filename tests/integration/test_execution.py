@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 
@@ -69,6 +70,20 @@ def test_kinds_made_on_request_are_made_where_a_destination_takes_them(new_world
     assert world.step()
     assert sorted(line.kind for line in world.job(job_id).deliveries) == ["kos", "text"]
     assert {result.kind for result in world.results()} == {"seg", "sr", "text", "sc", "kos"}
+
+
+@sqlite_only
+def test_the_probabilities_of_a_run_reach_a_destination_that_takes_them(new_world: NewWorld) -> None:
+    world = new_world("threshold")
+    (pacs,) = world.config.destination
+    taking = pacs.model_copy(update={"results": ("probability",)})
+    world.dispatcher.config = world.config.model_copy(update={"destination": (taking,)})
+    job_id = world.queue_head()
+    assert world.step()
+    assert [line.kind for line in world.job(job_id).deliveries] == ["probability"]
+    paths = {result.kind: world.config.node.data_dir / result.path for result in world.results()}
+    seg, pm = pydicom.dcmread(paths["seg"]), pydicom.dcmread(paths["probability"])
+    assert np.count_nonzero(pm.pixel_array > 5000) == np.count_nonzero(seg.pixel_array) > 0
 
 
 def test_a_job_runs_to_results_that_wait_in_the_outbox(new_world: NewWorld) -> None:

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from scipy import ndimage
 
 from dicomnode.clinical.lesions import measure
 from dicomnode.dicom.uids import derived_uid
 from dicomnode.records import (
+    PROBABILITY_FLOOR,
+    PROBABILITY_SCALE,
     Case,
     ImageFinding,
     MaskFinding,
@@ -221,6 +224,17 @@ def case_of(
         generation=1,
         timezone="Europe/Berlin",
     )
+
+
+def with_probability(case: Case) -> Case:
+    """The case with a probability map for each finding: 0.9 within the mask, falling off to 0.02 around it."""
+    findings = []
+    for finding in case.masks:
+        near = ndimage.gaussian_filter(finding.mask.astype(np.float32), (0.5, 2, 2))
+        probability = np.where(finding.mask, 0.9, np.minimum(near, 0.45))
+        probability[probability < PROBABILITY_FLOOR] = 0
+        findings.append(replace(finding, probability=np.rint(probability * PROBABILITY_SCALE).astype(np.uint16)))
+    return replace(case, findings=tuple(findings))
 
 
 def score_of(**changes: Any) -> ScoreFinding:

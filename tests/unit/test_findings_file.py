@@ -12,7 +12,7 @@ import pytest
 from dicomnode.errors import InferenceError
 from dicomnode.execute.findings_file import load_findings, save_findings
 from dicomnode.records import FindingConcepts, ImageFinding, MaskFinding
-from tests.unit.encode_helpers import EVEN, case_of, predicted_of, score_of
+from tests.unit.encode_helpers import EVEN, case_of, predicted_of, score_of, with_probability
 
 BLEED = (((25.0, 60.0, 40.0), (12.0, 14.0, 10.0)),)
 
@@ -36,6 +36,16 @@ def test_the_codes_of_a_bundle_come_back(tmp_path: Path, site: tuple[str, str, s
     (loaded,) = load_findings(tmp_path / "findings.npz")
     assert isinstance(loaded, MaskFinding)
     assert loaded.concepts == concepts
+
+
+def test_probabilities_come_back_step_for_step(tmp_path: Path) -> None:
+    (finding,) = with_probability(case_of(EVEN, BLEED)).masks
+    save_findings(tmp_path / "findings.npz", [finding, replace(finding, name="edema", probability=None)])
+    first, second = load_findings(tmp_path / "findings.npz")
+    assert isinstance(first, MaskFinding)
+    assert isinstance(second, MaskFinding)
+    assert np.array_equal(first.probability, finding.probability)
+    assert second.probability is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,96 @@
+"""What a model thought of every voxel, as a Parametric Map for each finding (DICOM PS3.3 A.75, C.8.32).
+
+16-bit integers with a real world value mapping, uncompressed: half the size of floats, and in the attribute that
+systems know (Pixel Data). Frames lie on the source's own slices; slices without any probability have no frame.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from highdicom import VOILUTTransformation
+from highdicom.base import SOPClass
+from highdicom.pm import ParametricMap, RealWorldValueMapping
+from numpy.typing import NDArray
+from pydicom.sr.coding import Code
+from pydicom.uid import ExplicitVRLittleEndian
+
+import dicomnode
+from dicomnode.dicom import codes
+from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
+from dicomnode.dicom.uids import derived_uid
+from dicomnode.encode.context import Context, stamp
+from dicomnode.encode.frames import fixed_dimension_organization, pixel_measures_by_slice
+from dicomnode.errors import EncodeError
+from dicomnode.records import PROBABILITY_SCALE, MaskFinding
+
+KIND = "probability"
+
+
+def mapped(findings: tuple[MaskFinding, ...]) -> list[MaskFinding]:
+    """Findings whose probabilities are known and not zero everywhere."""
+    return [finding for finding in findings if finding.probability is not None and finding.probability.any()]
+
+
+def probability_maps(context: Context) -> list[SOPClass]:
+    """One map for each finding whose probabilities were kept.
+
+    Raises
+    ------
+    EncodeError : a map does not fit the source slices, or exceeds 1.
+    """
+    findings = mapped(context.case.masks)
+    maps: list[SOPClass] = [_map(finding, index, context) for index, finding in enumerate(findings)]
+    noun = codes.concepts_of(findings[0]).noun if len(findings) == 1 else "findings"
+    for pm in maps:  # one series, hence one description
+        stamp(pm, context, KIND, f"AI {noun} probability")
+    return maps
+
+
+def _map(finding: MaskFinding, index: int, context: Context) -> ParametricMap:
+    probability = _checked(finding, context)
+    slices = np.flatnonzero(probability.any(axis=(1, 2)))
+    pm = ParametricMap(
+        source_images=[context.references[number] for number in slices],
+        pixel_array=probability[slices],
+        series_instance_uid=context.series_uid(KIND),
+        series_number=context.series_number(KIND),
+        sop_instance_uid=context.instance_uid(KIND, index),
+        instance_number=index + 1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=MODEL_NAME,
+        software_versions=dicomnode.__version__,
+        device_serial_number=context.case.station_ae_title,
+        contains_recognizable_visual_features=False,
+        real_world_value_mappings=[_mapping(finding)],
+        voi_lut_transformations=[VOILUTTransformation(PROBABILITY_SCALE / 2, PROBABILITY_SCALE)],
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        content_label="PROBABILITY",
+        content_description=f"Probability of {codes.concepts_of(finding).noun}, not verified"[:64],
+        content_creator_name=f"{MANUFACTURER}^",
+        content_qualification="RESEARCH" if context.is_research else "PRODUCT",
+    )
+    pixel_measures_by_slice(pm, context)
+    fixed_dimension_organization(pm, derived_uid("dimension organization", context.digest, KIND, finding.name))
+    return pm
+
+
+def _checked(finding: MaskFinding, context: Context) -> NDArray[np.uint16]:
+    probability = finding.probability
+    if probability is None or probability.shape != context.case.volume.hu.shape:
+        raise EncodeError(f"{finding.name}: the probability map does not fit the source slices")
+    if int(probability.max()) > PROBABILITY_SCALE:
+        raise EncodeError(f"{finding.name}: a probability exceeds 1")
+    return probability
+
+
+def _mapping(finding: MaskFinding) -> RealWorldValueMapping:
+    """From stored values to probabilities (PS3.3 C.7.6.16.2.11; CID 7180)."""
+    return RealWorldValueMapping(
+        lut_label="PROBABILITY",
+        lut_explanation=f"Probability of {codes.concepts_of(finding).noun}, 0 to 1",
+        unit=Code(*codes.NO_UNITS),
+        value_range=(0, PROBABILITY_SCALE),
+        slope=1 / PROBABILITY_SCALE,
+        intercept=0,
+        quantity_definition=Code(*codes.PROBABILISTIC_SEGMENTATION),
+    )
