@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 from dicomnode.errors import InferenceError
 from dicomnode.records import ModelRef, Volume
 from dicomnode.zoo.bundle import BundleManifest, require_fit
-from dicomnode.zoo.head_check import brain_mask
-from dicomnode.zoo.orientation import orientation_of
 from dicomnode.zoo.parts import load_parts, load_weights
-from dicomnode.zoo.planes import from_planes, plane_grid, to_planes, with_neighbours
+from dicomnode.zoo.plain import head_of, on_slices
 from dicomnode.zoo.registry import RegisteredBundle
 
 
@@ -57,14 +55,10 @@ class Runner:
         InferenceError : the network failed on this input or gave values that are not finite.
         """
         require_fit(self.manifest, volume.stack)
-        brain = brain_mask(volume)
-        grid = plane_grid(volume, brain, self._parts.plane_size, self._parts.plane_pixel_mm)
-        planes = to_planes(volume, grid)
-        probabilities = self._infer(with_neighbours(planes, orientation_of(volume.stack).offsets_mm(volume.stack)))
-        shape = (volume.hu.shape[0], volume.hu.shape[1], volume.hu.shape[2])
+        head, image = head_of(volume, self._parts.plane_size, self._parts.plane_pixel_mm)
+        probabilities = self._infer(image)
         return {
-            output.name: from_planes(probabilities[index], grid, shape) * brain
-            for index, output in enumerate(self.manifest.outputs)
+            output.name: on_slices(probabilities[index], head) for index, output in enumerate(self.manifest.outputs)
         }
 
     def _infer(self, image: torch.Tensor) -> torch.Tensor:
