@@ -1,7 +1,8 @@
 """What a model thought of every voxel, as a Parametric Map for each finding (DICOM PS3.3 A.75, C.8.32).
 
-16-bit integers with a real world value mapping, uncompressed: half the size of floats, and in the attribute that
-systems know (Pixel Data). Frames lie on the source's own slices; slices without any probability have no frame.
+32-bit floats: the stored value is the probability, and dcmqi and 3D Slicer read no other kind. Frames lie on the
+source's own slices, in their order and from the first to the last slice with any probability: readers are known that
+place frames by their number (dcmqi 1.5.7).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from highdicom import VOILUTTransformation
 from highdicom.base import SOPClass
 from highdicom.pm import ParametricMap, RealWorldValueMapping
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -18,7 +20,7 @@ import dicomnode
 from dicomnode.dicom import codes
 from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
 from dicomnode.dicom.uids import derived_uid
-from dicomnode.encode.context import Context, stamp
+from dicomnode.encode.context import Context, coded, stamp
 from dicomnode.encode.frames import fixed_dimension_organization, pixel_measures_by_slice
 from dicomnode.errors import EncodeError
 from dicomnode.records import PROBABILITY_SCALE, MaskFinding
@@ -48,10 +50,11 @@ def probability_maps(context: Context) -> list[SOPClass]:
 
 def _map(finding: MaskFinding, index: int, context: Context) -> ParametricMap:
     probability = _checked(finding, context)
-    slices = np.flatnonzero(probability.any(axis=(1, 2)))
+    marked = np.flatnonzero(probability.any(axis=(1, 2)))
+    slices = range(marked[0], marked[-1] + 1)
     pm = ParametricMap(
         source_images=[context.references[number] for number in slices],
-        pixel_array=probability[slices],
+        pixel_array=probabilities(probability[slices.start : slices.stop]),
         series_instance_uid=context.series_uid(KIND),
         series_number=context.series_number(KIND),
         sop_instance_uid=context.instance_uid(KIND, index),
@@ -62,16 +65,44 @@ def _map(finding: MaskFinding, index: int, context: Context) -> ParametricMap:
         device_serial_number=context.case.station_ae_title,
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[_mapping(finding)],
-        voi_lut_transformations=[VOILUTTransformation(PROBABILITY_SCALE / 2, PROBABILITY_SCALE)],
+        voi_lut_transformations=[VOILUTTransformation(0.5, 1.0)],
         transfer_syntax_uid=ExplicitVRLittleEndian,
         content_label="PROBABILITY",
         content_description=f"Probability of {codes.concepts_of(finding).noun}, not verified"[:64],
         content_creator_name=f"{MANUFACTURER}^",
         content_qualification="RESEARCH" if context.is_research else "PRODUCT",
     )
+    _in_slice_order(pm, context)
+    _frame_anatomy(pm, finding)
     pixel_measures_by_slice(pm, context)
     fixed_dimension_organization(pm, derived_uid("dimension organization", context.digest, KIND, finding.name))
     return pm
+
+
+def _in_slice_order(pm: ParametricMap, context: Context) -> None:
+    """Frames ascending along the normal of the slices, whatever order highdicom chose, and their indices with them."""
+    uids = context.case.volume.sop_instance_uids
+    groups = list(pm.PerFrameFunctionalGroupsSequence)
+    sources = [group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID for group in groups]
+    order = sorted(range(len(groups)), key=lambda frame: uids.index(sources[frame]))
+    frames = np.frombuffer(pm.FloatPixelData, dtype="<f4").reshape(len(groups), -1)
+    pm.FloatPixelData = frames[order].tobytes()
+    pm.PerFrameFunctionalGroupsSequence = [groups[frame] for frame in order]
+    for number, group in enumerate(pm.PerFrameFunctionalGroupsSequence, start=1):
+        group.FrameContentSequence[0].DimensionIndexValues = number
+
+
+def _frame_anatomy(pm: ParametricMap, finding: MaskFinding) -> None:
+    """Where the finding lies (PS3.3 C.7.6.16.2.8). Optional in the standard, but dcmqi ends without it."""
+    anatomy = Dataset()
+    anatomy.AnatomicRegionSequence = [coded(codes.concepts_of(finding).site)]
+    anatomy.FrameLaterality = "U"
+    pm.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy]
+
+
+def probabilities(probability: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Steps of ``MaskFinding.probability`` as probabilities, same shape."""
+    return probability.astype(np.float32) / np.float32(PROBABILITY_SCALE)
 
 
 def _checked(finding: MaskFinding, context: Context) -> NDArray[np.uint16]:
@@ -89,8 +120,8 @@ def _mapping(finding: MaskFinding) -> RealWorldValueMapping:
         lut_label="PROBABILITY",
         lut_explanation=f"Probability of {codes.concepts_of(finding).noun}, 0 to 1",
         unit=Code(*codes.NO_UNITS),
-        value_range=(0, PROBABILITY_SCALE),
-        slope=1 / PROBABILITY_SCALE,
+        value_range=(0.0, 1.0),
+        slope=1,
         intercept=0,
         quantity_definition=Code(*codes.PROBABILISTIC_SEGMENTATION),
     )

@@ -21,13 +21,13 @@ from dicomnode.dicom.uids import is_valid_uid
 from dicomnode.encode import wording
 from dicomnode.encode.context import Context, Envelope
 from dicomnode.encode.predicted import banner_rows, stored_frames
-from dicomnode.encode.probability import mapped
+from dicomnode.encode.probability import mapped, probabilities
 from dicomnode.encode.scores import DECIMALS
 from dicomnode.encode.seg import segmented
 from dicomnode.encode.sr import MAX_LESION_GROUPS, VOLUME_DECIMALS
 from dicomnode.encode.standard import faults, mandatory_modules
 from dicomnode.errors import EncodeError
-from dicomnode.records import PROBABILITY_SCALE, MaskFinding
+from dicomnode.records import MaskFinding
 
 POSITION_TOLERANCE_MM = 1e-3
 
@@ -169,19 +169,16 @@ def _slice_at(position: Iterable[Any], context: Context, kind: str) -> int:
 def _check_probability(ds: Dataset, context: Context) -> None:
     """The map, read back by frame position, is that of one finding, and its values are said to be probabilities."""
     kind = "probability"
-    stored = np.zeros(context.case.volume.hu.shape, dtype=np.uint16)
-    frames = np.frombuffer(ds.PixelData, dtype="<u2").reshape(-1, ds.Rows, ds.Columns)
+    stored = np.zeros(context.case.volume.hu.shape, dtype=np.float32)
+    frames = np.frombuffer(ds.FloatPixelData, dtype="<f4").reshape(-1, ds.Rows, ds.Columns)
     for frame, group in zip(frames, ds.PerFrameFunctionalGroupsSequence, strict=True):
         stored[_slice_index(group, context, kind)] = frame
-    finding = mapped(context.case.masks)[int(ds.InstanceNumber) - 1]
-    _demand(
-        np.array_equal(stored, np.asarray(finding.probability)),
-        kind,
-        "the map differs from the probabilities of the model",
-    )
+    expected = mapped(context.case.masks)[int(ds.InstanceNumber) - 1].probability
+    same = expected is not None and np.array_equal(stored, probabilities(expected))
+    _demand(same, kind, "the map differs from the probabilities of the model")
     mapping = ds.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
     scale = (float(mapping.RealWorldValueSlope), float(mapping.RealWorldValueIntercept))
-    _demand(scale == (1 / PROBABILITY_SCALE, 0.0), kind, "stored values do not map to 0..1")
+    _demand(scale == (1.0, 0.0), kind, "the mapping changes the probabilities")
 
 
 def _check_sr(ds: Dataset, context: Context) -> None:

@@ -83,7 +83,7 @@ def test_the_probabilities_of_a_run_reach_a_destination_that_takes_them(new_worl
     assert [line.kind for line in world.job(job_id).deliveries] == ["probability"]
     paths = {result.kind: world.config.node.data_dir / result.path for result in world.results()}
     seg, pm = pydicom.dcmread(paths["seg"]), pydicom.dcmread(paths["probability"])
-    assert np.count_nonzero(pm.pixel_array > 5000) == np.count_nonzero(seg.pixel_array) > 0
+    assert np.count_nonzero(pm.pixel_array > 0.5) == np.count_nonzero(seg.pixel_array) > 0
 
 
 def test_a_job_runs_to_results_that_wait_in_the_outbox(new_world: NewWorld) -> None:

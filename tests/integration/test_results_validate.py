@@ -1,29 +1,28 @@
-"""Results before judges that nobody here wrote: dicom3tools, dcmtk, PixelMed and dcmqi."""
+"""Results before judges that nobody here wrote: dicom3tools, dcmtk, PixelMed. Readers: test_results_readers."""
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 import shutil
 import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 
 from dicomnode.assemble.volume import read_series
 from dicomnode.dicom.geometry import weights_of
 from dicomnode.encode import encode_case, encode_refusal, encode_rejection
+from dicomnode.encode.case import KINDS, ON_REQUEST
 from dicomnode.errors import Refusal
 from dicomnode.records import Case, RefusedSeries, Rejection, Volume
 from tests.unit.encode_helpers import (
     EVEN,
     TILTED_UNEVEN,
+    Geometry,
     Patient,
     as_received,
     case_of,
@@ -32,6 +31,7 @@ from tests.unit.encode_helpers import (
     finding_of,
     predicted_of,
     score_of,
+    with_probability,
 )
 
 CHECK = Path(__file__).resolve().parents[1] / "tools" / "check_results.sh"
@@ -40,9 +40,15 @@ NOW = datetime(2024, 1, 2, 11, 30, tzinfo=UTC)
 BLEEDS = (((25.0, 60.0, 40.0), (12.0, 14.0, 10.0)), ((38.0, 80.0, 60.0), (6.0, 5.0, 4.0)))
 JAPANESE = Patient("Yamada^Tarou=山田^太郎=やまだ^たろう", ["", "ISO 2022 IR 87"])
 GREEK = Patient("Διονυσιος^Ελένη", "ISO_IR 126", {"StudyDescription": "Κεφάλι"})
+CHINESE_GB18030 = Patient("Wang^XiaoDong=王^小东", "GB18030", {"StudyDescription": "头颅 CT 平扫"})
+CHINESE_UTF8 = Patient("Wang^XiaoDong=王^小东", "ISO_IR 192", {"StudyDescription": "头颅 CT 平扫"})
 PSEUDONYMISED = Patient(
     "REMOVED", extra={"PatientIdentityRemoved": "YES", "StudyDate": "", "AccessionNumber": "", "PatientSex": ""}
 )
+
+NAMES = {"Japanese": JAPANESE, "Greek": GREEK, "Chinese GB18030": CHINESE_GB18030, "Chinese UTF-8": CHINESE_UTF8}
+THIN = Geometry(tuple(0.5 * index for index in range(300)), origin_mm=(-48.0, -64.0, -60.0))
+THIN_BLEEDS = (((70.0, 60.0, 40.0), (22.0, 14.0, 10.0)), ((110.0, 80.0, 60.0), (6.0, 5.0, 4.0)))
 
 pytestmark = pytest.mark.tools
 
@@ -57,11 +63,74 @@ def _tools() -> None:
 def judged(files: list[Path], *, fast: bool) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "FAST": "1" if fast else "0"}
     command = [str(CHECK), *map(str, files)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=200)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
 
 
 def assert_valid(case: Case, folder: Path, *, fast: bool) -> None:
     verdict = judged([result.path for result in encode_case(case, folder, NOW)], fast=fast)
+    assert (verdict.returncode, verdict.stdout) == (0, ""), verdict.stdout + verdict.stderr
+
+
+def every_kind(case: Case, folder: Path) -> dict[str, list[Path]]:
+    """An object of every kind that the node can make, from the sources of ``case``, by kind."""
+    full = with_probability(case)
+    full = changed(full, findings=(*full.findings, score_of(), predicted_of(case)))
+    results = encode_case(full, folder, NOW, sorted(ON_REQUEST))
+    results.append(encode_rejection(Rejection(tuple(results), case.identity), folder, NOW))
+    refused = RefusedSeries(case.sources, case.identity, Refusal.MISSING_SLICES, "a gap of 14 mm", "head-ct")
+    results.append(encode_refusal(refused, folder, NOW))
+    found: dict[str, list[Path]] = {}
+    for result in results:
+        found.setdefault(result.kind, []).append(result.path)
+    assert set(found) == {*KINDS, "rejection", "not_performed"}
+    return found
+
+
+def one_of_each(found: dict[str, list[Path]]) -> list[Path]:
+    """Of many alike, such as the images of a predicted scan, the first is judged."""
+    return [paths[0] for paths in found.values()]
+
+
+def assert_mask_lies_where_it_was_measured(seg: Dataset, case: Case) -> None:
+    """A plain reader of frame positions gets the mask back, voxel for voxel."""
+    slices = {tuple(map(float, ds.ImagePositionPatient)): index for index, ds in enumerate(case.sources)}
+    mask = np.zeros(case.volume.hu.shape, dtype=bool)
+    frames = seg.pixel_array.reshape(-1, seg.Rows, seg.Columns)
+    for frame, group in zip(frames, seg.PerFrameFunctionalGroupsSequence, strict=True):
+        mask[slices[tuple(map(float, group.PlanePositionSequence[0].ImagePositionPatient))]] = frame
+    assert np.array_equal(mask, case.masks[0].mask)
+
+
+@pytest.mark.parametrize("patient", NAMES.values(), ids=NAMES.keys())
+def test_every_kind_of_object_is_valid_whatever_the_script_of_the_name(patient: Patient, tmp_path: Path) -> None:
+    case = case_of(EVEN, BLEEDS, patient)
+    found = every_kind(case, tmp_path)
+    verdict = judged(one_of_each(found), fast=True)
+    assert (verdict.returncode, verdict.stdout) == (0, ""), verdict.stdout + verdict.stderr
+    for path in one_of_each(found):
+        ds = dcmread(path)
+        assert (str(ds.PatientName), ds.SpecificCharacterSet) == (patient.name, "ISO_IR 192")
+        assert ds.StudyDescription == patient.extra.get("StudyDescription", "CT head")
+    assert_mask_lies_where_it_was_measured(dcmread(found["seg"][0]), case)
+
+
+def test_every_kind_of_object_of_300_thin_slices_is_valid(tmp_path: Path) -> None:
+    case = case_of(THIN, THIN_BLEEDS)
+    found = every_kind(case, tmp_path)
+    assert len(found["predicted_sc"]) == 300
+    verdict = judged(one_of_each(found), fast=True)
+    assert (verdict.returncode, verdict.stdout) == (0, ""), verdict.stdout + verdict.stderr
+    assert_mask_lies_where_it_was_measured(dcmread(found["seg"][0]), case)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", ["thin slices", *NAMES])
+def test_every_report_passes_every_judge(name: str, tmp_path: Path) -> None:
+    case = case_of(THIN, THIN_BLEEDS) if name == "thin slices" else case_of(EVEN, BLEEDS, NAMES[name])
+    found = every_kind(case, tmp_path)
+    reports = [found[kind][0] for kind in ("sr", "scores", "text", "not_performed")]
+    verdict = judged(reports, fast=False)
     assert (verdict.returncode, verdict.stdout) == (0, ""), verdict.stdout + verdict.stderr
 
 
@@ -172,50 +241,3 @@ def test_the_script_finds_a_fault(tmp_path: Path) -> None:
     verdict = judged([results[0].path], fast=True)
     assert verdict.returncode == 1
     assert "SegmentLabel" in verdict.stdout
-
-
-def dcmqi(name: str) -> str:
-    tool = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
-    if tool is None:
-        pytest.skip(f"missing {name} (pip install dcmqi)")
-    return tool
-
-
-def nrrd(path: Path) -> NDArray[np.uint8]:
-    """Voxels of an NRRD file written by ITK: a text header, an empty line, gzip or raw data."""
-    header, _, data = path.read_bytes().partition(b"\n\n")
-    fields = dict(line.split(": ", 1) for line in header.decode().splitlines() if ": " in line)
-    raw = gzip.decompress(data) if fields["encoding"] == "gzip" else data
-    kind = np.int16 if "short" in fields["type"] else np.uint8
-    return np.frombuffer(raw, dtype=kind).astype(np.uint8)
-
-
-def test_dcmqi_counts_the_voxels_of_the_mask(tmp_path: Path) -> None:
-    case = case_of(EVEN, BLEEDS)
-    (tmp_path / "out").mkdir()
-    seg = encode_case(case, tmp_path / "results", NOW)[0].path
-    tool = dcmqi("segimage2itkimage")
-    command = [tool, "--inputDICOM", str(seg), "--outputDirectory", str(tmp_path / "out"), "--outputType", "nrrd"]
-    subprocess.run(command, capture_output=True, check=True, timeout=100)
-    assert int((nrrd(tmp_path / "out" / "1.nrrd") > 0).sum()) == int(case.findings[0].mask.sum())
-    meta = json.loads((tmp_path / "out" / "meta.json").read_text())
-    segment = meta["segmentAttributes"][0][0]
-    assert segment["SegmentLabel"] == "Intracranial haemorrhage"
-    assert segment["SegmentedPropertyTypeCodeSequence"]["CodeValue"] == "50960005"
-
-
-def test_dcmqi_reads_the_volume_from_the_report(tmp_path: Path) -> None:
-    case = case_of(EVEN, BLEEDS)
-    report = encode_case(case, tmp_path, NOW)[1].path
-    out = tmp_path / "report.json"
-    command = [dcmqi("tid1500reader"), "--inputDICOM", str(report), "--outputMetadata", str(out)]
-    subprocess.run(command, capture_output=True, check=True, timeout=100)
-    groups = json.loads(out.read_text())["Measurements"]
-    volumes = [
-        float(item["value"])
-        for group in groups
-        for item in group["measurementItems"]
-        if item["quantity"]["CodeValue"] == "118565006"
-    ]
-    assert case.findings[0].total is not None
-    assert volumes[0] == pytest.approx(case.findings[0].total.volume_ml, abs=0.001)
