@@ -268,6 +268,65 @@ def jobs_cancel(
     show.as_json({"job_id": job_id, "status": status}) if json else show.out.print(f"job {job_id} is {status}")
 
 
+@jobs_app.command("held")
+def jobs_held(config: ConfigFile = Path("config.toml"), json: AsJson = False) -> None:
+    """Results that are held because a destination has their study under another identity, with the reason.
+
+    Look at both, then `dicomnode jobs release` or `dicomnode jobs discard`.
+    """
+    from dataclasses import asdict
+
+    from dicomnode.app import show
+    from dicomnode.store.history import list_held
+
+    with _exit_codes(), _store(config) as (_, store), store.read() as session:
+        held = list_held(session)
+        show.as_json([asdict(line) for line in held]) if json else show.held_table(held)
+
+
+@jobs_app.command("release")
+def jobs_release(
+    job_id: Annotated[int, typer.Argument(help="As in jobs held.")],
+    identity: Annotated[
+        str, typer.Option(help="pacs: as the destination has it; own: as the images had it. Look before you choose.")
+    ],
+    destination: Annotated[str, typer.Option(help="Only what is held for this one.")] = "",
+    config: ConfigFile = Path("config.toml"),
+    json: AsJson = False,
+) -> None:
+    """Send what is held of a job, under the identity that you found to be right.
+
+    Example: `dicomnode jobs release 12 --identity pacs`
+    """
+    from dicomnode.app import show
+    from dicomnode.store.holding import OWN, PACS, release_held
+
+    with _exit_codes():
+        if identity not in (OWN, PACS):
+            raise ConfigError([f"--identity {identity}: use {PACS} or {OWN}"])
+        with _store(config) as (_, store), store.write() as session:
+            count = release_held(session, job_id, identity=identity, destination=destination)
+    said = f"{count} results are released"
+    show.as_json({"job_id": job_id, "released": count}) if json else show.out.print(said)
+
+
+@jobs_app.command("discard")
+def jobs_discard(
+    job_id: Annotated[int, typer.Argument(help="As in jobs held.")],
+    destination: Annotated[str, typer.Option(help="Only what is held for this one.")] = "",
+    config: ConfigFile = Path("config.toml"),
+    json: AsJson = False,
+) -> None:
+    """Withdraw what is held of a job: none of it is sent there."""
+    from dicomnode.app import show
+    from dicomnode.store.holding import discard_held
+
+    with _exit_codes(), _store(config) as (_, store), store.write() as session:
+        count = discard_held(session, job_id, destination=destination)
+    said = f"{count} results are withdrawn"
+    show.as_json({"job_id": job_id, "withdrawn": count}) if json else show.out.print(said)
+
+
 @jobs_app.command("withdraw")
 def jobs_withdraw(
     destination: Annotated[str, typer.Argument(help="Name of a destination that is not configured any more.")],

@@ -47,14 +47,33 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _is_pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as fault:
+        raise ValueError(f"{value!r} is no regular expression ({fault})") from fault
+    return value
+
+
+PROVISIONAL_NAMES = (
+    r"(?i)unknown|unbekannt|inconnu|desconocid|sconosciut|不明|notfall|emergency|\btrauma(?![a-z])|\bn\.?n\.?(?![a-z])"
+    r"|\b(john|jane)\W+doe\b|\bdoe\W+(john|jane)\b"
+)
+"""Names of patients who are not identified yet, as emergency departments give them; an empty name is one, too."""
+
+
 class Node(Section):
-    """Who the node is and where it keeps its data."""
+    """Who the node is and where it keeps its data.
+
+    ``provisional_names``: regular expression for the names of patients who are not identified yet.
+    """
 
     ae_title: AeTitle = "DICOMNODE"
     host: str = "0.0.0.0"
     port: Port = 11112
     data_dir: Path = Path("data")
     timezone: str = "UTC"
+    provisional_names: Annotated[str, AfterValidator(_is_pattern)] = PROVISIONAL_NAMES
 
     @field_validator("timezone")
     @classmethod
@@ -147,11 +166,13 @@ class Sender(Section):
 
 ResultKind = Literal["seg", "sr", "scores", "text", "sc", "predicted", "predicted_sc", "probability", "kos"]
 Proof = Literal["commitment", "query", "status"]
+IdentityRule = Literal["query", "trust"]
 
 
 class Destination(Section):
     """A PACS or viewer that receives results by C-STORE.
 
+    ``identity``: whether it is asked whose study it is before anything is sent, or the images' own identity is trusted.
     ``proof``: what shows that it has them: storage commitment, C-FIND, or only the status of the C-STORE, which proves
     nothing.
     """
@@ -163,6 +184,7 @@ class Destination(Section):
     tls: DestinationTls = DestinationTls()
     accept_research: bool = False
     results: tuple[ResultKind, ...] = ("seg", "sr", "scores", "text", "sc", "predicted")
+    identity: IdentityRule = "query"
     proof: Proof = "query"
     proof_wait_s: Annotated[float, Field(gt=0)] = 60.0
     timeout_s: Annotated[float, Field(ge=1)] = 30.0
@@ -200,14 +222,6 @@ def _kind_of_match(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "values"
     return "range" if isinstance(value, (dict, Range)) else "pattern"
-
-
-def _is_pattern(value: str) -> str:
-    try:
-        re.compile(value)
-    except re.error as fault:
-        raise ValueError(f"{value!r} is no regular expression ({fault})") from fault
-    return value
 
 
 def _is_keyword(value: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicomnode.config import Config, Destination, Protocol
-from dicomnode.deliver.query import find_instances
+from dicomnode.deliver.query import FindNotOffered, find_identities, find_instances
 from dicomnode.deliver.scu import echo, probe
 from dicomnode.dicom.commitment import STORAGE_COMMITMENT
 from dicomnode.dicom.sop_classes import RESULT_SOP_CLASSES
@@ -20,7 +20,7 @@ from dicomnode.dicom.uids import derived_uid
 from dicomnode.errors import BundleError, ConfigError, DeliveryError, InferenceError
 from dicomnode.execute.dispatcher import worker_settings
 from dicomnode.execute.process import WorkerProcess
-from dicomnode.store import outbox
+from dicomnode.store import holding, outbox
 from dicomnode.store.engine import Store
 from dicomnode.zoo.registry import Registry
 
@@ -71,6 +71,7 @@ def _database(config: Config) -> Iterator[Finding]:
         store.migrate()
         with store.read() as session:
             orphaned = outbox.orphaned(session, [destination.name for destination in config.destination])
+            held = holding.count_held(session)
     except SQLAlchemyError as fault:
         yield Finding("database", False, str(fault).splitlines()[0])
         return
@@ -80,6 +81,9 @@ def _database(config: Config) -> Iterator[Finding]:
     for name, count in orphaned.items():
         says = f"{count} results wait for it, but it is not configured; 'dicomnode jobs withdraw {name}' ends that"
         yield Finding(f"destination {name}", False, says)
+    for name, count in held.items():
+        says = f"{count} results are held, since it is in doubt whose study it is: see 'dicomnode jobs held'"
+        yield Finding(f"destination {name}", False, says, fatal=False)
 
 
 def _port(config: Config) -> Finding:
@@ -167,7 +171,24 @@ def _destination(config: Config, destination: Destination) -> Iterator[Finding]:
     refused = sorted(kind for kind, uid in wanted.items() if uid not in accepted)
     says = f"does not accept: {', '.join(refused)}" if refused else f"accepts: {', '.join(sorted(wanted))}"
     yield Finding(what, not refused, says)
+    yield _identity(config, destination)
     yield from _proof(config, destination)
+
+
+def _identity(config: Config, destination: Destination) -> Finding:
+    """Whether the destination can be asked whose study it is; asked about a study that nobody has."""
+    what = f"destination {destination.name}"
+    if destination.identity == "trust":
+        return Finding(what, True, 'identity = "trust": results carry the identity of the images, whatever it has')
+    nobody = derived_uid("check")
+    try:
+        find_identities(destination, config.node.ae_title, [nobody])
+    except FindNotOffered:
+        says = "offers no C-FIND: it cannot be asked whose study it is, results carry the identity of the images"
+        return Finding(what, False, says, fatal=False)
+    except DeliveryError as fault:
+        return Finding(what, False, f"cannot be asked whose study it is ({fault}): nothing would be sent")
+    return Finding(what, True, "is asked whose study it is before anything is sent")
 
 
 def _proof(config: Config, destination: Destination) -> Iterator[Finding]:

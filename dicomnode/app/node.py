@@ -30,7 +30,7 @@ from dicomnode.jobs.retention import HOUR_S, purge
 from dicomnode.jobs.scheduler import TICK_S, Duty, Scheduler, queue_duties
 from dicomnode.receive.scp import StorageScp
 from dicomnode.receive.spool import Spool
-from dicomnode.store import outbox
+from dicomnode.store import holding, outbox
 from dicomnode.store.engine import Store
 from dicomnode.store.jobs import recover_leases
 
@@ -130,11 +130,15 @@ class Node:
     def _start_senders(self, store: Store) -> None:
         with store.read() as session:
             orphaned = outbox.orphaned(session, [destination.name for destination in self.config.destination])
+            held = holding.count_held(session)
         for name, count in orphaned.items():
             log.error(
                 "results wait for a destination that is not configured any more (dicomnode jobs withdraw ends that)",
                 extra={"destination": name, "count": count},
             )
+        for name, count in held.items():
+            message = "results are held: it must be settled whose study it is (dicomnode jobs held)"
+            log.error(message, extra={"destination": name, "count": count})
         for destination in self.config.destination:
             sender = Sender(self.config, store, self.config.node.data_dir, self.owner, destination)
             self._spawn(f"sender {destination.name}", sender.run)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dicomnode.store.history import EventLine, JobLine, SeriesLine
+from dicomnode.store.history import EventLine, HeldLine, JobLine, SeriesLine
 
 # Into a pipe or a file: wide enough for a UID, so that grep finds it whole.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -27,6 +27,7 @@ _COLOURS = {
     "chosen": "green",
     "refused": "yellow",
     "withheld": "yellow",
+    "held": "red",
     "superseded": "dim",
     "withdrawn": "dim",
     "not_chosen": "dim",
@@ -81,7 +82,7 @@ def jobs_table(jobs: Sequence[JobLine], timezone: str) -> None:
                 job.accession_number or "-",
                 clock(job.created_at, timezone),
                 job.series_uid,
-                job.refusal or job.error or "",
+                job.refusal or job.error or (f"{job.held} results held: see jobs held" if job.held else ""),
             ]
             for job in jobs
         ],
@@ -126,13 +127,33 @@ def job_page(job: JobLine, timezone: str) -> None:
             line.kind,
             line.status,
             line.proven_by or f"({line.proof})",
+            line.identity,
             str(line.attempts),
             line.sop_instance_uid,
             line.error,
         ]
         for line in job.deliveries
     ]
-    table("Deliveries", ["destination", "kind", "status", "proof", "attempts", "SOP instance", "error"], deliveries)
+    columns = ["destination", "kind", "status", "proof", "identity", "attempts", "SOP instance", "error"]
+    table("Deliveries", columns, deliveries)
+
+
+def held_table(held: Sequence[HeldLine]) -> None:
+    """One line for each job and destination."""
+    columns = ["job", "destination", "accession", "study", "results", "identity", "reason"]
+    rows = [
+        [
+            str(line.job_id),
+            line.destination,
+            line.accession_number or "-",
+            line.study_uid,
+            str(line.count),
+            line.identity,
+            line.reason,
+        ]
+        for line in held
+    ]
+    table("Held results", columns, rows)
 
 
 def events_table(identifier: str, events: Sequence[EventLine], timezone: str) -> None:

@@ -4,17 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydicom import dcmread
+from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from dicomnode.dicom.identity import KEYWORDS, identity_in, take
 from dicomnode.errors import DeliveryError, ResultDamaged
 
+_IDENTITY_TAGS = ("SpecificCharacterSet", *KEYWORDS)
 TRANSCODABLE = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian), str(DeflatedExplicitVRLittleEndian))
 """Transfer syntaxes between which a data set is rewritten without touching a pixel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coercion:
+    """Identity that a file is to carry at one destination in place of its own.
+
+    Attributes
+    ----------
+    taken : keyword -> value, see ``dicom.identity.Judgement``.
+    by : AE title of this node.
+    at : since when, as DT.
+    """
+
+    taken: Mapping[str, str] = field(repr=False)
+    by: str
+    at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +45,7 @@ class Outgoing:
     Attributes
     ----------
     sha256 : of the whole file, hex; empty where nothing is known to compare with.
+    coercion : the file leaves as :meth:`dataset` and not byte for byte; None: as it is.
     """
 
     path: Path
@@ -32,6 +54,7 @@ class Outgoing:
     transfer_syntax_uid: str
     size_bytes: int
     sha256: str = ""
+    coercion: Coercion | None = None
 
     @classmethod
     def from_file(cls, path: Path, *, sha256: str = "") -> Outgoing:
@@ -56,6 +79,33 @@ class Outgoing:
             raise DeliveryError(f"the file cannot be read: {fault.strerror}") from fault
         except (InvalidDicomError, AttributeError, ValueError, EOFError, struct.error) as fault:
             raise ResultDamaged("the file meta information cannot be parsed; the file is not sent") from fault
+
+    def dataset(self) -> Dataset:
+        """The file as it leaves: with the destination's identity, where that is another.
+
+        Raises
+        ------
+        OSError, InvalidDicomError, ValueError, AttributeError : the file cannot be read or its texts not be written.
+        """
+        ds = dcmread(self.path)
+        if self.coercion is not None:
+            take(ds, self.coercion.taken, by=self.coercion.by, at=self.coercion.at)
+        return ds
+
+    def identity(self) -> dict[str, str]:
+        """Whose result it is by its own bytes: keyword -> value.
+
+        Raises
+        ------
+        ResultDamaged : the file cannot be parsed.
+        DeliveryError : the file cannot be read now.
+        """
+        try:
+            return identity_in(dcmread(self.path, stop_before_pixels=True, specific_tags=[*_IDENTITY_TAGS]))
+        except OSError as fault:
+            raise DeliveryError(f"the file cannot be read: {fault.strerror}") from fault
+        except (InvalidDicomError, AttributeError, ValueError, EOFError, struct.error) as fault:
+            raise ResultDamaged("the file cannot be parsed; it is not sent") from fault
 
     def check(self) -> None:
         """Compare the bytes on disk with the digest taken when they were written.

@@ -32,6 +32,7 @@ from dicomnode.dicom.commitment import (
     references_in,
     report_of,
 )
+from dicomnode.dicom.identity import KEYWORDS, identity_in
 from dicomnode.dicom.statuses import INVALID_OBJECT_INSTANCE, PENDING, SUCCESS, is_stored
 from dicomnode.dicom.uids import is_valid_uid
 
@@ -175,8 +176,11 @@ class ReceivingPacs:
             self.instances.append(stored)
 
     def _on_find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
-        """Answers for the IMAGE level, with study and series given (DICOM PS3.4 C.4.1)."""
+        """Answers for STUDY, and for IMAGE with study and series given (DICOM PS3.4 C.4.1)."""
         wanted: Any = event.identifier
+        if wanted.QueryRetrieveLevel == "STUDY":
+            yield from ((PENDING, answer) for answer in self.studies(str(wanted.StudyInstanceUID)))
+            return
         for stored in self.shown():
             if (stored.study_uid, stored.series_uid) == (wanted.StudyInstanceUID, wanted.SeriesInstanceUID):
                 answer = Dataset()
@@ -184,6 +188,15 @@ class ReceivingPacs:
                 answer.StudyInstanceUID, answer.SeriesInstanceUID = stored.study_uid, stored.series_uid
                 answer.SOPInstanceUID = stored.sop_instance_uid
                 yield PENDING, answer
+
+    def studies(self, study_uid: str) -> list[Dataset]:
+        """One answer for each patient that the study was stored under. To be overridden."""
+        identities = {
+            tuple(identity_in(dcmread(stored.path, stop_before_pixels=True)).items())
+            for stored in self.shown()
+            if stored.study_uid == study_uid
+        }
+        return [_study_answer(study_uid, dict(identity)) for identity in sorted(identities)]
 
     def shown(self) -> list[Stored]:
         """What a query may find, each instance once. To be overridden."""
@@ -218,3 +231,12 @@ class ReceivingPacs:
     def _send_report(report: Dataset, assoc: Association) -> None:
         kind = SOME_FAILED if "FailedSOPSequence" in report else ALL_COMMITTED
         assoc.send_n_event_report(report, kind, STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE)
+
+
+def _study_answer(study_uid: str, identity: dict[str, str]) -> Dataset:
+    answer = Dataset()
+    answer.SpecificCharacterSet = "ISO_IR 192"
+    answer.QueryRetrieveLevel, answer.StudyInstanceUID = "STUDY", study_uid
+    for keyword in KEYWORDS:
+        setattr(answer, keyword, identity.get(keyword, ""))
+    return answer

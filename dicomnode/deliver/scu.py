@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pydicom import dcmread
 from pydicom.uid import UID
 from pynetdicom import _config, build_context
 from pynetdicom.association import Association
@@ -112,7 +111,7 @@ class StorageLink:
         self._assoc.dimse_timeout = answer_timeout_s(self._destination, file.size_bytes)
         self._sent += 1
         try:
-            what = file.path if as_it_is else dcmread(file.path)
+            what = file.path if as_it_is and file.coercion is None else file.dataset()
             return self._assoc.send_c_store(what, msg_id=self._sent % 0xFFFF + 1, priority=0)
         except (OSError, AttributeError, ValueError) as fault:
             # Raised while the file is read and encoded, hence before anything was sent, save for a disk that fails

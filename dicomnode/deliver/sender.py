@@ -17,10 +17,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from dicomnode.config import Config, Destination
 from dicomnode.deliver.backoff import Backoff
 from dicomnode.deliver.breaker import ECHO_INTERVAL_S, Breaker
+from dicomnode.deliver.identity import LOOK_AGAIN_S, IdentityCheck
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.proving import Prover
 from dicomnode.deliver.scu import StorageLink, answer_timeout_s, associate, echo
-from dicomnode.errors import DeliveryError, LeaseLost, StoreRefused
+from dicomnode.errors import AssociationRejected, DeliveryError, LeaseLost, StoreRefused
 from dicomnode.store import outbox, proofs
 from dicomnode.store.engine import Store
 from dicomnode.store.outbox import Parcel
@@ -59,6 +60,7 @@ class Sender:
         destination: Destination,
         *,
         echo_interval_s: float = ECHO_INTERVAL_S,
+        look_again_s: float = LOOK_AGAIN_S,
     ) -> None:
         self.destination = destination
         # One owner per destination: the senders of a node start and fail one by one, and recover only their own.
@@ -69,10 +71,13 @@ class Sender:
         self._draw = random.Random()
         self._backoff = Backoff.of(destination)
         self._breaker = Breaker(self._backoff, self._draw, echo_interval_s=echo_interval_s)
+        self._identity = IdentityCheck(config, store, data_dir, destination, look_again_s=look_again_s)
         self._prover = Prover(store, destination, self._calling_ae, self._backoff)
         self._stop = threading.Event()
         self._recovery_due = True
         self._rest_leased_until = 0.0
+        self._look_again_s = look_again_s
+        self._next_look_at_held = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Send until ``stop`` is set; the file on its way is finished, the rest of its batch given back."""
@@ -107,6 +112,9 @@ class Sender:
         tried = self._send_due()
         if self._breaker.is_open or self._stop.is_set():
             return tried
+        if time.monotonic() >= self._next_look_at_held:
+            self._next_look_at_held = time.monotonic() + self._look_again_s
+            self._look_again()
         proven = self._prover.step()
         return tried or proven
 
@@ -115,9 +123,10 @@ class Sender:
             if not outbox.has_due_parcels(session, self.destination.name):
                 return 0
         parcels = self._claim()
-        batch = self._readable(parcels)
+        batch = self._cleared(self._readable(parcels))
         if batch:
             self._deliver(batch)
+        self._recovery_due = False
         return len(parcels)
 
     def _recover(self) -> None:
@@ -145,7 +154,7 @@ class Sender:
         return True
 
     def _claim(self) -> list[Parcel]:
-        connecting_s = 3 * self.destination.timeout_s
+        connecting_s = 6 * self.destination.timeout_s  # to ask whose study it is, then to send
         self._recovery_due = True  # until the batch is recorded to its end
         with self._store.write() as session:
             return outbox.claim_parcels(
@@ -168,7 +177,30 @@ class Sender:
                 self._store_all(link, batch)
         except DeliveryError as fault:
             self._destination_failed(batch, fault)
-        self._recovery_due = False
+
+    def _cleared(self, batch: Batch) -> Batch:
+        """What is left of a batch once it is settled whose study each result belongs to."""
+        try:
+            cleared, unreadable = self._identity.cleared(batch) if batch else (batch, [])
+        except AssociationRejected as fault:
+            self._destination_failed(batch, fault)
+            return []
+        except DeliveryError as fault:
+            self._destination_failed(batch, DeliveryError(f"whose study it is could not be asked: {fault}"))
+            return []
+        for parcel, error in unreadable:
+            self._record_failure(parcel, error, time.time() + self._backoff.delay_s(parcel.attempts, self._draw))
+        return cleared
+
+    def _look_again(self) -> None:
+        """At what is held; where the destination cannot be asked, the next look is as good."""
+        try:
+            released = self._identity.look_again()
+        except DeliveryError as fault:
+            logger.warning("held results not looked at", extra=self._about(error=str(fault)))
+            return
+        if released:
+            logger.info("held results released: the conflict is gone", extra=self._about(count=released))
 
     def _store_all(self, link: StorageLink, batch: Batch) -> None:
         for index, (parcel, file) in enumerate(batch):

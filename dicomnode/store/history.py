@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from dicomnode.store.states import SeriesStatus
+from dicomnode.store.states import OutboxStatus, SeriesStatus
 from dicomnode.store.tables import Event, Instance, Job, Outbox, Result, Run, Series
 
 
@@ -41,6 +41,7 @@ class DeliveryLine:
     proof: str
     proven_by: str
     losses: int
+    identity: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class JobLine:
     attempts: int
     refusal: str
     error: str
+    held: int = 0
     runs: list[RunLine] = field(default_factory=list)
     deliveries: list[DeliveryLine] = field(default_factory=list)
 
@@ -102,7 +104,43 @@ def list_jobs(session: Session, *, status: str = "", limit: int = 50) -> list[Jo
     statement = select(Job, Series.series_uid).join(Series, Job.series_id == Series.id).order_by(Job.id.desc())
     if status:
         statement = statement.where(Job.status == status)
-    return [_job_line(job, series_uid) for job, series_uid in session.execute(statement.limit(limit))]
+    lines = [_job_line(job, series_uid) for job, series_uid in session.execute(statement.limit(limit))]
+    held = _held(session, [line.job_id for line in lines])
+    return [replace(line, held=held.get(line.job_id, 0)) for line in lines]
+
+
+def _held(session: Session, job_ids: Sequence[int]) -> dict[int, int]:
+    """Job id -> how many of its results are held."""
+    statement = select(Outbox.job_id, func.count()).where(
+        Outbox.job_id.in_(job_ids), Outbox.status == OutboxStatus.HELD
+    )
+    return {job_id: count for job_id, count in session.execute(statement.group_by(Outbox.job_id))}
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLine:
+    """Results of a job that are held for a destination, because it says another identity."""
+
+    job_id: int
+    destination: str
+    accession_number: str
+    study_uid: str
+    count: int
+    identity: str
+    reason: str
+
+
+def list_held(session: Session) -> list[HeldLine]:
+    """What is held, by job and destination, oldest job first."""
+    columns = (Job.id, Outbox.destination, Job.accession_number, Job.study_uid)
+    statement = (
+        select(*columns, func.count(), func.max(Outbox.identity), func.max(Outbox.error))
+        .join(Job, Job.id == Outbox.job_id)
+        .where(Outbox.status == OutboxStatus.HELD)
+        .group_by(*columns)
+        .order_by(Job.id, Outbox.destination)
+    )
+    return [HeldLine(*row) for row in session.execute(statement)]
 
 
 def list_series_without_job(session: Session, *, limit: int = 50) -> list[SeriesLine]:
@@ -146,9 +184,10 @@ def show_job(session: Session, job_id: int) -> JobLine | None:
                 row.proof,
                 row.proven_by,
                 row.losses,
+                row.identity,
             )
         )
-    return line
+    return replace(line, held=sum(delivery.status == OutboxStatus.HELD for delivery in line.deliveries))
 
 
 def _of(session: Session, table: type[Run], job_id: int) -> Sequence[Run]:

@@ -106,7 +106,13 @@ def supersede_job(session: Session, job: Job, *, reason: str) -> None:
 def withdraw_results(session: Session, job: Job) -> None:
     """Mark the job's results superseded and take them out of the outbox."""
     session.execute(update(Result).where(Result.job_id == job.id).values(superseded=True))
-    unsent = (OutboxStatus.PENDING, OutboxStatus.SENDING, OutboxStatus.FAILED, OutboxStatus.WITHHELD)
+    unsent = (
+        OutboxStatus.PENDING,
+        OutboxStatus.SENDING,
+        OutboxStatus.FAILED,
+        OutboxStatus.WITHHELD,
+        OutboxStatus.HELD,
+    )
     # Locked, since a sender may be about to record one of them as sent: whoever comes second sees what the first did.
     rows = select(Outbox).where(Outbox.job_id == job.id, Outbox.status.in_(unsent)).with_for_update()
     for row in session.scalars(rows).all():
@@ -248,7 +254,8 @@ def _outbox_row(session: Session, result: Result, delivery: Delivery) -> None:
     if known is not None:
         if known.status == OutboxStatus.WITHDRAWN:
             event = OutboxEvent.WITHHOLD if withheld else OutboxEvent.REQUEUE
-            move(session, known, event, job_id=result.job_id, attempts=0, created_at=now, next_attempt_at=now)
+            fresh: dict[str, Any] = {"attempts": 0, "created_at": now, "next_attempt_at": now, "identity_by": ""}
+            move(session, known, event, job_id=result.job_id, **fresh)
         return
     row = Outbox(
         result_id=result.id,
@@ -292,9 +299,9 @@ def settle_deliveries(session: Session, job_id: int) -> None:
 
 
 def underway() -> ColumnElement[bool]:
-    """Condition on an outbox row: it is still to be sent, or was sent and is still to be proven."""
+    """Condition on an outbox row: it is still to be sent, is held, or was sent and is still to be proven."""
     unproven = (Outbox.status == OutboxStatus.SENT) & (Outbox.proof != "status")
-    return Outbox.status.in_((OutboxStatus.PENDING, OutboxStatus.SENDING)) | unproven
+    return Outbox.status.in_((OutboxStatus.PENDING, OutboxStatus.SENDING, OutboxStatus.HELD)) | unproven
 
 
 def _proofs(rows: Sequence[Outbox]) -> dict[str, str]:

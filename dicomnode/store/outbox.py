@@ -31,6 +31,7 @@ class Parcel:
     digest: str
     attempts: int
     created_at: float
+    identity_by: str = ""
 
 
 def has_due_parcels(session: Session, destination: str) -> bool:
@@ -70,7 +71,11 @@ def _claim(session: Session, row: Outbox, *, owner: str, lease_until: float) -> 
         lease_until=lease_until,
         attempts=row.attempts + 1,
     )
-    result = session.get_one(Result, row.result_id)
+    return parcel_of(row, session.get_one(Result, row.result_id))
+
+
+def parcel_of(row: Outbox, result: Result) -> Parcel:
+    """What sending needs to know of a delivery."""
     return Parcel(
         outbox_id=row.id,
         token=row.lease_token,
@@ -83,6 +88,7 @@ def _claim(session: Session, row: Outbox, *, owner: str, lease_until: float) -> 
         digest=result.digest,
         attempts=row.attempts,
         created_at=row.created_at,
+        identity_by=row.identity_by,
     )
 
 
@@ -179,7 +185,11 @@ def withhold_research(session: Session, destination: str) -> int:
     statement = (
         select(Outbox)
         .join(Result, Result.id == Outbox.result_id)
-        .where(Outbox.destination == destination, Outbox.status == OutboxStatus.PENDING, Result.research)
+        .where(
+            Outbox.destination == destination,
+            Outbox.status.in_((OutboxStatus.PENDING, OutboxStatus.HELD)),
+            Result.research,
+        )
         .with_for_update(of=Outbox, skip_locked=True)
     )
     rows = session.scalars(statement).all()

@@ -71,6 +71,7 @@ def mark_purged(session: Session, expired: Sequence[Expired]) -> None:
 
 def finished_jobs(session: Session, *, before: float) -> Sequence[int]:
     """Jobs whose work folder may go: finished long ago, with nothing left in the outbox."""
-    unsent = exists().where(Outbox.job_id == Job.id, Outbox.status.in_((OutboxStatus.PENDING, OutboxStatus.SENDING)))
+    waiting = (OutboxStatus.PENDING, OutboxStatus.SENDING, OutboxStatus.HELD)
+    unsent = exists().where(Outbox.job_id == Job.id, Outbox.status.in_(waiting))
     statement = select(Job.id).where(Job.finished_at < before, Job.status.not_in(JOB_OPEN), ~unsent)
     return session.scalars(statement).all()

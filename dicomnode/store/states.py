@@ -34,7 +34,8 @@ Outbox::
     sending --retry--> pending            sending --lease_expired--> pending   sending --give_up--> failed
     pending --withdraw--> withdrawn       sending --withdraw--> withdrawn      failed --withdraw--> withdrawn
     withheld --withdraw--> withdrawn      failed, withdrawn --requeue--> pending
-    pending, withdrawn --withhold--> withheld
+    pending, withdrawn, held --withhold--> withheld
+    sending --hold--> held --release--> pending   held --withdraw--> withdrawn
 """
 
 from __future__ import annotations
@@ -131,6 +132,7 @@ class OutboxStatus(StrEnum):
     FAILED = "failed"
     WITHHELD = "withheld"
     WITHDRAWN = "withdrawn"
+    HELD = "held"
 
 
 class OutboxEvent(StrEnum):
@@ -146,6 +148,8 @@ class OutboxEvent(StrEnum):
     REQUEUE = "requeue"
     WITHDRAW = "withdraw"
     WITHHOLD = "withhold"
+    HOLD = "hold"
+    RELEASE = "release"
 
 
 class InstanceStatus(StrEnum):
@@ -224,7 +228,10 @@ OUTBOX: dict[tuple[str, str], str] = {
     (_O.WITHDRAWN, _OE.REQUEUE): _O.PENDING,
     (_O.PENDING, _OE.WITHHOLD): _O.WITHHELD,
     (_O.WITHDRAWN, _OE.WITHHOLD): _O.WITHHELD,
-    **{(s, _OE.WITHDRAW): _O.WITHDRAWN for s in (_O.PENDING, _O.SENDING, _O.FAILED, _O.WITHHELD)},
+    (_O.HELD, _OE.WITHHOLD): _O.WITHHELD,
+    (_O.SENDING, _OE.HOLD): _O.HELD,
+    (_O.HELD, _OE.RELEASE): _O.PENDING,
+    **{(s, _OE.WITHDRAW): _O.WITHDRAWN for s in (_O.PENDING, _O.SENDING, _O.FAILED, _O.WITHHELD, _O.HELD)},
 }
 
 TRANSITIONS: dict[str, Mapping[tuple[str, str], str]] = {

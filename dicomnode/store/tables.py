@@ -176,8 +176,10 @@ class Result(Base):
 class Outbox(Base):
     """One (result, destination): the same machine as a job, with a lease of its own.
 
-    ``next_attempt_at``: when a pending row is sent, and a sent one is looked for. ``proof``: what is asked for
-    (commitment, query, status); ``proven_by``: what it was proven by. ``losses``: how often it was lost after Success.
+    ``next_attempt_at``: when a pending row is sent, a sent one is looked for, a held one is looked at again. ``proof``:
+    what is asked for (commitment, query, status); ``proven_by``: what it was proven by. ``losses``: how often it was
+    lost after Success. ``identity``: whose identity it goes under, since ``identity_at``, with the keywords that
+    differ; ``identity_by``: what a person decided about it (``own``, ``pacs``), empty where nobody had to.
     """
 
     __tablename__ = "outbox"
@@ -200,6 +202,9 @@ class Outbox(Base):
     proof_attempts: Mapped[int] = mapped_column(Integer, default=0)
     commitment_requests: Mapped[int] = mapped_column(Integer, default=0)
     losses: Mapped[int] = mapped_column(Integer, default=0)
+    identity: Mapped[str] = mapped_column(String(160), default="")
+    identity_at: Mapped[float | None]
+    identity_by: Mapped[str] = mapped_column(String(8), default="")
     lease_owner: Mapped[str] = mapped_column(String(255), default="")
     lease_token: Mapped[int] = mapped_column(Integer, default=0)
     lease_until: Mapped[float | None]

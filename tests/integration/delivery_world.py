@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,15 +65,26 @@ def claimed_job(store: Store, *, owner: str = "worker", lease_s: float = 60.0) -
     return claim
 
 
+JAPANESE = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+PATIENT = {"PatientName": JAPANESE, "PatientID": "4711", "PatientBirthDate": "19500102", "PatientSex": "M"}
+
+
 def encoded_result(
-    data_dir: Path, kind: str, *, study_uid: str = "", research: bool = False, payload: int = 2000
+    data_dir: Path,
+    kind: str,
+    *,
+    study_uid: str = "",
+    research: bool = False,
+    payload: int = 2000,
+    patient: Mapping[str, str] = PATIENT,
 ) -> EncodedResult:
-    """A result file below ``data_dir``, with a name in Japanese and a private element."""
+    """A result file below ``data_dir``, with a name in Japanese where not told otherwise, and a private element."""
     ds = Dataset()
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.SOPClassUID, ds.SOPInstanceUID = SOP_CLASSES[kind], generate_uid()
     ds.StudyInstanceUID, ds.SeriesInstanceUID = study_uid or generate_uid(), generate_uid()
-    ds.PatientName = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+    for keyword, value in patient.items():
+        setattr(ds, keyword, value)
     ds.Rows = 512
     ds.private_block(0x0099, "DICOMNODE TEST", create=True).add_new(0x01, "OB", bytes(range(256)) * (payload // 256))
     ds.file_meta = FileMetaDataset()
@@ -128,11 +139,14 @@ class World:
         proof: str = "query",
         research: bool = False,
         payload: int = 2000,
+        patient: Mapping[str, str] = PATIENT,
     ) -> tuple[int, list[EncodedResult]]:
         """A job with one result per kind, waiting to be sent; returns the job's row id and the results in order."""
         claim = claimed_job(self.store)
         results = [
-            encoded_result(self.data_dir, kind, study_uid=claim.study_uid, research=research, payload=payload)
+            encoded_result(
+                self.data_dir, kind, study_uid=claim.study_uid, research=research, payload=payload, patient=patient
+            )
             for kind in kinds
         ]
         deliveries = [Delivery(name, ("seg", "sr", "sc"), accept_research, proof) for name in destinations]

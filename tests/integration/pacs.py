@@ -37,7 +37,10 @@ class ScriptedPacs(ReceivingPacs):
     hidden_looks : number of C-FINDs that show nothing yet, as in an archive that indexes later.
     offers_find : whether C-FIND is offered (before ``start``).
     find_status : answered to every C-FIND in place of matches, where not Success.
-    looks : number of C-FINDs so far.
+    looks : number of C-FINDs for instances so far.
+    patients : answered to every C-FIND for a study, where given, in place of what is stored.
+    study_looks : number of C-FINDs for a study so far.
+    study_find_status : answered to these in place of matches, where not Success.
     offers_commitment : whether storage commitment is offered (before ``start``).
     mute_reports : how many commitment requests are accepted and never reported on.
     requests : number of commitment requests so far.
@@ -57,6 +60,9 @@ class ScriptedPacs(ReceivingPacs):
         self.offers_find = True
         self.find_status = SUCCESS
         self.looks = 0
+        self.patients: list[Dataset] | None = None
+        self.study_looks = 0
+        self.study_find_status = SUCCESS
         self.offers_commitment = True
         self.mute_reports = 0
         self.requests = 0
@@ -100,11 +106,26 @@ class ScriptedPacs(ReceivingPacs):
         super()._keep(event, uid)
 
     def _on_find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        wanted: Any = event.identifier
+        if wanted.QueryRetrieveLevel == "STUDY":
+            self.study_looks += 1
+            if self.study_find_status != SUCCESS:
+                yield self.study_find_status, None
+                return
+            yield from super()._on_find(event)
+            return
         self.looks += 1
         if self.find_status != SUCCESS:
             yield self.find_status, None
             return
         yield from super()._on_find(event)
+
+    def studies(self, study_uid: str) -> list[Dataset]:
+        if self.patients is None:
+            return super().studies(study_uid)
+        for answer in self.patients:
+            answer.QueryRetrieveLevel, answer.StudyInstanceUID = "STUDY", study_uid
+        return self.patients
 
     def _on_action(self, event: evt.Event) -> tuple[int, None]:
         self.requests += 1

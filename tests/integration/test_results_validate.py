@@ -14,6 +14,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from dicomnode.assemble.volume import read_series
+from dicomnode.deliver.outgoing import Coercion, Outgoing
 from dicomnode.dicom.geometry import weights_of
 from dicomnode.encode import encode_case, encode_refusal, encode_rejection
 from dicomnode.encode.case import KINDS, ON_REQUEST
@@ -169,6 +170,26 @@ def test_a_refusal_passes_every_judge(tmp_path: Path) -> None:
     refused = RefusedSeries(case.sources, case.identity, Refusal.MISSING_SLICES, "a gap of 14 mm", "head-ct")
     verdict = judged([encode_refusal(refused, tmp_path, NOW).path], fast=False)
     assert (verdict.returncode, verdict.stdout) == (0, ""), verdict.stdout + verdict.stderr
+
+
+def test_results_under_another_identity_are_valid(tmp_path: Path) -> None:
+    case = case_of(EVEN, BLEEDS, Patient("Unknown^Male", extra={"PatientID": "TMP-1", "PatientBirthDate": ""}))
+    taken = {"PatientID": "4711", "IssuerOfPatientID": "HOSPITAL", "PatientName": JAPANESE.name}
+    taken |= {"PatientBirthDate": "19500102", "AccessionNumber": "A-77"}
+    files = []
+    for result in encode_case(case, tmp_path, NOW, ["kos"]):
+        ds = Outgoing(
+            result.path,
+            result.sop_class_uid,
+            result.sop_instance_uid,
+            "",
+            result.size_bytes,
+            coercion=Coercion(taken, "NODE", "20240102113500+0000"),
+        ).dataset()
+        files.append(tmp_path / f"{result.kind}-{result.sop_instance_uid}.dcm")
+        ds.save_as(files[-1], enforce_file_format=True)
+    verdict = judged(files, fast=True)
+    assert (len(files), verdict.returncode, verdict.stdout) == (6, 0, ""), verdict.stdout + verdict.stderr
 
 
 def test_a_negative_passes_every_judge(tmp_path: Path) -> None:
