@@ -388,6 +388,58 @@ def zoo_verify(
         verify_table(registry_of(config), as_json=json)
 
 
+@zoo_app.command("import")
+def zoo_import(
+    source: Annotated[Path, typer.Argument(help="Folder or zip file of a MONAI bundle for CT segmentation.")],
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="Import into the models folder of this node (data_dir/models)."),
+    ] = None,
+    into: Annotated[Path | None, typer.Option(help="Import into this folder instead.")] = None,
+    name: Annotated[str, typer.Option(help="How the configuration calls it; default: from its metadata.")] = "",
+    title: Annotated[str, typer.Option(help="What results call it; default: from its metadata.")] = "",
+    finding: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="CHANNEL=CODE, a word such as hemorrhage, or VALUE,SCHEME,MEANING; may be given again. Where given, "
+            "these channels alone are reported."
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="CHANNEL=TEXT that the radiologist reads; may be given again.")
+    ] = None,
+    trained_on: Annotated[str, typer.Option(help="Stands in every result; default: data_source of its metadata.")] = "",
+    cleared: Annotated[bool, typer.Option("--cleared", help="Do not mark its results as research.")] = False,
+    any_body_part: Annotated[
+        bool, typer.Option("--any-body-part", help="Run it on series without a brain within a skull, too.")
+    ] = False,
+    trust: Annotated[bool, typer.Option("--trust", help="Its configuration may run as code on this machine.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Bring in a MONAI bundle of others; without --trust it says what code it would run and stops.
+
+    Example: `dicomnode zoo import ./spleen.zip --config config.toml --finding 1=78961009,SCT,Spleen --trust`
+    """
+    from dicomnode.app.models import by_channel, imported_page, known_names, models_folder
+    from dicomnode.zoo.foreign import ImportOptions
+    from dicomnode.zoo.importer import import_bundle
+
+    with _exit_codes():
+        folder = models_folder(config, into)
+        options = ImportOptions(
+            trusted=trust,
+            name=name,
+            title=title,
+            findings=by_channel("--finding", finding or []),
+            labels=by_channel("--label", label or []),
+            trained_on=trained_on,
+            research=not cleared,
+            require_head=not any_body_part,
+        )
+        imported = import_bundle(source, folder, options, known_names(config, folder))
+        imported_page(imported, named_folder=into, as_json=json)
+
+
 @cohort_app.command("make")
 def cohort_make(
     out: Annotated[Path, typer.Argument(help="Folder for the patients, the manifest and the contact sheet.")],

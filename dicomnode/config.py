@@ -318,6 +318,16 @@ class Config(Section):
         """Where findings and encoded results lie."""
         return self.node.data_dir / "work"
 
+    @property
+    def models_dir(self) -> Path:
+        """Where imported models lie."""
+        return self.node.data_dir / "models"
+
+    @property
+    def bundle_paths(self) -> tuple[Path, ...]:
+        """Bundles and folders of bundles beyond the built-in ones: those named, and the imported ones."""
+        return (*self.zoo.paths, *([self.models_dir] if holds_bundles(self.models_dir) else ()))
+
     def destinations_of(self, protocol: Protocol) -> tuple[Destination, ...]:
         """The destinations a protocol names, in its order."""
         by_name = {destination.name: destination for destination in self.destination}
@@ -326,6 +336,11 @@ class Config(Section):
     def protocol_named(self, name: str) -> Protocol | None:
         """The protocol with this name, or None."""
         return next((protocol for protocol in self.protocol if protocol.name == name), None)
+
+
+def holds_bundles(folder: Path) -> bool:
+    """Whether a folder is a bundle or has bundles directly below it."""
+    return any(any(folder.glob(f"{below}configs/metadata.json")) for below in ("", "*/"))
 
 
 def load_config(path: Path, *, serving: bool = True, environment: Mapping[str, str] | None = None) -> Config:
@@ -415,8 +430,9 @@ def _folder_faults(raw: dict[str, Any]) -> Iterator[tuple[Location, str]]:
     elif not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
         yield ("node", "data_dir"), f"folder {existing} cannot be read and written by this user"
     for index, path in enumerate(zoo.get("paths", ()) if isinstance(zoo, dict) else ()):
-        if not (Path(str(path)) / "configs" / "metadata.json").is_file():
-            yield ("zoo", "paths", index), f"{path} is no readable bundle folder (configs/metadata.json is missing)"
+        if not holds_bundles(Path(str(path))):
+            says = f"{path} is no readable bundle, nor a folder of bundles (configs/metadata.json is missing)"
+            yield ("zoo", "paths", index), says
 
 
 def _apply_environment(raw: dict[str, Any], environment: Mapping[str, str]) -> list[str]:

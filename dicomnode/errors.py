@@ -13,6 +13,7 @@
     │   ├── IllegalTransition      no arrow leads from this state by this event
     │   └── LeaseLost              another worker owns the job now; the work is thrown away
     ├── BundleError            a model bundle is missing, damaged or not what its digest says
+    │   └── BundleRefused          a foreign bundle cannot be imported; carries a coded ImportRefusal
     ├── InferenceError         a model failed on this input
     │   ├── WorkerCrashed          the worker process died (retryable until quarantined)
     │   └── RunTimedOut            the watchdog killed the worker (retryable until quarantined)
@@ -173,6 +174,80 @@ class LeaseLost(JobError):
 
 class BundleError(NodeError):
     """A model bundle is missing, damaged or not what its digest says."""
+
+
+class ImportRefusal(StrEnum):
+    """Coded reasons why a foreign bundle is not imported; :meth:`sentence` is what a person reads."""
+
+    NO_BUNDLE = "no_bundle"
+    UNSAFE_ARCHIVE = "unsafe_archive"
+    NO_METADATA = "no_metadata"
+    BAD_METADATA = "bad_metadata"
+    NO_CONFIG = "no_inference_config"
+    NOT_TRUSTED = "not_trusted"
+    NOT_SEGMENTATION = "not_a_segmentation"
+    NOT_CT = "not_ct"
+    INPUT_CHANNELS = "input_channels"
+    TOO_MANY_CHANNELS = "too_many_channels"
+    UNKNOWN_CHANNEL = "unknown_channel"
+    UNKNOWN_CODE = "unknown_code"
+    MISSING_PART = "missing_part"
+    NO_DECISION = "no_decision"
+    NO_WEIGHTS = "no_weights"
+    TORCHSCRIPT = "torchscript"
+    UNSAFE_WEIGHTS = "unsafe_weights"
+    WEIGHTS_DO_NOT_FIT = "weights_do_not_fit"
+    CANNOT_BUILD = "cannot_build"
+    CANNOT_RUN = "cannot_run"
+    CHANNELS_DIFFER = "channels_differ"
+    NAME_TAKEN = "name_taken"
+    BAD_NAME = "bad_name"
+
+    def sentence(self) -> str:
+        """What a person reads, and what would be needed."""
+        return _IMPORT_SENTENCES[self]
+
+
+_IMPORT_SENTENCES: dict[ImportRefusal, str] = {
+    ImportRefusal.NO_BUNDLE: "Neither a folder nor a zip file with a MONAI bundle in it.",
+    ImportRefusal.UNSAFE_ARCHIVE: "The zip file holds links, paths outside itself, or far more than a bundle.",
+    ImportRefusal.NO_METADATA: "configs/metadata.json is missing.",
+    ImportRefusal.BAD_METADATA: "configs/metadata.json lacks what the node must know.",
+    ImportRefusal.NO_CONFIG: "configs/inference.json is missing or no JSON; YAML is not read.",
+    ImportRefusal.NOT_TRUSTED: "A bundle's configuration is code that runs on this node. Read it, then give --trust.",
+    ImportRefusal.NOT_SEGMENTATION: "The metadata do not describe a segmentation; only masks can be mapped.",
+    ImportRefusal.NOT_CT: "The metadata name another modality than CT.",
+    ImportRefusal.INPUT_CHANNELS: "The network reads more than one channel; the node has one CT in Hounsfield units.",
+    ImportRefusal.TOO_MANY_CHANNELS: "More classes than the node maps by itself; choose some with --finding.",
+    ImportRefusal.UNKNOWN_CHANNEL: "An option names a channel that the metadata do not have.",
+    ImportRefusal.UNKNOWN_CODE: "A code is neither a word that the node knows nor VALUE,SCHEME,MEANING.",
+    ImportRefusal.MISSING_PART: "configs/inference.json lacks a part that the node needs.",
+    ImportRefusal.NO_DECISION: "The postprocessing does not say how voxels are judged: softmax, sigmoid or AsDiscrete.",
+    ImportRefusal.NO_WEIGHTS: "There are no weights: models/model.safetensors or models/model.pt.",
+    ImportRefusal.TORCHSCRIPT: "TorchScript is compiled code, not weights. Export a state dict as models/model.pt.",
+    ImportRefusal.UNSAFE_WEIGHTS: "The weights file holds more than tensors, or is damaged; it was not unpickled.",
+    ImportRefusal.WEIGHTS_DO_NOT_FIT: "The weights do not fit the network of configs/inference.json.",
+    ImportRefusal.CANNOT_BUILD: "MONAI cannot build what configs/inference.json says.",
+    ImportRefusal.CANNOT_RUN: "A trial run on a small volume failed.",
+    ImportRefusal.CHANNELS_DIFFER: "The network gives another number of channels than the metadata say.",
+    ImportRefusal.NAME_TAKEN: "A model of this name is here already; give another with --name.",
+    ImportRefusal.BAD_NAME: "A name is made of lower-case letters, digits and _, and begins with a letter.",
+}
+
+
+class BundleRefused(BundleError):
+    """A foreign bundle cannot be imported; nothing was left behind.
+
+    Parameters
+    ----------
+    refusal : the coded reason.
+    detail : what was seen.
+    """
+
+    def __init__(self, refusal: ImportRefusal, detail: str = "") -> None:
+        super().__init__(f"{refusal.value}: {refusal.sentence()}{' ' + detail if detail else ''}")
+        self.refusal = refusal
+        self.detail = detail
 
 
 class InferenceError(NodeError):

@@ -104,7 +104,7 @@ def _port(config: Config) -> Finding:
 
 def _protocols(config: Config) -> Iterator[Finding]:
     try:
-        registry = Registry(config.zoo.paths, config.zoo.digests)
+        registry = Registry(config.bundle_paths, config.zoo.digests)
     except BundleError as fault:
         yield Finding("zoo", False, str(fault))
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ from pydantic import TypeAdapter
 from rich.markdown import Markdown
 
 from dicomnode.app import show
-from dicomnode.config import load_config
+from dicomnode.config import holds_bundles, load_config
+from dicomnode.errors import ConfigError
 from dicomnode.zoo.bundle import BundleManifest
-from dicomnode.zoo.registry import Registry
+from dicomnode.zoo.importer import Imported
+from dicomnode.zoo.registry import BUILT_IN, Registry
 
 CARD = Path("docs/README.md")
 
@@ -26,8 +29,8 @@ def registry_of(config: Path | None) -> Registry:
     """
     if config is None:
         return Registry()
-    zoo = load_config(config, serving=False).zoo
-    return Registry(zoo.paths, zoo.digests)
+    loaded = load_config(config, serving=False)
+    return Registry(loaded.bundle_paths, loaded.zoo.digests)
 
 
 def bundles_table(registry: Registry, *, as_json: bool) -> None:
@@ -38,8 +41,11 @@ def bundles_table(registry: Registry, *, as_json: bool) -> None:
         return
     show.table(
         "Models",
-        ["name", "version", "what it does", "trained on", "cleared"],
-        [[m.name, m.version, m.title, m.trained_on, "no: research" if m.research else "yes"] for m in manifests],
+        ["name", "version", "what it does", "trained on", "cleared", "from"],
+        [
+            [m.name, m.version, m.title, m.trained_on, "no: research" if m.research else "yes", _origin(m)]
+            for m in manifests
+        ],
     )
 
 
@@ -63,6 +69,65 @@ def verify_table(registry: Registry, *, as_json: bool) -> None:
         return
     rows = [[b.manifest.name, b.manifest.version, b.digest, "pinned" if b.pinned else "not pinned"] for b in verified]
     show.table("Verified", ["name", "version", "digest", "configuration"], rows)
+
+
+def _origin(manifest: BundleManifest) -> str:
+    if manifest.origin is not None:
+        return "imported"
+    return "built in" if manifest.path.is_relative_to(BUILT_IN) else "configured"
+
+
+def by_channel(option: str, given: Sequence[str]) -> dict[int, str]:
+    """``["1=hemorrhage"]`` -> ``{1: "hemorrhage"}``.
+
+    Raises
+    ------
+    ConfigError : naming the option and what is wrong with it.
+    """
+    pairs = [text.partition("=") for text in given]
+    wrong = [text for text, (number, _, value) in zip(given, pairs, strict=True) if not (number.isdigit() and value)]
+    if wrong:
+        raise ConfigError([f"{option} {wrong[0]}: use CHANNEL=TEXT, such as 1=hemorrhage"])
+    return {int(number): value for number, _, value in pairs}
+
+
+def models_folder(config: Path | None, into: Path | None) -> Path:
+    """Where an import goes.
+
+    Raises
+    ------
+    ConfigError : neither or both are given, or the configuration is wrong.
+    """
+    if (config is None) == (into is None):
+        raise ConfigError(["give either --config FILE (the node's own models folder) or --into FOLDER"])
+    if into is not None:
+        return into
+    assert config is not None
+    return load_config(config, serving=False).models_dir
+
+
+def known_names(config: Path | None, folder: Path) -> set[str]:
+    """Names that an imported model may not take."""
+    registry = registry_of(config) if config is not None else Registry([folder] if holds_bundles(folder) else [])
+    return {manifest.name for manifest in registry.list()}
+
+
+def imported_page(imported: Imported, *, named_folder: Path | None, as_json: bool) -> None:
+    """What came in, and the lines for the configuration. ``named_folder``: where it is not the node's own."""
+    manifest = imported.manifest
+    if as_json:
+        show.as_json({**_plain(manifest), "digest": imported.digest, "executed": imported.executed})
+        return
+    show.out.print(f"{manifest.name} {manifest.version} lies in {manifest.path}\n{imported.digest} (pinned)\n")
+    rows = [
+        [o.label, f"{o.type.meaning} ({o.type.value}, {o.type.scheme})", f"{o.threshold:g}"] for o in manifest.outputs
+    ]
+    show.table("It marks", ["label", "coded as", "threshold"], rows)
+    if manifest.research:
+        show.out.print("Its results are marked research, not for diagnosis.")
+    lines = [f"[zoo]\npaths = [{str(named_folder.absolute())!r}]"] if named_folder is not None else []
+    lines += [f'[[protocol]]\nmodels = ["{manifest.name}"]']
+    show.out.print("\nFor the configuration:\n" + "\n".join(lines), markup=False)
 
 
 def _plain(manifest: BundleManifest) -> dict[str, Any]:

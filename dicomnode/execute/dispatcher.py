@@ -249,7 +249,7 @@ class _Heartbeat:
 def worker_settings(config: Config, device: str) -> Settings:
     """What a worker of this configuration loads: every model that a protocol names."""
     models = tuple(sorted({model for protocol in config.protocol for model in protocol.models}))
-    return Settings(device, models, config.zoo.paths, config.zoo.digests, config.execution.cpu_threads)
+    return Settings(device, models, config.bundle_paths, config.zoo.digests, config.execution.cpu_threads)
 
 
 def kinds_taken(config: Config, protocol: Protocol) -> tuple[str, ...]:

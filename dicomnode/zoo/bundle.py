@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dicomnode.errors import BundleError, Refusal, SeriesError
 from dicomnode.records import CodedConcept, FindingConcepts, ModelRef, Stack
@@ -70,6 +70,7 @@ class Output(_Frozen):
     detection_limit_ml : smallest lesion reported on its own.
     category, type : SegmentedPropertyCategoryCodeSequence and SegmentedPropertyTypeCodeSequence (PS3.3 C.8.20.2).
     site : AnatomicRegionSequence; None: that of the type, or of an unspecified lesion of the brain.
+    channel : of the network, or its label; None: the outputs stand in the order of the channels.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -80,12 +81,40 @@ class Output(_Frozen):
     category: Code
     type: Code
     site: Code | None = None
+    channel: int | None = Field(default=None, ge=0)
 
     @property
     def concepts(self) -> FindingConcepts:
         """How its finding is coded."""
         site = None if self.site is None else self.site.as_tuple()
         return FindingConcepts(self.category.as_tuple(), self.type.as_tuple(), site)
+
+
+class VolumeReading(_Frozen):
+    """A bundle that reads whole volumes by its own MONAI transforms, not the planes of this project.
+
+    Attributes
+    ----------
+    channels : of the network.
+    require_head : refuse what shows no brain within a skull.
+    """
+
+    channels: int = Field(ge=1)
+    require_head: bool = True
+
+
+class Origin(_Frozen):
+    """Where an imported bundle comes from.
+
+    Attributes
+    ----------
+    name, version : as its makers call it.
+    weights_sha256 : of the weights file as it came, hex.
+    """
+
+    name: str
+    version: str
+    weights_sha256: str
 
 
 class _Section(_Frozen):
@@ -98,6 +127,16 @@ class _Section(_Frozen):
     intended_use: str = Field(min_length=1)
     limits: tuple[str, ...]
     outputs: tuple[Output, ...] = Field(min_length=1)
+    volume: VolumeReading | None = None
+    origin: Origin | None = None
+
+    @model_validator(mode="after")
+    def _channels_are_named(self) -> _Section:
+        if self.volume is not None:
+            wrong = [o.name for o in self.outputs if o.channel is None or o.channel >= max(self.volume.channels, 2)]
+            if wrong:
+                raise ValueError(f"no channel of the network: {', '.join(wrong)}")
+        return self
 
 
 class _Metadata(BaseModel):
@@ -119,6 +158,8 @@ class BundleManifest:
     trained_on : one sentence that goes into every result.
     research : True where results must be marked "research, not for diagnosis".
     intended_use, limits : what it is for, and what it is not.
+    volume : how it reads whole volumes; None: it reads planes.
+    origin : of an imported bundle.
     """
 
     path: Path
@@ -132,6 +173,8 @@ class BundleManifest:
     intended_use: str
     limits: tuple[str, ...]
     outputs: tuple[Output, ...]
+    volume: VolumeReading | None = None
+    origin: Origin | None = None
 
     def model_ref(self, digest: str) -> ModelRef:
         """Reference that every finding carries; ``digest`` from :func:`bundle_digest`."""
@@ -168,6 +211,8 @@ def load_manifest(path: Path) -> BundleManifest:
         intended_use=section.intended_use,
         limits=section.limits,
         outputs=section.outputs,
+        volume=section.volume,
+        origin=section.origin,
     )
 
 

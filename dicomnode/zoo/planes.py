@@ -81,7 +81,7 @@ def plane_grid(volume: Volume, brain: NDArray[np.bool_], size: int, pixel_mm: fl
     )
 
 
-def _tent(targets: torch.Tensor, count: int, width: float) -> torch.Tensor:
+def tent(targets: torch.Tensor, count: int, width: float) -> torch.Tensor:
     """(slices, targets, count) triangular weights of half width ``width`` pixels that sum to 1; zero outside."""
     index = torch.arange(count, dtype=torch.float32)
     weights = torch.clamp(1.0 - (targets[..., None] - index).abs() / width, min=0.0)
@@ -101,8 +101,8 @@ def to_planes(volume: Volume, grid: PlaneGrid) -> torch.Tensor:
     hu = torch.from_numpy(np.ascontiguousarray(o.to_canonical(volume.hu))) - AIR_HU
     rows = _plane_indices(grid.centre_rows, grid.size, grid.pixel_mm, o.row_spacing_mm)
     columns = _plane_indices(grid.centre_columns, grid.size, grid.pixel_mm, o.column_spacing_mm)
-    down = _tent(rows, hu.shape[1], max(1.0, grid.pixel_mm / o.row_spacing_mm))
-    across = _tent(columns, hu.shape[2], max(1.0, grid.pixel_mm / o.column_spacing_mm))
+    down = tent(rows, hu.shape[1], max(1.0, grid.pixel_mm / o.row_spacing_mm))
+    across = tent(columns, hu.shape[2], max(1.0, grid.pixel_mm / o.column_spacing_mm))
     return down @ hu @ across.transpose(1, 2) + AIR_HU
 
 
@@ -122,7 +122,7 @@ def from_planes(values: torch.Tensor, grid: PlaneGrid, shape: tuple[int, int, in
     rows, columns = (shape[2], shape[1]) if o.transpose else (shape[1], shape[2])
     down = _back_indices(grid.centre_rows, rows, grid, o.row_spacing_mm)
     across = _back_indices(grid.centre_columns, columns, grid, o.column_spacing_mm)
-    back = _tent(down, grid.size, 1.0) @ values @ _tent(across, grid.size, 1.0).transpose(1, 2)
+    back = tent(down, grid.size, 1.0) @ values @ tent(across, grid.size, 1.0).transpose(1, 2)
     return np.ascontiguousarray(o.from_canonical(back.numpy()))
 
 

@@ -13,6 +13,7 @@ from dicomnode.records import ModelRef
 from dicomnode.zoo.bundle import BundleManifest, bundle_digest, load_manifest
 
 BUILT_IN = Path(__file__).parent
+PINS = "pinned.json"
 WEIGHTS = Path("models/model.safetensors")
 MAX_HEADER_BYTES = 100_000_000
 """Limit of the safetensors format itself."""
@@ -93,6 +94,31 @@ def open_bundle(path: Path) -> RegisteredBundle:
     return _verified(load_manifest(path), None)
 
 
+def read_pins(folder: Path) -> dict[str, str]:
+    """Digests by name that ``pinned.json`` of a models folder pins; imports write it.
+
+    Raises
+    ------
+    BundleError : the file is damaged.
+    """
+    file = folder / PINS
+    if not file.is_file():
+        return {}
+    try:
+        pins = json.loads(file.read_text(encoding="utf-8"))
+        return {str(name): str(digest) for name, digest in pins.items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise BundleError(f"{file}: cannot be read: {error}") from error
+
+
+def pin(folder: Path, name: str, digest: str) -> None:
+    """Pin a digest in a models folder; the file is whole at any moment."""
+    pins = {**read_pins(folder), name: digest}
+    temporary = folder / f".{PINS}.tmp"
+    temporary.write_text(json.dumps(dict(sorted(pins.items())), indent=2) + "\n", encoding="utf-8")
+    temporary.replace(folder / PINS)
+
+
 def _bundle_folders(folder: Path) -> list[Path]:
     """The folder itself, or the bundles one or two levels below it."""
     if (folder / "configs").is_dir():
@@ -106,7 +132,7 @@ class Registry:
     Parameters
     ----------
     paths : further bundles, or folders of bundles; they may not take the name of another.
-    digests : pinned digest by name, ``sha256:<hex>``.
+    digests : pinned digest by name, ``sha256:<hex>``; they stand above those that a models folder pins itself.
 
     Raises
     ------
@@ -118,6 +144,7 @@ class Registry:
         self._manifests: dict[str, BundleManifest] = {}
         faults: list[str] = []
         for folder in (BUILT_IN, *paths):
+            self._digests = {**read_pins(folder), **self._digests}
             found = _bundle_folders(folder)
             if not found:
                 faults.append(f"{folder}: holds no bundle")

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from dicomnode.errors import InferenceError
 from dicomnode.records import ModelRef, Volume
 from dicomnode.zoo.bundle import BundleManifest, require_fit
-from dicomnode.zoo.parts import load_parts, load_weights
+from dicomnode.zoo.head_check import brain_mask
+from dicomnode.zoo.parts import BundleParts, load_parts, load_weights
 from dicomnode.zoo.plain import head_of, on_slices
 from dicomnode.zoo.registry import RegisteredBundle
+from dicomnode.zoo.volumes import VolumeParts, load_volume_parts, segment
 
 
 class Runner:
@@ -36,7 +38,8 @@ class Runner:
         self.manifest: BundleManifest = bundle.manifest
         self.model: ModelRef = bundle.model_ref
         self.device = torch.device(device)
-        self._parts = load_parts(bundle.manifest.path)
+        path = bundle.manifest.path
+        self._parts = load_volume_parts(path) if bundle.manifest.volume is not None else load_parts(path)
         load_weights(self._parts.network, bundle.manifest.path)
         self._parts.network.to(self.device).eval()
 
@@ -46,7 +49,8 @@ class Runner:
         Returns
         -------
         Output name -> (slices, rows, columns) float32 in [0, 1], in stack order on the source grid; 0 outside the
-        intracranial space. A voxel belongs to the finding where it exceeds the output's threshold.
+        intracranial space where the bundle reads planes. A voxel belongs to the finding where it exceeds the
+        output's threshold.
 
         Raises
         ------
@@ -55,15 +59,24 @@ class Runner:
         InferenceError : the network failed on this input or gave values that are not finite.
         """
         require_fit(self.manifest, volume.stack)
+        if isinstance(self._parts, VolumeParts):
+            return self._run_volume(self._parts, volume)
         head, image = head_of(volume, self._parts.plane_size, self._parts.plane_pixel_mm)
-        probabilities = self._infer(image)
+        probabilities = self._infer(self._parts, image)
         return {
             output.name: on_slices(probabilities[index], head) for index, output in enumerate(self.manifest.outputs)
         }
 
-    def _infer(self, image: torch.Tensor) -> torch.Tensor:
+    def _run_volume(self, parts: VolumeParts, volume: Volume) -> dict[str, NDArray[np.float32]]:
+        if self.manifest.volume is not None and self.manifest.volume.require_head:
+            brain_mask(volume)
+        try:
+            return segment(parts, volume, self.manifest.outputs, self.device)
+        except InferenceError as error:
+            raise InferenceError(f"{self.manifest.name}: {error}") from error
+
+    def _infer(self, parts: BundleParts, image: torch.Tensor) -> torch.Tensor:
         """(outputs, slices, size, size) probabilities on the CPU, from HU (3, slices, size, size)."""
-        parts = self._parts
         try:
             with torch.inference_mode():
                 prepared = torch.as_tensor(parts.preprocessing({"image": image})["image"])

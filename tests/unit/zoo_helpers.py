@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dicomnode.cohort.acquire import AcquiredSeries
-from dicomnode.dicom.geometry import points_of, weights_of
+from dicomnode.dicom.geometry import SHEAR_TOLERANCE, points_of, weights_of
 from dicomnode.records import Stack, Volume
 
 
@@ -44,9 +44,14 @@ def make_volume(
         columns=hu.shape[2],
         row_spacing_mm=spacing[0],
         column_spacing_mm=spacing[1],
-        shear=(0.0, 0.0),
+        shear=(_drift(positions @ row, offsets), _drift(positions @ column, offsets)),
     )
     return Volume(np.ascontiguousarray(hu), stack, tuple(f"1.2.{k}" for k in range(count)))
+
+
+def _drift(in_plane_mm: NDArray[np.float64], offsets_mm: NDArray[np.float64]) -> float:
+    slope = float(np.polyfit(offsets_mm, in_plane_mm, 1)[0])
+    return slope if abs(slope) > SHEAR_TOLERANCE else 0.0
 
 
 def stored_otherwise(volume: Volume, change: str) -> Volume:
