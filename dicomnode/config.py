@@ -139,6 +139,7 @@ class Reception(Section):
     settle_s: Seconds = 1.0
     quiet_period_s: Seconds = 60.0
     selection_wait_s: Seconds = 20.0
+    study_quiet_s: Seconds = 600.0
     check_called_ae: bool = True
     max_associations: Annotated[int, Field(ge=1, le=1000)] = 25
     idle_timeout_s: Annotated[float, Field(ge=1)] = 60.0
@@ -164,7 +165,19 @@ class Sender(Section):
         return value
 
 
-ResultKind = Literal["seg", "sr", "scores", "text", "sc", "predicted", "predicted_sc", "probability", "kos"]
+ResultKind = Literal[
+    "seg",
+    "sr",
+    "scores",
+    "text",
+    "sc",
+    "predicted",
+    "predicted_sc",
+    "probability",
+    "kos",
+    "rejection",
+    "not_performed",
+]
 Proof = Literal["commitment", "query", "status"]
 IdentityRule = Literal["query", "trust"]
 
@@ -183,7 +196,7 @@ class Destination(Section):
     port: Annotated[int, Field(ge=1, le=65535)]
     tls: DestinationTls = DestinationTls()
     accept_research: bool = False
-    results: tuple[ResultKind, ...] = ("seg", "sr", "scores", "text", "sc", "predicted")
+    results: tuple[ResultKind, ...] = ("seg", "sr", "scores", "text", "sc", "predicted", "rejection")
     identity: IdentityRule = "query"
     proof: Proof = "query"
     proof_wait_s: Annotated[float, Field(gt=0)] = 60.0

@@ -283,6 +283,7 @@ class Case:
     protocol : name of the protocol.
     settings_digest : digest of the protocol's settings.
     generation : counts the job's amendments; a later generation has other UIDs.
+    predecessors : superseded results that these take the place of; a report names the one of its kind.
     timezone : IANA name, for TimezoneOffsetFromUTC and result times.
     """
 
@@ -294,6 +295,7 @@ class Case:
     protocol: str
     settings_digest: str
     generation: int
+    predecessors: tuple[EncodedResult, ...] = ()
     timezone: str = "UTC"
     station_ae_title: str = "DICOMNODE"
 
@@ -335,10 +337,11 @@ class EncodedResult:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Superseded results of a job, for a rejection note.
+    """Results of a job that must no longer be used, for a rejection note.
 
     Attributes
     ----------
+    description : why, as the note says it.
     identity : the newest header received; its patient and study are those of the results.
     """
 
@@ -346,6 +349,7 @@ class Rejection:
     identity: Any
     timezone: str = "UTC"
     station_ae_title: str = "DICOMNODE"
+    description: str = "Superseded by a newer result of the same analysis"
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +363,7 @@ class RefusedSeries:
     detail : the values seen, without patient attributes.
     protocol : empty where none matched.
     research : whether the models that would have run are research.
+    generation : counts the reports of one study and protocol; a later one has other UIDs.
     """
 
     sources: tuple[Any, ...]
@@ -367,6 +372,7 @@ class RefusedSeries:
     detail: str = ""
     protocol: str = ""
     research: bool = True
+    generation: int = 1
     timezone: str = "UTC"
     station_ae_title: str = "DICOMNODE"
 

@@ -23,7 +23,7 @@ from dicomnode.deliver.query import find_instances
 from dicomnode.dicom.commitment import Reference
 from dicomnode.dicom.statuses import sentence
 from dicomnode.errors import DeliveryError
-from dicomnode.store import commitments, proofs
+from dicomnode.store import commitments, notes, proofs
 from dicomnode.store.commitments import Answered
 from dicomnode.store.engine import Store
 from dicomnode.store.proofs import Sent
@@ -63,6 +63,7 @@ class Prover:
         name, wanted = self._destination.name, self._destination.proof
         if wanted == "status":
             return 0
+        self._settle_doubts()
         if wanted == "commitment":
             self._conclude()
         with self._store.read() as session:
@@ -74,6 +75,34 @@ class Prover:
         if asked_in_vain:
             self._query(asked_in_vain)
         return len(due)
+
+    def _settle_doubts(self) -> None:
+        """Which withdrawn results arrived all the same? A rejection note names what is there, and nothing else."""
+        with self._store.read() as session:
+            doubtful = notes.doubtful_deliveries(session, self._destination.name)
+        if not doubtful:
+            return
+        places = [(sent.study_uid, sent.series_uid) for sent in doubtful]
+        try:
+            found = find_instances(self._destination, self._calling_ae, places)
+        except DeliveryError as fault:
+            logger.warning("withdrawn results not looked for", extra=self._facts(error=str(fault)))
+            self._leave_in_doubt(doubtful)
+            return
+        with self._store.write() as session:
+            for sent in doubtful:
+                there = sent.sop_instance_uid in found[sent.study_uid, sent.series_uid]
+                notes.settle_doubt(session, sent, found=there)
+
+    def _leave_in_doubt(self, doubtful: Sequence[Sent]) -> None:
+        """Ask again later; what was never acknowledged and cannot be told for days is not named in the note."""
+        with self._store.write() as session:
+            for sent in doubtful:
+                if self._backoff.gives_up(sent.created_at, time.time()):
+                    notes.settle_doubt(session, sent, found=False)
+                else:
+                    pause_s = self._looks.delay_s(3, self._draw)
+                    notes.postpone_doubt(session, sent, until=time.time() + pause_s)
 
     def _ask_commitment(self, due: Sequence[Sent]) -> None:
         """Store a transaction and ask for it; where the destination does not offer that, look by query."""

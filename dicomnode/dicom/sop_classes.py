@@ -20,5 +20,7 @@ RESULT_SOP_CLASSES: dict[str, str] = {
     "predicted_sc": SECONDARY_CAPTURE,
     "kos": KEY_OBJECT_SELECTION,
     "probability": PARAMETRIC_MAP,
+    "rejection": KEY_OBJECT_SELECTION,
+    "not_performed": ENHANCED_SR,
 }
 """Kind of result -> the SOP class that it is sent as."""

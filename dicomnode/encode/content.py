@@ -15,14 +15,24 @@ from dicomnode.dicom import codes
 from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
 from dicomnode.dicom.uids import derived_uid
 from dicomnode.encode.context import Envelope
+from dicomnode.encode.identity import bare_reference
 
 CONTAINS = hd_sr.RelationshipTypeValues.CONTAINS
 
 
 def document_settings(envelope: Envelope, kind: str, evidence: Sequence[Dataset]) -> dict[str, Any]:
-    """Arguments of highdicom's document classes: complete, preliminary, and verified by no one."""
+    """Arguments of highdicom's document classes: complete, preliminary, and verified by no one.
+
+    The document of the same kind whose place it takes is its predecessor (PS3.3 C.17.2).
+    """
+    previous = [
+        bare_reference(old.sop_class_uid, old.sop_instance_uid, old.series_instance_uid, envelope.identity)
+        for old in envelope.predecessors
+        if old.kind == kind
+    ]
     return {
         "evidence": evidence,
+        "previous_versions": previous or None,
         "series_instance_uid": envelope.series_uid(kind),
         "series_number": envelope.series_number(kind),
         "sop_instance_uid": envelope.instance_uid(kind),

@@ -20,7 +20,7 @@ from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSIO
 from dicomnode.encode import uids
 from dicomnode.encode.identity import identity_of, reference_datasets
 from dicomnode.encode.values import number_of, text_of
-from dicomnode.records import RESEARCH_NOTICE, Case, ModelRef
+from dicomnode.records import RESEARCH_NOTICE, Case, EncodedResult, ModelRef
 
 BODY_PART = "HEAD"
 
@@ -53,6 +53,7 @@ class Envelope:
     source_series_number : of the images behind the results; 0 where they have none.
     models : behind the results, each once; empty where none ran.
     is_research : whether any of them is not cleared for clinical use.
+    predecessors : results that these take the place of.
     """
 
     digest: str
@@ -62,6 +63,7 @@ class Envelope:
     source_series_number: int
     models: tuple[ModelRef, ...]
     is_research: bool
+    predecessors: tuple[EncodedResult, ...] = ()
 
     def series_uid(self, kind: str) -> str:
         """SeriesInstanceUID of the results of ``kind``."""
@@ -115,6 +117,7 @@ def context_of(case: Case, now: datetime | None = None) -> Context:
         source_series_number=int(number_of(case.sources[0], "SeriesNumber") or 0),
         models=models,
         is_research=any(finding.model.research for finding in case.findings),
+        predecessors=case.predecessors,
         case=case,
         references=reference_datasets(case, identity),
     )

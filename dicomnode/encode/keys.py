@@ -57,8 +57,7 @@ def encode_rejection(rejection: Rejection, folder: Path, now: datetime | None = 
         try:
             envelope = _envelope_of(rejection, now)
             rejected = [_rejected(result, envelope.identity) for result in rejection.results]
-            description = "Superseded by a newer result of the same analysis"
-            note = _selection(envelope, REJECTION_KIND, codes.REJECTED_FOR_QUALITY, rejected, description)
+            note = _selection(envelope, REJECTION_KIND, codes.REJECTED_FOR_QUALITY, rejected, rejection.description)
             stamp(note, envelope, REJECTION_KIND, "AI results withdrawn")
         except LIBRARY_ERRORS as error:
             raise EncodeError(f"{REJECTION_KIND}: {named(error)}") from error
@@ -68,7 +67,8 @@ def encode_rejection(rejection: Rejection, folder: Path, now: datetime | None = 
 def _envelope_of(rejection: Rejection, now: datetime | None) -> Envelope:
     identity = identity_of(rejection.identity)
     rejected = sorted(result.sop_instance_uid for result in rejection.results)
-    parts = {"kind": REJECTION_KIND, "rejected": rejected, "identity": attributes_of(identity)}
+    said = {"rejected": rejected, "description": rejection.description}
+    parts = {"kind": REJECTION_KIND, "identity": attributes_of(identity), **said}
     return Envelope(
         digest=hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest(),
         identity=identity,

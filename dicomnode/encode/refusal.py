@@ -107,6 +107,7 @@ def _envelope_of(refused: RefusedSeries, now: datetime | None) -> Envelope:
         "kind": KIND,
         "sources": sorted(str(source.SOPInstanceUID) for source in refused.sources),
         "reason": [refused.refusal.value, refused.detail, refused.protocol],
+        "generation": refused.generation,
         "identity": attributes_of(identity),
     }
     return Envelope(

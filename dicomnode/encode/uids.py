@@ -37,6 +37,7 @@ def case_digest(case: Case, identity: Dataset) -> str:
         "settings": case.settings_digest,
         "findings": [_finding(finding) for finding in case.findings],
         "generation": case.generation,
+        **({"predecessors": [result.sop_instance_uid for result in case.predecessors]} if case.predecessors else {}),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

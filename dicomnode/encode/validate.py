@@ -46,6 +46,7 @@ def validate(path: Path, context: Context, kind: str, results: dict[str, Dataset
     EncodeError : anything is missing or differs; the message names kind and attribute, never a patient's value.
     """
     known = {str(ref.SOPInstanceUID) for ref in context.references}
+    known |= {old.sop_instance_uid for old in context.predecessors}
     ds = validate_shared(path, context, kind, known | {str(result.SOPInstanceUID) for result in results.values()})
     checks = {"seg": _check_seg, "sr": _check_sr, "scores": _check_scores, "text": _check_text, "sc": _check_sc}
     checks |= {"predicted": _check_predicted, "predicted_sc": _check_predicted_slice, "probability": _check_probability}

@@ -11,15 +11,27 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicomnode.config import Config, Protocol
-from dicomnode.errors import InferenceError, LeaseLost, RunTimedOut, WorkerCrashed
+from dicomnode.errors import InferenceError, JobError, LeaseLost, RunTimedOut, WorkerCrashed
+from dicomnode.execute.notes import delivery_to, prepare_note
 from dicomnode.execute.process import Settings, WorkerProcess
-from dicomnode.execute.tasks import FINDINGS, EncodeReply, EncodeTask, Failure, RunReply, RunTask, Source
+from dicomnode.execute.tasks import (
+    FINDINGS,
+    EncodeReply,
+    EncodeTask,
+    Failure,
+    RefusalTask,
+    RejectionTask,
+    RunReply,
+    RunTask,
+    Source,
+)
 from dicomnode.store.engine import Store
 from dicomnode.store.execution import (
     RunRow,
@@ -32,6 +44,9 @@ from dicomnode.store.execution import (
     succeeded_findings,
 )
 from dicomnode.store.jobs import Claim, Delivery, claim_job, heartbeat, store_results
+from dicomnode.store.notes import drop_note
+from dicomnode.store.rejections import predecessors
+from dicomnode.store.states import JobTask
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +123,9 @@ class Dispatcher:
         return True
 
     def _work(self, claim: Claim) -> None:
+        if claim.task != JobTask.ANALYSIS:
+            self._write_note(claim)
+            return
         protocol = self.config.protocol_named(claim.protocol)
         if protocol is None:
             self._fail(claim, f"the configuration has no protocol {claim.protocol!r} any more", retry=False)
@@ -180,6 +198,7 @@ class Dispatcher:
     def _encode(self, claim: Claim, protocol: Protocol, source: Source) -> None:
         with self.store.read() as session:
             findings = succeeded_findings(session, claim.job_id)
+            replaced = predecessors(session, claim.job_id)
         task = EncodeTask(
             source=source,
             findings=tuple(self.config.work_dir.absolute() / path for path in findings),
@@ -190,7 +209,25 @@ class Dispatcher:
             timezone=self.config.node.timezone,
             station_ae_title=self.config.node.ae_title,
             requested=kinds_taken(self.config, protocol),
+            predecessors=tuple(replaced),
         )
+        self._have_written(claim, task, [delivery_to(one) for one in self.config.destinations_of(protocol)])
+
+    def _write_note(self, claim: Claim) -> None:
+        try:
+            prepared = prepare_note(self.config, self.store, claim, self._folder(claim))
+        except JobError as fault:
+            self._fail(claim, str(fault), retry=False)
+            return
+        if prepared.task is None:
+            with self.store.write() as session:
+                drop_note(session, claim, reason=prepared.unwanted)
+            return
+        self._have_written(claim, prepared.task, prepared.deliveries)
+
+    def _have_written(
+        self, claim: Claim, task: EncodeTask | RejectionTask | RefusalTask, deliveries: Sequence[Delivery]
+    ) -> None:
         tick = _Heartbeat(self.store, claim, self.config.execution.lease_s)
         try:
             reply = self.worker.ask(task, timeout_s=self.config.execution.run_timeout_s, tick=tick)
@@ -202,13 +239,9 @@ class Dispatcher:
             self._fail(claim, f"encoding: {reply.message}", redo_runs=reply.stage == FINDINGS)
             return
         assert isinstance(reply, EncodeReply)
-        self._store(claim, protocol, reply)
+        self._store(claim, deliveries, reply)
 
-    def _store(self, claim: Claim, protocol: Protocol, reply: EncodeReply) -> None:
-        deliveries = [
-            Delivery(destination.name, destination.results, destination.accept_research, destination.proof)
-            for destination in self.config.destinations_of(protocol)
-        ]
+    def _store(self, claim: Claim, deliveries: Sequence[Delivery], reply: EncodeReply) -> None:
         data_dir = self.config.node.data_dir.absolute()
         results = [replace(result, path=result.path.absolute().relative_to(data_dir)) for result in reply.results]
         with self.store.write() as session:

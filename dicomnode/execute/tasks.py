@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dicomnode.errors import Refusal
 from dicomnode.records import EncodedResult
 
 
@@ -40,6 +41,7 @@ class EncodeTask:
     """Encode the findings of all runs of a job together, into ``folder``.
 
     ``requested``: kinds of result that the job's destinations take; those encoded on request only are made for these.
+    ``predecessors``: superseded results whose place the new ones take.
     """
 
     source: Source
@@ -51,6 +53,34 @@ class EncodeTask:
     timezone: str
     station_ae_title: str
     requested: tuple[str, ...] = ()
+    predecessors: tuple[EncodedResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RejectionTask:
+    """Write a rejection note for results, into ``folder``. ``header``: a file that tells whose they are."""
+
+    header: Path
+    results: tuple[EncodedResult, ...]
+    description: str
+    folder: Path
+    timezone: str
+    station_ae_title: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalTask:
+    """Write a "not performed" report into ``folder``. ``paths``: images, oldest first; ``models`` would have run."""
+
+    paths: tuple[Path, ...]
+    refusal: Refusal
+    detail: str
+    protocol: str
+    models: tuple[str, ...]
+    generation: int
+    folder: Path
+    timezone: str
+    station_ae_title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,5 +117,5 @@ class Failure:
 
 FINDINGS = "findings"
 
-Task = RunTask | EncodeTask
+Task = RunTask | EncodeTask | RejectionTask | RefusalTask
 Reply = RunReply | EncodeReply | Ready | Failure

@@ -30,12 +30,15 @@ from dicomnode.clinical.lesions import measure
 from dicomnode.encode import encode_case
 from dicomnode.errors import InferenceError, NodeError, SeriesError
 from dicomnode.execute.findings_file import load_findings, save_findings
+from dicomnode.execute.note_writer import write_refusal, write_rejection
 from dicomnode.execute.tasks import (
     FINDINGS,
     EncodeReply,
     EncodeTask,
     Failure,
     Ready,
+    RefusalTask,
+    RejectionTask,
     Reply,
     RunReply,
     RunTask,
@@ -111,7 +114,7 @@ class Worker:
     def answer(self, task: Task) -> Reply:
         """Do one task; every failure becomes a :class:`Failure`, so that the process lives on."""
         try:
-            return self._run(task) if isinstance(task, RunTask) else self._encode(task)
+            return self._do(task)
         except SeriesError as fault:
             return Failure(str(fault), refusal=fault.refusal, detail=fault.detail)
         except NodeError as fault:
@@ -121,6 +124,19 @@ class Worker:
             named = f"{type(fault).__name__} at {place_of(fault)}"
             log.error("task failed", extra={"task": type(task).__name__, "error": named})
             return Failure(named, stage=type(task).__name__)
+
+    def _do(self, task: Task) -> Reply:
+        if isinstance(task, RunTask):
+            return self._run(task)
+        return self._encode(task) if isinstance(task, EncodeTask) else self._note(task)
+
+    def _note(self, task: RejectionTask | RefusalTask) -> EncodeReply:
+        seconds: dict[str, float] = {}
+        with _timed(seconds, "encode"):
+            if isinstance(task, RejectionTask):
+                return EncodeReply((write_rejection(task),), seconds)
+            research = any(self.runners[name].model.research for name in task.models)
+            return EncodeReply((write_refusal(task, research=research),), seconds)
 
     def _run(self, task: RunTask) -> RunReply:
         seconds: dict[str, float] = {}
@@ -207,6 +223,7 @@ def case_of(task: EncodeTask, series: LoadedSeries, findings: Sequence[Finding])
         protocol=task.protocol,
         settings_digest=task.settings_digest,
         generation=task.generation,
+        predecessors=task.predecessors,
         timezone=task.timezone,
         station_ae_title=task.station_ae_title,
     )

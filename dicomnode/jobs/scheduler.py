@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dicomnode.store.engine import Store
 from dicomnode.store.jobs import recover_leases, release_waiting
+from dicomnode.store.notes import release_notes
 from dicomnode.store.outbox import recover_parcels, settle_stranded_jobs
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ def queue_duties(store: Store) -> list[Duty]:
     def release() -> None:
         with store.write() as session:
             release_waiting(session, time.time())
+            release_notes(session, time.time())
 
     def recover() -> None:
         with store.write() as session:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from dicomnode.store.jobs import active_job, create_job, supersede_job
 from dicomnode.store.receptions import OPEN, RELEASED
-from dicomnode.store.states import InstanceStatus, SeriesEvent, SeriesStatus
+from dicomnode.store.states import InstanceStatus, JobTask, SeriesEvent, SeriesStatus
 from dicomnode.store.tables import Association, Instance, Job, Series
 from dicomnode.store.transitions import move, note
 
@@ -185,7 +185,8 @@ def choose_series(session: Session, series: Series, wishes: Iterable[Wish], *, r
 
 
 def _pass_over_if_idle(session: Session, series: Series, *, better: Series) -> None:
-    jobs = select(exists().where(Job.series_id == series.id, Job.status.not_in(("superseded", "cancelled"))))
+    active = (Job.task == JobTask.ANALYSIS, Job.status.not_in(("superseded", "cancelled")))
+    jobs = select(exists().where(Job.series_id == series.id, *active))
     if series.status == SeriesStatus.CHOSEN and not session.scalar(jobs):
         move(session, series, SeriesEvent.PASS_OVER, detail={"better": better.series_uid})
 

@@ -12,10 +12,12 @@ from sqlalchemy.orm import Session
 
 from dicomnode.errors import JobError
 from dicomnode.records import EncodedResult
+from dicomnode.store.rejections import REJECTION_KIND, plan_rejections
 from dicomnode.store.states import (
     JOB_INACTIVE,
     JobEvent,
     JobStatus,
+    JobTask,
     OutboxEvent,
     OutboxStatus,
     RunEvent,
@@ -39,6 +41,7 @@ class Claim:
     protocol: str
     generation: int
     attempts: int
+    task: str = JobTask.ANALYSIS
 
 
 def active_job(session: Session, study_uid: str, acquisition_key: str, protocol: str) -> Job | None:
@@ -87,20 +90,26 @@ def _next_generation(session: Session, series: Series, protocol: str) -> int:
     return (session.scalar(statement) or 0) + 1
 
 
-def supersede_jobs_of_series(session: Session, series: Series, *, reason: str) -> None:
-    """Supersede the active jobs that run on this series."""
-    statement = select(Job).where(Job.series_id == series.id, Job.status.not_in(JOB_INACTIVE))
-    for job in session.scalars(statement.with_for_update()):
-        supersede_job(session, job, reason=reason)
+def supersede_jobs_of_series(session: Session, series: Series, *, reason: str, at_once: bool = False) -> None:
+    """Supersede the active analyses that run on this series; ``at_once`` as for :func:`supersede_job`."""
+    mine = (Job.series_id == series.id, Job.task == JobTask.ANALYSIS, Job.status.not_in(JOB_INACTIVE))
+    for job in session.scalars(select(Job).where(*mine).order_by(Job.id).with_for_update()):
+        supersede_job(session, job, reason=reason, at_once=at_once)
 
 
-def supersede_job(session: Session, job: Job, *, reason: str) -> None:
-    """A newer job takes this one's place: what it has not sent yet is withdrawn; what it sent is marked superseded."""
+def supersede_job(session: Session, job: Job, *, reason: str, at_once: bool = False) -> None:
+    """Its results hold no longer: what was not sent yet is withdrawn, what was sent gets a rejection note.
+
+    Parameters
+    ----------
+    at_once : the rejection notes do not wait for the results that take their place.
+    """
     # It may have been read without a lock, and a worker or a sender may have moved it on since.
     session.refresh(job, with_for_update=True)
     move(session, job, JobEvent.SUPERSEDE, detail={"reason": reason}, lease_until=None, finished_at=time.time())
     interrupt_runs(session, job)
     withdraw_results(session, job)
+    plan_rejections(session, job, reason=reason, at_once=at_once)
 
 
 def withdraw_results(session: Session, job: Job) -> None:
@@ -116,14 +125,15 @@ def withdraw_results(session: Session, job: Job) -> None:
     # Locked, since a sender may be about to record one of them as sent: whoever comes second sees what the first did.
     rows = select(Outbox).where(Outbox.job_id == job.id, Outbox.status.in_(unsent)).with_for_update()
     for row in session.scalars(rows).all():
-        move(session, row, OutboxEvent.WITHDRAW, lease_until=None)
+        # The lease of one that is on its way stays: until it is over, nobody knows whether the destination has it.
+        lease_until = row.lease_until if row.status == OutboxStatus.SENDING else None
+        move(session, row, OutboxEvent.WITHDRAW, lease_until=lease_until, next_attempt_at=time.time())
 
 
 def release_waiting(session: Session, now: float) -> int:
     """Make the jobs claimable whose wait for a better reconstruction is over; returns how many."""
-    due = session.scalars(
-        select(Job).where(Job.status == JobStatus.WAITING, Job.ready_at <= now).with_for_update(skip_locked=True)
-    ).all()
+    waiting = (Job.status == JobStatus.WAITING, Job.task == JobTask.ANALYSIS, Job.ready_at <= now)
+    due = session.scalars(select(Job).where(*waiting).with_for_update(skip_locked=True)).all()
     for job in due:
         move(session, job, JobEvent.READY)
     return len(due)
@@ -147,7 +157,9 @@ def claim_job(session: Session, *, owner: str, lease_s: float) -> Claim | None:
         lease_until=now + lease_s,
         attempts=job.attempts + 1,
     )
-    return Claim(job.id, job.lease_token, job.series_id, job.study_uid, job.protocol, job.generation, job.attempts)
+    return Claim(
+        job.id, job.lease_token, job.series_id, job.study_uid, job.protocol, job.generation, job.attempts, job.task
+    )
 
 
 def leased_job(session: Session, claim: Claim) -> Job:
@@ -250,7 +262,8 @@ def _outbox_row(session: Session, result: Result, delivery: Delivery) -> None:
     known = session.scalars(
         select(Outbox).where(Outbox.result_id == result.id, Outbox.destination == delivery.destination)
     ).one_or_none()
-    withheld = result.research and not delivery.accept_research
+    # A note about results that are there already must never be held back.
+    withheld = result.research and not delivery.accept_research and result.kind != REJECTION_KIND
     if known is not None:
         if known.status == OutboxStatus.WITHDRAWN:
             event = OutboxEvent.WITHHOLD if withheld else OutboxEvent.REQUEUE

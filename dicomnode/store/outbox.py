@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from dicomnode.errors import LeaseLost
 from dicomnode.store.jobs import settle_deliveries, underway
+from dicomnode.store.rejections import REJECTION_KIND
 from dicomnode.store.states import JobStatus, OutboxEvent, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import guarded_update, move, note
@@ -161,7 +162,9 @@ def record_failure(session: Session, parcel: Parcel, *, error: str, status: int 
 
 def note_sent_unrecorded(session: Session, parcel: Parcel, *, status: int) -> None:
     """The destination took a result that was withdrawn, or taken over, while it was on its way: ``why`` shows it."""
-    row = session.get_one(Outbox, parcel.outbox_id)
+    row = session.scalars(select(Outbox).where(Outbox.id == parcel.outbox_id).with_for_update()).one()
+    if row.status == OutboxStatus.WITHDRAWN:
+        guarded_update(session, row, before=row.status, token=parcel.token, sent_at=time.time(), lease_until=None)
     note(session, row, "sent_unrecorded", detail={"status": f"0x{status:04X}", "attempt": parcel.attempts})
 
 
@@ -189,6 +192,7 @@ def withhold_research(session: Session, destination: str) -> int:
             Outbox.destination == destination,
             Outbox.status.in_((OutboxStatus.PENDING, OutboxStatus.HELD)),
             Result.research,
+            Result.kind != REJECTION_KIND,
         )
         .with_for_update(of=Outbox, skip_locked=True)
     )

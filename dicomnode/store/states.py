@@ -152,6 +152,17 @@ class OutboxEvent(StrEnum):
     RELEASE = "release"
 
 
+class JobTask(StrEnum):
+    """What a job is for. All go through the same queue, worker, outbox and proof.
+
+    A note says something about results: that they must no longer be used, or that there are none.
+    """
+
+    ANALYSIS = "analysis"
+    REJECTION = "rejection"
+    NOT_PERFORMED = "not_performed"
+
+
 class InstanceStatus(StrEnum):
     """What one received file is good for. Set by reception and by the assembler; no machine of its own."""
 

@@ -1,4 +1,4 @@
-"""The database: association, instance, series, job, run, result, outbox, commitment, event.
+"""The database: association, instance, rejected instance, series, job, run, result, outbox, commitment, event.
 
 All ``*_at`` columns are seconds since the epoch, UTC (float): comparable across machines, never local time.
 A ``status`` column changes only through :mod:`dicomnode.store.transitions`.
@@ -12,7 +12,7 @@ from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, MetaData, S
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from dicomnode.store.states import JOB_INACTIVE
+from dicomnode.store.states import JOB_INACTIVE, JobTask
 
 # SQLite gives row ids only to a column of type INTEGER.
 RowId = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
@@ -52,12 +52,16 @@ class Association(Base):
 
 
 class Series(Base):
-    """One series as received. ``due_at`` is when the assembler looks at it next; NULL: nothing to do."""
+    """One series as received. ``due_at`` is when the assembler looks at it next; NULL: nothing to do.
+
+    ``verdict_due_at``: it gave no result; when to decide whether its study ends without one. NULL: nothing to decide.
+    """
 
     __tablename__ = "series"
     __table_args__ = (
         UniqueConstraint("study_uid", "series_uid"),
         Index("ix_series_due_at", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("ix_series_verdict_due_at", "verdict_due_at", postgresql_where=text("verdict_due_at IS NOT NULL")),
     )
 
     study_uid: Mapped[str] = mapped_column(Uid, index=True)
@@ -73,6 +77,7 @@ class Series(Base):
     acquisition_key: Mapped[str] = mapped_column(String(160), default="")
     refusal: Mapped[str] = mapped_column(String(40), default="")
     refusal_detail: Mapped[str] = mapped_column(Text, default="")
+    verdict_due_at: Mapped[float | None]
 
 
 class Instance(Base):
@@ -98,8 +103,27 @@ class Instance(Base):
     received_at: Mapped[float] = mapped_column(index=True)
 
 
+class RejectedInstance(Base):
+    """One instance that a rejection note told not to use, whether it has come already or not (IHE RAD IOCM).
+
+    ``code``: document title of the note (DCM). Never deleted: a rejected instance may be sent again at any time.
+    """
+
+    __tablename__ = "rejected_instance"
+    __table_args__ = (UniqueConstraint("sop_instance_uid", "code"),)
+
+    sop_instance_uid: Mapped[str] = mapped_column(Uid, index=True)
+    code: Mapped[str] = mapped_column(String(16))
+    note_uid: Mapped[str] = mapped_column(Uid)
+    received_at: Mapped[float]
+
+
 class Job(Base):
-    """One (study, acquisition, protocol). At most one of them is active; superseded ones stay as history."""
+    """One (study, acquisition, protocol). At most one of them is active; superseded ones stay as history.
+
+    ``task``: an analysis, or a note about results; ``about`` says what a note is to say. The acquisition key of a note
+    names its occasion, so that no occasion gets two.
+    """
 
     __tablename__ = "job"
     __table_args__ = (
@@ -132,6 +156,8 @@ class Job(Base):
     lease_until: Mapped[float | None]
     refusal: Mapped[str] = mapped_column(String(40), default="")
     error: Mapped[str] = mapped_column(Text, default="")
+    task: Mapped[str] = mapped_column(String(16), default=JobTask.ANALYSIS, server_default=JobTask.ANALYSIS)
+    about: Mapped[dict[str, Any] | None]
 
 
 class Run(Base):

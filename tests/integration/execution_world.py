@@ -55,10 +55,17 @@ class Bundles:
 
 
 class ExecutionWorld(World):
-    """A world whose jobs run for real. ``models`` are those of its one protocol, in order."""
+    """A world whose jobs run for real. ``models`` are those of its one protocol, in order; ``destination`` its one."""
 
     def __init__(
-        self, store: Store, data_dir: Path, bundles: Bundles, models: tuple[str, ...], **execution: Any
+        self,
+        store: Store,
+        data_dir: Path,
+        bundles: Bundles,
+        models: tuple[str, ...],
+        destination: dict[str, Any] | None = None,
+        reception: dict[str, Any] | None = None,
+        **execution: Any,
     ) -> None:
         protocol = {"name": "head-ct", "match": {"Modality": "^CT$"}, "destinations": ["pacs"]}
         pacs = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": 104, "accept_research": True}
@@ -66,10 +73,10 @@ class ExecutionWorld(World):
             store,
             data_dir,
             protocols=({**protocol, "models": models},),
-            reception={"selection_wait_s": 0.0, "quiet_period_s": 0.1},
+            reception={"selection_wait_s": 0.0, "quiet_period_s": 0.1, **(reception or {})},
             execution={"devices": ["cpu"], "retry_min_s": 0.01, "lease_s": 2.0, "cpu_threads": 1, **execution},
             zoo={"paths": [bundles.folder / "zoo"]},
-            destination=[pacs],
+            destination=[{**pacs, **(destination or {})}],
         )
         self.bundles = bundles
         self.dispatcher = Dispatcher(self.config, store, owner="node", device="cpu")

@@ -1,0 +1,65 @@
+"""Writes notes about results, in the worker process: rejections, and reports that nothing was done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+
+from dicomnode.assemble.pixels import BAD_FILE
+from dicomnode.encode import encode_refusal, encode_rejection
+from dicomnode.execute.tasks import RefusalTask, RejectionTask
+from dicomnode.records import EncodedResult, RefusedSeries, Rejection
+
+
+def write_rejection(task: RejectionTask) -> EncodedResult:
+    """The rejection note of a task.
+
+    Raises
+    ------
+    EncodeError : it cannot be written as a valid object.
+    OSError : the disk is full or gone.
+    """
+    identity = pydicom.dcmread(task.header, stop_before_pixels=True)
+    rejection = Rejection(task.results, identity, task.timezone, task.station_ae_title, task.description)
+    return encode_rejection(rejection, task.folder)
+
+
+def write_refusal(task: RefusalTask, *, research: bool) -> EncodedResult:
+    """The "not performed" report of a task.
+
+    Parameters
+    ----------
+    research : whether the models that would have run are research.
+
+    Raises
+    ------
+    EncodeError : no image can be parsed, or the report cannot be written as a valid object.
+    OSError : the disk is full or gone.
+    """
+    headers = tuple(_headers(task.paths))
+    refused = RefusedSeries(
+        sources=headers,
+        identity=headers[-1] if headers else None,
+        refusal=task.refusal,
+        detail=task.detail,
+        protocol=task.protocol,
+        research=research,
+        generation=task.generation,
+        timezone=task.timezone,
+        station_ae_title=task.station_ae_title,
+    )
+    return encode_refusal(refused, task.folder)
+
+
+def _headers(paths: Sequence[Path]) -> Iterator[Dataset]:
+    """Of the files that can be parsed and referred to; one that cannot may be the very reason."""
+    for path in paths:
+        try:
+            ds = pydicom.dcmread(path, stop_before_pixels=True)
+        except BAD_FILE:
+            continue
+        if "SOPInstanceUID" in ds and "SeriesInstanceUID" in ds:
+            yield ds

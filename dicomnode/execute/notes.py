@@ -1,0 +1,100 @@
+"""A claimed note about results -> the task that has a worker write it, and where it goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dicomnode.config import Config, Destination
+from dicomnode.errors import JobError, Refusal
+from dicomnode.execute.tasks import RefusalTask, RejectionTask
+from dicomnode.store.engine import Store
+from dicomnode.store.jobs import Claim, Delivery
+from dicomnode.store.notes import about_of, header_files, image_files, rejection_of
+from dicomnode.store.rejections import REJECTION_KIND
+from dicomnode.store.states import JobTask
+
+SUPERSEDED = "Superseded by a newer result of the same analysis"
+SOURCE_REJECTED = "Withdrawn: the images that it was made from were rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedNote:
+    """What the worker is asked for. ``unwanted``: why nothing is to be written after all; then there is no task."""
+
+    task: RejectionTask | RefusalTask | None = None
+    deliveries: tuple[Delivery, ...] = ()
+    unwanted: str = ""
+
+
+def delivery_to(destination: Destination) -> Delivery:
+    """What a destination takes, for the outbox."""
+    return Delivery(destination.name, destination.results, destination.accept_research, destination.proof)
+
+
+def prepare_note(config: Config, store: Store, claim: Claim, folder: Path) -> PreparedNote:
+    """Gather what a note needs, from the database and the configuration.
+
+    Parameters
+    ----------
+    folder : gets the note.
+
+    Raises
+    ------
+    JobError : it can never be written: the destination or all headers of the study are gone.
+    """
+    return (
+        _rejection(config, store, claim, folder)
+        if claim.task == JobTask.REJECTION
+        else _refusal(config, store, claim, folder)
+    )
+
+
+def _rejection(config: Config, store: Store, claim: Claim, folder: Path) -> PreparedNote:
+    with store.read() as session:
+        brief = rejection_of(session, claim)
+        headers = header_files(session, claim)
+    destination = next((known for known in config.destination if known.name == brief.destination), None)
+    if destination is None:
+        raise JobError(f"destination {brief.destination} is not configured any more: its results cannot be rejected")
+    if REJECTION_KIND not in destination.results:
+        return PreparedNote(unwanted=f"{destination.name} takes no rejection notes: the outdated results stay there")
+    data_dir = config.node.data_dir.absolute()
+    # A header as it was received last; where retention has taken them all, the results say whose they are.
+    candidates = [config.spool_dir.absolute() / path for path in headers]
+    candidates += [data_dir / result.path for result in brief.results]
+    found = [path for path in candidates if path.exists()]
+    if not found:
+        raise JobError("no header of the study is kept any more: nobody can tell whose results they are")
+    task = RejectionTask(
+        header=found[0],
+        results=brief.results,
+        description=SOURCE_REJECTED if brief.source_rejected else SUPERSEDED,
+        folder=folder,
+        timezone=config.node.timezone,
+        station_ae_title=config.node.ae_title,
+    )
+    return PreparedNote(task, (delivery_to(destination),))
+
+
+def _refusal(config: Config, store: Store, claim: Claim, folder: Path) -> PreparedNote:
+    protocol = config.protocol_named(claim.protocol)
+    if protocol is None:
+        return PreparedNote(unwanted=f"the configuration has no protocol {claim.protocol!r} any more")
+    with store.read() as session:
+        about, images = about_of(session, claim), image_files(session, claim.series_id)
+    if not images:
+        raise JobError("the images are no longer kept: their retention is over")
+    spool = config.spool_dir.absolute()
+    task = RefusalTask(
+        paths=tuple(spool / path for path in images),
+        refusal=Refusal(str(about["refusal"])),
+        detail=str(about["detail"]),
+        protocol=protocol.name,
+        models=protocol.models,
+        generation=claim.generation,
+        folder=folder,
+        timezone=config.node.timezone,
+        station_ae_title=config.node.ae_title,
+    )
+    return PreparedNote(task, tuple(map(delivery_to, config.destinations_of(protocol))))

@@ -1,0 +1,231 @@
+"""Results that hold no longer: what was sent gets a rejection note, once, after the new ones are there."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+
+from dicomnode.execute.notes import prepare_note
+from dicomnode.execute.process import Settings, WorkerProcess
+from dicomnode.execute.tasks import EncodeReply
+from dicomnode.store.engine import Store
+from dicomnode.store.history import EventLine, events_of
+from dicomnode.store.jobs import claim_job, recover_leases
+from tests.acceptance.scanner import small_study
+from tests.integration.execution_world import Bundles
+from tests.integration.life_world import LifeWorld, named_by, predecessors_of, uids_of
+from tests.integration.pacs import ScriptedPacs
+
+NewWorld = Callable[..., LifeWorld]
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
+    return Bundles(tmp_path_factory.mktemp("bundles"))
+
+
+@pytest.fixture(scope="module")
+def worker(bundles: Bundles) -> Iterator[WorkerProcess]:
+    process = WorkerProcess(Settings("cpu", ("threshold",), (bundles.folder / "zoo",), {}, 1), start_timeout_s=120)
+    yield process
+    process.kill()
+
+
+@pytest.fixture
+def new_world(store: Store, tmp_path: Path, bundles: Bundles, worker: WorkerProcess) -> Iterator[NewWorld]:
+    """Makes the one world of a test: ``new_world(destination={...})``."""
+    with ScriptedPacs(tmp_path / "pacs") as pacs:
+        yield lambda **more: LifeWorld(store, tmp_path / "data", bundles, worker, pacs, **more)
+
+
+sqlite_only = pytest.mark.parametrize("new_database", ["sqlite"], indirect=True)
+"""Where no two parties meet in the database."""
+
+
+def deliver_all_but_the_last_slice(world: LifeWorld) -> list[Dataset]:
+    """A head arrives without its last slice, is run and delivered; returns that slice."""
+    series = small_study("head")
+    world.assemble(series[:-1])
+    world.settle_all()
+    assert [job.status for job in world.jobs()] == ["done"]
+    return series[-1:]
+
+
+def test_a_late_slice_makes_new_results_and_then_rejects_the_old_ones(new_world: NewWorld) -> None:
+    world = new_world()
+    late = deliver_all_but_the_last_slice(world)
+    old = world.received()
+    world.assemble(late)
+    world.settle_all()
+    assert [(job.task, job.status) for job in world.jobs()] == [
+        ("analysis", "superseded"),
+        ("rejection", "done"),
+        ("analysis", "done"),
+    ]
+    *new, note = world.received()[len(old) :]
+    assert [str(ds.SOPInstanceUID) for ds in world.rejections()] == [note.SOPInstanceUID]  # the very last to arrive
+    assert named_by(note) == uids_of(old)
+    assert {ds.Modality for ds in new} == {ds.Modality for ds in old}
+    assert uids_of(new).isdisjoint(uids_of(old))
+    assert (note.StudyInstanceUID, note.PatientID) == (old[0].StudyInstanceUID, old[0].PatientID)
+
+
+@sqlite_only
+def test_the_new_reports_name_their_predecessors_and_pass_the_judges(new_world: NewWorld) -> None:
+    world = new_world()
+    late = deliver_all_but_the_last_slice(world)
+    before = {ds.SOPClassUID: ds for ds in world.received()}
+    assert all(not predecessors_of(ds) for ds in before.values())
+    world.assemble(late)
+    world.settle_all()
+    *new, note = world.received()[len(before) :]
+    reports = [ds for ds in new if ds.Modality == "SR"]
+    assert len(reports) == 2
+    for ds in reports:
+        assert predecessors_of(ds) == {before[ds.SOPClassUID].SOPInstanceUID}
+    if shutil.which("dciodvfy"):
+        for ds in [*reports, note]:
+            path = world.pacs.folder / f"{ds.SOPInstanceUID}.dcm"
+            judged = subprocess.run(["dciodvfy", "-new", path], capture_output=True, check=False)
+            assert b"Error" not in judged.stderr + judged.stdout, judged.stderr
+            subprocess.run(["dsrdump", path], capture_output=True, check=True)
+
+
+@sqlite_only
+def test_the_old_results_stay_until_the_new_ones_are_proven(new_world: NewWorld) -> None:
+    world = new_world(destination={"proof_wait_s": 60.0})
+    late = deliver_all_but_the_last_slice(world)
+    world.pacs.hidden_looks = world.pacs.looks + 10_000
+    world.assemble(late)
+    world.turn_until(lambda: world.jobs()[-1].status == "delivering")
+    for _ in range(20):
+        world.turn()
+    assert [job.status for job in world.notes("rejection")] == ["waiting"]
+    world.pacs.hidden_looks = 0
+    world.turn_until(lambda: world.rejections())
+    assert world.jobs()[-1].status == "done"
+
+
+@sqlite_only
+def test_when_the_amended_series_is_refused_the_outdated_results_are_rejected_without_new_ones(
+    new_world: NewWorld,
+) -> None:
+    world = new_world()
+    series = small_study("head")
+    world.assemble(series[:-1])
+    world.settle_all()
+    old = uids_of(world.received())
+    far = series[-1]
+    far.ImagePositionPatient = [*far.ImagePositionPatient[:2], far.ImagePositionPatient[2] + 60.0]
+    world.assemble([far])
+    world.settle_all()
+    assert world.series(series).refusal == "missing_slices"
+    (note,) = world.rejections()
+    assert named_by(note) == old
+
+
+@sqlite_only
+def test_what_never_arrived_is_not_rejected(new_world: NewWorld) -> None:
+    world = new_world(destination={"retry_min_s": 60.0, "retry_max_s": 60.0})
+    series = small_study("head")
+    world.assemble(series[:-1])
+    world.duties()
+    assert world.step()
+    world.pacs.statuses = [0x0000, 0xC000, 0xC000, 0xC000]
+    world.turn()
+    there = uids_of(world.received())
+    assert len(there) == 1
+    world.assemble(series[-1:])
+    world.settle_all()
+    (note,) = world.rejections()
+    assert named_by(note) == there
+
+
+def test_a_result_whose_answer_was_lost_is_rejected_because_the_pacs_shows_it(new_world: NewWorld) -> None:
+    world = new_world(destination={"retry_min_s": 60.0, "retry_max_s": 60.0})
+    series = small_study("head")
+    world.assemble(series[:-1])
+    world.duties()
+    assert world.step()
+    world.pacs.keeps_then_drops = True
+    world.sender.step()
+    there = uids_of(world.received())
+    assert len(there) == 1
+    assert {row.sent_at for row in world.outbox()} == {None}
+    world.assemble(series[-1:])
+    world.sender = world.new_sender()  # its circuit breaker is open; a start closes it
+    world.settle_all()
+    (note,) = world.rejections()
+    assert named_by(note) == there
+    assert [event.name for event in _events(world) if event.name == "found"] == ["found"]
+
+
+@sqlite_only
+def test_where_nothing_arrived_there_is_no_note(new_world: NewWorld) -> None:
+    world = new_world()
+    series = small_study("head")
+    world.assemble(series[:-1])
+    world.duties()
+    assert world.step()
+    world.pacs.statuses = [0xA700] * 4
+    world.sender.step()
+    world.assemble(series[-1:])
+    world.settle_all()
+    assert world.rejections() == []
+    assert [job.status for job in world.notes("rejection")] == ["cancelled"]
+
+
+@sqlite_only
+def test_a_destination_that_takes_no_rejection_notes_gets_none_and_why_says_so(new_world: NewWorld) -> None:
+    world = new_world(destination={"results": ("seg", "sr")})
+    late = deliver_all_but_the_last_slice(world)
+    world.assemble(late)
+    world.settle_all()
+    assert world.rejections() == []
+    (event,) = [event for event in _events(world) if event.name == "cancel"]
+    assert event.detail["reason"] == "pacs takes no rejection notes: the outdated results stay there"
+
+
+@sqlite_only
+def test_a_note_reaches_a_destination_that_takes_no_research_any_more(new_world: NewWorld) -> None:
+    world = new_world()
+    late = deliver_all_but_the_last_slice(world)
+    (pacs,) = world.config.destination
+    closed = world.config.model_copy(update={"destination": (pacs.model_copy(update={"accept_research": False}),)})
+    world.config = world.dispatcher.config = closed
+    world.sender = world.new_sender()
+    old = uids_of(world.received())
+    world.assemble(late)
+    world.settle_all()
+    assert [named_by(note) for note in world.rejections()] == [old]
+    assert len(world.received()) == len(old) + 1
+
+
+def test_a_note_whose_writer_died_is_written_once_with_the_same_uid(new_world: NewWorld) -> None:
+    world = new_world()
+    late = deliver_all_but_the_last_slice(world)
+    world.assemble(late)
+    world.turn_until(lambda: world.jobs()[-1].status == "done")
+    world.duties()
+    with world.store.write() as session:
+        lost = claim_job(session, owner="node", lease_s=60.0)
+    assert lost is not None
+    prepared = prepare_note(world.config, world.store, lost, world.config.work_dir.absolute() / "lost")
+    assert prepared.task is not None
+    written = world.dispatcher.worker.ask(prepared.task, timeout_s=60, tick=lambda: None)
+    assert isinstance(written, EncodeReply)
+    world.change(lambda session: recover_leases(session, time.time(), owner="node"))
+    world.settle_all()
+    assert [str(note.SOPInstanceUID) for note in world.rejections()] == [written.results[0].sop_instance_uid]
+    assert len(world.pacs.asked) == len(set(world.pacs.asked))
+
+
+def _events(world: LifeWorld) -> list[EventLine]:
+    with world.store.read() as session:
+        return events_of(session, world.jobs()[0].study_uid)
