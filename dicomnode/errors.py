@@ -61,6 +61,9 @@ class Refusal(StrEnum):
     NO_RESCALE = "no_rescale"
     NOT_A_HEAD = "not_a_head"
     CONTENT_CONFLICT = "content_conflict"
+    REJECTED = "rejected"
+    AFTER_RETENTION = "after_retention"
+    RUN_FAILED = "run_failed"
     NO_PROTOCOL = "no_protocol"
     OUTSIDE_INTENDED_USE = "outside_intended_use"
 
@@ -94,6 +97,9 @@ _SENTENCES: dict[Refusal, str] = {
     Refusal.NO_RESCALE: "RescaleSlope or RescaleIntercept is missing: no Hounsfield units.",
     Refusal.NOT_A_HEAD: "No brain was found within a skull.",
     Refusal.CONTENT_CONFLICT: "The same SOP Instance UID was received with different pixels or geometry.",
+    Refusal.REJECTED: "The images were rejected by a rejection note (IHE IOCM): they must not be used.",
+    Refusal.AFTER_RETENTION: "The image came after the retention of its series was over: the result stands without it.",
+    Refusal.RUN_FAILED: "The analysis failed on these images; the node's operator can see why (dicomnode jobs show).",
     Refusal.NO_PROTOCOL: "No protocol of the configuration matches this series.",
     Refusal.OUTSIDE_INTENDED_USE: "The series lies outside the limits of the model's intended use.",
 }

@@ -378,6 +378,23 @@ class RefusedSeries:
 
 
 @dataclass(frozen=True, slots=True)
+class RejectionNote:
+    """A received key object that tells not to use instances (IHE RAD IOCM).
+
+    Attributes
+    ----------
+    code : of its document title, in DCM.
+    sop_instance_uid : of the note itself.
+    instances : SOP Instance UIDs that it rejects, each once.
+    """
+
+    code: str
+    meaning: str
+    sop_instance_uid: str
+    instances: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReceivedInstance:
     """What reception knows of one instance when its bytes are on disk.
 
@@ -387,6 +404,7 @@ class ReceivedInstance:
     digest : sha256 of the bytes of the data set, hex.
     header : technical attributes; empty where the file could not be parsed.
     not_used : the coded reason why the instance is kept as bytes only; None for a CT image.
+    rejection : what it rejects, where it is a rejection note of another system.
     """
 
     sop_instance_uid: str
@@ -399,3 +417,4 @@ class ReceivedInstance:
     size_bytes: int
     header: Header = field(default_factory=dict)
     not_used: str | None = None
+    rejection: RejectionNote | None = None

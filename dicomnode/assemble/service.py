@@ -118,7 +118,7 @@ class Assembler:
         used = [row for row in rows if row.status == InstanceStatus.USED]
         if not any(row.status in COUNTED for row in rows):
             # Nothing to wait for: should a slice come after all, it reopens the series.
-            set_series_aside(session, series, refusal=rows[0].reason if rows else Refusal.NO_PIXELS)
+            set_series_aside(session, series, refusal=_reason_of(rows))
             return
         decision = self._decide(session, series, [row.header for row in used])
         if decision.wait_until is not None:
@@ -129,7 +129,7 @@ class Assembler:
             _refuse_unfit(rows, [row.header for row in used])
             self._choose(session, series, [row.header for row in used])
         except SeriesError as fault:
-            refuse_series(session, series, refusal=fault.refusal, detail=fault.detail)
+            refuse_series(session, series, refusal=fault.refusal, detail=_with_rejected(fault.detail, rows))
             log.warning("series refused", extra={**_facts(series), "refusal": fault.refusal.value})
 
     def _decide(self, session: Session, series: Series, headers: Sequence[Header]) -> Decision:
@@ -183,6 +183,17 @@ def _refuse_unfit(rows: Sequence[Instance], headers: Sequence[Header]) -> None:
     if refusal is not None:
         raise SeriesError(*refusal)
     volume_gate(headers)
+
+
+def _reason_of(rows: Sequence[Instance]) -> str:
+    """Why nothing in a series is used: its first file's reason, unless slices were rejected."""
+    reasons = [row.reason for row in rows] or [Refusal.NO_PIXELS.value]
+    return Refusal.REJECTED.value if Refusal.REJECTED in reasons else reasons[0]
+
+
+def _with_rejected(detail: str, rows: Sequence[Instance]) -> str:
+    count = sum(row.reason == Refusal.REJECTED for row in rows)
+    return "; ".join(part for part in (detail, f"{count} images were rejected" if count else "") if part)
 
 
 def _shared(rows: Sequence[Instance]) -> list[list[Instance]]:

@@ -18,6 +18,7 @@ from dicomnode.receive.spool import IncomingFile, Spool
 from dicomnode.records import ReceivedInstance
 from dicomnode.store.engine import Store
 from dicomnode.store.receptions import Indexed, index_instance, is_own_result, open_association
+from dicomnode.store.withdrawals import is_rejected
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class Intake:
                 )
             outcome = index_instance(
                 session,
-                own_result_marked(session, received),
+                set_aside_if_known(session, received),
                 association_id=association_id,
                 sender_ae=peer.calling_ae,
                 settle_s=self.settle_s,
@@ -119,11 +120,14 @@ def describe(reading: Reading, origin: Origin, *, digest: str, size_bytes: int) 
         size_bytes=size_bytes,
         header=reading.header,
         not_used=None if reason is None else reason.value,
+        rejection=reading.rejection,
     )
 
 
-def own_result_marked(session: Session, received: ReceivedInstance) -> ReceivedInstance:
-    """The record, set aside where the database knows the instance as a result of this node."""
+def set_aside_if_known(session: Session, received: ReceivedInstance) -> ReceivedInstance:
+    """The record, set aside where the database knows the instance as a result of this node, or as a rejected one."""
     if received.not_used != Refusal.OWN_RESULT and is_own_result(session, received.sop_instance_uid):
-        return replace(received, not_used=Refusal.OWN_RESULT.value)
+        return replace(received, not_used=Refusal.OWN_RESULT.value, rejection=None)
+    if received.not_used is None and is_rejected(session, received.sop_instance_uid):
+        return replace(received, not_used=Refusal.REJECTED.value)
     return received

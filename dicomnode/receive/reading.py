@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import logging
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 
-from pydicom.filereader import read_dataset, read_partial
+from pydicom.filereader import dcmread, read_dataset, read_partial
 from pydicom.tag import BaseTag
 
 from dicomnode.dicom.contexts import CT_IMAGE, DEFLATED, MULTI_FRAME_CT
 from dicomnode.dicom.equipment import is_made_here
 from dicomnode.dicom.headers import header_of, integer_of, text_of
+from dicomnode.dicom.rejections import rejection_in
+from dicomnode.dicom.sop_classes import KEY_OBJECT_SELECTION
 from dicomnode.dicom.uids import derived_uid, is_valid_uid
 from dicomnode.errors import Refusal
 from dicomnode.receive.part10 import data_offset_of
-from dicomnode.records import Header
+from dicomnode.records import Header, RejectionNote
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +27,9 @@ DEFER_BYTES = 64 << 10
 """Longer values stay on the disk: no header element that decides anything is as long."""
 MAX_INFLATED_BYTES = 64 << 20
 """How much of a deflated data set is inflated to read its header; it may be a bomb, and pydicom would inflate all."""
+
+MAX_KEY_OBJECT_BYTES = 64 << 20
+"""A key object of a study with ten thousand images has about 2 MB."""
 
 _PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 
@@ -37,10 +42,12 @@ class Reading:
     ----------
     header : technical attributes; empty where the file could not be parsed.
     has_pixels : whether the data set holds (Float, Double Float) Pixel Data.
+    rejection : what it rejects, where it is a rejection note that was not made here.
     """
 
     header: Header = field(default_factory=dict)
     has_pixels: bool = False
+    rejection: RejectionNote | None = None
 
 
 def read(path: Path, transfer_syntax_uid: str) -> Reading:
@@ -51,7 +58,7 @@ def read(path: Path, transfer_syntax_uid: str) -> Reading:
     path : of a DICOM file (PS3.10 chapter 7).
     """
     try:
-        return _read(path, transfer_syntax_uid)
+        return _with_rejection(_read(path, transfer_syntax_uid), path)
     except Exception as fault:  # noqa: BLE001 (rule 2: what a peer sends may break pydicom anywhere; the bytes are kept)
         # Not the message: it may quote a value.
         log.warning("instance cannot be parsed", extra={"action": "read", "error": type(fault).__name__})
@@ -72,6 +79,16 @@ def _read(path: Path, transfer_syntax_uid: str) -> Reading:
     with path.open("rb") as file:
         ds = read_partial(file, at_pixels, defer_size=DEFER_BYTES)
         return Reading(header_of(ds), bool(seen))
+
+
+def _with_rejection(reading: Reading, path: Path) -> Reading:
+    """A key object is read whole: what it rejects stands in its sequences."""
+    if text_of(reading.header, "SOPClassUID") != KEY_OBJECT_SELECTION or is_made_here(reading.header):
+        return reading
+    if path.stat().st_size > MAX_KEY_OBJECT_BYTES:
+        log.warning("key object too large to be read", extra={"action": "read"})
+        return reading
+    return replace(reading, rejection=rejection_in(dcmread(path)))
 
 
 def _inflated(path: Path) -> bytes:

@@ -12,7 +12,7 @@ from pydicom.errors import InvalidDicomError
 from sqlalchemy import select
 from sqlalchemy.exc import DataError
 
-from dicomnode.receive.intake import describe, own_result_marked
+from dicomnode.receive.intake import describe, set_aside_if_known
 from dicomnode.receive.part10 import data_offset_of, origin_of
 from dicomnode.receive.reading import read
 from dicomnode.receive.spool import Spool, relative_path
@@ -101,7 +101,7 @@ def _index(store: Store, spool: Spool, path: Path, settle_s: float) -> bool:
         with store.write() as session:
             index_instance(
                 session,
-                own_result_marked(session, replace(received, path=path)),
+                set_aside_if_known(session, replace(received, path=path)),
                 association_id=None,
                 sender_ae=origin.calling_ae,
                 settle_s=settle_s,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,10 @@ from dicomnode.store.transitions import move, note
 COUNTED = (InstanceStatus.USED, InstanceStatus.OLDER, InstanceStatus.CONFLICT)
 
 
+ADDS_LATE_MEMORY_S = 7 * 86_400.0
+"""A sender that added an image late is waited for this long: one mishap must not slow it down for ever."""
+
+
 @dataclass(frozen=True, slots=True)
 class Feeding:
     """Who brings a series. Times are seconds since the epoch.
@@ -28,7 +33,7 @@ class Feeding:
     broken_at : when the last association that fed it was aborted, or found lost at a restart, else None. Quiet
         time counts from there: a sender that was cut off needs a moment to begin again.
     images_in_association : the most images of the series that came in one association.
-    sender_adds_late : a series of this sender was reopened by a late image before.
+    sender_adds_late : a series of this sender was reopened by a late image within the last week.
     """
 
     open_associations: int
@@ -98,7 +103,8 @@ def _most_in_one_association(session: Session, series: Series) -> int:
 
 
 def _sender_adds_late(session: Session, series: Series) -> bool:
-    statement = select(exists().where(Series.sender_ae == series.sender_ae, Series.reopened > 0))
+    recently = Series.last_instance_at > time.time() - ADDS_LATE_MEMORY_S
+    statement = select(exists().where(Series.sender_ae == series.sender_ae, Series.reopened > 0, recently))
     return series.sender_ae != "" and bool(session.scalar(statement))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import exists, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from dicomnode.errors import LeaseLost
 from dicomnode.store.jobs import Claim, interrupt_runs, leased_job, runs_of
@@ -28,12 +28,16 @@ class RunRow:
 def source_paths(session: Session, series_id: int) -> Sequence[str]:
     """Spool paths of the images that count, oldest first: the last one carries the newest identity.
 
-    Empty where retention has taken any of them: a part of a series must never be run.
+    Empty where retention has taken any that did not come again: a part of a series must never be run.
     """
-    purged = exists().where(
-        Instance.series_id == series_id, Instance.status == InstanceStatus.PURGED, Instance.reason == ""
+    again = aliased(Instance)
+    came_again = exists().where(
+        again.series_id == series_id,
+        again.sop_instance_uid == Instance.sop_instance_uid,
+        again.status == InstanceStatus.USED,
     )
-    if session.scalar(select(purged)):
+    purged = (Instance.series_id == series_id, Instance.status == InstanceStatus.PURGED, Instance.reason == "")
+    if session.scalar(select(Instance.id).where(*purged, ~came_again).limit(1)) is not None:
         return []
     statement = (
         select(Instance.path)

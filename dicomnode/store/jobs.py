@@ -91,8 +91,12 @@ def _next_generation(session: Session, series: Series, protocol: str) -> int:
 
 
 def supersede_jobs_of_series(session: Session, series: Series, *, reason: str, at_once: bool = False) -> None:
-    """Supersede the active analyses that run on this series; ``at_once`` as for :func:`supersede_job`."""
-    mine = (Job.series_id == series.id, Job.task == JobTask.ANALYSIS, Job.status.not_in(JOB_INACTIVE))
+    """Supersede the active analyses of a series; ``at_once``, as for :func:`supersede_job`, the cancelled ones too.
+
+    Some results of a cancelled one may have been sent before.
+    """
+    over = (JobStatus.SUPERSEDED,) if at_once else JOB_INACTIVE
+    mine = (Job.series_id == series.id, Job.task == JobTask.ANALYSIS, Job.status.not_in(over))
     for job in session.scalars(select(Job).where(*mine).order_by(Job.id).with_for_update()):
         supersede_job(session, job, reason=reason, at_once=at_once)
 

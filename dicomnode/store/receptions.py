@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, exists, select, update
+from sqlalchemy.orm import Session, aliased
 
+from dicomnode.errors import Refusal
 from dicomnode.records import ReceivedInstance
+from dicomnode.store.inserting import insert_if_absent
 from dicomnode.store.jobs import supersede_jobs_of_series
 from dicomnode.store.states import InstanceStatus, SeriesEvent, SeriesStatus
-from dicomnode.store.tables import Association, Base, Event, Instance, Result, Series
-from dicomnode.store.transitions import move
+from dicomnode.store.tables import Association, Event, Instance, Result, Series
+from dicomnode.store.transitions import move, note
+from dicomnode.store.withdrawals import apply_rejection, lock_rejected
 
 OPEN = "open"
 RELEASED = "released"
@@ -97,18 +100,28 @@ def index_instance(
     sender which starts over after a broken association is seen to have sent the whole series.
     """
     now = time.time()
+    if received.rejection is not None:
+        lock_rejected(session, received.rejection)
     series = _series_of(session, received, sender_ae, now)
     known = session.scalars(_same_sop_instance(received).with_for_update()).all()
     _count(session, association_id, now)
     same = next((row for row in known if row.digest == received.digest), None)
     if same is not None and same.status == InstanceStatus.PURGED:
         _revive(same, received, known, now)
+        _take_up_if_whole(session, series)
     if same is not None:
         _touch(session, series, same, association_id, now + settle_s)
         return Indexed.DUPLICATE
+    if received.not_used is None and _is_past_retention(session, series):
+        received = replace(received, not_used=Refusal.AFTER_RETENTION.value)
+        note(session, series, "late_after_retention", detail={"sop_instance_uid": received.sop_instance_uid})
     session.add(_instance(received, series, association_id, now))
     if received.not_used is None:
         _reopen_if_closed(session, series, adds_image=not known)
+    elif received.not_used == Refusal.AFTER_RETENTION:
+        _take_up_if_whole(session, series)
+    if received.rejection is not None:
+        apply_rejection(session, series, received.rejection, settle_s=settle_s)
     if series.status == SeriesStatus.RECEIVING:
         series.last_instance_at, series.due_at = now, now + settle_s
     if all(row.status == InstanceStatus.PURGED for row in known):
@@ -144,13 +157,6 @@ def _series_of(session: Session, received: ReceivedInstance, sender_ae: str, now
     )
     statement = select(Series).where(Series.study_uid == received.study_uid, Series.series_uid == received.series_uid)
     return session.scalars(statement.with_for_update()).one()
-
-
-def insert_if_absent(session: Session, table: type[Base], **values: Any) -> None:
-    """INSERT that yields to an equal row of a concurrent transaction."""
-    dialects: dict[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-    insert = dialects[session.get_bind().dialect.name]
-    session.execute(insert(table).values(**values).on_conflict_do_nothing())
 
 
 def _instance(received: ReceivedInstance, series: Series, association_id: int | None, now: float) -> Instance:
@@ -208,6 +214,35 @@ def _reopen_if_closed(session: Session, series: Series, *, adds_image: bool) -> 
     reopened = series.reopened + 1 if adds_image else series.reopened
     move(session, series, SeriesEvent.REOPEN, reopened=reopened, refusal="", refusal_detail="")
     supersede_jobs_of_series(session, series, reason="late instance" if adds_image else "new header")
+
+
+def _is_past_retention(session: Session, series: Series) -> bool:
+    """Whether retention has taken slices of a series that is closed: what comes now makes no series of them."""
+    return series.status != SeriesStatus.RECEIVING and session.scalar(_gone(series).limit(1)) is not None
+
+
+def _gone(series: Series) -> Any:
+    """SOP instances of a series that retention has taken, and that did not come again."""
+    other = aliased(Instance)
+    kept = exists().where(
+        other.series_id == series.id,
+        other.sop_instance_uid == Instance.sop_instance_uid,
+        other.status != InstanceStatus.PURGED,
+    )
+    purged = (Instance.series_id == series.id, Instance.status == InstanceStatus.PURGED, Instance.reason == "")
+    return select(Instance.id).where(*purged, ~kept)
+
+
+def _take_up_if_whole(session: Session, series: Series) -> None:
+    """Late images were set aside because slices had gone; now that all have come again they make a series with them."""
+    session.flush()
+    late = (Instance.series_id == series.id, Instance.reason == Refusal.AFTER_RETENTION)
+    if session.scalar(select(Instance.id).where(*late).limit(1)) is None:
+        return
+    if session.scalar(_gone(series).limit(1)) is None:
+        used = update(Instance).where(*late, Instance.status == InstanceStatus.NOT_USED)
+        session.execute(used.values(status=InstanceStatus.USED, reason=""))
+        _reopen_if_closed(session, series, adds_image=False)
 
 
 def _note_other_bytes(session: Session, series: Series, received: ReceivedInstance) -> None:

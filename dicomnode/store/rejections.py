@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from dicomnode.records import EncodedResult
 from dicomnode.store.states import JobEvent, JobStatus, JobTask, OutboxStatus
-from dicomnode.store.tables import Job, Outbox, Result
+from dicomnode.store.tables import Job, Outbox, Result, Series
 from dicomnode.store.transitions import move, note
 
 REJECTION_KIND = "rejection"
@@ -36,6 +36,13 @@ def plan_rejections(session: Session, job: Job, *, reason: str, at_once: bool) -
     for destination in session.scalars(statement.order_by(Outbox.destination)).all():
         about = {"job": job.id, "destination": destination, "reason": reason, "at_once": at_once}
         create_note(session, job, JobTask.REJECTION, key=f"rejection {job.id} {destination}", about=about)
+
+
+def hasten_rejections(session: Session, series: Series) -> None:
+    """Notes about results of a series that wait for those that take their place wait no longer."""
+    mine = (Job.series_id == series.id, Job.task == JobTask.REJECTION, Job.status == JobStatus.WAITING)
+    for job in session.scalars(select(Job).where(*mine).with_for_update()):
+        job.about = {**(job.about or {}), "at_once": True}
 
 
 def create_note(

@@ -164,7 +164,7 @@ def test_a_late_slice_reopens_its_series_and_withdraws_the_results(world: World)
     assert len(sources(world, series)) == len(series)
 
 
-def test_a_sender_that_added_an_image_late_is_waited_for_ever_after(world: World) -> None:
+def test_a_sender_that_added_an_image_late_is_waited_for_for_a_week(world: World) -> None:
     first, second, other = head("first"), head("second"), head("other")
     world.assemble(first[:-1], first[-1:])
     world.assemble(second, calling_ae="CT1")
@@ -174,6 +174,10 @@ def test_a_sender_that_added_an_image_late_is_waited_for_ever_after(world: World
     world.age(61)
     world.assembler.tick()
     assert world.series(second).status != "receiving"
+    world.age(8 * 86_400)
+    third = head("third", StudyInstanceUID=generate_uid())
+    world.assemble(third, calling_ae="CT1")
+    assert world.series(third).status != "receiving"
 
 
 def test_a_late_dose_report_in_the_series_reopens_nothing(world: World) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from sqlalchemy import select, update
 
@@ -16,6 +17,7 @@ from dicomnode.jobs.retention import DAY_S, HOUR_S, purge
 from dicomnode.receive.intake import Intake
 from dicomnode.receive.spool import IncomingFile, Spool
 from dicomnode.store.engine import Store
+from dicomnode.store.execution import source_paths
 from dicomnode.store.jobs import Delivery, cancel_job, claim_job, requeue_job, store_results
 from dicomnode.store.receptions import Indexed
 from dicomnode.store.retention import Limits, lock_expired, mark_purged
@@ -23,7 +25,7 @@ from dicomnode.store.states import JOB_OPEN, JobStatus
 from dicomnode.store.tables import Instance, Job, Series
 from tests.integration.assembly_world import World
 from tests.integration.delivery_world import encoded_result
-from tests.integration.test_assembly import dose_report, head
+from tests.integration.test_assembly import EVEN, dose_report, head
 
 
 @pytest.fixture
@@ -133,6 +135,56 @@ def test_what_was_set_aside_stays_so_when_it_comes_again(world: World) -> None:
     purge_all(world)
     world.send([*series, *localizer])
     assert [row.status for row in world.instances()] == ["used"] * 12 + ["not_used"]
+
+
+def done_and_purged(world: World, series: list[Dataset]) -> None:
+    """The series was run, and its retention is over."""
+    world.assemble(series)
+    end_job(world, JobStatus.DONE)
+    assert purge_all(world) == len(series)
+
+
+def test_a_late_slice_of_a_purged_series_is_recorded_and_the_result_stands(world: World) -> None:
+    series = head(offsets=(*EVEN, 144.0))
+    done_and_purged(world, series[:-1])
+    world.assemble(series[-1:])
+    world.age(61)
+    world.assembler.tick()
+    assert [job.status for job in world.jobs()] == ["done"]
+    assert world.series(series).status == "chosen"
+    late = world.instances()[-1]
+    assert (late.status, late.reason) == ("not_used", "after_retention")
+    assert [event.detail["sop_instance_uid"] for event in world.events("late_after_retention", "series")] == [
+        late.sop_instance_uid
+    ]
+
+
+def test_a_purged_series_that_comes_again_with_a_further_slice_is_run_anew(world: World) -> None:
+    series = head(offsets=(*EVEN, 144.0))
+    done_and_purged(world, series[:-1])
+    world.assemble([series[-1], *series[:-1]])
+    world.age(61)
+    world.assembler.tick()
+    old, new = world.jobs()
+    assert (old.status, new.generation) == ("superseded", 2)
+    with world.store.read() as session:
+        assert len(source_paths(session, new.series_id)) == len(series)
+
+
+def test_a_purged_series_that_comes_again_with_corrected_headers_is_run_anew(world: World) -> None:
+    series = head()
+    done_and_purged(world, series)
+    for ds in series:
+        ds.PatientName = "Correct^Name"
+    world.assemble(series[:6])
+    assert [job.status for job in world.jobs()] == ["done"]
+    world.assemble(series[6:])
+    world.age(61)
+    world.assembler.tick()
+    old, new = world.jobs()
+    assert (old.status, new.generation) == ("superseded", 2)
+    with world.store.read() as session:
+        assert len(source_paths(session, new.series_id)) == len(series)
 
 
 def test_the_work_folder_of_a_finished_job_goes_and_that_of_an_open_one_stays(world: World) -> None:

@@ -21,6 +21,7 @@ from tests.acceptance.scanner import small_study
 from tests.integration.execution_world import Bundles
 from tests.integration.life_world import LifeWorld, named_by, predecessors_of, uids_of
 from tests.integration.pacs import ScriptedPacs
+from tests.tools.key_objects import key_object
 
 NewWorld = Callable[..., LifeWorld]
 
@@ -224,6 +225,53 @@ def test_a_note_whose_writer_died_is_written_once_with_the_same_uid(new_world: N
     world.settle_all()
     assert [str(note.SOPInstanceUID) for note in world.rejections()] == [written.results[0].sop_instance_uid]
     assert len(world.pacs.asked) == len(set(world.pacs.asked))
+
+
+def test_images_that_their_archive_rejects_take_their_delivered_results_with_them_at_once(new_world: NewWorld) -> None:
+    world = new_world()
+    series = small_study("head")
+    world.assemble(series)
+    world.settle_all()
+    old = uids_of(world.received())
+    world.assemble([key_object(series, "113037")], calling_ae="PACS")
+    world.settle_all()
+    (note,) = world.rejections()
+    assert named_by(note) == old
+    texts = [item.TextValue for item in note.ContentSequence if item.ValueType == "TEXT"]
+    assert texts[-1] == "Withdrawn: the images that it was made from were rejected"
+    assert world.series(series).refusal == "rejected"
+    assert {event.name for event in _events(world)} >= {"rejection_note", "rejected", "supersede"}
+
+
+@sqlite_only
+def test_a_note_that_waits_for_new_results_waits_no_longer_once_the_images_are_rejected(new_world: NewWorld) -> None:
+    world = new_world(reception={"quiet_period_s": 3600.0})
+    series = small_study("head")
+    world.assemble(series[:-1])
+    world.settle_all()
+    old = uids_of(world.received())
+    world.assemble(series[-1:])
+    world.settle_all()
+    assert [job.status for job in world.notes("rejection")] == ["waiting"]
+    world.assemble([key_object(series, "113001")], calling_ae="PACS")
+    world.settle_all()
+    assert [named_by(note) for note in world.rejections()] == [old]
+
+
+@sqlite_only
+def test_notes_and_results_that_the_pacs_sends_back_are_never_processed(new_world: NewWorld) -> None:
+    world = new_world()
+    late = deliver_all_but_the_last_slice(world)
+    world.assemble(late)
+    world.settle_all()
+    jobs = [(job.id, job.status) for job in world.jobs()]
+    back = world.received()
+    for ds in back:
+        ds.PatientName = "Coerced^By^The^Archive"
+    world.assemble(back, calling_ae="PACS")
+    world.settle_all()
+    assert [(job.id, job.status) for job in world.jobs()] == jobs
+    assert {item.reason for item in world.instances()[-len(back) :]} == {"own_result"}
 
 
 def _events(world: LifeWorld) -> list[EventLine]:
