@@ -14,6 +14,7 @@ import zoneinfo
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -182,19 +183,10 @@ Proof = Literal["commitment", "query", "status"]
 IdentityRule = Literal["query", "trust"]
 
 
-class Destination(Section):
-    """A PACS or viewer that receives results by C-STORE.
-
-    ``identity``: whether it is asked whose study it is before anything is sent, or the images' own identity is trusted.
-    ``proof``: what shows that it has them: storage commitment, C-FIND, or only the status of the C-STORE, which proves
-    nothing.
-    """
+class BaseDestination(Section):
+    """What every destination has, whatever way results go there."""
 
     name: Name
-    ae_title: AeTitle
-    host: Annotated[str, Field(min_length=1)]
-    port: Annotated[int, Field(ge=1, le=65535)]
-    tls: DestinationTls = DestinationTls()
     accept_research: bool = False
     results: tuple[ResultKind, ...] = ("seg", "sr", "scores", "text", "sc", "predicted", "rejection")
     identity: IdentityRule = "query"
@@ -206,10 +198,123 @@ class Destination(Section):
     give_up_after_h: Annotated[float, Field(gt=0)] = 168.0
 
     @model_validator(mode="after")
-    def _retry_grows(self) -> Destination:
+    def _retry_grows(self) -> BaseDestination:
         if self.retry_max_s < self.retry_min_s:
             raise ValueError("retry_max_s must not be below retry_min_s")
         return self
+
+
+class Destination(BaseDestination):
+    """A PACS or viewer that receives results by C-STORE.
+
+    ``proof``: what shows that it has them: storage commitment, C-FIND, or only the status of the C-STORE, which proves
+    nothing.
+    """
+
+    ae_title: AeTitle
+    host: Annotated[str, Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)]
+    tls: DestinationTls = DestinationTls()
+
+
+def _is_base_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be a URL that begins with https:// or http://")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("holds a user or a password; secrets belong in a file or an environment variable, see auth")
+    if parts.query or parts.fragment:
+        raise ValueError("must end with a path, without '?' and '#'")
+    return value.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(_is_base_url)]
+
+
+class WebTls(Section):
+    """TLS towards a DICOMweb server, which an https URL asks for. PEM files."""
+
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> WebTls:
+        if bool(self.cert) != bool(self.key):
+            raise ValueError("cert and key belong together")
+        return self
+
+
+_AUTH_KEYS: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "basic": ("user",),
+    "bearer": (),
+    "oauth": ("token_url", "client_id"),
+}
+
+
+class WebAuth(Section):
+    """Who the node is to a DICOMweb server. The secret (password, token, client secret) never stands here itself."""
+
+    scheme: Literal["none", "basic", "bearer", "oauth"] = "none"
+    user: str = ""
+    token_url: Url | Literal[""] = ""
+    client_id: str = ""
+    scope: str = ""
+    secret_file: str = ""
+    secret_env: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> WebAuth:
+        if faults := list(self._faults()):
+            raise ValueError("; ".join(faults))
+        return self
+
+    def _faults(self) -> Iterator[str]:
+        needed = _AUTH_KEYS[self.scheme]
+        yield from (f"{self.scheme} needs {key}" for key in needed if not getattr(self, key))
+        optional = ("scope",) if self.scheme == "oauth" else ()
+        for key in ("user", "token_url", "client_id", "scope"):
+            if getattr(self, key) and key not in (*needed, *optional):
+                yield f"{key} is given, but scheme = {self.scheme!r} does not use it"
+        secrets = [key for key in ("secret_file", "secret_env") if getattr(self, key)]
+        if self.scheme == "none" and secrets:
+            yield f"{secrets[0]} is given, but scheme = 'none' does not use it"
+        if self.scheme != "none" and len(secrets) != 1:
+            yield f"{self.scheme} needs either secret_file or secret_env"
+
+
+class WebDestination(BaseDestination):
+    """A DICOMweb server that receives results by STOW-RS and shows them by QIDO-RS (DICOM PS3.18 10.5, 10.6).
+
+    ``url``: what stands before ``/studies``; ``query_url``: the same for QIDO-RS, where it is another one.
+    """
+
+    url: Url
+    query_url: Url | Literal[""] = ""
+    auth: WebAuth = WebAuth()
+    tls: WebTls = WebTls()
+
+    @field_validator("proof", mode="after")
+    @classmethod
+    def _no_commitment(cls, value: Proof) -> Proof:
+        if value == "commitment":
+            raise ValueError("DICOMweb has no storage commitment; use 'query' (QIDO-RS) or 'status'")
+        return value
+
+    @model_validator(mode="after")
+    def _certificates_are_used(self) -> WebDestination:
+        urls = (self.url, self.query_url, self.auth.token_url)
+        if (self.tls.ca or self.tls.cert) and not any(url.startswith("https:") for url in urls):
+            raise ValueError("certificates are given, but url begins with http:// : results would leave in the clear")
+        return self
+
+
+AnyDestination = Destination | WebDestination
+
+
+def _kind_of_destination(value: Any) -> str:
+    return "dicomweb" if isinstance(value, WebDestination) or (isinstance(value, dict) and "url" in value) else "dimse"
 
 
 class Range(Section):
@@ -310,7 +415,13 @@ class Config(Section):
     database: Database = Database()
     reception: Reception = Reception()
     sender: tuple[Sender, ...] = ()
-    destination: tuple[Destination, ...] = ()
+    destination: tuple[
+        Annotated[
+            Annotated[Destination, Tag("dimse")] | Annotated[WebDestination, Tag("dicomweb")],
+            Discriminator(_kind_of_destination),
+        ],
+        ...,
+    ] = ()
     protocol: tuple[Protocol, ...] = ()
     execution: Execution = Execution()
     zoo: Zoo = Zoo()
@@ -341,7 +452,7 @@ class Config(Section):
         """Bundles and folders of bundles beyond the built-in ones: those named, and the imported ones."""
         return (*self.zoo.paths, *([self.models_dir] if holds_bundles(self.models_dir) else ()))
 
-    def destinations_of(self, protocol: Protocol) -> tuple[Destination, ...]:
+    def destinations_of(self, protocol: Protocol) -> tuple[AnyDestination, ...]:
         """The destinations a protocol names, in its order."""
         by_name = {destination.name: destination for destination in self.destination}
         return tuple(by_name[name] for name in protocol.destinations if name in by_name)
@@ -464,13 +575,26 @@ def _apply_environment(raw: dict[str, Any], environment: Mapping[str, str]) -> l
 
 
 def _sentence(locate: _Locator, item: Any) -> str:
-    where: Location = tuple(part for part in item["loc"] if part not in {"pattern", "values", "range", "[key]"})
+    where: Location = tuple(part for part in item["loc"] if part not in _TAGS)
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
-        message = "unknown key"
+        message = _unknown(item["loc"])
     elif item["type"] == "missing":
         message = "missing"
     return f"{locate(where)}: {message}"
+
+
+_TAGS = {"pattern", "values", "range", "[key]", "dimse", "dicomweb"}
+"""What pydantic puts into a location to say which member of a union it speaks of."""
+
+
+def _unknown(loc: Location) -> str:
+    key = loc[-1]
+    if loc[-2:-1] == ("dicomweb",) and key in Destination.model_fields:
+        return "unknown key: this destination has a url, which says where it is"
+    if loc[-2:-1] == ("dimse",) and key in WebDestination.model_fields:
+        return "unknown key: only a DICOMweb destination, one with a url, has it"
+    return "unknown key"
 
 
 class _Locator:

@@ -20,8 +20,9 @@
     ├── TrainingError          a training cannot go on: the loss is not finite, a checkpoint does not fit
     ├── EncodeError            findings could not be written as a valid object; nothing is sent
     └── DeliveryError          a destination did not take a result
-        ├── AssociationRejected    no association, or no presentation context
-        ├── StoreRefused           C-STORE answered with a failure status
+        ├── AssociationRejected    no association or connection, or no presentation context
+        │   └── DestinationUnavailable  a DICOMweb server is away or takes nothing now (credentials, path, overload)
+        ├── StoreRefused           C-STORE or STOW-RS answered with a failure status
         └── ResultDamaged          the bytes on disk are not those that were encoded; they are never sent
 
 ``retryable`` says whether the same call may succeed later without anyone changing anything.
@@ -285,7 +286,20 @@ class DeliveryError(NodeError):
 
 
 class AssociationRejected(DeliveryError):
-    """No association, or no accepted presentation context."""
+    """No association or connection, or no accepted presentation context."""
+
+
+class DestinationUnavailable(AssociationRejected):
+    """A DICOMweb server takes nothing at all now: no connection, credentials refused, wrong path, overload.
+
+    Parameters
+    ----------
+    retry_after_s : how long it asks to be left alone; 0: it did not say.
+    """
+
+    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class ResultDamaged(DeliveryError):
@@ -295,11 +309,11 @@ class ResultDamaged(DeliveryError):
 
 
 class StoreRefused(DeliveryError):
-    """C-STORE answered with a failure status.
+    """C-STORE or STOW-RS answered with a failure status.
 
     Parameters
     ----------
-    status : DIMSE status (DICOM PS3.4 B.2.3).
+    status : DIMSE status (DICOM PS3.4 B.2.3), or the FailureReason of STOW-RS, which takes the same values.
     """
 
     def __init__(self, message: str, status: int) -> None:

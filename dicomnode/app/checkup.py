@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from dicomnode.config import Config, Destination, Protocol
-from dicomnode.deliver.query import FindNotOffered, find_identities, find_instances
-from dicomnode.deliver.scu import echo, probe
+from dicomnode.config import AnyDestination, Config, Destination, Protocol, WebDestination
+from dicomnode.deliver.query import FindNotOffered
+from dicomnode.deliver.route import Route, route_to
+from dicomnode.deliver.scu import probe
 from dicomnode.dicom.commitment import STORAGE_COMMITMENT
 from dicomnode.dicom.sop_classes import RESULT_SOP_CLASSES
 from dicomnode.dicom.tls import server_context
@@ -47,7 +48,11 @@ def checkup(config: Config, *, load_models: bool = True) -> Iterator[Finding]:
     yield from _protocols(config)
     yield from _models(config, load_models)
     for destination in config.destination:
-        yield from _destination(config, destination)
+        route = route_to(destination, config.node.ae_title)
+        if isinstance(destination, WebDestination):
+            yield from _web_destination(destination, route)
+        else:
+            yield from _destination(config, destination, route)
 
 
 def _disk(config: Config) -> Finding:
@@ -151,11 +156,11 @@ def _models(config: Config, load: bool) -> Iterator[Finding]:
         yield Finding(f"model {model}", True, f"loads on {ready.device}, {digest[:19]}...")
 
 
-def _destination(config: Config, destination: Destination) -> Iterator[Finding]:
+def _destination(config: Config, destination: Destination, route: Route) -> Iterator[Finding]:
     what = f"destination {destination.name}"
     where = f"{destination.ae_title} at {destination.host}:{destination.port}"
     try:
-        echo(destination, config.node.ae_title)
+        route.ask()
     except DeliveryError as fault:
         yield Finding(what, False, f"{where} does not answer C-ECHO: {fault}")
         return
@@ -171,18 +176,35 @@ def _destination(config: Config, destination: Destination) -> Iterator[Finding]:
     refused = sorted(kind for kind, uid in wanted.items() if uid not in accepted)
     says = f"does not accept: {', '.join(refused)}" if refused else f"accepts: {', '.join(sorted(wanted))}"
     yield Finding(what, not refused, says)
-    yield _identity(config, destination)
-    yield from _proof(config, destination)
+    yield _identity(destination, route)
+    if destination.proof == "commitment":
+        yield from _commitment(config, destination)
+    yield _proof(destination, route, "C-FIND")
 
 
-def _identity(config: Config, destination: Destination) -> Finding:
+def _web_destination(destination: WebDestination, route: Route) -> Iterator[Finding]:
+    what = f"destination {destination.name}"
+    try:
+        route.ask()
+    except DeliveryError as fault:
+        yield Finding(what, False, f"no results could be sent by STOW-RS: {fault}")
+        return
+    yield Finding(what, True, f"{destination.url} answers STOW-RS; it tells which results it takes only when they come")
+    if destination.url.startswith("http:"):
+        secret = "" if destination.auth.scheme == "none" else ", and so does the secret"
+        yield Finding(what, False, f"http:// : results travel in the clear{secret}; use https", fatal=False)
+    yield _identity(destination, route)
+    yield _proof(destination, route, "QIDO-RS")
+
+
+def _identity(destination: AnyDestination, route: Route) -> Finding:
     """Whether the destination can be asked whose study it is; asked about a study that nobody has."""
     what = f"destination {destination.name}"
     if destination.identity == "trust":
         return Finding(what, True, 'identity = "trust": results carry the identity of the images, whatever it has')
     nobody = derived_uid("check")
     try:
-        find_identities(destination, config.node.ae_title, [nobody])
+        route.find_identities([nobody])
     except FindNotOffered:
         says = "offers no C-FIND: it cannot be asked whose study it is, results carry the identity of the images"
         return Finding(what, False, says, fatal=False)
@@ -191,22 +213,18 @@ def _identity(config: Config, destination: Destination) -> Finding:
     return Finding(what, True, "is asked whose study it is before anything is sent")
 
 
-def _proof(config: Config, destination: Destination) -> Iterator[Finding]:
+def _proof(destination: AnyDestination, route: Route, by: str) -> Finding:
     """Whether the destination can prove what it has; asked about a series that nobody has."""
     what = f"destination {destination.name}"
     if destination.proof == "status":
         says = 'proof = "status": nothing shows that it has its results, jobs end sent_unproven'
-        yield Finding(what, False, says, fatal=False)
-        return
-    if destination.proof == "commitment":
-        yield from _commitment(config, destination)
+        return Finding(what, False, says, fatal=False)
     nobody = derived_uid("check")
     try:
-        find_instances(destination, config.node.ae_title, [(nobody, nobody)])
+        route.find_instances([(nobody, nobody)])
     except DeliveryError as fault:
-        yield Finding(what, False, f"{fault}; its results could not be proven by C-FIND")
-        return
-    yield Finding(what, True, "answers C-FIND: its results can be proven")
+        return Finding(what, False, f"{fault}; its results could not be proven by {by}")
+    return Finding(what, True, f"answers {by}: its results can be proven")
 
 
 def _commitment(config: Config, destination: Destination) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from dicomnode.config import Destination
+from dicomnode.config import BaseDestination
 
 JITTER = 0.2
 """A delay is drawn from its nominal value x (1 +- JITTER): nodes that lost one PACS do not all return at one moment."""
@@ -28,7 +28,7 @@ class Backoff:
     give_up_after_s: float
 
     @classmethod
-    def of(cls, destination: Destination) -> Backoff:
+    def of(cls, destination: BaseDestination) -> Backoff:
         """As configured."""
         return cls(destination.retry_min_s, destination.retry_max_s, destination.give_up_after_h * 3600.0)
 

@@ -38,13 +38,18 @@ class Breaker:
         """Whether nothing may be sent now."""
         return time.monotonic() < self._open_until
 
-    def trip(self) -> float:
-        """The destination failed; returns for how many seconds it is left alone."""
+    def trip(self, at_least_s: float = 0.0) -> float:
+        """The destination failed; returns for how many seconds it is left alone.
+
+        Parameters
+        ----------
+        at_least_s : what it asked for itself; waited for without an echo, but never longer than the largest back-off.
+        """
         self._failures += 1
-        delay_s = self._backoff.delay_s(self._failures, self._draw)
+        delay_s = max(self._backoff.delay_s(self._failures, self._draw), min(at_least_s, self._backoff.max_s))
         now = time.monotonic()
         self._open_until = now + delay_s
-        self._next_echo_at = float("inf") if self._echo_misled else now + self._echo_interval_s
+        self._next_echo_at = float("inf") if self._echo_misled or at_least_s else now + self._echo_interval_s
         return delay_s
 
     def answered(self) -> None:

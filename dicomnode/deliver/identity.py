@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dicomnode.config import Config, Destination
+from dicomnode.config import AnyDestination, Config
 from dicomnode.deliver.outgoing import Coercion, Outgoing
-from dicomnode.deliver.query import FindNotOffered, find_identities
+from dicomnode.deliver.query import FindNotOffered
+from dicomnode.deliver.route import Route
 from dicomnode.dicom.identity import Identity, Judgement, Stand, judge
 from dicomnode.errors import DeliveryError, LeaseLost
 from dicomnode.store import holding
@@ -62,13 +63,15 @@ class IdentityCheck:
         config: Config,
         store: Store,
         data_dir: Path,
-        destination: Destination,
+        destination: AnyDestination,
+        route: Route,
         *,
         look_again_s: float = LOOK_AGAIN_S,
     ) -> None:
         self._store = store
         self._data_dir = data_dir
         self._destination = destination
+        self._route = route
         self._calling_ae = config.node.ae_title
         self._provisional = re.compile(config.node.provisional_names)
         self._look_again_s = look_again_s
@@ -126,7 +129,7 @@ class IdentityCheck:
         if self._destination.identity == "trust" or not parcels:
             return None
         try:
-            return find_identities(self._destination, self._calling_ae, [parcel.study_uid for parcel in parcels])
+            return self._route.find_identities([parcel.study_uid for parcel in parcels])
         except FindNotOffered:
             return None
 

@@ -14,12 +14,16 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from dicomnode.config import BaseDestination
 from dicomnode.dicom.identity import KEYWORDS, identity_in, take
 from dicomnode.errors import DeliveryError, ResultDamaged
 
 _IDENTITY_TAGS = ("SpecificCharacterSet", *KEYWORDS)
 TRANSCODABLE = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian), str(DeflatedExplicitVRLittleEndian))
 """Transfer syntaxes between which a data set is rewritten without touching a pixel."""
+
+SLOWEST_BYTES_S = 100_000
+"""A peer may take ``timeout_s`` and, for large files, the time that a line of this rate needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +128,8 @@ class Outgoing:
             raise DeliveryError(f"the file cannot be read: {fault.strerror}") from fault
         if found != self.sha256:
             raise ResultDamaged("the bytes on disk are not those that were encoded; the file is not sent")
+
+
+def answer_timeout_s(destination: BaseDestination, size_bytes: int) -> float:
+    """How long the answer to a C-STORE or STOW-RS of this size is waited for."""
+    return destination.timeout_s + size_bytes / SLOWEST_BYTES_S

@@ -16,10 +16,10 @@ from itertools import groupby
 from pydicom.uid import generate_uid
 from sqlalchemy.orm import Session
 
-from dicomnode.config import Destination
+from dicomnode.config import AnyDestination
 from dicomnode.deliver.backoff import Backoff
-from dicomnode.deliver.commitment import CommitmentNotOffered, request_commitment
-from dicomnode.deliver.query import find_instances
+from dicomnode.deliver.commitment import CommitmentNotOffered
+from dicomnode.deliver.route import Route
 from dicomnode.dicom.commitment import Reference
 from dicomnode.dicom.statuses import sentence
 from dicomnode.errors import DeliveryError
@@ -45,10 +45,10 @@ class Prover:
     backoff : the destination's; says how soon what was lost is sent again, and when it is given up.
     """
 
-    def __init__(self, store: Store, destination: Destination, calling_ae: str, backoff: Backoff) -> None:
+    def __init__(self, store: Store, destination: AnyDestination, route: Route, backoff: Backoff) -> None:
         self._store = store
         self._destination = destination
-        self._calling_ae = calling_ae
+        self._route = route
         self._backoff = backoff
         self._looks = replace(backoff, min_s=LOOK_MIN_S, max_s=LOOK_MAX_S)
         self._draw = random.Random()
@@ -114,7 +114,7 @@ class Prover:
         self._no_proof_yet(due, error, lambda sent: self._destination.proof_wait_s * 2**sent.requests)
         references = [Reference(sent.sop_class_uid, sent.sop_instance_uid) for sent in due]
         try:
-            request_commitment(self._destination, self._calling_ae, self._store, transaction_uid, references)
+            self._route.request_commitment(self._store, transaction_uid, references)
         except CommitmentNotOffered as fault:
             logger.info("no commitment, query instead", extra=self._facts(error=str(fault)))
             self._query(due)
@@ -146,9 +146,7 @@ class Prover:
 
     def _query(self, due: Sequence[Sent]) -> None:
         try:
-            found = find_instances(
-                self._destination, self._calling_ae, [(sent.study_uid, sent.series_uid) for sent in due]
-            )
+            found = self._route.find_instances([(sent.study_uid, sent.series_uid) for sent in due])
         except DeliveryError as fault:
             self._no_answer(due, f"sent, but not proven yet: {fault}")
             return

@@ -20,7 +20,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from dicomnode.config import Destination
 from dicomnode.deliver.association import accepted_syntaxes, end_association, request_association
-from dicomnode.deliver.outgoing import TRANSCODABLE, Outgoing
+from dicomnode.deliver.outgoing import TRANSCODABLE, Outgoing, answer_timeout_s
 from dicomnode.dicom.statuses import DUPLICATE_SOP_INSTANCE, SUCCESS, is_stored, sentence
 from dicomnode.errors import AssociationRejected, DeliveryError, StoreRefused
 
@@ -28,9 +28,6 @@ logger = logging.getLogger(__name__)
 
 # A path given to send_c_store is then read as it lies on disk instead of being parsed and encoded again.
 _config.STORE_SEND_CHUNKED_DATASET = True
-
-SLOWEST_BYTES_S = 100_000
-"""A peer may take ``timeout_s`` and, for large files, the time that a line of this rate needs."""
 
 _MAX_CONTEXTS = 128
 _NOTICE_S = 0.5
@@ -44,11 +41,6 @@ class Outcome:
     file: Outgoing
     status: int | None
     error: DeliveryError | None = None
-
-
-def answer_timeout_s(destination: Destination, size_bytes: int) -> float:
-    """How long the answer to a C-STORE of this size is waited for."""
-    return destination.timeout_s + size_bytes / SLOWEST_BYTES_S
 
 
 class StorageLink:

@@ -1,4 +1,4 @@
-"""Sends one destination's outbox: claims what is due, stores it over one association, records each outcome.
+"""Sends one destination's outbox: claims what is due, stores it over one connection, records each outcome.
 
 The database says what is to be sent and what was sent; this object holds nothing that a restart would miss.
 """
@@ -14,14 +14,14 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from dicomnode.config import Config, Destination
+from dicomnode.config import AnyDestination, Config
 from dicomnode.deliver.backoff import Backoff
 from dicomnode.deliver.breaker import ECHO_INTERVAL_S, Breaker
 from dicomnode.deliver.identity import LOOK_AGAIN_S, IdentityCheck
-from dicomnode.deliver.outgoing import Outgoing
+from dicomnode.deliver.outgoing import Outgoing, answer_timeout_s
 from dicomnode.deliver.proving import Prover
-from dicomnode.deliver.scu import StorageLink, answer_timeout_s, associate, echo
-from dicomnode.errors import AssociationRejected, DeliveryError, LeaseLost, StoreRefused
+from dicomnode.deliver.route import Link, route_to
+from dicomnode.errors import AssociationRejected, DeliveryError, DestinationUnavailable, LeaseLost, StoreRefused
 from dicomnode.store import outbox, proofs
 from dicomnode.store.engine import Store
 from dicomnode.store.outbox import Parcel
@@ -57,7 +57,7 @@ class Sender:
         store: Store,
         data_dir: Path,
         owner: str,
-        destination: Destination,
+        destination: AnyDestination,
         *,
         echo_interval_s: float = ECHO_INTERVAL_S,
         look_again_s: float = LOOK_AGAIN_S,
@@ -65,14 +65,14 @@ class Sender:
         self.destination = destination
         # One owner per destination: the senders of a node start and fail one by one, and recover only their own.
         self.owner = f"{owner}/{destination.name}"
-        self._calling_ae = config.node.ae_title
+        self._route = route_to(destination, config.node.ae_title)
         self._store = store
         self._data_dir = data_dir
         self._draw = random.Random()
         self._backoff = Backoff.of(destination)
         self._breaker = Breaker(self._backoff, self._draw, echo_interval_s=echo_interval_s)
-        self._identity = IdentityCheck(config, store, data_dir, destination, look_again_s=look_again_s)
-        self._prover = Prover(store, destination, self._calling_ae, self._backoff)
+        self._identity = IdentityCheck(config, store, data_dir, destination, self._route, look_again_s=look_again_s)
+        self._prover = Prover(store, destination, self._route, self._backoff)
         self._stop = threading.Event()
         self._recovery_due = True
         self._rest_leased_until = 0.0
@@ -144,7 +144,7 @@ class Sender:
         if not self._breaker.wants_echo():
             return False
         try:
-            echo(self.destination, self._calling_ae)
+            self._route.ask()
         except DeliveryError:
             return False
         self._breaker.resume()
@@ -173,7 +173,7 @@ class Sender:
     def _deliver(self, batch: Batch) -> None:
         self._rest_leased_until = 0.0
         try:
-            with associate([file for _, file in batch], self.destination, self._calling_ae) as link:
+            with self._route.link([file for _, file in batch]) as link:
                 self._store_all(link, batch)
         except DeliveryError as fault:
             self._destination_failed(batch, fault)
@@ -202,19 +202,25 @@ class Sender:
         if released:
             logger.info("held results released: the conflict is gone", extra=self._about(count=released))
 
-    def _store_all(self, link: StorageLink, batch: Batch) -> None:
+    def _store_all(self, link: Link, batch: Batch) -> None:
         for index, (parcel, file) in enumerate(batch):
             if self._stop.is_set():
                 return
-            if self._holds(parcel, file, batch[index + 1 :]):
-                self._store_one(link, parcel, file)
+            try:
+                if self._holds(parcel, file, batch[index + 1 :]):
+                    self._store_one(link, parcel, file)
+            except DestinationUnavailable as fault:
+                self._destination_failed(batch[index:], fault)
+                return
             if link.is_lost:
-                self._destination_failed(batch[index + 1 :], DeliveryError("the association was lost"))
+                self._destination_failed(batch[index + 1 :], DeliveryError("the connection was lost"))
                 return
 
-    def _store_one(self, link: StorageLink, parcel: Parcel, file: Outgoing) -> None:
+    def _store_one(self, link: Link, parcel: Parcel, file: Outgoing) -> None:
         try:
             status = link.store(file)
+        except DestinationUnavailable:
+            raise
         except DeliveryError as fault:
             if isinstance(fault, StoreRefused):
                 self._breaker.answered()
@@ -228,7 +234,7 @@ class Sender:
             self._record_sent(parcel, status)
 
     def _destination_failed(self, batch: Batch, fault: DeliveryError) -> None:
-        delay_s = self._breaker.trip()
+        delay_s = self._breaker.trip(fault.retry_after_s if isinstance(fault, DestinationUnavailable) else 0.0)
         logger.warning(
             "destination failed", extra=self._about(error=str(fault), failures=self._breaker.failures, retry_s=delay_s)
         )

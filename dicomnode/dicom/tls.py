@@ -1,11 +1,11 @@
-"""TLS for associations (DICOM PS3.15 annex B, BCP 195): contexts from certificate files, never below TLS 1.2."""
+"""TLS for associations and HTTPS (DICOM PS3.15 annex B, BCP 195): contexts from PEM files, never below TLS 1.2."""
 
 from __future__ import annotations
 
 import ssl
 from pathlib import Path
 
-from dicomnode.config import DestinationTls, ReceptionTls
+from dicomnode.config import DestinationTls, ReceptionTls, WebTls
 from dicomnode.errors import ConfigError
 
 
@@ -35,8 +35,20 @@ def client_context(tls: DestinationTls, name: str) -> ssl.SSLContext | None:
     ------
     ConfigError : a file cannot be read, or certificate and key do not belong together.
     """
-    if not tls.enabled:
-        return None
+    return _client_context(tls, name) if tls.enabled else None
+
+
+def web_context(tls: WebTls, name: str) -> ssl.SSLContext:
+    """For HTTPS to a DICOMweb server, whose certificate must be signed by ``ca``, or by what the system trusts.
+
+    Raises
+    ------
+    ConfigError : a file cannot be read, or certificate and key do not belong together.
+    """
+    return _client_context(tls, name)
+
+
+def _client_context(tls: DestinationTls | WebTls, name: str) -> ssl.SSLContext:
     context = ssl.create_default_context() if not tls.ca else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     _load(context, f"destination {name}: tls", tls.cert, tls.key, tls.ca)

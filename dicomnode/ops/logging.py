@@ -21,6 +21,8 @@ _QUIET = {
     "pydicom": logging.ERROR,
     "apscheduler": logging.ERROR,
     "alembic": logging.WARNING,
+    "httpx": logging.WARNING,  # it logs each request with its URL
+    "httpcore": logging.WARNING,  # at DEBUG it logs headers
 }
 
 

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Sequence
 from enum import Enum
 
-from dicomnode.config import Config, Sender
+from dicomnode.config import Config, Destination, Sender
 
 
 class Rejection(Enum):
@@ -26,7 +26,7 @@ class Admission:
         self._check_called_ae = config.reception.check_called_ae
         self._max_associations = config.reception.max_associations
         self._senders = config.sender
-        self._reporters = {destination.ae_title for destination in config.destination}
+        self._reporters = {peer.ae_title for peer in config.destination if isinstance(peer, Destination)}
 
     @property
     def is_open(self) -> bool:

@@ -14,6 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from dicomnode.deliver.web_auth import basic
+
+DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 ORTHANC = shutil.which("Orthanc") or "/usr/sbin/Orthanc"
 START_S = 30.0
 
@@ -26,13 +29,29 @@ def free_port() -> int:
 
 
 class Orthanc:
-    """One Orthanc process; ``start`` and ``stop`` may be called in turn, the archive stays."""
+    """One Orthanc process; ``start`` and ``stop`` may be called in turn, the archive stays.
 
-    def __init__(self, folder: Path, *, peers: dict[str, tuple[str, int]] | None = None) -> None:
+    Parameters
+    ----------
+    settings : replace those of its configuration file.
+    user, password : where given, the only ones that its HTTP server lets in.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        peers: dict[str, Any] | None = None,
+        settings: dict[str, Any] | None = None,
+        user: str = "",
+        password: str = "",
+    ) -> None:
         self.folder = folder
         self.ae_title = "ORTHANC"
         self.dicom_port, self.http_port = free_port(), free_port()
         self.peers = peers or {}
+        self._settings = settings or {}
+        self._user, self._password = user, password
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -58,27 +77,33 @@ class Orthanc:
             self._process.wait(20)
             self._process = None
 
+    @property
+    def url(self) -> str:
+        """The base of its HTTP server."""
+        return f"http://127.0.0.1:{self.http_port}"
+
     def get(self, path: str) -> Any:
         """A REST call that answers JSON."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=10) as answer:
-            return json.load(answer)
+        return json.loads(self._call("GET", path, timeout_s=10))
 
     def post(self, path: str, body: Any = None) -> Any:
         """A REST call that answers JSON."""
         data = json.dumps({} if body is None else body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", data=data, method="POST")
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
+        return json.loads(self._call("POST", path, data, timeout_s=60))
 
     def delete(self, path: str) -> None:
         """Take something out of the archive."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", method="DELETE")
-        urllib.request.urlopen(request, timeout=10).close()
+        self._call("DELETE", path, timeout_s=10)
 
     def file(self, instance: str) -> bytes:
         """The DICOM file of one stored instance."""
-        url = f"http://127.0.0.1:{self.http_port}/instances/{instance}/file"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        return self._call("GET", f"/instances/{instance}/file", timeout_s=10)
+
+    def _call(self, method: str, path: str, data: bytes | None = None, *, timeout_s: float) -> bytes:
+        request = urllib.request.Request(f"{self.url}{path}", data=data, method=method)
+        if self._user:
+            request.add_header("Authorization", basic(self._user, self._password))
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
             return bytes(answer.read())
 
     def instances(self, study_uid: str, modality: str = "") -> list[dict[str, Any]]:
@@ -101,7 +126,8 @@ class Orthanc:
             "HttpServerEnabled": True,
             "HttpPort": self.http_port,
             "RemoteAccessAllowed": False,
-            "AuthenticationEnabled": False,
+            "AuthenticationEnabled": bool(self._user),
+            "RegisteredUsers": {self._user: self._password} if self._user else {},
             "DicomServerEnabled": True,
             "DicomAet": self.ae_title,
             "DicomPort": self.dicom_port,
@@ -109,13 +135,19 @@ class Orthanc:
             "DicomAlwaysAllowStore": True,
             "DicomAlwaysAllowEcho": True,
             "DicomAlwaysAllowFind": True,
-            "DicomModalities": {name: [ae, "127.0.0.1", port] for name, (ae, port) in self.peers.items()},
+            "DicomModalities": {name: self._modality(peer) for name, peer in self.peers.items()},
             "UnknownSopClassAccepted": True,
             "OverwriteInstances": True,
             "StableAge": 2,
             "DefaultEncoding": "Utf8",
             "Plugins": [],
+            **self._settings,
         }
+
+    @staticmethod
+    def _modality(peer: Any) -> Any:
+        """AE title and port on this machine, or Orthanc's own table."""
+        return peer if isinstance(peer, dict) else [peer[0], "127.0.0.1", peer[1]]
 
     def __enter__(self) -> Orthanc:
         self.start()

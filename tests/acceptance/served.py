@@ -17,6 +17,13 @@ import psutil
 START_S = 60.0
 
 
+def toml_value(value: Any) -> str:
+    """A value as TOML writes it, tables in one line."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {toml_value(inner)}" for key, inner in value.items()) + " }"
+    return json.dumps(value)
+
+
 @dataclass
 class ServedNode:
     """A node process with its TOML file; ``kill`` is SIGKILL, ``stop`` is SIGTERM."""
@@ -57,7 +64,7 @@ class ServedNode:
             *[("[[destination]]", destination) for destination in self.destinations],
         ]
         lines = [
-            line for head, keys in sections for line in [head, *[f"{k} = {json.dumps(v)}" for k, v in keys.items()]]
+            line for head, keys in sections for line in [head, *[f"{k} = {toml_value(v)}" for k, v in keys.items()]]
         ]
         names = [destination["name"] for destination in self.destinations]
         lines += [

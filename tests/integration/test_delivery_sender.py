@@ -166,7 +166,7 @@ def test_an_association_lost_in_the_middle_resends_only_what_was_not_answered(wo
     sender.step()
     assert world.statuses(job_id) == ["sent", "sent", "pending", "pending", "pending"]
     on_its_way, *behind = world.rows(job_id)[2:]
-    assert {row.error for row in behind} == {"the association was lost"}
+    assert {row.error for row in behind} == {"the connection was lost"}
     # should that very file be what the peer falls over, the others have their turn before it comes again
     assert max(row.next_attempt_at for row in behind) < on_its_way.next_attempt_at
     world.step_until(sender, lambda: world.job(job_id).status == "done")

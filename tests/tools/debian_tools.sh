@@ -3,10 +3,11 @@
 set -eu
 declare -A package=(
   [storescu]=dcmtk [dciodvfy]=dicom3tools [Orthanc]=orthanc [DicomSRValidator]=pixelmed-apps
+  [/usr/share/orthanc/plugins/libOrthancDicomWeb.so]=orthanc-dicomweb
 )
 missing=()
 for tool in "${!package[@]}"; do
-  command -v "$tool" >/dev/null || [ -x "/usr/sbin/$tool" ] || [ -x "/usr/bin/$tool" ] || missing+=("${package[$tool]}")
+  command -v "$tool" >/dev/null || [ -e "$tool" ] || [ -x "/usr/sbin/$tool" ] || [ -x "/usr/bin/$tool" ] || missing+=("${package[$tool]}")
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
 install=(apt-get install -y --no-install-recommends "${missing[@]}")

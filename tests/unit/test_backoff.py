@@ -100,3 +100,12 @@ def test_a_peer_that_answers_echoes_but_takes_nothing_gets_the_full_pause() -> N
     breaker.trip()
     time.sleep(0.02)
     assert breaker.wants_echo()
+
+
+def test_a_peer_that_asks_for_a_pause_gets_it_without_an_echo_but_never_longer_than_the_largest() -> None:
+    breaker = Breaker(BACKOFF, random.Random(1), echo_interval_s=0.01)
+    assert breaker.trip(at_least_s=600.0) == 600.0
+    time.sleep(0.02)
+    assert not breaker.wants_echo()
+    assert breaker.trip(at_least_s=1e9) == 14400.0
+    assert breaker.trip(at_least_s=0.001) > 10.0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dicomnode.config import HEAD_CT, Config, load_config, parse_config
+from dicomnode.config import HEAD_CT, Config, Destination, WebDestination, load_config, parse_config
 from dicomnode.errors import ConfigError
 from tests.conftest import REPOSITORY
 
@@ -56,6 +57,79 @@ def test_the_example_is_valid_and_names_every_key_with_its_default() -> None:
         model = type(getattr(loaded, name)[0])
         assert set(raw[name][0]) == set(model.model_fields)
     assert loaded.protocol[0].match == HEAD_CT
+
+
+def test_the_example_shows_a_dicomweb_destination_whole_with_its_defaults() -> None:
+    lines = EXAMPLE.read_text().splitlines()
+    start = lines.index("# [[destination]]")
+    block = [line.removeprefix("# ") for line in lines[start : lines.index("", start)]]
+    raw = tomllib.loads("\n".join(block))
+    (shown,) = parse_config(raw, serving=False, environment={}).destination
+    assert set(raw["destination"][0]) == set(WebDestination.model_fields)
+    assert shown == WebDestination(name="cloud", url="https://pacs.example/dicom-web")
+    assert set(raw["destination"][0]["auth"]) == set(type(shown.auth).model_fields)
+
+
+def test_a_url_makes_a_dicomweb_destination(tmp_path: Path) -> None:
+    text = GOOD.format(data=tmp_path) + '[[destination]]\nname = "web"\nurl = "https://pacs:8443/rs/"\n'
+    plain, web = load_config(write(tmp_path, text), environment={}).destination
+    assert isinstance(plain, Destination)
+    assert isinstance(web, WebDestination)
+    assert (web.url, web.proof) == ("https://pacs:8443/rs", "query")
+
+
+def test_every_fault_of_a_dicomweb_destination_is_named_at_once(tmp_path: Path) -> None:
+    text = """
+[[destination]]
+name = "web"
+url = "ftp://pacs"
+host = "pacs"
+proof = "commitment"
+auth = { scheme = "oauth", user = "ai", secret_file = "a", secret_env = "B" }
+tls = { cert = "a.pem" }
+timeout_s = 0
+
+[[destination]]
+name = "other"
+url = "http://user:word@pacs/rs?x=1"
+
+[[destination]]
+name = "dimse"
+ae_title = "PACS"
+port = 104
+auth = { scheme = "none" }
+"""
+    faults = "\n".join(faults_of(write(tmp_path, text)))
+    for expected in (
+        "line 4: destination[0].url: must be a URL that begins with https:// or http://",
+        "line 5: destination[0].host: unknown key: this destination has a url, which says where it is",
+        "line 6: destination[0].proof: DICOMweb has no storage commitment; use 'query' (QIDO-RS) or 'status'",
+        "line 7: destination[0].auth: oauth needs token_url; oauth needs client_id; "
+        "user is given, but scheme = 'oauth' does not use it; oauth needs either secret_file or secret_env",
+        "line 8: destination[0].tls: cert and key belong together",
+        "line 9: destination[0].timeout_s",
+        "line 13: destination[1].url: holds a user or a password",
+        "destination[2].host: missing",
+        "line 19: destination[2].auth: unknown key: only a DICOMweb destination, one with a url, has it",
+    ):
+        assert expected in faults
+    assert "word@" not in faults
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"url": "http://pacs/rs?a=1"}, "must end with a path"),
+        ({"url": "http://pacs/rs", "tls": {"ca": "ca.pem"}}, "results would leave in the clear"),
+        ({"auth": {"scheme": "none", "secret_env": "A"}}, "secret_env is given, but scheme = 'none'"),
+        ({"auth": {"scheme": "basic", "secret_env": "A"}}, "basic needs user"),
+        ({"auth": {"scheme": "bearer"}}, "bearer needs either secret_file or secret_env"),
+    ],
+)
+def test_half_a_dicomweb_destination_is_refused(more: dict[str, Any], says: str) -> None:
+    one = {"name": "web", "url": "https://pacs/rs", **more}
+    with pytest.raises(ConfigError, match=says):
+        parse_config({"destination": [one]}, serving=False, environment={})
 
 
 def test_a_good_file_loads_and_names_its_destinations(tmp_path: Path) -> None:

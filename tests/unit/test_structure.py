@@ -34,6 +34,7 @@ ONLY_IN = {
     "highdicom": ("encode",),
     "pynetdicom": ("receive", "deliver"),
     "sqlalchemy": ("store", "receive", "assemble", "deliver", "jobs", "execute", "app", "cli"),
+    "httpx": ("deliver",),
     "apscheduler": ("jobs",),
     "typer": ("cli",),
 }
@@ -166,5 +167,5 @@ def test_the_node_process_loads_neither_torch_nor_monai_nor_highdicom() -> None:
 
 
 def test_asking_for_help_loads_nothing_heavy() -> None:
-    heavy = {"torch", "monai", "highdicom", "pynetdicom", "sqlalchemy", "scipy"}
+    heavy = {"torch", "monai", "highdicom", "pynetdicom", "sqlalchemy", "scipy", "httpx"}
     assert loaded_by("import dicomnode.cli") & heavy == set()

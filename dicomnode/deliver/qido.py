@@ -1,0 +1,130 @@
+"""QIDO-RS (DICOM PS3.18 10.6): which instances a DICOMweb server shows, and whose study it says a study is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from pydicom.datadict import tag_for_keyword
+
+from dicomnode.config import WebDestination
+from dicomnode.deliver.query import Series
+from dicomnode.deliver.stow import NOT_OFFERED, values
+from dicomnode.deliver.web_client import Answer, WebClient
+from dicomnode.dicom.identity import KEYWORDS
+from dicomnode.errors import DeliveryError
+
+SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID = "00080018", "0020000D", "0020000E"
+
+PAGE = 100
+"""A page of at least this many may have been cut off by a limit of the server: the next one is asked for."""
+
+_MAX_PAGES = 1000
+
+
+def find_instances(client: WebClient, destination: WebDestination, series: Iterable[Series]) -> dict[Series, set[str]]:
+    """SOP Instance UIDs that the server says it has, per series; the counterpart of a C-FIND at IMAGE level.
+
+    Raises
+    ------
+    AssociationRejected : no whole answer in time.
+    DestinationUnavailable : no connection, the server answers no query now, or not with these credentials.
+    DeliveryError : an answer that is none.
+    """
+    return {one: _found(client, destination, *one) for one in dict.fromkeys(series)}
+
+
+def find_identities(
+    client: WebClient, destination: WebDestination, study_uids: Iterable[str]
+) -> dict[str, list[dict[str, str]]]:
+    """Whose study each is, as the server says: keyword -> value, once for each study it has under the UID.
+
+    The counterpart of :func:`dicomnode.deliver.query.find_identities`; but a server without QIDO-RS is no reason to go
+    on unasked, since 404 may as well be a mistyped path: ``identity = "trust"`` says that it need not be asked.
+
+    Raises
+    ------
+    AssociationRejected : no whole answer in time.
+    DestinationUnavailable : no connection, the server answers no query now, or not with these credentials.
+    DeliveryError : an answer that is none, or no QIDO-RS at this path.
+    """
+    return {uid: _identities(client, destination, uid) for uid in dict.fromkeys(study_uids)}
+
+
+def _identities(client: WebClient, destination: WebDestination, study_uid: str) -> list[dict[str, str]]:
+    url = f"{destination.query_url or destination.url}/studies"
+    answer = client.request("GET", f"{url}?StudyInstanceUID={study_uid}&includefield={','.join(KEYWORDS)}")
+    if answer.status in NOT_OFFERED:
+        raise DeliveryError(f"{_no_query(url, answer)}, or set identity = 'trust'")
+    rows = _rows(answer, url)
+    return [_identity_of(row) for row in rows if values(row, STUDY_INSTANCE_UID) in ([study_uid], [])]
+
+
+def _identity_of(row: dict[str, Any]) -> dict[str, str]:
+    """What one match says; a keyword that is not in it: nothing was said about it."""
+    tags = {keyword: f"{tag_for_keyword(keyword):08X}" for keyword in KEYWORDS}
+    return {keyword: _text(values(row, tag)) for keyword, tag in tags.items() if tag in row}
+
+
+def _text(found: list[Any]) -> str:
+    """The first value; the groups of a person name are joined as in a data set (PS3.18 F.2.2, PS3.5 6.2.1.2)."""
+    value = found[0] if found else ""
+    if isinstance(value, dict):
+        groups = [str(value.get(group) or "") for group in ("Alphabetic", "Ideographic", "Phonetic")]
+        value = "=".join(groups).rstrip("=")
+    return "" if value is None else str(value).strip(" \0")
+
+
+def _no_query(url: str, answer: Answer) -> str:
+    return f"{url}: the server does not offer QIDO-RS here (HTTP {answer.status}); check url and query_url"
+
+
+def _found(client: WebClient, destination: WebDestination, study_uid: str, series_uid: str) -> set[str]:
+    base = destination.query_url or destination.url
+    url = f"{base}/studies/{study_uid}/series/{series_uid}/instances"
+    found: set[str] = set()
+    rows = 0
+    for _ in range(_MAX_PAGES):
+        answer = client.request("GET", f"{url}?offset={rows}" if rows else url)
+        if answer.status == 404:
+            _check_path(client, base, study_uid)
+        page = _rows(answer, url)
+        uids = set().union(*(_uid_of(row, study_uid, series_uid) for row in page)) - found
+        found, rows = found | uids, rows + len(page)
+        # A server that knows no offset answers with the same again.
+        if not uids or (len(page) < PAGE and "warning" not in answer.headers):
+            break
+    return found
+
+
+def _check_path(client: WebClient, base: str, study_uid: str) -> None:
+    """404 says that there is no such series, or no QIDO-RS at all; only the first means that a result was lost."""
+    url = f"{base}/studies"
+    answer = client.request("GET", f"{url}?StudyInstanceUID={study_uid}&limit=1")
+    if answer.status not in (200, 204):
+        raise DeliveryError(_no_query(url, answer))
+
+
+def _rows(answer: Answer, url: str) -> list[dict[str, Any]]:
+    """The matches of one answer; 204 and 404 say that there are none (PS3.18 table 10.6.3-1)."""
+    if answer.status in (204, 404):
+        return []
+    if answer.status != 200:
+        raise DeliveryError(f"{url}: QIDO-RS was answered with HTTP {answer.status}")
+    try:
+        said: Any = json.loads(answer.content)
+    except (ValueError, RecursionError) as fault:
+        raise DeliveryError(f"{url}: QIDO-RS was answered with something that is no JSON") from fault
+    if not isinstance(said, list):
+        raise DeliveryError(f"{url}: QIDO-RS was answered with something that is no list of matches")
+    return [row for row in said if isinstance(row, dict)]
+
+
+def _uid_of(row: dict[str, Any], study_uid: str, series_uid: str) -> set[str]:
+    """The instance of one match; nothing where a server that knows no hierarchy answers with other series."""
+    if values(row, STUDY_INSTANCE_UID) not in ([study_uid], []):
+        return set()
+    if values(row, SERIES_INSTANCE_UID) not in ([series_uid], []):
+        return set()
+    return {str(uid) for uid in values(row, SOP_INSTANCE_UID)[:1]}

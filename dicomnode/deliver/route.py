@@ -1,0 +1,123 @@
+"""The way to a destination, DIMSE or DICOMweb: what sending and proving need of either, in one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+from dicomnode.config import AnyDestination, Destination, WebDestination
+from dicomnode.deliver import commitment, qido, query, scu, stow
+from dicomnode.deliver.outgoing import Outgoing
+from dicomnode.deliver.query import Series
+from dicomnode.deliver.web_auth import Credentials
+from dicomnode.deliver.web_client import WebClient
+from dicomnode.dicom.commitment import Reference
+from dicomnode.store.engine import Store
+
+
+class Link(Protocol):
+    """An open connection for storing."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection is gone: nothing more can be stored over it."""
+
+    def store(self, file: Outgoing) -> int:
+        """Store one file; returns its DIMSE status, success or warning.
+
+        Raises
+        ------
+        DestinationUnavailable : the destination takes nothing now; the rest of the batch need not be tried.
+        DeliveryError : it was not stored, and why.
+        """
+
+
+class Route(Protocol):
+    """How one destination is reached. Each raises :class:`DeliveryError`."""
+
+    def link(self, files: Sequence[Outgoing]) -> AbstractContextManager[Link]:
+        """One connection for a batch of files."""
+
+    def ask(self) -> None:
+        """Whether it would take results now: returns, or raises the reason."""
+
+    def find_instances(self, series: Iterable[Series]) -> dict[Series, set[str]]:
+        """SOP Instance UIDs that it says it has, per series."""
+
+    def find_identities(self, study_uids: Iterable[str]) -> dict[str, list[dict[str, str]]]:
+        """Whose study each is, as the destination says; raises FindNotOffered where it can be asked nothing."""
+
+    def request_commitment(self, store: Store, transaction_uid: str, references: Sequence[Reference]) -> None:
+        """Ask for storage commitment; raises CommitmentNotOffered where there is no such thing."""
+
+
+class DimseRoute:
+    """Associations: C-STORE, C-ECHO, C-FIND, N-ACTION."""
+
+    def __init__(self, destination: Destination, calling_ae: str) -> None:
+        self._destination = destination
+        self._calling_ae = calling_ae
+
+    def link(self, files: Sequence[Outgoing]) -> AbstractContextManager[Link]:
+        """See :func:`dicomnode.deliver.scu.associate`."""
+        return scu.associate(files, self._destination, self._calling_ae)
+
+    def ask(self) -> None:
+        """See :func:`dicomnode.deliver.scu.echo`."""
+        scu.echo(self._destination, self._calling_ae)
+
+    def find_instances(self, series: Iterable[Series]) -> dict[Series, set[str]]:
+        """See :func:`dicomnode.deliver.query.find_instances`."""
+        return query.find_instances(self._destination, self._calling_ae, series)
+
+    def find_identities(self, study_uids: Iterable[str]) -> dict[str, list[dict[str, str]]]:
+        """See :func:`dicomnode.deliver.query.find_identities`."""
+        return query.find_identities(self._destination, self._calling_ae, study_uids)
+
+    def request_commitment(self, store: Store, transaction_uid: str, references: Sequence[Reference]) -> None:
+        """See :func:`dicomnode.deliver.commitment.request_commitment`."""
+        commitment.request_commitment(self._destination, self._calling_ae, store, transaction_uid, references)
+
+
+class WebRoute:
+    """HTTP: STOW-RS and QIDO-RS. A token that was fetched is kept for the next connection."""
+
+    def __init__(self, destination: WebDestination) -> None:
+        self._destination = destination
+        self._credentials = Credentials(destination.auth)
+
+    @contextmanager
+    def link(self, files: Sequence[Outgoing]) -> Iterator[Link]:
+        """See :class:`dicomnode.deliver.stow.StowLink`."""
+        with self._client() as client:
+            yield stow.StowLink(client, self._destination)
+
+    def ask(self) -> None:
+        """See :func:`dicomnode.deliver.stow.ask`."""
+        with self._client() as client:
+            stow.ask(client, self._destination)
+
+    def find_instances(self, series: Iterable[Series]) -> dict[Series, set[str]]:
+        """See :func:`dicomnode.deliver.qido.find_instances`."""
+        with self._client() as client:
+            return qido.find_instances(client, self._destination, series)
+
+    def find_identities(self, study_uids: Iterable[str]) -> dict[str, list[dict[str, str]]]:
+        """See :func:`dicomnode.deliver.qido.find_identities`."""
+        with self._client() as client:
+            return qido.find_identities(client, self._destination, study_uids)
+
+    def request_commitment(self, store: Store, transaction_uid: str, references: Sequence[Reference]) -> None:
+        """There is none in DICOMweb; the configuration refuses it already."""
+        raise commitment.CommitmentNotOffered("DICOMweb has no storage commitment")
+
+    def _client(self) -> WebClient:
+        return WebClient(self._destination, self._credentials)
+
+
+def route_to(destination: AnyDestination, calling_ae: str) -> Route:
+    """The way that the configuration gives."""
+    if isinstance(destination, WebDestination):
+        return WebRoute(destination)
+    return DimseRoute(destination, calling_ae)
