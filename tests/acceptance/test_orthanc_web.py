@@ -140,7 +140,14 @@ def test_a_head_pushed_by_a_scanner_comes_back_by_stow_and_check_is_content(
 ) -> None:
     destination = keys(accept_research=True)
     bundle = write_threshold_bundle(tmp_path / "bundle")
-    node = ServedNode(tmp_path / "node", free_port(), [destination], models=("threshold",), zoo_paths=(bundle,))
+    node = ServedNode(
+        tmp_path / "node",
+        free_port(),
+        [destination],
+        reception={"selection_wait_s": 0.5},
+        models=("threshold",),
+        zoo_paths=(bundle,),
+    )
     node.write_config()
     checked = node.command("check", "--no-models")
     assert checked.returncode == 0, checked.stdout
