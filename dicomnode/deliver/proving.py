@@ -84,7 +84,7 @@ class Prover:
             return
         places = [(sent.study_uid, sent.series_uid) for sent in doubtful]
         try:
-            found = find_instances(self._destination, self._calling_ae, places)
+            found = self._route.find_instances(places)
         except DeliveryError as fault:
             logger.warning("withdrawn results not looked for", extra=self._facts(error=str(fault)))
             self._leave_in_doubt(doubtful)

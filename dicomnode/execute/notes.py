@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dicomnode.config import Config, Destination
+from dicomnode.config import BaseDestination, Config
 from dicomnode.errors import JobError, Refusal
 from dicomnode.execute.tasks import RefusalTask, RejectionTask
 from dicomnode.store.engine import Store
@@ -27,7 +27,7 @@ class PreparedNote:
     unwanted: str = ""
 
 
-def delivery_to(destination: Destination) -> Delivery:
+def delivery_to(destination: BaseDestination) -> Delivery:
     """What a destination takes, for the outbox."""
     return Delivery(destination.name, destination.results, destination.accept_research, destination.proof)
 

@@ -102,7 +102,7 @@ def test_results_are_stored_and_proven_over_https_with_a_password(
 def test_what_orthanc_lost_is_sent_again(world: World, orthanc: Orthanc, keys: Keys) -> None:
     job_id, results = world.deliver("sr", "sc")
     quick = keys(proof_wait_s=0.1, retry_min_s=0.1)
-    blind = WebDestination(**quick, query_url=f"http://127.0.0.1:{free_port()}")
+    blind = WebDestination(**quick, query_url=f"http://127.0.0.1:{free_port()}", identity="trust")
     world.sender(blind).step()
     assert world.statuses(job_id) == ["sent", "sent"]
     lost = {"Level": "Instance", "Query": {"SOPInstanceUID": results[0].sop_instance_uid}}

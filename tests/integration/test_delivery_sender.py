@@ -188,7 +188,7 @@ def test_a_refused_sop_class_is_retried_and_in_the_end_undelivered(world: World,
     pacs.refused_classes = {SOP_CLASSES["seg"]}
     job_id, _ = world.deliver("seg", "sr")
     with pacs:
-        sender = world.sender(world.destination(pacs.port, give_up_after_h=1.0 / 3600))
+        sender = world.sender(world.destination(pacs.port, give_up_after_h=3.0 / 3600))
         sender.step()
         assert world.statuses(job_id) == ["pending", "proven"]
         world.step_until(sender, lambda: world.job(job_id).status == "undelivered")
