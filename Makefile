@@ -46,6 +46,7 @@ test: $(VENV)/.installed-dev tools lint
 	$(PYTEST) $(PARALLEL) -m "not full"
 
 test-full: $(VENV)/.installed-dev tools lint
+	tests/tools/debian_tools.sh viewer
 	$(PYTEST) $(PARALLEL)
 
 clean:

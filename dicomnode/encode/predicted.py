@@ -32,8 +32,10 @@ from dicomnode.records import ImageFinding
 
 KIND, SINGLE_FRAME_KIND = "predicted", "predicted_sc"
 INTERCEPT_HU = -1024
-BANNER_HU = 200
-"""White in any window for the brain; the strip below the letters is air."""
+BANNER_HU = 3071
+"""Far above any window for the brain, on air: viewers interpolate HU, and thin strokes of less would vanish."""
+FAINTEST_INK = 70
+"""Of 255; what is drawn fainter is left out of the banner."""
 WARNING, USE = "PREDICTED - NOT ACQUIRED", "RESEARCH - NOT FOR DIAGNOSIS"
 
 
@@ -73,8 +75,8 @@ def _strip(text: str, height: int, width: int) -> NDArray[np.uint16]:
     pen = Pen(ImageDraw.Draw(image))
     size = next((size for size in range(height - 2, 5, -1) if pen.width(text, size) < width - 4), 5)
     pen.draw.text((width / 2, height / 2), text, font=font(size), fill=255, anchor="mm")
-    ink = np.minimum(2 * np.asarray(image, dtype=np.uint32), 255)  # thin strokes of a small image must stay readable
-    return (ink * (BANNER_HU - INTERCEPT_HU) // 255).astype(np.uint16)
+    # Ink or none: the half tones of thin strokes would be black in a window for the brain.
+    return np.where(np.asarray(image) > FAINTEST_INK, BANNER_HU - INTERCEPT_HU, 0).astype(np.uint16)
 
 
 def _multi_frame(finding: ImageFinding, index: int, context: Context) -> SOPClass:

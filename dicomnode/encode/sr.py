@@ -92,7 +92,25 @@ def _total_group(finding: MaskFinding, number: int, context: Context, seg: Segme
     assert finding.total is not None  # a mask with voxels has measurements; encode_case has checked it
     tracking = hd_sr.TrackingIdentifier(context.tracking_uid(finding.name), finding.label)
     group = _group(finding, finding.total, tracking, referenced_segment=segment)
+    _place(group, finding, context)
     return _with_images(group, context, finding.total)
+
+
+def _place(group: Group, finding: MaskFinding, context: Context) -> None:
+    """Below the volume, the outline on the widest slice.
+
+    TID 1411 allows no region beside the segment, but OHIF (3.13.2) shows no image at all for a report in which a group
+    has no coordinates. The templates are extensible; it is a place of the number, and the segment says the rest.
+    """
+    widest = int(np.argmax(finding.mask.sum(axis=(1, 2))))
+    reference = context.references[widest]
+    outline = hd_sr.CoordinatesForMeasurement(
+        graphic_type=hd_sr.GraphicTypeValues.POLYLINE,
+        graphic_data=outlines(finding.mask[widest])[0],
+        source_image=hd_sr.SourceImageForRegion(reference.SOPClassUID, reference.SOPInstanceUID),
+    )
+    numbers = [item for item in group[0].ContentSequence if item.ValueType == "NUM"]
+    numbers[0].ContentSequence.append(outline)
 
 
 def _lesion_group(finding: MaskFinding, index: int, region: Region, context: Context) -> Group:

@@ -102,6 +102,12 @@ def test_nothing_of_the_source_can_land_on_it(results: dict[str, list[Dataset]],
     assert frames.isdisjoint({str(source.FrameOfReferenceUID) for source in case.sources})
 
 
+def test_the_banner_is_white_or_air_in_any_window(scan: Dataset) -> None:
+    height = banner_rows(scan.Rows)
+    strips = np.concatenate([scan.pixel_array[:, :height], scan.pixel_array[:, -height:]])
+    assert set(np.unique(strips.astype(int) + int(scan.RescaleIntercept))) == {-1024, 3071}
+
+
 def test_neither_dose_nor_times_of_an_acquisition_are_carried(results: dict[str, list[Dataset]], case: Case) -> None:
     assert case.sources[0].KVP == 120
     for ds in (*results["predicted"], *results["predicted_sc"]):

@@ -11,6 +11,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage
+from scipy import ndimage
 
 from dicomnode.encode.context import context_of
 from dicomnode.encode.files import bytes_of
@@ -149,6 +150,18 @@ def test_a_lesion_is_outlined_on_its_own_source_images(report: Dataset, case: Ca
             assert points[0].tolist() == points[-1].tolist()
             assert points.min(axis=0).tolist() == [columns.min(), rows.min()]
             assert points.max(axis=0).tolist() == [columns.max() + 1, rows.max() + 1]
+
+
+def test_the_volume_of_the_total_has_its_place_on_the_widest_slice(report: Dataset, case: Case) -> None:
+    total = items(report, "125007")[0]
+    (outline,) = [item for item in walk(items(total, VOLUME)[0]) if item.ValueType == "SCOORD"]
+    mask = case.findings[0].mask
+    widest = int(np.argmax(mask.sum(axis=(1, 2))))
+    (image,) = outline.ContentSequence
+    assert image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == case.sources[widest].SOPInstanceUID
+    pieces = ndimage.label(mask[widest])[0]
+    x, y = np.array(outline.GraphicData).reshape(-1, 2).T
+    assert abs(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1])) / 2 == np.bincount(pieces[pieces > 0]).max()
 
 
 def test_all_slices_and_the_segmentation_are_evidence(report: Dataset, case: Case) -> None:

@@ -16,7 +16,7 @@ from dicomnode.encode.context import context_of
 from dicomnode.encode.files import bytes_of
 from dicomnode.encode.text import MAX_LESION_LINES, text_report
 from dicomnode.records import Case
-from tests.unit.encode_helpers import EVEN, MODEL, TILTED_UNEVEN, case_of, changed, finding_of
+from tests.unit.encode_helpers import EVEN, MODEL, TILTED_UNEVEN, case_of, changed, finding_of, score_of
 
 BLEEDS = (((25.0, 60.0, 40.0), (12.0, 14.0, 10.0)), ((38.0, 80.0, 60.0), (6.0, 5.0, 4.0)))
 
@@ -35,7 +35,7 @@ def lines(report: Dataset, heading: str) -> list[str]:
     """The sentences below the section with this heading."""
     for item in report.ContentSequence:
         if item.ValueType == "CONTAINER" and item.ConceptNameCodeSequence[0].CodeMeaning == heading:
-            return [str(child.TextValue) for child in item.ContentSequence]
+            return [str(child.TextValue).replace("\r\n", " ") for child in item.ContentSequence]
     raise AssertionError(f"no section {heading}")
 
 
@@ -74,6 +74,21 @@ def test_every_lesion_has_a_line_with_its_figures(report: Dataset, case: Case) -
         assert f"longest diameter {region.longest_diameter_mm:.0f} mm" in line
         assert f"mean {region.mean_hu:.0f} HU, maximum {region.max_hu:.0f} HU" in line
         assert line.endswith(f"image {region.first_slice + 1}-{region.last_slice + 1}.")
+
+
+def test_no_line_of_a_finding_is_cut_by_a_viewer_that_wraps_none(case: Case) -> None:
+    score = score_of(warnings=("Developed for " + "spontaneous haemorrhage, " * 6 + "and for nothing else.",))
+    report = read_back(changed(case, findings=(*case.findings, score)))
+    findings = [str(item.TextValue) for item in walk(report) if item.ConceptNameCodeSequence[0].CodeValue == "121071"]
+    written = [line for finding in findings for line in finding.split("\r\n")]
+    assert len(written) > len(findings) > 5
+    assert max(map(len, written)) <= 88
+
+
+def test_findings_and_impressions_stand_before_the_technicalities(report: Dataset) -> None:
+    sections = [item for item in report.ContentSequence if item.ValueType == "CONTAINER"]
+    headings = [section.ConceptNameCodeSequence[0].CodeMeaning for section in sections]
+    assert headings == ["Findings", "Impressions", "Current Procedure Descriptions"]
 
 
 def test_abc2_stands_beside_the_volume_with_the_difference(case: Case) -> None:

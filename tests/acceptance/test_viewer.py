@@ -1,0 +1,204 @@
+"""What a radiologist sees: CT and results of a run in Orthanc, opened in OHIF by a scripted Chromium.
+
+The pictures stay in ``artifacts/viewer`` and are to be looked at; the tests compare the pixels on the screen with the
+voxels that should be there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from dicomnode.app.folder import process_folder
+from dicomnode.assemble.volume import read_series
+from dicomnode.cohort.make import make_demo_study
+from dicomnode.config import built_in_config
+from dicomnode.dicom import codes
+from dicomnode.encode import encode_case
+from dicomnode.encode.contours import outlines
+from dicomnode.encode.slices import windowed
+from dicomnode.records import Case, ImageFinding
+from tests.acceptance import orthanc as orthanc_module
+from tests.acceptance.orthanc import DICOMWEB, Orthanc
+from tests.acceptance.scanner import storescu
+from tests.acceptance.viewer import DICOMWEB_SETTINGS, NoViewer, Sight, Viewer
+from tests.unit.encode_helpers import score_of
+
+pytestmark = [pytest.mark.full, pytest.mark.tools, pytest.mark.timeout(900)]
+
+PRESS_DOWN = 14
+"""Slices to scroll from the first: to the middle of the head."""
+LINE_PIXELS = 3
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A study in the PACS: its case, and OHIF before it."""
+
+    case: Case
+    viewer: Viewer
+
+    def look(self, series: str, name: str, *, scroll: int = 0) -> Sight:
+        return self.viewer.look(str(self.case.identity.StudyInstanceUID), series, name, scroll=scroll)
+
+
+def followed_up(case: Case) -> ImageFinding:
+    """A generated follow-up scan: the bleed has grown by two voxels."""
+    grown = ndimage.binary_dilation(case.masks[0].mask, iterations=2)
+    hu = np.where(grown, np.maximum(case.volume.hu, 60), case.volume.hu).astype(np.float32)
+    model = replace(case.masks[0].model, name="followup", title="Generated scan")
+    return ImageFinding("followup", "Predicted follow-up scan", hu, "24 h after the baseline scan", model)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, list[Path]]:
+    """A generated study, what the model found in it, a generated score and scan; and the files of all that."""
+    folder = tmp_path_factory.mktemp("study")
+    paths = make_demo_study(folder / "ct").paths
+    config = built_in_config()
+    protocol = config.protocol_named("head-ct")
+    assert protocol is not None
+    done = process_folder(folder / "ct", folder / "run", config, protocol, lambda line: None)
+    series = read_series(paths)
+    found = Case(
+        sources=series.sources,
+        identity=series.sources[0],
+        volume=series.volume,
+        findings=done.findings,
+        input_digests=series.input_digests,
+        protocol="head-ct",
+        settings_digest="",
+        generation=1,
+    )
+    case = replace(found, findings=(*found.findings, score_of(), followed_up(found)))
+    return case, [*paths, *(result.path for result in encode_case(case, folder / "results"))]
+
+
+@pytest.fixture(scope="module")
+def shown(study: tuple[Case, list[Path]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    if not (orthanc_module.available() and DICOMWEB.exists()):
+        pytest.skip("Orthanc with DICOMweb is not installed (tests/tools/debian_tools.sh viewer installs it)")
+    case, files = study
+    with Orthanc(tmp_path_factory.mktemp("orthanc"), settings=DICOMWEB_SETTINGS) as pacs:
+        assert storescu(files, pacs.dicom_port, called_ae=pacs.ae_title)
+        try:
+            viewer = Viewer(pacs)
+        except NoViewer as reason:
+            pytest.skip(f"no viewer: {reason}")
+        with viewer:
+            yield Shown(case, viewer)
+
+
+def image_shown(sight: Sight) -> int:
+    """The InstanceNumber that stands in the corner: ``I:16 (15/30)``."""
+    found = re.search(r"I:\s*(\d+) \((\d+)/\d+\)", sight.texts)
+    assert found is not None, sight.texts
+    return int(found[1])
+
+
+def slice_shown(sight: Sight, case: Case) -> int:
+    numbers = [int(source.InstanceNumber) for source in case.sources]
+    return numbers.index(image_shown(sight))
+
+
+def on_screen(plane: NDArray[np.uint8], sight: Sight) -> NDArray[np.uint8]:
+    """A slice as the viewport shows it: as large as it fits, in the middle."""
+    height, width = sight.image.shape[:2]
+    size = round(min(height * plane.shape[1] / plane.shape[0], width)), min(height, width)
+    scaled = np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR))
+    screen = np.zeros((height, width), dtype=np.uint8)
+    top, left = (height - scaled.shape[0]) // 2, (width - scaled.shape[1]) // 2
+    screen[top : top + scaled.shape[0], left : left + scaled.shape[1]] = scaled
+    return screen
+
+
+def likeness(sight: Sight, plane: NDArray[np.float32]) -> float:
+    """Correlation of the grey on the screen with a slice in the brain window."""
+    wanted = on_screen(windowed(plane), sight).astype(float)
+    seen = sight.image.mean(axis=2)
+    return float(np.corrcoef(wanted.ravel(), seen.ravel())[0, 1])
+
+
+def coloured(sight: Sight, rgb: tuple[int, int, int]) -> NDArray[np.bool_]:
+    """Pixels with the hue of ``rgb``, mixed with any grey."""
+    pixels = sight.image.astype(float)
+    tint = pixels - pixels.min(axis=2, keepdims=True)
+    wanted = np.array(rgb, dtype=float) - min(rgb)
+    strength = np.linalg.norm(tint, axis=2)
+    angle = (tint @ wanted) / np.maximum(strength * np.linalg.norm(wanted), 1e-9)
+    return np.asarray((strength > 40) & (angle > 0.98))
+
+
+def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    return float(2 * (one & other).sum() / max(1, one.sum() + other.sum()))
+
+
+def test_the_ct_alone_is_grey_and_is_the_slice_it_says(shown: Shown) -> None:
+    sight = shown.look("Head 5.0 soft tissue", "ct", scroll=PRESS_DOWN)
+    index = slice_shown(sight, shown.case)
+    assert likeness(sight, shown.case.volume.hu[index]) > 0.95
+    assert likeness(sight, shown.case.volume.hu[index + 3]) < likeness(sight, shown.case.volume.hu[index])
+    assert not coloured(sight, codes.concepts_of(shown.case.masks[0]).rgb).any()
+
+
+def test_the_segmentation_is_red_where_the_bleed_is(shown: Shown) -> None:
+    sight = shown.look("AI haemorrhage segmentation", "segmentation", scroll=3)
+    finding = shown.case.masks[0]
+    plane = finding.mask[slice_shown(sight, shown.case)]
+    assert plane.any()
+    expected = on_screen((255 * plane).astype(np.uint8), sight) > 127
+    assert overlap(coloured(sight, codes.concepts_of(finding).rgb), expected) > 0.9
+
+
+def test_the_measurements_are_drawn_on_the_widest_slice_with_the_volume(shown: Shown) -> None:
+    sight = shown.look("AI haemorrhage measurements", "measurements")
+    finding = shown.case.masks[0]
+    index = slice_shown(sight, shown.case)
+    assert index == int(np.argmax(finding.mask.sum(axis=(1, 2))))
+    assert finding.total is not None
+    assert f"Volume: {finding.total.volume_ml:.2f} mL" in sight.texts
+    inside = on_screen((255 * finding.mask[index]).astype(np.uint8), sight) > 127
+    rim = ndimage.binary_dilation(inside, iterations=LINE_PIXELS) & ~ndimage.binary_erosion(inside, iterations=3)
+    line = coloured(sight, (0, 255, 0)) & ndimage.binary_dilation(inside, iterations=LINE_PIXELS)
+    assert line.sum() > 0.2 * len(outlines(finding.mask[index])[0])
+    assert (line & rim).sum() > 0.95 * line.sum()
+
+
+def test_the_text_report_tells_findings_scores_and_limits_of_use(shown: Shown) -> None:
+    sight = shown.look("AI text report", "text")
+    finding = shown.case.masks[0]
+    assert finding.total is not None
+    text = " ".join(sight.texts.split())
+    assert f"Intracranial haemorrhage, total: {finding.total.volume_ml:.1f} mL" in text
+    assert "Poor outcome (mRS 4 to 6) at 90 days" in text
+    assert "ICH Score: 2" in text
+    assert "Research, not for diagnosis" in text
+    assert text.index("Findings") < text.index("Impressions") < text.index("Current Procedure Descriptions")
+    assert (sight.image > 200).any()
+
+
+def test_the_predicted_scan_scrolls_like_a_ct_and_carries_its_banner(shown: Shown) -> None:
+    sight = shown.look("AI PREDICTED scan", "predicted", scroll=PRESS_DOWN)
+    found = re.search(r"I:\s*\d+ \((\d+)/30\)", sight.texts)
+    assert found is not None, sight.texts
+    index = int(found[1]) - 1
+    (image,) = shown.case.images
+    assert likeness(sight, image.hu[index]) > 0.9
+    assert likeness(sight, image.hu[index]) > likeness(sight, shown.case.volume.hu[index])
+    height = sight.image.shape[0] // 20
+    for strip in (sight.image[:height], sight.image[-height:]):
+        assert 0.02 < (strip.min(axis=2) > 180).mean() < 0.4
+
+
+def test_the_overview_is_the_picture_that_was_sent(shown: Shown) -> None:
+    sight = shown.look("AI findings overview", "overview")
+    banner = sight.image[:, :, 0].astype(int) - sight.image[:, :, 2] > 120
+    assert banner.mean() > 0.01
