@@ -22,6 +22,7 @@ from typing import IO
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicomnode.assemble.service import Assembler
+from dicomnode.assemble.unperformed import VERDICT_TICK_S, Verdicts
 from dicomnode.config import Config
 from dicomnode.deliver.sender import Sender
 from dicomnode.errors import ConfigError, NodeError
@@ -104,6 +105,7 @@ class Node:
             self._start_senders(self.store)
         if self._does(Role.RECEIVE):
             duties.append(Duty("assemble", TICK_S, Assembler(self.config, self.store).tick))
+            duties.append(Duty("studies without result", VERDICT_TICK_S, Verdicts(self.config, self.store).tick))
         self._scheduler = Scheduler(duties)
         self._scheduler.start()
         if self._does(Role.RECEIVE):

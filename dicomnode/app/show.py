@@ -72,10 +72,11 @@ def jobs_table(jobs: Sequence[JobLine], timezone: str) -> None:
     """One line a job."""
     table(
         "Jobs",
-        ["job", "status", "priority", "protocol", "accession", "created", "series", "reason"],
+        ["job", "task", "status", "priority", "protocol", "accession", "created", "series", "reason"],
         [
             [
                 str(job.job_id),
+                job.task.replace("_", " "),
                 job.status,
                 job.priority,
                 job.protocol,
@@ -110,7 +111,8 @@ def series_table(series: Sequence[SeriesLine], timezone: str) -> None:
 
 def job_page(job: JobLine, timezone: str) -> None:
     """One job with its runs and deliveries."""
-    out.print(f"[bold]Job {job.job_id}[/bold]  {_coloured(job.status)}  {job.protocol}, {job.priority}")
+    task = job.task.replace("_", " ")
+    out.print(f"[bold]Job {job.job_id}[/bold]  {task}  {_coloured(job.status)}  {job.protocol}, {job.priority}")
     out.print(f"study {job.study_uid}\nseries {job.series_uid}\naccession {job.accession_number or '-'}")
     out.print(f"generation {job.generation}, attempts {job.attempts}")
     out.print(f"created {clock(job.created_at, timezone)}, finished {clock(job.finished_at, timezone)}")

@@ -142,12 +142,21 @@ def refuse_series(session: Session, series: Series, *, refusal: str, detail: str
         refusal=refusal,
         refusal_detail=detail,
         due_at=None,
+        verdict_due_at=time.time(),
     )
 
 
 def set_series_aside(session: Session, series: Series, *, refusal: str) -> None:
     """Nothing in the series is a CT slice: kept as bytes, not used."""
-    move(session, series, SeriesEvent.SET_ASIDE, detail={"refusal": refusal}, refusal=refusal, due_at=None)
+    move(
+        session,
+        series,
+        SeriesEvent.SET_ASIDE,
+        detail={"refusal": refusal},
+        refusal=refusal,
+        due_at=None,
+        verdict_due_at=time.time(),
+    )
 
 
 def other_series_of_study(session: Session, series: Series) -> Sequence[Series]:

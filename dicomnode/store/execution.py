@@ -6,13 +6,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session, aliased
 
 from dicomnode.errors import LeaseLost
 from dicomnode.store.jobs import Claim, interrupt_runs, leased_job, runs_of
-from dicomnode.store.states import InstanceStatus, JobEvent, JobStatus, RunEvent, RunStatus
-from dicomnode.store.tables import Instance, Job, Run
+from dicomnode.store.states import InstanceStatus, JobEvent, JobStatus, JobTask, RunEvent, RunStatus
+from dicomnode.store.tables import Instance, Job, Run, Series
 from dicomnode.store.transitions import move
 
 
@@ -102,6 +102,7 @@ def succeeded_findings(session: Session, job_id: int) -> list[str]:
 
 def refuse_job(session: Session, claim: Claim, *, run: RunRow, refusal: str, detail: str) -> None:
     """The images do not fit the model: the job ends with a coded reason."""
+    _lock_series(session, claim)
     _guard(leased_job(session, claim), claim)
     error = f"{refusal}: {detail}" if detail else refusal
     move(session, session.get_one(Run, run.run_id), RunEvent.FAIL, error=error, finished_at=time.time())
@@ -116,6 +117,7 @@ def refuse_job(session: Session, claim: Claim, *, run: RunRow, refusal: str, det
         lease_until=None,
         finished_at=time.time(),
     )
+    _decide_on_study(session, claim)
 
 
 def fail_job(
@@ -139,6 +141,7 @@ def fail_job(
     ------
     LeaseLost : another worker owns the job now; nothing is written.
     """
+    _lock_series(session, claim)
     job = leased_job(session, claim)
     _guard(job, claim)
     if run is not None:
@@ -159,6 +162,18 @@ def fail_job(
         ready_at=job.ready_at if retry_at is None else retry_at,
         finished_at=time.time() if over else None,
     )
+    if over and claim.task == JobTask.ANALYSIS:
+        _decide_on_study(session, claim)
+
+
+def _lock_series(session: Session, claim: Claim) -> None:
+    """Always the series before its jobs, as reception does: the other order is a deadlock on PostgreSQL."""
+    session.scalars(select(Series.id).where(Series.id == claim.series_id).with_for_update()).one()
+
+
+def _decide_on_study(session: Session, claim: Claim) -> None:
+    """An analysis ended without a result; perhaps its study does."""
+    session.execute(update(Series).where(Series.id == claim.series_id).values(verdict_due_at=time.time()))
 
 
 def _end_run(session: Session, row: RunRow, *, error: str, crashed: bool, quarantine: bool) -> None:

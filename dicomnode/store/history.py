@@ -62,6 +62,7 @@ class JobLine:
     refusal: str
     error: str
     held: int = 0
+    task: str = "analysis"
     runs: list[RunLine] = field(default_factory=list)
     deliveries: list[DeliveryLine] = field(default_factory=list)
 
@@ -209,6 +210,7 @@ def _job_line(job: Job, series_uid: str) -> JobLine:
         attempts=job.attempts,
         refusal=job.refusal,
         error=job.error,
+        task=job.task,
     )
 
 

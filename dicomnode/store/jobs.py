@@ -233,10 +233,19 @@ def store_results(
     move(session, job, JobEvent.ENCODED, token=claim.token, lease_until=None, detail={"results": len(results)})
     rows = [_result_row(session, job, result) for result in results]
     session.flush()
+    if job.task == JobTask.ANALYSIS:
+        _supersede_reports(session, job)
     for delivery in deliveries:
         for row in rows:
             if row.kind in delivery.kinds:
                 _outbox_row(session, row, delivery)
+
+
+def _supersede_reports(session: Session, job: Job) -> None:
+    """What was said of the study while it had no result is no longer true."""
+    mine = (Job.study_uid == job.study_uid, Job.protocol == job.protocol, Job.task == JobTask.NOT_PERFORMED)
+    for report in session.scalars(select(Job).where(*mine, Job.status.not_in(JOB_INACTIVE)).order_by(Job.id)).all():
+        supersede_job(session, report, reason="the study has a result now")
 
 
 def _result_row(session: Session, job: Job, result: EncodedResult) -> Result:

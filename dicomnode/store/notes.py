@@ -59,11 +59,12 @@ def _successor_underway(session: Session, job_id: int, destination: str) -> bool
         Job.study_uid == old.study_uid,
         Job.protocol == old.protocol,
         Job.task == JobTask.ANALYSIS,
-        Job.id > old.id,
         Job.status.in_((JobStatus.WAITING, JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.DELIVERING)),
     )
     if is_analysis:
-        newer = newer.where(or_(Job.acquisition_key == old.acquisition_key, Job.series_id == old.series_id))
+        newer = newer.where(
+            Job.id > old.id, or_(Job.acquisition_key == old.acquisition_key, Job.series_id == old.series_id)
+        )
     return any(
         job.status != JobStatus.DELIVERING or _is_underway(session, job.id, destination)
         for job in session.scalars(newer).all()

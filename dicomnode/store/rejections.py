@@ -8,6 +8,7 @@ has an outcome.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +46,25 @@ def hasten_rejections(session: Session, series: Series) -> None:
         job.about = {**(job.about or {}), "at_once": True}
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a note is about, where there is no job."""
+
+    study_uid: str
+    accession_number: str
+    protocol: str
+    series_id: int
+    priority: str
+
+
 def create_note(
-    session: Session, of: Job, task: JobTask, *, key: str, about: dict[str, Any], ready: bool = False
+    session: Session, of: Job | Subject, task: JobTask, *, key: str, about: dict[str, Any], ready: bool = False
 ) -> Job | None:
     """A job that writes a note; None where this occasion has one already.
 
     Parameters
     ----------
-    of : gives study, series, protocol and priority; it need not be in the database.
+    of : gives study, series, protocol and priority.
     key : names the occasion; takes the place of the acquisition key.
     ready : it may be written now.
     """

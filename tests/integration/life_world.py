@@ -11,6 +11,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from sqlalchemy import func, select
 
+from dicomnode.assemble.unperformed import Verdicts
 from dicomnode.deliver.sender import Sender
 from dicomnode.execute.process import WorkerProcess
 from dicomnode.store.engine import Store
@@ -53,6 +54,7 @@ class LifeWorld(ExecutionWorld):
     def duties(self) -> None:
         """What the scheduler does."""
         self.assembler.tick()
+        Verdicts(self.config, self.store).tick()
         with self.store.write() as session:
             release_waiting(session, time.time())
             release_notes(session, time.time())

@@ -22,6 +22,7 @@ from tests.integration.execution_world import Bundles
 from tests.integration.life_world import LifeWorld, named_by, predecessors_of, uids_of
 from tests.integration.pacs import ScriptedPacs
 from tests.tools.key_objects import key_object
+from tests.unit.test_encode_sr import items, text
 
 NewWorld = Callable[..., LifeWorld]
 
@@ -256,6 +257,46 @@ def test_a_note_that_waits_for_new_results_waits_no_longer_once_the_images_are_r
     world.assemble([key_object(series, "113001")], calling_ae="PACS")
     world.settle_all()
     assert [named_by(note) for note in world.rejections()] == [old]
+
+
+REPORTING = {"results": ("seg", "sr", "text", "rejection", "not_performed")}
+
+
+def gappy_head() -> tuple[list[Dataset], list[Dataset]]:
+    """A head without a slice in the middle, and that slice."""
+    series = small_study("head")
+    return [*series[:12], *series[13:]], series[12:13]
+
+
+def test_a_study_without_a_result_says_so_in_the_pacs_and_takes_it_back_when_there_is_one(new_world: NewWorld) -> None:
+    world = new_world(destination=REPORTING, reception={"study_quiet_s": 0.2})
+    gappy, missing = gappy_head()
+    world.assemble(gappy)
+    world.settle_all()
+    (report,) = world.received()
+    assert report.SeriesDescription == "AI not performed (research)"
+    assert report.StudyInstanceUID == gappy[0].StudyInstanceUID
+    assert items(report, "NOTPERFORMED")[0].ConceptCodeSequence[0].CodeValue == "MISSING_SLICES"
+    assert text(report, "NEEDED") == "Send the series again, complete and as the scanner made it."
+    world.assemble(missing)
+    world.settle_all()
+    *results, note = world.received()[1:]
+    assert {ds.Modality for ds in results} == {"SEG", "SR"}
+    assert world.rejections() == [note]
+    assert named_by(note) == {report.SOPInstanceUID}
+
+
+@sqlite_only
+def test_a_report_that_nothing_was_done_passes_the_judges(new_world: NewWorld) -> None:
+    world = new_world(destination=REPORTING, reception={"study_quiet_s": 0.1})
+    world.assemble(gappy_head()[0])
+    world.settle_all()
+    (path,) = world.pacs.folder.glob("*.dcm")
+    if shutil.which("dciodvfy") is None:
+        pytest.skip("dciodvfy is not installed")
+    judged = subprocess.run(["dciodvfy", "-new", path], capture_output=True, check=False)
+    assert b"Error" not in judged.stderr + judged.stdout, judged.stderr
+    subprocess.run(["dsrdump", path], capture_output=True, check=True)
 
 
 @sqlite_only
