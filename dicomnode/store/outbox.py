@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import case, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.errors import LeaseLost
@@ -46,19 +46,20 @@ def has_due_parcels(session: Session, destination: str) -> bool:
 
 
 def claim_parcels(session: Session, destination: str, *, owner: str, lease_s: float, limit: int = 50) -> list[Parcel]:
-    """Lease what is due for a destination, oldest job first; all of it goes over one association."""
+    """Lease what is due for a destination, stat before routine, then oldest job first, to go over one connection."""
     now = time.time()
     statement = (
         select(Outbox)
+        .join(Job, Job.id == Outbox.job_id)
         .where(
             Outbox.destination == destination,
             Outbox.status == OutboxStatus.PENDING,
             Outbox.next_attempt_at <= now,
         )
-        .order_by(Outbox.job_id, Outbox.id)
+        .order_by(case((Job.priority == "stat", 0), else_=1), Outbox.job_id, Outbox.id)
         .limit(limit)
     )
-    rows = session.scalars(statement.with_for_update(skip_locked=True)).all()
+    rows = session.scalars(statement.with_for_update(of=Outbox, skip_locked=True)).all()
     return [_claim(session, row, owner=owner, lease_until=now + lease_s) for row in rows]
 
 

@@ -65,6 +65,16 @@ def test_a_new_result_leaves_at_once(world: World, pacs: ScriptedPacs) -> None:
     assert waited_s < 1.5  # 0.3 s on an idle machine
 
 
+def test_stat_results_leave_before_routine_ones_that_waited_longer(world: World, pacs: ScriptedPacs) -> None:
+    first, (early,) = world.deliver("sr")
+    urgent, (stat, also_stat) = world.deliver("seg", "sr")
+    with world.store.write() as session:
+        session.execute(update(Job).where(Job.id == urgent).values(priority="stat"))
+    world.sender(world.destination(pacs.port)).step()
+    assert pacs.asked == [result.sop_instance_uid for result in (stat, also_stat, early)]
+    assert (world.job(first).status, world.job(urgent).status) == ("done", "done")
+
+
 def test_a_job_without_results_at_a_destination_is_no_work(world: World, pacs: ScriptedPacs) -> None:
     world.deliver("sr", destinations=("archive",))
     assert world.sender(world.destination(pacs.port)).step() == 0
