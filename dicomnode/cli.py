@@ -31,10 +31,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 jobs_app = typer.Typer(help="See, retry and cancel jobs.", no_args_is_help=True)
+destinations_app = typer.Typer(help="What is known of the destinations.", no_args_is_help=True)
 zoo_app = typer.Typer(help="The models: list them, read their cards, verify their digests.", no_args_is_help=True)
 cohort_app = typer.Typer(help="Synthetic heads for demonstration, tests and training.", no_args_is_help=True)
 manifest_app = typer.Typer(help="The table of exams that training and evaluation read.", no_args_is_help=True)
 app.add_typer(jobs_app, name="jobs")
+app.add_typer(destinations_app, name="destinations")
 app.add_typer(zoo_app, name="zoo")
 app.add_typer(cohort_app, name="cohort")
 app.add_typer(manifest_app, name="manifest")
@@ -343,6 +345,41 @@ def jobs_withdraw(
         count = forget_destination(session, destination)
     said = f"{count} results are withdrawn"
     show.as_json({"destination": destination, "withdrawn": count}) if json else show.out.print(said)
+
+
+@destinations_app.command("refusals")
+def destinations_refusals(config: ConfigFile = Path("config.toml"), json: AsJson = False) -> None:
+    """SOP classes that destinations refuse, since when, and what they said: something else is sent in their place."""
+    from dataclasses import asdict
+
+    from dicomnode.app import show
+    from dicomnode.store.fallback import list_refusals
+
+    with _exit_codes(), _store(config) as (loaded, store), store.read() as session:
+        refusals = list_refusals(session)
+        if json:
+            show.as_json([asdict(line) for line in refusals])
+        else:
+            show.refusals_table(refusals, loaded.node.timezone)
+
+
+@destinations_app.command("forget")
+def destinations_forget(
+    destination: Annotated[str, typer.Argument(help="As in destinations refusals.")],
+    config: ConfigFile = Path("config.toml"),
+    json: AsJson = False,
+) -> None:
+    """Forget what a destination refused: the next results are offered to it in their first choice again.
+
+    `dicomnode check` does so by itself for what it finds accepted. Example: `dicomnode destinations forget pacs`
+    """
+    from dicomnode.app import show
+    from dicomnode.store.fallback import forget_refusals
+
+    with _exit_codes(), _store(config) as (_, store), store.write() as session:
+        count = forget_refusals(session, destination)
+    said = f"{count} refused classes are forgotten"
+    show.as_json({"destination": destination, "forgotten": count}) if json else show.out.print(said)
 
 
 @zoo_app.command("list")

@@ -178,6 +178,11 @@ ResultKind = Literal[
     "kos",
     "rejection",
     "not_performed",
+    "seg_sc",
+    "sr_comp",
+    "sr_enhanced",
+    "scores_comp",
+    "scores_enhanced",
 ]
 Proof = Literal["commitment", "query", "status"]
 IdentityRule = Literal["query", "trust"]

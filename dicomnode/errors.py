@@ -21,6 +21,7 @@
     ├── EncodeError            findings could not be written as a valid object; nothing is sent
     └── DeliveryError          a destination did not take a result
         ├── AssociationRejected    no association or connection, or no presentation context
+        │   ├── ClassNotAccepted       the presentation context of this SOP class was rejected
         │   └── DestinationUnavailable  a DICOMweb server is away or takes nothing now (credentials, path, overload)
         ├── StoreRefused           C-STORE or STOW-RS answered with a failure status
         └── ResultDamaged          the bytes on disk are not those that were encoded; they are never sent
@@ -279,10 +280,15 @@ class EncodeError(NodeError):
     """Findings could not be written as a valid object; nothing is sent."""
 
 
+_SOP_CLASS_NOT_SUPPORTED = 0x0122  # DICOM PS3.7 annex C; dicom.statuses ranks above this module
+
+
 class DeliveryError(NodeError):
     """A destination did not take a result."""
 
     retryable = True
+    refuses_class = False
+    """Whether it takes no instance of this SOP class, whatever it holds."""
 
 
 class AssociationRejected(DeliveryError):
@@ -302,6 +308,12 @@ class DestinationUnavailable(AssociationRejected):
         self.retry_after_s = retry_after_s
 
 
+class ClassNotAccepted(AssociationRejected):
+    """The presentation context of the SOP class was rejected: no instance of it is taken."""
+
+    refuses_class = True
+
+
 class ResultDamaged(DeliveryError):
     """The bytes on disk are not those that were encoded; they are never sent, and no retry mends them."""
 
@@ -319,3 +331,4 @@ class StoreRefused(DeliveryError):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
+        self.refuses_class = status == _SOP_CLASS_NOT_SUPPORTED

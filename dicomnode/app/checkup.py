@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pydicom.uid import UID
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicomnode.config import AnyDestination, Config, Destination, Protocol, WebDestination
@@ -15,13 +16,13 @@ from dicomnode.deliver.query import FindNotOffered
 from dicomnode.deliver.route import Route, route_to
 from dicomnode.deliver.scu import probe
 from dicomnode.dicom.commitment import STORAGE_COMMITMENT
-from dicomnode.dicom.sop_classes import RESULT_SOP_CLASSES
+from dicomnode.dicom.sop_classes import RESULT_SOP_CLASSES, rungs_below
 from dicomnode.dicom.tls import server_context
 from dicomnode.dicom.uids import derived_uid
 from dicomnode.errors import BundleError, ConfigError, DeliveryError, InferenceError
 from dicomnode.execute.dispatcher import worker_settings
 from dicomnode.execute.process import WorkerProcess
-from dicomnode.store import holding, outbox
+from dicomnode.store import fallback, holding, outbox
 from dicomnode.store.engine import Store
 from dicomnode.zoo.registry import Registry
 
@@ -165,21 +166,51 @@ def _destination(config: Config, destination: Destination, route: Route) -> Iter
         yield Finding(what, False, f"{where} does not answer C-ECHO: {fault}")
         return
     yield Finding(what, True, f"{where} answers C-ECHO")
-    wanted = {kind: RESULT_SOP_CLASSES[kind] for kind in destination.results}
+    wanted = destination.results
     if not wanted:
         return  # what that means is said of the protocols
+    offered = {RESULT_SOP_CLASSES[rung] for kind in wanted for rung in (kind, *rungs_below(kind))}
     try:
-        accepted = probe(destination, config.node.ae_title, list(wanted.values()))
+        accepted = probe(destination, config.node.ae_title, sorted(offered))
     except DeliveryError as fault:
         yield Finding(what, False, f"{where} refuses the result classes: {fault}")
         return
-    refused = sorted(kind for kind, uid in wanted.items() if uid not in accepted)
-    says = f"does not accept: {', '.join(refused)}" if refused else f"accepts: {', '.join(sorted(wanted))}"
-    yield Finding(what, not refused, says)
+    taken = {uid for uid, syntaxes in accepted.items() if syntaxes}
+    yield from _rungs(what, wanted, taken, _learned(config, destination.name, set(accepted), taken))
     yield _identity(destination, route)
     if destination.proof == "commitment":
         yield from _commitment(config, destination)
     yield _proof(destination, route, "C-FIND")
+
+
+def _learned(config: Config, destination: str, asked: set[str], taken: set[str]) -> dict[str, float]:
+    """SOP class that it refuses -> since when that is known; what an association just now showed is remembered."""
+    store = Store(config.database_url)
+    try:
+        with store.write() as session:
+            fallback.forget_refusals(session, destination, taken)
+            for uid in asked - taken if taken else ():
+                fallback.learn_refusal(session, destination, uid, how="rejected when dicomnode check asked")
+            return {line.sop_class_uid: line.learned_at for line in fallback.list_refusals(session, destination)}
+    except SQLAlchemyError:
+        return {}  # said of the database already
+    finally:
+        store.close()
+
+
+def _rungs(what: str, wanted: Sequence[str], taken: set[str], since: dict[str, float]) -> Iterator[Finding]:
+    """Which kinds it takes, what is sent in place of others, and what it gets in no form at all."""
+    accepted = sorted(kind for kind in wanted if RESULT_SOP_CLASSES[kind] in taken)
+    if accepted:
+        yield Finding(what, True, f"accepts: {', '.join(accepted)}")
+    for kind in sorted(set(wanted) - set(accepted)):
+        uid = RESULT_SOP_CLASSES[kind]
+        instead = next((rung for rung in rungs_below(kind) if RESULT_SOP_CLASSES[rung] in taken), "")
+        known = f", known since {time.strftime('%Y-%m-%d', time.gmtime(since[uid]))}" if uid in since else ""
+        says = f"does not accept {kind} ({UID(uid).name}){known}: " + (
+            f"{instead} is sent" if instead else "nothing is"
+        )
+        yield Finding(what, False, says, fatal=not instead)
 
 
 def _web_destination(destination: WebDestination, route: Route) -> Iterator[Finding]:

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dicomnode.dicom.sop_classes import RESULT_SOP_CLASSES
+from dicomnode.store.fallback import RefusalLine
 from dicomnode.store.history import EventLine, HeldLine, JobLine, SeriesLine
 
 # Into a pipe or a file: wide enough for a UID, so that grep finds it whole.
@@ -30,6 +32,7 @@ _COLOURS = {
     "held": "red",
     "superseded": "dim",
     "withdrawn": "dim",
+    "replaced": "dim",
     "not_chosen": "dim",
     "not_used": "dim",
     "failed": "red",
@@ -156,6 +159,21 @@ def held_table(held: Sequence[HeldLine]) -> None:
         for line in held
     ]
     table("Held results", columns, rows)
+
+
+def refusals_table(refusals: Sequence[RefusalLine], timezone: str) -> None:
+    """One line for each SOP class that a destination refuses."""
+    rows = [
+        [
+            line.destination,
+            ", ".join(kind for kind, uid in RESULT_SOP_CLASSES.items() if uid == line.sop_class_uid),
+            line.sop_class_uid,
+            clock(line.learned_at, timezone),
+            line.how,
+        ]
+        for line in refusals
+    ]
+    table("Refused SOP classes", ["destination", "kinds", "SOP class", "since", "how"], rows)
 
 
 def events_table(identifier: str, events: Sequence[EventLine], timezone: str) -> None:

@@ -22,7 +22,7 @@ from dicomnode.config import Destination
 from dicomnode.deliver.association import accepted_syntaxes, end_association, request_association
 from dicomnode.deliver.outgoing import TRANSCODABLE, Outgoing, answer_timeout_s
 from dicomnode.dicom.statuses import DUPLICATE_SOP_INSTANCE, SUCCESS, is_stored, sentence
-from dicomnode.errors import AssociationRejected, DeliveryError, StoreRefused
+from dicomnode.errors import AssociationRejected, ClassNotAccepted, DeliveryError, StoreRefused
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 _config.STORE_SEND_CHUNKED_DATASET = True
 
 _MAX_CONTEXTS = 128
+_ABSTRACT_SYNTAX_NOT_SUPPORTED = 3
 _NOTICE_S = 0.5
 _NO_ACCEPTED_SYNTAX: tuple[str, ...] = ()
 
@@ -50,6 +51,7 @@ class StorageLink:
         self._assoc = assoc
         self._destination = destination
         self._accepted = accepted_syntaxes(assoc)
+        self._refused = _refused_classes(assoc) - self._accepted.keys()
         self._sent = 0
         self._lost = False
 
@@ -69,6 +71,7 @@ class StorageLink:
         Raises
         ------
         ResultDamaged : the bytes on disk are not those that were encoded.
+        ClassNotAccepted : the presentation contexts of its class were rejected.
         AssociationRejected : no presentation context for this file, or the association was lost.
         StoreRefused : the peer answered with a failure status.
         DeliveryError : the file could not be read or transcoded.
@@ -93,7 +96,8 @@ class StorageLink:
         if file.transfer_syntax_uid not in accepted and file.transfer_syntax_uid not in TRANSCODABLE:
             accepted = _NO_ACCEPTED_SYNTAX
         if not accepted:
-            raise AssociationRejected(
+            fault = ClassNotAccepted if file.sop_class_uid in self._refused else AssociationRejected
+            raise fault(
                 f"{self._destination.ae_title} accepts no presentation context for {UID(file.sop_class_uid).name} "
                 f"({file.sop_class_uid}) in {UID(file.transfer_syntax_uid).name}"
             )
@@ -123,6 +127,18 @@ class StorageLink:
             time.sleep(0.005)
         if self._assoc.is_established:
             self._assoc.abort()
+
+
+def _refused_classes(assoc: Association) -> set[str]:
+    """Classes that the peer takes in no syntax: it says so (PS3.8 9.3.3.2, result 3), or took others beside them.
+
+    A peer that rejects everything for another reason may have a bad day.
+    """
+    return {
+        str(context.abstract_syntax)
+        for context in assoc.rejected_contexts
+        if context.result == _ABSTRACT_SYNTAX_NOT_SUPPORTED or assoc.accepted_contexts
+    }
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from dicomnode.deliver.outgoing import Outgoing, answer_timeout_s
 from dicomnode.deliver.proving import Prover
 from dicomnode.deliver.route import Link, route_to
 from dicomnode.errors import AssociationRejected, DeliveryError, DestinationUnavailable, LeaseLost, StoreRefused
-from dicomnode.store import outbox, proofs
+from dicomnode.store import fallback, outbox, proofs
 from dicomnode.store.engine import Store
 from dicomnode.store.outbox import Parcel
 
@@ -123,11 +123,21 @@ class Sender:
             if not outbox.has_due_parcels(session, self.destination.name):
                 return 0
         parcels = self._claim()
+        claimed = len(parcels)
+        parcels = self._offered(parcels)
         batch = self._cleared(self._readable(parcels))
         if batch:
             self._deliver(batch)
         self._recovery_due = False
-        return len(parcels)
+        return claimed
+
+    def _offered(self, parcels: Sequence[Parcel]) -> list[Parcel]:
+        """Without what the destination is known to refuse: it is not offered again."""
+        with self._store.read() as session:
+            refused = fallback.refused_classes(session, self.destination.name)
+        known = [parcel for parcel in parcels if parcel.sop_class_uid in refused]
+        replaced = [parcel for parcel in known if self._fell_back(parcel, "the destination is known to refuse it")]
+        return [parcel for parcel in parcels if parcel not in replaced]
 
     def _recover(self) -> None:
         with self._store.write() as session:
@@ -224,6 +234,8 @@ class Sender:
         except DeliveryError as fault:
             if isinstance(fault, StoreRefused):
                 self._breaker.answered()
+            if fault.refuses_class and self._fell_back(parcel, str(fault)):
+                return
             delay_s = self._backoff.delay_s(parcel.attempts, self._draw)
             if link.is_lost:
                 # Perhaps this very file makes the peer fall over: what comes behind it must get its turn first.
@@ -232,6 +244,18 @@ class Sender:
         else:
             self._breaker.answered()
             self._record_sent(parcel, status)
+
+    def _fell_back(self, parcel: Parcel, how: str) -> bool:
+        """Something else is sent in place of what the destination refuses; False where there is nothing."""
+        try:
+            with self._store.write() as session:
+                is_replaced = fallback.record_refused(session, parcel, how=how)
+        except LeaseLost:
+            return True
+        if is_replaced:
+            facts = self._about(job_id=parcel.job_id, kind=parcel.kind, sop_class_uid=parcel.sop_class_uid, reason=how)
+            logger.warning("SOP class refused: something else is sent in its place", extra=facts)
+        return is_replaced
 
     def _destination_failed(self, batch: Batch, fault: DeliveryError) -> None:
         delay_s = self._breaker.trip(fault.retry_after_s if isinstance(fault, DestinationUnavailable) else 0.0)

@@ -17,9 +17,11 @@ from highdicom.seg import Segmentation
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
+from dicomnode.dicom.sop_classes import NEXT_RUNG
 from dicomnode.encode.context import Context, context_of
 from dicomnode.encode.files import bytes_of, publish, write_temporary
 from dicomnode.encode.keys import result_root
+from dicomnode.encode.overlay import overlays
 from dicomnode.encode.predicted import predicted_scans, predicted_slices
 from dicomnode.encode.probability import probability_maps
 from dicomnode.encode.sc import secondary_capture
@@ -38,9 +40,14 @@ Encoded = SOPClass | list[SOPClass] | None
 Encoder = Callable[[Context, dict[str, SOPClass]], Encoded]
 """From the shared context and the results encoded before it to a dataset, or several; None where there is nothing."""
 
+
+def _seg(results: dict[str, SOPClass]) -> Segmentation | None:
+    return cast("Segmentation | None", results.get("seg"))
+
+
 KINDS: dict[str, Encoder] = {
     "seg": lambda context, results: segmentation(context),
-    "sr": lambda context, results: measurement_report(context, cast("Segmentation | None", results.get("seg"))),
+    "sr": lambda context, results: measurement_report(context, _seg(results)),
     "scores": lambda context, results: score_report(context),
     "text": lambda context, results: text_report(context),
     "sc": lambda context, results: secondary_capture(context),
@@ -48,9 +55,14 @@ KINDS: dict[str, Encoder] = {
     "predicted_sc": lambda context, results: predicted_slices(context),
     "probability": lambda context, results: probability_maps(context),
     "kos": lambda context, results: result_root(context, results.values()),
+    "seg_sc": lambda context, results: overlays(context),
+    "sr_comp": lambda context, results: measurement_report(context, _seg(results), "sr_comp"),
+    "sr_enhanced": lambda context, results: measurement_report(context, _seg(results), "sr_enhanced"),
+    "scores_comp": lambda context, results: score_report(context, "scores_comp"),
+    "scores_enhanced": lambda context, results: score_report(context, "scores_enhanced"),
 }
-"""In the order of encoding: a report refers to the segmentation, the key object to all."""
-ON_REQUEST = frozenset({"predicted_sc", "probability", "kos"})
+"""In the order of encoding: a report refers to the segmentation, the key object to all that stand in for no other."""
+ON_REQUEST = frozenset({"predicted_sc", "probability", "kos", *NEXT_RUNG.values()})
 """Kinds that most do not need, large or said again by others: made where a destination takes them."""
 
 

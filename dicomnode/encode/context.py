@@ -36,6 +36,11 @@ SERIES_NUMBER_BASE = {
     "not_performed": 99_000,
     "rejection": 90_000,
     "probability": 89_000,
+    "seg_sc": 81_000,
+    "sr_comp": 82_000,
+    "sr_enhanced": 83_000,
+    "scores_comp": 85_000,
+    "scores_enhanced": 86_000,
 }
 """Thousands name the kind, the last three digits repeat those of the source series: 91004 is the SEG of series 4."""
 _COLLISION_STEP = 100_000

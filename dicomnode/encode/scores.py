@@ -1,4 +1,4 @@
-"""Scores as a Comprehensive 3D SR of their own: TID 1500 with TID 1501 groups only (DICOM PS3.3 A.35.13, PS3.16).
+"""Scores as a structured report of their own: TID 1500 with TID 1501 groups only (DICOM PS3.3 A.35.13, PS3.16).
 
 In one document with TID 1411 groups they would draw errors from PixelMed's validator, which takes one template for all
 groups. One group per score: value, confidence interval, threshold, the reference scores beside it, category, inputs.
@@ -29,16 +29,23 @@ from dicomnode.encode.context import Context, stamp
 from dicomnode.records import ScoreFinding
 
 KIND = "scores"
+DOCUMENTS: dict[str, type[hd_sr.Comprehensive3DSR | hd_sr.ComprehensiveSR | hd_sr.EnhancedSR]] = {
+    KIND: hd_sr.Comprehensive3DSR,
+    "scores_comp": hd_sr.ComprehensiveSR,
+    "scores_enhanced": hd_sr.EnhancedSR,
+}
+"""By kind: for a destination that refuses the first, the next."""
+Report = hd_sr.Comprehensive3DSR | hd_sr.ComprehensiveSR | hd_sr.EnhancedSR
 DECIMALS = 6
 
 
-def score_report(context: Context) -> hd_sr.Comprehensive3DSR | None:
-    """The report of a case's scores; None where it has none."""
+def score_report(context: Context, kind: str = KIND) -> Report | None:
+    """The report of a case's scores; None where it has none. ``kind``: key of ``DOCUMENTS``."""
     if not context.case.scores:
         return None
-    report = hd_sr.Comprehensive3DSR(content=_content(context), **document_settings(context, KIND, context.references))
+    report = DOCUMENTS[kind](content=_content(context), **document_settings(context, kind, context.references))
     report.CodingSchemeIdentificationSequence = [private_scheme()]
-    stamp(report, context, KIND, "AI scores")
+    stamp(report, context, kind, "AI scores")
     return report
 
 

@@ -1,4 +1,7 @@
-"""Measurements as a Comprehensive 3D SR, TID 1500 with TID 1411 groups (DICOM PS3.3 A.35.13, PS3.16).
+"""Measurements as a structured report, TID 1500 with TID 1411 groups (DICOM PS3.3 A.35.13, PS3.16).
+
+Comprehensive 3D SR where a destination takes that; the same content fits a Comprehensive SR (A.35.3), since outlines
+are two-dimensional, and an Enhanced SR (A.35.2), since no item refers to another by its position.
 
 One group per finding refers to its segment; one group per lesion outlines it on the source images, which is what
 viewers without segmentation support can draw. What was not found stands in the Qualitative Evaluations (row 12).
@@ -33,6 +36,13 @@ from dicomnode.encode.slices import slice_range
 from dicomnode.records import MaskFinding, Region
 
 KIND = "sr"
+DOCUMENTS: dict[str, type[hd_sr.Comprehensive3DSR | hd_sr.ComprehensiveSR | hd_sr.EnhancedSR]] = {
+    KIND: hd_sr.Comprehensive3DSR,
+    "sr_comp": hd_sr.ComprehensiveSR,
+    "sr_enhanced": hd_sr.EnhancedSR,
+}
+"""By kind: for a destination that refuses the first, the next."""
+Report = hd_sr.Comprehensive3DSR | hd_sr.ComprehensiveSR | hd_sr.EnhancedSR
 MAX_LESION_GROUPS = 25
 """Lesions with a group of their own, the largest first; the others count in the total and in the impression."""
 VOLUME_DECIMALS = 3
@@ -41,19 +51,20 @@ LENGTH_DECIMALS = 1
 Group = hd_sr.VolumetricROIMeasurementsAndQualitativeEvaluations
 
 
-def measurement_report(context: Context, seg: Segmentation | None) -> hd_sr.Comprehensive3DSR | None:
+def measurement_report(context: Context, seg: Segmentation | None, kind: str = KIND) -> Report | None:
     """The report of a case's masks, positive or negative; None where it has none.
 
     Parameters
     ----------
+    kind : key of ``DOCUMENTS``.
     seg : of the same case, with the segments that the groups refer to; None where every mask is empty.
     """
     if not context.case.masks:
         return None
     evidence = [*context.references, *([seg] if seg is not None else [])]
-    report = hd_sr.Comprehensive3DSR(content=_content(context, seg), **document_settings(context, KIND, evidence))
+    report = DOCUMENTS[kind](content=_content(context, seg), **document_settings(context, kind, evidence))
     report.CodingSchemeIdentificationSequence = [private_scheme()]
-    stamp(report, context, KIND, _series_description(context.case.masks))
+    stamp(report, context, kind, _series_description(context.case.masks))
     return report
 
 

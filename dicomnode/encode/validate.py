@@ -15,6 +15,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
+from scipy.ndimage import binary_dilation
 
 from dicomnode.dicom import codes
 from dicomnode.dicom.uids import is_valid_uid
@@ -30,6 +31,8 @@ from dicomnode.errors import EncodeError
 from dicomnode.records import MaskFinding
 
 POSITION_TOLERANCE_MM = 1e-3
+COLOUR_CONTRAST = 60
+"""Between the channels of a pixel: more than the tints of the letters have."""
 
 
 def validate(path: Path, context: Context, kind: str, results: dict[str, Dataset]) -> None:
@@ -50,6 +53,8 @@ def validate(path: Path, context: Context, kind: str, results: dict[str, Dataset
     ds = validate_shared(path, context, kind, known | {str(result.SOPInstanceUID) for result in results.values()})
     checks = {"seg": _check_seg, "sr": _check_sr, "scores": _check_scores, "text": _check_text, "sc": _check_sc}
     checks |= {"predicted": _check_predicted, "predicted_sc": _check_predicted_slice, "probability": _check_probability}
+    checks |= {"seg_sc": _check_overlay, "sr_comp": _check_sr, "sr_enhanced": _check_sr}
+    checks |= {"scores_comp": _check_scores, "scores_enhanced": _check_scores}
     if kind in checks:
         checks[kind](ds, context)
 
@@ -264,3 +269,14 @@ def _check_sc(ds: Dataset, context: Context) -> None:
     _demand(ds.PhotometricInterpretation == "RGB", "sc", "the picture is not RGB")
     _demand(len(ds.PixelData) == expected + expected % 2, "sc", "pixel data have the wrong length")
     _demand(bool(np.ptp(np.frombuffer(ds.PixelData[:expected], dtype=np.uint8)) > 0), "sc", "the picture is empty")
+
+
+def _check_overlay(ds: Dataset, context: Context) -> None:
+    """The picture lies on its slice, and colour is where the mask's edge is and nowhere else."""
+    index = _slice_at(ds.ImagePositionPatient, context, "seg_sc")
+    pixels = np.frombuffer(ds.PixelData, dtype=np.uint8)[: ds.Rows * ds.Columns * 3].reshape(ds.Rows, ds.Columns, 3)
+    coloured = np.ptp(pixels.astype(np.int16), axis=2) > COLOUR_CONTRAST
+    marked = np.any([finding.mask[index] for finding in context.case.masks], axis=0)
+    _demand(bool(coloured.any()) == bool(marked.any()), "seg_sc", "the outline does not tell whether there is a mask")
+    near = binary_dilation(marked, iterations=2) if marked.any() else marked
+    _demand(not bool((coloured & ~near).any()), "seg_sc", "there is an outline where there is no mask")

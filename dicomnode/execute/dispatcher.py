@@ -11,11 +11,12 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from dicomnode.config import Config, Protocol
 from dicomnode.errors import InferenceError, JobError, LeaseLost, RunTimedOut, WorkerCrashed
@@ -32,6 +33,7 @@ from dicomnode.execute.tasks import (
     RunTask,
     Source,
 )
+from dicomnode.store import fallback
 from dicomnode.store.engine import Store
 from dicomnode.store.execution import (
     RunRow,
@@ -199,6 +201,8 @@ class Dispatcher:
         with self.store.read() as session:
             findings = succeeded_findings(session, claim.job_id)
             replaced = predecessors(session, claim.job_id)
+            missing = fallback.missing_kinds(session, claim.job_id)
+            taken = self._kinds_taken(session, protocol)
         task = EncodeTask(
             source=source,
             findings=tuple(self.config.work_dir.absolute() / path for path in findings),
@@ -208,10 +212,11 @@ class Dispatcher:
             generation=claim.generation,
             timezone=self.config.node.timezone,
             station_ae_title=self.config.node.ae_title,
-            requested=kinds_taken(self.config, protocol),
+            requested=tuple(sorted({*taken, *missing})),
             predecessors=tuple(replaced),
         )
-        self._have_written(claim, task, [delivery_to(one) for one in self.config.destinations_of(protocol)])
+        deliveries = [delivery_to(one) for one in self.config.destinations_of(protocol)]
+        self._have_written(claim, task, deliveries, only=missing)
 
     def _write_note(self, claim: Claim) -> None:
         try:
@@ -226,8 +231,19 @@ class Dispatcher:
         self._have_written(claim, prepared.task, prepared.deliveries)
 
     def _have_written(
-        self, claim: Claim, task: EncodeTask | RejectionTask | RefusalTask, deliveries: Sequence[Delivery]
+        self,
+        claim: Claim,
+        task: EncodeTask | RejectionTask | RefusalTask,
+        deliveries: Sequence[Delivery],
+        *,
+        only: Collection[str] = (),
     ) -> None:
+        """Have the worker write results, and put them into the outbox.
+
+        Parameters
+        ----------
+        only : kinds that were missing from a job which has its other results already; empty: all.
+        """
         tick = _Heartbeat(self.store, claim, self.config.execution.lease_s)
         try:
             reply = self.worker.ask(task, timeout_s=self.config.execution.run_timeout_s, tick=tick)
@@ -239,14 +255,29 @@ class Dispatcher:
             self._fail(claim, f"encoding: {reply.message}", redo_runs=reply.stage == FINDINGS)
             return
         assert isinstance(reply, EncodeReply)
-        self._store(claim, deliveries, reply)
+        self._store(claim, deliveries, reply, made=task.requested if isinstance(task, EncodeTask) else (), only=only)
 
-    def _store(self, claim: Claim, deliveries: Sequence[Delivery], reply: EncodeReply) -> None:
+    def _kinds_taken(self, session: Session, protocol: Protocol) -> set[str]:
+        """By the configuration of the destinations, and by what they are known to refuse."""
+        destinations = self.config.destinations_of(protocol)
+        return {kind for one in destinations for kind in fallback.kinds_for(session, one.name, one.results)}
+
+    def _store(
+        self,
+        claim: Claim,
+        deliveries: Sequence[Delivery],
+        reply: EncodeReply,
+        *,
+        made: Collection[str],
+        only: Collection[str],
+    ) -> None:
         data_dir = self.config.node.data_dir.absolute()
-        results = [replace(result, path=result.path.absolute().relative_to(data_dir)) for result in reply.results]
+        wanted = [result for result in reply.results if not only or result.kind in only]
+        results = [replace(result, path=result.path.absolute().relative_to(data_dir)) for result in wanted]
         with self.store.write() as session:
-            store_results(session, claim, results, deliveries)
-        kinds = [result.kind for result in reply.results]
+            store_results(session, claim, results, fallback.adapted(session, deliveries))
+            fallback.send_stand_ins(session, claim.job_id, made=made)
+        kinds = [result.kind for result in results]
         log.info("results encoded", extra={**_facts(claim), "kinds": kinds, "seconds": reply.seconds})
 
     def _fail(

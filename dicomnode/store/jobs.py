@@ -238,7 +238,7 @@ def store_results(
     for delivery in deliveries:
         for row in rows:
             if row.kind in delivery.kinds:
-                _outbox_row(session, row, delivery)
+                outbox_row(session, row, delivery)
 
 
 def _supersede_reports(session: Session, job: Job) -> None:
@@ -270,7 +270,8 @@ def _result_row(session: Session, job: Job, result: EncodedResult) -> Result:
     return row
 
 
-def _outbox_row(session: Session, result: Result, delivery: Delivery) -> None:
+def outbox_row(session: Session, result: Result, delivery: Delivery) -> None:
+    """The result is to be sent there; where it was once withdrawn or replaced, again."""
     now = time.time()
     known = session.scalars(
         select(Outbox).where(Outbox.result_id == result.id, Outbox.destination == delivery.destination)
@@ -278,7 +279,7 @@ def _outbox_row(session: Session, result: Result, delivery: Delivery) -> None:
     # A note about results that are there already must never be held back.
     withheld = result.research and not delivery.accept_research and result.kind != REJECTION_KIND
     if known is not None:
-        if known.status == OutboxStatus.WITHDRAWN:
+        if known.status in (OutboxStatus.WITHDRAWN, OutboxStatus.REPLACED):
             event = OutboxEvent.WITHHOLD if withheld else OutboxEvent.REQUEUE
             fresh: dict[str, Any] = {"attempts": 0, "created_at": now, "next_attempt_at": now, "identity_by": ""}
             move(session, known, event, job_id=result.job_id, **fresh)

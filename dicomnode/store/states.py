@@ -16,6 +16,7 @@ Job::
     running --refuse--> refused           running --fail--> failed        running --quarantine--> quarantined
     running --retry--> queued             running --lease_expired--> queued
     delivering --undelivered--> undelivered
+    delivering --fall_back--> queued
     failed, refused, quarantined, cancelled --requeue--> queued
     undelivered, sent_unproven, done --redeliver--> delivering
     all but done, sent_unproven, superseded, cancelled --cancel--> cancelled
@@ -34,8 +35,9 @@ Outbox::
     sending --retry--> pending            sending --lease_expired--> pending   sending --give_up--> failed
     pending --withdraw--> withdrawn       sending --withdraw--> withdrawn      failed --withdraw--> withdrawn
     withheld --withdraw--> withdrawn      failed, withdrawn --requeue--> pending
-    pending, withdrawn, held --withhold--> withheld
+    pending, withdrawn, held, replaced --withhold--> withheld
     sending --hold--> held --release--> pending   held --withdraw--> withdrawn
+    sending --replace--> replaced --requeue--> pending   replaced --give_up--> failed
 """
 
 from __future__ import annotations
@@ -97,6 +99,7 @@ class JobEvent(StrEnum):
     LEASE_EXPIRED = "lease_expired"
     REQUEUE = "requeue"
     REDELIVER = "redeliver"
+    FALL_BACK = "fall_back"
     CANCEL = "cancel"
     SUPERSEDE = "supersede"
 
@@ -133,6 +136,7 @@ class OutboxStatus(StrEnum):
     WITHHELD = "withheld"
     WITHDRAWN = "withdrawn"
     HELD = "held"
+    REPLACED = "replaced"
 
 
 class OutboxEvent(StrEnum):
@@ -150,6 +154,7 @@ class OutboxEvent(StrEnum):
     WITHHOLD = "withhold"
     HOLD = "hold"
     RELEASE = "release"
+    REPLACE = "replace"
 
 
 class JobTask(StrEnum):
@@ -209,6 +214,7 @@ JOB: dict[tuple[str, str], str] = {
     (_J.DELIVERING, _JE.DELIVERED): _J.DONE,
     (_J.DELIVERING, _JE.UNPROVEN): _J.SENT_UNPROVEN,
     (_J.DELIVERING, _JE.UNDELIVERED): _J.UNDELIVERED,
+    (_J.DELIVERING, _JE.FALL_BACK): _J.QUEUED,
     **{(status, _JE.REQUEUE): _J.QUEUED for status in (_J.FAILED, _J.REFUSED, _J.QUARANTINED, _J.CANCELLED)},
     **{(status, _JE.REDELIVER): _J.DELIVERING for status in (_J.UNDELIVERED, _J.SENT_UNPROVEN, _J.DONE)},
     **{(s, _JE.CANCEL): _J.CANCELLED for s in _J if s not in (_J.DONE, _J.SENT_UNPROVEN, _J.SUPERSEDED, _J.CANCELLED)},
@@ -240,6 +246,10 @@ OUTBOX: dict[tuple[str, str], str] = {
     (_O.PENDING, _OE.WITHHOLD): _O.WITHHELD,
     (_O.WITHDRAWN, _OE.WITHHOLD): _O.WITHHELD,
     (_O.HELD, _OE.WITHHOLD): _O.WITHHELD,
+    (_O.REPLACED, _OE.WITHHOLD): _O.WITHHELD,
+    (_O.SENDING, _OE.REPLACE): _O.REPLACED,
+    (_O.REPLACED, _OE.REQUEUE): _O.PENDING,
+    (_O.REPLACED, _OE.GIVE_UP): _O.FAILED,
     (_O.SENDING, _OE.HOLD): _O.HELD,
     (_O.HELD, _OE.RELEASE): _O.PENDING,
     **{(s, _OE.WITHDRAW): _O.WITHDRAWN for s in (_O.PENDING, _O.SENDING, _O.FAILED, _O.WITHHELD, _O.HELD)},

@@ -1,4 +1,5 @@
-"""The database: association, instance, rejected instance, series, job, run, result, outbox, commitment, event.
+"""The database: association, instance, rejected instance, series, job, run, result, outbox, commitment, refused class,
+event.
 
 All ``*_at`` columns are seconds since the epoch, UTC (float): comparable across machines, never local time.
 A ``status`` column changes only through :mod:`dicomnode.store.transitions`.
@@ -251,6 +252,21 @@ class Commitment(Base):
     concluded_at: Mapped[float | None]
     deliveries: Mapped[list[int]]
     report: Mapped[dict[str, Any]]
+
+
+class RefusedClass(Base):
+    """A SOP class of which a destination takes no instance, as it said itself: something else is sent in its place.
+
+    ``learned_at``: since when it is known; ``how``: what it said.
+    """
+
+    __tablename__ = "refused_class"
+    __table_args__ = (UniqueConstraint("destination", "sop_class_uid"),)
+
+    destination: Mapped[str] = mapped_column(String(64))
+    sop_class_uid: Mapped[str] = mapped_column(Uid)
+    learned_at: Mapped[float]
+    how: Mapped[str] = mapped_column(Text, default="")
 
 
 class Event(Base):
