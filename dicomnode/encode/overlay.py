@@ -18,7 +18,7 @@ from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
 from dicomnode.dicom.sop_classes import SECONDARY_CAPTURE
 from dicomnode.encode.context import Context, coded, stamp
 from dicomnode.encode.contours import outlines
-from dicomnode.encode.drawing import DIM, INK, Colour, Pen
+from dicomnode.encode.drawing import DIM, INK, Pen
 from dicomnode.encode.slices import OVERSAMPLING, edge_letters, slice_name, windowed
 from dicomnode.encode.wording import impression
 from dicomnode.records import Case, MaskFinding
@@ -27,8 +27,6 @@ KIND = "seg_sc"
 MAX_PICTURES = 120
 """Of thin slices, so many are shown, evenly spread: a picture is three bytes a pixel."""
 MARGIN_SLICES = 1
-MIN_COLOUR = 120
-"""Between the channels of an outline's colour."""
 
 
 def overlays(context: Context) -> list[SOPClass]:
@@ -52,15 +50,11 @@ def overlay_pixels(case: Case, index: int) -> NDArray[np.uint8]:
     grey = Image.fromarray(windowed(case.volume.hu[index]))
     image = grey.convert("RGB")
     for finding in case.masks:
-        image.paste(Image.new("RGB", image.size, _line_colour(finding)), mask=_line(finding, index, image.size))
+        image.paste(
+            Image.new("RGB", image.size, codes.concepts_of(finding).rgb), mask=_line(finding, index, image.size)
+        )
     _words(Pen(ImageDraw.Draw(image)), case, index, image.size)
     return np.asarray(image)
-
-
-def _line_colour(finding: MaskFinding) -> Colour:
-    """The finding's own, or one that is seen on grey where a bundle chose none."""
-    rgb = codes.concepts_of(finding).rgb
-    return rgb if max(rgb) - min(rgb) > MIN_COLOUR else codes.OTHER_FINDING.rgb
 
 
 def _line(finding: MaskFinding, index: int, size: tuple[int, int]) -> Image.Image:

@@ -193,10 +193,12 @@ def test_an_instance_that_makes_the_peer_fall_over_blocks_nobody_else(world: Wor
     assert world.statuses(job_id)[0] == "pending"
 
 
-def test_a_refused_sop_class_is_retried_and_in_the_end_undelivered(world: World, tmp_path: Path) -> None:
+def test_a_refused_sop_class_without_a_stand_in_is_retried_and_in_the_end_undelivered(
+    world: World, tmp_path: Path
+) -> None:
     pacs = ScriptedPacs(tmp_path / "pacs")
-    pacs.refused_classes = {SOP_CLASSES["seg"]}
-    job_id, _ = world.deliver("seg", "sr")
+    pacs.refused_classes = {SOP_CLASSES["sc"]}
+    job_id, _ = world.deliver("sc", "sr")
     with pacs:
         sender = world.sender(world.destination(pacs.port, give_up_after_h=3.0 / 3600))
         sender.step()
@@ -205,7 +207,7 @@ def test_a_refused_sop_class_is_retried_and_in_the_end_undelivered(world: World,
     assert world.statuses(job_id) == ["failed", "proven"]
     (row, _) = world.rows(job_id)
     assert row.attempts >= 2
-    assert "Segmentation Storage" in row.error
+    assert "Secondary Capture Image Storage" in row.error
 
 
 def test_an_undelivered_job_can_be_sent_again_as_if_new(world: World, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.dataset import Dataset
 
 from dicomnode.app.node import devices_of
 from dicomnode.config import Config, Destination
@@ -65,13 +66,18 @@ def serve(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
+def send_study(node: ServedNode, folder: Path, study: list[Dataset]) -> None:
+    """As a scanner does."""
+    target = Destination(name="node", ae_title=node.ae_title, host="127.0.0.1", port=node.port)
+    paths = write_series(folder, study)
+    assert all(outcome.error is None for outcome in send([Outgoing.from_file(path) for path in paths], target, "CT1"))
+
+
 def test_a_study_becomes_results_in_the_pacs_and_every_command_tells_of_it(
     node: ServedNode, pacs: ReceivingPacs, tmp_path: Path
 ) -> None:
     study = small_study("node")
-    target = Destination(name="node", ae_title=node.ae_title, host="127.0.0.1", port=node.port)
-    paths = write_series(tmp_path, study)
-    assert all(outcome.error is None for outcome in send([Outgoing.from_file(path) for path in paths], target, "CT1"))
+    send_study(node, tmp_path, study)
     wait_until(lambda: [job["status"] for job in node.jobs()][:1] and node.jobs()[0]["status"] in OVER, 90)
     (job,) = node.jobs()
     shown = json.loads(node.command("jobs", "show", str(job["job_id"]), "--json").stdout)

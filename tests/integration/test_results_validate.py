@@ -172,6 +172,22 @@ def test_a_refusal_passes_every_judge(tmp_path: Path) -> None:
     assert (verdict.returncode, verdict.stdout) == (0, ""), verdict.stdout + verdict.stderr
 
 
+LOWER_RUNGS = ["seg_sc", "sr_comp", "sr_enhanced", "scores_comp", "scores_enhanced"]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "fast"),
+    [(LOWER_RUNGS, True), pytest.param(LOWER_RUNGS[1:], False, marks=pytest.mark.full)],
+    ids=["dicom3tools", "PixelMed too"],
+)
+def test_what_stands_in_for_refused_classes_is_valid(tmp_path: Path, kinds: list[str], fast: bool) -> None:
+    case = case_of(TILTED_UNEVEN, BLEEDS, JAPANESE)
+    results = encode_case(changed(case, findings=(*case.findings, score_of())), tmp_path, NOW, kinds)
+    assert {result.kind for result in results} >= set(kinds)
+    verdict = judged([result.path for result in results if result.kind in kinds], fast=fast)
+    assert (verdict.returncode, verdict.stdout) == (0, ""), verdict.stdout + verdict.stderr
+
+
 def test_results_under_another_identity_are_valid(tmp_path: Path) -> None:
     case = case_of(EVEN, BLEEDS, Patient("Unknown^Male", extra={"PatientID": "TMP-1", "PatientBirthDate": ""}))
     taken = {"PatientID": "4711", "IssuerOfPatientID": "HOSPITAL", "PatientName": JAPANESE.name}
