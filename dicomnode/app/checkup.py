@@ -51,7 +51,7 @@ def checkup(config: Config, *, load_models: bool = True) -> Iterator[Finding]:
     for destination in config.destination:
         route = route_to(destination, config.node.ae_title)
         if isinstance(destination, WebDestination):
-            yield from _web_destination(destination, route)
+            yield from _web_destination(config, destination, route)
         else:
             yield from _destination(config, destination, route)
 
@@ -213,7 +213,7 @@ def _rungs(what: str, wanted: Sequence[str], taken: set[str], since: dict[str, f
         yield Finding(what, False, says, fatal=not instead)
 
 
-def _web_destination(destination: WebDestination, route: Route) -> Iterator[Finding]:
+def _web_destination(config: Config, destination: WebDestination, route: Route) -> Iterator[Finding]:
     what = f"destination {destination.name}"
     try:
         route.ask()
@@ -224,6 +224,10 @@ def _web_destination(destination: WebDestination, route: Route) -> Iterator[Find
     if destination.url.startswith("http:"):
         secret = "" if destination.auth.scheme == "none" else ", and so does the secret"
         yield Finding(what, False, f"http:// : results travel in the clear{secret}; use https", fatal=False)
+    known = _learned(config, destination.name, set(), set())
+    refused = {kind for kind in destination.results if RESULT_SOP_CLASSES[kind] in known}
+    every = set(RESULT_SOP_CLASSES.values()) - known.keys()
+    yield from _rungs(what, sorted(refused), every, known)
     yield _identity(destination, route)
     yield _proof(destination, route, "QIDO-RS")
 

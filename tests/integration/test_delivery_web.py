@@ -20,6 +20,7 @@ from dicomnode.config import WebDestination, parse_config
 from dicomnode.deliver.route import WebRoute
 from dicomnode.deliver.web_auth import basic
 from dicomnode.errors import AssociationRejected, DeliveryError, DestinationUnavailable
+from dicomnode.store import fallback
 from dicomnode.store.engine import Store
 from tests.integration.delivery_world import PATIENT, World
 from tests.integration.pacs import free_port, mute_port
@@ -86,13 +87,25 @@ def test_a_warning_reason_counts_as_sent_and_is_kept(world: World, pacs: WebPacs
 
 def test_a_refused_instance_keeps_its_coded_reason_and_holds_up_nobody(world: World, pacs: WebPacs) -> None:
     job_id, results = world.deliver("seg", "sr", "sc")
-    pacs.replies = [Reply(409, failed(results[0].sop_instance_uid, 0x0122))]
+    pacs.replies = [Reply(409, failed(results[0].sop_instance_uid, 0x0124))]
     sender = world.sender(web(pacs, retry_min_s=30, retry_max_s=60))
     sender.step()
     assert world.statuses(job_id) == ["pending", "proven", "proven"]
     refused = world.rows(job_id)[0]
-    assert refused.last_status == 0x0122
-    assert refused.error == "STOW-RS was answered with 0x0122 failure (SOP class not supported), HTTP 409"
+    assert refused.last_status == 0x0124
+    assert refused.error == "STOW-RS was answered with 0x0124 failure (not authorised), HTTP 409"
+
+
+def test_a_class_that_the_server_does_not_support_is_learned_and_replaced(world: World, pacs: WebPacs) -> None:
+    job_id, results = world.deliver("seg", "sc")
+    pacs.replies = [Reply(409, failed(results[0].sop_instance_uid, 0x0122))]
+    world.sender(web(pacs)).step()
+    assert world.statuses(job_id) == ["replaced", "sent"]
+    assert world.job(job_id).status == "queued"  # to make the pictures that stand in for it
+    with world.store.read() as session:
+        (learned,) = fallback.list_refusals(session)
+    assert learned.sop_class_uid == results[0].sop_class_uid
+    assert learned.how == "STOW-RS was answered with 0x0122 failure (SOP class not supported), HTTP 409"
 
 
 def test_a_failure_within_202_is_a_failure(world: World, pacs: WebPacs) -> None:
