@@ -138,11 +138,15 @@ def _with_images(group: Group, context: Context, region: Region) -> Group:
 
 
 def _outlined(finding: MaskFinding, index: int, region: Region, context: Context) -> list[hd_sr.ImageRegion]:
+    """All outlines, those of the widest slice first: OHIF opens a group at its first."""
+    lesion = finding.lesion_labels == index + 1
+    widest = int(np.argmax(lesion.sum(axis=(1, 2))))
+    others = [number for number in range(region.first_slice, region.last_slice + 1) if number != widest]
     regions = []
-    for number in range(region.first_slice, region.last_slice + 1):
+    for number in (widest, *others):
         reference = context.references[number]
         image = hd_sr.SourceImageForRegion(reference.SOPClassUID, reference.SOPInstanceUID)
-        for outline in outlines(finding.lesion_labels[number] == index + 1):
+        for outline in outlines(lesion[number]):
             regions.append(hd_sr.ImageRegion(hd_sr.GraphicTypeValues.POLYLINE, outline, image))
     return regions
 

@@ -23,7 +23,6 @@ from dicomnode.cohort.make import make_demo_study
 from dicomnode.config import built_in_config
 from dicomnode.dicom import codes
 from dicomnode.encode import encode_case
-from dicomnode.encode.contours import outlines
 from dicomnode.encode.slices import windowed
 from dicomnode.records import Case, ImageFinding
 from tests.acceptance import orthanc as orthanc_module
@@ -37,6 +36,8 @@ pytestmark = [pytest.mark.full, pytest.mark.tools, pytest.mark.timeout(900)]
 PRESS_DOWN = 14
 """Slices to scroll from the first: to the middle of the head."""
 LINE_PIXELS = 3
+DRAWN, SELECTED = (0, 255, 0), (255, 255, 0)
+"""Colours of OHIF's lines."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ class Shown:
     case: Case
     viewer: Viewer
 
-    def look(self, series: str, name: str, *, scroll: int = 0) -> Sight:
-        return self.viewer.look(str(self.case.identity.StudyInstanceUID), series, name, scroll=scroll)
+    def look(self, series: str, name: str, *, scroll: int = 0, following: int = 0) -> Sight:
+        study_uid = str(self.case.identity.StudyInstanceUID)
+        return self.viewer.look(study_uid, series, name, scroll=scroll, following=following)
 
 
 def followed_up(case: Case) -> ImageFinding:
@@ -141,6 +143,16 @@ def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     return float(2 * (one & other).sum() / max(1, one.sum() + other.sum()))
 
 
+def is_outlined(sight: Sight, plane: NDArray[np.bool_]) -> bool:
+    """Whether a line, dashed as it may be, runs along the rim of the mask and not through it."""
+    inside = on_screen((255 * plane).astype(np.uint8), sight) > 127
+    near = ndimage.binary_dilation(inside, iterations=LINE_PIXELS)
+    rim = near & ~ndimage.binary_erosion(inside, iterations=LINE_PIXELS)
+    line = (coloured(sight, DRAWN) | coloured(sight, SELECTED)) & near
+    around = ndimage.binary_dilation(line, iterations=8) & rim
+    return bool(around.sum() > 0.9 * rim.sum() and (line & rim).sum() > 0.9 * line.sum())
+
+
 def test_the_ct_alone_is_grey_and_is_the_slice_it_says(shown: Shown) -> None:
     sight = shown.look("Head 5.0 soft tissue", "ct", scroll=PRESS_DOWN)
     index = slice_shown(sight, shown.case)
@@ -165,11 +177,18 @@ def test_the_measurements_are_drawn_on_the_widest_slice_with_the_volume(shown: S
     assert index == int(np.argmax(finding.mask.sum(axis=(1, 2))))
     assert finding.total is not None
     assert f"Volume: {finding.total.volume_ml:.2f} mL" in sight.texts
-    inside = on_screen((255 * finding.mask[index]).astype(np.uint8), sight) > 127
-    rim = ndimage.binary_dilation(inside, iterations=LINE_PIXELS) & ~ndimage.binary_erosion(inside, iterations=3)
-    line = coloured(sight, (0, 255, 0)) & ndimage.binary_dilation(inside, iterations=LINE_PIXELS)
-    assert line.sum() > 0.2 * len(outlines(finding.mask[index])[0])
-    assert (line & rim).sum() > 0.95 * line.sum()
+    assert is_outlined(sight, finding.mask[index])
+
+
+def test_the_next_measurement_is_a_lesion_with_its_outline_and_all_its_figures(shown: Shown) -> None:
+    sight = shown.look("AI haemorrhage measurements", "lesion", following=1)
+    finding = shown.case.masks[0]
+    lesion = finding.lesions[0]
+    index = slice_shown(sight, shown.case)
+    assert index == int(np.argmax((finding.lesion_labels == 1).sum(axis=(1, 2))))
+    assert f"Volume: {lesion.volume_ml:.2f} mL" in sight.texts
+    assert f"Long axis: {round(lesion.longest_diameter_mm, 1):.2f} mm" in sight.texts
+    assert is_outlined(sight, finding.mask[index])
 
 
 def test_the_text_report_tells_findings_scores_and_limits_of_use(shown: Shown) -> None:

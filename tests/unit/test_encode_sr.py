@@ -152,6 +152,13 @@ def test_a_lesion_is_outlined_on_its_own_source_images(report: Dataset, case: Ca
             assert points.max(axis=0).tolist() == [columns.max() + 1, rows.max() + 1]
 
 
+def test_the_first_outline_of_a_lesion_is_that_on_its_widest_slice(report: Dataset, case: Case) -> None:
+    for index, group in enumerate(items(report, "125007")[1:]):
+        areas = (case.findings[0].lesion_labels == index + 1).sum(axis=(1, 2))
+        first = items(group, "111030")[0].ContentSequence[0].ReferencedSOPSequence[0]
+        assert first.ReferencedSOPInstanceUID == case.sources[int(np.argmax(areas))].SOPInstanceUID
+
+
 def test_the_volume_of_the_total_has_its_place_on_the_widest_slice(report: Dataset, case: Case) -> None:
     total = items(report, "125007")[0]
     (outline,) = [item for item in walk(items(total, VOLUME)[0]) if item.ValueType == "SCOORD"]

@@ -1,10 +1,11 @@
 // Opens one series of a study in OHIF as a user would, and keeps what is then on the screen.
-// usage: node look.mjs CHROMIUM URL SERIES_DESCRIPTION OUT.png SLICES_TO_SCROLL
+// usage: node look.mjs CHROMIUM URL SERIES_DESCRIPTION OUT.png SLICES_TO_SCROLL NEXT
+// NEXT: how often the right arrow of the viewport is pressed, which leads to the next measurement of a report.
 // Writes OUT.png (the whole window), OUT-viewport.png (the image alone) and OUT.json: the texts on the screen.
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 
-const [, , executablePath, url, series, out, scroll] = process.argv;
+const [, , executablePath, url, series, out, scroll, next] = process.argv;
 const { chromium } = createRequire(`${process.cwd()}/`)('playwright-core');
 const ARGUMENTS = [
   '--no-sandbox', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
@@ -40,17 +41,19 @@ await page.getByText(series, { exact: false }).first().waitFor({ timeout: 90000 
 await settled(3000, 60000);
 const skip = page.getByText('Skip all');
 if (await skip.count()) await skip.first().click();
-if (series !== process.env.OPEN_ALREADY) {
-  await page.getByText(series, { exact: false }).first().dblclick();
-  await settled(4000, 60000);
-  if (await press('Yes') || await press('Load')) await settled(4000, 60000);
-}
+await page.getByText(series, { exact: false }).first().dblclick();
+await settled(4000, 60000);
+if (await press('Yes') || await press('Load')) await settled(4000, 60000);
 const viewport = page.locator('[data-cy="viewport-grid"]').first();
 const box = await viewport.boundingBox();
 await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
 for (let n = 0; n < Math.abs(Number(scroll)); n += 1) {
   await page.mouse.wheel(0, 100 * Math.sign(Number(scroll)));
   await page.waitForTimeout(300);
+}
+for (let n = 0; n < Number(next); n += 1) {
+  await page.mouse.click(box.x + box.width - 34, box.y + 17);
+  await settled(2000, 30000);
 }
 await page.mouse.move(box.x + 5, 50);
 await settled(2500, 30000);
