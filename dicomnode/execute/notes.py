@@ -54,6 +54,8 @@ def _rejection(config: Config, store: Store, claim: Claim, folder: Path) -> Prep
     with store.read() as session:
         brief = rejection_of(session, claim)
         headers = header_files(session, claim)
+    if not brief.results:
+        return PreparedNote(unwanted="the destination has none of the results")
     destination = next((known for known in config.destination if known.name == brief.destination), None)
     if destination is None:
         raise JobError(f"destination {brief.destination} is not configured any more: its results cannot be rejected")

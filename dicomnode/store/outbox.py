@@ -110,8 +110,16 @@ def try_extend_lease(session: Session, parcel: Parcel, *, lease_s: float) -> boo
     try:
         extend_lease(session, parcel, lease_s=lease_s)
     except LeaseLost:
+        _let_go(session, parcel)
         return False
     return True
+
+
+def _let_go(session: Session, parcel: Parcel) -> None:
+    """It was withdrawn before its turn: nobody has to wait for what becomes of it."""
+    row = _leased(session, parcel)
+    if row.status == OutboxStatus.WITHDRAWN and row.lease_token == parcel.token:
+        guarded_update(session, row, before=row.status, token=parcel.token, lease_until=None)
 
 
 def record_sent(session: Session, parcel: Parcel, *, status: int) -> None:

@@ -17,6 +17,7 @@ from dicomnode.execute.tasks import EncodeReply
 from dicomnode.store.engine import Store
 from dicomnode.store.history import EventLine, events_of
 from dicomnode.store.jobs import claim_job, recover_leases
+from dicomnode.store.outbox import claim_parcels, note_sent_unrecorded, try_extend_lease
 from tests.acceptance.scanner import small_study
 from tests.integration.execution_world import Bundles
 from tests.integration.life_world import LifeWorld, named_by, predecessors_of, uids_of
@@ -166,6 +167,27 @@ def test_a_result_whose_answer_was_lost_is_rejected_because_the_pacs_shows_it(ne
     (note,) = world.rejections()
     assert named_by(note) == there
     assert [event.name for event in _events(world) if event.name == "found"] == ["found"]
+
+
+def test_a_result_that_was_on_its_way_when_it_was_superseded_is_rejected_once_its_answer_is_known(
+    new_world: NewWorld,
+) -> None:
+    world = new_world()
+    series = small_study("head")
+    world.assemble(series[:-1])
+    world.duties()
+    assert world.step()
+    parcels = world.change(lambda session: claim_parcels(session, "pacs", owner="node/pacs", lease_s=60.0))
+    world.assemble(series[-1:])
+    arrived, *others = parcels
+    world.turn_until(lambda: world.jobs()[-1].status == "done")
+    world.duties()
+    assert [job.status for job in world.notes("rejection")] == ["waiting"]
+    world.change(lambda session: note_sent_unrecorded(session, arrived, status=0))
+    for parcel in others:
+        assert not world.change(lambda session, parcel=parcel: try_extend_lease(session, parcel, lease_s=60.0))
+    world.settle_all()
+    assert [named_by(note) for note in world.rejections()] == [{arrived.sop_instance_uid}]
 
 
 @sqlite_only
