@@ -23,12 +23,12 @@ CONTAINS = hd_sr.RelationshipTypeValues.CONTAINS
 def document_settings(envelope: Envelope, kind: str, evidence: Sequence[Dataset]) -> dict[str, Any]:
     """Arguments of highdicom's document classes: complete, preliminary, and verified by no one.
 
-    The document of the same kind whose place it takes is its predecessor (PS3.3 C.17.2).
+    The document whose place it takes is its predecessor, also where that was sent as another SOP class (PS3.3 C.17.2).
     """
     previous = [
         bare_reference(old.sop_class_uid, old.sop_instance_uid, old.series_instance_uid, envelope.identity)
         for old in envelope.predecessors
-        if old.kind == kind
+        if old.kind.partition("_")[0] == kind.partition("_")[0]
     ]
     return {
         "evidence": evidence,

@@ -25,7 +25,8 @@ def case_digest(case: Case, identity: Dataset) -> str:
     ----------
     case : sources and their digests, protocol, settings, models, limits, inputs of scores and generation enter; the
         voxels of the masks and the values of the scores do not, since they follow from these, and differ in the last
-        bit between devices.
+        bit between devices. Nor do the predecessors: which of them arrived may become known between two encodings of
+        one generation, and a report made later must refer to the segmentation made before.
     identity : the patient and study attributes written into the results.
     """
     parts = {
@@ -37,7 +38,6 @@ def case_digest(case: Case, identity: Dataset) -> str:
         "settings": case.settings_digest,
         "findings": [_finding(finding) for finding in case.findings],
         "generation": case.generation,
-        **({"predecessors": [result.sop_instance_uid for result in case.predecessors]} if case.predecessors else {}),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

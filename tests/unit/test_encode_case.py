@@ -85,6 +85,33 @@ def test_what_shapes_a_result_changes_its_uids(positive: Case, change: dict[str,
     assert digest_of(changed(positive, **change)) != digest_of(positive)
 
 
+def test_reports_name_the_predecessors_of_their_kind_under_unchanged_uids(positive: Case, tmp_path: Path) -> None:
+    old = encode_case(positive, tmp_path / "old", NOW)
+    amended = changed(positive, generation=2)
+    alone = encode_case(amended, tmp_path / "alone", NOW)
+    new = encode_case(changed(amended, predecessors=tuple(old)), tmp_path / "new", NOW, ["sr_comp"])
+    assert [r.sop_instance_uid for r in alone] == [r.sop_instance_uid for r in new if r.kind != "sr_comp"]
+    uid_of = {result.kind: result.sop_instance_uid for result in old}
+    named = {result.kind: predecessors_of(dcmread(result.path)) for result in new}
+    assert named == {
+        "seg": set(),
+        "sr": {uid_of["sr"]},
+        "sr_comp": {uid_of["sr"]},
+        "text": {uid_of["text"]},
+        "sc": set(),
+    }
+
+
+def predecessors_of(ds: Dataset) -> set[str]:
+    """SOP instances in the Predecessor Documents Sequence."""
+    return {
+        str(reference.ReferencedSOPInstanceUID)
+        for study in ds.get("PredecessorDocumentsSequence", ())
+        for series in study.ReferencedSeriesSequence
+        for reference in series.ReferencedSOPSequence
+    }
+
+
 def test_another_model_changes_the_uids(positive: Case) -> None:
     finding = replace(positive.findings[0], model=replace(MODEL, digest="sha256:" + "cd" * 32))
     assert digest_of(changed(positive, findings=(finding,))) != digest_of(positive)
