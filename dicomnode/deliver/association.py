@@ -9,6 +9,7 @@ import socket
 import ssl
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +40,15 @@ class _Connection:
         transport.socket.settimeout(self.timeout_s)
         # A C-STORE is two writes, command and data: Nagle's algorithm would hold the second for 40 ms.
         transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    @staticmethod
+    def on_sent(event: evt.Event) -> None:
+        # DCMTK, hence many a PACS, answers in two writes with Nagle's algorithm: a delayed acknowledgement of the first
+        # would cost 40 ms for each instance. Each sending ends the state, hence it is asked for after each.
+        transport: Any = event.assoc.dul.socket
+        if hasattr(socket, "TCP_QUICKACK") and transport is not None and transport.socket is not None:
+            with suppress(OSError):
+                transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     @staticmethod
     def on_aborted(event: evt.Event) -> None:
@@ -89,6 +99,7 @@ def request_association(
             tls_args=_tls_of(destination),
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, connection.on_open),
+                (evt.EVT_DATA_SENT, connection.on_sent),
                 (evt.EVT_ABORTED, connection.on_aborted),
                 *handlers,
             ],

@@ -157,7 +157,8 @@ def _why_not(fault: httpx.HTTPError, limit_s: float) -> str:
 def _check_available(answer: Answer, url: str) -> None:
     what = _UNAVAILABLE.get(answer.status, "")
     if 300 <= answer.status < 400:
-        what = f"points to {answer.headers.get('location', 'nowhere')}; results follow no redirection, set url to it"
+        elsewhere = answer.headers.get("location", "nowhere")[:200]
+        what = f"points to {elsewhere}; results follow no redirection, set url to it"
     if what:
         retry_after_s = retry_after(answer.headers.get("retry-after", ""), datetime.now(UTC))
         raise DestinationUnavailable(f"{_path(url)}: the server {what} (HTTP {answer.status})", retry_after_s)
