@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from dicomnode.dicom.uids import derived_uid
 from dicomnode.encode.context import Envelope
 from dicomnode.encode.identity import bare_reference
 
+LINE_CHARACTERS = 88
 CONTAINS = hd_sr.RelationshipTypeValues.CONTAINS
 
 
@@ -98,6 +100,15 @@ def procedure_reported() -> hd_sr.CodeContentItem:
 def text_item(name: codes.Code, text: str) -> hd_sr.TextContentItem:
     """A sentence under a name."""
     return hd_sr.TextContentItem(name=Code(*name), value=text, relationship_type=CONTAINS)
+
+
+def broken(text: str) -> str:
+    """In lines that a window shows whole, broken after a clause: OHIF (3.13.2) wraps no finding and cuts the rest."""
+    lines = [""]
+    for clause in re.split(r"(?<=[;,.]) ", text):
+        longer = f"{lines[-1]} {clause}".strip()
+        lines[-1:] = [longer] if len(longer) <= LINE_CHARACTERS else [line for line in (lines[-1], clause) if line]
+    return "\r\n".join(lines)
 
 
 def code_item(name: codes.Code, value: codes.Code) -> hd_sr.CodeContentItem:

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 
 from dicomnode.dicom import codes
 from dicomnode.encode.content import (
+    broken,
     code_item,
     container,
     document_settings,
@@ -141,7 +142,7 @@ def _content(refused: RefusedSeries, envelope: Envelope) -> Dataset:
     )
     procedure.ContentSequence.append(text_item(codes.PROCEDURE_DESCRIPTION, _images(refused)))
     findings.ContentSequence.append(code_item(codes.NOT_PERFORMED, reason_code(refused.refusal)))
-    findings.ContentSequence.append(text_item(codes.FINDING, _reason(refused)))
+    findings.ContentSequence.append(text_item(codes.FINDING, broken(_reason(refused))))
     findings.ContentSequence.append(text_item(codes.NEEDED, NEEDED[refused.refusal]))
     impressions.ContentSequence.extend([text_item(codes.IMPRESSION, text) for text in (NOTHING_SAID, DISCLAIMER)])
     root.ContentSequence.extend([procedure, findings, impressions])

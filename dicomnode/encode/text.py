@@ -6,7 +6,6 @@ names of its items, because every container is SEPARATE. It refers to no image: 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from highdicom import sr as hd_sr
@@ -14,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from dicomnode.dicom import codes
 from dicomnode.encode import wording
-from dicomnode.encode.content import container, document_settings, root_container, separate, text_item
+from dicomnode.encode.content import broken, container, document_settings, root_container, separate, text_item
 from dicomnode.encode.context import Context, stamp
 from dicomnode.encode.slices import slice_range
 from dicomnode.encode.values import text_of
@@ -23,8 +22,6 @@ from dicomnode.records import Case, MaskFinding, ScoreFinding
 KIND = "text"
 MAX_LESION_LINES = 25
 """Lesions with a line of their own, the largest first; the others count in the total."""
-
-LINE_CHARACTERS = 88
 
 Line = tuple[codes.Code, str]
 
@@ -39,7 +36,7 @@ def text_report(context: Context) -> hd_sr.EnhancedSR:
 def _content(context: Context) -> Dataset:
     case = context.case
     sections = (  # what was found first: it shall stand on the first screen
-        (codes.FINDINGS_HEADING, [(name, _broken(text)) for name, text in _findings(case)]),
+        (codes.FINDINGS_HEADING, [(name, broken(text)) for name, text in _findings(case)]),
         (codes.IMPRESSIONS_HEADING, _impressions(case)),
         (codes.PROCEDURE_DESCRIPTIONS, _procedure(context)),
     )
@@ -50,15 +47,6 @@ def _content(context: Context) -> Dataset:
         root.ContentSequence.append(section)
     separate(root)
     return root
-
-
-def _broken(text: str) -> str:
-    """In lines that a window shows whole, broken after a clause: OHIF (3.13.2) wraps no finding and cuts the rest."""
-    lines = [""]
-    for clause in re.split(r"(?<=[;,.]) ", text):
-        longer = f"{lines[-1]} {clause}".strip()
-        lines[-1:] = [longer] if len(longer) <= LINE_CHARACTERS else [line for line in (lines[-1], clause) if line]
-    return "\r\n".join(lines)
 
 
 def _procedure(context: Context) -> Iterator[Line]:
