@@ -60,7 +60,7 @@ PROVISIONAL_NAMES = (
     r"(?i)unknown|unbekannt|inconnu|desconocid|sconosciut|不明|notfall|emergency|\btrauma(?![a-z])|\bn\.?n\.?(?![a-z])"
     r"|\b(john|jane)\W+doe\b|\bdoe\W+(john|jane)\b"
 )
-"""Names of patients who are not identified yet, as emergency departments give them; an empty name is one, too."""
+"""Names of patients who are not identified yet, as emergency departments give them; images without a name are, too."""
 
 
 class Node(Section):

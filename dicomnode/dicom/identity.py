@@ -20,7 +20,7 @@ from pydicom.dataset import Dataset
 from pydicom.valuerep import PersonName
 
 from dicomnode.dicom.charsets import settle
-from dicomnode.dicom.person_names import has_lost_letters, same_name, same_person
+from dicomnode.dicom.person_names import has_lost_letters, is_mangled, same_name, same_person
 
 PERSON_KEYWORDS = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex")
 KEYWORDS = (*PERSON_KEYWORDS, "AccessionNumber")
@@ -112,7 +112,7 @@ def judge(
     provisional : found in the names of patients who were not identified yet; such an identity contradicts nobody's.
     trusted : a person has looked and says that the archive is right.
     """
-    persons = _distinct(answers)
+    own, persons = _said(own), _distinct(map(_said, answers))
     if not persons:
         return Judgement(Stand.ABSENT)
     if len(persons) > 1:
@@ -128,6 +128,12 @@ def judge(
     if reason:
         return Judgement(Stand.CONFLICT, keywords, reason)
     return Judgement(Stand.ADOPTED, keywords, taken=taken)
+
+
+def _said(identity: Identity) -> dict[str, str]:
+    """Without a name that has no letters: some systems answer with the carets alone."""
+    name = identity.get("PatientName", "")
+    return {**identity, "PatientName": name if any(map(str.isalnum, name)) or has_lost_letters(name) else ""}
 
 
 def _distinct(answers: Iterable[Identity]) -> list[dict[str, str]]:
@@ -162,7 +168,7 @@ def _taken(own: Identity, theirs: Identity) -> dict[str, str]:
     """
     taken = {}
     for keyword in KEYWORDS:
-        value = _usable(keyword, theirs.get(keyword, ""))
+        value = _usable(keyword, own.get(keyword, ""), theirs.get(keyword, ""))
         says = bool(value) or (keyword == "PatientID" and keyword in theirs and any(theirs.values()))
         if says and _differs(keyword, own.get(keyword, ""), value):
             taken[keyword] = value
@@ -171,10 +177,10 @@ def _taken(own: Identity, theirs: Identity) -> dict[str, str]:
     return taken
 
 
-def _usable(keyword: str, value: str) -> str:
+def _usable(keyword: str, own: str, value: str) -> str:
     """The value as a result may carry it; nothing where it says nothing, or not what was meant."""
     if keyword == "PatientName":
-        return "" if has_lost_letters(value) else value
+        return "" if has_lost_letters(value) or is_mangled(own, value) else value
     if keyword == "PatientBirthDate":
         return _date(value) if len(_date(value)) == len("YYYYMMDD") else ""
     if keyword == "PatientSex":
@@ -185,7 +191,8 @@ def _usable(keyword: str, value: str) -> str:
 def _doubt(own: Identity, theirs: Identity, provisional: re.Pattern[str]) -> str:
     """Why it may be another person; empty where it is taken to be the same."""
     against = [keyword for keyword in PERSON_KEYWORDS if _contradicts(keyword, own, theirs)]
-    if any(_is_provisional(identity, provisional) for identity in (own, theirs)):
+    # An archive that answers without a name may have lost it on the way: only the images can lack one.
+    if not own.get("PatientName") or any(_is_provisional(identity, provisional) for identity in (own, theirs)):
         return "the sexes contradict each other" if "PatientSex" in against else ""
     if len(against) > 1:
         return f"it may be another person: {' and '.join(against)} contradict"
@@ -197,7 +204,7 @@ def _doubt(own: Identity, theirs: Identity, provisional: re.Pattern[str]) -> str
 
 def _is_provisional(identity: Identity, provisional: re.Pattern[str]) -> bool:
     name = identity.get("PatientName", "").replace("^", " ").replace("=", " ").strip()
-    return not name or provisional.search(name) is not None
+    return provisional.search(name) is not None
 
 
 def _known(keyword: str, one: Identity, other: Identity) -> tuple[str, str] | None:
@@ -206,6 +213,8 @@ def _known(keyword: str, one: Identity, other: Identity) -> tuple[str, str] | No
     if keyword == "PatientBirthDate":
         pair = _date(pair[0]), _date(pair[1])
     if keyword == "PatientSex" and not set(pair) <= _SEXES:
+        return None
+    if keyword == "PatientName" and (is_mangled(*pair) or is_mangled(*reversed(pair))):
         return None
     return pair if all(pair) else None
 

@@ -1,32 +1,32 @@
 """Person names of two systems compared: what is a difference, and what may be another person (DICOM PS3.5 6.2.1).
 
 A name is up to three groups (alphabetic, ideographic, phonetic) of up to five components (family, given, middle,
-prefix, suffix). Systems pad, fold case, drop trailing carets, keep one group only, or answer in a character set that
-has no place for a letter: none of that makes another name.
+prefix, suffix). Systems pad, fold case, drop trailing carets, or keep one group only: none of that makes another name.
+Some answer in a character set that has no place for a letter, and put a question mark or nothing there: what such a
+name says cannot be known.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import zip_longest
 
 Group = tuple[str, ...]
 
-_LOST = re.compile(r"[?\N{REPLACEMENT CHARACTER}]+")
-_LOST_OR_FOREIGN = re.compile(r"(?:[?\N{REPLACEMENT CHARACTER}]|[^\x00-\x7f])+")
+_LOST = re.compile(r"[?\N{REPLACEMENT CHARACTER}]")
 _GERMAN = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 
 
 def same_name(one: str, other: str) -> bool:
-    """Whether two names are written the same but for case, padding, empty components, groups that one of them lacks,
-    and letters that a character set has lost.
+    """Whether two names are the same but for case, padding, empty components, and groups that one of them lacks.
 
     >>> same_name("MUELLER^EVA^^^", "Mueller^Eva"), same_name("Yamada^Tarou=山田^太郎", "=山田^太郎")
     (True, True)
-    >>> same_name("Müller^Eva", "M?ller^Eva"), same_name("Müller^Eva", "Müller^Ida")
-    (True, False)
+    >>> same_name("Müller^Eva", "Müller^Ida")
+    False
     """
-    mine, theirs = _comparable(one, other)
+    mine, theirs = _groups(one), _groups(other)
     shared = [(a, b) for a, b in zip(mine, theirs, strict=False) if a and b]
     if any(a == b for a, b in shared):
         return all(a == b for a, b in shared)
@@ -46,20 +46,24 @@ def same_person(one: str, other: str) -> bool:
     """
     if same_name(one, other):
         return True
-    mine, theirs = _comparable(one, other)
-    return any(_agree(a, b) for a in mine if a for b in theirs if b)
+    return any(_agree(a, b) for a in _groups(one) if a for b in _groups(other) if b)
+
+
+def is_mangled(whole: str, other: str) -> bool:
+    """Whether ``other`` may be what a poorer character set left of ``whole``: letters beyond ASCII are gone.
+
+    >>> is_mangled("Müller^Jörg", "M?ller^J?rg"), is_mangled("Müller^Jörg", "Mller^Jrg")
+    (True, True)
+    >>> is_mangled("Müller^Jörg", "Miller^Jrg"), is_mangled("Yamada^Tarou=山田^太郎", "Yamada^Tarou=??^??")
+    (False, True)
+    """
+    shared = [(a, b) for a, b in zip(_groups(whole), _groups(other), strict=False) if a and b]
+    return bool(shared) and any(a != b for a, b in shared) and all(_is_left_of(a, b) for a, b in shared)
 
 
 def has_lost_letters(name: str) -> bool:
-    """Whether a character set had no place for a letter of the name."""
+    """Whether a character set says that it had no place for a letter of the name."""
     return _LOST.search(name) is not None
-
-
-def _comparable(one: str, other: str) -> tuple[list[Group], list[Group]]:
-    """Groups of both; where one has lost letters, every letter that may be lost is lost in both."""
-    if has_lost_letters(one) or has_lost_letters(other):
-        one, other = (_LOST_OR_FOREIGN.sub("?", name) for name in (one, other))
-    return _groups(one), _groups(other)
 
 
 def _groups(name: str) -> list[Group]:
@@ -73,6 +77,22 @@ def _components(group: str) -> Group:
     while components and not components[-1]:
         components.pop()
     return tuple(components)
+
+
+def _is_left_of(whole: Group, other: Group) -> bool:
+    pairs = zip_longest(whole, other, fillvalue="")
+    return all(_is_left(component, _LOST.sub("", rest)) for component, rest in pairs)
+
+
+def _is_left(whole: str, rest: str) -> bool:
+    """Whether ``rest`` is ``whole`` without some of its letters beyond ASCII."""
+    ahead = list(rest)
+    for letter in whole:
+        if ahead and ahead[0] == letter:
+            ahead.pop(0)
+        elif letter.isascii() and letter != "?":
+            return False
+    return not ahead
 
 
 def _agree(one: Group, other: Group) -> bool:

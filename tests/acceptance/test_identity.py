@@ -14,12 +14,14 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.scu import send
 from dicomnode.store.engine import Store
+from tests.acceptance import orthanc as orthanc_module
 from tests.acceptance.orthanc import Orthanc
 from tests.integration.delivery_world import PATIENT, World
 from tests.integration.peers import ct_slice
 
 pytestmark = pytest.mark.tools
 
+JAPANESE_CHARSET = ["", "ISO 2022 IR 87"]
 EMERGENCY = {"PatientName": "Unbekannt^Notfall 3", "PatientID": "TMP-12", "PatientBirthDate": "", "PatientSex": "M"}
 
 
@@ -30,7 +32,9 @@ def world(new_database: Callable[..., str], tmp_path: Path) -> Iterator[World]:
     store.close()
 
 
-def store_image(world: World, orthanc: Orthanc, study_uid: str, patient: Mapping[str, str], charset: list[str]) -> None:
+def store_image(
+    world: World, orthanc: Orthanc, study_uid: str, patient: Mapping[str, str], charset: str | list[str]
+) -> None:
     """The PACS has an image of the study, under an identity of its own."""
     ds = ct_slice(study_uid, generate_uid())
     ds.SpecificCharacterSet, ds.AccessionNumber = charset, ""
@@ -45,12 +49,18 @@ def store_image(world: World, orthanc: Orthanc, study_uid: str, patient: Mapping
     assert outcome.status == 0
 
 
-def sent_job(world: World, orthanc: Orthanc, patient: Mapping[str, str], *there: Mapping[str, str]) -> tuple[int, str]:
+def sent_job(
+    world: World,
+    orthanc: Orthanc,
+    patient: Mapping[str, str],
+    *there: Mapping[str, str],
+    charset: str | list[str] = JAPANESE_CHARSET,
+) -> tuple[int, str]:
     """A job that was sent once, after the PACS had the study under these identities; its id and the study."""
     job_id, _ = world.deliver("seg", "sr", patient=patient)
     study_uid = world.job(job_id).study_uid
     for identity in there:
-        store_image(world, orthanc, study_uid, identity, ["", "ISO 2022 IR 87"])
+        store_image(world, orthanc, study_uid, identity, charset)
     sender = world.sender(world.destination(orthanc.dicom_port, ae_title=orthanc.ae_title))
     sender.step()
     if world.statuses(job_id)[0] != "held":
@@ -72,6 +82,19 @@ def test_the_results_of_an_emergency_patient_lie_with_his_images(world: World, o
 def test_the_same_patient_in_another_character_set_changes_nothing(world: World, orthanc: Orthanc) -> None:
     job_id, _ = sent_job(world, orthanc, PATIENT, PATIENT)
     assert [row.identity for row in world.rows(job_id)] == ["same", "same"]
+
+
+def test_a_pacs_that_loses_letters_in_its_answers_does_not_change_a_name(world: World, tmp_path: Path) -> None:
+    if not orthanc_module.available():
+        pytest.skip("Orthanc is not installed (tests/tools/debian_tools.sh installs it)")
+    greek = {**PATIENT, "PatientName": "Διονυσιος^Ελένη"}
+    with Orthanc(tmp_path / "orthanc", settings={"DefaultEncoding": "Latin1"}) as orthanc:
+        job_id, study_uid = sent_job(world, orthanc, greek, {**greek, "PatientID": "E-99"}, charset="ISO_IR 126")
+        assert [row.identity for row in world.rows(job_id)] == ["adopted: PatientID"] * 2
+        names = {
+            str(dcmread(BytesIO(orthanc.file(instance["ID"]))).PatientName) for instance in orthanc.instances(study_uid)
+        }
+    assert names == {"Διονυσιος^Ελένη"}
 
 
 def test_a_study_that_the_pacs_has_under_two_patients_gets_nothing(world: World, orthanc: Orthanc) -> None:
