@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pydicom.dataset import Dataset
 from pynetdicom import build_context, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu import P_DATA_TF
 
 from dicomnode.config import Destination
 from dicomnode.deliver.association import end_association, request_association
@@ -48,21 +49,26 @@ def request_commitment(
     AssociationRejected : no association, or it was lost before the answer.
     CommitmentNotOffered : the presentation context was refused, or the N-ACTION was answered with a failure.
     """
-    reported = threading.Event()
+    taken, answered = threading.Event(), threading.Event()
 
     def on_report(event: evt.Event) -> tuple[int, None]:
         status = take_report(store, lambda: event.event_information)
-        reported.set()
+        taken.set()
         return status, None
 
+    def on_sent(event: evt.Event) -> None:
+        # The first data after the report are the answer to it: a release before that would cross it.
+        if taken.is_set() and isinstance(event.pdu, P_DATA_TF):
+            answered.set()
+
     contexts = [build_context(STORAGE_COMMITMENT, list(TRANSCODABLE[:2]))]
-    handlers = [(evt.EVT_N_EVENT_REPORT, on_report)]
+    handlers = [(evt.EVT_N_EVENT_REPORT, on_report), (evt.EVT_PDU_SENT, on_sent)]
     assoc = request_association(destination, calling_ae, contexts, handlers)
     try:
         if not assoc.is_established:
             raise CommitmentNotOffered(f"{destination.ae_title} does not accept storage commitment")
         _ask(assoc, request_of(transaction_uid, references))
-        reported.wait(hold_s)
+        answered.wait(hold_s)
     except RuntimeError as fault:
         raise AssociationRejected("the association was lost before the N-ACTION") from fault
     finally:
