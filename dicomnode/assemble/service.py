@@ -47,6 +47,7 @@ from dicomnode.store.assembly import (
 from dicomnode.store.engine import Store
 from dicomnode.store.states import InstanceStatus, SeriesStatus
 from dicomnode.store.tables import Instance, Series
+from dicomnode.store.withdrawals import set_rejected_aside
 
 log = logging.getLogger(__name__)
 
@@ -207,6 +208,7 @@ def _shared(rows: Sequence[Instance]) -> list[list[Instance]]:
 
 def _set_aside(session: Session, series: Series) -> None:
     """A localizer or a dose page among the slices does not spoil the series: it counts as not used."""
+    set_rejected_aside(session, series)
     used = [row for row in instances_of(session, series.id) if row.status == InstanceStatus.USED]
     reasons = {row.id: reason_not_used(row.header) for row in used}
     set_instances_aside(session, {row_id: reason.value for row_id, reason in reasons.items() if reason is not None})

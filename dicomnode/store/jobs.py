@@ -229,22 +229,27 @@ def store_results(
     ------
     LeaseLost : another worker owns the job now; nothing is written.
     """
+    if claim.task == JobTask.ANALYSIS:
+        _supersede_reports(session, claim)
     job = leased_job(session, claim)
     move(session, job, JobEvent.ENCODED, token=claim.token, lease_until=None, detail={"results": len(results)})
     rows = [_result_row(session, job, result) for result in results]
     session.flush()
-    if job.task == JobTask.ANALYSIS:
-        _supersede_reports(session, job)
     for delivery in deliveries:
         for row in rows:
             if row.kind in delivery.kinds:
                 outbox_row(session, row, delivery)
 
 
-def _supersede_reports(session: Session, job: Job) -> None:
+def _supersede_reports(session: Session, claim: Claim) -> None:
     """What was said of the study while it had no result is no longer true."""
-    mine = (Job.study_uid == job.study_uid, Job.protocol == job.protocol, Job.task == JobTask.NOT_PERFORMED)
-    for report in session.scalars(select(Job).where(*mine, Job.status.not_in(JOB_INACTIVE)).order_by(Job.id)).all():
+    mine = (Job.study_uid == claim.study_uid, Job.protocol == claim.protocol, Job.task == JobTask.NOT_PERFORMED)
+    reports = session.scalars(select(Job).where(*mine, Job.status.not_in(JOB_INACTIVE)).order_by(Job.id)).all()
+    if reports:
+        # A note about a report refers to its series: lock series before jobs, as reception does.
+        study = select(Series.id).where(Series.study_uid == claim.study_uid).order_by(Series.id)
+        session.scalars(study.with_for_update()).all()
+    for report in reports:
         supersede_job(session, report, reason="the study has a result now")
 
 

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.errors import Refusal
@@ -26,6 +26,14 @@ def is_rejected(session: Session, sop_instance_uid: str) -> bool:
     """Whether a rejection note told not to use this instance."""
     statement = select(RejectedInstance.id).where(RejectedInstance.sop_instance_uid == sop_instance_uid)
     return session.scalar(statement.limit(1)) is not None
+
+
+def set_rejected_aside(session: Session, series: Series) -> None:
+    """Set aside what a note rejected while it was being received: neither transaction saw the other's rows."""
+    rejected = select(RejectedInstance.sop_instance_uid)
+    among = (Instance.series_id == series.id, Instance.reason == "", Instance.sop_instance_uid.in_(rejected))
+    kept = update(Instance).where(*among, Instance.status != InstanceStatus.PURGED)
+    session.execute(kept.values(status=InstanceStatus.NOT_USED, reason=Refusal.REJECTED.value))
 
 
 def lock_rejected(session: Session, rejection: RejectionNote) -> None:

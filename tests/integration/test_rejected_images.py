@@ -13,6 +13,7 @@ from dicomnode.receive.sweep import sweep
 from dicomnode.store.engine import Store
 from dicomnode.store.history import events_of
 from dicomnode.store.states import JobStatus
+from dicomnode.store.tables import RejectedInstance
 from tests.integration.assembly_world import World
 from tests.integration.test_assembly import EVEN, deliver_results, head
 from tests.integration.test_retention import end_job
@@ -70,6 +71,18 @@ def test_a_note_that_comes_before_the_images_holds_for_them(world: World) -> Non
     world.age(61)
     world.assembler.tick()
     assert world.jobs() == []
+    row = world.series(series)
+    assert (row.status, row.refusal) == ("not_used", "rejected")
+
+
+def test_a_note_that_comes_at_the_same_moment_as_an_image_holds_for_it(world: World) -> None:
+    series = whole_head()
+    world.send(series)
+    # What the two transactions leave behind where neither sees the other's rows.
+    for ds in series:
+        row = RejectedInstance(sop_instance_uid=ds.SOPInstanceUID, code="113001", note_uid="1.2", received_at=0.0)
+        world.change(lambda session, row=row: session.add(row))
+    world.settle()
     row = world.series(series)
     assert (row.status, row.refusal) == ("not_used", "rejected")
 
