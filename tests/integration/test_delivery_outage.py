@@ -97,14 +97,13 @@ def test_what_waited_for_days_is_delivered_once_as_soon_as_an_echo_is_answered(
     world: World, clock: Clock, peer: Peer
 ) -> None:
     jobs: list[int] = []
-    for hours in (0.25, 3.0, 20.0, 30.0):
+    for hours in (0.5, 3.0, 20.0, 30.0):
         jobs.append(world.deliver("seg", "sr")[0])
         # A node that is restarted in between begins its back-off anew, and forgets nothing.
         sender = world.sender(destination(world, peer), echo_interval_s=ECHO_S)
-        pass_time(clock, sender, hours, step_s=900.0)
+        pass_time(clock, sender, hours, step_s=1800.0)
     assert statuses(world, jobs) == {"pending": 8}
-    assert max(row.attempts for job_id in jobs for row in world.rows(job_id)) < 50
-    assert min(row.next_attempt_at for row in world.rows(jobs[0])) > clock.time() + ECHO_S
+    assert max(row.attempts for job_id in jobs for row in world.rows(job_id)) < 40
     with peer:
         clock.ahead_s += ECHO_S
         sender.step()
@@ -149,9 +148,9 @@ def test_a_server_that_is_overloaded_for_hours_gets_everything_once(world: World
     with WebPacs() as pacs:
         pacs.answers_all = Reply(503)
         sender = world.sender(destination(world, pacs), echo_interval_s=ECHO_S)
-        pass_time(clock, sender, 5.0, step_s=120.0)
+        pass_time(clock, sender, 5.0, step_s=600.0)
         jobs.append(world.deliver("sr")[0])
-        pass_time(clock, sender, 0.5, step_s=120.0)
+        pass_time(clock, sender, 0.5, step_s=600.0)
         assert statuses(world, jobs) == {"pending": 3}
         pacs.answers_all = None
         clock.ahead_s += ECHO_S
