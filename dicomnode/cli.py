@@ -425,6 +425,26 @@ def zoo_verify(
         verify_table(registry_of(config), as_json=json)
 
 
+@zoo_app.command("selftest")
+def zoo_selftest(
+    name: Annotated[str, typer.Argument(help="As in zoo list; without it, all models.")] = "",
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Also the bundles of this configuration, on its device.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:0; default: the first of the configuration.")] = "",
+    record: Annotated[bool, typer.Option("--record", help="Keep what it answers now as the known answer.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Let the models read a head with a known answer; exit code 1 when an answer differs.
+
+    Example: `dicomnode zoo selftest hemorrhage`
+    """
+    from dicomnode.app.models import selftest_page
+
+    with _exit_codes():
+        raise typer.Exit(0 if selftest_page(name, config, device, keep=record, as_json=json) else FAILED)
+
+
 @zoo_app.command("import")
 def zoo_import(
     source: Annotated[Path, typer.Argument(help="Folder or zip file of a MONAI bundle for CT segmentation.")],

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydicom.uid import UID
 from sqlalchemy.exc import SQLAlchemyError
 
+from dicomnode.app.selftest import ANSWER, make_known_head, try_bundle
 from dicomnode.config import AnyDestination, Config, Destination, Protocol, WebDestination
 from dicomnode.deliver.query import FindNotOffered
 from dicomnode.deliver.route import Route, route_to
@@ -148,13 +151,27 @@ def _models(config: Config, load: bool) -> Iterator[Finding]:
     )
     try:
         ready = worker.start()
+        for model, digest in ready.models.items():
+            yield Finding(f"model {model}", True, f"loads on {ready.device}, {digest[:19]}...")
+        yield from _selftests(config, worker)
     except InferenceError as fault:
         yield Finding("models", False, str(fault))
-        return
     finally:
         worker.kill()
-    for model, digest in ready.models.items():
-        yield Finding(f"model {model}", True, f"loads on {ready.device}, {digest[:19]}...")
+
+
+def _selftests(config: Config, worker: WorkerProcess) -> Iterator[Finding]:
+    """The known answers of those loaded models that have one."""
+    registry = Registry(config.bundle_paths, config.zoo.digests)
+    bundles = [registry.get(name) for name in sorted(worker.models)]
+    able = [bundle for bundle in bundles if (bundle.manifest.path / ANSWER).is_file()]
+    if not able:
+        return
+    with tempfile.TemporaryDirectory(prefix="dicomnode-selftest-") as scratch:
+        head = make_known_head(Path(scratch))
+        for bundle in able:
+            verdict = try_bundle(worker, bundle, head, config.execution.run_timeout_s)
+            yield Finding(f"selftest {verdict.name}", verdict.ok is not False, verdict.says)
 
 
 def _destination(config: Config, destination: Destination, route: Route) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from pydantic import TypeAdapter
 from rich.markdown import Markdown
 
 from dicomnode.app import show
-from dicomnode.config import holds_bundles, load_config
+from dicomnode.app.selftest import selftest
+from dicomnode.config import built_in_config, holds_bundles, load_config
 from dicomnode.errors import ConfigError
+from dicomnode.execute.dispatcher import worker_settings
 from dicomnode.zoo.bundle import BundleManifest
 from dicomnode.zoo.importer import Imported
 from dicomnode.zoo.registry import BUILT_IN, Registry
@@ -128,6 +131,39 @@ def imported_page(imported: Imported, *, named_folder: Path | None, as_json: boo
     lines = [f"[zoo]\npaths = [{str(named_folder.absolute())!r}]"] if named_folder is not None else []
     lines += [f'[[protocol]]\nmodels = ["{manifest.name}"]']
     show.out.print("\nFor the configuration:\n" + "\n".join(lines), markup=False)
+
+
+def selftest_page(name: str, config: Path | None, device: str, *, keep: bool, as_json: bool) -> bool:
+    """Run or record selftests; whether none failed.
+
+    Raises
+    ------
+    BundleError : an unknown name, or an answer that is not worth keeping.
+    ConfigError : ``keep`` without a name, or the configuration is wrong.
+    """
+    if keep and not name:
+        raise ConfigError(["--record needs the name of a model"])
+    loaded = built_in_config() if config is None else load_config(config, serving=False)
+    registry = Registry(loaded.bundle_paths if config is not None else (), loaded.zoo.digests)
+    names = [name] if name else [manifest.name for manifest in registry.list()]
+    execution = loaded.execution
+    settings = worker_settings(loaded, device or execution.devices[0])._replace(
+        zoo_paths=loaded.bundle_paths if config is not None else ()
+    )
+    with show.err.status("making a head and asking the models"):
+        verdicts = selftest(
+            [registry.get(name) for name in names],
+            settings,
+            execution.run_timeout_s,
+            execution.start_timeout_s,
+            keep=keep,
+        )
+    if as_json:
+        show.as_json([asdict(verdict) for verdict in verdicts])
+    else:
+        words = {True: "ok", False: "FAILED", None: "none"}
+        show.table("Selftest", ["name", "answer", ""], [[v.name, words[v.ok], v.says] for v in verdicts])
+    return all(verdict.ok is not False for verdict in verdicts)
 
 
 def _plain(manifest: BundleManifest) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,10 @@ from typer.testing import CliRunner, Result
 
 import dicomnode
 from dicomnode.app import show
+from dicomnode.app.selftest import ANSWER
 from dicomnode.cli import app
 from dicomnode.deliver.receiver import ReceivingPacs
+from dicomnode.zoo.registry import BUILT_IN
 from tests.acceptance.scanner import small_study
 from tests.tools.bundle import write_threshold_bundle
 from tests.tools.series import ct_series, write_series
@@ -172,6 +175,14 @@ def test_check_ends_with_2_where_a_model_is_damaged(tmp_path: Path, pacs: Receiv
     ended = run("check", "--no-models", "--config", path)
     assert ended.exit_code == 2
     assert "cut short" in ended.stdout
+
+
+def test_check_ends_with_2_where_a_model_does_not_give_its_known_answer(tmp_path: Path, pacs: ReceivingPacs) -> None:
+    path = write_config(tmp_path, pacs_port=pacs.port)
+    shutil.copy(BUILT_IN / "hemorrhage/bundle" / ANSWER, tmp_path / "bundle" / ANSWER)
+    ended = run("check", "--config", path)
+    assert ended.exit_code == 2
+    assert "bad   selftest threshold: the answer differs (hemorrhage: " in ended.stdout
 
 
 def test_check_ends_with_2_where_the_disk_is_full(tmp_path: Path, pacs: ReceivingPacs) -> None:
