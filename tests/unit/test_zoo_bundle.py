@@ -14,7 +14,7 @@ import pytest
 from dicomnode.errors import BundleError, Refusal, SeriesError
 from dicomnode.zoo import registry
 from dicomnode.zoo.bundle import METADATA, bundle_digest, load_manifest, misfits, require_fit
-from dicomnode.zoo.registry import Registry, open_bundle, read_safetensors_header
+from dicomnode.zoo.registry import Registry, open_bundle, pin, read_safetensors_header
 from tests.unit.zoo_helpers import make_volume
 
 BUILT_IN = Path(registry.__file__).parent / "hemorrhage" / "bundle"
@@ -124,6 +124,19 @@ def test_wrong_paths_names_and_pins_are_all_named(bundle: Path, tmp_path: Path) 
         Registry(paths=[bundle, empty], digests={"unknown": "sha256:0"})
     for words in ("is taken by", "holds no bundle", "pinned for unknown"):
         assert words in str(caught.value)
+
+
+def test_a_model_taken_out_of_its_folder_leaves_no_fault_behind(bundle: Path) -> None:
+    models = bundle.parent
+    pin(models, "gone", "sha256:0")
+    metadata = json.loads((bundle / METADATA).read_text())
+    metadata["dicomnode"]["name"] = "copied"
+    (bundle / METADATA).write_text(json.dumps(metadata))
+    assert not Registry([models]).get("copied").pinned
+    pin(models, "copied", Registry([models]).get("copied").digest)
+    assert Registry([models]).get("copied").pinned
+    with pytest.raises(BundleError, match="pinned for gone"):
+        Registry([models], {"gone": "sha256:0"})
 
 
 def test_an_unknown_name_is_refused() -> None:
