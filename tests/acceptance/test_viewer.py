@@ -47,9 +47,9 @@ class Shown:
     case: Case
     viewer: Viewer
 
-    def look(self, series: str, name: str, *, scroll: int = 0, following: int = 0) -> Sight:
+    def look(self, series: str, name: str, *, scroll: int = 0, following: int = 0, awaited: str = "") -> Sight:
         study_uid = str(self.case.identity.StudyInstanceUID)
-        return self.viewer.look(study_uid, series, name, scroll=scroll, following=following)
+        return self.viewer.look(study_uid, series, name, scroll=scroll, following=following, awaited=awaited)
 
 
 def followed_up(case: Case) -> ImageFinding:
@@ -171,7 +171,7 @@ def test_the_segmentation_is_red_where_the_bleed_is(shown: Shown) -> None:
 
 
 def test_the_measurements_are_drawn_on_the_widest_slice_with_the_volume(shown: Shown) -> None:
-    sight = shown.look("AI haemorrhage measurements", "measurements")
+    sight = shown.look("AI haemorrhage measurements", "measurements", awaited="Volume:")
     finding = shown.case.masks[0]
     index = slice_shown(sight, shown.case)
     assert index == int(np.argmax(finding.mask.sum(axis=(1, 2))))
@@ -181,7 +181,7 @@ def test_the_measurements_are_drawn_on_the_widest_slice_with_the_volume(shown: S
 
 
 def test_the_next_measurement_is_a_lesion_with_its_outline_and_all_its_figures(shown: Shown) -> None:
-    sight = shown.look("AI haemorrhage measurements", "lesion", following=1)
+    sight = shown.look("AI haemorrhage measurements", "lesion", following=1, awaited="Long axis:")
     finding = shown.case.masks[0]
     lesion = finding.lesions[0]
     index = slice_shown(sight, shown.case)

@@ -114,19 +114,31 @@ class Viewer:
         self._process.terminate()
         self._process.wait(20)
 
-    def look(self, study_uid: str, series: str, name: str, *, scroll: int = 0, following: int = 0) -> Sight:
+    def look(
+        self, study_uid: str, series: str, name: str, *, scroll: int = 0, following: int = 0, awaited: str = ""
+    ) -> Sight:
         """Open a series by its description, scroll by slices, and look.
 
         Parameters
         ----------
         name : of the pictures kept in ``PICTURES``.
         following : of a report, how many measurements after the first.
+        awaited : a text to wait for, up to a minute: a busy machine draws late.
         """
         PICTURES.mkdir(parents=True, exist_ok=True)
         out = PICTURES / f"{name}.png"
         url = f"http://127.0.0.1:{self.port}/viewer?StudyInstanceUIDs={study_uid}"
-        chromium = shutil.which("chromium")
-        command = ["node", str(SCRIPTS / "look.mjs"), str(chromium), url, series, str(out), str(scroll), str(following)]
+        command = [
+            "node",
+            str(SCRIPTS / "look.mjs"),
+            str(chromium),
+            url,
+            series,
+            str(out),
+            str(scroll),
+            str(following),
+            awaited,
+        ]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=LOOK_S)
         assert done.returncode == 0, done.stderr[-2000:]
         seen = json.loads(out.with_suffix(".json").read_text())

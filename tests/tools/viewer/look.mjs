@@ -1,11 +1,12 @@
 // Opens one series of a study in OHIF as a user would, and keeps what is then on the screen.
-// usage: node look.mjs CHROMIUM URL SERIES_DESCRIPTION OUT.png SLICES_TO_SCROLL NEXT
+// usage: node look.mjs CHROMIUM URL SERIES_DESCRIPTION OUT.png SLICES_TO_SCROLL NEXT AWAITED
 // NEXT: how often the right arrow of the viewport is pressed, which leads to the next measurement of a report.
+// AWAITED: a text to wait for before the picture is taken, up to a minute: a busy machine draws late.
 // Writes OUT.png (the whole window), OUT-viewport.png (the image alone) and OUT.json: the texts on the screen.
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 
-const [, , executablePath, url, series, out, scroll, next] = process.argv;
+const [, , executablePath, url, series, out, scroll, next, awaited] = process.argv;
 const { chromium } = createRequire(`${process.cwd()}/`)('playwright-core');
 const ARGUMENTS = [
   '--no-sandbox', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
@@ -56,6 +57,10 @@ for (let n = 0; n < Number(next); n += 1) {
   await settled(2000, 30000);
 }
 await page.mouse.move(box.x + 5, 50);
+if (awaited) {
+  const shown = (text) => document.body.textContent.includes(text);
+  await page.waitForFunction(shown, awaited, { timeout: 60000 }).catch(() => {});
+}
 await settled(2500, 30000);
 
 const canvas = page.locator('canvas.cornerstone-canvas').first();
