@@ -128,17 +128,8 @@ class Viewer:
         PICTURES.mkdir(parents=True, exist_ok=True)
         out = PICTURES / f"{name}.png"
         url = f"http://127.0.0.1:{self.port}/viewer?StudyInstanceUIDs={study_uid}"
-        command = [
-            "node",
-            str(SCRIPTS / "look.mjs"),
-            str(chromium),
-            url,
-            series,
-            str(out),
-            str(scroll),
-            str(following),
-            awaited,
-        ]
+        arguments = [shutil.which("chromium"), url, series, out, scroll, following, awaited]
+        command = ["node", str(SCRIPTS / "look.mjs"), *map(str, arguments)]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=LOOK_S)
         assert done.returncode == 0, done.stderr[-2000:]
         seen = json.loads(out.with_suffix(".json").read_text())
