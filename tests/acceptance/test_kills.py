@@ -89,14 +89,17 @@ def strike(node: ServedNode, kill: Kill, hit_jobs: set[int], store: Store) -> No
 
 
 def wait_until_settled(store: Store, studies: int) -> None:
-    """Return when every study has a job that is over, and nothing is left to send."""
-    deadline = time.monotonic() + SETTLING_S
-    while time.monotonic() < deadline:
+    """Return when every study has a job that is over and nothing is left to send, or when nothing moves any more."""
+    before, moved = -1, time.monotonic()
+    while time.monotonic() < moved + SETTLING_S:
         with store.read() as session:
             over = session.scalar(select(func.count()).where(Job.status == JobStatus.DONE)) or 0
             open_jobs = select(func.count()).where(Job.status.not_in((*JOB_INACTIVE, JobStatus.DONE)))
             if over >= studies and session.scalar(open_jobs) == 0:
                 return
+        if over > before:
+            # a hundred restarts leave a queue behind, which a slow machine works off one by one
+            before, moved = over, time.monotonic()
         time.sleep(0.2)
 
 
