@@ -182,5 +182,5 @@ def pseudo_exam(exam: Exam, target: torch.Tensor) -> Exam:
     ----------
     target : (slices, findings, size, size): 1, 0 or ``IGNORE``, which an exam calls ``UNKNOWN``.
     """
-    target = torch.where(target == IGNORE, float(UNKNOWN), target)
-    return Exam(exam.case, exam.hu, target.numpy().astype(np.int8), exam.offsets_mm, exam.pixel_ml)
+    truth = np.where(target.numpy() == IGNORE, UNKNOWN, target.numpy()).astype(np.int8)
+    return Exam(exam.case, exam.hu, truth, exam.offsets_mm, exam.pixel_ml)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -70,9 +71,9 @@ class Exam:
         hu = torch.from_numpy(self.hu[used].astype(np.float32))
         return torch.einsum("cj,jhw->chw", torch.from_numpy(weights[:, used]), hu)
 
-    def known(self) -> bool:
-        """Is the truth of the first finding known everywhere?"""
-        return bool((self.truth[:, 0] != UNKNOWN).all())
+    def known(self, index: int = 0) -> bool:
+        """Is the truth of a finding known everywhere?"""
+        return bool((self.truth[:, index] != UNKNOWN).all())
 
 
 def load_exams(
@@ -108,21 +109,31 @@ def _cached(case: Case, planes: Planes, cache: Path) -> Exam:
     folder = cache / _digest(case, planes)
     if not folder.exists():
         exam = make_exam(case, planes)
-        part = folder.with_suffix(".part")
+        part = folder.with_suffix(f".{os.getpid()}.part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         for name in ("hu", "truth", "offsets_mm", "pixel_ml"):
             np.save(part / f"{name}.npy", getattr(exam, name))
-        part.rename(folder)
+        _into_place(part, folder)
     hu, truth = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("hu", "truth"))
     return Exam(case, hu, truth, np.load(folder / "offsets_mm.npy"), np.load(folder / "pixel_ml.npy"))
+
+
+def _into_place(part: Path, folder: Path) -> None:
+    """Trainings that share a cache may read the same exam at once: the first one's planes stay."""
+    try:
+        part.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+        shutil.rmtree(part)
 
 
 def _digest(case: Case, planes: Planes) -> str:
     """Of all that shapes the planes: files with size and time, findings, labels that stand for an empty mask."""
     files = [case.image, *(case.masks[name].path for name in planes.findings if name in case.masks)]
     stamps = [_stamp(path) for path in files]
-    values = [case.masks[name].value if name in case.masks else None for name in planes.findings]
+    values = [case.masks[name].values if name in case.masks else None for name in planes.findings]
     empty = [case.labels.get(name) == 0 for name in planes.findings]
     key = [VERSION, planes.size, planes.pixel_mm, planes.findings, stamps, values, empty]
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:40]

@@ -106,7 +106,7 @@ def read_mask(mask: MaskFile, volume: Volume) -> NDArray[np.bool_]:
 
     Parameters
     ----------
-    mask : NIfTI; or the cohort's ``.npz`` with ``mask`` and, where a value is asked for, ``findings``: (slices, rows,
+    mask : NIfTI; or the cohort's ``.npz`` with ``mask`` and, where values are asked for, ``findings``: (slices, rows,
         columns) in the order of the image's file names.
 
     Returns
@@ -121,12 +121,12 @@ def read_mask(mask: MaskFile, volume: Volume) -> NDArray[np.bool_]:
         painted = _nifti_volume(mask.path)
         values = orientation_of(painted.stack).to_canonical(painted.hu)
     else:
-        stored = _stored(mask.path, "mask" if mask.value is None else "findings", volume.stack.order)
+        stored = _stored(mask.path, "findings" if mask.values else "mask", volume.stack.order)
         values = orientation_of(volume.stack).to_canonical(stored)
     wanted = orientation_of(volume.stack).to_canonical(volume.hu).shape
     if values.shape != wanted:
         raise ReadError(f"mask {mask.path.name} is {_size(values.shape)}, its image {_size(wanted)}")
-    return np.asarray(values == mask.value if mask.value is not None else values > 0)
+    return np.isin(values, mask.values) if mask.values else np.asarray(values > 0)
 
 
 def _stored(path: Path, name: str, order: Sequence[int]) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ Columns (only ``id``, ``patient`` and ``image`` must be there; paths are relativ
     id         unique
     patient    exams of one patient never stand in two splits
     image      folder with one DICOM series, text file that lists its files, NIfTI file, or .npz made by the cohort
-    masks      hemorrhage=masks/1.nii.gz; edema=masks/1.nii.gz#3   (#3: voxels with this value; else all above 0)
+    masks      hemorrhage=masks/1.nii.gz; edema=masks/1.nii.gz#3   (#3: voxels of value 3, #3+4: of both; else all above 0)
     variables  age=72; gcs=13                                      (absent = not known)
     text       path of a UTF-8 file with the report
     labels     deterioration=1; mrs=4                              (0 to 1 unless a range is declared)
@@ -46,11 +46,11 @@ class MaskFile:
 
     Attributes
     ----------
-    value : voxels with this value belong to it; None: all above 0.
+    values : voxels with one of these values belong to it; empty: all above 0.
     """
 
     path: Path
-    value: int | None = None
+    values: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +169,12 @@ class _Line:
         return path
 
     def _mask(self, value: str) -> MaskFile:
-        name, mark, number = value.partition("#")
-        if mark and not number.isdecimal():
+        name, mark, after = value.partition("#")
+        numbers = after.split("+") if mark else []
+        wrong = [number for number in numbers if not number.isdecimal()]
+        for number in wrong:
             self.fault("masks", f"{number!r} after # is no whole number")
-        return MaskFile(self._file("masks", name), int(number) if number.isdecimal() else None)
+        return MaskFile(self._file("masks", name), () if wrong else tuple(int(number) for number in numbers))
 
     def _pairs(self, column: str) -> dict[str, str]:
         result: dict[str, str] = {}
@@ -285,7 +287,7 @@ def _row(case: Case, folder: Path) -> dict[str, str]:
 
 
 def _mask_text(mask: MaskFile, folder: Path) -> str:
-    return _relative(mask.path, folder) + ("" if mask.value is None else f"#{mask.value}")
+    return _relative(mask.path, folder) + ("#" if mask.values else "") + "+".join(str(value) for value in mask.values)
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -60,6 +60,18 @@ def rank_images(scores: ArrayLike, share: float = RANKED_SHARE) -> NDArray[np.bo
     return chosen
 
 
+def below_rank_ignored(target: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
+    """Targets in which no slice below the rank is positive: its 1 become ``IGNORE``.
+
+    Parameters
+    ----------
+    target : (images, ...): 1, 0 or ``IGNORE``.
+    positive : (images,) bool, of :func:`rank_images`.
+    """
+    chosen = positive.view(-1, *[1] * (target.ndim - 1))
+    return torch.where((target == 1) & ~chosen, torch.full_like(target, int(IGNORE)), target)
+
+
 def pseudo_labels(probability: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
     """Targets of unlabelled images: 1, 0 or ``IGNORE``.
 
@@ -73,9 +85,8 @@ def pseudo_labels(probability: torch.Tensor, positive: torch.Tensor) -> torch.Te
     """
     target = torch.full_like(probability, IGNORE)
     target[probability < NEGATIVE_BELOW] = 0.0
-    chosen = positive.view(-1, *[1] * (probability.ndim - 1)).expand_as(probability)
-    target[chosen & (probability > POSITIVE_ABOVE)] = 1.0
-    return target
+    target[probability > POSITIVE_ABOVE] = 1.0
+    return below_rank_ignored(target, positive)
 
 
 def masked_bce(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

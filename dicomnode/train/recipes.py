@@ -13,7 +13,6 @@ import dicomnode.zoo
 from dicomnode.errors import ConfigError
 from dicomnode.train.exams import UNKNOWN, Planes
 from dicomnode.train.noisy_student import IGNORE, masked_bce
-from dicomnode.zoo.bundle import load_manifest
 from dicomnode.zoo.hemorrhage.patchfcn import PatchFCN, PatchOutput
 from dicomnode.zoo.parts import load_parts
 
@@ -21,6 +20,8 @@ BUNDLES = Path(dicomnode.zoo.__file__).parent
 PAPER_LOW_HU, PAPER_HIGH_HU = -40.0, 160.0
 RARE_LOGIT = -4.0
 """Bias of the last layer before training: blood fills less than 1 % of the pixels."""
+HEMORRHAGE_FINDINGS = ("hemorrhage", "intraparenchymal", "intraventricular", "extra_axial")
+"""Outputs of the fast network; the node's bundle gives out those of its manifest, the first ones."""
 DICE_WEIGHT = 0.5
 SLICE_WEIGHT = 0.5
 
@@ -53,10 +54,9 @@ class Recipe:
 def _hemorrhage() -> Recipe:
     bundle = BUNDLES / "hemorrhage" / "bundle"
     parts = load_parts(bundle)
-    names = tuple(output.name for output in load_manifest(bundle).outputs)
     return Recipe(
         name="hemorrhage",
-        planes=Planes(parts.plane_size, parts.plane_pixel_mm, names),
+        planes=Planes(parts.plane_size, parts.plane_pixel_mm, HEMORRHAGE_FINDINGS),
         window=128,
         build=lambda: _rare(load_parts(bundle).network),
         prepare=lambda hu: torch.as_tensor(parts.preprocessing({"image": hu})["image"]),

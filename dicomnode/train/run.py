@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
+from rich.progress import track
 
 from dicomnode.errors import ManifestError
 from dicomnode.train.checkpoint import load_weights_file
@@ -16,6 +17,8 @@ from dicomnode.train.evaluation import pooled_dice, predict, score_exams
 from dicomnode.train.exams import Exam, load_exams
 from dicomnode.train.manifest import Case, Manifest, Split, read_manifest
 from dicomnode.train.noisy_student import (
+    RANKED_SHARE,
+    below_rank_ignored,
     pseudo_labels,
     rank_images,
     set_dropout,
@@ -42,9 +45,12 @@ class TrainSettings:
     Attributes
     ----------
     steps : batches of an epoch.
+    ranked_share : of all unlabelled slices, those highest by the teacher's score that may become positive; 1 switches
+        the ranker off.
     folds : 0 trains once on the manifest's splits; 5 is five-fold cross-validation by patient.
     teacher : weights; the exams of the split ``unlabelled`` then get pseudo-labels from it, and the student starts
         from it.
+    cache : folder for read exams that several trainings share; None keeps them beside the weights.
     """
 
     model: str
@@ -53,7 +59,9 @@ class TrainSettings:
     batch: int = 16
     folds: int = 0
     teacher: Path | None = None
+    ranked_share: float = RANKED_SHARE
     workers: int = 0
+    cache: Path | None = None
     skip_unusable: bool = False
     progress: bool = True
 
@@ -74,7 +82,7 @@ def train_model(manifest: Path, out: Path, settings: TrainSettings) -> Path:
     recipe = recipe_named(settings.model)
     read = read_manifest(manifest)
     # a cache beside the folds is shared by them
-    cache = out / "cache"
+    cache = settings.cache or out / "cache"
     if settings.folds:
         results, history = _cross_validate(recipe, read, out, cache, settings)
     else:
@@ -198,20 +206,40 @@ def _start_student(
         raise ManifestError(["a teacher was given, but no exam stands in split unlabelled"])
     load_weights_file(network, settings.teacher)
     network.to(settings.fit.torch_device()).eval()
-    pseudo = pseudo_labelled(recipe, network, unlabelled)
+    pseudo = pseudo_labelled(
+        recipe,
+        network,
+        unlabelled,
+        settings.ranked_share,
+        bfloat16=settings.fit.bfloat16(),
+        progress=settings.progress,
+    )
     set_dropout(network, STUDENT_DROPOUT)
     set_stochastic_depth(network, STUDENT_DEPTH)
     return Source.of(pseudo)
 
 
-def pseudo_labelled(recipe: Recipe, network: torch.nn.Module, exams: Sequence[Exam]) -> list[Exam]:
+def pseudo_labelled(
+    recipe: Recipe,
+    network: torch.nn.Module,
+    exams: Sequence[Exam],
+    share: float = RANKED_SHARE,
+    *,
+    bfloat16: bool = False,
+    progress: bool = True,
+) -> list[Exam]:
     """Exams with the teacher's targets; slices are ranked over all of them together."""
-    predicted = [predict(recipe, network, exam) for exam in exams]
-    ranked = torch.from_numpy(rank_images(torch.cat([slices for _, slices in predicted]).numpy()))
-    per_exam = torch.split(ranked, [len(slices) for _, slices in predicted])
+    targets, scores = [], []
+    for exam in track(exams, description="pseudo-labels", disable=not progress):
+        pixels, slices = predict(recipe, network, exam, bfloat16=bfloat16)
+        # kept as small whole numbers: the probabilities of a large corpus would not fit into memory
+        targets.append(pseudo_labels(pixels.transpose(0, 1), torch.ones(len(slices), dtype=torch.bool)).to(torch.int8))
+        scores.append(slices)
+    ranked = torch.from_numpy(rank_images(torch.cat(scores).numpy(), share))
+    per_exam = torch.split(ranked, [len(slices) for slices in scores])
     return [
-        pseudo_exam(exam, pseudo_labels(pixels.transpose(0, 1), positive))
-        for exam, (pixels, _), positive in zip(exams, predicted, per_exam, strict=True)
+        pseudo_exam(exam, below_rank_ignored(target, positive))
+        for exam, target, positive in zip(exams, targets, per_exam, strict=True)
     ]
 
 
@@ -234,6 +262,6 @@ def _fit(
         loss=lambda output, batch: segmentation_loss(output, batch["truth"]),
         batches=batches,
         steps=settings.steps,
-        validate=lambda net: pooled_dice(recipe, net, exams[Split.VALIDATION]),
+        validate=lambda net: pooled_dice(recipe, net, exams[Split.VALIDATION], bfloat16=settings.fit.bfloat16()),
     )
     return fit(task, settings.fit, out, progress=settings.progress)

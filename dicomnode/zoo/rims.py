@@ -26,10 +26,14 @@ def rims(marked: NDArray[np.bool_], bone: NDArray[np.bool_], thickness: int, rea
     thickness : marks of at least this many pixels across are never touched.
     reach : marks further than this many pixels from bone are never touched.
     """
+    result: NDArray[np.bool_] = np.zeros_like(marked)
+    # most slices have no mark, and all work is within slices
+    busy = marked.any(axis=(1, 2))
+    marked, bone = marked[busy], bone[busy]
     thick = ndimage.binary_opening(marked, np.ones((1, thickness, thickness), bool))
     kept = ndimage.binary_dilation(thick, _disc(2)) & marked
     near = ndimage.binary_dilation(bone, _disc(reach))
-    result: NDArray[np.bool_] = marked & near & ~kept
+    result[busy] = marked & near & ~kept
     return result
 
 

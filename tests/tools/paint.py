@@ -20,10 +20,15 @@ from dicomnode.dicom.uids import derived_uid
 from dicomnode.records import Stack, Volume
 from tests.tools.series import voxel_points
 
-Kind = Literal["intraparenchymal", "subdural"]
+Kind = Literal["intraparenchymal", "subdural", "epidural", "intraventricular", "subarachnoid"]
 
 AXES = np.array([1.0, 1.4, 1.1])
 """Semi-axes of the intraparenchymal ellipsoid along x, y and z, relative."""
+LENS = np.array([0.45, 1.0, 1.0])
+"""Semi-axes of the epidural lens, relative: thin toward the brain (x), wide along the skull."""
+WATER_HU, VENTRICLE_HU = 24.0, 11.0
+"""Below it, after smoothing, a voxel of the brain counts as CSF; in the ventricles, which are wide, below the lower value."""
+VENTRICLE_DEPTH_MM = 20.0
 TEXTURE = 0.5
 """How much of the brain's own noise stays in the bleed."""
 
@@ -69,7 +74,8 @@ def paint_bleed(
     Parameters
     ----------
     centre_mm : of the intraparenchymal bleed, patient coordinates; default: 25 mm left of the middle of the brain.
-    kind : an ellipsoid, or a crescent below the skull of the left side.
+    kind : an ellipsoid in the brain; a crescent or a lens below the skull of the left side; blood that settles in the
+        ventricles from the back; blood in the CSF around the left side of the brain.
     new_uids : derive new study, series and instance UIDs, so that the study can be stored beside the original.
 
     Raises
@@ -79,10 +85,7 @@ def paint_bleed(
     datasets = [pydicom.dcmread(path) for path in sorted(folder_in.iterdir()) if pydicom.misc.is_dicom(path)]
     volume = volume_of(datasets)
     ordered = [datasets[index] for index in volume.stack.order]
-    brain = brain_mask(volume)
-    field = _ellipsoid(volume.stack, brain, centre_mm) if kind == "intraparenchymal" else _crescent(volume.stack, brain)
-    mask = _grown_to(field, brain, volume.stack, volume_ml)
-    painted = _painted(volume.hu, mask, hu)
+    painted, mask = paint_volume(volume, brain_mask(volume), volume_ml=volume_ml, hu=hu, centre_mm=centre_mm, kind=kind)
     folder_out.mkdir(parents=True, exist_ok=True)
     salt = f"{kind} {volume_ml} {hu} {centre_mm}" if new_uids else None
     paths = tuple(_write(ds, painted[i], mask[i], folder_out / f"{i:04}.dcm", salt) for i, ds in enumerate(ordered))
@@ -96,6 +99,34 @@ def paint_bleed(
         study_uid=str(ordered[0].StudyInstanceUID),
         series_uid=str(ordered[0].SeriesInstanceUID),
     )
+
+
+def paint_volume(
+    volume: Volume,
+    brain: NDArray[np.bool_],
+    *,
+    volume_ml: float,
+    hu: float = 65.0,
+    centre_mm: Sequence[float] | None = None,
+    kind: Kind = "intraparenchymal",
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """HU with a bleed and its mask, (slices, rows, columns) in stack order; see :func:`paint_bleed`.
+
+    Parameters
+    ----------
+    brain : of :func:`brain_mask`.
+    """
+    stack = volume.stack
+    if kind == "intraparenchymal":
+        field = _ellipsoid(stack, brain, centre_mm)
+    elif kind == "subdural":
+        field = _crescent(stack, brain)
+    elif kind == "epidural":
+        field = _lens(stack, brain)
+    else:
+        field = _in_csf(volume, brain, kind)
+    mask = _grown_to(field, brain, stack, volume_ml)
+    return _painted(volume.hu, mask, hu), mask
 
 
 def volume_of_mask_ml(mask: NDArray[np.bool_], stack: Stack) -> float:
@@ -138,6 +169,32 @@ def _crescent(stack: Stack, brain: NDArray[np.bool_]) -> NDArray[np.float64]:
     middle = points[brain].mean(axis=0)
     lateral = (points[..., 0] > middle[0] + 30) & (points[..., 2] > middle[2] - 20)
     return np.where(lateral, depth, np.inf)
+
+
+def _lens(stack: Stack, brain: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Relative distance from a point of the left surface, at the level where the brain is widest."""
+    points = voxel_points(stack)
+    widest = int(np.argmax(brain.sum(axis=(1, 2))))
+    inside = points[widest][brain[widest]]
+    level = inside[np.abs(inside[:, 1] - inside[:, 1].mean()) < 2.0]
+    return np.asarray(np.linalg.norm((points - level[np.argmax(level[:, 0])]) / LENS, axis=-1))
+
+
+def _in_csf(volume: Volume, brain: NDArray[np.bool_], kind: Kind) -> NDArray[np.float64]:
+    """Ventricles: the further back the earlier; around the brain: distance from its left side. Elsewhere infinite."""
+    stack, points = volume.stack, voxel_points(volume.stack)
+    sampling = (stack.row_spacing_mm, stack.column_spacing_mm)
+    smooth = ndimage.gaussian_filter(volume.hu, (0.0, 0.8 / sampling[0], 0.8 / sampling[1]))
+    filled = [ndimage.binary_fill_holes(plane) for plane in brain]
+    depth = np.stack([ndimage.distance_transform_edt(plane, sampling=sampling) for plane in filled])
+    labels, count = ndimage.label(brain & (smooth < VENTRICLE_HU) & (depth > VENTRICLE_DEPTH_MM))
+    sizes = ndimage.sum_labels(labels > 0, labels, range(1, count + 1))
+    ventricles = labels == 1 + int(np.argmax(sizes))
+    if kind == "intraventricular":
+        return np.where(ventricles, -points[..., 1], np.inf)
+    left = points[brain].mean(axis=0) + np.array([55.0, 0.0, 0.0])
+    around = brain & (smooth < WATER_HU) & ~ndimage.binary_dilation(ventricles, iterations=3)
+    return np.where(around & (depth < 2 * VENTRICLE_DEPTH_MM), np.linalg.norm(points - left, axis=-1), np.inf)
 
 
 def _grown_to(

@@ -1,1 +1,1 @@
-"""Training of the ``hemorrhage`` bundle on heads made by ``cohort``."""
+"""Training of the ``hemorrhage`` bundle: cohorts of two sites, teacher, noisy student, and what each is worth."""

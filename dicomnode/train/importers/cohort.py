@@ -14,6 +14,8 @@ from dicomnode.train.manifest import Case, MaskFile, Split
 LICENCE = "dicomnode cohort: synthetic, no person was scanned; free under the licence of dicomnode."
 TABLE = "manifest.csv"
 COLUMNS = ("id", "patient", "site", "image", "nifti", "masks", "variables", "text", "labels", "split", "volume_ml")
+EXTRA_AXIAL = (Finding.SUBARACHNOID, Finding.SUBDURAL, Finding.EPIDURAL)
+FOLLOWUP_COLUMNS = ("followup_image", "followup_nifti", "followup_masks", "followup_volume_ml")
 TEXTS = "cohort-reports"
 """Folder beside the manifest with one report a patient."""
 
@@ -21,8 +23,8 @@ TEXTS = "cohort-reports"
 def read(folder: Path, beside: Path) -> list[Case]:
     """One exam for each patient, the baseline CT.
 
-    Masks: ``hemorrhage`` is all blood, the others are named as the cohort's findings. Labels: the outcomes, and
-    ``hemorrhage``, whether the baseline CT shows blood.
+    Masks: ``hemorrhage`` is all blood, ``extra_axial`` what lies outside the brain, the others are named as the
+    cohort's findings. Labels: the outcomes, and ``hemorrhage``, whether the baseline CT shows blood.
 
     Raises
     ------
@@ -42,14 +44,43 @@ def read(folder: Path, beside: Path) -> list[Case]:
     return cases
 
 
-def _image(row: dict[str, str]) -> str:
+def read_followups(folder: Path) -> list[Case]:
+    """The follow-up CT of each patient as an exam of its own, with its masks and the label ``hemorrhage`` alone.
+
+    Raises
+    ------
+    ManifestError : a part of the layout is missing.
+    """
+    require(folder, TABLE)
+    rows = rows_of(folder / TABLE, (*COLUMNS, *FOLLOWUP_COLUMNS))
+    require(folder, *(part for row in rows for part in (_image(row, "followup_"), row["followup_masks"])))
+    return [
+        Case(
+            id=f"{row['id']}-followup",
+            patient=row["patient"],
+            image=folder / _image(row, "followup_"),
+            masks=_masks(folder / row["followup_masks"]),
+            labels={"hemorrhage": float(float(row["followup_volume_ml"]) > 0.0)},
+            split=Split(row["split"]),
+            site=row["site"],
+            synthetic=True,
+        )
+        for row in rows
+    ]
+
+
+def _image(row: dict[str, str], scan: str = "") -> str:
     """A bare array has no geometry: the DICOM folder, else the NIfTI file."""
-    return row["nifti"] if row["image"].endswith(".npy") and row["nifti"] else row["image"]
+    image, nifti = row[f"{scan}image"], row[f"{scan}nifti"]
+    return nifti if image.endswith(".npy") and nifti else image
+
+
+def _masks(path: Path) -> dict[str, MaskFile]:
+    named = {finding.name.lower(): MaskFile(path, (int(finding),)) for finding in Finding if finding}
+    return {"hemorrhage": MaskFile(path), "extra_axial": MaskFile(path, tuple(map(int, EXTRA_AXIAL))), **named}
 
 
 def _case(row: dict[str, str], folder: Path, beside: Path) -> Case:
-    masks = folder / row["masks"]
-    named = {finding.name.lower(): MaskFile(masks, int(finding)) for finding in Finding if finding}
     text = beside / TEXTS / f"{row['id']}.txt"
     text.parent.mkdir(parents=True, exist_ok=True)
     text.write_text(row["text"], encoding="utf-8")
@@ -57,7 +88,7 @@ def _case(row: dict[str, str], folder: Path, beside: Path) -> Case:
         id=row["id"],
         patient=row["patient"],
         image=folder / _image(row),
-        masks={"hemorrhage": MaskFile(masks), **named},
+        masks=_masks(folder / row["masks"]),
         variables=_numbers(json.loads(row["variables"])),
         text=text,
         labels={**_numbers(json.loads(row["labels"])), "hemorrhage": float(float(row["volume_ml"]) > 0.0)},

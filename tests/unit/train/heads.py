@@ -55,4 +55,4 @@ def write_nifti_exam(series: AcquiredSeries, folder: Path, name: str, *, flip: b
     folder.mkdir(parents=True, exist_ok=True)
     image = nifti_of(np.rint(series.hu).astype(np.int16), series, folder / f"{name}.nii.gz", flip=flip)
     painted = nifti_of((series.mask * value).astype(np.uint8), series, folder / f"{name}-mask.nii.gz", flip=flip)
-    return Case(name, name, image, {"hemorrhage": MaskFile(painted, value)}, synthetic=True)
+    return Case(name, name, image, {"hemorrhage": MaskFile(painted, (value,))}, synthetic=True)

@@ -34,7 +34,7 @@ def test_a_full_row_is_read_with_paths_beside_the_manifest(folder: Path) -> None
     read = read_manifest(manifest(folder, row), {"mrs": (0, 6)})
     (case,) = read.cases
     assert case.image == folder / "a.nii"
-    assert case.masks == {"hemorrhage": MaskFile(folder / "mask.nii"), "edema": MaskFile(folder / "mask.nii", 3)}
+    assert case.masks == {"hemorrhage": MaskFile(folder / "mask.nii"), "edema": MaskFile(folder / "mask.nii", (3,))}
     assert case.variables == {"age": 72.0, "gcs": 13.5}
     assert case.text == folder / "report.txt"
     assert case.labels == {"death": 1.0, "mrs": 6.0}

@@ -1,0 +1,45 @@
+"""The one command behind the shipped weights: cohorts, trainings, figures."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from dicomnode.train.hemorrhage.cohorts import make_cohorts
+from dicomnode.train.hemorrhage.experiment import Plan, run_arms
+
+EXAMPLES = """
+examples:
+  python -m dicomnode.train.hemorrhage --out training --anatomy templates --processes 2
+  python -m dicomnode.train.hemorrhage --out training --anatomy templates --seeds 2     (another seed beside it)
+"""
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dicomnode.train.hemorrhage",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    default = Plan()
+    parser.add_argument("--out", type=Path, required=True, help="folder; the same call goes on where it stopped")
+    parser.add_argument("--anatomy", type=Path, help="folder with a CT template: half of the heads are warped from it")
+    parser.add_argument("--seeds", type=int, nargs="+", default=default.seeds, help="of the trainings")
+    parser.add_argument("--epochs", type=int, default=default.epochs)
+    parser.add_argument("--steps", type=int, default=default.steps, help="of an epoch")
+    parser.add_argument("--processes", type=int, default=1, help="that make patients")
+    parser.add_argument("--threads", type=int, default=1, help="of torch")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    manifest = make_cohorts(given.out / "cohorts", given.anatomy, given.processes)
+    plan = Plan(tuple(given.seeds), given.epochs, given.steps)
+    for seed, arm, results in run_arms(manifest, given.out, plan):
+        print(f"seed {seed}, {arm}: {len(results)} test exams", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The exams of the haemorrhage model: labelled ones of site A, unlabelled ones of A and B, unseen patients of B.
+
+Labelled exams hold more bleeds than a hospital meets (arms ``ich`` and ``trauma`` beside the site's own mix), as the
+hand-picked scans of a labelled set do; the unlabelled ones and the test exams are the sites' own mix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dicomnode.cohort.make import make_cohort
+from dicomnode.train.importers import cohort
+from dicomnode.train.manifest import Case, Split, write_manifest
+
+MATRIX = 256
+"""Rows and columns: the network reads planes of 1 mm, finer images would only take longer."""
+TEMPLATE_SEED = 1000
+"""Added to the seed where heads are warped from a template, so that no two parts share a patient."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One cohort and what its exams are for.
+
+    Attributes
+    ----------
+    patients : for each kind of head, painted and, given a template, warped.
+    use : ``TRAIN`` holds the validation patients too, as the cohort draws them.
+    followups : is the second CT of each patient an exam too?
+    """
+
+    name: str
+    site: str
+    arm: str
+    patients: int
+    seed: int
+    use: Split
+    followups: bool
+
+
+PARTS = (
+    Part("a-labelled", "A", "mixed", 50, 101, Split.TRAIN, True),
+    Part("a-ich", "A", "ich", 20, 105, Split.TRAIN, True),
+    Part("a-trauma", "A", "trauma", 30, 106, Split.TRAIN, True),
+    Part("a-pool", "A", "mixed", 20, 102, Split.UNLABELLED, False),
+    Part("b-pool", "B", "mixed", 70, 103, Split.UNLABELLED, False),
+    Part("b-test", "B", "mixed", 53, 104, Split.TEST, True),
+)
+
+
+def make_cohorts(out: Path, anatomy: Path | None, processes: int, parts: tuple[Part, ...] = PARTS) -> Path:
+    """Make what is not yet there, and the manifest of all.
+
+    Parameters
+    ----------
+    out : folder; one cohort a folder, ``manifest.csv`` beside them.
+    anatomy : folder with a CT template; then as many heads again are warped from it.
+
+    Returns
+    -------
+    Path of the manifest.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError : see :func:`dicomnode.cohort.make.make_cohort`.
+    """
+    cases: list[Case] = []
+    for part in parts:
+        for heads, template in (("painted", None), *((("template", anatomy),) if anatomy else ())):
+            folder = out / f"{part.name}-{heads}"
+            if not (folder / cohort.TABLE).exists():
+                seed = part.seed + (TEMPLATE_SEED if template else 0)
+                make_cohort(
+                    folder,
+                    part.patients,
+                    seed,
+                    arm=part.arm,
+                    site=part.site,
+                    anatomy=template,
+                    matrix=MATRIX,
+                    formats=("dicom",),
+                    processes=processes,
+                )
+            cases += exams_of(folder, part)
+    return write_manifest(out / "manifest.csv", cases)
+
+
+def exams_of(folder: Path, part: Part) -> Iterator[Case]:
+    """The exams of one cohort, named after its folder, in the split they are for.
+
+    Unlabelled exams keep neither mask nor label. The validation patients of a labelled cohort have one exam.
+    """
+    followups = cohort.read_followups(folder) if part.followups else []
+    for case in [*cohort.read(folder, folder), *followups]:
+        validates = part.use is Split.TRAIN and case.split is Split.VALIDATION
+        if validates and case in followups:
+            continue
+        named = replace(case, id=f"{folder.name}/{case.id}", patient=f"{folder.name}/{case.patient}")
+        hidden = {"masks": {}, "labels": {}} if part.use is Split.UNLABELLED else {}
+        yield replace(named, split=Split.VALIDATION if validates else part.use, text=None, **hidden)

@@ -1,0 +1,72 @@
+"""Teacher, student and the student without a ranker, from several seeds, each scored on the same unseen exams.
+
+The claim of Lin and Yuh, tried on synthetic exams: a student that learns from unlabelled scans of another hospital is
+better there than its teacher, and the ranker is what keeps the teacher's false marks out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dicomnode.train.engine import FitSettings
+from dicomnode.train.noisy_student import RANKED_SHARE
+from dicomnode.train.results import ExamResult, read_results
+from dicomnode.train.run import TrainSettings, train_model
+
+MODEL = "hemorrhage"
+TEACHER, STUDENT, UNRANKED = "teacher", "student", "student without ranker"
+ARMS = (TEACHER, STUDENT, UNRANKED)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What every training of the experiment has in common.
+
+    Attributes
+    ----------
+    steps : batches of an epoch.
+    """
+
+    seeds: tuple[int, ...] = (1, 2, 3)
+    epochs: int = 5
+    steps: int = 250
+    batch: int = 16
+    learning_rate: float = 2e-3
+    progress: bool = True
+
+
+def folder_of(out: Path, arm: str, seed: int) -> Path:
+    """Where an arm's weights and report lie."""
+    return out / f"seed-{seed}" / arm.replace(" ", "-")
+
+
+def run_arms(manifest: Path, out: Path, plan: Plan) -> Iterator[tuple[int, str, list[ExamResult]]]:
+    """Train what is not yet trained.
+
+    Yields
+    ------
+    Seed, arm and the results of its test exams.
+
+    Raises
+    ------
+    ManifestError, TrainingError : see :func:`dicomnode.train.run.train_model`.
+    """
+    for seed in plan.seeds:
+        for arm in ARMS:
+            results = folder_of(out, arm, seed) / "report" / "results.csv"
+            if not results.exists():
+                train_model(manifest, folder_of(out, arm, seed), _settings(out, arm, seed, plan))
+            yield seed, arm, read_results(results)
+
+
+def _settings(out: Path, arm: str, seed: int, plan: Plan) -> TrainSettings:
+    fit = FitSettings(plan.epochs, plan.learning_rate, patience=0, seed=seed)
+    common = TrainSettings(
+        MODEL, fit, plan.steps, plan.batch, cache=out / "cache", skip_unusable=True, progress=plan.progress
+    )
+    if arm == TEACHER:
+        return common
+    teacher = folder_of(out, TEACHER, seed) / "best.safetensors"
+    return replace(common, teacher=teacher, ranked_share=RANKED_SHARE if arm == STUDENT else 1.0)
