@@ -100,7 +100,8 @@ def main() -> None:
     for one in try_all(runner, volume):
         found = "" if np.isnan(one.dice) else "yes" if one.hit_ml >= FOUND_ML else "NO"
         print(
-            f"{one.kind:<17} {one.volume_ml:>10.1f} {one.offset_hu:>10.0f} {one.dice:>6.2f} {one.marked_ml:>10.2f}  {found}",
+            f"{one.kind:<17} {one.volume_ml:>10.1f} {one.offset_hu:>10.0f} {one.dice:>6.2f} {one.marked_ml:>10.2f}"
+            f"  {found}",
             flush=True,
         )
         results.append(one)

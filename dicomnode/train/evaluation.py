@@ -103,9 +103,7 @@ def score_findings(
     return results
 
 
-def pooled_dice(
-    recipe: Recipe, network: torch.nn.Module, exams: Sequence[Exam], *, bfloat16: bool = False
-) -> float:
+def pooled_dice(recipe: Recipe, network: torch.nn.Module, exams: Sequence[Exam], *, bfloat16: bool = False) -> float:
     """Dice over the known voxels of all exams together; marks in exams without the finding count against it."""
     both = total = 0
     for exam in exams:

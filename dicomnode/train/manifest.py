@@ -5,7 +5,7 @@ Columns (only ``id``, ``patient`` and ``image`` must be there; paths are relativ
     id         unique
     patient    exams of one patient never stand in two splits
     image      folder with one DICOM series, text file that lists its files, NIfTI file, or .npz made by the cohort
-    masks      hemorrhage=masks/1.nii.gz; edema=masks/1.nii.gz#3   (#3: voxels of value 3, #3+4: of both; else all above 0)
+    masks      hemorrhage=masks/1.nii.gz; edema=masks/1.nii.gz#3   (#3+4: voxels of value 3 or 4; else all above 0)
     variables  age=72; gcs=13                                      (absent = not known)
     text       path of a UTF-8 file with the report
     labels     deterioration=1; mrs=4                              (0 to 1 unless a range is declared)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dicomnode.errors import ManifestError
 from dicomnode.records import RESEARCH_NOTICE
 from dicomnode.train import plots, statistics
 from dicomnode.train.results import ExamResult, matched, write_results
@@ -19,6 +20,7 @@ LARGE_ML = 1.0
 """Dice is also given over the exams with at least this much."""
 FIGURES: Mapping[str, str] = {
     "auc": "exam AUC",
+    "auc_large": f"exam AUC, no blood against at least {LARGE_ML:g} mL",
     "dice": "Dice, mean",
     "dice_large": f"Dice, mean, at least {LARGE_ML:g} mL",
     "pixel_precision": "average precision over voxels, mean",
@@ -61,8 +63,10 @@ def _table(results: Sequence[ExamResult]) -> Table:
 
 
 def _figure(name: str, table: Table, indices: NDArray[np.intp]) -> float:
-    if name == "auc":
+    if name in ("auc", "auc_large"):
         known = indices[np.isfinite(table["label"][indices])]
+        small = (table["label"][known] == 1) & (table["truth_ml"][known] < LARGE_ML)
+        known = known[~small] if name == "auc_large" else known
         return statistics.auc(table["label"][known], table["score"][known])
     values = table[name][indices]
     values = values[np.isfinite(values)]
@@ -106,6 +110,36 @@ def differences_of(
     known = np.isfinite(first["label"])
     if "auc" in made:
         made["auc_delong"] = statistics.delong(first["label"][known], first["score"][known], second["score"][known])
+    return made
+
+
+def mean_differences(
+    pairs: Sequence[tuple[Sequence[ExamResult], Sequence[ExamResult]]], seed: int, resamples: int
+) -> dict[str, Difference]:
+    """As :func:`differences_of`, of the mean over several trainings; every resample draws the same patients for all.
+
+    Parameters
+    ----------
+    pairs : (A, B) of each training; all of the same exams.
+
+    Raises
+    ------
+    ManifestError : the exams of the trainings differ, or a label does.
+    """
+    first = [result.id for result in pairs[0][0]]
+    both = [matched(matched(pairs[0][0], one)[1], matched(pairs[0][0], other)[1]) for one, other in pairs]
+    if any([result.id for result in one] != first for one, _ in both):
+        raise ManifestError(["the trainings were not scored on the same exams"])
+    tables = [(_table(one), _table(other)) for one, other in both]
+    patients = [result.patient for result in pairs[0][0]]
+    made: dict[str, Difference] = {}
+    for name in FIGURES:
+
+        def difference(indices: NDArray[np.intp], name: str = name) -> float:
+            return float(np.mean([_figure(name, a, indices) - _figure(name, b, indices) for a, b in tables]))
+
+        if np.isfinite(difference(np.arange(len(first)))):
+            made[name] = statistics.difference_of(difference, patients, seed, resamples)
     return made
 
 

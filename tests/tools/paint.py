@@ -27,7 +27,7 @@ AXES = np.array([1.0, 1.4, 1.1])
 LENS = np.array([0.45, 1.0, 1.0])
 """Semi-axes of the epidural lens, relative: thin toward the brain (x), wide along the skull."""
 WATER_HU, VENTRICLE_HU = 24.0, 11.0
-"""Below it, after smoothing, a voxel of the brain counts as CSF; in the ventricles, which are wide, below the lower value."""
+"""Below it, after smoothing, a voxel counts as CSF; in the ventricles, which are wide, below the lower value."""
 VENTRICLE_DEPTH_MM = 20.0
 TEXTURE = 0.5
 """How much of the brain's own noise stays in the bleed."""

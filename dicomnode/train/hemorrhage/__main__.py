@@ -9,6 +9,7 @@ import torch
 
 from dicomnode.train.hemorrhage.cohorts import make_cohorts
 from dicomnode.train.hemorrhage.experiment import Plan, run_arms
+from dicomnode.train.hemorrhage.ship import install, summarise
 
 EXAMPLES = """
 examples:
@@ -33,12 +34,18 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=default.steps, help="of an epoch")
     parser.add_argument("--processes", type=int, default=1, help="that make patients")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
+    parser.add_argument("--install", action="store_true", help="copy weights and report to their places in the project")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     manifest = make_cohorts(given.out / "cohorts", given.anatomy, given.processes)
     plan = Plan(tuple(given.seeds), given.epochs, given.steps)
+    runs = {}
     for seed, arm, results in run_arms(manifest, given.out, plan):
         print(f"seed {seed}, {arm}: {len(results)} test exams", flush=True)
+        runs[seed, arm] = results
+    print(summarise(manifest, given.out, plan, runs))
+    if given.install:
+        install(given.out)
 
 
 if __name__ == "__main__":

@@ -98,5 +98,6 @@ def exams_of(folder: Path, part: Part) -> Iterator[Case]:
         if validates and case in followups:
             continue
         named = replace(case, id=f"{folder.name}/{case.id}", patient=f"{folder.name}/{case.patient}")
-        hidden = {"masks": {}, "labels": {}} if part.use is Split.UNLABELLED else {}
-        yield replace(named, split=Split.VALIDATION if validates else part.use, text=None, **hidden)
+        if part.use is Split.UNLABELLED:
+            named = replace(named, masks={}, labels={})
+        yield replace(named, split=Split.VALIDATION if validates else part.use, text=None)

@@ -49,9 +49,7 @@ class ResidualUNet(torch.nn.Module):
     features : channels of each level, from the finest.
     """
 
-    def __init__(
-        self, in_channels: int, out_channels: int, features: Sequence[int] = (24, 48, 80, 112, 160)
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, features: Sequence[int] = (24, 48, 80, 112, 160)) -> None:
         super().__init__()
         steps = list(pairwise(features))
         self.stem = Convolution(2, in_channels, features[0], norm="batch", act=ACTIVATION)

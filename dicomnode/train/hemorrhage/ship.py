@@ -1,0 +1,94 @@
+"""From a finished experiment to the bundle: which student, what it is worth, and its weights as float16."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from dicomnode import zoo
+from dicomnode.train.evaluation import score_exams, score_findings
+from dicomnode.train.exams import Exam, load_exams
+from dicomnode.train.hemorrhage.experiment import MODEL, STUDENT, Plan, folder_of
+from dicomnode.train.hemorrhage.summary import Runs, Summary, spacings_of, write_summary
+from dicomnode.train.manifest import Split, read_manifest
+from dicomnode.train.recipes import Recipe, recipe_named
+from dicomnode.train.results import ExamResult
+from dicomnode.train.run import LEFT_OUT
+
+BUNDLE = Path(zoo.__file__).parent / "hemorrhage" / "bundle"
+DOCS = Path(__file__).parents[3] / "docs" / "models" / "hemorrhage"
+OFFSETS_HU = (-15.0, 0.0, 15.0)
+WEIGHTS = "student.safetensors"
+
+
+def best_student(out: Path, plan: Plan) -> int:
+    """Seed whose student has the best validation score; test exams have no say."""
+
+    def score(seed: int) -> float:
+        report = json.loads((folder_of(out, STUDENT, seed) / "report" / "report.json").read_text(encoding="utf-8"))
+        return max(float(entry["score"]) for entry in report["history"])
+
+    return max(plan.seeds, key=score)
+
+
+def half_weights(source: Path, target: Path) -> Path:
+    """Write weights as float16. Returns ``target``."""
+    state = {name: value.half() if value.is_floating_point() else value for name, value in load_file(source).items()}
+    save_file({name: value.contiguous() for name, value in state.items()}, target)
+    return target
+
+
+def summarise(manifest: Path, out: Path, plan: Plan, runs: Runs) -> Path:
+    """Score the student that ships, as it ships (float16 weights), and write the report of the experiment.
+
+    Returns
+    -------
+    Path of ``report.md``; ``student.safetensors`` lies beside it.
+    """
+    recipe, seed = recipe_named(MODEL), best_student(out, plan)
+    summary = out / "summary"
+    summary.mkdir(exist_ok=True)
+    weights = half_weights(folder_of(out, STUDENT, seed) / "best.safetensors", summary / WEIGHTS)
+    network = recipe.build()
+    network.load_state_dict(load_file(weights))
+    cases = read_manifest(manifest).of(Split.TEST)
+    exams, left_out = load_exams(cases, recipe.planes, out / "cache", skip_unusable=True, progress=plan.progress)
+    findings = score_findings(recipe, network, exams, progress=plan.progress)
+    offsets = {hu: _shifted(recipe, network, exams, hu, plan) for hu in OFFSETS_HU if hu} | {0.0: findings[MODEL]}
+    shipped = {**runs, (seed, STUDENT): findings[MODEL]}
+    skipped = (folder_of(out, STUDENT, seed) / LEFT_OUT).read_text(encoding="utf-8").splitlines() if left_out else []
+    return write_summary(
+        summary,
+        Summary(
+            plan, shipped, seed, findings, dict(sorted(offsets.items())), spacings_of(exams), skipped, digests(out)
+        ),
+    )
+
+
+def _shifted(
+    recipe: Recipe, network: torch.nn.Module, exams: Sequence[Exam], offset_hu: float, plan: Plan
+) -> list[ExamResult]:
+    """Results where every scanner is off by ``offset_hu``."""
+    moved = [replace(exam, hu=np.asarray(exam.hu + np.int16(offset_hu))) for exam in exams]
+    return score_exams(recipe, network, moved, progress=plan.progress)
+
+
+def digests(out: Path) -> dict[str, str]:
+    """Cohort -> digest of all that it holds."""
+    files = sorted((out / "cohorts").glob("*/cohort.json"))
+    return {file.parent.name: json.loads(file.read_text(encoding="utf-8"))["digest"] for file in files}
+
+
+def install(out: Path) -> None:
+    """Copy weights and report to their places in the project."""
+    shutil.copyfile(out / "summary" / WEIGHTS, BUNDLE / "models" / "model.safetensors")
+    DOCS.mkdir(parents=True, exist_ok=True)
+    for name in ("report.md", "figures.json"):
+        shutil.copyfile(out / "summary" / name, DOCS / name)

@@ -1,0 +1,199 @@
+"""The report of the experiment: every arm and seed, what the student gains, its figures by finding and by scanner."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from dicomnode.records import RESEARCH_NOTICE
+from dicomnode.train.exams import Exam
+from dicomnode.train.hemorrhage.experiment import STUDENT, TEACHER, UNRANKED, Plan
+from dicomnode.train.report import FIGURES, figures_of, mean_differences
+from dicomnode.train.results import ExamResult
+from dicomnode.train.statistics import Difference, Estimate
+
+SHOWN = ("auc", "auc_large", "dice", "dice_large", "pixel_precision", "false_ml")
+CLAIMED = ("auc", "dice", "pixel_precision")
+"""What Lin and Yuh report of the student against the teacher."""
+RESAMPLES = 2000
+SPACING_EDGES_MM = (0.0, 2.0, 3.5, 8.0)
+Runs = Mapping[tuple[int, str], Sequence[ExamResult]]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the experiment found.
+
+    Attributes
+    ----------
+    runs : (seed, arm) -> results of the test exams.
+    shipped : seed whose student is shipped: the best validation score.
+    findings : results of the shipped student by finding.
+    offsets : HU added to every exam -> results of the shipped student.
+    spacings_mm : exam -> median distance of its slices.
+    left_out : sentences about exams that were not used.
+    digests : cohort -> its digest.
+    """
+
+    plan: Plan
+    runs: Runs
+    shipped: int
+    findings: Mapping[str, Sequence[ExamResult]]
+    offsets: Mapping[float, Sequence[ExamResult]]
+    spacings_mm: Mapping[str, float]
+    left_out: Sequence[str]
+    digests: Mapping[str, str]
+
+
+def spacings_of(exams: Sequence[Exam]) -> dict[str, float]:
+    """Exam -> median distance of its slices in mm."""
+    return {exam.case.id: float(np.median(np.abs(np.diff(exam.offsets_mm)))) for exam in exams}
+
+
+def differences(runs: Runs, other: str, seeds: Sequence[int]) -> dict[str, Difference]:
+    """Student minus another arm, mean over the seeds."""
+    pairs = [(runs[seed, STUDENT], runs[seed, other]) for seed in seeds]
+    return mean_differences(pairs, seed=1, resamples=RESAMPLES)
+
+
+def verdict(found: Mapping[str, Difference]) -> str:
+    """Which claimed figures the student improves: interval above zero, below, or neither."""
+    words = []
+    for name in CLAIMED:
+        if name in found:
+            low, high = found[name].estimate.low, found[name].estimate.high
+            said = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
+            words.append(f"{FIGURES[name]}: {said}")
+    return "; ".join(words)
+
+
+def write_summary(out: Path, summary: Summary) -> Path:
+    """Write ``report.md`` and ``figures.json``.
+
+    Returns
+    -------
+    Path of ``report.md``.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    per_arm = {run: figures_of(results, run[0], RESAMPLES) for run, results in summary.runs.items()}
+    against = {other: differences(summary.runs, other, summary.plan.seeds) for other in (TEACHER, UNRANKED)}
+    (out / "figures.json").write_text(json.dumps(_content(summary, per_arm, against), indent=1) + "\n")
+    text = "\n\n".join(_sections(summary, per_arm, against)) + "\n"
+    (out / "report.md").write_text(text, encoding="utf-8")
+    return out / "report.md"
+
+
+def _content(
+    summary: Summary,
+    per_arm: Mapping[tuple[int, str], Mapping[str, Estimate]],
+    against: Mapping[str, Mapping[str, Difference]],
+) -> dict[str, object]:
+    def plain(item: Estimate) -> list[float | None]:
+        return [round(x, 4) if np.isfinite(x) else None for x in (item.value, item.low, item.high)]
+
+    return {
+        "notice": RESEARCH_NOTICE,
+        "synthetic": True,
+        "shipped_seed": summary.shipped,
+        "cohorts": dict(summary.digests),
+        "arms": {
+            f"seed {seed}, {arm}": {name: plain(item) for name, item in figures.items()}
+            for (seed, arm), figures in per_arm.items()
+        },
+        "student_minus": {
+            other: {name: [*plain(item.estimate), round(item.p_value, 4)] for name, item in found.items()}
+            for other, found in against.items()
+        },
+    }
+
+
+def _sections(
+    summary: Summary,
+    per_arm: Mapping[tuple[int, str], Mapping[str, Estimate]],
+    against: Mapping[str, Mapping[str, Difference]],
+) -> list[str]:
+    plan, first = summary.plan, next(iter(summary.runs.values()))
+    positive = sum(result.label == 1 for result in first)
+    seeds = " ".join(map(str, plan.seeds))
+    command = f"python -m dicomnode.train.hemorrhage --out FOLDER --anatomy TEMPLATES --seeds {seeds}"
+    return [
+        "# Haemorrhage model: teacher, noisy student and ranker (synthetic)",
+        f"{RESEARCH_NOTICE}. All figures come from **synthetic** exams; they say nothing about accuracy on patients. "
+        "Re-implementation after Lin and Yuh; no figure here is theirs.",
+        f"Made by `{command} --epochs {plan.epochs} --steps {plan.steps}`. {len(first)} test exams of "
+        f"{len({result.patient for result in first})} unseen patients of site B, {positive} with blood. Teacher: "
+        "labelled exams of site A. Student: the teacher's weights, the same exams and unlabelled ones of A and B. "
+        f"Intervals: 95 %, paired bootstrap over patients, {RESAMPLES} resamples. The figures are of the network on "
+        "its planes, before the node confines marks to the intracranial space.",
+        _table(
+            ("seed, arm (synthetic)", *(FIGURES[name] for name in SHOWN)),
+            [
+                (f"{seed}, {arm}", *(figures[name].text(2) if name in figures else "" for name in SHOWN))
+                for (seed, arm), figures in per_arm.items()
+            ],
+        ),
+        *[_difference_section(other, found, plan) for other, found in against.items()],
+        f"## The shipped weights\n\nStudent of seed {summary.shipped}, chosen by the validation exams of site A.",
+        _table(
+            ("finding (synthetic)", "exams with it", "exam AUC", "Dice, mean", "Dice, mean, at least 1 mL"),
+            [_finding_row(name, results) for name, results in summary.findings.items()],
+        ),
+        _table(
+            ("calibration offset (synthetic)", *(FIGURES[name] for name in SHOWN)),
+            [_figure_row(f"{offset:+g} HU", results) for offset, results in summary.offsets.items()],
+        ),
+        _table(
+            ("distance of slices (synthetic)", "exams", *(FIGURES[name] for name in SHOWN)),
+            list(_spacing_rows(summary)),
+        ),
+        _left_out(summary.left_out),
+        "Cohorts (version and arguments in `dicomnode/train/hemorrhage/cohorts.py`), digests:\n\n"
+        + "\n".join(f"- {name}: `{digest}`" for name, digest in summary.digests.items()),
+    ]
+
+
+def _difference_section(other: str, found: Mapping[str, Difference], plan: Plan) -> str:
+    rows = [
+        (FIGURES[name], found[name].estimate.text(), f"{found[name].p_value:.4f}") for name in SHOWN if name in found
+    ]
+    header = (f"student minus {other}, mean of {len(plan.seeds)} seeds (synthetic)", "difference (95 % interval)", "p")
+    return f"## Student against {other}\n\n{_table(header, rows)}\n\n{verdict(found)}."
+
+
+def _finding_row(name: str, results: Sequence[ExamResult]) -> tuple[str, ...]:
+    figures = figures_of(results, 1, RESAMPLES)
+    shown = [figures[key].text(2) if key in figures else "" for key in ("auc", "dice", "dice_large")]
+    return (name, str(sum(result.truth_ml > 0 for result in results)), *shown)
+
+
+def _figure_row(name: str, results: Sequence[ExamResult]) -> tuple[str, ...]:
+    figures = figures_of(results, 1, RESAMPLES)
+    return (name, *(figures[key].text(2) if key in figures else "" for key in SHOWN))
+
+
+def _spacing_rows(summary: Summary) -> list[tuple[str, ...]]:
+    rows = []
+    results = summary.runs[summary.shipped, STUDENT]
+    for low, high in pairwise(SPACING_EDGES_MM):
+        part = [result for result in results if low < summary.spacings_mm[result.id] <= high]
+        if part:
+            name, *figures = _figure_row(f"{low:g} to {high:g} mm", part)
+            rows.append((name, str(len(part)), *figures))
+    return rows
+
+
+def _left_out(sentences: Sequence[str]) -> str:
+    if not sentences:
+        return "No exam was left out."
+    return f"{len(sentences)} exams were left out, as the node refuses them:\n\n" + "\n".join(
+        f"- {s}" for s in sentences
+    )
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in [header, ["---"] * len(header), *rows])
