@@ -163,6 +163,8 @@ class MaskFinding:
     lesions : 26-connected, each at least ``detection_limit_ml``, largest first.
     lesion_labels : (slices, rows, columns) int32; lesion k of ``lesions`` has value k + 1; smaller pieces are 0.
     concepts : codes that its bundle gives it; None: those of its name.
+    exam_probability : that the exam shows the finding at all, 0..1; None where the bundle states no threshold for it.
+    exam_threshold : of ``exam_probability``.
     probability : (slices, rows, columns) uint16, in steps of 1 / ``PROBABILITY_SCALE``, 0 below ``PROBABILITY_FLOOR``;
         None where nobody asked for it.
     """
@@ -177,6 +179,8 @@ class MaskFinding:
     lesions: tuple[Region, ...]
     lesion_labels: NDArray[np.int32]
     concepts: FindingConcepts | None = None
+    exam_probability: float | None = None
+    exam_threshold: float | None = None
     probability: NDArray[np.uint16] | None = None
 
 

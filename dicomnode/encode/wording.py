@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from dicomnode.dicom import codes
 from dicomnode.records import (
     RESEARCH_NOTICE,
@@ -21,7 +23,22 @@ NOTICE = f"{DISCLAIMER} Volumes are voxels times in-plane area times slice weigh
 
 
 def impression(finding: MaskFinding) -> str:
-    """One or two sentences: what was marked, or what was not and within which limits."""
+    """What was marked, or what was not and within which limits; and how likely the exam shows it at all."""
+    return " ".join(filter(None, (_marked(finding), exam_sentence(finding))))
+
+
+def exam_sentence(finding: MaskFinding) -> str:
+    """``Exam probability 0.93, at or above its threshold 0.40.``; empty where the bundle gives none."""
+    if finding.exam_probability is None or finding.exam_threshold is None:
+        return ""
+    side = "at or above" if finding.exam_probability >= finding.exam_threshold else "below"
+    # rounded toward the side it is on, so that the sentence never contradicts its own figures
+    round_ = math.ceil if side.startswith("at") else math.floor
+    shown = round_(finding.exam_probability * 100) / 100
+    return f"Exam probability {shown:.2f}, {side} its threshold {finding.exam_threshold:g}."
+
+
+def _marked(finding: MaskFinding) -> str:
     if finding.total is None:
         return f"{nothing_found(finding)} This does not exclude {codes.concepts_of(finding).noun}."
     if not finding.lesions:

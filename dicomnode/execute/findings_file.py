@@ -86,6 +86,8 @@ def _meta(finding: Finding) -> dict[str, Any]:
         "total": None if finding.total is None else asdict(finding.total),
         "lesions": [asdict(lesion) for lesion in finding.lesions],
         "concepts": None if finding.concepts is None else asdict(finding.concepts),
+        "exam_probability": finding.exam_probability,
+        "exam_threshold": finding.exam_threshold,
     }
 
 
@@ -132,6 +134,8 @@ def _mask(meta: dict[str, Any], packed: NDArray[np.uint8], labels: NDArray[np.in
         lesions=tuple(_region(item) for item in meta["lesions"]),
         lesion_labels=labels,
         concepts=_concepts(meta.get("concepts")),
+        exam_probability=meta.get("exam_probability"),
+        exam_threshold=meta.get("exam_threshold"),
     )
 
 

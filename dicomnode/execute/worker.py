@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 import dicomnode
 from dicomnode.assemble.volume import LoadedSeries, read_series
+from dicomnode.clinical.exam import exam_probability
 from dicomnode.clinical.lesions import measure
 from dicomnode.encode import encode_case
 from dicomnode.errors import InferenceError, NodeError, SeriesError
@@ -198,6 +199,10 @@ def findings_of(
                 lesions=lesions,
                 lesion_labels=labels,
                 concepts=output.concepts,
+                exam_probability=None
+                if output.exam_threshold is None
+                else exam_probability(outputs[output.name], volume),
+                exam_threshold=output.exam_threshold,
                 probability=stored_probability(outputs[output.name]) if keep_probability else None,
             )
         )

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from rich.progress import track
 
+from dicomnode.clinical.exam import exam_score, slice_scores
 from dicomnode.train import statistics
 from dicomnode.train.exams import UNKNOWN, Exam
-from dicomnode.train.noisy_student import exam_score, slice_scores
 from dicomnode.train.recipes import Recipe, branches
 from dicomnode.train.results import NAN, ExamResult
 
@@ -47,7 +47,11 @@ def predict(
             slices.append(slice_.float().cpu().sigmoid()[:, 0] if slice_ is not None else torch.empty(0))
     probability = recipe.finish(torch.cat(pixels).transpose(0, 1), around)
     given = torch.cat(slices)
-    return probability, given if len(given) else slice_scores(probability[0])
+    return probability, given if len(given) else _slice_scores(recipe, probability[0])
+
+
+def _slice_scores(recipe: Recipe, probability: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(slice_scores(probability.numpy(), recipe.planes.pixel_mm**2))
 
 
 def judge(exam: Exam, probability: torch.Tensor, score: float, finding: str, index: int = 0) -> ExamResult:
@@ -98,8 +102,8 @@ def score_findings(
     for exam in track(exams, description="scoring exams", disable=not progress):
         probability, slices = predict(recipe, network, exam)
         for index, name in enumerate(recipe.planes.findings):
-            per_slice = slice_scores(probability[index]) if index else slices
-            results[name].append(judge(exam, probability[index], exam_score(per_slice), name, index))
+            per_slice = _slice_scores(recipe, probability[index]) if index else slices
+            results[name].append(judge(exam, probability[index], exam_score(per_slice.numpy()), name, index))
     return results
 
 

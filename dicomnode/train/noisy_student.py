@@ -11,7 +11,7 @@ Stochastic Depth, ECCV 2016.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -241,23 +241,3 @@ def set_dropout(network: torch.nn.Module, rate: float) -> int:
     for layer in layers:
         layer.p = rate
     return len(layers)
-
-
-def slice_scores(probability: torch.Tensor, top: int = 50) -> torch.Tensor:
-    """(slices,) score of each slice: mean of its ``top`` most probable pixels, for networks without a slice branch."""
-    flat = probability.flatten(1)
-    return flat.topk(min(top, flat.shape[1]), dim=1).values.mean(dim=1)
-
-
-def exam_score(scores: Sequence[float] | torch.Tensor, *, paper: bool = False) -> float:
-    """Score of an exam from its slices, in order along the stack.
-
-    Parameters
-    ----------
-    paper : the plain maximum; else the maximum after a median of three neighbours, which single slices cannot raise.
-    """
-    values = np.asarray(scores, dtype=np.float64)
-    if paper or len(values) < 3:
-        return float(values.max())
-    padded = np.pad(values, 1, mode="edge")
-    return float(np.median(np.stack([padded[:-2], padded[1:-1], padded[2:]]), axis=0).max())

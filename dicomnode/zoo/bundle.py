@@ -70,6 +70,7 @@ class Output(_Frozen):
     detection_limit_ml : smallest lesion reported on its own.
     category, type : SegmentedPropertyCategoryCodeSequence and SegmentedPropertyTypeCodeSequence (PS3.3 C.8.20.2).
     site : AnatomicRegionSequence; None: that of the type, or of an unspecified lesion of the brain.
+    exam_threshold : of the probability that the exam shows the finding at all; None: no such probability is given out.
     channel : of the network, or its label; None: the outputs stand in the order of the channels.
     """
 
@@ -82,6 +83,7 @@ class Output(_Frozen):
     type: Code
     site: Code | None = None
     channel: int | None = Field(default=None, ge=0)
+    exam_threshold: float | None = Field(default=None, gt=0.0, lt=1.0)
 
     @property
     def concepts(self) -> FindingConcepts:

@@ -125,17 +125,3 @@ def test_the_noise_of_the_student_is_set_and_taken_away() -> None:
     network.train()
     assert not torch.equal(network(x).slices, network(x).slices)
     assert student.set_stochastic_depth(torch.nn.Conv2d(1, 1, 1), 0.2) == 0
-
-
-def test_one_bright_slice_does_not_make_an_exam_positive_unless_in_paper_mode() -> None:
-    scores = [0.1, 0.1, 0.95, 0.1, 0.6, 0.7, 0.1]
-    assert student.exam_score(scores) == 0.6
-    assert student.exam_score(scores, paper=True) == 0.95
-    assert student.exam_score([0.2, 0.4]) == 0.4
-
-
-def test_the_score_of_a_slice_is_the_mean_of_its_most_probable_pixels() -> None:
-    probability = torch.zeros(2, 1, 10, 10)
-    probability[1, 0, :5, :5] = 0.8
-    assert student.slice_scores(probability, top=50).tolist() == pytest.approx([0.0, 0.4])
-    assert student.slice_scores(probability, top=1000).tolist() == pytest.approx([0.0, 0.2])
