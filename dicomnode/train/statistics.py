@@ -123,7 +123,10 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     truth, values = _binary(labels, scores)
     if not truth.any():
         return float("nan")
-    order = np.argsort(-values, kind="stable")
+    # below the last positive nothing changes any more; of millions of voxels few are left to be sorted
+    used = values >= values[truth].min()
+    truth, values = truth[used], values[used]
+    order = np.argsort(-values)
     truth, values = truth[order], values[order]
     last_of_tie = np.append(np.flatnonzero(np.diff(values)), len(values) - 1)
     hits = np.cumsum(truth)[last_of_tie]

@@ -1,0 +1,109 @@
+"""The experiment behind the shipped weights, from cohorts to report, with few patients and few steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dicomnode.train.hemorrhage.cohorts import PARTS, Part, make_cohorts
+from dicomnode.train.hemorrhage.experiment import ARMS, STUDENT, Plan, folder_of, run_arms
+from dicomnode.train.hemorrhage.ship import summarise
+from dicomnode.train.manifest import Manifest, Split, read_manifest
+from dicomnode.train.recipes import recipe_named
+from dicomnode.train.results import ExamResult
+
+FEW = (
+    Part("a-few", "A", "ich", 3, 14, Split.TRAIN, True),
+    Part("b-pool", "B", "ich", 1, 5, Split.UNLABELLED, False),
+    Part("b-test", "B", "mixed", 2, 6, Split.TEST, True),
+)
+PLAN = Plan(seeds=(1,), epochs=1, steps=2, batch=4, progress=False)
+Runs = dict[tuple[int, str], list[ExamResult]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("experiment")
+
+
+@pytest.fixture(scope="module")
+def manifest(out: Path) -> Path:
+    return make_cohorts(out / "cohorts", None, 1, FEW)
+
+
+@pytest.fixture(scope="module")
+def runs(out: Path, manifest: Path) -> Runs:
+    return {(seed, arm): results for seed, arm, results in run_arms(manifest, out, PLAN)}
+
+
+@pytest.fixture(scope="module")
+def read(manifest: Path) -> Manifest:
+    return read_manifest(manifest)
+
+
+def test_the_parts_share_no_patient() -> None:
+    seeds = [part.seed for part in PARTS]
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_a_validating_patient_has_one_exam_and_the_others_both(read: Manifest) -> None:
+    assert [case.id for case in read.of(Split.VALIDATION)] == ["a-few-painted/COHORT-0003"]
+    assert sorted(case.id for case in read.of(Split.TRAIN)) == [
+        f"a-few-painted/COHORT-000{k}{scan}" for k in (1, 2) for scan in ("", "-followup")
+    ]
+
+
+def test_unlabelled_exams_carry_neither_mask_nor_label(read: Manifest) -> None:
+    (case,) = read.of(Split.UNLABELLED)
+    assert (case.masks, case.labels, case.site) == ({}, {}, "B")
+
+
+def test_the_types_of_blood_add_up_to_all_of_it(read: Manifest) -> None:
+    assert read.of(Split.TRAIN)[0].masks["extra_axial"].values == (3, 4, 5)
+    assert read.of(Split.TRAIN)[0].masks["hemorrhage"].values == ()
+
+
+def test_every_arm_is_scored_on_the_same_exams(runs: Runs) -> None:
+    assert set(runs) == {(1, arm) for arm in ARMS}
+    assert len({tuple(result.id for result in results) for results in runs.values()}) == 1
+
+
+def test_what_is_trained_is_not_trained_again(out: Path, manifest: Path, runs: Runs) -> None:
+    weights = folder_of(out, STUDENT, 1) / "best.safetensors"
+    before = weights.stat().st_mtime_ns
+    again = {(seed, arm): results for seed, arm, results in run_arms(manifest, out, PLAN)}
+    assert {run: [x.score for x in results] for run, results in again.items()} == {
+        run: [x.score for x in results] for run, results in runs.items()
+    }
+    assert weights.stat().st_mtime_ns == before
+
+
+def test_the_report_says_synthetic_and_the_weights_fit_the_zoos_network(out: Path, manifest: Path, runs: Runs) -> None:
+    report = summarise(manifest, out, PLAN, runs)
+    text = report.read_text()
+    assert "(synthetic)" in text and "research, not for diagnosis" in text.lower()
+    assert "student minus teacher" in text and "student minus student without ranker" in text
+    for name in ("intraventricular", "extra_axial", "-15 HU", "+15 HU", "distance of slices"):
+        assert name in text
+    figures = json.loads((report.parent / "figures.json").read_text())
+    assert figures["shipped_seed"] == 1 and set(figures["cohorts"]) == {
+        "a-few-painted",
+        "b-pool-painted",
+        "b-test-painted",
+    }
+    state = load_file(report.parent / "student.safetensors")
+    assert state["1.head.weight"].dtype == torch.float16
+    recipe_named("hemorrhage").build().load_state_dict(state)
