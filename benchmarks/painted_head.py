@@ -21,7 +21,7 @@ from dicomnode.assemble.volume import read_volume
 from dicomnode.records import Volume
 from dicomnode.zoo.registry import Registry
 from dicomnode.zoo.runner import Runner
-from tests.tools.paint import Kind, brain_mask, paint_volume, volume_of_mask_ml
+from tests.tools.paint import Kind, paint_volume, room_for, volume_of_mask_ml
 
 OFFSETS_HU = (-15.0, 0.0, 15.0)
 CASES: tuple[tuple[Kind, float], ...] = (
@@ -74,9 +74,9 @@ def mark(runner: Runner, volume: Volume, truth: NDArray[np.bool_], kind: str, of
 
 def try_all(runner: Runner, volume: Volume) -> Iterator[Marked]:
     """The head as it is, then every case, each at every offset."""
-    brain = brain_mask(volume)
+    room = {kind: room_for(volume, kind) for kind in dict.fromkeys(kind for kind, _ in CASES)}
     cases = [("none", volume.hu, np.zeros(volume.hu.shape, np.bool_))]
-    cases += [(kind, *paint_volume(volume, brain, volume_ml=ml, kind=kind)) for kind, ml in CASES]
+    cases += [(kind, *paint_volume(volume, room[kind], volume_ml=ml, kind=kind)) for kind, ml in CASES]
     for kind, hu, truth in cases:
         for offset_hu in OFFSETS_HU:
             yield mark(runner, replace(volume, hu=hu), truth, kind, offset_hu)

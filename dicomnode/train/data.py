@@ -28,8 +28,8 @@ from dicomnode.train.recipes import Recipe
 
 POSITIVE_SHARE = 0.45
 """Of the slices of a batch that show the finding; in a head they are far fewer."""
-OFFSET_HU = 15.0
-"""Scanners are calibrated to within about +-15 HU."""
+OFFSET_HU, CALIBRATED_OFFSET_HU = 15.0, 5.0
+"""Scanners are calibrated to within about +-15 HU; the smaller value is what is left once the brain was moved."""
 NOISE_HU = 4.0
 IMAGE, TRUTH = "image", "truth"
 Place = tuple[int, int]
@@ -117,6 +117,7 @@ def transforms(recipe: Recipe, *, student: bool) -> Compose:
     student : RandAugment on top, as the noisy student has it.
     """
     both = [IMAGE, TRUTH]
+    offset_hu = OFFSET_HU if recipe.planes.reference_hu is None else CALIBRATED_OFFSET_HU
     moved: dict[str, Any] = {"mode": ("bilinear", "nearest"), "padding_mode": "border"}
     steps = [
         LoadSliced(),
@@ -125,7 +126,7 @@ def transforms(recipe: Recipe, *, student: bool) -> Compose:
         RandAffined(both, prob=0.5, rotate_range=0.3, scale_range=0.1, shear_range=0.05, **moved),
         RandKerneld(IMAGE, 0.5),
         RandScaleIntensityd(IMAGE, factors=0.06, prob=0.5),
-        RandShiftIntensityd(IMAGE, offsets=OFFSET_HU, prob=0.5),
+        RandShiftIntensityd(IMAGE, offsets=offset_hu, prob=0.5),
         RandGaussianNoised(IMAGE, std=NOISE_HU, prob=0.5),
         Prepared(recipe),
         *([RandAugmentd(IMAGE, TRUTH)] if student else []),

@@ -22,6 +22,7 @@ from dicomnode.errors import ManifestError, SeriesError
 from dicomnode.records import Volume
 from dicomnode.train.images import ReadError, read_image, read_mask
 from dicomnode.train.manifest import Case
+from dicomnode.zoo.calibration import brain_offset_hu
 from dicomnode.zoo.head_check import brain_mask
 from dicomnode.zoo.orientation import orientation_of
 from dicomnode.zoo.planes import AIR_HU, neighbour_weights, plane_grid, to_planes
@@ -39,11 +40,13 @@ class Planes:
     Attributes
     ----------
     findings : names of masks, in the order of the network's outputs.
+    reference_hu : where the brain of every exam is moved to, see :mod:`dicomnode.zoo.calibration`; None moves nothing.
     """
 
     size: int
     pixel_mm: float
     findings: tuple[str, ...]
+    reference_hu: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ def _digest(case: Case, planes: Planes) -> str:
     stamps = [_stamp(path) for path in files]
     values = [case.masks[name].values if name in case.masks else None for name in planes.findings]
     empty = [case.labels.get(name) == 0 for name in planes.findings]
-    key = [VERSION, planes.size, planes.pixel_mm, planes.findings, stamps, values, empty]
+    key = [VERSION, planes.size, planes.pixel_mm, planes.findings, planes.reference_hu, stamps, values, empty]
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:40]
 
 
@@ -156,7 +159,10 @@ def make_exam(case: Case, planes: Planes) -> Exam:
     volume = read_image(case.image)
     orientation = orientation_of(volume.stack)
     grid = plane_grid(volume, brain_mask(volume), planes.size, planes.pixel_mm)
-    hu = to_planes(volume, grid).round().clamp(-1024, 3071).numpy().astype(np.int16)
+    cut = to_planes(volume, grid)
+    if planes.reference_hu is not None:
+        cut = cut - brain_offset_hu(cut.numpy(), planes.reference_hu)
+    hu = cut.round().clamp(-1024, 3071).numpy().astype(np.int16)
     truth = np.full((len(hu), len(planes.findings), planes.size, planes.size), UNKNOWN, np.int8)
     for index, name in enumerate(planes.findings):
         if name in case.masks:

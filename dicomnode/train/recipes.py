@@ -13,6 +13,7 @@ import dicomnode.zoo
 from dicomnode.errors import ConfigError
 from dicomnode.train.exams import UNKNOWN, Planes
 from dicomnode.train.noisy_student import IGNORE, masked_bce
+from dicomnode.zoo.calibration import CalibrateBraind
 from dicomnode.zoo.hemorrhage.patchfcn import PatchFCN, PatchOutput
 from dicomnode.zoo.parts import load_parts
 
@@ -56,7 +57,12 @@ def _hemorrhage() -> Recipe:
     parts = load_parts(bundle)
     return Recipe(
         name="hemorrhage",
-        planes=Planes(parts.plane_size, parts.plane_pixel_mm, HEMORRHAGE_FINDINGS),
+        planes=Planes(
+            parts.plane_size,
+            parts.plane_pixel_mm,
+            HEMORRHAGE_FINDINGS,
+            parts.calibration.reference_hu if isinstance(parts.calibration, CalibrateBraind) else None,
+        ),
         window=128,
         build=lambda: _rare(load_parts(bundle).network),
         prepare=lambda hu: torch.as_tensor(parts.preprocessing({"image": hu})["image"]),

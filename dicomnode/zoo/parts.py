@@ -28,6 +28,8 @@ class BundleParts:
     postprocessing : {"pred": (outputs, slices, size, size) logits, "hu": (3, slices, size, size)} -> "pred" as
         probabilities.
     plane_size, plane_pixel_mm : of the planes the network reads.
+    calibration : {"image": HU of the whole exam} -> the same with the scanner's error taken out, before preprocessing;
+        a bundle need not have one.
     """
 
     network: torch.nn.Module
@@ -36,6 +38,7 @@ class BundleParts:
     postprocessing: Callable[[Mapping[str, Any]], Mapping[str, Any]]
     plane_size: int
     plane_pixel_mm: float
+    calibration: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
 
 
 def load_parts(bundle: Path) -> BundleParts:
@@ -56,6 +59,7 @@ def load_parts(bundle: Path) -> BundleParts:
             postprocessing=parser.get_parsed_content("postprocessing"),
             plane_size=int(parser.get_parsed_content("plane_size")),
             plane_pixel_mm=float(parser.get_parsed_content("plane_pixel_mm")),
+            calibration=parser.get_parsed_content("calibration") if "calibration" in parser.get() else dict,
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
         raise BundleError(f"{bundle.parent.name}: {CONFIG} cannot be built: {error}") from error

@@ -79,7 +79,7 @@ class Runner:
         """(outputs, slices, size, size) probabilities on the CPU, from HU (3, slices, size, size)."""
         try:
             with torch.inference_mode():
-                prepared = torch.as_tensor(parts.preprocessing({"image": image})["image"])
+                prepared = torch.as_tensor(parts.preprocessing(parts.calibration({"image": image}))["image"])
                 logits = parts.inferer(prepared[None].to(self.device), parts.network)[0]
                 result = torch.as_tensor(parts.postprocessing({"pred": logits, "hu": image})["pred"]).float().cpu()
         except (RuntimeError, ValueError) as error:

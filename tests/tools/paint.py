@@ -85,7 +85,9 @@ def paint_bleed(
     datasets = [pydicom.dcmread(path) for path in sorted(folder_in.iterdir()) if pydicom.misc.is_dicom(path)]
     volume = volume_of(datasets)
     ordered = [datasets[index] for index in volume.stack.order]
-    painted, mask = paint_volume(volume, brain_mask(volume), volume_ml=volume_ml, hu=hu, centre_mm=centre_mm, kind=kind)
+    painted, mask = paint_volume(
+        volume, room_for(volume, kind), volume_ml=volume_ml, hu=hu, centre_mm=centre_mm, kind=kind
+    )
     folder_out.mkdir(parents=True, exist_ok=True)
     salt = f"{kind} {volume_ml} {hu} {centre_mm}" if new_uids else None
     paths = tuple(_write(ds, painted[i], mask[i], folder_out / f"{i:04}.dcm", salt) for i, ds in enumerate(ordered))
@@ -114,7 +116,7 @@ def paint_volume(
 
     Parameters
     ----------
-    brain : of :func:`brain_mask`.
+    brain : of :func:`room_for`.
     """
     stack = volume.stack
     if kind == "intraparenchymal":
@@ -134,12 +136,17 @@ def volume_of_mask_ml(mask: NDArray[np.bool_], stack: Stack) -> float:
     return float(mask.sum(axis=(1, 2)) @ stack.weights_mm * stack.pixel_area_mm2 / 1000)
 
 
-def brain_mask(volume: Volume) -> NDArray[np.bool_]:
-    """(slices, rows, columns) roughly what has brain values within a closed ring of bone, 3 mm off the bone."""
+def room_for(volume: Volume, kind: Kind) -> NDArray[np.bool_]:
+    """Where a bleed of this kind may lie: extra-axial blood reaches the bone, other blood keeps off it."""
+    return brain_mask(volume, margin_mm=0.5 if kind in ("subdural", "epidural") else 3.0)
+
+
+def brain_mask(volume: Volume, margin_mm: float = 3.0) -> NDArray[np.bool_]:
+    """(slices, rows, columns) roughly what has brain values within a closed ring of bone, some mm off the bone."""
     bone = volume.hu > 250
     inside = np.stack([ndimage.binary_fill_holes(plane) for plane in bone]) & ~bone
     tissue = inside & (volume.hu > -10) & (volume.hu < 100)
-    margin = max(1, round(3 / volume.stack.row_spacing_mm))
+    margin = max(1, round(margin_mm / volume.stack.row_spacing_mm))
     tissue = np.stack([ndimage.binary_erosion(plane, iterations=margin) for plane in tissue])
     labels, count = ndimage.label(tissue)
     if count == 0:

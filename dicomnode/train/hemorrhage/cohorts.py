@@ -43,7 +43,7 @@ class Part:
 PARTS = (
     Part("a-labelled", "A", "mixed", 50, 101, Split.TRAIN, True),
     Part("a-ich", "A", "ich", 20, 105, Split.TRAIN, True),
-    Part("a-trauma", "A", "trauma", 30, 106, Split.TRAIN, True),
+    Part("a-trauma", "A", "trauma", 60, 106, Split.TRAIN, True),
     Part("a-pool", "A", "mixed", 20, 102, Split.UNLABELLED, False),
     Part("b-pool", "B", "mixed", 70, 103, Split.UNLABELLED, False),
     Part("b-test", "B", "mixed", 53, 104, Split.TEST, True),

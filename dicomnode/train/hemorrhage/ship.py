@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from dicomnode import zoo
@@ -21,6 +22,7 @@ from dicomnode.train.manifest import Split, read_manifest
 from dicomnode.train.recipes import Recipe, recipe_named
 from dicomnode.train.results import ExamResult
 from dicomnode.train.run import LEFT_OUT
+from dicomnode.zoo.calibration import brain_offset_hu
 
 BUNDLE = Path(zoo.__file__).parent / "hemorrhage" / "bundle"
 DOCS = Path(__file__).parents[3] / "docs" / "models" / "hemorrhage"
@@ -75,9 +77,15 @@ def summarise(manifest: Path, out: Path, plan: Plan, runs: Runs) -> Path:
 def _shifted(
     recipe: Recipe, network: torch.nn.Module, exams: Sequence[Exam], offset_hu: float, plan: Plan
 ) -> list[ExamResult]:
-    """Results where every scanner is off by ``offset_hu``."""
-    moved = [replace(exam, hu=np.asarray(exam.hu + np.int16(offset_hu))) for exam in exams]
+    """Results where every scanner is off by ``offset_hu``, and the exam is read with that error."""
+    moved = [replace(exam, hu=_read_again(exam.hu + np.int16(offset_hu), recipe)) for exam in exams]
     return score_exams(recipe, network, moved, progress=plan.progress)
+
+
+def _read_again(hu: NDArray[np.int16], recipe: Recipe) -> NDArray[np.int16]:
+    reference_hu = recipe.planes.reference_hu
+    offset_hu = 0.0 if reference_hu is None else brain_offset_hu(hu, reference_hu)
+    return np.asarray(np.rint(hu - offset_hu), np.int16)
 
 
 def digests(out: Path) -> dict[str, str]:
