@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,9 +20,11 @@ from dicomnode.train.exams import Exam, load_exams
 from dicomnode.train.hemorrhage.experiment import MODEL, STUDENT, Plan, folder_of
 from dicomnode.train.hemorrhage.summary import Runs, Summary, spacings_of, write_summary
 from dicomnode.train.manifest import Split, read_manifest
+from dicomnode.train.plots import labels_and_scores
 from dicomnode.train.recipes import Recipe, recipe_named
 from dicomnode.train.results import ExamResult
 from dicomnode.train.run import LEFT_OUT
+from dicomnode.train.statistics import youden_point
 from dicomnode.zoo.calibration import brain_offset_hu
 
 BUNDLE = Path(zoo.__file__).parent / "hemorrhage" / "bundle"
@@ -60,8 +63,10 @@ def summarise(manifest: Path, out: Path, plan: Plan, runs: Runs) -> Path:
     weights = half_weights(folder_of(out, STUDENT, seed) / "best.safetensors", summary / WEIGHTS)
     network = recipe.build()
     network.load_state_dict(load_file(weights))
-    cases = read_manifest(manifest).of(Split.TEST)
-    exams, left_out = load_exams(cases, recipe.planes, out / "cache", skip_unusable=True, progress=plan.progress)
+    read, cache = read_manifest(manifest), out / "cache"
+    validation, _ = load_exams(read.of(Split.VALIDATION), recipe.planes, cache, skip_unusable=True, progress=False)
+    threshold = threshold_of(score_exams(recipe, network, validation, progress=plan.progress))
+    exams, left_out = load_exams(read.of(Split.TEST), recipe.planes, cache, skip_unusable=True, progress=plan.progress)
     findings = score_findings(recipe, network, exams, progress=plan.progress)
     offsets = {hu: _shifted(recipe, network, exams, hu, plan) for hu in OFFSETS_HU if hu} | {0.0: findings[MODEL]}
     shipped = {**runs, (seed, STUDENT): findings[MODEL]}
@@ -69,7 +74,15 @@ def summarise(manifest: Path, out: Path, plan: Plan, runs: Runs) -> Path:
     return write_summary(
         summary,
         Summary(
-            plan, shipped, seed, findings, dict(sorted(offsets.items())), spacings_of(exams), skipped, digests(out)
+            plan=plan,
+            runs=shipped,
+            shipped=seed,
+            threshold=threshold,
+            findings=findings,
+            offsets=dict(sorted(offsets.items())),
+            spacings_mm=spacings_of(exams),
+            left_out=skipped,
+            digests=digests(out),
         ),
     )
 
@@ -94,9 +107,19 @@ def digests(out: Path) -> dict[str, str]:
     return {file.parent.name: json.loads(file.read_text(encoding="utf-8"))["digest"] for file in files}
 
 
+def threshold_of(results: Sequence[ExamResult]) -> float:
+    """Threshold of the exam probability, by Youden on validation exams, in steps of 0.01."""
+    labels, scores = labels_and_scores(results)
+    return float(np.clip(round(youden_point(labels, scores).threshold, 2), 0.05, 0.95))
+
+
 def install(out: Path) -> None:
-    """Copy weights and report to their places in the project."""
+    """Copy weights, exam threshold and report to their places in the project."""
     shutil.copyfile(out / "summary" / WEIGHTS, BUNDLE / "models" / "model.safetensors")
+    threshold = json.loads((out / "summary" / "figures.json").read_text(encoding="utf-8"))["exam_threshold"]
+    metadata = BUNDLE / "configs" / "metadata.json"
+    text = re.sub(r'("exam_threshold": )[\d.]+', rf"\g<1>{threshold:g}", metadata.read_text(encoding="utf-8"))
+    metadata.write_text(text, encoding="utf-8")
     DOCS.mkdir(parents=True, exist_ok=True)
     for name in ("report.md", "figures.json"):
         shutil.copyfile(out / "summary" / name, DOCS / name)

@@ -13,9 +13,10 @@ import numpy as np
 from dicomnode.records import RESEARCH_NOTICE
 from dicomnode.train.exams import Exam
 from dicomnode.train.hemorrhage.experiment import STUDENT, TEACHER, UNRANKED, Plan
+from dicomnode.train.plots import labels_and_scores
 from dicomnode.train.report import FIGURES, figures_of, mean_differences
 from dicomnode.train.results import ExamResult
-from dicomnode.train.statistics import Difference, Estimate
+from dicomnode.train.statistics import Difference, Estimate, operating_point
 
 SHOWN = ("auc", "auc_large", "dice", "dice_large", "pixel_precision", "false_ml")
 CLAIMED = ("auc", "dice", "pixel_precision")
@@ -33,6 +34,7 @@ class Summary:
     ----------
     runs : (seed, arm) -> results of the test exams.
     shipped : seed whose student is shipped: the best validation score.
+    threshold : of its exam probability, chosen on the validation exams.
     findings : results of the shipped student by finding.
     offsets : HU added to every exam -> results of the shipped student.
     spacings_mm : exam -> median distance of its slices.
@@ -43,6 +45,7 @@ class Summary:
     plan: Plan
     runs: Runs
     shipped: int
+    threshold: float
     findings: Mapping[str, Sequence[ExamResult]]
     offsets: Mapping[float, Sequence[ExamResult]]
     spacings_mm: Mapping[str, float]
@@ -100,6 +103,7 @@ def _content(
         "notice": RESEARCH_NOTICE,
         "synthetic": True,
         "shipped_seed": summary.shipped,
+        "exam_threshold": summary.threshold,
         "cohorts": dict(summary.digests),
         "arms": {
             f"seed {seed}, {arm}": {name: plain(item) for name, item in figures.items()}
@@ -138,7 +142,8 @@ def _sections(
             ],
         ),
         *[_difference_section(other, found, plan) for other, found in against.items()],
-        f"## The shipped weights\n\nStudent of seed {summary.shipped}, chosen by the validation exams of site A.",
+        f"## The shipped weights\n\nStudent of seed {summary.shipped}, chosen by the validation exams of site A, as is "
+        f"the threshold of the exam probability, {summary.threshold:g}. {_operating(summary)}",
         _table(
             ("finding (synthetic)", "exams with it", "exam AUC", "Dice, mean", "Dice, mean, at least 1 mL"),
             [_finding_row(name, results) for name, results in summary.findings.items()],
@@ -155,6 +160,12 @@ def _sections(
         "Cohorts (version and arguments in `dicomnode/train/hemorrhage/cohorts.py`), digests:\n\n"
         + "\n".join(f"- {name}: `{digest}`" for name, digest in summary.digests.items()),
     ]
+
+
+def _operating(summary: Summary) -> str:
+    labels, scores = labels_and_scores(summary.runs[summary.shipped, STUDENT])
+    point = operating_point(labels, scores, summary.threshold)
+    return f"There the test exams have sensitivity {point.sensitivity:.2f} and specificity {point.specificity:.2f}."
 
 
 def _difference_section(other: str, found: Mapping[str, Difference], plan: Plan) -> str:
