@@ -24,6 +24,7 @@ Kind = Literal["intraparenchymal", "subdural", "epidural", "intraventricular", "
 
 AXES = np.array([1.0, 1.4, 1.1])
 """Semi-axes of the intraparenchymal ellipsoid along x, y and z, relative."""
+CRESCENT_MM = 60.0
 LENS = np.array([0.45, 1.0, 1.0])
 """Semi-axes of the epidural lens, relative: thin toward the brain (x), wide along the skull."""
 WATER_HU, VENTRICLE_HU = 24.0, 11.0
@@ -167,15 +168,20 @@ def _ellipsoid(stack: Stack, brain: NDArray[np.bool_], centre_mm: Sequence[float
 
 
 def _crescent(stack: Stack, brain: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Depth below the surface of the brain in mm, on the left side of the upper half; elsewhere out of reach."""
+    """Depth below the surface of the brain in mm over the thickness of a crescent there; elsewhere out of reach.
+
+    The crescent is thickest at the left side and tapers off ``CRESCENT_MM`` around it.
+    """
     sampling = (stack.row_spacing_mm, stack.column_spacing_mm)
     # Holes are calcifications of the plexus, no surface.
     filled = [ndimage.binary_fill_holes(plane) for plane in brain]
     depth = np.stack([ndimage.distance_transform_edt(plane, sampling=sampling) for plane in filled])
     points = voxel_points(stack)
     middle = points[brain].mean(axis=0)
-    lateral = (points[..., 0] > middle[0] + 30) & (points[..., 2] > middle[2] - 20)
-    return np.where(lateral, depth, np.inf)
+    level = points[brain & (np.abs(points - middle)[..., 1:] < 4.0).all(axis=-1)]
+    thickest = level[np.argmax(level[:, 0])] + np.array([0.0, 0.0, 15.0])
+    profile = 1.0 - (np.linalg.norm(points - thickest, axis=-1) / CRESCENT_MM) ** 2
+    return np.where(profile > 0.0, depth / np.maximum(profile, 1e-6), np.inf)
 
 
 def _lens(stack: Stack, brain: NDArray[np.bool_]) -> NDArray[np.float64]:
