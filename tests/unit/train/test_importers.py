@@ -16,6 +16,7 @@ from dicomnode.cohort.make import make_cohort
 from dicomnode.errors import ConfigError, ManifestError
 from dicomnode.train.exams import Planes, load_exams
 from dicomnode.train.importers import LAYOUTS, import_layout
+from dicomnode.train.importers.cohort import read, read_followups
 from dicomnode.train.manifest import Manifest, Split, read_manifest
 
 from .heads import acquired_head, nifti_of, write_dicom_exam
@@ -182,6 +183,16 @@ def test_the_cohorts_own_table_becomes_a_manifest_that_says_synthetic(cohort: Pa
     marked_ml = ((exam.truth == 1).sum(axis=(2, 3)) * exam.pixel_ml[:, None]).sum(axis=0)
     assert marked_ml[0] == pytest.approx(float(row["volume_ml"]), rel=0.1, abs=0.5)
     assert marked_ml[1] == pytest.approx(json.loads(row["volumes_ml"])["intraparenchymal"], rel=0.1, abs=0.5)
+
+
+def test_the_follow_up_scans_of_a_cohort_are_exams_with_masks_of_their_own(cohort: Path) -> None:
+    (case,) = read_followups(cohort)
+    (first,) = read(cohort, cohort)
+    assert (case.id, case.patient) == (f"{first.id}-followup", first.patient)
+    assert set(case.labels) == {"hemorrhage"}
+    assert case.masks["extra_axial"].values == (3, 4, 5)
+    assert case.masks["hemorrhage"].path != first.masks["hemorrhage"].path
+    assert case.image.is_dir()
 
 
 def test_a_row_of_the_cohort_that_cannot_be_read_is_named(cohort: Path, tmp_path: Path) -> None:

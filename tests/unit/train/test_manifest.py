@@ -42,6 +42,12 @@ def test_a_full_row_is_read_with_paths_beside_the_manifest(folder: Path) -> None
     assert read.synthetic
 
 
+def test_a_mask_of_several_values_is_read_and_written(folder: Path) -> None:
+    read = read_manifest(manifest(folder, "e1,p1,a.nii,extra_axial=mask.nii#3+4+5,,,,,,"))
+    assert read.cases[0].masks["extra_axial"] == MaskFile(folder / "mask.nii", (3, 4, 5))
+    assert read_manifest(write_manifest(folder / "again.csv", read.cases)).cases == read.cases
+
+
 def test_three_columns_are_enough_and_real_is_the_default(folder: Path) -> None:
     read = read_manifest(manifest(folder, "e1,p1,a.nii", header="id,patient,image\n"))
     assert read.cases[0].split is None

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dicomnode.errors import ManifestError
 from dicomnode.train import statistics
-from dicomnode.train.report import About, write_report
+from dicomnode.train.report import About, differences_of, figures_of, mean_differences, write_report
 from dicomnode.train.results import ExamResult, matched, read_results, write_results
 
 PLOTS = ["dice_over_volume.png", "reliability.png", "roc.png", "training.png"]
@@ -76,6 +76,28 @@ def test_a_better_model_is_better_in_the_paired_comparison(tmp_path: Path) -> No
         assert content["differences"][name]["estimate"]["low"] > 0.0
         assert content["differences"][name]["p_value"] < 0.05
     assert content["differences"]["volume_bias_ml"]["estimate"]["value"] == 0.0
+
+
+def test_the_mean_difference_of_several_trainings_is_the_mean_of_their_differences() -> None:
+    pairs = [(exams(seed, better=0.15), exams(seed)) for seed in (1, 1)]
+    again = mean_differences(pairs, seed=1, resamples=200)
+    once = differences_of(*pairs[0], seed=1, resamples=200)
+    assert again["dice"] == once["dice"]
+    opposite = [(exams(better=0.15), exams()), (exams(), exams(better=0.15))]
+    assert mean_differences(opposite, seed=1, resamples=200)["auc"].estimate.value == pytest.approx(0.0)
+
+
+def test_trainings_scored_on_other_exams_have_no_mean_difference() -> None:
+    with pytest.raises(ManifestError, match="same exams"):
+        mean_differences([(exams(), exams()), (exams(count=40), exams(count=40))], seed=1, resamples=20)
+
+
+def test_the_auc_of_large_bleeds_passes_over_the_small_ones() -> None:
+    missed = ExamResult("small", "p", "B", 1.0, 0.0, 0.0, truth_ml=0.5, marked_ml=0.0)
+    clear = [ExamResult(f"{k}", f"q{k}", "B", float(k), 0.2 + 0.6 * k, 0.8, truth_ml=3.0 * k) for k in (0, 1)]
+    figures = figures_of([missed, *clear], seed=1, resamples=20)
+    assert figures["auc"].value == 0.5
+    assert figures["auc_large"].value == 1.0
 
 
 def test_one_class_alone_gives_a_report_without_what_is_not_defined(tmp_path: Path) -> None:
