@@ -114,7 +114,7 @@ def threshold_of(results: Sequence[ExamResult]) -> float:
 
 
 def install(out: Path) -> None:
-    """Copy weights, exam threshold and report to their places in the project."""
+    """Copy weights, report and, where the bundle gives out an exam probability, its threshold into the project."""
     shutil.copyfile(out / "summary" / WEIGHTS, BUNDLE / "models" / "model.safetensors")
     threshold = json.loads((out / "summary" / "figures.json").read_text(encoding="utf-8"))["exam_threshold"]
     metadata = BUNDLE / "configs" / "metadata.json"
