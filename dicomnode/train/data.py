@@ -184,4 +184,4 @@ def pseudo_exam(exam: Exam, target: torch.Tensor) -> Exam:
     target : (slices, findings, size, size): 1, 0 or ``IGNORE``, which an exam calls ``UNKNOWN``.
     """
     truth = np.where(target.numpy() == IGNORE, UNKNOWN, target.numpy()).astype(np.int8)
-    return Exam(exam.case, exam.hu, truth, exam.offsets_mm, exam.pixel_ml)
+    return Exam(exam.case, exam.hu, truth, exam.offsets_mm, exam.pixel_ml, exam.inside)

@@ -46,6 +46,8 @@ def predict(
             pixels.append(pixel.float().cpu())
             slices.append(slice_.float().cpu().sigmoid()[:, 0] if slice_ is not None else torch.empty(0))
     probability = recipe.finish(torch.cat(pixels).transpose(0, 1), around)
+    if exam.inside is not None:
+        probability = probability * torch.from_numpy(np.asarray(exam.inside))
     given = torch.cat(slices)
     return probability, given if len(given) else _slice_scores(recipe, probability[0])
 
@@ -94,8 +96,8 @@ def score_findings(
 ) -> dict[str, list[ExamResult]]:
     """Judge every exam by every finding of the recipe.
 
-    Volumes and Dice are of the planes, before the node's runner confines marks to the brain. The score of a finding
-    other than the first comes from its most probable pixels.
+    Volumes and Dice are of the planes, confined to the intracranial space as the node confines them. The score of a
+    finding other than the first comes from its most probable pixels.
     """
     network.eval()
     results: dict[str, list[ExamResult]] = {name: [] for name in recipe.planes.findings}

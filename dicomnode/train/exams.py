@@ -25,11 +25,11 @@ from dicomnode.train.manifest import Case
 from dicomnode.zoo.calibration import brain_offset_hu
 from dicomnode.zoo.head_check import brain_mask
 from dicomnode.zoo.orientation import orientation_of
-from dicomnode.zoo.planes import AIR_HU, neighbour_weights, plane_grid, to_planes
+from dicomnode.zoo.planes import AIR_HU, PlaneGrid, neighbour_weights, plane_grid, to_planes
 
 UNKNOWN = -1
 """Truth of a pixel of which nothing is known; the loss passes over it."""
-VERSION = 1
+VERSION = 2
 """Of what lies in the cache; to be raised when the way to the planes changes."""
 
 
@@ -59,6 +59,7 @@ class Exam:
     truth : (slices, findings, size, size) int8: 1, 0 or ``UNKNOWN``.
     offsets_mm : (slices,) along the upward normal.
     pixel_ml : (slices,) volume of a plane pixel.
+    inside : (slices, size, size) the intracranial space, to which marks are confined as in the node; None: everywhere.
     """
 
     case: Case
@@ -66,6 +67,7 @@ class Exam:
     truth: NDArray[np.int8]
     offsets_mm: NDArray[np.float64]
     pixel_ml: NDArray[np.float64]
+    inside: NDArray[np.bool_] | None = None
 
     def around(self, index: int) -> torch.Tensor:
         """(3, size, size) float32 HU: the slice below, the slice itself, the slice above."""
@@ -115,11 +117,11 @@ def _cached(case: Case, planes: Planes, cache: Path) -> Exam:
         part = folder.with_suffix(f".{os.getpid()}.part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        for name in ("hu", "truth", "offsets_mm", "pixel_ml"):
+        for name in ("hu", "truth", "offsets_mm", "pixel_ml", "inside"):
             np.save(part / f"{name}.npy", getattr(exam, name))
         _into_place(part, folder)
-    hu, truth = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("hu", "truth"))
-    return Exam(case, hu, truth, np.load(folder / "offsets_mm.npy"), np.load(folder / "pixel_ml.npy"))
+    hu, truth, inside = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("hu", "truth", "inside"))
+    return Exam(case, hu, truth, np.load(folder / "offsets_mm.npy"), np.load(folder / "pixel_ml.npy"), inside)
 
 
 def _into_place(part: Path, folder: Path) -> None:
@@ -158,7 +160,8 @@ def make_exam(case: Case, planes: Planes) -> Exam:
     """
     volume = read_image(case.image)
     orientation = orientation_of(volume.stack)
-    grid = plane_grid(volume, brain_mask(volume), planes.size, planes.pixel_mm)
+    brain = brain_mask(volume)
+    grid = plane_grid(volume, brain, planes.size, planes.pixel_mm)
     cut = to_planes(volume, grid)
     if planes.reference_hu is not None:
         cut = cut - brain_offset_hu(cut.numpy(), planes.reference_hu)
@@ -167,11 +170,16 @@ def make_exam(case: Case, planes: Planes) -> Exam:
     for index, name in enumerate(planes.findings):
         if name in case.masks:
             mask = orientation.from_canonical(read_mask(case.masks[name], volume))
-            # a mask goes the way of the image: as HU of 1 above air, so that outside is 0
-            painted = Volume(mask.astype(np.float32) + AIR_HU, volume.stack, volume.sop_instance_uids)
-            truth[:, index] = (to_planes(painted, grid) > AIR_HU + 0.5).numpy()
+            truth[:, index] = _on_planes(mask, volume, grid)
         elif case.labels.get(name) == 0:
             truth[:, index] = 0
     weights = volume.stack.weights_mm[::-1] if orientation.flip_slices else volume.stack.weights_mm
     pixel_ml = np.asarray(weights * planes.pixel_mm**2 / 1000.0)
-    return Exam(case, hu, truth, np.asarray(orientation.offsets_mm(volume.stack)), pixel_ml)
+    offsets_mm = np.asarray(orientation.offsets_mm(volume.stack))
+    return Exam(case, hu, truth, offsets_mm, pixel_ml, _on_planes(brain, volume, grid))
+
+
+def _on_planes(mask: NDArray[np.bool_], volume: Volume, grid: PlaneGrid) -> NDArray[np.bool_]:
+    """A mask goes the way of the image: as HU of 1 above air, so that outside is 0."""
+    painted = Volume(mask.astype(np.float32) + AIR_HU, volume.stack, volume.sop_instance_uids)
+    return np.asarray((to_planes(painted, grid) > AIR_HU + 0.5).numpy())

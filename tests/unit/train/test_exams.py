@@ -43,6 +43,14 @@ def test_the_planes_keep_the_volume_of_the_mask(dicom: Case, head: AcquiredSerie
     assert (np.diff(exam.offsets_mm) > 0).all()
 
 
+def test_the_intracranial_space_holds_the_bleed_and_little_bone_or_air(dicom: Case) -> None:
+    exam = make_exam(dicom, PLANES)
+    assert exam.inside is not None
+    assert exam.inside[exam.truth[:, 0] == 1].mean() > 0.95
+    low, high = np.percentile(exam.hu[exam.inside], [5, 95])
+    assert -10 < low < high < 90
+
+
 @pytest.mark.parametrize("flip", [False, True])
 def test_nifti_and_dicom_of_one_head_give_the_same_planes(
     dicom: Case, head: AcquiredSeries, folder: Path, flip: bool

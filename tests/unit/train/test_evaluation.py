@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dicomnode.train.evaluation import predict, score_exams, score_findings
+from dicomnode.train.exams import Exam, Planes
+from dicomnode.train.manifest import Case
+from dicomnode.train.recipes import Recipe
+
+RECIPE = Recipe(
+    "tiny",
+    Planes(16, 1.0, ("hemorrhage", "intraventricular")),
+    16,
+    lambda: torch.nn.Conv2d(3, 2, 1),
+    lambda hu: (hu / 100.0).clamp(0.0, 1.0),
+    lambda logits, hu: logits.sigmoid(),
+)
+
+
+@pytest.fixture
+def sure() -> torch.nn.Module:
+    """A network that finds both findings everywhere, the first with probability 0.95, the second with 0.73."""
+    network = RECIPE.build()
+    torch.nn.init.zeros_(network.weight)
+    network.bias = torch.nn.Parameter(torch.tensor([3.0, 1.0]))
+    return network
+
+
+@pytest.fixture
+def exam() -> Exam:
+    """Three slices, the left half of each within the skull; a bleed of 8 pixels on the second."""
+    inside = np.zeros((3, 16, 16), bool)
+    inside[:, :, :8] = True
+    truth = np.zeros((3, 2, 16, 16), np.int8)
+    truth[1, :, 4, :8] = 1
+    case = Case("a", "p", Path("x"), labels={"hemorrhage": 1.0})
+    return Exam(case, np.full((3, 16, 16), 30, np.int16), truth, np.arange(3) * 5.0, np.full(3, 0.005), inside)
+
+
+def test_marks_are_confined_to_the_intracranial_space(sure: torch.nn.Module, exam: Exam) -> None:
+    probability, _ = predict(RECIPE, sure, exam)
+    assert probability[0, :, :, :8].min() == pytest.approx(0.9526, abs=1e-4)
+    assert probability[:, :, :, 8:].max() == 0.0
+    (result,) = score_exams(RECIPE, sure, [exam], progress=False)
+    assert result.marked_ml == pytest.approx(3 * 16 * 8 * 0.005)
+    assert result.false_ml == pytest.approx((3 * 16 * 8 - 8) * 0.005)
+    assert result.dice == pytest.approx(2 * 8 / (8 + 3 * 16 * 8))
+
+
+def test_where_no_space_is_given_marks_may_lie_everywhere(sure: torch.nn.Module, exam: Exam) -> None:
+    (result,) = score_exams(RECIPE, sure, [replace(exam, inside=None)], progress=False)
+    assert result.marked_ml == pytest.approx(3 * 16 * 16 * 0.005)
+
+
+def test_every_finding_has_its_own_score_and_only_the_first_a_precision_over_voxels(
+    sure: torch.nn.Module, exam: Exam
+) -> None:
+    found = score_findings(RECIPE, sure, [exam], progress=False)
+    assert found["hemorrhage"][0].score == pytest.approx(0.9526, abs=1e-4)
+    assert found["intraventricular"][0].score == pytest.approx(0.7311, abs=1e-4)
+    assert found["hemorrhage"][0].pixel_precision == pytest.approx(8 / (3 * 16 * 8))
+    assert np.isnan(found["intraventricular"][0].pixel_precision)
