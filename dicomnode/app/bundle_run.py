@@ -78,7 +78,9 @@ class SaveMasksd:
         path, stack = Path(data["path"]), data["volume"].stack
         stem = path.absolute().name.removesuffix(".gz").removesuffix(".nii")
         saved = []
-        for values, output in zip(data["pred"], load_manifest(self.bundle).outputs, strict=True):
+        outputs = load_manifest(self.bundle).outputs
+        # a network may learn more than its bundle gives out: the manifest names the first channels
+        for values, output in zip(data["pred"][: len(outputs)], outputs, strict=True):
             mask = values > output.threshold
             target = self.output_dir / f"{stem}_{output.name}.nii.gz"
             nibabel.save(_as_stored(mask_image(mask, stack), path), target)
