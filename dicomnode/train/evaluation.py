@@ -47,7 +47,7 @@ def predict(
             slices.append(slice_.float().cpu().sigmoid()[:, 0] if slice_ is not None else torch.empty(0))
     probability = recipe.finish(torch.cat(pixels).transpose(0, 1), around)
     if exam.inside is not None:
-        probability = probability * torch.from_numpy(np.asarray(exam.inside))
+        probability = probability * torch.from_numpy(np.array(exam.inside))
     given = torch.cat(slices)
     return probability, given if len(given) else _slice_scores(recipe, probability[0])
 
