@@ -1,8 +1,8 @@
 """What a model thought of every voxel, as a Parametric Map for each finding (DICOM PS3.3 A.75, C.8.32).
 
-32-bit floats: the stored value is the probability, and dcmqi and 3D Slicer read no other kind. Frames lie on the
-source's own slices, in their order and from the first to the last slice with any probability: readers are known that
-place frames by their number (dcmqi 1.5.7).
+32-bit floats: the stored value is the probability, and dcmqi and 3D Slicer read no other kind. Every slice of the source
+has a frame, in their order: readers are known that place frames by their number (dcmqi 1.5.7) or that wait for ever where
+a slice has none (OHIF 3.13.2).
 """
 
 from __future__ import annotations
@@ -50,11 +50,9 @@ def probability_maps(context: Context) -> list[SOPClass]:
 
 def _map(finding: MaskFinding, index: int, context: Context) -> ParametricMap:
     probability = _checked(finding, context)
-    marked = np.flatnonzero(probability.any(axis=(1, 2)))
-    slices = range(marked[0], marked[-1] + 1)
     pm = ParametricMap(
-        source_images=[context.references[number] for number in slices],
-        pixel_array=probabilities(probability[slices.start : slices.stop]),
+        source_images=list(context.references),
+        pixel_array=probabilities(probability),
         series_instance_uid=context.series_uid(KIND),
         series_number=context.series_number(KIND),
         sop_instance_uid=context.instance_uid(KIND, index),

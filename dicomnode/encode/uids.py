@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from dicomnode.dicom.uids import derived_uid
 from dicomnode.records import Case, Finding, ImageFinding, MaskFinding
 
-ENCODER_VERSION = "3"
+ENCODER_VERSION = "4"
 """Counts up whenever the same case would be written with another meaning or another look."""
 
 
