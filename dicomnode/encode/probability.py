@@ -1,8 +1,8 @@
 """What a model thought of every voxel, as a Parametric Map for each finding (DICOM PS3.3 A.75, C.8.32).
 
-32-bit floats: the stored value is the probability, and dcmqi and 3D Slicer read no other kind. Every slice of the source
-has a frame, in their order: readers are known that place frames by their number (dcmqi 1.5.7) or that wait for ever where
-a slice has none (OHIF 3.13.2).
+32-bit floats: the stored value is the probability, and dcmqi and 3D Slicer read no other kind. Every slice of the
+source has a frame, in their order: readers are known that place frames by their number (dcmqi 1.5.7) or that wait for
+ever where a slice has none (OHIF 3.13.2).
 """
 
 from __future__ import annotations
