@@ -88,22 +88,23 @@ def score_exams(
     recipe: Recipe, network: torch.nn.Module, exams: Sequence[Exam], *, progress: bool = True
 ) -> list[ExamResult]:
     """Judge every exam by the main finding; see :func:`score_findings`."""
-    return score_findings(recipe, network, exams, progress=progress)[recipe.finding]
+    return score_findings(recipe, network, exams, (recipe.finding,), progress=progress)[recipe.finding]
 
 
 def score_findings(
-    recipe: Recipe, network: torch.nn.Module, exams: Sequence[Exam], *, progress: bool = True
+    recipe: Recipe, network: torch.nn.Module, exams: Sequence[Exam], names: Sequence[str], *, progress: bool = True
 ) -> dict[str, list[ExamResult]]:
-    """Judge every exam by every finding of the recipe.
+    """Judge every exam by the named findings of the recipe.
 
     Volumes and Dice are of the planes, confined to the intracranial space as the node confines them. The score of a
     finding other than the first comes from its most probable pixels.
     """
     network.eval()
-    results: dict[str, list[ExamResult]] = {name: [] for name in recipe.planes.findings}
+    results: dict[str, list[ExamResult]] = {name: [] for name in names}
     for exam in track(exams, description="scoring exams", disable=not progress):
         probability, slices = predict(recipe, network, exam)
-        for index, name in enumerate(recipe.planes.findings):
+        for name in names:
+            index = recipe.planes.findings.index(name)
             per_slice = _slice_scores(recipe, probability[index]) if index else slices
             results[name].append(judge(exam, probability[index], exam_score(per_slice.numpy()), name, index))
     return results

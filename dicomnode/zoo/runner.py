@@ -80,7 +80,8 @@ class Runner:
         try:
             with torch.inference_mode():
                 prepared = torch.as_tensor(parts.preprocessing(parts.calibration({"image": image}))["image"])
-                logits = parts.inferer(prepared[None].to(self.device), parts.network)[0]
+                # a network may learn more than its bundle gives out: the manifest names the first channels
+                logits = parts.inferer(prepared[None].to(self.device), parts.network)[0, : len(self.manifest.outputs)]
                 result = torch.as_tensor(parts.postprocessing({"pred": logits, "hu": image})["pred"]).float().cpu()
         except (RuntimeError, ValueError) as error:
             raise InferenceError(f"{self.manifest.name}: {error}") from error

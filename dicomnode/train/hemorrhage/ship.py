@@ -67,7 +67,7 @@ def summarise(manifest: Path, out: Path, plan: Plan, runs: Runs) -> Path:
     validation, _ = load_exams(read.of(Split.VALIDATION), recipe.planes, cache, skip_unusable=True, progress=False)
     threshold = threshold_of(score_exams(recipe, network, validation, progress=plan.progress))
     exams, left_out = load_exams(read.of(Split.TEST), recipe.planes, cache, skip_unusable=True, progress=plan.progress)
-    findings = score_findings(recipe, network, exams, progress=plan.progress)
+    findings = score_findings(recipe, network, exams, recipe.planes.findings, progress=plan.progress)
     offsets = {hu: _shifted(recipe, network, exams, hu, plan) for hu in OFFSETS_HU if hu} | {0.0: findings[MODEL]}
     shipped = {**runs, (seed, STUDENT): findings[MODEL]}
     skipped = (folder_of(out, STUDENT, seed) / LEFT_OUT).read_text(encoding="utf-8").splitlines() if left_out else []

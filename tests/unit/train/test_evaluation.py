@@ -60,7 +60,7 @@ def test_where_no_space_is_given_marks_may_lie_everywhere(sure: torch.nn.Module,
 def test_every_finding_has_its_own_score_and_only_the_first_a_precision_over_voxels(
     sure: torch.nn.Module, exam: Exam
 ) -> None:
-    found = score_findings(RECIPE, sure, [exam], progress=False)
+    found = score_findings(RECIPE, sure, [exam], RECIPE.planes.findings, progress=False)
     assert found["hemorrhage"][0].score == pytest.approx(0.9526, abs=1e-4)
     assert found["intraventricular"][0].score == pytest.approx(0.7311, abs=1e-4)
     assert found["hemorrhage"][0].pixel_precision == pytest.approx(8 / (3 * 16 * 8))
