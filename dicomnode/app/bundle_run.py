@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dicomnode.app.folder import choose_series
 from dicomnode.assemble.volume import read_volume
 from dicomnode.config import built_in_config
-from dicomnode.dicom.geometry import SPACING_TOLERANCE_MM
+from dicomnode.dicom.geometry import SPACING_TOLERANCE_MM, even_affine
 from dicomnode.errors import InconsistentGeometry, Refusal
 from dicomnode.records import Stack, Volume
 from dicomnode.train.images import is_nifti, read_image
@@ -96,17 +96,10 @@ def affine_of(stack: Stack) -> NDArray[np.float64]:
     ------
     InconsistentGeometry : ``UNEVEN_STACK``.
     """
-    step = (stack.positions_mm[-1] - stack.positions_mm[0]) / (len(stack.order) - 1)
-    even = stack.positions_mm[0] + np.arange(len(stack.order))[:, None] * step
-    off_mm = float(np.linalg.norm(stack.positions_mm - even, axis=1).max())
+    affine, off_mm = even_affine(stack)
     if off_mm > SPACING_TOLERANCE_MM:
         detail = f"{off_mm:.2f} mm off; a NIfTI cannot hold its mask, 'dicomnode process' writes a SEG instead"
         raise InconsistentGeometry(Refusal.UNEVEN_STACK, detail)
-    affine = np.eye(4)
-    affine[:3, 0] = stack.row_cosines * stack.column_spacing_mm
-    affine[:3, 1] = stack.column_cosines * stack.row_spacing_mm
-    affine[:3, 2] = step
-    affine[:3, 3] = stack.positions_mm[0]
     return LPS_TO_RAS @ affine
 
 

@@ -222,18 +222,28 @@ def affine_of(stack: Stack) -> NDArray[np.float64]:
     InconsistentGeometry : ``UNEVEN_STACK`` where an origin lies more than ``SPACING_TOLERANCE_MM`` from the even,
         untilted grid through the first and the last slice.
     """
-    step = (stack.positions_mm[-1] - stack.positions_mm[0]) / (len(stack.order) - 1)
-    even = stack.positions_mm[0] + np.arange(len(stack.order))[:, None] * step
-    error_mm = float(np.linalg.norm(stack.positions_mm - even, axis=1).max())
+    affine, error_mm = even_affine(stack)
     if error_mm > SPACING_TOLERANCE_MM or stack.shear != (0.0, 0.0):
         detail = f"tilt {tilt_deg(stack):.1f} degrees, spacing off by {error_mm:.2f} mm"
         raise InconsistentGeometry(Refusal.UNEVEN_STACK, detail)
+    return affine
+
+
+def even_affine(stack: Stack) -> tuple[NDArray[np.float64], float]:
+    """Affine of the even grid through the first and the last slice, sheared where the stack is tilted.
+
+    Returns
+    -------
+    (4, 4) float64 as :func:`affine_of`, and the largest distance in mm of an origin from that grid.
+    """
+    step = (stack.positions_mm[-1] - stack.positions_mm[0]) / (len(stack.order) - 1)
+    even = stack.positions_mm[0] + np.arange(len(stack.order))[:, None] * step
     affine = np.eye(4)
     affine[:3, 0] = stack.row_cosines * stack.column_spacing_mm
     affine[:3, 1] = stack.column_cosines * stack.row_spacing_mm
     affine[:3, 2] = step
     affine[:3, 3] = stack.positions_mm[0]
-    return affine
+    return affine, float(np.linalg.norm(stack.positions_mm - even, axis=1).max())
 
 
 def points_of(stack: Stack, indices: ArrayLike) -> NDArray[np.float64]:

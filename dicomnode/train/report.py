@@ -254,21 +254,23 @@ def _markdown(
         f"Model: {about.model}. Data: {about.data}: {content['exams']} exams of {content['patients']} patients, "
         f"{content['positive']} positive. Intervals: 95 %, bootstrap over patients, {about.resamples} resamples, seed "
         f"{about.seed}.",
-        _rows(
+        table_text(
             (f"figure{kind}", "value (95 % interval)"),
             [(FIGURES[name], figure.text()) for name, figure in figures.items()],
         ),
     ]
     if agreement:
         numbers = [_number(value) for value in asdict(agreement).values()]
-        parts.append(_rows((f"Brier score{kind}", "calibration slope", "calibration intercept"), [numbers]))
+        parts.append(table_text((f"Brier score{kind}", "calibration slope", "calibration intercept"), [numbers]))
         header: tuple[str, ...] = (f"operating point{kind}", "threshold", "sensitivity", "specificity", "PPV", "NPV")
-        parts.append(_rows(header, [(name, *map(_number, asdict(point).values())) for name, point in points.items()]))
+        parts.append(
+            table_text(header, [(name, *map(_number, asdict(point).values())) for name, point in points.items()])
+        )
     if other:
         header = (f"{about.model} minus {other[0]}{kind}", "difference (95 % interval)", "p")
         named = {**FIGURES, "auc_delong": "exam AUC, DeLong"}
         rows = [(named[name], item.estimate.text(), _p_value(item.p_value)) for name, item in differences.items()]
-        parts.append(_rows(header, rows))
+        parts.append(table_text(header, rows))
     parts += [f"![{name.removesuffix('.png').replace('_', ' ')}{kind}]({name})" for name in drawn]
     return "\n\n".join(parts) + "\n"
 
@@ -281,6 +283,7 @@ def _p_value(value: float) -> str:
     return "not defined" if np.isnan(value) else f"{value:.4f}"
 
 
-def _rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

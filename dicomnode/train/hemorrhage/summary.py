@@ -14,7 +14,7 @@ from dicomnode.records import RESEARCH_NOTICE
 from dicomnode.train.exams import Exam
 from dicomnode.train.hemorrhage.experiment import STUDENT, TEACHER, UNRANKED, Plan
 from dicomnode.train.plots import labels_and_scores
-from dicomnode.train.report import FIGURES, figures_of, mean_differences
+from dicomnode.train.report import FIGURES, figures_of, mean_differences, table_text
 from dicomnode.train.results import ExamResult
 from dicomnode.train.statistics import Difference, Estimate, operating_point
 
@@ -134,7 +134,7 @@ def _sections(
         "labelled exams of site A. Student: the teacher's weights, the same exams and unlabelled ones of A and B. "
         f"Intervals: 95 %, paired bootstrap over patients, {RESAMPLES} resamples. The figures are of the network on "
         "its planes, confined to the intracranial space as in the node.",
-        _table(
+        table_text(
             ("seed, arm (synthetic)", *(FIGURES[name] for name in SHOWN)),
             [
                 (f"{seed}, {arm}", *(figures[name].text(2) if name in figures else "" for name in SHOWN))
@@ -144,15 +144,15 @@ def _sections(
         *[_difference_section(other, found, plan) for other, found in against.items()],
         f"## The shipped weights\n\nStudent of seed {summary.shipped}, chosen by the validation exams of site A, as is "
         f"the threshold of the exam probability, {summary.threshold:g}. {_operating(summary)}",
-        _table(
+        table_text(
             ("finding (synthetic)", "exams with it", "exam AUC", "Dice, mean", "Dice, mean, at least 1 mL"),
             [_finding_row(name, results) for name, results in summary.findings.items()],
         ),
-        _table(
+        table_text(
             ("calibration offset (synthetic)", *(FIGURES[name] for name in SHOWN)),
             [_figure_row(f"{offset:+g} HU", results) for offset, results in summary.offsets.items()],
         ),
-        _table(
+        table_text(
             ("distance of slices (synthetic)", "exams", *(FIGURES[name] for name in SHOWN)),
             list(_spacing_rows(summary)),
         ),
@@ -173,7 +173,7 @@ def _difference_section(other: str, found: Mapping[str, Difference], plan: Plan)
         (FIGURES[name], found[name].estimate.text(), f"{found[name].p_value:.4f}") for name in SHOWN if name in found
     ]
     header = (f"student minus {other}, mean of {len(plan.seeds)} seeds (synthetic)", "difference (95 % interval)", "p")
-    return f"## Student against {other}\n\n{_table(header, rows)}\n\n{verdict(found)}."
+    return f"## Student against {other}\n\n{table_text(header, rows)}\n\n{verdict(found)}."
 
 
 def _finding_row(name: str, results: Sequence[ExamResult]) -> tuple[str, ...]:
@@ -204,7 +204,3 @@ def _left_out(sentences: Sequence[str]) -> str:
     return f"{len(sentences)} exams were left out, as the node refuses them:\n\n" + "\n".join(
         f"- {s}" for s in sentences
     )
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in [header, ["---"] * len(header), *rows])
