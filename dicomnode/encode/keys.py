@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from highdicom.base import SOPClass
 from highdicom.ko import KeyObjectSelection, KeyObjectSelectionDocument
-from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
@@ -20,8 +17,8 @@ from dicomnode.dicom.equipment import MANUFACTURER
 from dicomnode.encode.content import device_observer
 from dicomnode.encode.context import Context, Envelope, created_at, stamp
 from dicomnode.encode.identity import bare_reference, identity_of
-from dicomnode.encode.single import LIBRARY_ERRORS, named, write_single
-from dicomnode.encode.uids import attributes_of
+from dicomnode.encode.single import encoding, write_single
+from dicomnode.encode.uids import attributes_of, digest_of
 from dicomnode.errors import EncodeError
 from dicomnode.records import EncodedResult, Rejection
 
@@ -53,15 +50,12 @@ def encode_rejection(rejection: Rejection, folder: Path, now: datetime | None = 
     """
     if not rejection.results:
         raise EncodeError("a rejection note without rejected results")
-    with disable_value_validation():
-        try:
-            envelope = _envelope_of(rejection, now)
-            rejected = [_rejected(result, envelope.identity) for result in rejection.results]
-            note = _selection(envelope, REJECTION_KIND, codes.REJECTED_FOR_QUALITY, rejected, rejection.description)
-            stamp(note, envelope, REJECTION_KIND, "AI results withdrawn")
-        except LIBRARY_ERRORS as error:
-            raise EncodeError(f"{REJECTION_KIND}: {named(error)}") from error
-        return write_single(note, REJECTION_KIND, envelope, rejected, folder)
+    with encoding(REJECTION_KIND):
+        envelope = _envelope_of(rejection, now)
+        rejected = [_rejected(result, envelope.identity) for result in rejection.results]
+        note = _selection(envelope, REJECTION_KIND, codes.REJECTED_FOR_QUALITY, rejected, rejection.description)
+        stamp(note, envelope, REJECTION_KIND, "AI results withdrawn")
+    return write_single(note, REJECTION_KIND, envelope, rejected, folder)
 
 
 def _envelope_of(rejection: Rejection, now: datetime | None) -> Envelope:
@@ -70,7 +64,7 @@ def _envelope_of(rejection: Rejection, now: datetime | None) -> Envelope:
     said = {"rejected": rejected, "description": rejection.description}
     parts = {"kind": REJECTION_KIND, "identity": attributes_of(identity), **said}
     return Envelope(
-        digest=hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest(),
+        digest=digest_of(parts),
         identity=identity,
         created=created_at(rejection.identity, rejection.timezone, now),
         station_ae_title=rejection.station_ae_title,

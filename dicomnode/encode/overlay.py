@@ -11,12 +11,12 @@ from highdicom.base import SOPClass
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomnode.dicom import codes
 from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
 from dicomnode.dicom.sop_classes import SECONDARY_CAPTURE
-from dicomnode.encode.context import Context, coded, stamp
+from dicomnode.encode.capture import lay_on, new_capture
+from dicomnode.encode.context import Context, stamp
 from dicomnode.encode.contours import outlines
 from dicomnode.encode.drawing import DIM, INK, Pen
 from dicomnode.encode.slices import OVERSAMPLING, edge_letters, slice_name, windowed
@@ -82,17 +82,7 @@ def _words(pen: Pen, case: Case, index: int, size: tuple[int, int]) -> None:
 
 
 def _picture(index: int, number: int, context: Context) -> SOPClass:
-    ds = SOPClass(
-        study_instance_uid=str(context.identity.StudyInstanceUID),
-        series_instance_uid=context.series_uid(KIND),
-        series_number=context.series_number(KIND),
-        sop_instance_uid=context.instance_uid(KIND, number),
-        sop_class_uid=SECONDARY_CAPTURE,
-        instance_number=number + 1,
-        modality="OT",
-        manufacturer=MANUFACTURER,
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-    )
+    ds = new_capture(KIND, SECONDARY_CAPTURE, number, context)
     _describe(ds, context)
     _place(ds, context.references[index])
     _pixels(ds, overlay_pixels(context.case, index))
@@ -118,13 +108,7 @@ def _place(ds: Dataset, reference: Dataset) -> None:
     """On the source's own slice, in its frame of reference."""
     ds.FrameOfReferenceUID = reference.FrameOfReferenceUID
     ds.PositionReferenceIndicator = ""
-    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
-        ds[keyword] = reference[keyword]
-    source = Dataset()
-    source.ReferencedSOPClassUID = reference.SOPClassUID
-    source.ReferencedSOPInstanceUID = reference.SOPInstanceUID
-    source.PurposeOfReferenceCodeSequence = [coded(codes.SOURCE_IMAGE)]
-    ds.SourceImageSequence = [source]
+    lay_on(ds, reference)
 
 
 def _pixels(ds: Dataset, pixels: NDArray[np.uint8]) -> None:

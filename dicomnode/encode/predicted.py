@@ -18,12 +18,12 @@ from PIL import Image, ImageDraw
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
-from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomnode.dicom import codes
 from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
 from dicomnode.dicom.sop_classes import MULTI_FRAME_WORD_SC, SECONDARY_CAPTURE
 from dicomnode.dicom.uids import derived_uid
+from dicomnode.encode.capture import lay_on, new_capture, source_image
 from dicomnode.encode.content import private_scheme
 from dicomnode.encode.context import Context, coded, stamp
 from dicomnode.encode.drawing import Pen, font
@@ -80,11 +80,11 @@ def _strip(text: str, height: int, width: int) -> NDArray[np.uint16]:
 
 
 def _multi_frame(finding: ImageFinding, index: int, context: Context) -> SOPClass:
-    ds = _instance(KIND, MULTI_FRAME_WORD_SC, index, context)
+    ds = new_capture(KIND, MULTI_FRAME_WORD_SC, index, context)
     frames = stored_frames(finding)
     _describe(ds, finding, context)
     _pixels(ds, frames)
-    ds.SourceImageSequence = [_source(reference) for reference in context.references]
+    ds.SourceImageSequence = [source_image(reference) for reference in context.references]
     ds.NumberOfFrames = len(frames)
     ds.FrameIncrementPointer = Tag("SliceLocationVector")
     ds.SliceLocationVector = [round(float(offset), 4) for offset in context.case.volume.stack.offsets_mm]
@@ -97,29 +97,12 @@ def _multi_frame(finding: ImageFinding, index: int, context: Context) -> SOPClas
 def _single_frame(
     finding: ImageFinding, stored: NDArray[np.uint16], number: int, index: int, context: Context
 ) -> SOPClass:
-    ds = _instance(SINGLE_FRAME_KIND, SECONDARY_CAPTURE, index, context)
-    reference = context.references[number]
+    ds = new_capture(SINGLE_FRAME_KIND, SECONDARY_CAPTURE, index, context)
     _describe(ds, finding, context)
     _pixels(ds, stored)
-    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
-        ds[keyword] = reference[keyword]
-    ds.SourceImageSequence = [_source(reference)]
+    lay_on(ds, context.references[number])
     _finish(ds, finding, SINGLE_FRAME_KIND, context)
     return ds
-
-
-def _instance(kind: str, sop_class_uid: str, index: int, context: Context) -> SOPClass:
-    return SOPClass(
-        study_instance_uid=str(context.identity.StudyInstanceUID),
-        series_instance_uid=context.series_uid(kind),
-        series_number=context.series_number(kind),
-        sop_instance_uid=context.instance_uid(kind, index),
-        sop_class_uid=sop_class_uid,
-        instance_number=index + 1,
-        modality="OT",
-        manufacturer=MANUFACTURER,
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-    )
 
 
 def _describe(ds: Dataset, finding: ImageFinding, context: Context) -> None:
@@ -169,14 +152,6 @@ def _frame_groups(number: int, context: Context) -> Dataset:
     groups.PlanePositionSequence = [position]
     groups.PixelMeasuresSequence = [measures]
     return groups
-
-
-def _source(reference: Dataset) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = reference.SOPClassUID
-    item.ReferencedSOPInstanceUID = reference.SOPInstanceUID
-    item.PurposeOfReferenceCodeSequence = [coded(codes.SOURCE_IMAGE)]
-    return item
 
 
 def _finish(ds: SOPClass, finding: ImageFinding, kind: str, context: Context) -> None:

@@ -6,13 +6,10 @@ needed.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from datetime import datetime
 from pathlib import Path
 
 from highdicom import sr as hd_sr
-from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
 from dicomnode.dicom import codes
@@ -28,8 +25,8 @@ from dicomnode.encode.content import (
 )
 from dicomnode.encode.context import Envelope, created_at, stamp
 from dicomnode.encode.identity import bare_reference, identity_of
-from dicomnode.encode.single import LIBRARY_ERRORS, named, write_single
-from dicomnode.encode.uids import attributes_of
+from dicomnode.encode.single import encoding, write_single
+from dicomnode.encode.uids import attributes_of, digest_of
 from dicomnode.encode.values import number_of, text_of
 from dicomnode.encode.wording import DISCLAIMER
 from dicomnode.errors import EncodeError, Refusal
@@ -91,18 +88,13 @@ def encode_refusal(refused: RefusedSeries, folder: Path, now: datetime | None = 
     """
     if not refused.sources:
         raise EncodeError("a refusal without images")
-    with disable_value_validation():
-        try:
-            envelope = _envelope_of(refused, now)
-            references = [_reference(source, envelope.identity) for source in refused.sources]
-            report = hd_sr.EnhancedSR(
-                content=_content(refused, envelope), **document_settings(envelope, KIND, references)
-            )
-            report.CodingSchemeIdentificationSequence = [private_scheme()]
-            stamp(report, envelope, KIND, "AI not performed")
-        except LIBRARY_ERRORS as error:
-            raise EncodeError(f"{KIND}: {named(error)}") from error
-        return write_single(report, KIND, envelope, references, folder)
+    with encoding(KIND):
+        envelope = _envelope_of(refused, now)
+        references = [_reference(source, envelope.identity) for source in refused.sources]
+        report = hd_sr.EnhancedSR(content=_content(refused, envelope), **document_settings(envelope, KIND, references))
+        report.CodingSchemeIdentificationSequence = [private_scheme()]
+        stamp(report, envelope, KIND, "AI not performed")
+    return write_single(report, KIND, envelope, references, folder)
 
 
 def _envelope_of(refused: RefusedSeries, now: datetime | None) -> Envelope:
@@ -115,7 +107,7 @@ def _envelope_of(refused: RefusedSeries, now: datetime | None) -> Envelope:
         "identity": attributes_of(identity),
     }
     return Envelope(
-        digest=hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest(),
+        digest=digest_of(parts),
         identity=identity,
         created=created_at(refused.identity, refused.timezone, now),
         station_ae_title=refused.station_ae_title,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from highdicom.sc import SCImage
-from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DA, TM
 
 from dicomnode.dicom import codes
 from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
-from dicomnode.encode.context import Context, coded, stamp
+from dicomnode.encode.capture import source_image
+from dicomnode.encode.context import Context, stamp
 from dicomnode.encode.overview import TILE_COLUMNS, TILE_ROWS, overview_image
 from dicomnode.encode.slices import edge_letters, key_slices
 from dicomnode.encode.wording import impression, prediction_sentence, score_sentence
@@ -58,18 +58,9 @@ def _describe(image: SCImage, context: Context) -> None:
     sentences = [*map(impression, context.case.masks), *map(score_sentence, context.case.scores)]
     sentences += map(prediction_sentence, context.case.images)
     image.ImageComments = " ".join(sentences)[:10240]
-    image.SourceImageSequence = [_source_image(context, index) for index in shown_slices(context)]
+    image.SourceImageSequence = [source_image(context.references[index]) for index in shown_slices(context)]
 
 
 def shown_slices(context: Context) -> list[int]:
     """Slices in the picture, in stack order."""
     return key_slices(context.case, TILE_COLUMNS * TILE_ROWS)
-
-
-def _source_image(context: Context, index: int) -> Dataset:
-    reference = context.references[index]
-    item = Dataset()
-    item.ReferencedSOPClassUID = reference.SOPClassUID
-    item.ReferencedSOPInstanceUID = reference.SOPInstanceUID
-    item.PurposeOfReferenceCodeSequence = [coded(codes.SOURCE_IMAGE)]
-    return item

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import struct
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from highdicom.base import SOPClass
+from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
 from dicomnode.encode.context import Envelope
@@ -33,6 +35,21 @@ def named(error: Exception) -> str:
     """Type and place of a library's error; its message may quote a patient attribute, and this one is logged."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {Path(frame.filename).name}:{frame.lineno} {frame.name}"
+
+
+@contextmanager
+def encoding(kind: str) -> Iterator[None]:
+    """Names the kind in what the libraries raise; sources may break value rules without a warning that quotes them.
+
+    Raises
+    ------
+    EncodeError : a library cannot encode a value.
+    """
+    with disable_value_validation():
+        try:
+            yield
+        except LIBRARY_ERRORS as error:
+            raise EncodeError(f"{kind}: {named(error)}") from error
 
 
 def record_of(ds: SOPClass, kind: str, content: bytes, path: Path, envelope: Envelope) -> EncodedResult:
@@ -65,13 +82,12 @@ def write_single(
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{ds.SOPInstanceUID}.dcm"
-    try:
+    with encoding(kind):
         content = bytes_of(ds)
-    except LIBRARY_ERRORS as error:
-        raise EncodeError(f"{kind}: {named(error)}") from error
     temporary = write_temporary(content, folder, path.name)
     try:
-        validate_shared(temporary, envelope, kind, {str(ref.SOPInstanceUID) for ref in references})
+        with disable_value_validation():
+            validate_shared(temporary, envelope, kind, {str(ref.SOPInstanceUID) for ref in references})
         publish({temporary: path})
     finally:
         temporary.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 
 from pydicom.dataset import Dataset
 
@@ -39,6 +40,11 @@ def case_digest(case: Case, identity: Dataset) -> str:
         "findings": [_finding(finding) for finding in case.findings],
         "generation": case.generation,
     }
+    return digest_of(parts)
+
+
+def digest_of(parts: Mapping[str, object]) -> str:
+    """Hex sha256 of what shapes a result; whatever stands in ``parts`` can be written as JSON."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
