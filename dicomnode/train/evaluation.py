@@ -96,7 +96,7 @@ def score_findings(
 ) -> dict[str, list[ExamResult]]:
     """Judge every exam by the named findings of the recipe.
 
-    Volumes and Dice are of the planes, confined to the intracranial space as the node confines them. The score of a
+    Volumes and Dice are of the planes, confined to the interior of the skull as the node confines them. The score of a
     finding other than the first comes from its most probable pixels.
     """
     network.eval()

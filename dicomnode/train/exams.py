@@ -23,13 +23,13 @@ from dicomnode.records import Volume
 from dicomnode.train.images import ReadError, read_image, read_mask
 from dicomnode.train.manifest import Case
 from dicomnode.zoo.calibration import brain_offset_hu
-from dicomnode.zoo.head_check import brain_mask
+from dicomnode.zoo.head_check import brain_mask, interior_mask
 from dicomnode.zoo.orientation import orientation_of
 from dicomnode.zoo.planes import AIR_HU, PlaneGrid, neighbour_weights, plane_grid, to_planes
 
 UNKNOWN = -1
 """Truth of a pixel of which nothing is known; the loss passes over it."""
-VERSION = 2
+VERSION = 3
 """Of what lies in the cache; to be raised when the way to the planes changes."""
 
 
@@ -59,7 +59,8 @@ class Exam:
     truth : (slices, findings, size, size) int8: 1, 0 or ``UNKNOWN``.
     offsets_mm : (slices,) along the upward normal.
     pixel_ml : (slices,) volume of a plane pixel.
-    inside : (slices, size, size) the intracranial space, to which marks are confined as in the node; None: everywhere.
+    inside : (slices, size, size) the interior of the skull, to which marks are confined as in the node; None confines
+        nothing.
     """
 
     case: Case
@@ -160,8 +161,7 @@ def make_exam(case: Case, planes: Planes) -> Exam:
     """
     volume = read_image(case.image)
     orientation = orientation_of(volume.stack)
-    brain = brain_mask(volume)
-    grid = plane_grid(volume, brain, planes.size, planes.pixel_mm)
+    grid = plane_grid(volume, brain_mask(volume), planes.size, planes.pixel_mm)
     cut = to_planes(volume, grid)
     if planes.reference_hu is not None:
         cut = cut - brain_offset_hu(cut.numpy(), planes.reference_hu)
@@ -176,7 +176,7 @@ def make_exam(case: Case, planes: Planes) -> Exam:
     weights = volume.stack.weights_mm[::-1] if orientation.flip_slices else volume.stack.weights_mm
     pixel_ml = np.asarray(weights * planes.pixel_mm**2 / 1000.0)
     offsets_mm = np.asarray(orientation.offsets_mm(volume.stack))
-    return Exam(case, hu, truth, offsets_mm, pixel_ml, _on_planes(brain, volume, grid))
+    return Exam(case, hu, truth, offsets_mm, pixel_ml, _on_planes(interior_mask(volume), volume, grid))
 
 
 def _on_planes(mask: NDArray[np.bool_], volume: Volume, grid: PlaneGrid) -> NDArray[np.bool_]:

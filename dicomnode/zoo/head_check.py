@@ -7,6 +7,8 @@ morphology in place of BET.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -25,6 +27,10 @@ CUT_MM = 3.5
 """Half width of the openings of the skull (foramina, fissures) that are cut."""
 MIXED_HU = 30.0
 """A slice whose median lies this far above that of the whole brain shows the vault mixed into it, not brain."""
+DIRECTIONS = tuple(
+    (down, right) for down in range(-2, 3) for right in range(-2, 3) if {abs(down), abs(right)} in ({0, 1}, {1}, {1, 2})
+)
+"""Sixteen steps (rows, columns), evenly around: straight, diagonal and the knight's move between them."""
 MIN_BRAIN_ML = 350.0
 MIN_BRAIN_SHARE = 0.80
 """Least share of the skull's content with the attenuation of brain, CSF or blood."""
@@ -126,12 +132,71 @@ def brain_mask(volume: Volume) -> NDArray[np.bool_]:
         raise SeriesError(
             Refusal.NOT_A_HEAD, f"{size_ml:.0f} mL of soft tissue within bone, {share:.0%} of it like brain"
         )
-    full = np.repeat(np.repeat(cavity, steps[0], axis=1), steps[1], axis=2)
-    result = np.zeros(hu.shape, bool)
-    rows, columns = min(full.shape[1], hu.shape[1]), min(full.shape[2], hu.shape[2])
-    result[:, :rows, :columns] = full[:, :rows, :columns]
-    result &= (hu > AIR_BELOW_HU) & (hu < SOLID_ABOVE_HU)
+    result = _on_pixels(cavity, steps, hu.shape) & (hu > AIR_BELOW_HU) & (hu < SOLID_ABOVE_HU)
     return np.ascontiguousarray(orientation.from_canonical(result))
+
+
+def interior_mask(volume: Volume) -> NDArray[np.bool_]:
+    """What may be marked: all within the skull, generously; bone, air, scalp and what lies around the head is not.
+
+    A voxel is within if it sees bone, or air that the head encloses, in at least half of sixteen directions of its
+    slice. :func:`brain_mask` is stricter and loses whole lobes where the skull is thin: blood there must not be lost.
+
+    Returns
+    -------
+    (slices, rows, columns) bool in stack order.
+
+    Raises
+    ------
+    SeriesError : ``NOT_AXIAL``.
+    """
+    orientation = orientation_of(volume.stack)
+    hu = orientation.to_canonical(volume.hu)
+    steps = [max(1, round(GRID_MM / s)) for s in (orientation.row_spacing_mm, orientation.column_spacing_mm)]
+    coarse = _walls_around(_block_mean(hu, steps[0], steps[1])) >= len(DIRECTIONS) // 2
+    result = _on_pixels(coarse, steps, hu.shape) & (hu > AIR_BELOW_HU) & (hu < SOLID_ABOVE_HU)
+    return np.ascontiguousarray(orientation.from_canonical(result))
+
+
+def _walls_around(hu: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """(slices, rows, columns) in how many of ``DIRECTIONS`` a pixel sees bone or enclosed air."""
+    solid = hu > AIR_BELOW_HU
+    pockets = np.stack([ndimage.binary_fill_holes(plane) for plane in solid]) & ~solid
+    walls = (hu > BONE_HU) | pockets
+    # a step that skips pixels must not slip through a thin wall
+    thick = walls | _moved(walls, 0, 1) | _moved(walls, 1, 0)
+    count = np.zeros(hu.shape, np.uint8)
+    for down, right in DIRECTIONS:
+        count += _seen(walls if max(abs(down), abs(right)) == 1 else thick, down, right)
+    return count
+
+
+def _seen(walls: NDArray[np.bool_], down: int, right: int) -> NDArray[np.bool_]:
+    """Is there a wall in this direction? Each round doubles how far is looked."""
+    seen, reach = walls.copy(), 1
+    while reach < max(walls.shape[1:]):
+        seen |= _moved(seen, reach * down, reach * right)
+        reach *= 2
+    return seen
+
+
+def _moved(mask: NDArray[np.bool_], down: int, right: int) -> NDArray[np.bool_]:
+    """What each pixel finds ``down`` rows and ``right`` columns away; beyond the edge there is nothing."""
+    rows, columns = mask.shape[1:]
+    result: NDArray[np.bool_] = np.zeros_like(mask)
+    if abs(down) < rows and abs(right) < columns:
+        to = (slice(max(0, -down), rows - max(0, down)), slice(max(0, -right), columns - max(0, right)))
+        of = (slice(max(0, down), rows - max(0, -down)), slice(max(0, right), columns - max(0, -right)))
+        result[:, to[0], to[1]] = mask[:, of[0], of[1]]
+    return result
+
+
+def _on_pixels(coarse: NDArray[np.bool_], steps: Sequence[int], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Blocks of pixels -> pixels; an incomplete last block is False."""
+    full = np.repeat(np.repeat(coarse, steps[0], axis=1), steps[1], axis=2)
+    result: NDArray[np.bool_] = np.zeros(shape, np.bool_)
+    result[:, : full.shape[1], : full.shape[2]] = full
+    return result
 
 
 def _block_mean(hu: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from dicomnode.records import Volume
-from dicomnode.zoo.head_check import brain_mask
+from dicomnode.zoo.head_check import brain_mask, interior_mask
 from dicomnode.zoo.orientation import orientation_of
 from dicomnode.zoo.planes import PlaneGrid, from_planes, plane_grid, to_planes, with_neighbours
 
@@ -25,11 +25,11 @@ class Head:
 
     Attributes
     ----------
-    brain : (slices, rows, columns) bool in stack order, the intracranial space.
+    interior : (slices, rows, columns) bool in stack order, to which marks are confined.
     """
 
     volume: Volume
-    brain: NDArray[np.bool_]
+    interior: NDArray[np.bool_]
     grid: PlaneGrid
 
 
@@ -44,16 +44,15 @@ def head_of(volume: Volume, plane_size: int, plane_pixel_mm: float) -> tuple[Hea
     ------
     SeriesError : ``NOT_A_HEAD`` no brain within a skull, ``NOT_AXIAL``.
     """
-    brain = brain_mask(volume)
-    grid = plane_grid(volume, brain, plane_size, plane_pixel_mm)
+    grid = plane_grid(volume, brain_mask(volume), plane_size, plane_pixel_mm)
     offsets_mm = orientation_of(volume.stack).offsets_mm(volume.stack)
-    return Head(volume, brain, grid), with_neighbours(to_planes(volume, grid), offsets_mm)
+    return Head(volume, interior_mask(volume), grid), with_neighbours(to_planes(volume, grid), offsets_mm)
 
 
 def on_slices(values: torch.Tensor, head: Head) -> NDArray[np.float32]:
-    """(slices, rows, columns) in stack order from one output's planes (slices, size, size); 0 outside the brain."""
+    """(slices, rows, columns) in stack order from an output's planes (slices, size, size); 0 outside the skull."""
     slices, rows, columns = head.volume.hu.shape
-    return from_planes(values, head.grid, (slices, rows, columns)) * head.brain
+    return from_planes(values, head.grid, (slices, rows, columns)) * head.interior
 
 
 class HeadPlanesd:
@@ -89,6 +88,6 @@ class ToSlicesd:
     """Dictionary transform: ``pred`` on planes -> ``pred`` (outputs, slices, rows, columns) on the source's slices."""
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Float32 NumPy array, 0 outside the intracranial space."""
+        """Float32 NumPy array, 0 outside the interior of the skull."""
         planes = torch.as_tensor(data["pred"]).float().cpu()
         return {**data, "pred": np.stack([on_slices(output, data["head"]) for output in planes])}

@@ -49,7 +49,7 @@ class Runner:
         Returns
         -------
         Output name -> (slices, rows, columns) float32 in [0, 1], in stack order on the source grid; 0 outside the
-        intracranial space where the bundle reads planes. A voxel belongs to the finding where it exceeds the
+        interior of the skull where the bundle reads planes. A voxel belongs to the finding where it exceeds the
         output's threshold.
 
         Raises

@@ -16,17 +16,17 @@ from dicomnode.cohort.head import BleedOrder, make_head
 from dicomnode.cohort.statistics import BleedKind
 from dicomnode.errors import BundleError, InferenceError, Refusal, SeriesError
 from dicomnode.records import Volume
-from dicomnode.zoo.head_check import brain_mask
+from dicomnode.zoo.head_check import _walls_around, brain_mask, interior_mask
 from dicomnode.zoo.orientation import orientation_of
 from dicomnode.zoo.planes import from_planes, neighbour_weights, plane_grid, to_planes
 from dicomnode.zoo.registry import Registry, open_bundle
-from dicomnode.zoo.rims import rims
 from dicomnode.zoo.runner import Runner
 from tests.unit.zoo_helpers import (
     hollow,
     make_volume,
     mask_otherwise,
     ml,
+    opened_in_front,
     stored_otherwise,
     volume_from,
     with_painted_clot,
@@ -186,16 +186,31 @@ def test_neighbours_are_chosen_by_position() -> None:
     assert np.allclose(neighbour_weights(offsets).sum(axis=2), 1.0)
 
 
-def test_a_rim_along_bone_is_dropped_and_a_clot_on_bone_stays() -> None:
-    bone = np.zeros((1, 40, 40), bool)
-    bone[:, :5] = True
-    marked = np.zeros((1, 40, 40), bool)
-    marked[0, 5:7, 2:18] = True
-    marked[0, 5:11, 24:36] = True
-    marked[0, 25:26, 5:30] = True
-    dropped = rims(marked, bone, thickness=3, reach=4)
-    assert dropped[0, 5:7, 2:18].all()
-    assert np.count_nonzero(dropped) == 32
+def test_what_may_be_marked_reaches_to_the_bone_even_where_the_skull_is_open(
+    bled: tuple[Volume, NDArray[np.bool_]],
+) -> None:
+    volume, truth = bled
+    open_skull = opened_in_front(volume)
+    for seen in (volume, open_skull):
+        interior = interior_mask(seen)
+        assert np.count_nonzero(interior & truth) >= 0.995 * np.count_nonzero(truth)
+        assert not (interior & ((seen.hu < -200) | (seen.hu > 380))).any()
+        assert not interior[:, 0].any(), "the air around the head is not within"
+    lost = brain_mask(volume) & ~brain_mask(open_skull)
+    assert ml(lost, volume.stack) > 20.0, "the strict mask loses brain there, else this test shows nothing"
+
+
+def test_a_pixel_is_within_if_walls_stand_in_half_of_the_directions() -> None:
+    hu = np.full((1, 60, 60), 30.0, np.float32)
+    assert not _walls_around(hu).any()
+    hu[:, :, 40] = 1000.0
+    count = _walls_around(hu)[0]
+    assert count[30, 35] == 7, "a wall on one side is seen in all directions that point to it"
+    assert count[30, 45] == 7
+    hu[:, :, 20] = 1000.0
+    assert _walls_around(hu)[0, 30, 30] == 14, "between two walls only straight up and straight down are open"
+    hu[:, 10, :] = 1000.0
+    assert _walls_around(hu)[0, 30, 30] == 15
 
 
 @pytest.mark.real_data

@@ -133,7 +133,7 @@ def _sections(
         f"{len({result.patient for result in first})} unseen patients of site B, {positive} with blood. Teacher: "
         "labelled exams of site A. Student: the teacher's weights, the same exams and unlabelled ones of A and B. "
         f"Intervals: 95 %, paired bootstrap over patients, {RESAMPLES} resamples. The figures are of the network on "
-        "its planes, confined to the intracranial space as in the node.",
+        "its planes, confined to the interior of the skull as in the node.",
         table_text(
             ("seed, arm (synthetic)", *(FIGURES[name] for name in SHOWN)),
             [
