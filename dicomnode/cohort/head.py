@@ -13,7 +13,7 @@ from dicomnode.cohort.bleeds import Bleed, draw_hu, draw_volume_ml, paint_bleed
 from dicomnode.cohort.canvas import CENTRE_MM, EXTENT_MM, Canvas, blank_canvas
 from dicomnode.cohort.fields import Field, coverage
 from dicomnode.cohort.regions import region_map
-from dicomnode.cohort.statistics import BLEED_STATISTICS, BleedKind
+from dicomnode.cohort.statistics import BleedKind
 from dicomnode.cohort.streams import stream
 
 
@@ -56,22 +56,6 @@ class SyntheticHead:
     def volume_ml(self) -> float:
         """Blood in all bleeds."""
         return float(np.count_nonzero(self.mask)) * float(np.prod(self.spacing_mm)) / 1000.0
-
-
-def draw_orders(rng: np.random.Generator) -> tuple[BleedOrder, ...]:
-    """Types of bleed of one patient: one leading type by its published frequency, companions as in the tables.
-
-    Of 141 scans with intraparenchymal blood about 70 % have intraventricular and half have subarachnoid blood too.
-    """
-    kinds = list(BLEED_STATISTICS)
-    weights = np.array([BLEED_STATISTICS[kind].scans for kind in kinds], float)
-    leading = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
-    chosen = [leading]
-    if leading is BleedKind.INTRAPARENCHYMAL and rng.random() < 0.5:
-        chosen.append(BleedKind.INTRAVENTRICULAR)
-    if leading is not BleedKind.SUBARACHNOID and rng.random() < 0.3:
-        chosen.append(BleedKind.SUBARACHNOID)
-    return tuple(BleedOrder(kind) for kind in chosen)
 
 
 def paint_anatomy(canvas: Canvas, build: anatomy.Build) -> tuple[Field, Field]:

@@ -17,9 +17,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-CAUSES = ("age", "vascular", "severity", "inflammation")
-"""Standardised causes that variables share."""
-
 
 @dataclass(frozen=True, slots=True)
 class Continuous:

@@ -61,12 +61,6 @@ def record_report(session: Session, report: Report) -> bool:
     return True
 
 
-def is_answered(session: Session, transaction_uid: str) -> bool:
-    """Whether the report of a transaction is in."""
-    found = select(Commitment.answered_at).where(Commitment.transaction_uid == transaction_uid)
-    return session.scalar(found) is not None
-
-
 def answered(session: Session, destination: str) -> list[Answered]:
     """Reports of which nothing was concluded yet, oldest first; takes no lock."""
     statement = select(Commitment).where(

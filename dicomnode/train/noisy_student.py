@@ -36,7 +36,6 @@ POSITIVE_ABOVE = 0.7
 NEGATIVE_BELOW = 0.3
 IGNORE = -1.0
 """Target of a pixel that the loss passes over."""
-LABELLED_SHARE = 0.5
 KERNEL_REACH = 6
 """Pixels that are added around an image before it is blurred: four times the largest sigma."""
 STEPS_OF_MAGNITUDE = 10.0

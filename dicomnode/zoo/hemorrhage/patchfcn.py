@@ -18,7 +18,6 @@ from torch import nn
 
 BLOCKS = ((64, 3, 2, 1), (128, 4, 2, 1), (256, 6, 1, 2), (512, 3, 1, 4))
 """Residual levels of DRN-D-38: channels, blocks, stride, dilation."""
-STRIDE = 8
 FEATURES = 512
 
 
