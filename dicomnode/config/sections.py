@@ -1,0 +1,163 @@
+"""Sections of ``config.toml`` that stand for themselves, and the types that all sections share."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import zoneinfo
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+AeTitle = Annotated[
+    str,
+    Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e]([\x20-\x5b\x5d-\x7e]*[\x21-\x5b\x5d-\x7e])?$"),
+]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(ge=0)]
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def is_pattern(value: str) -> str:
+    """Validator of regular expressions; raises ValueError, which pydantic reports as a fault."""
+    try:
+        re.compile(value)
+    except re.error as fault:
+        raise ValueError(f"{value!r} is no regular expression ({fault})") from fault
+    return value
+
+
+PROVISIONAL_NAMES = (
+    r"(?i)unknown|unbekannt|inconnu|desconocid|sconosciut|不明|notfall|emergency|\btrauma(?![a-z])|\bn\.?n\.?(?![a-z])"
+    r"|\b(john|jane)\W+doe\b|\bdoe\W+(john|jane)\b"
+)
+"""Names of patients who are not identified yet, as emergency departments give them; images without a name are, too."""
+
+
+class Node(Section):
+    """Who the node is and where it keeps its data.
+
+    ``provisional_names``: regular expression for the names of patients who are not identified yet.
+    """
+
+    ae_title: AeTitle = "DICOMNODE"
+    host: str = "0.0.0.0"
+    port: Port = 11112
+    data_dir: Path = Path("data")
+    timezone: str = "UTC"
+    provisional_names: Annotated[str, AfterValidator(is_pattern)] = PROVISIONAL_NAMES
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        try:
+            zoneinfo.ZoneInfo(value)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError) as fault:
+            raise ValueError(f"unknown time zone {value!r}; use an IANA name such as 'Europe/Berlin'") from fault
+        return value
+
+
+class Database(Section):
+    """Where job state lives. Empty: SQLite below ``data_dir``."""
+
+    url: str = ""
+
+    @field_validator("url")
+    @classmethod
+    def _supported_url(cls, value: str) -> str:
+        if value and not value.startswith(("sqlite:///", "postgresql+psycopg://")):
+            raise ValueError("must begin with 'sqlite:///' or 'postgresql+psycopg://'")
+        return value
+
+
+class ReceptionTls(Section):
+    """TLS of the node's own port; without a certificate the port speaks plain DICOM. PEM files."""
+
+    cert: str = ""
+    key: str = ""
+    ca: str = ""
+    require_client_cert: bool = True
+
+    @model_validator(mode="after")
+    def _whole(self) -> ReceptionTls:
+        if bool(self.cert) != bool(self.key):
+            raise ValueError("cert and key belong together")
+        if self.cert and self.require_client_cert and not self.ca:
+            raise ValueError("require_client_cert needs ca, the authority that signed the senders' certificates")
+        return self
+
+
+class Reception(Section):
+    """Storage SCP: when a series counts as complete, and what a peer may ask for."""
+
+    settle_s: Seconds = 1.0
+    quiet_period_s: Seconds = 60.0
+    selection_wait_s: Seconds = 20.0
+    study_quiet_s: Seconds = 600.0
+    check_called_ae: bool = True
+    max_associations: Annotated[int, Field(ge=1, le=1000)] = 25
+    idle_timeout_s: Annotated[float, Field(ge=1)] = 60.0
+    max_association_s: Annotated[float, Field(ge=1)] = 3600.0
+    min_free_gb: Annotated[float, Field(ge=0)] = 5.0
+    tls: ReceptionTls = ReceptionTls()
+
+
+class Sender(Section):
+    """A peer that may send. ``host``: an address or a network in CIDR notation; empty: any address."""
+
+    ae_title: AeTitle
+    host: str = ""
+
+    @field_validator("host")
+    @classmethod
+    def _address_or_network(cls, value: str) -> str:
+        if value:
+            try:
+                ipaddress.ip_network(value, strict=False)
+            except ValueError as fault:
+                raise ValueError(f"{value!r} is neither an IP address nor a network such as 10.1.2.0/24") from fault
+        return value
+
+
+class Execution(Section):
+    """Where and how long models run."""
+
+    backend: Literal["local"] = "local"
+    devices: Annotated[tuple[str, ...], Field(min_length=1)] = ("auto",)
+    run_timeout_s: Annotated[float, Field(gt=0)] = 300.0
+    start_timeout_s: Annotated[float, Field(gt=0)] = 180.0
+    max_attempts: Annotated[int, Field(ge=1)] = 3
+    retry_min_s: Annotated[float, Field(gt=0)] = 5.0
+    lease_s: Annotated[float, Field(ge=2)] = 30.0
+    cpu_threads: Annotated[int, Field(ge=0)] = 1
+
+    @field_validator("devices")
+    @classmethod
+    def _known_devices(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for device in value:
+            if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+                raise ValueError(f"{device!r}: use 'auto', 'cpu', 'cuda' or 'cuda:0'")
+        return value
+
+
+class Zoo(Section):
+    """Bundles beyond the built-in ones, and pinned digests (name -> ``sha256:...``)."""
+
+    paths: tuple[Path, ...] = ()
+    digests: dict[str, str] = {}
+
+
+class Operations(Section):
+    """Logs and retention."""
+
+    log_format: Literal["json", "text"] = "json"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    retention_days: Annotated[float, Field(ge=0)] = 14.0
+    unused_retention_h: Annotated[float, Field(ge=0)] = 24.0

@@ -1,0 +1,67 @@
+"""The whole configuration, and the one that is built in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dicomnode.config.destinations import AnyDestination, DestinationTable
+from dicomnode.config.protocols import HEAD_CT, Protocol
+from dicomnode.config.sections import Database, Execution, Node, Operations, Reception, Section, Sender, Zoo
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    node: Node = Node()
+    database: Database = Database()
+    reception: Reception = Reception()
+    sender: tuple[Sender, ...] = ()
+    destination: tuple[DestinationTable, ...] = ()
+    protocol: tuple[Protocol, ...] = ()
+    execution: Execution = Execution()
+    zoo: Zoo = Zoo()
+    operations: Operations = Operations()
+
+    @property
+    def database_url(self) -> str:
+        """URL of the database; SQLite below ``data_dir`` when none is configured."""
+        return self.database.url or f"sqlite:///{self.node.data_dir / 'node.db'}"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where received instances lie."""
+        return self.node.data_dir / "spool"
+
+    @property
+    def work_dir(self) -> Path:
+        """Where findings and encoded results lie."""
+        return self.node.data_dir / "work"
+
+    @property
+    def models_dir(self) -> Path:
+        """Where imported models lie."""
+        return self.node.data_dir / "models"
+
+    @property
+    def bundle_paths(self) -> tuple[Path, ...]:
+        """Bundles and folders of bundles beyond the built-in ones: those named, and the imported ones."""
+        return (*self.zoo.paths, *([self.models_dir] if holds_bundles(self.models_dir) else ()))
+
+    def destinations_of(self, protocol: Protocol) -> tuple[AnyDestination, ...]:
+        """The destinations a protocol names, in its order."""
+        by_name = {destination.name: destination for destination in self.destination}
+        return tuple(by_name[name] for name in protocol.destinations if name in by_name)
+
+    def protocol_named(self, name: str) -> Protocol | None:
+        """The protocol with this name, or None."""
+        return next((protocol for protocol in self.protocol if protocol.name == name), None)
+
+
+def holds_bundles(folder: Path) -> bool:
+    """Whether a folder is a bundle or has bundles directly below it."""
+    return any(any(folder.glob(f"{below}configs/metadata.json")) for below in ("", "*/"))
+
+
+def built_in_config() -> Config:
+    """What ``process`` and ``demo`` use without a file: one protocol for any non-contrast head CT."""
+    return Config(protocol=(Protocol(name="head-ct", match=HEAD_CT, models=("hemorrhage",), priority="stat"),))
