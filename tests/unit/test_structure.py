@@ -150,7 +150,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 def test_only_the_command_line_imports_parts_of_the_package_inside_functions() -> None:
     # What is not this package may wait for its use: nibabel, say, is installed with an extra only.
     local = [found for found in imports() if found.local and own(found)]
-    assert {found.importer for found in local} == {"cli"}
+    assert {part_of(found.importer) for found in local} == {"cli"}
 
 
 def loaded_by(statement: str) -> set[str]:

@@ -1,0 +1,71 @@
+"""``cohort``: synthetic patients."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dicomnode.cli.common import exit_codes
+from dicomnode.errors import ConfigError
+
+app = typer.Typer(help="Synthetic heads for demonstration, tests and training.", no_args_is_help=True)
+
+
+@app.command("make")
+def cohort_make(
+    out: Annotated[Path, typer.Argument(help="Folder for the patients, the manifest and the contact sheet.")],
+    patients: Annotated[int, typer.Option("--patients", "-n", min=1, help="How many.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same patients.")] = 1,
+    arm: Annotated[
+        str, typer.Option(help="Population: ich, post_evt, stroke_no_evt, trauma, normal or mixed.")
+    ] = "mixed",
+    site: Annotated[str, typer.Option(help="A, B or C: they differ in scanner, protocol and case mix.")] = "A",
+    anatomy: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Folder with a CT template (scct.nii) to warp heads from."),
+    ] = None,
+    matrix: Annotated[
+        int, typer.Option(min=64, max=1024, help="Rows and columns; 300 or fewer paint coarser heads, quickly.")
+    ] = 512,
+    format_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format", help="dicom, nifti or array; may be given again. Default: dicom, and nifti if it can."
+        ),
+    ] = None,
+    processes: Annotated[int, typer.Option("--processes", "-j", min=1, help="Work in so many processes.")] = 1,
+) -> None:
+    """Make synthetic patients: head CT at baseline and follow-up, masks, reports, variables, outcomes.
+
+    NIfTI files are written where nibabel is installed. Example: `dicomnode cohort make ./cohort --patients 8 --arm ich`
+    """
+    from dicomnode.cohort.make import make_cohort
+    from dicomnode.cohort.patient_files import FORMATS
+    from dicomnode.cohort.patients import Arm, Site
+
+    with exit_codes():
+        for option, given, known in (
+            ("--arm", [arm], list(Arm)),
+            ("--site", [site], list(Site)),
+            ("--format", format_ or [], list(FORMATS)),
+        ):
+            if unknown := [value for value in given if value not in known]:
+                raise ConfigError([f"{option} {unknown[0]}: use {', '.join(known)}"])
+        if anatomy and not any(anatomy.rglob("scct.nii")):
+            raise ConfigError([f"--anatomy {anatomy}: there is no scct.nii in it"])
+        manifest = make_cohort(
+            out,
+            patients,
+            seed,
+            progress=sys.stderr.isatty(),
+            arm=arm,
+            site=site,
+            anatomy=anatomy,
+            matrix=matrix,
+            formats=format_,
+            processes=processes,
+        )
+        typer.echo(str(manifest))

@@ -1,0 +1,146 @@
+"""``serve``, ``check``, ``demo``, ``process`` and ``why``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dicomnode.cli.common import WRONG_CALL, AsJson, ConfigFile, exit_codes, opened_store
+from dicomnode.config import load_config
+from dicomnode.errors import ConfigError, NodeError
+
+app = typer.Typer()
+
+
+@app.command()
+def serve(
+    config: ConfigFile = Path("config.toml"),
+    role: Annotated[str, typer.Option(help="all, receive, work or deliver: start one part alone.")] = "all",
+) -> None:
+    """Run the node until SIGTERM or Ctrl-C.
+
+    Example: `dicomnode serve --config config.toml`
+    """
+    from dicomnode.app.node import Role, serve
+    from dicomnode.ops.logging import configure_logging
+
+    with exit_codes():
+        if role not in list(Role):
+            raise ConfigError([f"--role {role}: use {', '.join(Role)}"])
+        loaded = load_config(config)
+        configure_logging(loaded.operations)
+        raise typer.Exit(serve(loaded, Role(role)))
+
+
+@app.command()
+def check(
+    config: ConfigFile = Path("config.toml"),
+    json: AsJson = False,
+    models: Annotated[bool, typer.Option(help="Also load every model on its device.")] = True,
+) -> None:
+    """Say in plain words what would go wrong: configuration, disk, clock, database, models, destinations.
+
+    Exit code 0 when the node would work, 2 when not. Example: `dicomnode check --config config.toml`
+    """
+    from dataclasses import asdict
+
+    from rich.markup import escape
+
+    from dicomnode.app import show
+    from dicomnode.app.checkup import checkup
+
+    with exit_codes():
+        loaded = load_config(config)
+        findings = []
+        for finding in checkup(loaded, load_models=models):
+            findings.append(finding)
+            if not json:
+                mark = (
+                    "[green]ok  [/green]"
+                    if finding.ok
+                    else "[red]bad [/red]"
+                    if finding.fatal
+                    else "[yellow]note[/yellow]"
+                )
+                show.out.print(f"{mark}  {escape(f'{finding.what}: {finding.says}')}")
+        if json:
+            show.as_json([asdict(finding) for finding in findings])
+        raise typer.Exit(WRONG_CALL if any(not f.ok and f.fatal for f in findings) else 0)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results and the pictures.")] = Path(
+        "demo-output"
+    ),
+    seed: Annotated[int, typer.Option(help="Which synthetic head is sent.")] = 7,
+) -> None:
+    """The whole loop on this machine: a node, a small receiving PACS, a synthetic study; prints what came back.
+
+    Nothing else is needed. Example: `dicomnode demo --out demo-output`
+    """
+    from dicomnode.app.demo import run_demo
+
+    with exit_codes():
+        raise typer.Exit(run_demo(out, seed))
+
+
+@app.command()
+def process(
+    folder: Annotated[Path, typer.Argument(help="Folder with one CT series (others in it are passed over).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result files.")],
+    protocol: Annotated[
+        str, typer.Option("--protocol", "-p", help="Name of a protocol of the configuration.")
+    ] = "head-ct",
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="The TOML file; without it the built-in head-ct protocol is used."),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Run the same pipeline without a network: a folder with a series in, SEG, SR and SC files out.
+
+    Example: `dicomnode process ./head --out ./results`
+    """
+    from dicomnode.app import show
+    from dicomnode.app.folder import process_folder, processed_as_dict, processed_table
+    from dicomnode.config import built_in_config
+
+    with exit_codes():
+        loaded = load_config(config, serving=False) if config else built_in_config()
+        chosen = loaded.protocol_named(protocol)
+        if chosen is None:
+            names = ", ".join(item.name for item in loaded.protocol) or "none"
+            raise ConfigError([f"--protocol {protocol}: there is no such protocol; there are: {names}"])
+        if not folder.is_dir():
+            raise ConfigError([f"{folder} is no folder"])
+        done = process_folder(folder, out, loaded, chosen, lambda line: show.err.print(f"[dim]{line}[/dim]"))
+        show.as_json(processed_as_dict(done)) if json else processed_table(done)
+
+
+@app.command()
+def why(
+    identifier: Annotated[str, typer.Argument(help="Accession number, study, series or SOP instance UID, or job id.")],
+    config: ConfigFile = Path("config.toml"),
+    json: AsJson = False,
+) -> None:
+    """Everything that happened to a case, in order, with the reasons.
+
+    Example: `dicomnode why ACC1234`
+    """
+    from dataclasses import asdict
+
+    from dicomnode.app import show
+    from dicomnode.store.history import events_of
+
+    with exit_codes(), opened_store(config) as (loaded, store):
+        with store.read() as session:
+            events = events_of(session, identifier)
+        if not events:
+            raise NodeError(f"nothing is known of {identifier!r}")
+        if json:
+            show.as_json([asdict(event) for event in events])
+        else:
+            show.events_table(identifier, events, loaded.node.timezone)

@@ -1,0 +1,124 @@
+"""``train``, ``evaluate`` and ``manifest``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dicomnode.cli.common import exit_codes, training_extra
+from dicomnode.errors import ConfigError
+
+app = typer.Typer()
+manifest_app = typer.Typer(help="The table of exams that training and evaluation read.", no_args_is_help=True)
+app.add_typer(manifest_app, name="manifest")
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="hemorrhage or hemorrhage-paper.")],
+    manifest: Annotated[Path, typer.Option("--manifest", "-m", help="CSV file; see docs/training.md.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder; the same call again goes on where it stopped.")],
+    epochs: Annotated[int, typer.Option(min=1, help="At most; it stops early.")] = 30,
+    steps: Annotated[int, typer.Option(min=1, help="Batches of an epoch.")] = 100,
+    batch: Annotated[int, typer.Option(min=2, help="Slices of a batch; even.")] = 16,
+    rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
+    patience: Annotated[int, typer.Option(min=0, help="Epochs without a better validation score; 0: never stop.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same training.")] = 1,
+    folds: Annotated[int, typer.Option(min=0, help="5: five-fold cross-validation by patient.")] = 0,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Weights of a teacher: train its noisy student on the unlabelled exams too.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0, ...")] = "auto",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare batches.")] = 0,
+    skip_unusable: Annotated[bool, typer.Option(help="Leave out exams that cannot be used, and say which.")] = False,
+) -> None:
+    """Train a model on the exams of a manifest; weights and one report folder come out.
+
+    Example: `dicomnode train hemorrhage --manifest manifest.csv --out training`
+    """
+    with exit_codes(), training_extra():
+        from dicomnode.train.engine import FitSettings
+        from dicomnode.train.run import TrainSettings, train_model
+
+        fit = FitSettings(epochs, rate, patience=patience, seed=seed, device=device)
+        settings = TrainSettings(
+            model, fit, steps, batch, folds, teacher, workers, skip_unusable, progress=sys.stderr.isatty()
+        )
+        typer.echo(str(train_model(manifest, out, settings)))
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="hemorrhage or hemorrhage-paper.")],
+    manifest: Annotated[Path, typer.Option("--manifest", "-m", help="CSV file; see docs/training.md.")],
+    weights: Annotated[Path, typer.Option("--weights", "-w", help="A safetensors file, such as best.safetensors.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the report.")],
+    split: Annotated[str, typer.Option(help="train, validation, test, unlabelled or all.")] = "test",
+    compare: Annotated[
+        Path | None, typer.Option(help="results.csv of another model's report, to compare with exam by exam.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 1,
+    skip_unusable: Annotated[bool, typer.Option(help="Leave out exams that cannot be used, and say which.")] = False,
+) -> None:
+    """Score the exams of a manifest with given weights; one report folder comes out.
+
+    Example: `dicomnode evaluate hemorrhage -m manifest.csv -w training/best.safetensors -o report`
+    """
+    with exit_codes(), training_extra():
+        from dicomnode.train.manifest import Split
+        from dicomnode.train.run import evaluate_model
+
+        if split not in [*Split, "all"]:
+            raise ConfigError([f"--split {split}: use {', '.join(Split)} or all"])
+        report = evaluate_model(
+            model,
+            manifest,
+            weights,
+            out,
+            split=None if split == "all" else Split(split),
+            compare=compare,
+            seed=seed,
+            skip_unusable=skip_unusable,
+            progress=sys.stderr.isatty(),
+        )
+        typer.echo(str(report))
+
+
+@manifest_app.command("check")
+def manifest_check(
+    manifest: Annotated[Path, typer.Argument(help="CSV file; see docs/training.md.")],
+) -> None:
+    """List every fault of a manifest, or say how many exams stand in each split.
+
+    Example: `dicomnode manifest check manifest.csv`
+    """
+    from collections import Counter
+
+    from dicomnode.train.manifest import read_manifest
+
+    with exit_codes():
+        read = read_manifest(manifest)
+        count = Counter(case.split.value if case.split else "not drawn yet" for case in read.cases)
+        parts = ", ".join(f"{name} {number}" for name, number in sorted(count.items()))
+        patients = len({case.patient for case in read.cases})
+        typer.echo(f"{len(read.cases)} exams of {patients} patients ({parts}){', synthetic' if read.synthetic else ''}")
+
+
+@manifest_app.command("import")
+def manifest_import(
+    layout: Annotated[str, typer.Argument(help="rsna2019, cq500, ct-ich, bhsd or cohort.")],
+    folder: Annotated[Path, typer.Argument(help="Where the data set lies, as its owners give it out.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The manifest to write.")] = Path("manifest.csv"),
+) -> None:
+    """Write the manifest of a public data set and show its licence. Nothing is downloaded.
+
+    Example: `dicomnode manifest import ct-ich ./ct-ich-1.3.1 --out manifest.csv`
+    """
+    with exit_codes(), training_extra():
+        from dicomnode.train.importers import import_layout
+
+        typer.echo(import_layout(layout, folder, out).licence)
+        typer.echo(str(out))
