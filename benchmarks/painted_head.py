@@ -1,6 +1,6 @@
 """What a bundle marks in a real head that has no bleed, and in the same head with bleeds painted into it.
 
-    python benchmarks/painted_head.py FOLDER_WITH_ONE_CT_SERIES [--bundle NAME] [--weights FILE]
+    python -m benchmarks.painted_head FOLDER_WITH_ONE_CT_SERIES [--bundle NAME] [--weights FILE]
 
 Several types and volumes, each at calibration offsets of -15, 0 and +15 HU. The head itself must be free of blood.
 """

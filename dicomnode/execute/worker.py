@@ -201,7 +201,7 @@ def findings_of(
                 concepts=output.concepts,
                 exam_probability=None
                 if output.exam_threshold is None
-                else exam_probability(outputs[output.name], volume),
+                else exam_probability(outputs[output.name], volume, output.exam_slope, output.exam_intercept),
                 exam_threshold=output.exam_threshold,
                 probability=stored_probability(outputs[output.name]) if keep_probability else None,
             )

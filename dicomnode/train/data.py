@@ -30,8 +30,8 @@ POSITIVE_SHARE = 0.45
 """Of the slices of a batch that show the finding; in a head they are far fewer."""
 OFFSET_HU, CALIBRATED_OFFSET_HU = 15.0, 5.0
 """Scanners are calibrated to within about +-15 HU; the smaller value is what is left once the brain was moved."""
-NOISE_HU = 12.0
-"""Largest standard deviation added: on planes of 1 mm a thin, sharp reconstruction has up to 17, a usual one 2 to 4."""
+NOISE_HU = 8.0
+"""Largest standard deviation added: on planes of 1 mm sharp reconstructions have some 8, usual ones 2 to 4."""
 MOST_SPOTS = 3
 SPOT_RADIUS = (1.0, 4.5)
 SPOT_HU = (90.0, 600.0)

@@ -158,7 +158,21 @@ def calibration(labels: ArrayLike, probabilities: ArrayLike) -> Calibration:
     return Calibration(brier(labels, probabilities), float(both[1]), float(offset[0]))
 
 
-def _logistic_fit(design: Floats, truth: NDArray[np.bool_], offset: Floats) -> Floats:
+def platt(labels: ArrayLike, probabilities: ArrayLike) -> tuple[float, float]:
+    """Slope and intercept that turn the log odds of a model into those of what happens (Platt 1999).
+
+    Platt's targets, a little short of 0 and 1, give a finite answer also where a score parts the classes.
+    """
+    truth, values = _binary(labels, probabilities)
+    logits = special.logit(np.clip(values, LOGIT_LIMIT, 1.0 - LOGIT_LIMIT))
+    positive, negative = np.count_nonzero(truth), np.count_nonzero(~truth)
+    target = np.where(truth, (positive + 1.0) / (positive + 2.0), 1.0 / (negative + 2.0))
+    design = np.stack([np.ones_like(logits), logits], axis=1)
+    intercept, slope = _logistic_fit(design, target, np.zeros_like(logits))
+    return float(slope), float(intercept)
+
+
+def _logistic_fit(design: Floats, truth: NDArray[np.bool_] | Floats, offset: Floats) -> Floats:
     """(columns,) maximum likelihood coefficients; NaN where there is no maximum (classes fully apart)."""
     beta: Floats = np.zeros(design.shape[1])
     for _ in range(50):

@@ -71,6 +71,7 @@ class Output(_Frozen):
     category, type : SegmentedPropertyCategoryCodeSequence and SegmentedPropertyTypeCodeSequence (PS3.3 C.8.20.2).
     site : AnatomicRegionSequence; None: that of the type, or of an unspecified lesion of the brain.
     exam_threshold : of the probability that the exam shows the finding at all; None: no such probability is given out.
+    exam_slope, exam_intercept : from the score of an exam to that probability (``clinical.exam.calibrated``).
     channel : of the network, or its label; None: the outputs stand in the order of the channels.
     """
 
@@ -84,6 +85,8 @@ class Output(_Frozen):
     site: Code | None = None
     channel: int | None = Field(default=None, ge=0)
     exam_threshold: float | None = Field(default=None, gt=0.0, lt=1.0)
+    exam_slope: float = Field(default=1.0, gt=0.0)
+    exam_intercept: float = 0.0
 
     @property
     def concepts(self) -> FindingConcepts:

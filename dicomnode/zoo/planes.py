@@ -19,8 +19,9 @@ from dicomnode.zoo.orientation import Orientation, orientation_of
 AIR_HU = -1000.0
 NEIGHBOUR_MM = 5.0
 """Wanted distance of the slice below and the slice above."""
-SLAB_MM = 1.05
-"""Slices closer than this to the wanted position are averaged (thin series)."""
+SLAB_MM = 2.45
+"""Slices no further than this from the wanted position are averaged to a slab of some 5 mm, as radiologists read brain:
+thin ones are too noisy alone. No usual distance of slices has a multiple just here, so rounding decides nothing."""
 
 
 @dataclass(frozen=True, slots=True)

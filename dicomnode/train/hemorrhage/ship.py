@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from dicomnode import zoo
+from dicomnode.clinical.exam import calibrated
 from dicomnode.train.evaluation import score_exams, score_findings
 from dicomnode.train.exams import Exam, load_exams
 from dicomnode.train.hemorrhage.experiment import MODEL, STUDENT, Plan, folder_of
-from dicomnode.train.hemorrhage.summary import Runs, Summary, spacings_of, write_summary
+from dicomnode.train.hemorrhage.summary import ExamCalibration, Runs, Summary, spacings_of, write_summary
 from dicomnode.train.manifest import Split, read_manifest
 from dicomnode.train.plots import labels_and_scores
 from dicomnode.train.recipes import Recipe, recipe_named
 from dicomnode.train.results import ExamResult
 from dicomnode.train.run import LEFT_OUT
-from dicomnode.train.statistics import youden_point
+from dicomnode.train.statistics import platt, youden_point
 from dicomnode.zoo.calibration import brain_offset_hu
 
 BUNDLE = Path(zoo.__file__).parent / "hemorrhage" / "bundle"
@@ -65,7 +66,7 @@ def summarise(manifest: Path, out: Path, plan: Plan, runs: Runs) -> Path:
     network.load_state_dict(load_file(weights))
     read, cache = read_manifest(manifest), out / "cache"
     validation, _ = load_exams(read.of(Split.VALIDATION), recipe.planes, cache, skip_unusable=True, progress=False)
-    threshold = threshold_of(score_exams(recipe, network, validation, progress=plan.progress))
+    exam = exam_calibration(score_exams(recipe, network, validation, progress=plan.progress))
     exams, left_out = load_exams(read.of(Split.TEST), recipe.planes, cache, skip_unusable=True, progress=plan.progress)
     findings = score_findings(recipe, network, exams, recipe.planes.findings, progress=plan.progress)
     offsets = {hu: _shifted(recipe, network, exams, hu, plan) for hu in OFFSETS_HU if hu} | {0.0: findings[MODEL]}
@@ -77,7 +78,7 @@ def summarise(manifest: Path, out: Path, plan: Plan, runs: Runs) -> Path:
             plan=plan,
             runs=shipped,
             shipped=seed,
-            threshold=threshold,
+            exam=exam,
             findings=findings,
             offsets=dict(sorted(offsets.items())),
             spacings_mm=spacings_of(exams),
@@ -107,18 +108,23 @@ def digests(out: Path) -> dict[str, str]:
     return {file.parent.name: json.loads(file.read_text(encoding="utf-8"))["digest"] for file in files}
 
 
-def threshold_of(results: Sequence[ExamResult]) -> float:
-    """Threshold of the exam probability, by Youden on validation exams, in steps of 0.01."""
+def exam_calibration(results: Sequence[ExamResult]) -> ExamCalibration:
+    """How scores become probabilities, and the threshold by Youden in steps of 0.01; both from validation exams."""
     labels, scores = labels_and_scores(results)
-    return float(np.clip(round(youden_point(labels, scores).threshold, 2), 0.05, 0.95))
+    slope, intercept = (round(value, 3) for value in platt(labels, scores))
+    probabilities = [calibrated(score, slope, intercept) for score in scores]
+    threshold = np.clip(round(youden_point(labels, probabilities).threshold, 2), 0.05, 0.95)
+    return ExamCalibration(slope, intercept, float(threshold))
 
 
 def install(out: Path) -> None:
-    """Copy weights, report and, where the bundle gives out an exam probability, its threshold into the project."""
+    """Copy weights, report and, where the bundle gives out an exam probability, its calibration into the project."""
     shutil.copyfile(out / "summary" / WEIGHTS, BUNDLE / "models" / "model.safetensors")
-    threshold = json.loads((out / "summary" / "figures.json").read_text(encoding="utf-8"))["exam_threshold"]
+    exam = json.loads((out / "summary" / "figures.json").read_text(encoding="utf-8"))["exam"]
     metadata = BUNDLE / "configs" / "metadata.json"
-    text = re.sub(r'("exam_threshold": )[\d.]+', rf"\g<1>{threshold:g}", metadata.read_text(encoding="utf-8"))
+    text = metadata.read_text(encoding="utf-8")
+    for name, value in exam.items():
+        text = re.sub(rf'("exam_{name}": )[-\d.]+', rf"\g<1>{value:g}", text)
     metadata.write_text(text, encoding="utf-8")
     DOCS.mkdir(parents=True, exist_ok=True)
     for name in ("report.md", "figures.json"):

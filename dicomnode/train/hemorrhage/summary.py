@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from dicomnode.clinical.exam import calibrated
 from dicomnode.records import RESEARCH_NOTICE
 from dicomnode.train.exams import Exam
 from dicomnode.train.hemorrhage.experiment import STUDENT, TEACHER, UNRANKED, Plan
 from dicomnode.train.plots import labels_and_scores
 from dicomnode.train.report import FIGURES, figures_of, mean_differences, table_text
 from dicomnode.train.results import ExamResult
-from dicomnode.train.statistics import Difference, Estimate, operating_point
+from dicomnode.train.statistics import Difference, Estimate, brier, operating_point
 
 SHOWN = ("auc", "auc_large", "dice", "dice_large", "pixel_precision", "false_ml")
 CLAIMED = ("auc", "dice", "pixel_precision")
@@ -24,6 +25,20 @@ CLAIMED = ("auc", "dice", "pixel_precision")
 RESAMPLES = 2000
 SPACING_EDGES_MM = (0.0, 2.0, 3.5, 8.0)
 Runs = Mapping[tuple[int, str], Sequence[ExamResult]]
+
+
+@dataclass(frozen=True, slots=True)
+class ExamCalibration:
+    """How the shipped student's score of an exam becomes a probability, and the threshold of that probability.
+
+    Attributes
+    ----------
+    slope, intercept : see :func:`dicomnode.clinical.exam.calibrated`.
+    """
+
+    slope: float
+    intercept: float
+    threshold: float
 
 
 @dataclass(frozen=True)
@@ -34,7 +49,7 @@ class Summary:
     ----------
     runs : (seed, arm) -> results of the test exams.
     shipped : seed whose student is shipped: the best validation score.
-    threshold : of its exam probability, chosen on the validation exams.
+    exam : of its exam probability, chosen on the validation exams.
     findings : results of the shipped student by finding.
     offsets : HU added to every exam -> results of the shipped student.
     spacings_mm : exam -> median distance of its slices.
@@ -45,7 +60,7 @@ class Summary:
     plan: Plan
     runs: Runs
     shipped: int
-    threshold: float
+    exam: ExamCalibration
     findings: Mapping[str, Sequence[ExamResult]]
     offsets: Mapping[float, Sequence[ExamResult]]
     spacings_mm: Mapping[str, float]
@@ -103,7 +118,7 @@ def _content(
         "notice": RESEARCH_NOTICE,
         "synthetic": True,
         "shipped_seed": summary.shipped,
-        "exam_threshold": summary.threshold,
+        "exam": asdict(summary.exam),
         "cohorts": dict(summary.digests),
         "arms": {
             f"seed {seed}, {arm}": {name: plain(item) for name, item in figures.items()}
@@ -143,7 +158,8 @@ def _sections(
         ),
         *[_difference_section(other, found, plan) for other, found in against.items()],
         f"## The shipped weights\n\nStudent of seed {summary.shipped}, chosen by the validation exams of site A, as is "
-        f"the threshold of the exam probability, {summary.threshold:g}. {_operating(summary)}",
+        f"how its exam score becomes a probability: log odds times {summary.exam.slope:g} plus "
+        f"{summary.exam.intercept:g}, threshold {summary.exam.threshold:g}. {_operating(summary)}",
         table_text(
             ("finding (synthetic)", "exams with it", "exam AUC", "Dice, mean", "Dice, mean, at least 1 mL"),
             [_finding_row(name, results) for name, results in summary.findings.items()],
@@ -164,8 +180,13 @@ def _sections(
 
 def _operating(summary: Summary) -> str:
     labels, scores = labels_and_scores(summary.runs[summary.shipped, STUDENT])
-    point = operating_point(labels, scores, summary.threshold)
-    return f"There the test exams have sensitivity {point.sensitivity:.2f} and specificity {point.specificity:.2f}."
+    exam = summary.exam
+    probabilities = [calibrated(score, exam.slope, exam.intercept) for score in scores]
+    point = operating_point(labels, probabilities, exam.threshold)
+    return (
+        f"There the test exams have sensitivity {point.sensitivity:.2f} and specificity {point.specificity:.2f}, "
+        f"and a Brier score of {brier(labels, probabilities):.3f}."
+    )
 
 
 def _difference_section(other: str, found: Mapping[str, Difference], plan: Plan) -> str:

@@ -201,3 +201,19 @@ def test_lists_that_cannot_be_judged_are_refused(labels: list[float], scores: li
 def test_an_estimate_reads_as_a_figure_with_its_interval() -> None:
     assert s.Estimate(0.9123, 0.8741, 0.9428).text() == "0.912 (0.874 to 0.943)"
     assert s.Estimate(float("nan"), 0.0, 1.0).text() == "not defined"
+
+
+def test_an_overconfident_score_is_drawn_back_to_what_happens() -> None:
+    rng = np.random.default_rng(5)
+    true_log_odds = rng.normal(0.0, 1.5, 4000)
+    labels = rng.random(4000) < 1 / (1 + np.exp(-true_log_odds))
+    shown = 1 / (1 + np.exp(-(4.0 * true_log_odds + 2.0)))
+    slope, intercept = s.platt(labels, shown)
+    assert slope == pytest.approx(0.25, rel=0.1)
+    assert intercept == pytest.approx(-0.5, abs=0.15)
+
+
+def test_a_score_that_parts_the_classes_gets_a_finite_slope() -> None:
+    slope, intercept = s.platt([0, 0, 0, 1, 1, 1], [0.1, 0.2, 0.3, 0.7, 0.8, 0.9])
+    assert 0.0 < slope < 10.0
+    assert intercept == pytest.approx(0.0, abs=1e-6)
