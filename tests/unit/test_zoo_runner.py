@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from dicomnode.assemble.volume import read_volume
 from dicomnode.cohort.acquire import Acquisition, acquire
-from dicomnode.cohort.head import BleedOrder, make_head
+from dicomnode.cohort.head import BleedOrder, SyntheticHead, make_head
 from dicomnode.cohort.statistics import BleedKind
 from dicomnode.errors import BundleError, InferenceError, Refusal, SeriesError
 from dicomnode.records import Volume
@@ -42,12 +43,15 @@ def runner() -> Runner:
 
 
 @pytest.fixture(scope="module")
-def bled() -> tuple[Volume, NDArray[np.bool_]]:
+def bleeding() -> SyntheticHead:
+    order = BleedOrder(BleedKind.INTRAPARENCHYMAL, 28.0, 66.0)
+    return make_head(31, bleeds=(order,), rotation_deg=(4.0, 2.0, 5.0), spacing_mm=1.5)
+
+
+@pytest.fixture(scope="module")
+def bled(bleeding: SyntheticHead) -> tuple[Volume, NDArray[np.bool_]]:
     """A tilted, unevenly spaced head with a bleed on one side, and the truth."""
-    head = make_head(
-        31, bleeds=(BleedOrder(BleedKind.INTRAPARENCHYMAL, 28.0, 66.0),), rotation_deg=(4.0, 2.0, 5.0), spacing_mm=1.5
-    )
-    acquired = acquire(head, Acquisition(UNEVEN, 4.0, 12.0, 256, 0.9, (4.0, -3.0)), seed=31)
+    acquired = acquire(bleeding, Acquisition(UNEVEN, 4.0, 12.0, 256, 0.9, (4.0, -3.0)), seed=31)
     return volume_from(acquired), acquired.mask
 
 
@@ -79,6 +83,29 @@ def test_the_mask_follows_the_bleed_however_the_stack_is_stored(
     seen = runner.run(stored_otherwise(volume, change))["hemorrhage"] >= 0.5
     assert _dice(seen, expected) > 0.98
     assert _dice(seen, mask_otherwise(truth, change)) > 0.7
+
+
+@pytest.mark.parametrize("spacing_mm", [1.25, 2.5, 5.0, 7.0])
+def test_the_bleed_is_found_in_thin_and_in_thick_slices(
+    runner: Runner, bleeding: SyntheticHead, spacing_mm: float
+) -> None:
+    acquired = acquire(
+        bleeding, Acquisition(tuple(np.arange(-20.0, 70.0, spacing_mm)), spacing_mm, 0.0, 256, 0.9), seed=7
+    )
+    volume = volume_from(acquired)
+    marked = runner.run(volume)["hemorrhage"] >= 0.5
+    assert _dice(marked, acquired.mask) > 0.75
+    assert ml(marked, volume.stack) == pytest.approx(ml(acquired.mask, volume.stack), rel=0.25)
+
+
+@pytest.mark.parametrize("error_hu", [-15.0, 15.0])
+def test_the_mask_is_the_same_however_the_scanner_is_calibrated(
+    runner: Runner, bled: tuple[Volume, NDArray[np.bool_]], error_hu: float
+) -> None:
+    volume, _ = bled
+    expected = runner.run(volume)["hemorrhage"] >= 0.5
+    seen = runner.run(replace(volume, hu=volume.hu + np.float32(error_hu)))["hemorrhage"] >= 0.5
+    assert _dice(seen, expected) > 0.98
 
 
 def test_a_head_without_bleed_stays_nearly_empty(runner: Runner, healthy: Volume) -> None:
