@@ -262,13 +262,15 @@ def _half_split(numbered: Sequence[tuple[int, Case]]) -> list[str]:
 
 
 def write_manifest(path: Path, cases: Iterable[Case]) -> Path:
-    """Write a manifest; paths become relative to its folder. Returns ``path``."""
+    """Write a manifest, whole or not at all; paths become relative to its folder. Returns ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as stream:
+    # seeds that are trained beside each other write, and read, the same manifest
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with part.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, COLUMNS)
         writer.writeheader()
         writer.writerows(_row(case, path.parent) for case in cases)
-    return path
+    return part.replace(path)
 
 
 def _row(case: Case, folder: Path) -> dict[str, str]:
