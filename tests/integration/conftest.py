@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from dicomnode.execute.process import Settings, WorkerProcess
 from dicomnode.store.engine import Store
+from tests.integration.execution_world import Bundles
 from tests.integration.reception_world import Reception
 from tests.integration.store_fixture import new_database, sqlite_template, store
 
@@ -47,6 +49,20 @@ def _make_template(url: str) -> None:
     template = Store(url.replace("/postgres?", "/template_node?"))
     template.migrate()
     template.close()
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
+    """All small bundles of the tests, written anew for each module."""
+    return Bundles(tmp_path_factory.mktemp("bundles"))
+
+
+@pytest.fixture(scope="module")
+def worker(bundles: Bundles) -> Iterator[WorkerProcess]:
+    """One worker for all tests of a module, with the threshold bundle alone."""
+    process = WorkerProcess(Settings("cpu", ("threshold",), (bundles.folder / "zoo",), {}, 1), start_timeout_s=120)
+    yield process
+    process.kill()
 
 
 @pytest.fixture

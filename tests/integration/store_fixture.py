@@ -15,6 +15,9 @@ from sqlalchemy import create_engine, text
 
 from dicomnode.store.engine import Store
 
+sqlite_only = pytest.mark.parametrize("new_database", ["sqlite"], indirect=True)
+"""For tests in which no two parties meet in the database."""
+
 _numbers = itertools.count(1)
 
 

@@ -19,14 +19,9 @@ from dicomnode.store.execution import pending_runs
 from dicomnode.store.jobs import cancel_job, claim_job, recover_leases, requeue_job
 from tests.acceptance.scanner import small_study
 from tests.integration.execution_world import MODELS, Bundles, ExecutionWorld
+from tests.integration.store_fixture import sqlite_only
 
 NewWorld = Callable[..., ExecutionWorld]
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
-    """All bundles of this module."""
-    return Bundles(tmp_path_factory.mktemp("bundles"))
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +49,6 @@ def new_world(
     bundles.close()
     yield make
     opened.close()
-
-
-sqlite_only = pytest.mark.parametrize("new_database", ["sqlite"], indirect=True)
-"""Where no two parties meet in the database; its part in these is tested on both kinds in test_store_queue.py."""
 
 
 @sqlite_only

@@ -18,7 +18,7 @@ from dicomnode.config import load_config
 from dicomnode.dicom import sop_classes
 from dicomnode.dicom.sop_classes import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR, SECONDARY_CAPTURE, SEGMENTATION
 from dicomnode.dicom.statuses import SOP_CLASS_NOT_SUPPORTED
-from dicomnode.execute.process import Settings, WorkerProcess
+from dicomnode.execute.process import WorkerProcess
 from dicomnode.store import fallback
 from dicomnode.store.engine import Store
 from dicomnode.store.jobs import cancel_job
@@ -30,25 +30,12 @@ from tests.integration.execution_world import Bundles
 from tests.integration.life_world import LifeWorld
 from tests.integration.pacs import ScriptedPacs
 from tests.integration.reception_world import wait_until
+from tests.integration.store_fixture import sqlite_only
 from tests.integration.test_node import OVER, send_study
 from tests.tools.bundle import write_threshold_bundle
 
-sqlite_only = pytest.mark.parametrize("new_database", ["sqlite"], indirect=True)
-"""Where no two parties meet in the database."""
 FIRST_CHOICE = {"seg": SEGMENTATION, "sr": COMPREHENSIVE_3D_SR}
 ENHANCED_SR = sop_classes.ENHANCED_SR
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
-    return Bundles(tmp_path_factory.mktemp("bundles"))
-
-
-@pytest.fixture(scope="module")
-def worker(bundles: Bundles) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(Settings("cpu", ("threshold",), (bundles.folder / "zoo",), {}, 1), start_timeout_s=120)
-    yield process
-    process.kill()
 
 
 NewWorld = Callable[..., LifeWorld]

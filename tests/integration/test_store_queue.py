@@ -293,9 +293,8 @@ def test_results_are_stored_all_or_none(store: Store, tmp_path: Path) -> None:
     assert contents(store) == before
 
 
-def test_the_same_results_again_keep_their_rows_and_their_bytes(store: Store, tmp_path: Path) -> None:
-    claimed = claimed_job(store)
-    results = [encoded_result(tmp_path, "sr")]
+def store_cancel_and_store_again(store: Store, claimed: Claim, results: list[EncodedResult]) -> None:
+    """As when an admin cancels a job after its results are there, and then runs it again."""
     with store.write() as session:
         store_results(session, claimed, results, [PACS])
         job = session.get_one(Job, claimed.job_id)
@@ -306,6 +305,12 @@ def test_the_same_results_again_keep_their_rows_and_their_bytes(store: Store, tm
     assert again is not None
     with store.write() as session:
         store_results(session, again, results, [PACS])
+
+
+def test_the_same_results_again_keep_their_rows_and_their_bytes(store: Store, tmp_path: Path) -> None:
+    claimed = claimed_job(store)
+    results = [encoded_result(tmp_path, "sr")]
+    store_cancel_and_store_again(store, claimed, results)
     with store.read() as session:
         (result,) = session.scalars(select(Result)).all()
         (row,) = session.scalars(select(Outbox)).all()
@@ -315,16 +320,8 @@ def test_the_same_results_again_keep_their_rows_and_their_bytes(store: Store, tm
 def test_a_withheld_research_result_stays_withheld_when_its_job_runs_again(store: Store, tmp_path: Path) -> None:
     claimed = claimed_job(store)
     results = [encoded_result(tmp_path, "sr", research=True)]
+    store_cancel_and_store_again(store, claimed, results)
     with store.write() as session:
-        store_results(session, claimed, results, [PACS])
-        job = session.get_one(Job, claimed.job_id)
-        move(session, job, JobEvent.CANCEL)
-        withdraw_results(session, job)
-        move(session, job, JobEvent.REQUEUE)
-    again = claim(store)
-    assert again is not None
-    with store.write() as session:
-        store_results(session, again, results, [PACS])
         assert outbox.claim_parcels(session, "pacs", owner="node", lease_s=60) == []
         assert [row.status for row in session.scalars(select(Outbox))] == ["withheld"]
 

@@ -12,7 +12,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicomnode.execute.notes import prepare_note
-from dicomnode.execute.process import Settings, WorkerProcess
+from dicomnode.execute.process import WorkerProcess
 from dicomnode.execute.tasks import EncodeReply
 from dicomnode.store.engine import Store
 from dicomnode.store.history import EventLine, events_of
@@ -22,22 +22,11 @@ from tests.acceptance.scanner import small_study
 from tests.integration.execution_world import Bundles
 from tests.integration.life_world import LifeWorld, named_by, predecessors_of, uids_of
 from tests.integration.pacs import ScriptedPacs
+from tests.integration.store_fixture import sqlite_only
 from tests.tools.key_objects import key_object
 from tests.unit.test_encode_sr import items, text
 
 NewWorld = Callable[..., LifeWorld]
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
-    return Bundles(tmp_path_factory.mktemp("bundles"))
-
-
-@pytest.fixture(scope="module")
-def worker(bundles: Bundles) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(Settings("cpu", ("threshold",), (bundles.folder / "zoo",), {}, 1), start_timeout_s=120)
-    yield process
-    process.kill()
 
 
 @pytest.fixture
@@ -45,10 +34,6 @@ def new_world(store: Store, tmp_path: Path, bundles: Bundles, worker: WorkerProc
     """Makes the one world of a test: ``new_world(destination={...})``."""
     with ScriptedPacs(tmp_path / "pacs") as pacs:
         yield lambda **more: LifeWorld(store, tmp_path / "data", bundles, worker, pacs, **more)
-
-
-sqlite_only = pytest.mark.parametrize("new_database", ["sqlite"], indirect=True)
-"""Where no two parties meet in the database."""
 
 
 def deliver_all_but_the_last_slice(world: LifeWorld) -> list[Dataset]:
