@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,6 +101,9 @@ def test_the_report_says_synthetic_and_the_weights_fit_the_zoos_network(out: Pat
     assert "student minus student without ranker" in text
     for name in ("intraventricular", "extra_axial", "-15 HU", "+15 HU", "distance of slices"):
         assert name in text
+    pictures = re.findall(r"\]\((\w+\.png)\)", text)
+    assert "roc.png" in pictures
+    assert all((report.parent / name).stat().st_size > 1000 for name in pictures)
     figures = json.loads((report.parent / "figures.json").read_text())
     assert figures["shipped_seed"] == 1
     assert set(figures["cohorts"]) == {

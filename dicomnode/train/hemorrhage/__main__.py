@@ -13,7 +13,7 @@ from dicomnode.train.hemorrhage.ship import install, summarise
 
 EXAMPLES = """
 examples:
-  python -m dicomnode.train.hemorrhage --out training --anatomy templates --processes 2
+  python -m dicomnode.train.hemorrhage --out training --anatomy templates --processes 2 --workers 1
   python -m dicomnode.train.hemorrhage --out training --anatomy templates --seeds 2     (another seed beside it)
 """
 
@@ -33,12 +33,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=default.epochs)
     parser.add_argument("--steps", type=int, default=default.steps, help="of an epoch")
     parser.add_argument("--processes", type=int, default=1, help="that make patients")
+    parser.add_argument("--workers", type=int, default=default.workers, help="processes that prepare batches")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--install", action="store_true", help="copy weights and report to their places in the project")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     manifest = make_cohorts(given.out / "cohorts", given.anatomy, given.processes)
-    plan = Plan(tuple(given.seeds), given.epochs, given.steps)
+    plan = Plan(tuple(given.seeds), given.epochs, given.steps, workers=given.workers)
     runs = {}
     for seed, arm, results in run_arms(manifest, given.out, plan):
         print(f"seed {seed}, {arm}: {len(results)} test exams", flush=True)

@@ -27,6 +27,7 @@ class Plan:
     Attributes
     ----------
     steps : batches of an epoch.
+    workers : processes that prepare batches beside the training.
     """
 
     seeds: tuple[int, ...] = (1, 2, 3)
@@ -34,6 +35,7 @@ class Plan:
     steps: int = 250
     batch: int = 16
     learning_rate: float = 2e-3
+    workers: int = 0
     progress: bool = True
 
 
@@ -64,7 +66,14 @@ def run_arms(manifest: Path, out: Path, plan: Plan) -> Iterator[tuple[int, str, 
 def _settings(out: Path, arm: str, seed: int, plan: Plan) -> TrainSettings:
     fit = FitSettings(plan.epochs, plan.learning_rate, patience=0, seed=seed)
     common = TrainSettings(
-        MODEL, fit, plan.steps, plan.batch, cache=out / "cache", skip_unusable=True, progress=plan.progress
+        MODEL,
+        fit,
+        plan.steps,
+        plan.batch,
+        workers=plan.workers,
+        cache=out / "cache",
+        skip_unusable=True,
+        progress=plan.progress,
     )
     if arm == TEACHER:
         return common

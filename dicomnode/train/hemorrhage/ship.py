@@ -84,8 +84,14 @@ def summarise(manifest: Path, out: Path, plan: Plan, runs: Runs) -> Path:
             spacings_mm=spacings_of(exams),
             left_out=skipped,
             digests=digests(out),
+            pictures=_pictures(folder_of(out, STUDENT, seed) / "report", summary),
         ),
     )
+
+
+def _pictures(report: Path, summary: Path) -> list[str]:
+    """Copy the plots of the student's own report. Returns their names."""
+    return [Path(shutil.copy(picture, summary)).name for picture in sorted(report.glob("*.png"))]
 
 
 def _shifted(
@@ -127,5 +133,6 @@ def install(out: Path) -> None:
         text = re.sub(rf'("exam_{name}": )[-\d.]+', rf"\g<1>{value:g}", text)
     metadata.write_text(text, encoding="utf-8")
     DOCS.mkdir(parents=True, exist_ok=True)
-    for name in ("report.md", "figures.json"):
-        shutil.copyfile(out / "summary" / name, DOCS / name)
+    for kind in ("*.md", "*.json", "*.png"):
+        for file in (out / "summary").glob(kind):
+            shutil.copyfile(file, DOCS / file.name)

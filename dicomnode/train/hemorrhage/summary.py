@@ -55,6 +55,7 @@ class Summary:
     spacings_mm : exam -> median distance of its slices.
     left_out : sentences about exams that were not used.
     digests : cohort -> its digest.
+    pictures : file names of the shipped student's plots, which lie beside the report.
     """
 
     plan: Plan
@@ -66,6 +67,7 @@ class Summary:
     spacings_mm: Mapping[str, float]
     left_out: Sequence[str]
     digests: Mapping[str, str]
+    pictures: Sequence[str] = ()
 
 
 def spacings_of(exams: Sequence[Exam]) -> dict[str, float]:
@@ -172,6 +174,7 @@ def _sections(
             ("distance of slices (synthetic)", "exams", *(FIGURES[name] for name in SHOWN)),
             list(_spacing_rows(summary)),
         ),
+        *(f"![{name.removesuffix('.png').replace('_', ' ')} (synthetic)]({name})" for name in summary.pictures),
         _left_out(summary.left_out),
         "Cohorts (version and arguments in `dicomnode/train/hemorrhage/cohorts.py`), digests:\n\n"
         + "\n".join(f"- {name}: `{digest}`" for name, digest in summary.digests.items()),
