@@ -28,7 +28,11 @@ KIND, REJECTION_KIND = "kos", "rejection"
 def result_root(context: Context, results: Iterable[SOPClass]) -> SOPClass:
     """One object that names all results of a job, so that a system can find them as one set."""
     description = "Results of one analysis by software. Research, not for diagnosis."
-    root = _selection(context, KIND, codes.OF_INTEREST, list(results), description)
+    # the library would quote an unusual PatientName in a warning; ``stamp`` sets who the patient is
+    named_results = [
+        bare_reference(ds.SOPClassUID, ds.SOPInstanceUID, ds.SeriesInstanceUID, context.identity) for ds in results
+    ]
+    root = _selection(context, KIND, codes.OF_INTEREST, named_results, description)
     stamp(root, context, KIND, "AI results of one analysis")
     return root
 
