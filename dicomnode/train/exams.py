@@ -29,7 +29,7 @@ from dicomnode.zoo.planes import AIR_HU, PlaneGrid, neighbour_weights, plane_gri
 
 UNKNOWN = -1
 """Truth of a pixel of which nothing is known; the loss passes over it."""
-VERSION = 3
+VERSION = 4
 """Of what lies in the cache; to be raised when the way to the planes changes."""
 
 

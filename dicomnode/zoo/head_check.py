@@ -31,6 +31,9 @@ DIRECTIONS = tuple(
     (down, right) for down in range(-2, 3) for right in range(-2, 3) if {abs(down), abs(right)} in ({0, 1}, {1}, {1, 2})
 )
 """Sixteen steps (rows, columns), evenly around: straight, diagonal and the knight's move between them."""
+SCALP_MM = 14.0
+"""As deep as this below the skin soft tissue is scalp, unless something denser than it lies between."""
+SCALP_HU = 100.0
 MIN_BRAIN_ML = 350.0
 MIN_BRAIN_SHARE = 0.80
 """Least share of the skull's content with the attenuation of brain, CSF or blood."""
@@ -140,7 +143,8 @@ def interior_mask(volume: Volume) -> NDArray[np.bool_]:
     """What may be marked: all within the skull, generously; bone, air, scalp and what lies around the head is not.
 
     A voxel is within if it sees bone, or air that the head encloses, in at least half of sixteen directions of its
-    slice. :func:`brain_mask` is stricter and loses whole lobes where the skull is thin: blood there must not be lost.
+    slice, and cannot be reached from the skin by less than ``SCALP_MM`` of soft tissue. :func:`brain_mask` is stricter
+    and loses whole lobes where the skull is thin: blood there must not be lost.
 
     Returns
     -------
@@ -153,15 +157,28 @@ def interior_mask(volume: Volume) -> NDArray[np.bool_]:
     orientation = orientation_of(volume.stack)
     hu = orientation.to_canonical(volume.hu)
     steps = [max(1, round(GRID_MM / s)) for s in (orientation.row_spacing_mm, orientation.column_spacing_mm)]
-    coarse = _walls_around(_block_mean(hu, steps[0], steps[1])) >= len(DIRECTIONS) // 2
+    smooth = _block_mean(hu, steps[0], steps[1])
+    coarse = (_walls_around(smooth) >= len(DIRECTIONS) // 2) & ~_scalp(smooth, steps[0] * orientation.row_spacing_mm)
     result = _on_pixels(coarse, steps, hu.shape) & (hu > AIR_BELOW_HU) & (hu < SOLID_ABOVE_HU)
     return np.ascontiguousarray(orientation.from_canonical(result))
 
 
+def _silhouette(hu: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """The head with all that it encloses, slice by slice."""
+    return np.stack([ndimage.binary_fill_holes(plane) for plane in hu > AIR_BELOW_HU])
+
+
+def _scalp(hu: NDArray[np.float32], grid_mm: float) -> NDArray[np.bool_]:
+    """What the air around the head reaches through ``SCALP_MM`` of soft tissue, and that air itself."""
+    around = ~_silhouette(hu)
+    cross = ndimage.generate_binary_structure(2, 1)[None]
+    reach = max(1, round(SCALP_MM / grid_mm))
+    return np.asarray(ndimage.binary_dilation(around, cross, reach, mask=~(hu > SCALP_HU) | around))
+
+
 def _walls_around(hu: NDArray[np.float32]) -> NDArray[np.uint8]:
     """(slices, rows, columns) in how many of ``DIRECTIONS`` a pixel sees bone or enclosed air."""
-    solid = hu > AIR_BELOW_HU
-    pockets = np.stack([ndimage.binary_fill_holes(plane) for plane in solid]) & ~solid
+    pockets = _silhouette(hu) & (hu <= AIR_BELOW_HU)
     walls = (hu > BONE_HU) | pockets
     # a step that skips pixels must not slip through a thin wall
     thick = walls | _moved(walls, 0, 1) | _moved(walls, 1, 0)

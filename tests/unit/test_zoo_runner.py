@@ -207,7 +207,9 @@ def test_neighbours_are_chosen_by_position() -> None:
     assert [int(row.argmax()) for row in below] == [0, 0, 1, 1, 3, 4]
     assert [int(row.argmax()) for row in above] == [1, 2, 4, 4, 5, 5]
     assert above[1, 2] == above[1, 3] == 0.5
-    assert np.array_equal(itself, np.eye(6))
+    expected = np.eye(6)
+    expected[2:4, 2:4] = 0.5
+    assert np.array_equal(itself, expected), "two slices 1.1 mm apart are one slab"
     thin = neighbour_weights(np.arange(20.0))[1]
     assert np.count_nonzero(thin[10]) == 5
     assert np.allclose(neighbour_weights(offsets).sum(axis=2), 1.0)
@@ -225,6 +227,18 @@ def test_what_may_be_marked_reaches_to_the_bone_even_where_the_skull_is_open(
         assert not interior[:, 0].any(), "the air around the head is not within"
     lost = brain_mask(volume) & ~brain_mask(open_skull)
     assert ml(lost, volume.stack) > 20.0, "the strict mask loses brain there, else this test shows nothing"
+
+
+def test_the_scalp_is_not_within_and_brain_behind_a_gap_is(healthy: Volume) -> None:
+    middle, rows, columns = (n // 2 for n in healthy.hu.shape)
+    line = healthy.hu[middle + 3, rows]
+    skin, bone = np.flatnonzero(line > -200)[0], np.flatnonzero(line > 300)[0]
+    scalp = slice(skin, bone - 2)
+    inside = interior_mask(healthy)[middle + 3, rows]
+    assert scalp.stop - scalp.start >= 2
+    assert not inside[scalp].any()
+    assert inside[columns]
+    assert inside[bone + 12], "a centimetre behind the outer table there is brain"
 
 
 def test_a_pixel_is_within_if_walls_stand_in_half_of_the_directions() -> None:
