@@ -115,8 +115,13 @@ def digests(out: Path) -> dict[str, str]:
 
 
 def exam_calibration(results: Sequence[ExamResult]) -> ExamCalibration:
-    """How scores become probabilities, and the threshold by Youden in steps of 0.01; both from validation exams."""
+    """How scores become probabilities, and the threshold by Youden in steps of 0.01; both from validation exams.
+
+    Exams that are all positive, or all negative, can tell neither: scores stay as they are.
+    """
     labels, scores = labels_and_scores(results)
+    if len(set(labels)) < 2:
+        return ExamCalibration(1.0, 0.0, 0.5)
     slope, intercept = (round(value, 3) for value in platt(labels, scores))
     probabilities = [calibrated(score, slope, intercept) for score in scores]
     threshold = np.clip(round(youden_point(labels, probabilities).threshold, 2), 0.05, 0.95)
