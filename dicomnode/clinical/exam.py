@@ -1,11 +1,14 @@
 """How likely an exam shows a finding at all, from the probabilities of its voxels.
 
-A slice is scored by its most probable 50 mm2; the exam is its highest slice after a median of three neighbours, which a
-single bright slice cannot raise. The plain maximum is PatchFCN's rule (Kuo et al., PNAS 2019;116:22737). Networks are
-surer than they are right, so a bundle may state how its scores become probabilities (Platt 1999).
+An exam is scored by its most probable 1 mL, wherever it lies: one voxel that is wrongly bright cannot raise it, and a
+thin bleed that runs over many slices counts as much as a round one. Networks are surer than they are right, so a bundle
+may state how its scores become probabilities (Platt 1999). PatchFCN's own rule, the highest slice of its classification
+branch (Kuo et al., PNAS 2019;116:22737), needs such a branch.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +16,7 @@ from scipy.special import expit, logit
 
 from dicomnode.records import Volume
 
+SCORED_ML = 1.0
 SCORED_MM2 = 50.0
 """A patch of 8 mm in diameter: smaller ones are noise more often than blood."""
 CERTAIN = 1e-6
@@ -20,7 +24,7 @@ CERTAIN = 1e-6
 
 
 def slice_scores(probability: NDArray[np.float32], pixel_area_mm2: float) -> NDArray[np.float64]:
-    """Mean of the most probable ``SCORED_MM2`` of each slice, taken over log odds: near 1 exams still differ.
+    """Mean of the most probable ``SCORED_MM2`` of each slice, taken over log odds: near 1 slices still differ.
 
     Parameters
     ----------
@@ -36,21 +40,29 @@ def slice_scores(probability: NDArray[np.float32], pixel_area_mm2: float) -> NDA
     return np.asarray(expit(_log_odds(top).mean(axis=1)))
 
 
-def exam_score(scores: ArrayLike, *, paper: bool = False) -> float:
-    """Score of an exam from its slices, in order along the stack.
+def exam_score(probability: NDArray[np.float32], voxel_ml: ArrayLike) -> float:
+    """Mean of the most probable ``SCORED_ML`` of an exam, taken over log odds.
 
     Parameters
     ----------
-    paper : the plain maximum; else the maximum after a median of three neighbours.
+    probability : (slices, rows, columns) 0 to 1.
+    voxel_ml : (slices,) volume of a voxel of each slice.
 
-    >>> exam_score([0.1, 0.9, 0.1]), exam_score([0.1, 0.9, 0.8])
-    (0.1, 0.8)
+    Returns
+    -------
+    0 to 1; an exam of less than ``SCORED_ML`` counts whole.
+
+    >>> odds_of_9_and_a_quarter = np.array([[[0.9]], [[0.2]]], np.float32)
+    >>> round(exam_score(odds_of_9_and_a_quarter, [0.5, 4.0]), 3)
+    0.6
     """
-    values = np.asarray(scores, dtype=np.float64)
-    if paper or len(values) < 3:
-        return float(values.max())
-    padded = np.pad(values, 1, mode="edge")
-    return float(np.median(np.stack([padded[:-2], padded[1:-1], padded[2:]]), axis=0).max())
+    volumes, flat = np.asarray(voxel_ml, np.float64), probability.ravel()
+    count = min(math.ceil(SCORED_ML / volumes.min()), flat.size)
+    top = np.argpartition(flat, flat.size - count)[-count:]
+    top = top[np.argsort(-flat[top], kind="stable")]
+    below = np.cumsum(volumes[top // (flat.size // len(volumes))])
+    shares = np.diff(np.minimum(below, SCORED_ML), prepend=0.0)
+    return float(expit(np.average(_log_odds(flat[top].astype(np.float64)), weights=shares)))
 
 
 def calibrated(score: float, slope: float, intercept: float) -> float:
@@ -72,7 +84,8 @@ def exam_probability(
     probability : (slices, rows, columns) in the stack order of the volume, 0 outside the head.
     slope, intercept : of the bundle, see :func:`calibrated`.
     """
-    return calibrated(exam_score(slice_scores(probability, volume.stack.pixel_area_mm2)), slope, intercept)
+    voxel_ml = volume.stack.weights_mm * volume.stack.pixel_area_mm2 / 1000.0
+    return calibrated(exam_score(probability, voxel_ml), slope, intercept)
 
 
 def _log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:

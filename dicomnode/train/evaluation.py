@@ -21,7 +21,7 @@ CHUNK = 8
 
 def predict(
     recipe: Recipe, network: torch.nn.Module, exam: Exam, *, bfloat16: bool = False
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Probabilities of one exam, on the CPU.
 
     Parameters
@@ -30,8 +30,7 @@ def predict(
 
     Returns
     -------
-    (findings, slices, size, size) of every pixel, and (slices,) of every slice: of the slice branch where the network
-    has one, else the mean of its most probable pixels.
+    (findings, slices, size, size) of every pixel, and (slices,) of every slice where the network has a branch for them.
     """
     device = next(network.parameters()).device
     around = torch.stack([exam.around(k) for k in range(len(exam.hu))], dim=1)
@@ -44,16 +43,23 @@ def predict(
             with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                 pixel, slice_ = branches(network(part))
             pixels.append(pixel.float().cpu())
-            slices.append(slice_.float().cpu().sigmoid()[:, 0] if slice_ is not None else torch.empty(0))
+            slices += [slice_.float().cpu().sigmoid()[:, 0]] if slice_ is not None else []
     probability = recipe.finish(torch.cat(pixels).transpose(0, 1), around)
     if exam.inside is not None:
         probability = probability * torch.from_numpy(np.array(exam.inside))
-    given = torch.cat(slices)
-    return probability, given if len(given) else _slice_scores(recipe, probability[0])
+    return probability, torch.cat(slices) if slices else None
 
 
-def _slice_scores(recipe: Recipe, probability: torch.Tensor) -> torch.Tensor:
-    return torch.from_numpy(slice_scores(probability.numpy(), recipe.planes.pixel_mm**2))
+def ranking_scores(recipe: Recipe, probability: torch.Tensor, slices: torch.Tensor | None) -> torch.Tensor:
+    """(slices,) by which unlabelled slices are ranked: of the slice branch, else of the most probable pixels.
+
+    Parameters
+    ----------
+    probability, slices : of :func:`predict`.
+    """
+    if slices is not None:
+        return slices
+    return torch.from_numpy(slice_scores(probability[0].numpy(), recipe.planes.pixel_mm**2))
 
 
 def judge(exam: Exam, probability: torch.Tensor, score: float, finding: str, index: int = 0) -> ExamResult:
@@ -96,8 +102,8 @@ def score_findings(
 ) -> dict[str, list[ExamResult]]:
     """Judge every exam by the named findings of the recipe.
 
-    Volumes and Dice are of the planes, confined to the interior of the skull as the node confines them. The score of a
-    finding other than the first comes from its most probable pixels.
+    Volumes and Dice are of the planes, confined to the interior of the skull as the node confines them. Where the
+    network has a slice branch, its highest slice is the score of the first finding (PatchFCN's rule).
     """
     network.eval()
     results: dict[str, list[ExamResult]] = {name: [] for name in names}
@@ -105,8 +111,9 @@ def score_findings(
         probability, slices = predict(recipe, network, exam)
         for name in names:
             index = recipe.planes.findings.index(name)
-            per_slice = _slice_scores(recipe, probability[index]) if index else slices
-            results[name].append(judge(exam, probability[index], exam_score(per_slice.numpy()), name, index))
+            branch = slices if index == 0 else None
+            score = exam_score(probability[index].numpy(), exam.pixel_ml) if branch is None else float(branch.max())
+            results[name].append(judge(exam, probability[index], score, name, index))
     return results
 
 

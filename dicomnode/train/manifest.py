@@ -9,7 +9,7 @@ Columns (only ``id``, ``patient`` and ``image`` must be there; paths are relativ
     variables  age=72; gcs=13                                      (absent = not known)
     text       path of a UTF-8 file with the report
     labels     deterioration=1; mrs=4                              (0 to 1 unless a range is declared)
-    split      train, validation, test or unlabelled; empty in every row = to be drawn by patient
+    split      train, validation, calibration, test or unlabelled; empty in every row = to be drawn by patient
     site       free
     synthetic  yes or no; every figure made from a synthetic row says so
 """
@@ -32,10 +32,15 @@ LABEL_RANGE = (0.0, 1.0)
 
 
 class Split(StrEnum):
-    """What an exam is used for."""
+    """What an exam is used for.
+
+    ``CALIBRATION`` says how the scores of finished weights become probabilities: neither the weights nor the choice
+    between them have seen it.
+    """
 
     TRAIN = "train"
     VALIDATION = "validation"
+    CALIBRATION = "calibration"
     TEST = "test"
     UNLABELLED = "unlabelled"
 

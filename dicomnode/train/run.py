@@ -13,7 +13,7 @@ from dicomnode.errors import ManifestError
 from dicomnode.train.checkpoint import load_weights_file
 from dicomnode.train.data import SliceBatches, Source, pseudo_exam
 from dicomnode.train.engine import FitSettings, Fitted, Task, fit
-from dicomnode.train.evaluation import pooled_dice, predict, score_exams
+from dicomnode.train.evaluation import pooled_dice, predict, ranking_scores, score_exams
 from dicomnode.train.exams import Exam, load_exams
 from dicomnode.train.manifest import Case, Manifest, Split, read_manifest
 from dicomnode.train.noisy_student import (
@@ -33,6 +33,8 @@ Parts = dict[Split, Sequence[Case]]
 
 LEFT_OUT = "left-out.txt"
 """Names the exams that were not used, and why."""
+FITTED = (Split.TRAIN, Split.VALIDATION, Split.TEST)
+"""What a training reads; a student reads ``UNLABELLED`` too."""
 FOLD_SHARES = {Split.TRAIN: 0.85, Split.VALIDATION: 0.15}
 STUDENT_DROPOUT = 0.2
 STUDENT_DEPTH = 0.2
@@ -165,7 +167,7 @@ def _cross_validate(
 def _train_once(
     recipe: Recipe, parts: Parts, out: Path, cache: Path, settings: TrainSettings
 ) -> tuple[list[ExamResult], tuple[dict[str, float], ...]]:
-    missing = [split.value for split in (Split.TRAIN, Split.VALIDATION, Split.TEST) if not parts[split]]
+    missing = [split.value for split in FITTED if not parts[split]]
     if missing:
         raise ManifestError([f"no exam in split {name}" for name in missing])
     exams = _load(recipe, parts, out, cache, settings)
@@ -187,7 +189,7 @@ def _note_left_out(out: Path, sentences: Sequence[str]) -> None:
 
 def _load(recipe: Recipe, parts: Parts, out: Path, cache: Path, settings: TrainSettings) -> dict[Split, list[Exam]]:
     """Exams of every split; the faults of all splits are listed together."""
-    wanted = list(Split) if settings.teacher else [split for split in Split if split is not Split.UNLABELLED]
+    wanted = (*FITTED, Split.UNLABELLED) if settings.teacher else FITTED
     cases = [case for split in wanted for case in parts[split]]
     exams, left_out = load_exams(
         cases, recipe.planes, cache, skip_unusable=settings.skip_unusable, progress=settings.progress
@@ -232,11 +234,12 @@ def pseudo_labelled(
     targets, scores = [], []
     for exam in track(exams, description="pseudo-labels", disable=not progress):
         pixels, slices = predict(recipe, network, exam, bfloat16=bfloat16)
+        scores.append(ranking_scores(recipe, pixels, slices))
         # kept as small whole numbers: the probabilities of a large corpus would not fit into memory
-        targets.append(pseudo_labels(pixels.transpose(0, 1), torch.ones(len(slices), dtype=torch.bool)).to(torch.int8))
-        scores.append(slices)
+        every = torch.ones(len(scores[-1]), dtype=torch.bool)
+        targets.append(pseudo_labels(pixels.transpose(0, 1), every).to(torch.int8))
     ranked = torch.from_numpy(rank_images(torch.cat(scores).numpy(), share))
-    per_exam = torch.split(ranked, [len(slices) for slices in scores])
+    per_exam = torch.split(ranked, [len(part) for part in scores])
     return [
         pseudo_exam(exam, below_rank_ignored(target, positive))
         for exam, target, positive in zip(exams, targets, per_exam, strict=True)

@@ -20,6 +20,7 @@ from dicomnode.train.results import ExamResult
 
 FEW = (
     Part("a-few", "A", "ich", 3, 14, Split.TRAIN, True),
+    Part("a-calibration", "A", "mixed", 2, 7, Split.CALIBRATION, False),
     Part("b-pool", "B", "ich", 1, 5, Split.UNLABELLED, False),
     Part("b-test", "B", "mixed", 2, 6, Split.TEST, True),
 )
@@ -108,6 +109,7 @@ def test_the_report_says_synthetic_and_the_weights_fit_the_zoos_network(out: Pat
     assert figures["shipped_seed"] == 1
     assert set(figures["cohorts"]) == {
         "a-few-painted",
+        "a-calibration-painted",
         "b-pool-painted",
         "b-test-painted",
     }

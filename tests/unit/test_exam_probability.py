@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from dicomnode.clinical.exam import exam_probability, exam_score, slice_scores
 from dicomnode.encode.wording import exam_sentence, impression
@@ -14,11 +15,25 @@ from tests.tools.series import ct_series, stack_from
 from tests.unit.encode_helpers import case_of
 
 
-def test_one_bright_slice_does_not_make_an_exam_positive_unless_in_paper_mode() -> None:
-    scores = [0.1, 0.1, 0.95, 0.1, 0.6, 0.7, 0.1]
-    assert exam_score(scores) == 0.6
-    assert exam_score(scores, paper=True) == 0.95
-    assert exam_score([0.2, 0.4]) == 0.4
+def test_an_exam_is_scored_by_the_log_odds_of_its_most_probable_millilitre_wherever_it_lies() -> None:
+    probability = np.full((3, 10, 10), 0.1, np.float32)
+    probability[0, 4, 4], probability[2, 9, 9] = 0.9, 0.8
+    # voxels of 0.5 mL: odds of 9 and of 4 make 6
+    assert exam_score(probability, [0.5] * 3) == pytest.approx(6 / 7)
+    # of 2 mL: half of the first voxel is enough
+    assert exam_score(probability, [2.0] * 3) == pytest.approx(0.9)
+    # the first lies in a thin slice: 0.25 mL of odds of 9, 0.75 mL of odds of 4
+    assert exam_score(probability, [0.25, 1.0, 1.0]) == pytest.approx(expit(np.log([9, 4]) @ [0.25, 0.75]))
+
+
+def test_one_bright_voxel_does_not_make_an_exam_positive() -> None:
+    probability = np.full((20, 30, 30), 0.01, np.float32)
+    probability[10, 10, 10] = 1.0
+    assert exam_score(probability, [0.005] * 20) == pytest.approx(0.01, rel=0.15)
+
+
+def test_an_exam_smaller_than_a_millilitre_counts_whole() -> None:
+    assert exam_score(np.full((2, 2, 2), 0.3, np.float32), [0.01, 0.01]) == pytest.approx(0.3)
 
 
 def test_a_slice_is_scored_by_the_log_odds_of_its_most_probable_fifty_square_millimetres() -> None:
@@ -37,18 +52,14 @@ def test_slices_that_are_all_but_certain_still_differ() -> None:
     assert 1 - second == pytest.approx(0.1 * (1 - first), rel=0.02)
 
 
-def test_the_exam_is_scored_on_the_pixels_of_its_own_slices() -> None:
-    datasets = ct_series(matrix=32, pixel_spacing_mm=(5.0, 5.0))
+def test_the_exam_is_scored_on_the_voxels_of_its_own_slices() -> None:
+    datasets = ct_series(matrix=32, pixel_spacing_mm=(10.0, 10.0))
     volume = Volume(np.zeros((30, 32, 32), np.float32), stack_from(datasets), ())
     probability = np.zeros((30, 32, 32), np.float32)
-    # 50 mm2 are two pixels of 25 mm2; odds of 9 and of 4 make 6
-    probability[10:13, 4, 4], probability[10:13, 4, 5] = 0.9, 0.8
+    # slices 5 mm apart: voxels of 0.5 mL
+    probability[10, 4, 4], probability[20, 4, 5] = 0.9, 0.8
     assert exam_probability(probability, volume) == pytest.approx(6 / 7)
-    probability[12] = 0.0
-    assert exam_probability(probability, volume) == pytest.approx(6 / 7), "two neighbours bear each other out"
     assert exam_probability(probability, volume, slope=2.0, intercept=-np.log(6.0)) == pytest.approx(6 / 7)
-    probability[11] = 0.0
-    assert exam_probability(probability, volume) == pytest.approx(1e-6)
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,8 @@ def summarise(manifest: Path, out: Path, plan: Plan, runs: Runs) -> Path:
     network = recipe.build()
     network.load_state_dict(load_file(weights))
     read, cache = read_manifest(manifest), out / "cache"
-    validation, _ = load_exams(read.of(Split.VALIDATION), recipe.planes, cache, skip_unusable=True, progress=False)
-    exam = exam_calibration(score_exams(recipe, network, validation, progress=plan.progress))
+    calibration, _ = load_exams(read.of(Split.CALIBRATION), recipe.planes, cache, skip_unusable=True, progress=False)
+    exam = exam_calibration(score_exams(recipe, network, calibration, progress=plan.progress))
     exams, left_out = load_exams(read.of(Split.TEST), recipe.planes, cache, skip_unusable=True, progress=plan.progress)
     findings = score_findings(recipe, network, exams, recipe.planes.findings, progress=plan.progress)
     offsets = {hu: _shifted(recipe, network, exams, hu, plan) for hu in OFFSETS_HU if hu} | {0.0: findings[MODEL]}
@@ -115,7 +115,7 @@ def digests(out: Path) -> dict[str, str]:
 
 
 def exam_calibration(results: Sequence[ExamResult]) -> ExamCalibration:
-    """How scores become probabilities, and the threshold by Youden in steps of 0.01; both from validation exams.
+    """How scores become probabilities, and the threshold by Youden in steps of 0.01; both from exams set apart for it.
 
     Exams that are all positive, or all negative, can tell neither: scores stay as they are.
     """

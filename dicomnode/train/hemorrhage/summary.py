@@ -49,7 +49,7 @@ class Summary:
     ----------
     runs : (seed, arm) -> results of the test exams.
     shipped : seed whose student is shipped: the best validation score.
-    exam : of its exam probability, chosen on the validation exams.
+    exam : of its exam probability, chosen on the calibration exams.
     findings : results of the shipped student by finding.
     offsets : HU added to every exam -> results of the shipped student.
     spacings_mm : exam -> median distance of its slices.
@@ -159,8 +159,8 @@ def _sections(
             ],
         ),
         *[_difference_section(other, found, plan) for other, found in against.items()],
-        f"## The shipped weights\n\nStudent of seed {summary.shipped}, chosen by the validation exams of site A, as is "
-        f"how its exam score becomes a probability: log odds times {summary.exam.slope:g} plus "
+        f"## The shipped weights\n\nStudent of seed {summary.shipped}, chosen by the validation exams of site A. "
+        f"Other exams of A set how its exam score becomes a probability: log odds times {summary.exam.slope:g} plus "
         f"{summary.exam.intercept:g}, threshold {summary.exam.threshold:g}. {_operating(summary)}",
         table_text(
             ("finding (synthetic)", "exams with it", "exam AUC", "Dice, mean", "Dice, mean, at least 1 mL"),

@@ -97,7 +97,7 @@ def test_every_fault_is_listed_with_its_line_and_column(folder: Path) -> None:
         "line 4, patient: is empty",
         "line 4, image: empty is an empty folder",
         "line 4, masks: 'x' after # is no whole number",
-        "line 4, split: 'dev' is none of train, validation, test, unlabelled",
+        "line 4, split: 'dev' is none of train, validation, calibration, test, unlabelled",
         "patient p1 stands in 2 splits: test, train",
         "2 of 4 rows have no split (first: line 4); give all or none",
     ]
