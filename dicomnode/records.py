@@ -61,6 +61,11 @@ class Stack:
         return self.row_spacing_mm * self.column_spacing_mm
 
     @property
+    def voxel_ml(self) -> NDArray[np.float64]:
+        """(slices,) volume of one voxel of each slice."""
+        return np.asarray(self.weights_mm * self.pixel_area_mm2 / 1000.0)
+
+    @property
     def spacings_mm(self) -> NDArray[np.float64]:
         """(slices - 1,) distances along the normal between neighbours."""
         return np.diff(self.offsets_mm)

@@ -144,10 +144,9 @@ def ask(worker: WorkerProcess, name: str, head: KnownHead, timeout_s: float) -> 
 
 
 def _answer_of(finding: MaskFinding, volume: Volume) -> OutputAnswer:
-    weights = volume.stack.weights_mm * volume.stack.pixel_area_mm2 / 1000.0
-    slices_ml = finding.mask.sum(axis=(1, 2)) * weights
+    slices_ml = finding.mask.sum(axis=(1, 2)) * volume.stack.voxel_ml
     assert finding.probability is not None  # asked for
-    probability_ml = finding.probability.sum(axis=(1, 2), dtype=np.float64) * weights / PROBABILITY_SCALE
+    probability_ml = finding.probability.sum(axis=(1, 2), dtype=np.float64) * volume.stack.voxel_ml / PROBABILITY_SCALE
     return OutputAnswer(
         volume_ml=round(float(slices_ml.sum()), 4),
         slices_ml=tuple(round(float(value), 4) for value in slices_ml),

@@ -84,8 +84,7 @@ def exam_probability(
     probability : (slices, rows, columns) in the stack order of the volume, 0 outside the head.
     slope, intercept : of the bundle, see :func:`calibrated`.
     """
-    voxel_ml = volume.stack.weights_mm * volume.stack.pixel_area_mm2 / 1000.0
-    return calibrated(exam_score(probability, voxel_ml), slope, intercept)
+    return calibrated(exam_score(probability, volume.stack.voxel_ml), slope, intercept)
 
 
 def _log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:

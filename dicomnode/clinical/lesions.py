@@ -120,8 +120,7 @@ def _region(part: NDArray[np.bool_], box: Box, volume: Volume) -> Region:
 
 
 def _volume_ml(part: NDArray[np.bool_], stack: Stack, slices: slice) -> float:
-    counts = part.sum(axis=(1, 2))
-    return float(counts @ stack.weights_mm[slices]) * stack.pixel_area_mm2 / 1000
+    return float(part.sum(axis=(1, 2)) @ stack.voxel_ml[slices])
 
 
 def _centroid_mm(part: NDArray[np.bool_], box: Box, stack: Stack) -> tuple[float, float, float]:

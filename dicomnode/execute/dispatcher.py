@@ -45,9 +45,10 @@ from dicomnode.store.execution import (
     start_run,
     succeeded_findings,
 )
-from dicomnode.store.jobs import Claim, Delivery, claim_job, heartbeat, store_results
+from dicomnode.store.jobs import Claim, claim_job, heartbeat
 from dicomnode.store.notes import drop_note
 from dicomnode.store.rejections import predecessors
+from dicomnode.store.results import Delivery, store_results
 from dicomnode.store.states import JobTask
 
 log = logging.getLogger(__name__)

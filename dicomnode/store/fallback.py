@@ -15,8 +15,8 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from dicomnode.dicom.sop_classes import NEXT_RUNG, rungs_below, stand_in
-from dicomnode.store.jobs import Delivery, outbox_row, settle_deliveries
 from dicomnode.store.outbox import Parcel, lock_job
+from dicomnode.store.results import Delivery, outbox_row, settle_deliveries
 from dicomnode.store.states import JobEvent, JobStatus, OutboxEvent, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, RefusedClass, Result
 from dicomnode.store.transitions import move

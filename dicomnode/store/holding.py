@@ -10,8 +10,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dicomnode.errors import JobError
-from dicomnode.store.jobs import settle_deliveries
 from dicomnode.store.outbox import Parcel, lock_job, parcel_of
+from dicomnode.store.results import settle_deliveries
 from dicomnode.store.states import OutboxEvent, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import guarded_update, move, note

@@ -13,9 +13,10 @@ from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.orm import Session
 
 from dicomnode.records import EncodedResult
-from dicomnode.store.jobs import Claim, leased_job, underway
+from dicomnode.store.jobs import Claim, leased_job
 from dicomnode.store.proofs import Sent, read_sent
 from dicomnode.store.rejections import delivered_results
+from dicomnode.store.results import underway
 from dicomnode.store.states import InstanceStatus, JobEvent, JobStatus, JobTask, OutboxStatus, SeriesStatus
 from dicomnode.store.tables import Instance, Job, Outbox, Result, Series
 from dicomnode.store.transitions import guarded_update, move, note

@@ -10,8 +10,8 @@ from sqlalchemy import case, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.errors import LeaseLost
-from dicomnode.store.jobs import settle_deliveries, underway
 from dicomnode.store.rejections import REJECTION_KIND
+from dicomnode.store.results import settle_deliveries, underway
 from dicomnode.store.states import JobStatus, OutboxEvent, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import guarded_update, move, note

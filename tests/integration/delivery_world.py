@@ -23,7 +23,8 @@ from dicomnode.config import Config, Destination, Node
 from dicomnode.deliver.sender import Sender
 from dicomnode.records import EncodedResult
 from dicomnode.store.engine import Store
-from dicomnode.store.jobs import Claim, Delivery, claim_job, create_job, store_results
+from dicomnode.store.jobs import Claim, claim_job, create_job
+from dicomnode.store.results import Delivery, store_results
 from dicomnode.store.states import SeriesStatus
 from dicomnode.store.tables import Event, Job, Outbox, Result, Series
 

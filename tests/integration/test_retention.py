@@ -18,8 +18,9 @@ from dicomnode.receive.intake import Intake
 from dicomnode.receive.spool import IncomingFile, Spool
 from dicomnode.store.engine import Store
 from dicomnode.store.execution import source_paths
-from dicomnode.store.jobs import Delivery, cancel_job, claim_job, requeue_job, store_results
+from dicomnode.store.jobs import cancel_job, claim_job, requeue_job
 from dicomnode.store.receptions import Indexed
+from dicomnode.store.results import Delivery, store_results
 from dicomnode.store.retention import Limits, lock_expired, mark_purged
 from dicomnode.store.states import JOB_OPEN, JobStatus
 from dicomnode.store.tables import Instance, Job, Series

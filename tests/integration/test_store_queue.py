@@ -27,17 +27,16 @@ from dicomnode.store.execution import (
 from dicomnode.store.jobs import (
     STAT_HEAD_START_S,
     Claim,
-    Delivery,
     active_job,
     claim_job,
     create_job,
     heartbeat,
     recover_leases,
     release_waiting,
-    store_results,
     supersede_job,
     withdraw_results,
 )
+from dicomnode.store.results import Delivery, store_results
 from dicomnode.store.states import JobEvent
 from dicomnode.store.tables import Base, Event, Job, Outbox, Result, Run, Series
 from dicomnode.store.transitions import move

@@ -134,7 +134,7 @@ def paint_volume(
 
 def volume_of_mask_ml(mask: NDArray[np.bool_], stack: Stack) -> float:
     """Volume of a mask in stack order: voxels x in-plane area x slice weight."""
-    return float(mask.sum(axis=(1, 2)) @ stack.weights_mm * stack.pixel_area_mm2 / 1000)
+    return float(mask.sum(axis=(1, 2)) @ stack.voxel_ml)
 
 
 def room_for(volume: Volume, kind: Kind) -> NDArray[np.bool_]:
@@ -216,7 +216,7 @@ def _grown_to(
     """The brain's voxels of least field value, as many as make up the volume."""
     candidates = np.flatnonzero(brain & np.isfinite(field))
     ordered = candidates[np.argsort(field.ravel()[candidates], kind="stable")]
-    weights_ml = stack.weights_mm[ordered // (stack.rows * stack.columns)] * stack.pixel_area_mm2 / 1000
+    weights_ml = stack.voxel_ml[ordered // (stack.rows * stack.columns)]
     filled_ml = np.cumsum(weights_ml)
     if filled_ml.size == 0 or filled_ml[-1] < volume_ml:
         raise ValueError(f"no room for {volume_ml} mL")
