@@ -30,8 +30,9 @@ POSITIVE_SHARE = 0.45
 """Of the slices of a batch that show the finding; in a head they are far fewer."""
 OFFSET_HU, CALIBRATED_OFFSET_HU = 15.0, 5.0
 """Scanners are calibrated to within about +-15 HU; the smaller value is what is left once the brain was moved."""
-NOISE_HU = 8.0
-"""Largest standard deviation added: on planes of 1 mm sharp reconstructions have some 8, usual ones 2 to 4."""
+NOISE_HU = 14.0
+"""Largest standard deviation added: on planes of 1 mm usual reconstructions have 2 to 4, sharp ones 8 and more."""
+NOISY_SHARE = 0.7
 MOST_SPOTS = 3
 SPOT_RADIUS = (1.0, 4.5)
 SPOT_HU = (90.0, 600.0)
@@ -160,7 +161,7 @@ def transforms(recipe: Recipe, *, student: bool) -> Compose:
         RandAffined(both, prob=0.5, rotate_range=0.3, scale_range=0.1, shear_range=0.05, **moved),
         RandDenseSpotsd(),
         # the kernel smooths or sharpens the noise too
-        RandGaussianNoised(IMAGE, std=NOISE_HU, prob=0.5),
+        RandGaussianNoised(IMAGE, std=NOISE_HU, prob=NOISY_SHARE),
         RandKerneld(IMAGE, 0.5),
         RandScaleIntensityd(IMAGE, factors=0.06, prob=0.5),
         RandShiftIntensityd(IMAGE, offsets=offset_hu, prob=0.5),

@@ -1,8 +1,8 @@
 """The exams of the haemorrhage model: labelled ones of site A, unlabelled ones of A and B, unseen patients of B.
 
-Labelled exams hold more bleeds than a hospital meets (arms ``ich`` and ``trauma`` beside the site's own mix), as the
-hand-picked scans of a labelled set do; the unlabelled ones, the test exams and those that set the threshold of the exam
-probability are the sites' own mix.
+Labelled exams hold more bleeds than a hospital meets (arms ``ich``, ``trauma`` and ``post_evt`` beside the site's own
+mix; thin blood outside the brain is the hardest to learn), as the hand-picked scans of a labelled set do; the unlabelled
+ones, the test exams and those that set the threshold of the exam probability are the sites' own mix.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class Part:
 PARTS = (
     Part("a-labelled", "A", "mixed", 50, 101, Split.TRAIN, True),
     Part("a-ich", "A", "ich", 20, 105, Split.TRAIN, True),
-    Part("a-trauma", "A", "trauma", 60, 106, Split.TRAIN, True),
+    Part("a-trauma", "A", "trauma", 140, 106, Split.TRAIN, True),
+    Part("a-evt", "A", "post_evt", 30, 108, Split.TRAIN, True),
     Part("a-calibration", "A", "mixed", 60, 107, Split.CALIBRATION, False),
     Part("a-pool", "A", "mixed", 20, 102, Split.UNLABELLED, False),
     Part("b-pool", "B", "mixed", 70, 103, Split.UNLABELLED, False),

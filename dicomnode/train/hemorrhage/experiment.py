@@ -31,7 +31,7 @@ class Plan:
     """
 
     seeds: tuple[int, ...] = (1, 2, 3)
-    epochs: int = 5
+    epochs: int = 9
     steps: int = 250
     batch: int = 16
     learning_rate: float = 2e-3
