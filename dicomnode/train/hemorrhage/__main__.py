@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from dicomnode.train.hemorrhage.cohorts import make_cohorts
-from dicomnode.train.hemorrhage.experiment import Plan, run_arms
+from dicomnode.train.hemorrhage.experiment import ARMS, Plan, run_arms
 from dicomnode.train.hemorrhage.ship import install, summarise
 
 EXAMPLES = """
@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder; the same call goes on where it stopped")
     parser.add_argument("--anatomy", type=Path, help="folder with a CT template: half of the heads are warped from it")
     parser.add_argument("--seeds", type=int, nargs="+", default=default.seeds, help="of the trainings")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=default.arms, help="to train, teacher first")
     parser.add_argument("--epochs", type=int, default=default.epochs)
     parser.add_argument("--steps", type=int, default=default.steps, help="of an epoch")
     parser.add_argument("--processes", type=int, default=1, help="that make patients")
@@ -39,7 +40,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     manifest = make_cohorts(given.out / "cohorts", given.anatomy, given.processes)
-    plan = Plan(tuple(given.seeds), given.epochs, given.steps, workers=given.workers)
+    plan = Plan(tuple(given.seeds), tuple(given.arms), given.epochs, given.steps, workers=given.workers)
     runs = {}
     for seed, arm, results in run_arms(manifest, given.out, plan):
         print(f"seed {seed}, {arm}: {len(results)} test exams", flush=True)

@@ -1,8 +1,8 @@
 """The exams of the haemorrhage model: labelled ones of site A, unlabelled ones of A and B, unseen patients of B.
 
 Labelled exams hold more bleeds than a hospital meets (arms ``ich``, ``trauma`` and ``post_evt`` beside the site's own
-mix; thin blood outside the brain is the hardest to learn), as the hand-picked scans of a labelled set do; the unlabelled
-ones, the test exams and those that set the threshold of the exam probability are the sites' own mix.
+mix; thin blood outside the brain is the hardest to learn), as the hand-picked scans of a labelled set do; the
+unlabelled ones, the test exams and those that set the threshold of the exam probability are the sites' own mix.
 """
 
 from __future__ import annotations

@@ -26,11 +26,13 @@ class Plan:
 
     Attributes
     ----------
+    arms : those to train; a student needs its teacher before it.
     steps : batches of an epoch.
     workers : processes that prepare batches beside the training.
     """
 
     seeds: tuple[int, ...] = (1, 2, 3)
+    arms: tuple[str, ...] = ARMS
     epochs: int = 9
     steps: int = 250
     batch: int = 16
@@ -56,7 +58,7 @@ def run_arms(manifest: Path, out: Path, plan: Plan) -> Iterator[tuple[int, str, 
     ManifestError, TrainingError : see :func:`dicomnode.train.run.train_model`.
     """
     for seed in plan.seeds:
-        for arm in ARMS:
+        for arm in plan.arms:
             results = folder_of(out, arm, seed) / "report" / "results.csv"
             if not results.exists():
                 train_model(manifest, folder_of(out, arm, seed), _settings(out, arm, seed, plan))

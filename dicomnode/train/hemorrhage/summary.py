@@ -13,7 +13,7 @@ import numpy as np
 from dicomnode.clinical.exam import calibrated
 from dicomnode.records import RESEARCH_NOTICE
 from dicomnode.train.exams import Exam
-from dicomnode.train.hemorrhage.experiment import STUDENT, TEACHER, UNRANKED, Plan
+from dicomnode.train.hemorrhage.experiment import ARMS, STUDENT, TEACHER, UNRANKED, Plan
 from dicomnode.train.plots import labels_and_scores
 from dicomnode.train.report import FIGURES, figures_of, mean_differences, table_text
 from dicomnode.train.results import ExamResult
@@ -101,7 +101,8 @@ def write_summary(out: Path, summary: Summary) -> Path:
     """
     out.mkdir(parents=True, exist_ok=True)
     per_arm = {run: figures_of(results, run[0], RESAMPLES) for run, results in summary.runs.items()}
-    against = {other: differences(summary.runs, other, summary.plan.seeds) for other in (TEACHER, UNRANKED)}
+    others = [arm for arm in (TEACHER, UNRANKED) if arm in summary.plan.arms]
+    against = {other: differences(summary.runs, other, summary.plan.seeds) for other in others}
     (out / "figures.json").write_text(json.dumps(_content(summary, per_arm, against), indent=1) + "\n")
     text = "\n\n".join(_sections(summary, per_arm, against)) + "\n"
     (out / "report.md").write_text(text, encoding="utf-8")
@@ -142,6 +143,8 @@ def _sections(
     positive = sum(result.label == 1 for result in first)
     seeds = " ".join(map(str, plan.seeds))
     command = f"python -m dicomnode.train.hemorrhage --out FOLDER --anatomy TEMPLATES --seeds {seeds}"
+    if plan.arms != ARMS:
+        command += f" --arms {' '.join(map(repr, plan.arms))}"
     return [
         "# Haemorrhage model: teacher, noisy student and ranker (synthetic)",
         f"{RESEARCH_NOTICE}. All figures come from **synthetic** exams; they say nothing about accuracy on patients. "
