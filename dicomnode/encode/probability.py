@@ -7,6 +7,8 @@ ever where a slice has none (OHIF 3.13.2).
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 from highdicom import VOILUTTransformation
 from highdicom.base import SOPClass
@@ -25,6 +27,8 @@ from dicomnode.encode.frames import fixed_dimension_organization, pixel_measures
 from dicomnode.errors import EncodeError
 from dicomnode.records import PROBABILITY_SCALE, MaskFinding
 
+logger = logging.getLogger(__name__)
+
 KIND = "probability"
 
 
@@ -34,12 +38,16 @@ def mapped(findings: tuple[MaskFinding, ...]) -> list[MaskFinding]:
 
 
 def probability_maps(context: Context) -> list[SOPClass]:
-    """One map for each finding whose probabilities were kept.
+    """One map for each finding whose probabilities were kept; that others were not is logged.
 
     Raises
     ------
     EncodeError : a map does not fit the source slices, or exceeds 1.
     """
+    forgotten = [finding.name for finding in context.case.masks if finding.probability is None]
+    if forgotten:
+        reason = "no probability map: the model ran before a destination took this kind of result"
+        logger.warning(reason, extra={"action": "encode", "findings": forgotten})
     findings = mapped(context.case.masks)
     maps: list[SOPClass] = [_map(finding, index, context) for index, finding in enumerate(findings)]
     noun = codes.concepts_of(findings[0]).noun if len(findings) == 1 else "findings"

@@ -137,3 +137,11 @@ def test_validation_notices_a_frame_on_another_slice(case: Case, tmp_path: Path)
 def test_probabilities_are_stored_in_steps_and_small_ones_not_at_all() -> None:
     stored = stored_probability(np.array([0.0, 0.0099, 0.01, 0.12344, 0.12346, 1.0], dtype=np.float32))
     assert stored.tolist() == [0, 0, 100, 1234, 1235, 10_000]
+
+
+def test_findings_of_a_run_before_the_kind_was_configured_have_no_map_and_the_log_says_so(
+    case: Case, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = changed(case, findings=tuple(replace(finding, probability=None) for finding in case.masks))
+    assert maps_of(before, tmp_path) == []
+    assert "no probability map: the model ran before a destination took this kind of result" in caplog.text
