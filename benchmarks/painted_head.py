@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from dicomnode.assemble.volume import read_volume
+from dicomnode.clinical.exam import exam_probability
 from dicomnode.records import Volume
 from dicomnode.zoo.registry import Registry
 from dicomnode.zoo.runner import Runner
@@ -51,6 +52,7 @@ class Marked:
     ----------
     dice : NaN without a painted bleed.
     hit_ml : painted and marked.
+    exam : probability that the exam shows blood at all, as the bundle calibrates it.
     """
 
     kind: str
@@ -59,6 +61,7 @@ class Marked:
     dice: float
     marked_ml: float
     hit_ml: float
+    exam: float
 
 
 def mark(runner: Runner, volume: Volume, truth: NDArray[np.bool_], kind: str, offset_hu: float) -> Marked:
@@ -69,7 +72,8 @@ def mark(runner: Runner, volume: Volume, truth: NDArray[np.bool_], kind: str, of
     total = np.count_nonzero(marked) + np.count_nonzero(truth)
     dice = 2.0 * np.count_nonzero(marked & truth) / total if truth.any() else float("nan")
     painted_ml, marked_ml, hit_ml = (volume_of_mask_ml(m, volume.stack) for m in (truth, marked, marked & truth))
-    return Marked(kind, painted_ml, offset_hu, dice, marked_ml, hit_ml)
+    exam = exam_probability(probability, volume, output.exam_slope, output.exam_intercept)
+    return Marked(kind, painted_ml, offset_hu, dice, marked_ml, hit_ml, exam)
 
 
 def try_all(runner: Runner, volume: Volume) -> Iterator[Marked]:
@@ -95,13 +99,13 @@ def main() -> None:
         runner._parts.network.load_state_dict(load_file(given.weights))
     torch.manual_seed(0)
     volume = read_volume(sorted(path for path in given.folder.iterdir() if path.suffix == ".dcm"))
-    print("type              painted mL  offset HU   Dice  marked mL  found")
+    print("type              painted mL  offset HU   Dice  marked mL   exam  found")
     results = []
     for one in try_all(runner, volume):
         found = "" if np.isnan(one.dice) else "yes" if one.hit_ml >= FOUND_ML else "NO"
         print(
             f"{one.kind:<17} {one.volume_ml:>10.1f} {one.offset_hu:>10.0f} {one.dice:>6.2f} {one.marked_ml:>10.2f}"
-            f"  {found}",
+            f" {one.exam:>6.2f}  {found}",
             flush=True,
         )
         results.append(one)
@@ -111,7 +115,11 @@ def main() -> None:
     for kind in dict.fromkeys(one.kind for one in painted):
         print(f"  {kind}: {np.mean([one.dice for one in painted if one.kind == kind]):.3f}")
     print(f"found, of at least 5 mL: {sum(one.hit_ml >= FOUND_ML for one in large)} of {len(large)}")
-    print(f"marked without a bleed: at most {max(one.marked_ml for one in results if np.isnan(one.dice)):.2f} mL")
+    clean = [one for one in results if np.isnan(one.dice)]
+    print(f"marked without a bleed: at most {max(one.marked_ml for one in clean):.2f} mL")
+    threshold = runner.manifest.outputs[0].exam_threshold
+    said = f"threshold {threshold:g}" if threshold is not None else "the bundle gives none out"
+    print(f"exam probability without a bleed: at most {max(one.exam for one in clean):.2f} ({said})")
 
 
 if __name__ == "__main__":

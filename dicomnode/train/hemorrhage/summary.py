@@ -162,6 +162,7 @@ def _sections(
             ],
         ),
         *[_difference_section(other, found, plan) for other, found in against.items()],
+        *[f"Not trained, so nothing is said of it: {arm}." for arm in ARMS if arm not in plan.arms],
         f"## The shipped weights\n\nStudent of seed {summary.shipped}, chosen by the validation exams of site A. "
         f"Other exams of A set how its exam score becomes a probability: log odds times {summary.exam.slope:g} plus "
         f"{summary.exam.intercept:g}, threshold {summary.exam.threshold:g}. {_operating(summary)}",
