@@ -226,7 +226,7 @@ def test_hostile_uids_stay_within_the_spool(reception: Reception, tmp_path: Path
     usable = UID(hostile.replace("\x00", "")).is_valid  # what a NUL leaves
     assert [row.reason for row in rows[1:]] == ["" if usable else "unreadable"] * 2
     spooled = {reception.spool.root / row.path for row in rows}
-    assert {path for path in reception.everything_below() if not path.name.startswith("node.db")} == spooled
+    assert {path for path in reception.everything_below() if not path.suffix.startswith(".db")} == spooled
 
 
 def _with_uid(raw: bytes, element: int, uid: str) -> bytes:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from dicomnode.train.hemorrhage.cohorts import PARTS, Part, make_cohorts
 from dicomnode.train.hemorrhage.experiment import ARMS, STUDENT, Plan, folder_of, run_arms
-from dicomnode.train.hemorrhage.ship import summarise
+from dicomnode.train.hemorrhage.ship import UNCALIBRATED, exam_calibration, summarise
 from dicomnode.train.manifest import Manifest, Split, read_manifest
 from dicomnode.train.recipes import recipe_named
 from dicomnode.train.results import ExamResult
@@ -116,3 +116,23 @@ def test_the_report_says_synthetic_and_the_weights_fit_the_zoos_network(out: Pat
     state = load_file(report.parent / "student.safetensors")
     assert state["1.head.weight"].dtype == torch.float16
     recipe_named("hemorrhage").build().load_state_dict(state)
+
+
+def _results(labels: list[float], scores: list[float]) -> list[ExamResult]:
+    pairs = enumerate(zip(labels, scores, strict=True))
+    return [ExamResult(str(n), str(n), "A", label, score, marked_ml=0.0) for n, (label, score) in pairs]
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores"),
+    [([1.0, 1.0], [0.1, 0.9]), ([0.0, 1.0, 0.0], [0.9, 0.1, 0.8]), ([0.0, 1.0], [0.3, 0.3])],
+    ids=["one kind of exam", "falling with the truth", "all alike"],
+)
+def test_scores_that_can_calibrate_nothing_stay_as_they_are(labels: list[float], scores: list[float]) -> None:
+    assert exam_calibration(_results(labels, scores)) == UNCALIBRATED
+
+
+def test_an_overconfident_network_is_toned_down_and_its_threshold_parts_the_exams() -> None:
+    found = exam_calibration(_results([0.0, 0.0, 0.0, 1.0, 1.0, 1.0], [0.001, 0.01, 0.9, 0.6, 0.999, 0.9999]))
+    assert 0.0 < found.slope < 1.0
+    assert 0.05 <= found.threshold <= 0.95

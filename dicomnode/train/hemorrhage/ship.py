@@ -32,6 +32,7 @@ BUNDLE = Path(zoo.__file__).parent / "hemorrhage" / "bundle"
 DOCS = Path(__file__).parents[3] / "docs" / "models" / "hemorrhage"
 OFFSETS_HU = (-15.0, 0.0, 15.0)
 WEIGHTS = "student.safetensors"
+UNCALIBRATED = ExamCalibration(1.0, 0.0, 0.5)
 
 
 def best_student(out: Path, plan: Plan) -> int:
@@ -117,12 +118,15 @@ def digests(out: Path) -> dict[str, str]:
 def exam_calibration(results: Sequence[ExamResult]) -> ExamCalibration:
     """How scores become probabilities, and the threshold by Youden in steps of 0.01; both from exams set apart for it.
 
-    Exams that are all positive, or all negative, can tell neither: scores stay as they are.
+    Exams that are all positive, or all negative, can tell neither, nor can scores that do not rise with the truth:
+    they stay as they are.
     """
     labels, scores = labels_and_scores(results)
     if len(set(labels)) < 2:
-        return ExamCalibration(1.0, 0.0, 0.5)
+        return UNCALIBRATED
     slope, intercept = (round(value, 3) for value in platt(labels, scores))
+    if not slope > 0.0:  # NaN where all scores are alike
+        return UNCALIBRATED
     probabilities = [calibrated(score, slope, intercept) for score in scores]
     threshold = np.clip(round(youden_point(labels, probabilities).threshold, 2), 0.05, 0.95)
     return ExamCalibration(slope, intercept, float(threshold))
