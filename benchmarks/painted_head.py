@@ -22,7 +22,7 @@ from dicomnode.clinical.exam import exam_probability
 from dicomnode.records import Volume
 from dicomnode.zoo.registry import Registry
 from dicomnode.zoo.runner import Runner
-from tests.tools.paint import Kind, paint_volume, room_for, volume_of_mask_ml
+from tests.tools.paint import Kind, paint_volume, room_for
 
 OFFSETS_HU = (-15.0, 0.0, 15.0)
 CASES: tuple[tuple[Kind, float], ...] = (
@@ -71,7 +71,7 @@ def mark(runner: Runner, volume: Volume, truth: NDArray[np.bool_], kind: str, of
     marked = probability > output.threshold
     total = np.count_nonzero(marked) + np.count_nonzero(truth)
     dice = 2.0 * np.count_nonzero(marked & truth) / total if truth.any() else float("nan")
-    painted_ml, marked_ml, hit_ml = (volume_of_mask_ml(m, volume.stack) for m in (truth, marked, marked & truth))
+    painted_ml, marked_ml, hit_ml = (volume.stack.volume_ml(m) for m in (truth, marked, marked & truth))
     exam = exam_probability(probability, volume, output.exam_slope, output.exam_intercept)
     return Marked(kind, painted_ml, offset_hu, dice, marked_ml, hit_ml, exam)
 

@@ -65,6 +65,10 @@ class Stack:
         """(slices,) volume of one voxel of each slice."""
         return np.asarray(self.weights_mm * self.pixel_area_mm2 / 1000.0)
 
+    def volume_ml(self, mask: NDArray[np.bool_]) -> float:
+        """Volume of a mask (slices, rows, columns) in stack order."""
+        return float(mask.sum(axis=(1, 2)) @ self.voxel_ml)
+
     @property
     def spacings_mm(self) -> NDArray[np.float64]:
         """(slices - 1,) distances along the normal between neighbours."""

@@ -84,8 +84,7 @@ class SaveMasksd:
             mask = values > output.threshold
             target = self.output_dir / f"{stem}_{output.name}.nii.gz"
             nibabel.save(_as_stored(mask_image(mask, stack), path), target)
-            marked_ml = float(mask.sum(axis=(1, 2)) @ stack.voxel_ml)
-            saved.append(f"{target}: {marked_ml:.2f} mL")
+            saved.append(f"{target}: {stack.volume_ml(mask):.2f} mL")
         return {**data, "saved": saved}
 
 

@@ -188,7 +188,7 @@ def _findings(series: LoadedSeries, study: DemoStudy, received: Sequence[Dataset
     if not segs:
         return [f"No SEG came back, though {truth_ml:.1f} mL were painted."]
     mask = mask_of_seg(segs[0], series.volume)
-    volume_ml = float(mask.sum(axis=(1, 2)) @ series.volume.stack.voxel_ml)
+    volume_ml = series.volume.stack.volume_ml(mask)
     return [
         f"Intracranial haemorrhage: {volume_ml:.1f} mL in the SEG received, {truth_ml:.1f} mL were painted "
         f"(Dice {_dice(mask, study.mask):.2f}, synthetic)."

@@ -88,7 +88,7 @@ def _coarse_cavity(hu: NDArray[np.float32], weights_mm: NDArray[np.float64], gri
     cut = ndimage.binary_erosion(enclosed & (hu > SOFT_HU[0]) & (hu < SOFT_HU[1]), _disc(CUT_MM / grid_mm))
     core = _largest(cut, weights_mm)
     grown = ndimage.binary_dilation(core, _disc((CUT_MM + 2.0) / grid_mm)) & enclosed
-    filled = np.stack([ndimage.binary_fill_holes(plane) for plane in grown])
+    filled = _filled(grown)
     return filled & ~_mixed_with_bone(hu, filled)[:, None, None]
 
 
@@ -158,27 +158,28 @@ def interior_mask(volume: Volume) -> NDArray[np.bool_]:
     hu = orientation.to_canonical(volume.hu)
     steps = [max(1, round(GRID_MM / s)) for s in (orientation.row_spacing_mm, orientation.column_spacing_mm)]
     smooth = _block_mean(hu, steps[0], steps[1])
-    coarse = (_walls_around(smooth) >= len(DIRECTIONS) // 2) & ~_scalp(smooth, steps[0] * orientation.row_spacing_mm)
+    head = _filled(smooth > AIR_BELOW_HU)
+    walled = _walls_around(smooth, head) >= len(DIRECTIONS) // 2
+    coarse = walled & ~_scalp(smooth, head, steps[0] * orientation.row_spacing_mm)
     result = _on_pixels(coarse, steps, hu.shape) & (hu > AIR_BELOW_HU) & (hu < SOLID_ABOVE_HU)
     return np.ascontiguousarray(orientation.from_canonical(result))
 
 
-def _silhouette(hu: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """The head with all that it encloses, slice by slice."""
-    return np.stack([ndimage.binary_fill_holes(plane) for plane in hu > AIR_BELOW_HU])
+def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A mask with all that it encloses, slice by slice."""
+    return np.stack([ndimage.binary_fill_holes(plane) for plane in mask])
 
 
-def _scalp(hu: NDArray[np.float32], grid_mm: float) -> NDArray[np.bool_]:
-    """What the air around the head reaches through ``SCALP_MM`` of soft tissue, and that air itself."""
-    around = ~_silhouette(hu)
+def _scalp(hu: NDArray[np.float32], head: NDArray[np.bool_], grid_mm: float) -> NDArray[np.bool_]:
+    """What the air around the filled head reaches through ``SCALP_MM`` of soft tissue, and that air itself."""
     cross = ndimage.generate_binary_structure(2, 1)[None]
     reach = max(1, round(SCALP_MM / grid_mm))
-    return np.asarray(ndimage.binary_dilation(around, cross, reach, mask=~(hu > SCALP_HU) | around))
+    return np.asarray(ndimage.binary_dilation(~head, cross, reach, mask=hu <= SCALP_HU))
 
 
-def _walls_around(hu: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """(slices, rows, columns) in how many of ``DIRECTIONS`` a pixel sees bone or enclosed air."""
-    pockets = _silhouette(hu) & (hu <= AIR_BELOW_HU)
+def _walls_around(hu: NDArray[np.float32], head: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """(slices, rows, columns) in how many of ``DIRECTIONS`` a pixel sees bone, or air within the filled head."""
+    pockets = head & (hu <= AIR_BELOW_HU)
     walls = (hu > BONE_HU) | pockets
     # a step that skips pixels must not slip through a thin wall
     thick = walls | _moved(walls, 0, 1) | _moved(walls, 1, 0)

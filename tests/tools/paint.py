@@ -94,7 +94,7 @@ def paint_bleed(
     paths = tuple(_write(ds, painted[i], mask[i], folder_out / f"{i:04}.dcm", salt) for i, ds in enumerate(ordered))
     return PaintedTruth(
         mask=mask,
-        volume_ml=volume_of_mask_ml(mask, volume.stack),
+        volume_ml=volume.stack.volume_ml(mask),
         mean_hu=float(volume_of([pydicom.dcmread(path) for path in paths]).hu[mask].mean()),
         stack=volume.stack,
         paths=paths,
@@ -130,11 +130,6 @@ def paint_volume(
         field = _in_csf(volume, brain, kind)
     mask = _grown_to(field, brain, stack, volume_ml)
     return _painted(volume.hu, mask, hu), mask
-
-
-def volume_of_mask_ml(mask: NDArray[np.bool_], stack: Stack) -> float:
-    """Volume of a mask in stack order: voxels x in-plane area x slice weight."""
-    return float(mask.sum(axis=(1, 2)) @ stack.voxel_ml)
 
 
 def room_for(volume: Volume, kind: Kind) -> NDArray[np.bool_]:

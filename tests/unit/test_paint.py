@@ -10,7 +10,7 @@ import pytest
 from pydicom.uid import JPEG2000Lossless
 
 from dicomnode.assemble.volume import read_volume
-from tests.tools.paint import Kind, PaintedTruth, brain_mask, paint_bleed, volume_of_mask_ml
+from tests.tools.paint import Kind, PaintedTruth, brain_mask, paint_bleed
 from tests.tools.series import ct_series, head_hu, tilted, voxel_points, write_series
 
 UNEVEN = (*range(0, 72, 4), *range(73, 150, 7))
@@ -117,7 +117,7 @@ def test_a_bleed_painted_into_the_real_ge_head_lies_within_it(real_data: Path, t
     before = read_volume(sorted((real_data / "head_ct_ge").glob("*.dcm")))
     after = read_volume(truth.paths)
     assert truth.volume_ml == pytest.approx(30, abs=0.01)
-    assert volume_of_mask_ml(truth.mask, after.stack) == truth.volume_ml
+    assert after.stack.volume_ml(truth.mask) == truth.volume_ml
     assert truth.mean_hu == pytest.approx(65, abs=0.5)
     np.testing.assert_array_equal(before.hu[~truth.mask], after.hu[~truth.mask])
     # It crosses the step from 4 to 7 mm slices.

@@ -243,15 +243,16 @@ def test_the_scalp_is_not_within_and_brain_behind_a_gap_is(healthy: Volume) -> N
 
 def test_a_pixel_is_within_if_walls_stand_in_half_of_the_directions() -> None:
     hu = np.full((1, 60, 60), 30.0, np.float32)
-    assert not _walls_around(hu).any()
+    head = np.ones(hu.shape, bool)
+    assert not _walls_around(hu, head).any()
     hu[:, :, 40] = 1000.0
-    count = _walls_around(hu)[0]
+    count = _walls_around(hu, head)[0]
     assert count[30, 35] == 7, "a wall on one side is seen in all directions that point to it"
     assert count[30, 45] == 7
     hu[:, :, 20] = 1000.0
-    assert _walls_around(hu)[0, 30, 30] == 14, "between two walls only straight up and straight down are open"
+    assert _walls_around(hu, head)[0, 30, 30] == 14, "between two walls only straight up and straight down are open"
     hu[:, 10, :] = 1000.0
-    assert _walls_around(hu)[0, 30, 30] == 15
+    assert _walls_around(hu, head)[0, 30, 30] == 15
 
 
 @pytest.mark.real_data

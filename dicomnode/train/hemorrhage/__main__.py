@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from dicomnode.train.hemorrhage.cohorts import make_cohorts
-from dicomnode.train.hemorrhage.experiment import ARMS, Plan, run_arms
+from dicomnode.train.hemorrhage.experiment import ARMS, STUDENT, TEACHER, Plan, run_arms
 from dicomnode.train.hemorrhage.ship import install, summarise
 
 EXAMPLES = """
@@ -38,6 +38,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--install", action="store_true", help="copy weights and report to their places in the project")
     given = parser.parse_args()
+    if not {TEACHER, STUDENT} <= set(given.arms):
+        parser.error("--arms: the report is about a student and its teacher, so both must be among them")
     torch.set_num_threads(given.threads)
     manifest = make_cohorts(given.out / "cohorts", given.anatomy, given.processes)
     plan = Plan(tuple(given.seeds), tuple(given.arms), given.epochs, given.steps, workers=given.workers)
