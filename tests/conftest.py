@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEFAULT_REAL_DATA = REPOSITORY.parent / "shared" / "data"
+
+
+def pytest_configure() -> None:
+    """Judges come from Debian: an activated virtual environment has a ``storescu`` and an ``echoscu`` of pynetdicom."""
+    here = str(Path(sys.prefix) / "bin")
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    os.environ["PATH"] = os.pathsep.join([*(f for f in folders if f != here), *(f for f in folders if f == here)])
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 # With "viewer" also what opens the results in OHIF (make test-full); without it those tests skip, so that is no fault.
 set -eu
 declare -A package=(
-  [storescu]=dcmtk [dciodvfy]=dicom3tools [Orthanc]=orthanc [DicomSRValidator]=pixelmed-apps
+  [dcmsend]=dcmtk [dciodvfy]=dicom3tools [Orthanc]=orthanc [DicomSRValidator]=pixelmed-apps
   [/usr/share/orthanc/plugins/libOrthancDicomWeb.so]=orthanc-dicomweb
 )
 [ "${1:-}" != viewer ] || package+=([chromium]=chromium [node]=nodejs [npm]=npm)
