@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from highdicom import sr as hd_sr
 from highdicom.seg import Segmentation
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
@@ -108,20 +109,33 @@ def _total_group(finding: MaskFinding, number: int, context: Context, seg: Segme
 
 
 def _place(group: Group, finding: MaskFinding, context: Context) -> None:
-    """Below the volume, the outline on the widest slice.
+    """Below the volume, the outline on one slice.
 
     TID 1411 allows no region beside the segment, but OHIF (3.13.2) shows no image at all for a report in which a group
     has no coordinates. The templates are extensible; it is a place of the number, and the segment says the rest.
     """
-    widest = int(np.argmax(finding.mask.sum(axis=(1, 2))))
-    reference = context.references[widest]
+    place = _slice_for_total(finding)
+    reference = context.references[place]
     outline = hd_sr.CoordinatesForMeasurement(
         graphic_type=hd_sr.GraphicTypeValues.POLYLINE,
-        graphic_data=outlines(finding.mask[widest])[0],
+        graphic_data=outlines(finding.mask[place])[0],
         source_image=hd_sr.SourceImageForRegion(reference.SOPClassUID, reference.SOPInstanceUID),
     )
     numbers = [item for item in group[0].ContentSequence if item.ValueType == "NUM"]
     numbers[0].ContentSequence.append(outline)
+
+
+def _slice_for_total(finding: MaskFinding) -> int:
+    """The widest slice on which no lesion has its label: OHIF would write both over each other."""
+    area = finding.mask.sum(axis=(1, 2))
+    free = area.copy()
+    free[[_widest(finding.lesion_labels == index + 1) for index in range(len(finding.lesions[:MAX_LESION_GROUPS]))]] = 0
+    return int(np.argmax(free if free.any() else area))
+
+
+def _widest(mask: NDArray[np.bool_]) -> int:
+    """Slice on which a mask (slices, rows, columns) covers most."""
+    return int(np.argmax(mask.sum(axis=(1, 2))))
 
 
 def _lesion_group(finding: MaskFinding, index: int, region: Region, context: Context) -> Group:
@@ -140,7 +154,7 @@ def _with_images(group: Group, context: Context, region: Region) -> Group:
 def _outlined(finding: MaskFinding, index: int, region: Region, context: Context) -> list[hd_sr.ImageRegion]:
     """All outlines, those of the widest slice first: OHIF opens a group at its first."""
     lesion = finding.lesion_labels == index + 1
-    widest = int(np.argmax(lesion.sum(axis=(1, 2))))
+    widest = _widest(lesion)
     others = [number for number in range(region.first_slice, region.last_slice + 1) if number != widest]
     regions = []
     for number in (widest, *others):

@@ -170,13 +170,15 @@ def test_the_segmentation_is_red_where_the_bleed_is(shown: Shown) -> None:
     assert overlap(coloured(sight, codes.concepts_of(finding).rgb), expected) > 0.9
 
 
-def test_the_measurements_are_drawn_on_the_widest_slice_with_the_volume(shown: Shown) -> None:
+def test_the_measurements_are_drawn_on_a_wide_slice_with_the_volume(shown: Shown) -> None:
     sight = shown.look("AI haemorrhage measurements", "measurements", awaited="Volume:")
     finding = shown.case.masks[0]
     index = slice_shown(sight, shown.case)
-    assert index == int(np.argmax(finding.mask.sum(axis=(1, 2))))
+    areas = finding.mask.sum(axis=(1, 2))
+    assert index == int(np.argsort(-areas, kind="stable")[1])  # the widest has the label of the lesion
     assert finding.total is not None
     assert f"Volume: {finding.total.volume_ml:.2f} mL" in sight.texts
+    assert sight.texts.count("Volume:") == 1
     assert is_outlined(sight, finding.mask[index])
 
 

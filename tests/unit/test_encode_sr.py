@@ -159,16 +159,31 @@ def test_the_first_outline_of_a_lesion_is_that_on_its_widest_slice(report: Datas
         assert first.ReferencedSOPInstanceUID == case.sources[int(np.argmax(areas))].SOPInstanceUID
 
 
-def test_the_volume_of_the_total_has_its_place_on_the_widest_slice(report: Dataset, case: Case) -> None:
+def place_of_total(report: Dataset) -> Dataset:
     total = items(report, "125007")[0]
     (outline,) = [item for item in walk(items(total, VOLUME)[0]) if item.ValueType == "SCOORD"]
-    mask = case.findings[0].mask
-    widest = int(np.argmax(mask.sum(axis=(1, 2))))
+    return outline
+
+
+def test_the_volume_of_the_total_has_its_place_on_the_widest_slice_without_a_lesions_label(
+    report: Dataset, case: Case
+) -> None:
+    outline, finding = place_of_total(report), case.findings[0]
+    labelled = [int(np.argmax((finding.lesion_labels == number).sum(axis=(1, 2)))) for number in (1, 2)]
+    areas = finding.mask.sum(axis=(1, 2))
+    widest = max((k for k in range(len(areas)) if k not in labelled), key=lambda k: areas[k])
     (image,) = outline.ContentSequence
     assert image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == case.sources[widest].SOPInstanceUID
-    pieces = ndimage.label(mask[widest])[0]
+    pieces = ndimage.label(finding.mask[widest])[0]
     x, y = np.array(outline.GraphicData).reshape(-1, 2).T
     assert abs(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1])) / 2 == np.bincount(pieces[pieces > 0]).max()
+
+
+def test_a_bleed_on_one_slice_has_both_labels_there() -> None:
+    case = case_of(EVEN, (((25.0, 60.0, 40.0), (2.0, 14.0, 12.0)),))
+    (marked,) = np.flatnonzero(case.findings[0].mask.any(axis=(1, 2)))
+    (image,) = place_of_total(read_back(case)).ContentSequence
+    assert image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == case.sources[marked].SOPInstanceUID
 
 
 def test_all_slices_and_the_segmentation_are_evidence(report: Dataset, case: Case) -> None:
