@@ -122,6 +122,7 @@ def _pixel_attributes(ds: Dataset, acquired: AcquiredSeries) -> None:
     ds.RescaleType = "HU"
     ds.WindowCenter, ds.WindowWidth = "40", "80"
     ds.BurnedInAnnotation = "NO"
+    ds.SyntheticData = "YES"
     ds.LossyImageCompression = "00"
     ds.add_new("PixelPaddingValue", "SS", PADDING)
 

@@ -59,6 +59,7 @@ class Envelope:
     models : behind the results, each once; empty where none ran.
     is_research : whether any of them is not cleared for clinical use.
     predecessors : results that these take the place of.
+    is_synthetic : whether the source says of itself that it was made and not acquired (PS3.3 C.12.1).
     """
 
     digest: str
@@ -69,6 +70,7 @@ class Envelope:
     models: tuple[ModelRef, ...]
     is_research: bool
     predecessors: tuple[EncodedResult, ...] = ()
+    is_synthetic: bool = False
 
     def series_uid(self, kind: str) -> str:
         """SeriesInstanceUID of the results of ``kind``."""
@@ -123,6 +125,7 @@ def context_of(case: Case, now: datetime | None = None) -> Context:
         models=models,
         is_research=any(finding.model.research for finding in case.findings),
         predecessors=case.predecessors,
+        is_synthetic=text_of(case.sources[0], "SyntheticData") == "YES",
         case=case,
         references=reference_datasets(case, identity),
     )
@@ -173,6 +176,8 @@ def stamp(ds: SOPClass, envelope: Envelope, kind: str, description: str) -> None
         ds.BodyPartExamined = BODY_PART
     if envelope.is_research:
         ds.ContentQualification = "RESEARCH"
+    if envelope.is_synthetic:
+        ds.SyntheticData = "YES"
     _stamp_equipment(ds, envelope)
     _stamp_times(ds, envelope)
     settle(ds)

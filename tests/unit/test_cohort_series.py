@@ -103,6 +103,7 @@ def test_a_series_carries_its_identity(head: SyntheticHead, tmp_path: Path) -> N
     assert (ds.Rows, ds.Columns, ds.PixelRepresentation, ds.PixelPaddingValue) == (512, 512, 1, -2000)
     assert (ds.Modality, ds.StationName, ds.Manufacturer) == ("CT", "COHORT", "dicomnode cohort")
     assert (ds.ConvolutionKernel, ds.InstanceNumber) == ("BONE", 2)
+    assert ds.SyntheticData == "YES"
     assert ds.pixel_array[0, 0] == -2000
 
 
@@ -114,8 +115,9 @@ def test_every_file_satisfies_dciodvfy(demo: DemoStudy, head: SyntheticHead, tmp
     tilted = write_series(head, tmp_path, positions=(0.0, 4.2, 11.6), tilt_deg=18.5)
     for path in (demo.paths[0], demo.paths[-1], *tilted):
         done = subprocess.run([dciodvfy, "-new", str(path)], capture_output=True, text=True, check=False)
-        assert done.returncode == 0
-        assert "Error" not in done.stdout + done.stderr
+        # its edition is older than SyntheticData
+        errors = [line for line in (done.stdout + done.stderr).splitlines() if "Error" in line]
+        assert all("(0008,001c)" in line for line in errors), errors
 
 
 def test_the_demo_study_is_a_whole_head_with_a_clear_bleed(demo: DemoStudy) -> None:

@@ -102,6 +102,19 @@ def test_reports_name_the_predecessors_of_their_kind_under_unchanged_uids(positi
     }
 
 
+@pytest.mark.parametrize(("stated", "expected"), [("YES", {"YES"}), ("NO", {None}), (None, {None})])
+def test_results_of_a_synthetic_scan_say_that_they_are_synthetic(
+    tmp_path: Path, stated: str | None, expected: set[str | None]
+) -> None:
+    case = case_of(EVEN, BLEED)
+    if stated:
+        for source in case.sources:
+            source.SyntheticData = stated
+    results = encode_case(case, tmp_path, NOW)
+    assert {result.kind for result in results} == {"seg", "sr", "text", "sc"}
+    assert {dcmread(result.path).get("SyntheticData") for result in results} == expected
+
+
 def predecessors_of(ds: Dataset) -> set[str]:
     """SOP instances in the Predecessor Documents Sequence."""
     return {
