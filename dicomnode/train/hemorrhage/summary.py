@@ -75,9 +75,14 @@ def spacings_of(exams: Sequence[Exam]) -> dict[str, float]:
     return {exam.case.id: float(np.median(np.abs(np.diff(exam.offsets_mm)))) for exam in exams}
 
 
-def differences(runs: Runs, other: str, seeds: Sequence[int]) -> dict[str, Difference]:
-    """Student minus another arm, mean over the seeds."""
-    pairs = [(runs[seed, STUDENT], runs[seed, other]) for seed in seeds]
+def seeds_of(runs: Runs, arm: str) -> list[int]:
+    """The seeds that an arm was trained from."""
+    return sorted(seed for seed, trained in runs if trained == arm)
+
+
+def differences(runs: Runs, other: str) -> dict[str, Difference]:
+    """Student minus another arm, mean over the seeds that both were trained from."""
+    pairs = [(runs[seed, STUDENT], runs[seed, other]) for seed in seeds_of(runs, other)]
     return mean_differences(pairs, seed=1, resamples=RESAMPLES)
 
 
@@ -101,8 +106,8 @@ def write_summary(out: Path, summary: Summary) -> Path:
     """
     out.mkdir(parents=True, exist_ok=True)
     per_arm = {run: figures_of(results, run[0], RESAMPLES) for run, results in summary.runs.items()}
-    others = [arm for arm in (TEACHER, UNRANKED) if arm in summary.plan.arms]
-    against = {other: differences(summary.runs, other, summary.plan.seeds) for other in others}
+    others = [arm for arm in (TEACHER, UNRANKED) if seeds_of(summary.runs, arm)]
+    against = {other: differences(summary.runs, other) for other in others}
     (out / "figures.json").write_text(json.dumps(_content(summary, per_arm, against), indent=1) + "\n")
     text = "\n\n".join(_sections(summary, per_arm, against)) + "\n"
     (out / "report.md").write_text(text, encoding="utf-8")
@@ -161,8 +166,8 @@ def _sections(
                 for (seed, arm), figures in per_arm.items()
             ],
         ),
-        *[_difference_section(other, found, plan) for other, found in against.items()],
-        *[f"Not trained, so nothing is said of it: {arm}." for arm in ARMS if arm not in plan.arms],
+        *[_difference_section(other, found, seeds_of(summary.runs, other)) for other, found in against.items()],
+        *[f"Not trained, so nothing is said of it: {arm}." for arm in ARMS if not seeds_of(summary.runs, arm)],
         f"## The shipped weights\n\nStudent of seed {summary.shipped}, chosen by the validation exams of site A. "
         f"Other exams of A set how its exam score becomes a probability: log odds times {summary.exam.slope:g} plus "
         f"{summary.exam.intercept:g}, threshold {summary.exam.threshold:g}. {_operating(summary)}",
@@ -196,11 +201,12 @@ def _operating(summary: Summary) -> str:
     )
 
 
-def _difference_section(other: str, found: Mapping[str, Difference], plan: Plan) -> str:
+def _difference_section(other: str, found: Mapping[str, Difference], seeds: Sequence[int]) -> str:
     rows = [
         (FIGURES[name], found[name].estimate.text(), f"{found[name].p_value:.4f}") for name in SHOWN if name in found
     ]
-    header = (f"student minus {other}, mean of {len(plan.seeds)} seeds (synthetic)", "difference (95 % interval)", "p")
+    trained = f"{len(seeds)} seed{'s' * (len(seeds) > 1)}"
+    header = (f"student minus {other}, mean of {trained} (synthetic)", "difference (95 % interval)", "p")
     return f"## Student against {other}\n\n{table_text(header, rows)}\n\n{verdict(found)}."
 
 
