@@ -16,7 +16,7 @@ def pytest_configure() -> None:
     """Judges come from Debian: an activated virtual environment has a ``storescu`` and an ``echoscu`` of pynetdicom."""
     here = str(Path(sys.prefix) / "bin")
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    os.environ["PATH"] = os.pathsep.join([*(f for f in folders if f != here), *(f for f in folders if f == here)])
+    os.environ["PATH"] = os.pathsep.join(sorted(folders, key=lambda folder: folder == here))
 
 
 @pytest.fixture(scope="session")

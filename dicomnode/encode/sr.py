@@ -129,13 +129,15 @@ def _slice_for_total(finding: MaskFinding) -> int:
     """The widest slice on which no lesion has its label: OHIF would write both over each other."""
     area = finding.mask.sum(axis=(1, 2))
     free = area.copy()
-    free[[_widest(finding.lesion_labels == index + 1) for index in range(len(finding.lesions[:MAX_LESION_GROUPS]))]] = 0
+    free[[_widest_of(finding, index) for index in range(len(finding.lesions[:MAX_LESION_GROUPS]))]] = 0
     return int(np.argmax(free if free.any() else area))
 
 
-def _widest(mask: NDArray[np.bool_]) -> int:
-    """Slice on which a mask (slices, rows, columns) covers most."""
-    return int(np.argmax(mask.sum(axis=(1, 2))))
+def _widest_of(finding: MaskFinding, index: int) -> int:
+    """Slice on which a lesion covers most."""
+    region = finding.lesions[index]
+    labels = finding.lesion_labels[region.first_slice : region.last_slice + 1]
+    return region.first_slice + int(np.argmax((labels == index + 1).sum(axis=(1, 2))))
 
 
 def _lesion_group(finding: MaskFinding, index: int, region: Region, context: Context) -> Group:
@@ -153,14 +155,13 @@ def _with_images(group: Group, context: Context, region: Region) -> Group:
 
 def _outlined(finding: MaskFinding, index: int, region: Region, context: Context) -> list[hd_sr.ImageRegion]:
     """All outlines, those of the widest slice first: OHIF opens a group at its first."""
-    lesion = finding.lesion_labels == index + 1
-    widest = _widest(lesion)
+    widest = _widest_of(finding, index)
     others = [number for number in range(region.first_slice, region.last_slice + 1) if number != widest]
     regions = []
     for number in (widest, *others):
         reference = context.references[number]
         image = hd_sr.SourceImageForRegion(reference.SOPClassUID, reference.SOPInstanceUID)
-        for outline in outlines(lesion[number]):
+        for outline in outlines(finding.lesion_labels[number] == index + 1):
             regions.append(hd_sr.ImageRegion(hd_sr.GraphicTypeValues.POLYLINE, outline, image))
     return regions
 

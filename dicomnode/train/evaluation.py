@@ -11,6 +11,7 @@ from rich.progress import track
 
 from dicomnode.clinical.exam import exam_score, slice_scores
 from dicomnode.train import statistics
+from dicomnode.train.engine import channels_last
 from dicomnode.train.exams import UNKNOWN, Exam
 from dicomnode.train.recipes import Recipe, branches
 from dicomnode.train.results import NAN, ExamResult
@@ -38,10 +39,8 @@ def predict(
     pixels, slices = [], []
     with torch.inference_mode():
         for part in torch.split(image, CHUNK):
-            # on CPUs the convolutions are a third faster in this layout
-            part = part.to(device).contiguous(memory_format=torch.channels_last)
             with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-                pixel, slice_ = branches(network(part))
+                pixel, slice_ = branches(network(channels_last(part.to(device))))
             pixels.append(pixel.float().cpu())
             slices += [slice_.float().cpu().sigmoid()[:, 0]] if slice_ is not None else []
     probability = recipe.finish(torch.cat(pixels).transpose(0, 1), around)

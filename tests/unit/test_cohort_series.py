@@ -114,10 +114,14 @@ def test_every_file_satisfies_dciodvfy(demo: DemoStudy, head: SyntheticHead, tmp
         pytest.skip("dciodvfy (Debian package dicom3tools) is not installed")
     tilted = write_series(head, tmp_path, positions=(0.0, 4.2, 11.6), tilt_deg=18.5)
     for path in (demo.paths[0], demo.paths[-1], *tilted):
-        done = subprocess.run([dciodvfy, "-new", str(path)], capture_output=True, text=True, check=False)
-        # its edition is older than SyntheticData
-        errors = [line for line in (done.stdout + done.stderr).splitlines() if "Error" in line]
-        assert all("(0008,001c)" in line for line in errors), errors
+        judged = pydicom.dcmread(path)
+        del judged.SyntheticData  # newer than the validator's edition
+        judged.save_as(tmp_path / "judged.dcm")
+        done = subprocess.run(
+            [dciodvfy, "-new", str(tmp_path / "judged.dcm")], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "Error" not in done.stdout + done.stderr
 
 
 def test_the_demo_study_is_a_whole_head_with_a_clear_bleed(demo: DemoStudy) -> None:
