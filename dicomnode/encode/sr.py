@@ -14,7 +14,6 @@ from __future__ import annotations
 import numpy as np
 from highdicom import sr as hd_sr
 from highdicom.seg import Segmentation
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
