@@ -21,6 +21,7 @@ from monai.transforms import (
     RandShiftIntensityd,
     ToTensord,
 )
+from numpy.typing import NDArray
 
 from dicomnode.cohort.streams import derived_seed, stream
 from dicomnode.train.exams import UNKNOWN, Exam
@@ -44,14 +45,21 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The slices of some exams, with and without the finding."""
+    """The slices of some exams, with and without the finding.
+
+    Attributes
+    ----------
+    exams_evenly : every exam with the finding is drawn as often as any other, however few its slices; else every
+        slice is. A small bleed has few slices, and is the harder to learn.
+    """
 
     exams: Sequence[Exam]
     positive: tuple[Place, ...]
     negative: tuple[Place, ...]
+    exams_evenly: bool = False
 
     @classmethod
-    def of(cls, exams: Sequence[Exam]) -> Source:
+    def of(cls, exams: Sequence[Exam], *, exams_evenly: bool = False) -> Source:
         """Slices in which nothing at all is known are left out."""
         positive, negative = [], []
         for e, exam in enumerate(exams):
@@ -61,12 +69,20 @@ class Source:
                     positive.append((e, k))
                 elif (plane == 0).any():
                     negative.append((e, k))
-        return cls(exams, tuple(positive), tuple(negative))
+        return cls(exams, tuple(positive), tuple(negative), exams_evenly)
+
+    def shares(self) -> NDArray[np.float64]:
+        """(positive,) how often each positive slice is drawn, relative to all of them."""
+        exams = np.array([exam for exam, _ in self.positive])
+        weights = 1.0 / np.bincount(exams)[exams] if self.exams_evenly else np.ones(len(exams))
+        return np.asarray(weights / weights.sum(), np.float64)
 
     def draw(self, count: int, rng: np.random.Generator) -> list[Place]:
         """Places drawn with replacement, a share of ``POSITIVE_SHARE`` with the finding, in random order."""
         wanted = round(count * POSITIVE_SHARE) if self.negative else count
-        chosen = [self.positive[i] for i in rng.integers(len(self.positive), size=wanted)] if self.positive else []
+        chosen = []
+        if self.positive:
+            chosen = [self.positive[i] for i in rng.choice(len(self.positive), size=wanted, p=self.shares())]
         pool = self.negative or self.positive
         chosen += [pool[i] for i in rng.integers(len(pool), size=count - len(chosen))]
         return [chosen[i] for i in rng.permutation(count)]

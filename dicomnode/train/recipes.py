@@ -25,6 +25,8 @@ HEMORRHAGE_FINDINGS = ("hemorrhage", "intraparenchymal", "intraventricular", "ex
 """Outputs of the fast network; the node's bundle gives out those of its manifest, the first ones."""
 DICE_WEIGHT = 0.5
 SLICE_WEIGHT = 0.5
+ACROSS = (0, 2, 3)
+"""Batch, rows and columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +136,19 @@ def slice_truth(target: torch.Tensor) -> torch.Tensor:
 
 
 def masked_dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """1 - soft Dice over the known pixels of the whole batch; 0 where there is no positive one."""
+    """1 - soft Dice over the known pixels of the whole batch, averaged over the findings that it shows; 0 without any.
+
+    Over all findings at once a rare one, such as blood in the ventricles, would hardly count and never be learned.
+
+    Parameters
+    ----------
+    logits, target : (batch, findings, rows, columns).
+    """
     used = target != IGNORE
     probability, truth = logits.sigmoid() * used, torch.where(used, target, 0.0)
-    if not bool(truth.any()):
+    shown = truth.sum(ACROSS) > 0
+    if not bool(shown.any()):
         return probability.sum() * 0.0
-    return 1.0 - 2.0 * (probability * truth).sum() / (probability.sum() + truth.sum())
+    both = (probability * truth).sum(ACROSS)[shown]
+    either = (probability.sum(ACROSS) + truth.sum(ACROSS))[shown]
+    return (1.0 - 2.0 * both / either).mean()

@@ -254,7 +254,7 @@ def _fit(
     out: Path,
     settings: TrainSettings,
 ) -> Fitted:
-    labelled = Source.of(exams[Split.TRAIN])
+    labelled = Source.of(exams[Split.TRAIN], exams_evenly=True)
     if not labelled.positive:
         raise ManifestError([f"no training exam has a voxel of {recipe.finding} in its mask"])
     batches = SliceBatches(

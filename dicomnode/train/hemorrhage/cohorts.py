@@ -43,7 +43,7 @@ class Part:
 
 PARTS = (
     Part("a-labelled", "A", "mixed", 50, 101, Split.TRAIN, True),
-    Part("a-ich", "A", "ich", 20, 105, Split.TRAIN, True),
+    Part("a-ich", "A", "ich", 60, 105, Split.TRAIN, True),
     Part("a-trauma", "A", "trauma", 140, 106, Split.TRAIN, True),
     Part("a-evt", "A", "post_evt", 30, 108, Split.TRAIN, True),
     Part("a-calibration", "A", "mixed", 60, 107, Split.CALIBRATION, False),

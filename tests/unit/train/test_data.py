@@ -49,6 +49,16 @@ def test_slices_with_the_finding_come_as_often_as_said() -> None:
     assert sum(place in source.positive for place in drawn) == 45
 
 
+def test_an_exam_with_one_bleeding_slice_is_drawn_as_often_as_one_with_six() -> None:
+    exams = [exam("small", (3,)), exam("large", (2, 3, 4, 5, 6, 7)), exam("none", ())]
+    source = Source.of(exams, exams_evenly=True)
+    assert source.shares() == pytest.approx([1 / 2, *[1 / 12] * 6])
+    drawn = [place for place in source.draw(2000, np.random.default_rng(1)) if place in source.positive]
+    assert len(drawn) == 900
+    assert sum(e == 0 for e, _ in drawn) == pytest.approx(450, abs=45)  # three standard deviations
+    assert Source.of(exams).shares() == pytest.approx([1 / 7] * 7)
+
+
 def test_slices_of_which_nothing_is_known_are_not_drawn() -> None:
     made = exam("a", (3,))
     made.truth[5:] = UNKNOWN
@@ -110,6 +120,13 @@ def test_the_soft_dice_of_a_hand_made_case() -> None:
     logits = torch.logit(torch.tensor([[[[0.8, 0.4]]]]))
     assert float(masked_dice_loss(logits, torch.tensor([[[[1.0, 0.0]]]]))) == pytest.approx(1 - 1.6 / 2.2)
     assert float(masked_dice_loss(logits, torch.zeros(1, 1, 1, 2))) == 0.0
+
+
+def test_a_rare_finding_weighs_as_much_in_the_dice_loss_as_a_common_one() -> None:
+    probability = torch.tensor([[[[0.8, 0.8, 0.8, 0.2]], [[0.2, 0.2, 0.2, 0.2]], [[0.9, 0.9, 0.9, 0.9]]]])
+    truth = torch.tensor([[[[1.0, 1.0, 1.0, 0.0]], [[0.0, 0.0, 0.0, 1.0]], [[0.0, 0.0, 0.0, 0.0]]]])
+    common, rare = 1 - 2 * 2.4 / (2.6 + 3), 1 - 2 * 0.2 / (0.8 + 1)  # the third is not shown by any pixel
+    assert float(masked_dice_loss(probability.logit(), truth)) == pytest.approx((common + rare) / 2, abs=1e-6)
 
 
 def test_a_slice_is_negative_only_when_all_of_it_is_known() -> None:
