@@ -33,8 +33,8 @@ class Plan:
 
     seeds: tuple[int, ...] = (1, 2, 3)
     arms: tuple[str, ...] = ARMS
-    epochs: int = 9
-    steps: int = 250
+    epochs: int = 7
+    steps: int = 750
     batch: int = 16
     learning_rate: float = 2e-3
     workers: int = 0
