@@ -47,6 +47,17 @@ def test_the_painted_volume_is_the_wanted_one(head: Path, tmp_path: Path, kind: 
     assert truth.mean_hu == pytest.approx(65, abs=0.5)
 
 
+def test_a_subdural_is_as_high_as_real_ones_of_its_volume_and_a_film_higher(head: Path, tmp_path: Path) -> None:
+    def height_mm(volume_ml: float, kind: Kind) -> float:
+        truth = paint_bleed(head, tmp_path / f"{kind}-{volume_ml}", volume_ml=volume_ml, kind=kind)
+        return float(np.ptp(voxel_points(truth.stack)[truth.mask][:, 2]))
+
+    # quartiles of BHSD and Hssayeni, give or take a slice
+    assert 31 - 5 <= height_mm(10, "subdural") <= 63 + 5
+    assert 51 - 5 <= height_mm(25, "subdural") <= 79 + 5
+    assert height_mm(10, "film") > height_mm(10, "subdural") + 20
+
+
 def test_only_the_mask_is_painted_and_only_in_the_brain(head: Path, tmp_path: Path) -> None:
     truth = paint_bleed(head, tmp_path, volume_ml=20, hu=70)
     before, after = read_volume(source_of(head, truth)), read_volume(truth.paths)
