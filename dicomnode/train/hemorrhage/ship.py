@@ -21,7 +21,7 @@ from dicomnode.train.exams import Exam, load_exams
 from dicomnode.train.hemorrhage.experiment import MODEL, STUDENT, Plan, folder_of
 from dicomnode.train.hemorrhage.summary import ExamCalibration, Runs, Summary, spacings_of, write_summary
 from dicomnode.train.manifest import Split, read_manifest
-from dicomnode.train.plots import labels_and_scores
+from dicomnode.train.plots import labels_and_scores, reliability_plot
 from dicomnode.train.recipes import Recipe, recipe_named
 from dicomnode.train.results import ExamResult
 from dicomnode.train.run import LEFT_OUT
@@ -72,6 +72,8 @@ def summarise(manifest: Path, out: Path, plan: Plan, runs: Runs) -> Path:
     findings = score_findings(recipe, network, exams, recipe.planes.findings, progress=plan.progress)
     offsets = {hu: _shifted(recipe, network, exams, hu, plan) for hu in OFFSETS_HU if hu} | {0.0: findings[MODEL]}
     shipped = {**runs, (seed, STUDENT): findings[MODEL]}
+    pictures = _pictures(folder_of(out, STUDENT, seed) / "report", summary)
+    _reliability(summary / "reliability.png", findings[MODEL], exam)
     skipped = (folder_of(out, STUDENT, seed) / LEFT_OUT).read_text(encoding="utf-8").splitlines() if left_out else []
     return write_summary(
         summary,
@@ -85,7 +87,7 @@ def summarise(manifest: Path, out: Path, plan: Plan, runs: Runs) -> Path:
             spacings_mm=spacings_of(exams),
             left_out=skipped,
             digests=digests(out),
-            pictures=_pictures(folder_of(out, STUDENT, seed) / "report", summary),
+            pictures=pictures,
         ),
     )
 
@@ -93,6 +95,12 @@ def summarise(manifest: Path, out: Path, plan: Plan, runs: Runs) -> Path:
 def _pictures(report: Path, summary: Path) -> list[str]:
     """Copy the plots of the student's own report. Returns their names."""
     return [Path(shutil.copy(picture, summary)).name for picture in sorted(report.glob("*.png"))]
+
+
+def _reliability(path: Path, results: Sequence[ExamResult], exam: ExamCalibration) -> None:
+    """In place of the student's own plot, which knows no calibration."""
+    told = [replace(result, score=calibrated(result.score, exam.slope, exam.intercept)) for result in results]
+    reliability_plot(path, {"exam score": results, "exam probability, calibrated": told}, synthetic=True)
 
 
 def _shifted(
