@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from dicomnode.train.hemorrhage.cohorts import PARTS, Part, make_cohorts
-from dicomnode.train.hemorrhage.experiment import ARMS, STUDENT, Plan, folder_of, run_arms
-from dicomnode.train.hemorrhage.ship import UNCALIBRATED, exam_calibration, summarise
+from dicomnode.train.hemorrhage.experiment import ARMS, SECOND, STUDENT, TEACHER, Plan, folder_of, run_arms, trained_arms
+from dicomnode.train.hemorrhage.ship import UNCALIBRATED, best_student, exam_calibration, summarise
 from dicomnode.train.manifest import Manifest, Split, read_manifest
 from dicomnode.train.recipes import recipe_named
 from dicomnode.train.results import ExamResult
@@ -93,6 +93,23 @@ def test_what_is_trained_is_not_trained_again(out: Path, manifest: Path, runs: R
     assert weights.stat().st_mtime_ns == before
 
 
+def test_the_second_student_starts_from_the_first_and_sees_unlabelled_exams(out: Path, runs: Runs) -> None:
+    settings = json.loads((folder_of(out, SECOND, 1) / "report" / "report.json").read_text())["about"]["settings"]
+    assert settings["teacher"] == str(folder_of(out, STUDENT, 1) / "best.safetensors")
+    assert settings["ranked_share"] == 0.1
+
+
+def test_only_what_is_trained_is_reported_where_nothing_is_to_be_trained(out: Path, runs: Runs) -> None:
+    more = Plan(seeds=(1, 2), arms=(TEACHER, STUDENT))
+    assert [(seed, arm) for seed, arm, _ in trained_arms(out, more)] == [(1, TEACHER), (1, STUDENT)]
+
+
+def test_arms_that_were_not_trained_are_named_in_the_report(out: Path, manifest: Path, runs: Runs) -> None:
+    plan = Plan(seeds=(1, 2), arms=(TEACHER, STUDENT), progress=False)
+    text = summarise(manifest, out, plan, {run: found for run, found in runs.items() if run[1] in plan.arms}).read_text()
+    assert "Not trained, so nothing is said of it: teacher of seed 2, student of seed 2." in text
+
+
 def test_the_report_says_synthetic_and_the_weights_fit_the_zoos_network(out: Path, manifest: Path, runs: Runs) -> None:
     report = summarise(manifest, out, PLAN, runs)
     text = report.read_text()
@@ -100,13 +117,16 @@ def test_the_report_says_synthetic_and_the_weights_fit_the_zoos_network(out: Pat
     assert "research, not for diagnosis" in text.lower()
     assert "student minus teacher" in text
     assert "student minus student without ranker" in text
+    assert "second student minus student" in text
+    assert "Not trained" not in text
     for name in ("intraventricular", "extra_axial", "-15 HU", "+15 HU", "distance of slices"):
         assert name in text
     pictures = re.findall(r"\]\((\w+\.png)\)", text)
     assert "roc.png" in pictures
     assert all((report.parent / name).stat().st_size > 1000 for name in pictures)
     figures = json.loads((report.parent / "figures.json").read_text())
-    assert figures["shipped_seed"] == 1
+    assert (figures["shipped"]["seed"], figures["shipped"]["arm"]) == best_student(out, runs)
+    assert figures["shipped"]["arm"] in (STUDENT, SECOND)
     assert set(figures["cohorts"]) == {
         "a-few-painted",
         "a-calibration-painted",

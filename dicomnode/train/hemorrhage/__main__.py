@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 
 from dicomnode.train.hemorrhage.cohorts import make_cohorts
-from dicomnode.train.hemorrhage.experiment import ARMS, STUDENT, TEACHER, Plan, run_arms
+from dicomnode.train.hemorrhage.experiment import ARMS, STUDENT, TEACHER, Plan, run_arms, trained_arms
 from dicomnode.train.hemorrhage.ship import install, summarise
 
 EXAMPLES = """
 examples:
   python -m dicomnode.train.hemorrhage --out training --anatomy templates --processes 2 --workers 1
   python -m dicomnode.train.hemorrhage --out training --anatomy templates --seeds 2     (another seed beside it)
+  python -m dicomnode.train.hemorrhage --out training --anatomy templates --trained-only   (the report so far)
 """
 
 
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1, help="that make patients")
     parser.add_argument("--workers", type=int, default=default.workers, help="processes that prepare batches")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
+    parser.add_argument("--trained-only", action="store_true", help="train nothing; report on what is trained already")
     parser.add_argument("--install", action="store_true", help="copy weights and report to their places in the project")
     given = parser.parse_args()
     if not {TEACHER, STUDENT} <= set(given.arms):
@@ -44,9 +46,12 @@ def main() -> None:
     manifest = make_cohorts(given.out / "cohorts", given.anatomy, given.processes)
     plan = Plan(tuple(given.seeds), tuple(given.arms), given.epochs, given.steps, workers=given.workers)
     runs = {}
-    for seed, arm, results in run_arms(manifest, given.out, plan):
+    done = trained_arms(given.out, plan) if given.trained_only else run_arms(manifest, given.out, plan)
+    for seed, arm, results in done:
         print(f"seed {seed}, {arm}: {len(results)} test exams", flush=True)
         runs[seed, arm] = results
+    if not any(arm == STUDENT for _, arm in runs):
+        parser.error(f"--trained-only: {given.out} holds no trained student of these seeds")
     print(summarise(manifest, given.out, plan, runs))
     if given.install:
         install(given.out)

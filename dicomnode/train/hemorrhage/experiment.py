@@ -1,7 +1,8 @@
-"""Teacher, student and the student without a ranker, from several seeds, each scored on the same unseen exams.
+"""Teacher, students and the student without a ranker, from several seeds, each scored on the same unseen exams.
 
 The claim of Lin and Yuh, tried on synthetic exams: a student that learns from unlabelled scans of another hospital is
-better there than its teacher, and the ranker is what keeps the teacher's false marks out.
+better there than its teacher, and the ranker is what keeps the teacher's false marks out. A second student has the
+first one as its teacher, as in Xie et al. (Self-training with Noisy Student, CVPR 2020).
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from dicomnode.train.results import ExamResult, read_results
 from dicomnode.train.run import TrainSettings, train_model
 
 MODEL = "hemorrhage"
-TEACHER, STUDENT, UNRANKED = "teacher", "student", "student without ranker"
-ARMS = (TEACHER, STUDENT, UNRANKED)
+TEACHER, STUDENT, UNRANKED, SECOND = "teacher", "student", "student without ranker", "second student"
+ARMS = (TEACHER, STUDENT, UNRANKED, SECOND)
+TAUGHT_BY = {STUDENT: TEACHER, UNRANKED: TEACHER, SECOND: STUDENT}
+SHIPPABLE = (STUDENT, SECOND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class Plan:
 
     Attributes
     ----------
-    arms : those to train; a student needs its teacher before it.
+    arms : those to train; whom an arm is taught by comes before it.
     steps : batches of an epoch.
     workers : processes that prepare batches beside the training.
     """
@@ -59,10 +62,23 @@ def run_arms(manifest: Path, out: Path, plan: Plan) -> Iterator[tuple[int, str, 
     """
     for seed in plan.seeds:
         for arm in plan.arms:
-            results = folder_of(out, arm, seed) / "report" / "results.csv"
+            results = _results_file(out, arm, seed)
             if not results.exists():
                 train_model(manifest, folder_of(out, arm, seed), _settings(out, arm, seed, plan))
             yield seed, arm, read_results(results)
+
+
+def trained_arms(out: Path, plan: Plan) -> Iterator[tuple[int, str, list[ExamResult]]]:
+    """What :func:`run_arms` yields, of what is trained already."""
+    for seed in plan.seeds:
+        for arm in plan.arms:
+            results = _results_file(out, arm, seed)
+            if results.exists():
+                yield seed, arm, read_results(results)
+
+
+def _results_file(out: Path, arm: str, seed: int) -> Path:
+    return folder_of(out, arm, seed) / "report" / "results.csv"
 
 
 def _settings(out: Path, arm: str, seed: int, plan: Plan) -> TrainSettings:
@@ -79,5 +95,5 @@ def _settings(out: Path, arm: str, seed: int, plan: Plan) -> TrainSettings:
     )
     if arm == TEACHER:
         return common
-    teacher = folder_of(out, TEACHER, seed) / "best.safetensors"
-    return replace(common, teacher=teacher, ranked_share=RANKED_SHARE if arm == STUDENT else 1.0)
+    teacher = folder_of(out, TAUGHT_BY[arm], seed) / "best.safetensors"
+    return replace(common, teacher=teacher, ranked_share=1.0 if arm == UNRANKED else RANKED_SHARE)

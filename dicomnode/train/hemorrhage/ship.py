@@ -18,7 +18,7 @@ from dicomnode import zoo
 from dicomnode.clinical.exam import calibrated
 from dicomnode.train.evaluation import score_exams, score_findings
 from dicomnode.train.exams import Exam, load_exams
-from dicomnode.train.hemorrhage.experiment import MODEL, STUDENT, Plan, folder_of
+from dicomnode.train.hemorrhage.experiment import MODEL, SHIPPABLE, Plan, folder_of
 from dicomnode.train.hemorrhage.summary import ExamCalibration, Runs, Summary, spacings_of, write_summary
 from dicomnode.train.manifest import Split, read_manifest
 from dicomnode.train.plots import labels_and_scores, reliability_plot
@@ -35,14 +35,19 @@ WEIGHTS = "student.safetensors"
 UNCALIBRATED = ExamCalibration(1.0, 0.0, 0.5)
 
 
-def best_student(out: Path, plan: Plan) -> int:
-    """Seed whose student has the best validation score; test exams have no say."""
+def best_student(out: Path, runs: Runs) -> tuple[int, str]:
+    """Seed and arm of the student with the best validation score; test exams have no say."""
 
-    def score(seed: int) -> float:
-        report = json.loads((folder_of(out, STUDENT, seed) / "report" / "report.json").read_text(encoding="utf-8"))
+    def score(run: tuple[int, str]) -> float:
+        report = json.loads((_folder(out, run) / "report" / "report.json").read_text(encoding="utf-8"))
         return max(float(entry["score"]) for entry in report["history"])
 
-    return max(plan.seeds, key=score)
+    return max((run for run in runs if run[1] in SHIPPABLE), key=score)
+
+
+def _folder(out: Path, run: tuple[int, str]) -> Path:
+    seed, arm = run
+    return folder_of(out, arm, seed)
 
 
 def half_weights(source: Path, target: Path) -> Path:
@@ -59,10 +64,11 @@ def summarise(manifest: Path, out: Path, plan: Plan, runs: Runs) -> Path:
     -------
     Path of ``report.md``; ``student.safetensors`` lies beside it.
     """
-    recipe, seed = recipe_named(MODEL), best_student(out, plan)
+    recipe, best = recipe_named(MODEL), best_student(out, runs)
+    trained = _folder(out, best)
     summary = out / "summary"
     summary.mkdir(exist_ok=True)
-    weights = half_weights(folder_of(out, STUDENT, seed) / "best.safetensors", summary / WEIGHTS)
+    weights = half_weights(trained / "best.safetensors", summary / WEIGHTS)
     network = recipe.build()
     network.load_state_dict(load_file(weights))
     read, cache = read_manifest(manifest), out / "cache"
@@ -71,16 +77,16 @@ def summarise(manifest: Path, out: Path, plan: Plan, runs: Runs) -> Path:
     exams, left_out = load_exams(read.of(Split.TEST), recipe.planes, cache, skip_unusable=True, progress=plan.progress)
     findings = score_findings(recipe, network, exams, recipe.planes.findings, progress=plan.progress)
     offsets = {hu: _shifted(recipe, network, exams, hu, plan) for hu in OFFSETS_HU if hu} | {0.0: findings[MODEL]}
-    shipped = {**runs, (seed, STUDENT): findings[MODEL]}
-    pictures = _pictures(folder_of(out, STUDENT, seed) / "report", summary)
+    shipped = {**runs, best: findings[MODEL]}
+    pictures = _pictures(trained / "report", summary)
     _reliability(summary / "reliability.png", findings[MODEL], exam)
-    skipped = (folder_of(out, STUDENT, seed) / LEFT_OUT).read_text(encoding="utf-8").splitlines() if left_out else []
+    skipped = (trained / LEFT_OUT).read_text(encoding="utf-8").splitlines() if left_out else []
     return write_summary(
         summary,
         Summary(
             plan=plan,
             runs=shipped,
-            shipped=seed,
+            shipped=best,
             exam=exam,
             findings=findings,
             offsets=dict(sorted(offsets.items())),

@@ -13,7 +13,7 @@ import numpy as np
 from dicomnode.clinical.exam import calibrated
 from dicomnode.records import RESEARCH_NOTICE
 from dicomnode.train.exams import Exam
-from dicomnode.train.hemorrhage.experiment import ARMS, STUDENT, TEACHER, UNRANKED, Plan
+from dicomnode.train.hemorrhage.experiment import SECOND, STUDENT, TEACHER, UNRANKED, Plan
 from dicomnode.train.plots import labels_and_scores
 from dicomnode.train.report import FIGURES, figures_of, mean_differences, table_text
 from dicomnode.train.results import ExamResult
@@ -22,9 +22,11 @@ from dicomnode.train.statistics import Difference, Estimate, brier, operating_po
 SHOWN = ("auc", "auc_large", "dice", "dice_large", "pixel_precision", "false_ml")
 CLAIMED = ("auc", "dice", "pixel_precision")
 """What Lin and Yuh report of the student against the teacher."""
+COMPARED = ((STUDENT, TEACHER), (STUDENT, UNRANKED), (SECOND, STUDENT), (SECOND, TEACHER))
 RESAMPLES = 2000
 SPACING_EDGES_MM = (0.0, 2.0, 3.5, 8.0)
 Runs = Mapping[tuple[int, str], Sequence[ExamResult]]
+Against = Mapping[tuple[str, str], Mapping[str, Difference]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Summary:
     Attributes
     ----------
     runs : (seed, arm) -> results of the test exams.
-    shipped : seed whose student is shipped: the best validation score.
+    shipped : seed and arm of the student that is shipped: the best validation score.
     exam : of its exam probability, chosen on the calibration exams.
     findings : results of the shipped student by finding.
     offsets : HU added to every exam -> results of the shipped student.
@@ -60,7 +62,7 @@ class Summary:
 
     plan: Plan
     runs: Runs
-    shipped: int
+    shipped: tuple[int, str]
     exam: ExamCalibration
     findings: Mapping[str, Sequence[ExamResult]]
     offsets: Mapping[float, Sequence[ExamResult]]
@@ -80,14 +82,19 @@ def seeds_of(runs: Runs, arm: str) -> list[int]:
     return sorted(seed for seed, trained in runs if trained == arm)
 
 
-def differences(runs: Runs, other: str) -> dict[str, Difference]:
-    """Student minus another arm, mean over the seeds that both were trained from."""
-    pairs = [(runs[seed, STUDENT], runs[seed, other]) for seed in seeds_of(runs, other)]
+def seeds_of_both(runs: Runs, arm: str, other: str) -> list[int]:
+    """The seeds that two arms were both trained from."""
+    return sorted({*seeds_of(runs, arm)} & {*seeds_of(runs, other)})
+
+
+def differences(runs: Runs, arm: str, other: str) -> dict[str, Difference]:
+    """One arm minus another, mean over the seeds that both were trained from."""
+    pairs = [(runs[seed, arm], runs[seed, other]) for seed in seeds_of_both(runs, arm, other)]
     return mean_differences(pairs, seed=1, resamples=RESAMPLES)
 
 
 def verdict(found: Mapping[str, Difference]) -> str:
-    """Which claimed figures the student improves: interval above zero, below, or neither."""
+    """Which claimed figures an arm improves: interval above zero, below, or neither."""
     words = []
     for name in CLAIMED:
         if name in found:
@@ -106,8 +113,8 @@ def write_summary(out: Path, summary: Summary) -> Path:
     """
     out.mkdir(parents=True, exist_ok=True)
     per_arm = {run: figures_of(results, run[0], RESAMPLES) for run, results in summary.runs.items()}
-    others = [arm for arm in (TEACHER, UNRANKED) if seeds_of(summary.runs, arm)]
-    against = {other: differences(summary.runs, other) for other in others}
+    pairs = [pair for pair in COMPARED if seeds_of_both(summary.runs, *pair)]
+    against = {pair: differences(summary.runs, *pair) for pair in pairs}
     (out / "figures.json").write_text(json.dumps(_content(summary, per_arm, against), indent=1) + "\n")
     text = "\n\n".join(_sections(summary, per_arm, against)) + "\n"
     (out / "report.md").write_text(text, encoding="utf-8")
@@ -117,7 +124,7 @@ def write_summary(out: Path, summary: Summary) -> Path:
 def _content(
     summary: Summary,
     per_arm: Mapping[tuple[int, str], Mapping[str, Estimate]],
-    against: Mapping[str, Mapping[str, Difference]],
+    against: Against,
 ) -> dict[str, object]:
     def plain(item: Estimate) -> list[float | None]:
         return [round(x, 4) if np.isfinite(x) else None for x in (item.value, item.low, item.high)]
@@ -125,16 +132,16 @@ def _content(
     return {
         "notice": RESEARCH_NOTICE,
         "synthetic": True,
-        "shipped_seed": summary.shipped,
+        "shipped": {"seed": summary.shipped[0], "arm": summary.shipped[1]},
         "exam": asdict(summary.exam),
         "cohorts": dict(summary.digests),
         "arms": {
             f"seed {seed}, {arm}": {name: plain(item) for name, item in figures.items()}
             for (seed, arm), figures in per_arm.items()
         },
-        "student_minus": {
-            other: {name: [*plain(item.estimate), round(item.p_value, 4)] for name, item in found.items()}
-            for other, found in against.items()
+        "differences": {
+            f"{arm} minus {other}": {n: [*plain(item.estimate), round(item.p_value, 4)] for n, item in found.items()}
+            for (arm, other), found in against.items()
         },
     }
 
@@ -142,14 +149,13 @@ def _content(
 def _sections(
     summary: Summary,
     per_arm: Mapping[tuple[int, str], Mapping[str, Estimate]],
-    against: Mapping[str, Mapping[str, Difference]],
+    against: Against,
 ) -> list[str]:
     plan, first = summary.plan, next(iter(summary.runs.values()))
     positive = sum(result.label == 1 for result in first)
-    seeds = " ".join(map(str, plan.seeds))
-    command = f"python -m dicomnode.train.hemorrhage --out FOLDER --anatomy TEMPLATES --seeds {seeds}"
-    if plan.arms != ARMS:
-        command += f" --arms {' '.join(map(repr, plan.arms))}"
+    seeds, arms = " ".join(map(str, plan.seeds)), " ".join(map(repr, plan.arms))
+    command = f"python -m dicomnode.train.hemorrhage --out FOLDER --anatomy TEMPLATES --seeds {seeds} --arms {arms}"
+    seed, arm = summary.shipped
     return [
         "# Haemorrhage model: teacher, noisy student and ranker (synthetic)",
         f"{RESEARCH_NOTICE}. All figures come from **synthetic** exams; they say nothing about accuracy on patients. "
@@ -157,6 +163,7 @@ def _sections(
         f"Made by `{command} --epochs {plan.epochs} --steps {plan.steps}`. {len(first)} test exams of "
         f"{len({result.patient for result in first})} unseen patients of site B, {positive} with blood. Teacher: "
         "labelled exams of site A. Student: the teacher's weights, the same exams and unlabelled ones of A and B. "
+        "Second student: the same with the student as its teacher. "
         f"Intervals: 95 %, paired bootstrap over patients, {RESAMPLES} resamples. The figures are of the network on "
         "its planes, confined to the interior of the skull as in the node.",
         table_text(
@@ -166,9 +173,9 @@ def _sections(
                 for (seed, arm), figures in per_arm.items()
             ],
         ),
-        *[_difference_section(other, found, seeds_of(summary.runs, other)) for other, found in against.items()],
-        *[f"Not trained, so nothing is said of it: {arm}." for arm in ARMS if not seeds_of(summary.runs, arm)],
-        f"## The shipped weights\n\nStudent of seed {summary.shipped}, chosen by the validation exams of site A. "
+        *[_difference_section(pair, found, seeds_of_both(summary.runs, *pair)) for pair, found in against.items()],
+        *_not_trained(summary),
+        f"## The shipped weights\n\n{arm.capitalize()} of seed {seed}, chosen by the validation exams of site A. "
         f"Other exams of A set how its exam score becomes a probability: log odds times {summary.exam.slope:g} plus "
         f"{summary.exam.intercept:g}, threshold {summary.exam.threshold:g}. {_operating(summary)}",
         table_text(
@@ -191,7 +198,7 @@ def _sections(
 
 
 def _operating(summary: Summary) -> str:
-    labels, scores = labels_and_scores(summary.runs[summary.shipped, STUDENT])
+    labels, scores = labels_and_scores(summary.runs[summary.shipped])
     exam = summary.exam
     probabilities = [calibrated(score, exam.slope, exam.intercept) for score in scores]
     point = operating_point(labels, probabilities, exam.threshold)
@@ -201,13 +208,19 @@ def _operating(summary: Summary) -> str:
     )
 
 
-def _difference_section(other: str, found: Mapping[str, Difference], seeds: Sequence[int]) -> str:
+def _not_trained(summary: Summary) -> list[str]:
+    plan = summary.plan
+    missing = [f"{arm} of seed {seed}" for arm in plan.arms for seed in plan.seeds if (seed, arm) not in summary.runs]
+    return [f"Not trained, so nothing is said of it: {', '.join(missing)}."] if missing else []
+
+
+def _difference_section(pair: tuple[str, str], found: Mapping[str, Difference], seeds: Sequence[int]) -> str:
     rows = [
         (FIGURES[name], found[name].estimate.text(), f"{found[name].p_value:.4f}") for name in SHOWN if name in found
     ]
     trained = f"{len(seeds)} seed{'s' * (len(seeds) > 1)}"
-    header = (f"student minus {other}, mean of {trained} (synthetic)", "difference (95 % interval)", "p")
-    return f"## Student against {other}\n\n{table_text(header, rows)}\n\n{verdict(found)}."
+    header = (f"{pair[0]} minus {pair[1]}, mean of {trained} (synthetic)", "difference (95 % interval)", "p")
+    return f"## {pair[0].capitalize()} against {pair[1]}\n\n{table_text(header, rows)}\n\n{verdict(found)}."
 
 
 def _finding_row(name: str, results: Sequence[ExamResult]) -> tuple[str, ...]:
@@ -223,7 +236,7 @@ def _figure_row(name: str, results: Sequence[ExamResult]) -> tuple[str, ...]:
 
 def _spacing_rows(summary: Summary) -> list[tuple[str, ...]]:
     rows = []
-    results = summary.runs[summary.shipped, STUDENT]
+    results = summary.runs[summary.shipped]
     for low, high in pairwise(SPACING_EDGES_MM):
         part = [result for result in results if low < summary.spacings_mm[result.id] <= high]
         if part:
