@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from dicomnode.errors import TrainingError
@@ -94,4 +94,18 @@ def load_weights_file(network: torch.nn.Module, file: Path) -> None:
     try:
         network.load_state_dict(load_file(file))
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise TrainingError(f"{file} cannot be loaded: {error}") from error
+
+
+def weight_names(file: Path) -> frozenset[str]:
+    """Names of the weights in a file.
+
+    Raises
+    ------
+    TrainingError : the file is absent or damaged.
+    """
+    try:
+        with safe_open(file, framework="pt") as weights:
+            return frozenset(weights.keys())
+    except (OSError, ValueError, SafetensorError) as error:
         raise TrainingError(f"{file} cannot be loaded: {error}") from error

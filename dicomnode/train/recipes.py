@@ -14,6 +14,7 @@ from dicomnode.errors import ConfigError
 from dicomnode.train.exams import UNKNOWN, Planes
 from dicomnode.train.noisy_student import IGNORE, masked_bce
 from dicomnode.zoo.calibration import CalibrateBraind
+from dicomnode.zoo.hemorrhage.committee import Committee
 from dicomnode.zoo.hemorrhage.patchfcn import PatchFCN, PatchOutput
 from dicomnode.zoo.parts import load_parts
 
@@ -37,6 +38,7 @@ class Recipe:
     ----------
     window : rows and columns of a training window.
     build : new network.
+    bundled : the network as the node runs it; more than one training may have made it.
     prepare : (3, ..., rows, columns) HU of a slice and its neighbours -> (channels, ..., rows, columns).
     finish : logits (findings, slices, size, size) and HU (3, slices, size, size) -> probabilities.
     """
@@ -45,6 +47,7 @@ class Recipe:
     planes: Planes
     window: int
     build: Callable[[], torch.nn.Module]
+    bundled: Callable[[], torch.nn.Module]
     prepare: Callable[[torch.Tensor], torch.Tensor]
     finish: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -66,7 +69,8 @@ def _hemorrhage() -> Recipe:
             parts.calibration.reference_hu if isinstance(parts.calibration, CalibrateBraind) else None,
         ),
         window=128,
-        build=lambda: _rare(load_parts(bundle).network),
+        build=lambda: _rare(_member(load_parts(bundle).network)),
+        bundled=lambda: load_parts(bundle).network,
         prepare=lambda hu: torch.as_tensor(parts.preprocessing({"image": hu})["image"]),
         finish=lambda logits, hu: torch.as_tensor(parts.postprocessing({"pred": logits, "hu": hu})["pred"]),
     )
@@ -78,6 +82,7 @@ def _hemorrhage_paper() -> Recipe:
         planes=Planes(512, 0.45, ("hemorrhage",)),
         window=240,
         build=lambda: _rare(PatchFCN()),
+        bundled=PatchFCN,
         prepare=lambda hu: ((hu - PAPER_LOW_HU) / (PAPER_HIGH_HU - PAPER_LOW_HU)).clamp(0.0, 1.0),
         finish=lambda logits, hu: logits.sigmoid(),
     )
@@ -97,6 +102,10 @@ def recipe_named(name: str) -> Recipe:
     if name not in RECIPES:
         raise ConfigError([f"there is no model {name!r} to train; there are: {', '.join(RECIPES)}"])
     return RECIPES[name]()
+
+
+def _member(network: torch.nn.Module) -> torch.nn.Module:
+    return network.members[0] if isinstance(network, Committee) else network
 
 
 def _rare(network: torch.nn.Module) -> torch.nn.Module:

@@ -10,7 +10,7 @@ import torch
 from rich.progress import track
 
 from dicomnode.errors import ManifestError
-from dicomnode.train.checkpoint import load_weights_file
+from dicomnode.train.checkpoint import load_weights_file, weight_names
 from dicomnode.train.data import SliceBatches, Source, pseudo_exam
 from dicomnode.train.engine import FitSettings, Fitted, Task, fit
 from dicomnode.train.evaluation import pooled_dice, predict, ranking_scores, score_exams
@@ -112,6 +112,7 @@ def evaluate_model(
 
     Parameters
     ----------
+    weights : of a training, or those of the bundle that the node runs.
     split : None scores all exams.
     compare : ``results.csv`` of another model's report; both are compared on the exams they share.
 
@@ -129,13 +130,19 @@ def evaluate_model(
     if not cases:
         raise ManifestError([f"{manifest.name}: no exam in split {split}"])
     other = (compare.parent.parent.name or "other", read_results(compare)) if compare else None
-    network = recipe.build()
+    network = _network_of(recipe, weights)
     load_weights_file(network, weights)
     exams, left_out = load_exams(cases, recipe.planes, out / "cache", skip_unusable=skip_unusable, progress=progress)
     _note_left_out(out, left_out)
     results = score_exams(recipe, network, exams, progress=progress)
     about = _about(recipe, read, seed, f"{manifest.name}, {f'split {split}' if split else 'all exams'}", None)
     return write_report(out, about, results, other=other)
+
+
+def _network_of(recipe: Recipe, weights: Path) -> torch.nn.Module:
+    """The network whose weights a file holds: the node's, else that of a training."""
+    bundled = recipe.bundled()
+    return bundled if weight_names(weights) == set(bundled.state_dict()) else recipe.build()
 
 
 def _about(recipe: Recipe, read: Manifest, seed: int, data: str, settings: TrainSettings | None) -> About:

@@ -12,11 +12,30 @@ import torch
 from safetensors.torch import load_file
 
 from dicomnode.train.hemorrhage.cohorts import PARTS, Part, make_cohorts
-from dicomnode.train.hemorrhage.experiment import ARMS, SECOND, STUDENT, TEACHER, Plan, folder_of, run_arms, trained_arms
-from dicomnode.train.hemorrhage.ship import UNCALIBRATED, best_student, exam_calibration, summarise
+from dicomnode.train.hemorrhage.experiment import (
+    ARMS,
+    MODEL,
+    SECOND,
+    STUDENT,
+    TEACHER,
+    UNRANKED,
+    Plan,
+    folder_of,
+    run_arms,
+    trained_arms,
+)
+from dicomnode.train.hemorrhage.ship import (
+    BUNDLE,
+    UNCALIBRATED,
+    best_students,
+    committee_weights,
+    exam_calibration,
+    summarise,
+)
 from dicomnode.train.manifest import Manifest, Split, read_manifest
 from dicomnode.train.recipes import recipe_named
 from dicomnode.train.results import ExamResult
+from dicomnode.train.run import evaluate_model
 
 FEW = (
     Part("a-few", "A", "ich", 3, 14, Split.TRAIN, True),
@@ -106,7 +125,9 @@ def test_only_what_is_trained_is_reported_where_nothing_is_to_be_trained(out: Pa
 
 def test_arms_that_were_not_trained_are_named_in_the_report(out: Path, manifest: Path, runs: Runs) -> None:
     plan = Plan(seeds=(1, 2), arms=(TEACHER, STUDENT), progress=False)
-    text = summarise(manifest, out, plan, {run: found for run, found in runs.items() if run[1] in plan.arms}).read_text()
+    text = summarise(
+        manifest, out, plan, {run: found for run, found in runs.items() if run[1] in plan.arms}
+    ).read_text()
     assert "Not trained, so nothing is said of it: teacher of seed 2, student of seed 2." in text
 
 
@@ -125,17 +146,51 @@ def test_the_report_says_synthetic_and_the_weights_fit_the_zoos_network(out: Pat
     assert "roc.png" in pictures
     assert all((report.parent / name).stat().st_size > 1000 for name in pictures)
     figures = json.loads((report.parent / "figures.json").read_text())
-    assert (figures["shipped"]["seed"], figures["shipped"]["arm"]) == best_student(out, runs)
-    assert figures["shipped"]["arm"] in (STUDENT, SECOND)
+    assert [(run["seed"], run["arm"]) for run in figures["shipped"]] == best_students(out, runs)
     assert set(figures["cohorts"]) == {
         "a-few-painted",
         "a-calibration-painted",
         "b-pool-painted",
         "b-test-painted",
     }
-    state = load_file(report.parent / "student.safetensors")
-    assert state["1.head.weight"].dtype == torch.float16
-    recipe_named("hemorrhage").build().load_state_dict(state)
+    state = load_file(report.parent / "students.safetensors")
+    assert state["members.0.1.head.weight"].dtype == torch.float16
+    recipe_named("hemorrhage").bundled().load_state_dict(state)
+
+
+def _validated(out: Path, scores: dict[tuple[int, str], list[float]]) -> Runs:
+    for (seed, arm), values in scores.items():
+        report = folder_of(out, arm, seed) / "report"
+        report.mkdir(parents=True)
+        (report / "report.json").write_text(json.dumps({"history": [{"score": value} for value in values]}))
+    return {run: [] for run in scores}
+
+
+def test_the_two_best_students_of_different_seeds_ship_and_no_other_arm(tmp_path: Path) -> None:
+    runs = _validated(
+        tmp_path,
+        {
+            (1, STUDENT): [0.7, 0.8],
+            (2, STUDENT): [0.9, 0.5],
+            (2, SECOND): [0.8, 0.91],
+            (3, STUDENT): [0.85],
+            (3, UNRANKED): [0.99],
+            (3, TEACHER): [0.99],
+        },
+    )
+    assert best_students(tmp_path, runs) == [(2, SECOND), (3, STUDENT)]
+
+
+def test_a_single_student_takes_both_seats(out: Path, tmp_path: Path, runs: Runs) -> None:
+    weights = folder_of(out, STUDENT, 1) / "best.safetensors"
+    state = load_file(committee_weights([weights], tmp_path / "both.safetensors"))
+    assert torch.equal(state["members.0.1.head.weight"], state["members.1.1.head.weight"])
+
+
+def test_the_bundles_weights_can_be_evaluated_like_those_of_a_training(tmp_path: Path, manifest: Path) -> None:
+    weights = BUNDLE / "models" / "model.safetensors"
+    report = evaluate_model(MODEL, manifest, weights, tmp_path, skip_unusable=True, progress=False)
+    assert "exam AUC" in report.read_text()
 
 
 def _results(labels: list[float], scores: list[float]) -> list[ExamResult]:

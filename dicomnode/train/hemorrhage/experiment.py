@@ -20,7 +20,8 @@ MODEL = "hemorrhage"
 TEACHER, STUDENT, UNRANKED, SECOND = "teacher", "student", "student without ranker", "second student"
 ARMS = (TEACHER, STUDENT, UNRANKED, SECOND)
 TAUGHT_BY = {STUDENT: TEACHER, UNRANKED: TEACHER, SECOND: STUDENT}
-SHIPPABLE = (STUDENT, SECOND)
+STUDENTS = (STUDENT, SECOND)
+"""Those that may ship; the student without a ranker is there for comparison."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""From a finished experiment to the bundle: which student, what it is worth, and its weights as float16."""
+"""From a finished experiment to the bundle: which students, what they are worth, and their weights as float16."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -18,58 +19,65 @@ from dicomnode import zoo
 from dicomnode.clinical.exam import calibrated
 from dicomnode.train.evaluation import score_exams, score_findings
 from dicomnode.train.exams import Exam, load_exams
-from dicomnode.train.hemorrhage.experiment import MODEL, SHIPPABLE, Plan, folder_of
-from dicomnode.train.hemorrhage.summary import ExamCalibration, Runs, Summary, spacings_of, write_summary
+from dicomnode.train.hemorrhage.experiment import MODEL, STUDENTS, Plan, folder_of
+from dicomnode.train.hemorrhage.summary import ExamCalibration, Run, Runs, Summary, spacings_of, write_summary
 from dicomnode.train.manifest import Split, read_manifest
-from dicomnode.train.plots import labels_and_scores, reliability_plot
+from dicomnode.train.plots import dice_plot, labels_and_scores, reliability_plot, roc_plot
 from dicomnode.train.recipes import Recipe, recipe_named
 from dicomnode.train.results import ExamResult
 from dicomnode.train.run import LEFT_OUT
 from dicomnode.train.statistics import platt, youden_point
 from dicomnode.zoo.calibration import brain_offset_hu
+from dicomnode.zoo.hemorrhage.committee import seated
 
 BUNDLE = Path(zoo.__file__).parent / "hemorrhage" / "bundle"
 DOCS = Path(__file__).parents[3] / "docs" / "models" / "hemorrhage"
 OFFSETS_HU = (-15.0, 0.0, 15.0)
-WEIGHTS = "student.safetensors"
+WEIGHTS = "students.safetensors"
+SEATS = 2
+"""Networks of the bundle's committee."""
+TRAINING = "training.png"
 UNCALIBRATED = ExamCalibration(1.0, 0.0, 0.5)
 
 
-def best_student(out: Path, runs: Runs) -> tuple[int, str]:
-    """Seed and arm of the student with the best validation score; test exams have no say."""
+def best_students(out: Path, runs: Runs) -> list[Run]:
+    """Seed and arm of those that ship, best validation score first and of different seeds; test exams have no say."""
 
-    def score(run: tuple[int, str]) -> float:
+    def score(run: Run) -> float:
         report = json.loads((_folder(out, run) / "report" / "report.json").read_text(encoding="utf-8"))
         return max(float(entry["score"]) for entry in report["history"])
 
-    return max((run for run in runs if run[1] in SHIPPABLE), key=score)
+    ordered = sorted((run for run in runs if run[1] in STUDENTS), key=score, reverse=True)
+    of_seed = {seed: (seed, arm) for seed, arm in reversed(ordered)}
+    return [run for run in ordered if of_seed[run[0]] == run][:SEATS]
 
 
-def _folder(out: Path, run: tuple[int, str]) -> Path:
+def _folder(out: Path, run: Run) -> Path:
     seed, arm = run
     return folder_of(out, arm, seed)
 
 
-def half_weights(source: Path, target: Path) -> Path:
-    """Write weights as float16. Returns ``target``."""
-    state = {name: value.half() if value.is_floating_point() else value for name, value in load_file(source).items()}
+def committee_weights(members: Sequence[Path], target: Path) -> Path:
+    """Write the weights of a committee as float16; a single member takes every seat. Returns ``target``."""
+    states = [load_file(member) for member in islice(cycle(members), SEATS)]
+    state = {name: value.half() if value.is_floating_point() else value for name, value in seated(states).items()}
     save_file({name: value.contiguous() for name, value in state.items()}, target)
     return target
 
 
 def summarise(manifest: Path, out: Path, plan: Plan, runs: Runs) -> Path:
-    """Score the student that ships, as it ships (float16 weights), and write the report of the experiment.
+    """Score the students that ship, as they ship (together, float16 weights), and write the report of the experiment.
 
     Returns
     -------
-    Path of ``report.md``; ``student.safetensors`` lies beside it.
+    Path of ``report.md``; ``students.safetensors`` lies beside it.
     """
-    recipe, best = recipe_named(MODEL), best_student(out, runs)
-    trained = _folder(out, best)
+    recipe, best = recipe_named(MODEL), best_students(out, runs)
+    trained = [_folder(out, run) for run in best]
     summary = out / "summary"
     summary.mkdir(exist_ok=True)
-    weights = half_weights(trained / "best.safetensors", summary / WEIGHTS)
-    network = recipe.build()
+    weights = committee_weights([folder / "best.safetensors" for folder in trained], summary / WEIGHTS)
+    network = recipe.bundled()
     network.load_state_dict(load_file(weights))
     read, cache = read_manifest(manifest), out / "cache"
     calibration, _ = load_exams(read.of(Split.CALIBRATION), recipe.planes, cache, skip_unusable=True, progress=False)
@@ -77,15 +85,13 @@ def summarise(manifest: Path, out: Path, plan: Plan, runs: Runs) -> Path:
     exams, left_out = load_exams(read.of(Split.TEST), recipe.planes, cache, skip_unusable=True, progress=plan.progress)
     findings = score_findings(recipe, network, exams, recipe.planes.findings, progress=plan.progress)
     offsets = {hu: _shifted(recipe, network, exams, hu, plan) for hu in OFFSETS_HU if hu} | {0.0: findings[MODEL]}
-    shipped = {**runs, best: findings[MODEL]}
-    pictures = _pictures(trained / "report", summary)
-    _reliability(summary / "reliability.png", findings[MODEL], exam)
-    skipped = (trained / LEFT_OUT).read_text(encoding="utf-8").splitlines() if left_out else []
+    pictures = _draw(summary, findings[MODEL], exam, trained[0] / "report" / TRAINING)
+    skipped = (trained[0] / LEFT_OUT).read_text(encoding="utf-8").splitlines() if left_out else []
     return write_summary(
         summary,
         Summary(
             plan=plan,
-            runs=shipped,
+            runs=runs,
             shipped=best,
             exam=exam,
             findings=findings,
@@ -98,15 +104,16 @@ def summarise(manifest: Path, out: Path, plan: Plan, runs: Runs) -> Path:
     )
 
 
-def _pictures(report: Path, summary: Path) -> list[str]:
-    """Copy the plots of the student's own report. Returns their names."""
-    return [Path(shutil.copy(picture, summary)).name for picture in sorted(report.glob("*.png"))]
-
-
-def _reliability(path: Path, results: Sequence[ExamResult], exam: ExamCalibration) -> None:
-    """In place of the student's own plot, which knows no calibration."""
+def _draw(summary: Path, results: Sequence[ExamResult], exam: ExamCalibration, training: Path) -> list[str]:
+    """Plots of what ships, and the curves of the best student's training. Returns their names."""
     told = [replace(result, score=calibrated(result.score, exam.slope, exam.intercept)) for result in results]
-    reliability_plot(path, {"exam score": results, "exam probability, calibrated": told}, synthetic=True)
+    dice_plot(summary / "dice_over_volume.png", {MODEL: results}, synthetic=True)
+    reliability_plot(
+        summary / "reliability.png", {"exam score": results, "exam probability, calibrated": told}, synthetic=True
+    )
+    roc_plot(summary / "roc.png", {MODEL: results}, synthetic=True)
+    shutil.copy(training, summary / TRAINING)
+    return ["dice_over_volume.png", "reliability.png", "roc.png", TRAINING]
 
 
 def _shifted(

@@ -13,7 +13,7 @@ import numpy as np
 from dicomnode.clinical.exam import calibrated
 from dicomnode.records import RESEARCH_NOTICE
 from dicomnode.train.exams import Exam
-from dicomnode.train.hemorrhage.experiment import SECOND, STUDENT, TEACHER, UNRANKED, Plan
+from dicomnode.train.hemorrhage.experiment import MODEL, SECOND, STUDENT, TEACHER, UNRANKED, Plan
 from dicomnode.train.plots import labels_and_scores
 from dicomnode.train.report import FIGURES, figures_of, mean_differences, table_text
 from dicomnode.train.results import ExamResult
@@ -25,13 +25,15 @@ CLAIMED = ("auc", "dice", "pixel_precision")
 COMPARED = ((STUDENT, TEACHER), (STUDENT, UNRANKED), (SECOND, STUDENT), (SECOND, TEACHER))
 RESAMPLES = 2000
 SPACING_EDGES_MM = (0.0, 2.0, 3.5, 8.0)
-Runs = Mapping[tuple[int, str], Sequence[ExamResult]]
+Run = tuple[int, str]
+"""Seed and arm."""
+Runs = Mapping[Run, Sequence[ExamResult]]
 Against = Mapping[tuple[str, str], Mapping[str, Difference]]
 
 
 @dataclass(frozen=True, slots=True)
 class ExamCalibration:
-    """How the shipped student's score of an exam becomes a probability, and the threshold of that probability.
+    """How the shipped score of an exam becomes a probability, and the threshold of that probability.
 
     Attributes
     ----------
@@ -50,19 +52,19 @@ class Summary:
     Attributes
     ----------
     runs : (seed, arm) -> results of the test exams.
-    shipped : seed and arm of the student that is shipped: the best validation score.
-    exam : of its exam probability, chosen on the calibration exams.
-    findings : results of the shipped student by finding.
-    offsets : HU added to every exam -> results of the shipped student.
+    shipped : the students that ship together: the best validation scores.
+    exam : of their exam probability, chosen on the calibration exams.
+    findings : results of what ships by finding.
+    offsets : HU added to every exam -> results of what ships.
     spacings_mm : exam -> median distance of its slices.
     left_out : sentences about exams that were not used.
     digests : cohort -> its digest.
-    pictures : file names of the shipped student's plots, which lie beside the report.
+    pictures : file names of plots, which lie beside the report.
     """
 
     plan: Plan
     runs: Runs
-    shipped: tuple[int, str]
+    shipped: Sequence[Run]
     exam: ExamCalibration
     findings: Mapping[str, Sequence[ExamResult]]
     offsets: Mapping[float, Sequence[ExamResult]]
@@ -123,7 +125,7 @@ def write_summary(out: Path, summary: Summary) -> Path:
 
 def _content(
     summary: Summary,
-    per_arm: Mapping[tuple[int, str], Mapping[str, Estimate]],
+    per_arm: Mapping[Run, Mapping[str, Estimate]],
     against: Against,
 ) -> dict[str, object]:
     def plain(item: Estimate) -> list[float | None]:
@@ -132,7 +134,8 @@ def _content(
     return {
         "notice": RESEARCH_NOTICE,
         "synthetic": True,
-        "shipped": {"seed": summary.shipped[0], "arm": summary.shipped[1]},
+        "shipped": [{"seed": seed, "arm": arm} for seed, arm in summary.shipped],
+        "as_shipped": {name: plain(item) for name, item in figures_of(_as_shipped(summary), 1, RESAMPLES).items()},
         "exam": asdict(summary.exam),
         "cohorts": dict(summary.digests),
         "arms": {
@@ -148,14 +151,14 @@ def _content(
 
 def _sections(
     summary: Summary,
-    per_arm: Mapping[tuple[int, str], Mapping[str, Estimate]],
+    per_arm: Mapping[Run, Mapping[str, Estimate]],
     against: Against,
 ) -> list[str]:
     plan, first = summary.plan, next(iter(summary.runs.values()))
     positive = sum(result.label == 1 for result in first)
     seeds, arms = " ".join(map(str, plan.seeds)), " ".join(map(repr, plan.arms))
     command = f"python -m dicomnode.train.hemorrhage --out FOLDER --anatomy TEMPLATES --seeds {seeds} --arms {arms}"
-    seed, arm = summary.shipped
+    members = " and ".join(f"{arm} of seed {seed}" for seed, arm in summary.shipped)
     return [
         "# Haemorrhage model: teacher, noisy student and ranker (synthetic)",
         f"{RESEARCH_NOTICE}. All figures come from **synthetic** exams; they say nothing about accuracy on patients. "
@@ -175,8 +178,9 @@ def _sections(
         ),
         *[_difference_section(pair, found, seeds_of_both(summary.runs, *pair)) for pair, found in against.items()],
         *_not_trained(summary),
-        f"## The shipped weights\n\n{arm.capitalize()} of seed {seed}, chosen by the validation exams of site A. "
-        f"Other exams of A set how its exam score becomes a probability: log odds times {summary.exam.slope:g} plus "
+        f"## The shipped weights\n\nMean of {members}, chosen by the validation exams of site A, one reading the "
+        "slices as they are, one mirrored; the figures from here on are of both together, as float16. "
+        f"Other exams of A set how the exam score becomes a probability: log odds times {summary.exam.slope:g} plus "
         f"{summary.exam.intercept:g}, threshold {summary.exam.threshold:g}. {_operating(summary)}",
         table_text(
             ("finding (synthetic)", "exams with it", "exam AUC", "Dice, mean", "Dice, mean, at least 1 mL"),
@@ -197,8 +201,12 @@ def _sections(
     ]
 
 
+def _as_shipped(summary: Summary) -> Sequence[ExamResult]:
+    return summary.findings[MODEL]
+
+
 def _operating(summary: Summary) -> str:
-    labels, scores = labels_and_scores(summary.runs[summary.shipped])
+    labels, scores = labels_and_scores(_as_shipped(summary))
     exam = summary.exam
     probabilities = [calibrated(score, exam.slope, exam.intercept) for score in scores]
     point = operating_point(labels, probabilities, exam.threshold)
@@ -236,7 +244,7 @@ def _figure_row(name: str, results: Sequence[ExamResult]) -> tuple[str, ...]:
 
 def _spacing_rows(summary: Summary) -> list[tuple[str, ...]]:
     rows = []
-    results = summary.runs[summary.shipped]
+    results = _as_shipped(summary)
     for low, high in pairwise(SPACING_EDGES_MM):
         part = [result for result in results if low < summary.spacings_mm[result.id] <= high]
         if part:

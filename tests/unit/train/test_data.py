@@ -24,6 +24,7 @@ RECIPE = Recipe(
     Planes(64, 1.0, ("hemorrhage",)),
     32,
     lambda: torch.nn.Conv2d(3, 1, 1),
+    lambda: torch.nn.Conv2d(3, 1, 1),
     lambda hu: (hu / 100.0).clamp(0.0, 1.0),
     lambda logits, hu: logits.sigmoid(),
 )

@@ -17,6 +17,7 @@ RECIPE = Recipe(
     Planes(16, 1.0, ("hemorrhage", "intraventricular")),
     16,
     lambda: torch.nn.Conv2d(3, 2, 1),
+    lambda: torch.nn.Conv2d(3, 2, 1),
     lambda hu: (hu / 100.0).clamp(0.0, 1.0),
     lambda logits, hu: logits.sigmoid(),
 )

@@ -1,0 +1,92 @@
+"""Seconds to find blood on 40 slices of 512 x 512 on two CPU cores; the wanted most is 4 s.
+
+    python benchmarks/segment.py --repeats 5
+
+The whole of ``Runner.run``: from HU in memory, by way of the planes and the bundle's networks, to probabilities on the
+series' own slices. In turn with it the networks alone, all of the bundle's committee and one of them, so that the price
+of the second is seen. The first call of each is warm-up and not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import dicomnode.zoo
+from dicomnode.assemble.volume import read_volume
+from dicomnode.cohort.acquire import Acquisition, acquire
+from dicomnode.cohort.dicom_series import write_acquired
+from dicomnode.cohort.head import BleedOrder, make_head
+from dicomnode.cohort.statistics import BleedKind
+from dicomnode.records import Volume
+from dicomnode.zoo.hemorrhage.committee import Committee
+from dicomnode.zoo.parts import load_parts, load_weights
+from dicomnode.zoo.plain import head_of
+from dicomnode.zoo.registry import open_bundle
+from dicomnode.zoo.runner import Runner
+
+BUNDLE = Path(dicomnode.zoo.__file__).parent / "hemorrhage" / "bundle"
+WANTED_S = 4.0
+SLICES, SPACING_MM, PIXEL_MM = 40, 3.75, 0.46
+
+
+def head() -> Volume:
+    """A synthetic head with a bleed of 30 mL, read back from DICOM."""
+    made = make_head(7, bleeds=(BleedOrder(BleedKind.INTRAPARENCHYMAL, 30.0, 64.0),), spacing_mm=1.2)
+    positions = tuple(float(z) for z in np.arange(SLICES) * SPACING_MM - 62.0)
+    acquired = acquire(made, Acquisition(positions, thickness_mm=SPACING_MM, pixel_mm=PIXEL_MM), seed=7)
+    with tempfile.TemporaryDirectory() as folder:
+        write_acquired(acquired, Path(folder))
+        return read_volume(sorted(Path(folder).glob("*.dcm")))
+
+
+def steps(volume: Volume) -> dict[str, Callable[[], object]]:
+    """What is measured, by name."""
+    runner, parts = Runner(open_bundle(BUNDLE)), load_parts(BUNDLE)
+    load_weights(parts.network, BUNDLE)
+    committee = parts.network.eval()
+    assert isinstance(committee, Committee)
+    _, hu = head_of(volume, parts.plane_size, parts.plane_pixel_mm)
+    image = torch.as_tensor(parts.preprocessing(parts.calibration({"image": hu}))["image"])[None]
+    return {
+        "whole run": lambda: runner.run(volume),
+        f"its {len(committee.members)} networks": lambda: parts.inferer(image, committee),
+        "one network": lambda: parts.inferer(image, committee.members[0]),
+    }
+
+
+def seconds(step: Callable[[], object]) -> float:
+    """Of one call."""
+    start = time.perf_counter()
+    with torch.inference_mode():
+        step()
+    return time.perf_counter() - start
+
+
+def main() -> int:
+    """Measure and print; exit 1 where the wanted time is not met."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5, help="counted calls of each")
+    parser.add_argument("--threads", type=int, default=2, help="of torch")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    measured = steps(head())
+    rounds = [{name: seconds(step) for name, step in measured.items()} for _ in range(arguments.repeats + 1)][1:]
+    medians = {name: statistics.median(each[name] for each in rounds) for name in measured}
+    for name, median in medians.items():
+        values = [each[name] for each in rounds]
+        print(f"{name:<16} median {median:.2f} s   min {min(values):.2f}   max {max(values):.2f}")
+    met = medians["whole run"] <= WANTED_S
+    print(f"wanted: at most {WANTED_S:g} s for the whole run: {'met' if met else 'NOT MET'}")
+    return int(not met)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
