@@ -92,7 +92,10 @@ def load_weights_file(network: torch.nn.Module, file: Path) -> None:
     TrainingError : the file is absent, damaged or does not fit the network.
     """
     try:
-        network.load_state_dict(load_file(file))
+        weights = load_file(file)
+        if weights.keys() != network.state_dict().keys():
+            raise TrainingError(f"{file} cannot be loaded: it holds the weights of another network")
+        network.load_state_dict(weights)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise TrainingError(f"{file} cannot be loaded: {error}") from error
 

@@ -69,7 +69,7 @@ def _hemorrhage() -> Recipe:
             parts.calibration.reference_hu if isinstance(parts.calibration, CalibrateBraind) else None,
         ),
         window=128,
-        build=lambda: _rare(_member(load_parts(bundle).network)),
+        build=lambda: _rare(member_of(load_parts(bundle).network)),
         bundled=lambda: load_parts(bundle).network,
         prepare=lambda hu: torch.as_tensor(parts.preprocessing({"image": hu})["image"]),
         finish=lambda logits, hu: torch.as_tensor(parts.postprocessing({"pred": logits, "hu": hu})["pred"]),
@@ -104,7 +104,8 @@ def recipe_named(name: str) -> Recipe:
     return RECIPES[name]()
 
 
-def _member(network: torch.nn.Module) -> torch.nn.Module:
+def member_of(network: torch.nn.Module) -> torch.nn.Module:
+    """The network that a training goes on with: the first of a committee, else the network itself."""
     return network.members[0] if isinstance(network, Committee) else network
 
 

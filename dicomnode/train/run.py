@@ -24,7 +24,7 @@ from dicomnode.train.noisy_student import (
     set_dropout,
     set_stochastic_depth,
 )
-from dicomnode.train.recipes import Recipe, recipe_named, segmentation_loss
+from dicomnode.train.recipes import Recipe, member_of, recipe_named, segmentation_loss
 from dicomnode.train.report import About, write_report
 from dicomnode.train.results import ExamResult, read_results
 from dicomnode.train.splits import draw_splits, folds_of
@@ -50,8 +50,8 @@ class TrainSettings:
     ranked_share : of all unlabelled slices, those highest by the teacher's score that may become positive; 1 switches
         the ranker off.
     folds : 0 trains once on the manifest's splits; 5 is five-fold cross-validation by patient.
-    teacher : weights; the exams of the split ``unlabelled`` then get pseudo-labels from it, and the student starts
-        from it.
+    teacher : weights, of a training or of the bundle; the exams of the split ``unlabelled`` then get pseudo-labels from
+        it, and the student starts from it, from the first of several networks.
     cache : folder for read exams that several trainings share; None keeps them beside the weights.
     """
 
@@ -209,20 +209,22 @@ def _load(recipe: Recipe, parts: Parts, out: Path, cache: Path, settings: TrainS
 def _start_student(
     recipe: Recipe, network: torch.nn.Module, unlabelled: Sequence[Exam], settings: TrainSettings
 ) -> Source:
-    """Load the teacher into the network, label the unlabelled exams with it, then turn the student's noise on."""
+    """Label the unlabelled exams with the teacher, load it into the network, then turn the student's noise on."""
     assert settings.teacher is not None
     if not unlabelled:
         raise ManifestError(["a teacher was given, but no exam stands in split unlabelled"])
-    load_weights_file(network, settings.teacher)
-    network.to(settings.fit.torch_device()).eval()
+    teacher = _network_of(recipe, settings.teacher)
+    load_weights_file(teacher, settings.teacher)
+    teacher.to(settings.fit.torch_device()).eval()
     pseudo = pseudo_labelled(
         recipe,
-        network,
+        teacher,
         unlabelled,
         settings.ranked_share,
         bfloat16=settings.fit.bfloat16(),
         progress=settings.progress,
     )
+    network.load_state_dict(member_of(teacher).state_dict())
     set_dropout(network, STUDENT_DROPOUT)
     set_stochastic_depth(network, STUDENT_DEPTH)
     return Source.of(pseudo)
