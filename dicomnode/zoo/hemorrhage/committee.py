@@ -1,8 +1,7 @@
 """Networks of the same kind, trained from different seeds, that mark together.
 
-What one of them takes for blood along the bone, another often does not. Every second one reads the slice mirrored, so
-that no side of the head is favoured. Reference: Lakshminarayanan et al., Simple and Scalable Predictive Uncertainty
-Estimation using Deep Ensembles, NeurIPS 2017.
+Every second one reads the slice mirrored, so that no side of the head is favoured. Reference: Lakshminarayanan et al.,
+Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles, NeurIPS 2017.
 """
 
 from __future__ import annotations
