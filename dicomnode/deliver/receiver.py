@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -95,11 +96,13 @@ class ReceivingPacs:
         self._ssl_context = ssl_context
         self._lock = threading.Lock()
         self._server: Any = None
+        self._connections: dict[Any, socket.socket] = {}
 
     def start(self) -> None:
         """Listen. Raises OSError when the port is taken."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        handlers: list[Any] = [(evt.EVT_ACCEPTED, self._on_accepted), (evt.EVT_C_STORE, self._on_store)]
+        handlers: list[Any] = [(evt.EVT_CONN_OPEN, self._on_opened), (evt.EVT_CONN_CLOSE, self._on_closed)]
+        handlers += [(evt.EVT_ACCEPTED, self._on_accepted), (evt.EVT_C_STORE, self._on_store)]
         handlers += [(evt.EVT_C_FIND, self._on_find), (evt.EVT_N_ACTION, self._on_action)]
         self._server = self._entity().start_server(
             (self.host, self.port), block=False, evt_handlers=handlers, ssl_context=self._ssl_context
@@ -131,6 +134,17 @@ class ReceivingPacs:
             if context.abstract_syntax is not None:
                 entity.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
         return entity
+
+    def _on_opened(self, event: evt.Event) -> None:
+        with self._lock:
+            self._connections[event.assoc] = event.assoc.dul.socket.socket
+
+    def _on_closed(self, event: evt.Event) -> None:
+        # pynetdicom leaves the descriptor to the garbage collector where the peer was the first to close.
+        with self._lock:
+            connection = self._connections.pop(event.assoc, None)
+        if connection is not None:
+            connection.close()
 
     def _on_accepted(self, event: evt.Event) -> None:
         with self._lock:

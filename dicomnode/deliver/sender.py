@@ -177,7 +177,7 @@ class Sender:
             try:
                 batch.append((parcel, Outgoing.from_file(self._data_dir / parcel.path, sha256=parcel.digest)))
             except DeliveryError as fault:
-                self._record_failure(parcel, fault, time.time() + self._backoff.delay_s(parcel.attempts, self._draw))
+                self._record_failure(parcel, fault, time.time(), self._backoff.delay_s(parcel.attempts, self._draw))
         return batch
 
     def _deliver(self, batch: Batch) -> None:
@@ -199,7 +199,7 @@ class Sender:
             self._destination_failed(batch, DeliveryError(f"whose study it is could not be asked: {fault}"))
             return []
         for parcel, error in unreadable:
-            self._record_failure(parcel, error, time.time() + self._backoff.delay_s(parcel.attempts, self._draw))
+            self._record_failure(parcel, error, time.time(), self._backoff.delay_s(parcel.attempts, self._draw))
         return cleared
 
     def _look_again(self) -> None:
@@ -240,7 +240,7 @@ class Sender:
             if link.is_lost:
                 # Perhaps this very file makes the peer fall over: what comes behind it must get its turn first.
                 delay_s = max(delay_s, 2.0 * self._backoff.nominal_s(self._breaker.failures + 1))
-            self._record_failure(parcel, fault, time.time() + delay_s)
+            self._record_failure(parcel, fault, time.time(), delay_s)
         else:
             self._breaker.answered()
             self._record_sent(parcel, status)
@@ -262,9 +262,9 @@ class Sender:
         logger.warning(
             "destination failed", extra=self._about(error=str(fault), failures=self._breaker.failures, retry_s=delay_s)
         )
-        retry_at = time.time() + delay_s  # one moment for all: they come back together, over one association
+        failed_at = time.time()  # one moment for all: they come back together, over one association
         for parcel, _ in batch:
-            self._record_failure(parcel, fault, retry_at)
+            self._record_failure(parcel, fault, failed_at, delay_s)
 
     def _holds(self, parcel: Parcel, file: Outgoing, rest: Batch) -> bool:
         """Extend the leases so that they outlast the next C-STORE; False: this delivery is no longer ours."""
@@ -286,13 +286,15 @@ class Sender:
                 outbox.note_sent_unrecorded(session, parcel, status=status)
         logger.info("result sent", extra=self._about(job_id=parcel.job_id, sop_instance_uid=parcel.sop_instance_uid))
 
-    def _record_failure(self, parcel: Parcel, fault: DeliveryError, next_attempt_at: float) -> None:
-        final = not fault.retryable or self._backoff.gives_up(parcel.created_at, time.time())
+    def _record_failure(self, parcel: Parcel, fault: DeliveryError, failed_at: float, delay_s: float) -> None:
+        final = not fault.retryable or self._backoff.gives_up(parcel.created_at, failed_at)
         status = fault.status if isinstance(fault, StoreRefused) else None
-        retry_at = None if final else next_attempt_at
+        retry_at = None if final else failed_at + delay_s
         try:
             with self._store.write() as session:
-                outbox.record_failure(session, parcel, error=str(fault), status=status, retry_at=retry_at)
+                outbox.record_failure(
+                    session, parcel, error=str(fault), status=status, failed_at=failed_at, retry_at=retry_at
+                )
         except LeaseLost:
             return
         logger.warning(

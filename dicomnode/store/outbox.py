@@ -147,8 +147,14 @@ def record_sent(session: Session, parcel: Parcel, *, status: int) -> None:
     settle_deliveries(session, parcel.job_id)
 
 
-def record_failure(session: Session, parcel: Parcel, *, error: str, status: int | None, retry_at: float | None) -> None:
+def record_failure(
+    session: Session, parcel: Parcel, *, error: str, status: int | None, failed_at: float, retry_at: float | None
+) -> None:
     """The destination did not take it: try again at ``retry_at``, or give up when that is None.
+
+    Parameters
+    ----------
+    failed_at : when the attempt failed, from the same reading of the clock as ``retry_at``; seconds since the epoch.
 
     Raises
     ------
@@ -160,8 +166,13 @@ def record_failure(session: Session, parcel: Parcel, *, error: str, status: int 
         _leased(session, parcel),
         OutboxEvent.GIVE_UP if retry_at is None else OutboxEvent.RETRY,
         token=parcel.token,
-        detail={"error": error, "status": None if status is None else f"0x{status:04X}", "retry_at": retry_at},
-        next_attempt_at=time.time() if retry_at is None else retry_at,
+        detail={
+            "error": error,
+            "status": None if status is None else f"0x{status:04X}",
+            "failed_at": failed_at,
+            "retry_at": retry_at,
+        },
+        next_attempt_at=failed_at if retry_at is None else retry_at,
         last_status=status,
         lease_until=None,
         error=error,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import time
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, SegmentationStorage
+from pynetdicom import evt
 
 from dicomnode.config import Destination
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.scu import associate, contexts_for, echo, probe, send
 from dicomnode.errors import AssociationRejected, DeliveryError, ResultDamaged, StoreRefused
-from tests.integration.delivery_world import SOP_CLASSES, data_set_sha256, encoded_result
+from tests.integration.delivery_world import SOP_CLASSES, data_set_sha256, encoded_result, until
 from tests.integration.pacs import ScriptedPacs, StalledPacs, mute_port, web_server_port
 
 
@@ -238,6 +241,22 @@ def test_probe_of_a_peer_that_takes_nothing_is_an_answer_not_an_error(tmp_path: 
     pacs.refused_classes = set(SOP_CLASSES.values())
     with pacs:
         assert probe(destination(pacs.port), "NODE", [SOP_CLASSES["seg"]]) == {SOP_CLASSES["seg"]: ()}
+
+
+def test_the_receiving_pacs_lets_go_of_a_connection_that_was_reset(tmp_path: Path) -> None:
+    def open_sockets() -> int:
+        descriptors = Path("/proc/self/fd").iterdir()
+        return sum(str(link.readlink()).startswith("socket:") for link in descriptors if link.is_symlink())
+
+    closed: list[evt.Event] = []  # holds the associations, so that no garbage collection can close for them
+    with ScriptedPacs(tmp_path / "pacs") as pacs:
+        pacs._server.bind(evt.EVT_CONN_CLOSE, closed.append)
+        before = open_sockets()
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", pacs.port)) as peer:
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        until(lambda: len(closed) == 3)
+        assert open_sockets() == before
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")

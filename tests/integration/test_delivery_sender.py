@@ -108,9 +108,11 @@ def test_out_of_resources_is_retried_with_growing_pauses_until_success(world: Wo
     assert pacs.asked == [results[0].sop_instance_uid] * 4
     retries = world.events("retry")
     assert [event.detail["status"] for event in retries] == ["0xA700"] * 3
-    pauses = [event.detail["retry_at"] - event.at for event in retries]
+    pauses = [event.detail["retry_at"] - event.detail["failed_at"] for event in retries]
     for pause_s, nominal_s in zip(pauses, (0.1, 0.2, 0.4), strict=True):
         assert 0.75 * nominal_s < pause_s < 1.25 * nominal_s
+    assert all(event.detail["failed_at"] <= event.at for event in retries)
+    assert all(later.detail["failed_at"] > event.detail["retry_at"] for event, later in itertools.pairwise(retries))
 
 
 def test_a_refused_instance_does_not_hold_up_the_others(world: World, pacs: ScriptedPacs) -> None:
@@ -333,7 +335,7 @@ def test_an_expired_lease_is_recovered_and_the_late_owner_changes_nothing(world:
         assert outbox.recover_parcels(session, time.time()) == 1
     for change in (
         lambda session: outbox.record_sent(session, late, status=0),
-        lambda session: outbox.record_failure(session, late, error="x", status=None, retry_at=None),
+        lambda session: outbox.record_failure(session, late, error="x", status=None, failed_at=0.0, retry_at=None),
         lambda session: outbox.extend_lease(session, late, lease_s=10),
     ):
         with pytest.raises(LeaseLost), world.store.write() as session:
@@ -484,10 +486,9 @@ def test_no_patient_attribute_is_logged(world: World, pacs: ScriptedPacs, caplog
 
 
 def test_polling_an_idle_outbox_is_cheap(world: World, pacs: ScriptedPacs) -> None:
-    for _ in range(20):
-        world.deliver("sr")
+    jobs = [world.deliver("sr")[0] for _ in range(20)]
     sender = world.sender(world.destination(pacs.port))
-    sender.step()
+    world.step_until(sender, lambda: {world.job(job_id).status for job_id in jobs} == {"done"})
     began = time.process_time()
     for _ in itertools.repeat(None, 100):
         assert sender.step() == 0

@@ -332,7 +332,7 @@ def test_superseding_withdraws_what_was_not_sent_and_marks_what_was(store: Store
     with store.write() as session:
         sent, failed, _ = outbox.claim_parcels(session, "pacs", owner="node", lease_s=60)
         outbox.record_sent(session, sent, status=0)
-        outbox.record_failure(session, failed, error="refused", status=0x0122, retry_at=None)
+        outbox.record_failure(session, failed, error="refused", status=0x0122, failed_at=time.time(), retry_at=None)
     lose_to_superseding(store, claimed)
     with store.read() as session:
         assert [row.status for row in session.scalars(select(Outbox).order_by(Outbox.id))] == [
