@@ -130,8 +130,7 @@ def evaluate_model(
     if not cases:
         raise ManifestError([f"{manifest.name}: no exam in split {split}"])
     other = (compare.parent.parent.name or "other", read_results(compare)) if compare else None
-    network = _network_of(recipe, weights)
-    load_weights_file(network, weights)
+    network = _trained_network(recipe, weights)
     exams, left_out = load_exams(cases, recipe.planes, out / "cache", skip_unusable=skip_unusable, progress=progress)
     _note_left_out(out, left_out)
     results = score_exams(recipe, network, exams, progress=progress)
@@ -139,10 +138,12 @@ def evaluate_model(
     return write_report(out, about, results, other=other)
 
 
-def _network_of(recipe: Recipe, weights: Path) -> torch.nn.Module:
-    """The network whose weights a file holds: the node's, else that of a training."""
+def _trained_network(recipe: Recipe, weights: Path) -> torch.nn.Module:
+    """The network whose weights a file holds, with these weights: the node's, else that of a training."""
     bundled = recipe.bundled()
-    return bundled if weight_names(weights) == set(bundled.state_dict()) else recipe.build()
+    network = bundled if weight_names(weights) == set(bundled.state_dict()) else recipe.build()
+    load_weights_file(network, weights)
+    return network
 
 
 def _about(recipe: Recipe, read: Manifest, seed: int, data: str, settings: TrainSettings | None) -> About:
@@ -213,8 +214,7 @@ def _start_student(
     assert settings.teacher is not None
     if not unlabelled:
         raise ManifestError(["a teacher was given, but no exam stands in split unlabelled"])
-    teacher = _network_of(recipe, settings.teacher)
-    load_weights_file(teacher, settings.teacher)
+    teacher = _trained_network(recipe, settings.teacher)
     teacher.to(settings.fit.torch_device()).eval()
     pseudo = pseudo_labelled(
         recipe,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Iterator
@@ -22,7 +23,6 @@ from dicomnode.train.hemorrhage.experiment import (
     Plan,
     folder_of,
     run_arms,
-    trained_arms,
 )
 from dicomnode.train.hemorrhage.ship import (
     UNCALIBRATED,
@@ -31,6 +31,7 @@ from dicomnode.train.hemorrhage.ship import (
     exam_calibration,
     summarise,
 )
+from dicomnode.train.hemorrhage.summary import not_trained
 from dicomnode.train.manifest import Manifest, Split, read_manifest
 from dicomnode.train.recipes import recipe_named
 from dicomnode.train.results import ExamResult
@@ -116,9 +117,10 @@ def test_the_second_student_starts_from_the_first_and_sees_unlabelled_exams(out:
     assert settings["ranked_share"] == 0.1
 
 
-def test_only_what_is_trained_is_reported_where_nothing_is_to_be_trained(out: Path, runs: Runs) -> None:
+def test_only_what_is_trained_is_reported_where_nothing_is_to_be_trained(out: Path, manifest: Path, runs: Runs) -> None:
     more = Plan(seeds=(1, 2), arms=(TEACHER, STUDENT))
-    assert [(seed, arm) for seed, arm, _ in trained_arms(out, more)] == [(1, TEACHER), (1, STUDENT)]
+    done = run_arms(manifest, out, more, trained_only=True)
+    assert [(seed, arm) for seed, arm, _ in done] == [(1, TEACHER), (1, STUDENT)]
 
 
 def test_the_report_says_synthetic_and_the_weights_fit_the_zoos_network(out: Path, manifest: Path, runs: Runs) -> None:
@@ -143,9 +145,17 @@ def test_the_report_says_synthetic_and_the_weights_fit_the_zoos_network(out: Pat
         "b-pool-painted",
         "b-test-painted",
     }
+    with (report.parent / "training.csv").open() as log:
+        epochs = list(csv.DictReader(log))
+    assert [(int(row["seed"]), row["arm"], row["epoch"]) for row in epochs] == [(1, arm, "1") for arm in ARMS]
+    assert all(0.0 < float(row["loss"]) < 5.0 for row in epochs)
     state = load_file(report.parent / "students.safetensors")
     assert state["members.0.1.head.weight"].dtype == torch.float16
     recipe_named("hemorrhage").bundled().load_state_dict(state)
+
+
+def test_a_report_of_all_that_was_planned_misses_nothing(runs: Runs) -> None:
+    assert not_trained(PLAN, runs) == []
 
 
 def _validated(out: Path, scores: dict[tuple[int, str], list[float]]) -> Runs:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from dicomnode.train.hemorrhage.cohorts import make_cohorts
-from dicomnode.train.hemorrhage.experiment import ARMS, STUDENT, TEACHER, Plan, run_arms, trained_arms
+from dicomnode.train.hemorrhage.experiment import ARMS, STUDENT, TEACHER, Plan, run_arms
 from dicomnode.train.hemorrhage.ship import install, summarise
 
 EXAMPLES = """
@@ -46,8 +46,7 @@ def main() -> None:
     manifest = make_cohorts(given.out / "cohorts", given.anatomy, given.processes)
     plan = Plan(tuple(given.seeds), tuple(given.arms), given.epochs, given.steps, workers=given.workers)
     runs = {}
-    done = trained_arms(given.out, plan) if given.trained_only else run_arms(manifest, given.out, plan)
-    for seed, arm, results in done:
+    for seed, arm, results in run_arms(manifest, given.out, plan, trained_only=given.trained_only):
         print(f"seed {seed}, {arm}: {len(results)} test exams", flush=True)
         runs[seed, arm] = results
     if not any(arm == STUDENT for _, arm in runs):

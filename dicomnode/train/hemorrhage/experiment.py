@@ -50,8 +50,10 @@ def folder_of(out: Path, arm: str, seed: int) -> Path:
     return out / f"seed-{seed}" / arm.replace(" ", "-")
 
 
-def run_arms(manifest: Path, out: Path, plan: Plan) -> Iterator[tuple[int, str, list[ExamResult]]]:
-    """Train what is not yet trained.
+def run_arms(
+    manifest: Path, out: Path, plan: Plan, *, trained_only: bool = False
+) -> Iterator[tuple[int, str, list[ExamResult]]]:
+    """Train what is not yet trained; or, with ``trained_only``, pass over it.
 
     Yields
     ------
@@ -63,23 +65,12 @@ def run_arms(manifest: Path, out: Path, plan: Plan) -> Iterator[tuple[int, str, 
     """
     for seed in plan.seeds:
         for arm in plan.arms:
-            results = _results_file(out, arm, seed)
+            results = folder_of(out, arm, seed) / "report" / "results.csv"
+            if not results.exists() and trained_only:
+                continue
             if not results.exists():
                 train_model(manifest, folder_of(out, arm, seed), _settings(out, arm, seed, plan))
             yield seed, arm, read_results(results)
-
-
-def trained_arms(out: Path, plan: Plan) -> Iterator[tuple[int, str, list[ExamResult]]]:
-    """What :func:`run_arms` yields, of what is trained already."""
-    for seed in plan.seeds:
-        for arm in plan.arms:
-            results = _results_file(out, arm, seed)
-            if results.exists():
-                yield seed, arm, read_results(results)
-
-
-def _results_file(out: Path, arm: str, seed: int) -> Path:
-    return folder_of(out, arm, seed) / "report" / "results.csv"
 
 
 def _settings(out: Path, arm: str, seed: int, plan: Plan) -> TrainSettings:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
@@ -37,6 +38,8 @@ WEIGHTS = "students.safetensors"
 SEATS = 2
 """Networks of the bundle's committee."""
 TRAINING = "training.png"
+LOG = "training.csv"
+LOGGED = ("epoch", "loss", "score", "learning_rate")
 UNCALIBRATED = ExamCalibration(1.0, 0.0, 0.5)
 
 
@@ -44,17 +47,32 @@ def best_students(out: Path, runs: Runs) -> list[Run]:
     """Seed and arm of those that ship, best validation score first and of different seeds; test exams have no say."""
 
     def score(run: Run) -> float:
-        report = json.loads((_folder(out, run) / "report" / "report.json").read_text(encoding="utf-8"))
-        return max(float(entry["score"]) for entry in report["history"])
+        return max(float(entry["score"]) for entry in _history(out, run))
 
-    ordered = sorted((run for run in runs if run[1] in STUDENTS), key=score, reverse=True)
-    of_seed = {seed: (seed, arm) for seed, arm in reversed(ordered)}
-    return [run for run in ordered if of_seed[run[0]] == run][:SEATS]
+    best_of_seed: dict[int, Run] = {}
+    for run in sorted((run for run in runs if run[1] in STUDENTS), key=score, reverse=True):
+        best_of_seed.setdefault(run[0], run)
+    return list(best_of_seed.values())[:SEATS]
 
 
 def _folder(out: Path, run: Run) -> Path:
     seed, arm = run
     return folder_of(out, arm, seed)
+
+
+def _history(out: Path, run: Run) -> list[dict[str, float]]:
+    report = json.loads((_folder(out, run) / "report" / "report.json").read_text(encoding="utf-8"))
+    return list(report["history"])
+
+
+def write_log(out: Path, runs: Iterable[Run], target: Path) -> None:
+    """Write a CSV file with loss, validation score and learning rate of every epoch of every training."""
+    with target.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("seed", "arm", *LOGGED))
+        for seed, arm in runs:
+            for entry in _history(out, (seed, arm)):
+                writer.writerow((seed, arm, *(f"{entry[name]:.5g}" for name in LOGGED)))
 
 
 def committee_weights(members: Sequence[Path], target: Path) -> Path:
@@ -70,7 +88,7 @@ def summarise(manifest: Path, out: Path, plan: Plan, runs: Runs) -> Path:
 
     Returns
     -------
-    Path of ``report.md``; ``students.safetensors`` lies beside it.
+    Path of ``report.md``; ``students.safetensors`` and ``training.csv``, the log of every epoch, lie beside it.
     """
     recipe, best = recipe_named(MODEL), best_students(out, runs)
     trained = [_folder(out, run) for run in best]
@@ -85,6 +103,7 @@ def summarise(manifest: Path, out: Path, plan: Plan, runs: Runs) -> Path:
     exams, left_out = load_exams(read.of(Split.TEST), recipe.planes, cache, skip_unusable=True, progress=plan.progress)
     findings = score_findings(recipe, network, exams, recipe.planes.findings, progress=plan.progress)
     offsets = {hu: _shifted(recipe, network, exams, hu, plan) for hu in OFFSETS_HU if hu} | {0.0: findings[MODEL]}
+    write_log(out, runs, summary / LOG)
     pictures = _draw(summary, findings[MODEL], exam, trained[0] / "report" / TRAINING)
     skipped = (trained[0] / LEFT_OUT).read_text(encoding="utf-8").splitlines() if left_out else []
     return write_summary(
@@ -163,6 +182,6 @@ def install(out: Path) -> None:
         text = re.sub(rf'("exam_{name}": )[-\d.]+', rf"\g<1>{value:g}", text)
     metadata.write_text(text, encoding="utf-8")
     DOCS.mkdir(parents=True, exist_ok=True)
-    for kind in ("*.md", "*.json", "*.png"):
+    for kind in ("*.md", "*.json", "*.csv", "*.png"):
         for file in (out / "summary").glob(kind):
             shutil.copyfile(file, DOCS / file.name)

@@ -177,7 +177,7 @@ def _sections(
             ],
         ),
         *[_difference_section(pair, found, seeds_of_both(summary.runs, *pair)) for pair, found in against.items()],
-        *_not_trained(summary),
+        *not_trained(plan, summary.runs),
         f"## The shipped weights\n\nMean of {members}, chosen by the validation exams of site A, one reading the "
         "slices as they are, one mirrored; the figures from here on are of both together, as float16. "
         f"Other exams of A set how the exam score becomes a probability: log odds times {summary.exam.slope:g} plus "
@@ -195,6 +195,7 @@ def _sections(
             list(_spacing_rows(summary)),
         ),
         *(f"![{name.removesuffix('.png').replace('_', ' ')} (synthetic)]({name})" for name in summary.pictures),
+        "Loss, validation score and learning rate of every epoch of every training: [training.csv](training.csv).",
         _left_out(summary.left_out),
         "Cohorts (version and arguments in `dicomnode/train/hemorrhage/cohorts.py`), digests:\n\n"
         + "\n".join(f"- {name}: `{digest}`" for name, digest in summary.digests.items()),
@@ -216,9 +217,9 @@ def _operating(summary: Summary) -> str:
     )
 
 
-def _not_trained(summary: Summary) -> list[str]:
-    plan = summary.plan
-    missing = [f"{arm} of seed {seed}" for arm in plan.arms for seed in plan.seeds if (seed, arm) not in summary.runs]
+def not_trained(plan: Plan, runs: Runs) -> list[str]:
+    """A sentence that names what was planned and is not in the report; nothing where all of it is."""
+    missing = [f"{arm} of seed {seed}" for arm in plan.arms for seed in plan.seeds if (seed, arm) not in runs]
     return [f"Not trained, so nothing is said of it: {', '.join(missing)}."] if missing else []
 
 
