@@ -136,8 +136,9 @@ class ReceivingPacs:
         return entity
 
     def _on_opened(self, event: evt.Event) -> None:
+        transport: Any = event.assoc.dul.socket
         with self._lock:
-            self._connections[event.assoc] = event.assoc.dul.socket.socket
+            self._connections[event.assoc] = transport.socket
 
     def _on_closed(self, event: evt.Event) -> None:
         # pynetdicom leaves the descriptor to the garbage collector where the peer was the first to close.
