@@ -139,6 +139,10 @@ def test_the_report_says_synthetic_and_the_weights_fit_the_zoos_network(out: Pat
     assert all((report.parent / name).stat().st_size > 1000 for name in pictures)
     figures = json.loads((report.parent / "figures.json").read_text())
     assert [(run["seed"], run["arm"]) for run in figures["shipped"]] == best_students(out, runs)
+    student, teacher = (figures["arms"][f"seed 1, {arm}"]["false_ml"][0] for arm in (STUDENT, TEACHER))
+    of_each_seed = re.search(r"student minus teacher.*?\| marked[^|]*\|[^|]*\|[^|]*\| ([-+.\d]+) \|", text, re.DOTALL)
+    assert of_each_seed
+    assert float(of_each_seed[1]) == pytest.approx(student - teacher, abs=0.001)
     assert set(figures["cohorts"]) == {
         "a-few-painted",
         "a-calibration-painted",

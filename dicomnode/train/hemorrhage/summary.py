@@ -176,7 +176,7 @@ def _sections(
                 for (seed, arm), figures in per_arm.items()
             ],
         ),
-        *[_difference_section(pair, found, seeds_of_both(summary.runs, *pair)) for pair, found in against.items()],
+        *[_difference_section(pair, found, _by_seed(per_arm, *pair)) for pair, found in against.items()],
         *not_trained(plan, summary.runs),
         f"## The shipped weights\n\nMean of {members}, chosen by the validation exams of site A, one reading the "
         "slices as they are, one mirrored; the figures from here on are of both together, as float16. "
@@ -223,12 +223,35 @@ def not_trained(plan: Plan, runs: Runs) -> list[str]:
     return [f"Not trained, so nothing is said of it: {', '.join(missing)}."] if missing else []
 
 
-def _difference_section(pair: tuple[str, str], found: Mapping[str, Difference], seeds: Sequence[int]) -> str:
-    rows = [
-        (FIGURES[name], found[name].estimate.text(), f"{found[name].p_value:.4f}") for name in SHOWN if name in found
+def _by_seed(per_arm: Mapping[Run, Mapping[str, Estimate]], arm: str, other: str) -> list[dict[str, float]]:
+    """Differences of two arms for each seed that both were trained from, the seeds in order."""
+    return [
+        {name: figures[name].value - per_arm[seed, other][name].value for name in figures}
+        for (seed, trained), figures in sorted(per_arm.items())
+        if trained == arm and (seed, other) in per_arm
     ]
-    trained = f"{len(seeds)} seed{'s' * (len(seeds) > 1)}"
-    header = (f"{pair[0]} minus {pair[1]}, mean of {trained} (synthetic)", "difference (95 % interval)", "p")
+
+
+def _difference_section(
+    pair: tuple[str, str], found: Mapping[str, Difference], by_seed: Sequence[Mapping[str, float]]
+) -> str:
+    rows = [
+        (
+            FIGURES[name],
+            found[name].estimate.text(),
+            f"{found[name].p_value:.4f}",
+            ", ".join(f"{of_seed[name]:+.3f}" for of_seed in by_seed),
+        )
+        for name in SHOWN
+        if name in found
+    ]
+    trained = f"{len(by_seed)} seed{'s' * (len(by_seed) > 1)}"
+    header = (
+        f"{pair[0]} minus {pair[1]}, mean of {trained} (synthetic)",
+        "difference (95 % interval, over patients)",
+        "p",
+        "of each seed",
+    )
     return f"## {pair[0].capitalize()} against {pair[1]}\n\n{table_text(header, rows)}\n\n{verdict(found)}."
 
 
