@@ -44,6 +44,8 @@ FEW = (
 )
 PLAN = Plan(seeds=(1,), epochs=1, steps=2, batch=4, progress=False)
 Runs = dict[tuple[int, str], list[ExamResult]]
+# The first test that asks for ``runs`` waits for four trainings, longer still where other work runs beside.
+pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture(scope="module", autouse=True)
