@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from dicomnode.errors import BundleError, Refusal, SeriesError
+from dicomnode.train.report import FIGURES
 from dicomnode.zoo import registry
 from dicomnode.zoo.bundle import METADATA, bundle_digest, load_manifest, misfits, require_fit
 from dicomnode.zoo.registry import Registry, open_bundle, pin, read_safetensors_header
@@ -85,6 +86,15 @@ def test_the_model_card_and_caches_do_not_change_the_digest(bundle: Path) -> Non
     (bundle / "configs" / "__pycache__").mkdir()
     (bundle / "configs" / "__pycache__" / "x.pyc").write_bytes(b"1")
     assert bundle_digest(bundle) == before
+
+
+def test_the_model_card_has_the_figures_of_the_report() -> None:
+    card = (BUILT_IN / "docs" / "README.md").read_text()
+    report = Path(registry.__file__).parents[2] / "docs" / "models" / "hemorrhage" / "figures.json"
+    figures = json.loads(report.read_text())["as_shipped"]
+    assert "dice_large" in figures
+    for name, (value, low, high) in figures.items():
+        assert f"| {FIGURES[name]} | {value:.3f} ({low:.3f} to {high:.3f}) |" in card
 
 
 def test_an_empty_folder_has_no_digest(tmp_path: Path) -> None:
