@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -96,7 +95,6 @@ class ReceivingPacs:
         self._ssl_context = ssl_context
         self._lock = threading.Lock()
         self._server: Any = None
-        self._connections: dict[Any, socket.socket] = {}
 
     def start(self) -> None:
         """Listen. Raises OSError when the port is taken."""
@@ -135,17 +133,16 @@ class ReceivingPacs:
                 entity.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
         return entity
 
-    def _on_opened(self, event: evt.Event) -> None:
-        transport: Any = event.assoc.dul.socket
-        with self._lock:
-            self._connections[event.assoc] = transport.socket
+    @staticmethod
+    def _on_opened(event: evt.Event) -> None:
+        shared: Any = event.assoc
+        shared.dicomnode_connection = shared.dul.socket.socket
 
-    def _on_closed(self, event: evt.Event) -> None:
+    @staticmethod
+    def _on_closed(event: evt.Event) -> None:
         # pynetdicom leaves the descriptor to the garbage collector where the peer was the first to close.
-        with self._lock:
-            connection = self._connections.pop(event.assoc, None)
-        if connection is not None:
-            connection.close()
+        shared: Any = event.assoc
+        shared.dicomnode_connection.close()
 
     def _on_accepted(self, event: evt.Event) -> None:
         with self._lock:

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from dicomnode.execute.process import Settings, WorkerProcess
 from dicomnode.store.engine import Store
 from tests.integration.execution_world import Bundles
 from tests.integration.reception_world import Reception
-from tests.integration.store_fixture import new_database, sqlite_template, store
+from tests.integration.store_fixture import execute, new_database, sqlite_template, store
 
 __all__ = ["new_database", "new_reception", "postgres_url", "reception", "sqlite_template", "store"]
 
@@ -44,19 +43,12 @@ def postgres_url() -> Iterator[str]:
 
 def _spare_the_disk(url: str) -> None:
     # A database is made and dropped for each test. No test pulls the server's plug, so its writes need not be awaited.
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
-            connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
-        connection.execute(text("SELECT pg_reload_conf()"))
-    engine.dispose()
+    settings = ("fsync", "full_page_writes", "synchronous_commit")
+    execute(url, *(f"ALTER SYSTEM SET {setting} = off" for setting in settings), "SELECT pg_reload_conf()")
 
 
 def _make_template(url: str) -> None:
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text("CREATE DATABASE template_node"))
-    engine.dispose()
+    execute(url, "CREATE DATABASE template_node")
     template = Store(url.replace("/postgres?", "/template_node?"))
     template.migrate()
     template.close()

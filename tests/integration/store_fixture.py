@@ -21,10 +21,12 @@ sqlite_only = pytest.mark.parametrize("new_database", ["sqlite"], indirect=True)
 _numbers = itertools.count(1)
 
 
-def _execute(url: str, statement: str) -> None:
+def execute(url: str, *statements: str) -> None:
+    """Run statements on a server, each on its own."""
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(statement))
+        for statement in statements:
+            connection.execute(text(statement))
     engine.dispose()
 
 
@@ -51,13 +53,13 @@ def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cal
                 shutil.copy(request.getfixturevalue("sqlite_template"), path)
             return f"sqlite:///{path}"
         server: str = request.getfixturevalue("postgres_url")
-        _execute(server, f"CREATE DATABASE {name} TEMPLATE {'template_node' if migrated else 'template0'}")
+        execute(server, f"CREATE DATABASE {name} TEMPLATE {'template_node' if migrated else 'template0'}")
         made.append(name)
         return server.replace("/postgres?", f"/{name}?")
 
     yield make
     for name in made:
-        _execute(request.getfixturevalue("postgres_url"), f"DROP DATABASE {name} WITH (FORCE)")
+        execute(request.getfixturevalue("postgres_url"), f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -66,9 +66,9 @@ def run_arms(
     for seed in plan.seeds:
         for arm in plan.arms:
             results = folder_of(out, arm, seed) / "report" / "results.csv"
-            if not results.exists() and trained_only:
-                continue
             if not results.exists():
+                if trained_only:
+                    continue
                 train_model(manifest, folder_of(out, arm, seed), _settings(out, arm, seed, plan))
             yield seed, arm, read_results(results)
 

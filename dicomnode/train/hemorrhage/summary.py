@@ -176,7 +176,10 @@ def _sections(
                 for (seed, arm), figures in per_arm.items()
             ],
         ),
-        *[_difference_section(pair, found, _by_seed(per_arm, *pair)) for pair, found in against.items()],
+        *[
+            _difference_section(pair, found, _by_seed(per_arm, pair, seeds_of_both(summary.runs, *pair)))
+            for pair, found in against.items()
+        ],
         *not_trained(plan, summary.runs),
         f"## The shipped weights\n\nMean of {members}, chosen by the validation exams of site A, one reading the "
         "slices as they are, one mirrored; the figures from here on are of both together, as float16. "
@@ -223,13 +226,12 @@ def not_trained(plan: Plan, runs: Runs) -> list[str]:
     return [f"Not trained, so nothing is said of it: {', '.join(missing)}."] if missing else []
 
 
-def _by_seed(per_arm: Mapping[Run, Mapping[str, Estimate]], arm: str, other: str) -> list[dict[str, float]]:
-    """Differences of two arms for each seed that both were trained from, the seeds in order."""
-    return [
-        {name: figures[name].value - per_arm[seed, other][name].value for name in figures}
-        for (seed, trained), figures in sorted(per_arm.items())
-        if trained == arm and (seed, other) in per_arm
-    ]
+def _by_seed(
+    per_arm: Mapping[Run, Mapping[str, Estimate]], pair: tuple[str, str], seeds: Sequence[int]
+) -> list[dict[str, float]]:
+    """Differences of two arms for each seed."""
+    arms = [[per_arm[seed, arm] for arm in pair] for seed in seeds]
+    return [{name: one[name].value - other[name].value for name in one} for one, other in arms]
 
 
 def _difference_section(
