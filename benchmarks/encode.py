@@ -29,13 +29,13 @@ from typing import Any
 
 import numpy as np
 
-from dicomnode.assemble.volume import read_series
-from dicomnode.clinical.lesions import measure
 from dicomnode.cohort.acquire import Acquisition, acquire
 from dicomnode.cohort.dicom_series import write_acquired
 from dicomnode.cohort.head import BleedOrder, make_head
 from dicomnode.cohort.statistics import BleedKind
 from dicomnode.encode import encode_case
+from dicomnode.images.volume import read_series
+from dicomnode.measure.lesions import measure
 from dicomnode.records import Case, MaskFinding, ModelRef, ReferenceScore, ScoreFinding, ScoreInput
 
 REPOSITORY = Path(__file__).resolve().parents[1]

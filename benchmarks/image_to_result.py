@@ -18,9 +18,9 @@ import pydicom
 from pydicom.misc import is_dicom
 
 from dicomnode.app.demo import PACS_AE, demo_config, send_study, timeline, wait_for_job, wait_for_worker
+from dicomnode.app.demo_pacs import ReceivingPacs
 from dicomnode.app.node import Node
 from dicomnode.cohort.make import make_demo_study
-from dicomnode.deliver.receiver import ReceivingPacs
 from dicomnode.ops.logging import configure_logging
 from dicomnode.store.history import events_of
 

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from dicomnode.assemble.volume import read_volume
-from dicomnode.clinical.exam import exam_probability
+from dicomnode.images.volume import read_volume
+from dicomnode.measure.exam import exam_probability
 from dicomnode.records import Volume
 from dicomnode.zoo.registry import Registry
 from dicomnode.zoo.runner import Runner

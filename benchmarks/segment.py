@@ -20,11 +20,11 @@ import numpy as np
 import torch
 
 import dicomnode.zoo
-from dicomnode.assemble.volume import read_volume
 from dicomnode.cohort.acquire import Acquisition, acquire
 from dicomnode.cohort.dicom_series import write_acquired
 from dicomnode.cohort.head import BleedOrder, make_head
 from dicomnode.cohort.statistics import BleedKind
+from dicomnode.images.volume import read_volume
 from dicomnode.records import Volume
 from dicomnode.zoo.hemorrhage.committee import Committee
 from dicomnode.zoo.parts import load_parts, load_weights

@@ -15,10 +15,10 @@ from nibabel import orientations
 from numpy.typing import NDArray
 
 from dicomnode.app.folder import choose_series
-from dicomnode.assemble.volume import read_volume
 from dicomnode.config import built_in_config
 from dicomnode.dicom.geometry import SPACING_TOLERANCE_MM, even_affine
 from dicomnode.errors import InconsistentGeometry, Refusal
+from dicomnode.images.volume import read_volume
 from dicomnode.records import Stack, Volume
 from dicomnode.train.images import is_nifti, read_image
 from dicomnode.zoo.bundle import load_manifest, require_fit

@@ -19,17 +19,17 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from dicomnode.app import show
+from dicomnode.app.demo_pacs import ReceivingPacs
 from dicomnode.app.node import Node
 from dicomnode.app.pictures import mask_of_seg, overview_of_sc, picture_of_mask
-from dicomnode.assemble.volume import LoadedSeries, read_series
 from dicomnode.cohort.make import DemoStudy, make_demo_study
 from dicomnode.config import Config, Database, Destination, Operations, Reception, built_in_config
 from dicomnode.config import Node as NodeSection
 from dicomnode.deliver.outgoing import Outgoing
-from dicomnode.deliver.receiver import ReceivingPacs
 from dicomnode.deliver.scu import send
 from dicomnode.dicom.sop_classes import RESULT_SOP_CLASSES
 from dicomnode.errors import NodeError
+from dicomnode.images.volume import LoadedSeries, read_series
 from dicomnode.ops.logging import configure_logging
 from dicomnode.records import RESEARCH_NOTICE
 from dicomnode.store.history import EventLine, JobLine, events_of, list_jobs, show_job

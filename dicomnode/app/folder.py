@@ -14,7 +14,6 @@ import pydicom
 
 from dicomnode.app import show
 from dicomnode.assemble.gate import volume_gate
-from dicomnode.assemble.pixels import BAD_FILE
 from dicomnode.assemble.protocols import explain
 from dicomnode.assemble.selection import candidate_of, rank
 from dicomnode.assemble.triage import reason_not_used, refusal_of_series
@@ -25,6 +24,7 @@ from dicomnode.execute.dispatcher import kinds_taken, settings_digest, worker_se
 from dicomnode.execute.findings_file import load_findings
 from dicomnode.execute.process import WorkerProcess
 from dicomnode.execute.tasks import EncodeReply, EncodeTask, Failure, Reply, RunTask, Source
+from dicomnode.images.pixels import BAD_FILE
 from dicomnode.records import RESEARCH_NOTICE, EncodedResult, Finding, Header, ImageFinding, ScoreFinding
 
 Progress = Callable[[str], None]

@@ -16,7 +16,7 @@ from dicomnode.config import built_in_config, holds_bundles, load_config
 from dicomnode.errors import ConfigError
 from dicomnode.execute.dispatcher import worker_settings
 from dicomnode.zoo.bundle import BundleManifest
-from dicomnode.zoo.importer import Imported
+from dicomnode.zoo.importing.importer import Imported
 from dicomnode.zoo.registry import BUILT_IN, Registry
 
 CARD = Path("docs/README.md")

@@ -21,19 +21,19 @@ from typing import IO
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from dicomnode.assemble.not_performed import VERDICT_TICK_S, Verdicts
 from dicomnode.assemble.service import Assembler
-from dicomnode.assemble.unperformed import VERDICT_TICK_S, Verdicts
 from dicomnode.config import Config
 from dicomnode.deliver.sender import Sender
 from dicomnode.errors import ConfigError, NodeError
 from dicomnode.execute.dispatcher import Dispatcher
-from dicomnode.jobs.retention import HOUR_S, purge
-from dicomnode.jobs.scheduler import TICK_S, Duty, Scheduler, queue_duties
+from dicomnode.ops.retention import HOUR_S, purge
+from dicomnode.ops.scheduler import TICK_S, Duty, Scheduler, queue_duties
 from dicomnode.receive.scp import StorageScp
 from dicomnode.receive.spool import Spool
-from dicomnode.store import holding, outbox
+from dicomnode.store.deliver import holding, outbox
 from dicomnode.store.engine import Store
-from dicomnode.store.jobs import recover_leases
+from dicomnode.store.queue.jobs import recover_leases
 
 log = logging.getLogger(__name__)
 

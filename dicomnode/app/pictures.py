@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset
 
-from dicomnode.assemble.volume import LoadedSeries
-from dicomnode.clinical.lesions import measure
 from dicomnode.encode import mask_over_ct
 from dicomnode.errors import EncodeError
+from dicomnode.images.volume import LoadedSeries
+from dicomnode.measure.lesions import measure
 from dicomnode.records import Case, MaskFinding, ModelRef, Volume
 
 POSITION_TOLERANCE_MM = 0.01

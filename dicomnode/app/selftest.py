@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from dicomnode.assemble.volume import read_volume
 from dicomnode.cohort.acquire import Acquisition, acquire
 from dicomnode.cohort.dicom_series import write_acquired
 from dicomnode.cohort.head import BleedOrder, make_head
@@ -28,6 +27,7 @@ from dicomnode.errors import BundleError, InferenceError, SeriesError
 from dicomnode.execute.findings_file import load_findings
 from dicomnode.execute.process import Settings, WorkerProcess
 from dicomnode.execute.tasks import Failure, RunTask, Source
+from dicomnode.images.volume import read_volume
 from dicomnode.records import PROBABILITY_SCALE, MaskFinding, Volume
 from dicomnode.zoo.registry import RegisteredBundle
 

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dicomnode.dicom.sop_classes import RESULT_SOP_CLASSES
-from dicomnode.store.fallback import RefusalLine
+from dicomnode.store.deliver.fallback import RefusalLine
 from dicomnode.store.history import EventLine, HeldLine, JobLine, SeriesLine
 
 # Into a pipe or a file: wide enough for a UID, so that grep finds it whole.

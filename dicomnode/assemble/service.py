@@ -18,14 +18,14 @@ from sqlalchemy.orm import Session
 
 from dicomnode.assemble.completeness import Decision, Evidence, decide
 from dicomnode.assemble.gate import extent_of, volume_gate
-from dicomnode.assemble.pixels import BAD_FILE, pixel_digest
 from dicomnode.assemble.protocols import matches
 from dicomnode.assemble.selection import Candidate, candidate_of, is_first_choice, rank, same_acquisition
 from dicomnode.assemble.triage import reason_not_used, refusal_of_series
 from dicomnode.config import Config, Protocol
 from dicomnode.errors import JobError, Refusal, SeriesError
+from dicomnode.images.pixels import BAD_FILE, pixel_digest
 from dicomnode.records import Header
-from dicomnode.store.assembly import (
+from dicomnode.store.assemble.assembly import (
     COUNTED,
     Wish,
     choose_series,
@@ -45,9 +45,9 @@ from dicomnode.store.assembly import (
     wait_for,
 )
 from dicomnode.store.engine import Store
+from dicomnode.store.receive.rejected_images import set_rejected_aside
 from dicomnode.store.states import InstanceStatus, SeriesStatus
 from dicomnode.store.tables import Instance, Series
-from dicomnode.store.withdrawals import set_rejected_aside
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ def destinations_refusals(config: ConfigFile = Path("config.toml"), json: AsJson
     from dataclasses import asdict
 
     from dicomnode.app import show
-    from dicomnode.store.fallback import list_refusals
+    from dicomnode.store.deliver.fallback import list_refusals
 
     with exit_codes(), opened_store(config) as (loaded, store), store.read() as session:
         refusals = list_refusals(session)
@@ -39,7 +39,7 @@ def destinations_forget(
     `dicomnode check` does so by itself for what it finds accepted. Example: `dicomnode destinations forget pacs`
     """
     from dicomnode.app import show
-    from dicomnode.store.fallback import forget_refusals
+    from dicomnode.store.deliver.fallback import forget_refusals
 
     with exit_codes(), opened_store(config) as (_, store), store.write() as session:
         count = forget_refusals(session, destination)

@@ -67,7 +67,7 @@ def jobs_retry(
 ) -> None:
     """Run a failed, refused, quarantined or cancelled job again, or send what was not delivered."""
     from dicomnode.app import show
-    from dicomnode.store.jobs import requeue_job
+    from dicomnode.store.queue.jobs import requeue_job
 
     with exit_codes(), opened_store(config) as (_, store), store.write() as session:
         status = requeue_job(session, job_id)
@@ -82,7 +82,7 @@ def jobs_cancel(
 ) -> None:
     """Stop a job; what it has not sent yet is withdrawn."""
     from dicomnode.app import show
-    from dicomnode.store.jobs import cancel_job
+    from dicomnode.store.queue.jobs import cancel_job
 
     with exit_codes(), opened_store(config) as (_, store), store.write() as session:
         status = cancel_job(session, job_id)
@@ -120,7 +120,7 @@ def jobs_release(
     Example: `dicomnode jobs release 12 --identity pacs`
     """
     from dicomnode.app import show
-    from dicomnode.store.holding import OWN, PACS, release_held
+    from dicomnode.store.deliver.holding import OWN, PACS, release_held
 
     with exit_codes():
         if identity not in (OWN, PACS):
@@ -140,7 +140,7 @@ def jobs_discard(
 ) -> None:
     """Withdraw what is held of a job: none of it is sent there."""
     from dicomnode.app import show
-    from dicomnode.store.holding import discard_held
+    from dicomnode.store.deliver.holding import discard_held
 
     with exit_codes(), opened_store(config) as (_, store), store.write() as session:
         count = discard_held(session, job_id, destination=destination)
@@ -156,7 +156,7 @@ def jobs_withdraw(
 ) -> None:
     """Withdraw what still waits for a destination that was removed from the configuration, and finish its jobs."""
     from dicomnode.app import show
-    from dicomnode.store.outbox import forget_destination
+    from dicomnode.store.deliver.outbox import forget_destination
 
     with exit_codes(), opened_store(config) as (loaded, store), store.write() as session:
         if any(known.name == destination for known in loaded.destination):

@@ -108,8 +108,8 @@ def zoo_import(
     Example: `dicomnode zoo import ./spleen.zip --config config.toml --finding 1=78961009,SCT,Spleen --trust`
     """
     from dicomnode.app.models import by_channel, imported_page, known_names, models_folder
-    from dicomnode.zoo.foreign import ImportOptions
-    from dicomnode.zoo.importer import import_bundle
+    from dicomnode.zoo.importing.foreign import ImportOptions
+    from dicomnode.zoo.importing.importer import import_bundle
 
     with exit_codes():
         folder = models_folder(config, into)

@@ -22,7 +22,7 @@ from dicomnode.dicom.commitment import (
 )
 from dicomnode.dicom.statuses import SUCCESS, sentence
 from dicomnode.errors import AssociationRejected, DeliveryError
-from dicomnode.store.commitments import take_report
+from dicomnode.store.deliver.commitments import take_report
 from dicomnode.store.engine import Store
 
 SAME_ASSOCIATION_S = 1.0

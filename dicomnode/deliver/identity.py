@@ -21,9 +21,9 @@ from dicomnode.deliver.query import FindNotOffered
 from dicomnode.deliver.route import Route
 from dicomnode.dicom.identity import Identity, Judgement, Stand, judge
 from dicomnode.errors import DeliveryError, LeaseLost
-from dicomnode.store import holding
+from dicomnode.store.deliver import holding
+from dicomnode.store.deliver.outbox import Parcel
 from dicomnode.store.engine import Store
-from dicomnode.store.outbox import Parcel
 
 logger = logging.getLogger(__name__)
 

@@ -23,10 +23,11 @@ from dicomnode.deliver.route import Route
 from dicomnode.dicom.commitment import Reference
 from dicomnode.dicom.statuses import sentence
 from dicomnode.errors import DeliveryError
-from dicomnode.store import commitments, notes, proofs
-from dicomnode.store.commitments import Answered
+from dicomnode.store.deliver import commitments, proofs
+from dicomnode.store.deliver.commitments import Answered
+from dicomnode.store.deliver.proofs import Sent
 from dicomnode.store.engine import Store
-from dicomnode.store.proofs import Sent
+from dicomnode.store.queue import notes
 
 logger = logging.getLogger(__name__)
 

@@ -22,9 +22,9 @@ from dicomnode.deliver.outgoing import Outgoing, answer_timeout_s
 from dicomnode.deliver.proving import Prover
 from dicomnode.deliver.route import Link, route_to
 from dicomnode.errors import AssociationRejected, DeliveryError, DestinationUnavailable, LeaseLost, StoreRefused
-from dicomnode.store import fallback, outbox, proofs
+from dicomnode.store.deliver import fallback, outbox, proofs
+from dicomnode.store.deliver.outbox import Parcel
 from dicomnode.store.engine import Store
-from dicomnode.store.outbox import Parcel
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from typing import Self
 import httpx
 
 from dicomnode.config import WebDestination
+from dicomnode.config.tls import web_context
 from dicomnode.deliver.web_auth import Credentials
-from dicomnode.dicom.tls import web_context
 from dicomnode.dicom.uids import IMPLEMENTATION_VERSION_NAME
 from dicomnode.errors import AssociationRejected, ConfigError, DestinationUnavailable
 

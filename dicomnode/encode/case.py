@@ -20,16 +20,16 @@ from pydicom.dataset import Dataset
 from dicomnode.dicom.sop_classes import NEXT_RUNG
 from dicomnode.encode.context import Context, context_of
 from dicomnode.encode.files import bytes_of, publish, write_temporary
-from dicomnode.encode.keys import result_root
-from dicomnode.encode.overlay import overlays
-from dicomnode.encode.predicted import predicted_scans, predicted_slices
-from dicomnode.encode.probability import probability_maps
-from dicomnode.encode.sc import secondary_capture
-from dicomnode.encode.scores import score_report
-from dicomnode.encode.seg import segmentation
+from dicomnode.encode.kinds.kos import result_root
+from dicomnode.encode.kinds.predicted import predicted_scans, predicted_slices
+from dicomnode.encode.kinds.probability import probability_maps
+from dicomnode.encode.kinds.sc import secondary_capture
+from dicomnode.encode.kinds.scores import score_report
+from dicomnode.encode.kinds.seg import segmentation
+from dicomnode.encode.kinds.seg_sc import overlays
+from dicomnode.encode.kinds.sr import measurement_report
+from dicomnode.encode.kinds.text import text_report
 from dicomnode.encode.single import LIBRARY_ERRORS, named, record_of
-from dicomnode.encode.sr import measurement_report
-from dicomnode.encode.text import text_report
 from dicomnode.encode.validate import validate
 from dicomnode.errors import EncodeError
 from dicomnode.records import Case, EncodedResult

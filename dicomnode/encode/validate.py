@@ -21,11 +21,11 @@ from dicomnode.dicom import codes
 from dicomnode.dicom.uids import is_valid_uid
 from dicomnode.encode import wording
 from dicomnode.encode.context import Context, Envelope
-from dicomnode.encode.predicted import banner_rows, stored_frames
-from dicomnode.encode.probability import mapped, probabilities
-from dicomnode.encode.scores import DECIMALS
-from dicomnode.encode.seg import segmented
-from dicomnode.encode.sr import MAX_LESION_GROUPS, VOLUME_DECIMALS
+from dicomnode.encode.kinds.predicted import banner_rows, stored_frames
+from dicomnode.encode.kinds.probability import mapped, probabilities
+from dicomnode.encode.kinds.scores import DECIMALS
+from dicomnode.encode.kinds.seg import segmented
+from dicomnode.encode.kinds.sr import MAX_LESION_GROUPS, VOLUME_DECIMALS
 from dicomnode.encode.standard import faults, mandatory_modules
 from dicomnode.errors import EncodeError
 from dicomnode.records import MaskFinding

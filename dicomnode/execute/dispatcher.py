@@ -33,9 +33,13 @@ from dicomnode.execute.tasks import (
     RunTask,
     Source,
 )
-from dicomnode.store import fallback
+from dicomnode.store.deliver import fallback
+from dicomnode.store.deliver.results import Delivery, store_results
 from dicomnode.store.engine import Store
-from dicomnode.store.execution import (
+from dicomnode.store.queue.jobs import Claim, claim_job, heartbeat
+from dicomnode.store.queue.notes import drop_note
+from dicomnode.store.queue.rejections import predecessors
+from dicomnode.store.queue.runs import (
     RunRow,
     fail_job,
     finish_run,
@@ -45,10 +49,6 @@ from dicomnode.store.execution import (
     start_run,
     succeeded_findings,
 )
-from dicomnode.store.jobs import Claim, claim_job, heartbeat
-from dicomnode.store.notes import drop_note
-from dicomnode.store.rejections import predecessors
-from dicomnode.store.results import Delivery, store_results
 from dicomnode.store.states import JobTask
 
 log = logging.getLogger(__name__)

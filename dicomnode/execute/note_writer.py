@@ -8,9 +8,9 @@ from pathlib import Path
 import pydicom
 from pydicom.dataset import Dataset
 
-from dicomnode.assemble.pixels import BAD_FILE
 from dicomnode.encode import encode_refusal, encode_rejection
 from dicomnode.execute.tasks import RefusalTask, RejectionTask
+from dicomnode.images.pixels import BAD_FILE
 from dicomnode.records import EncodedResult, RefusedSeries, Rejection
 
 

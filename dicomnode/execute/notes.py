@@ -8,11 +8,11 @@ from pathlib import Path
 from dicomnode.config import BaseDestination, Config
 from dicomnode.errors import JobError, Refusal
 from dicomnode.execute.tasks import RefusalTask, RejectionTask
+from dicomnode.store.deliver.results import Delivery
 from dicomnode.store.engine import Store
-from dicomnode.store.jobs import Claim
-from dicomnode.store.notes import about_of, header_files, image_files, rejection_of
-from dicomnode.store.rejections import REJECTION_KIND
-from dicomnode.store.results import Delivery
+from dicomnode.store.queue.jobs import Claim
+from dicomnode.store.queue.notes import about_of, header_files, image_files, rejection_of
+from dicomnode.store.queue.rejections import REJECTION_KIND
 from dicomnode.store.states import JobTask
 
 SUPERSEDED = "Superseded by a newer result of the same analysis"

@@ -25,9 +25,6 @@ import torch
 from numpy.typing import NDArray
 
 import dicomnode
-from dicomnode.assemble.volume import LoadedSeries, read_series
-from dicomnode.clinical.exam import exam_probability
-from dicomnode.clinical.lesions import measure
 from dicomnode.encode import encode_case
 from dicomnode.errors import InferenceError, NodeError, SeriesError
 from dicomnode.execute.findings_file import load_findings, save_findings
@@ -46,6 +43,9 @@ from dicomnode.execute.tasks import (
     Source,
     Task,
 )
+from dicomnode.images.volume import LoadedSeries, read_series
+from dicomnode.measure.exam import exam_probability
+from dicomnode.measure.lesions import measure
 from dicomnode.records import PROBABILITY_FLOOR, PROBABILITY_SCALE, Case, Finding, MaskFinding, Volume
 from dicomnode.zoo.registry import Registry
 from dicomnode.zoo.runner import Runner

@@ -17,8 +17,8 @@ from dicomnode.receive.reading import Reading, read, reason_not_used, usable_uid
 from dicomnode.receive.spool import IncomingFile, Spool
 from dicomnode.records import ReceivedInstance
 from dicomnode.store.engine import Store
-from dicomnode.store.receptions import Indexed, index_instance, is_own_result, open_association
-from dicomnode.store.withdrawals import is_rejected
+from dicomnode.store.receive.receptions import Indexed, index_instance, is_own_result, open_association
+from dicomnode.store.receive.rejected_images import is_rejected
 
 log = logging.getLogger(__name__)
 

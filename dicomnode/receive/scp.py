@@ -19,9 +19,9 @@ from pynetdicom.presentation import build_context
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicomnode.config import Config
+from dicomnode.config.tls import server_context
 from dicomnode.dicom.contexts import VERIFICATION
 from dicomnode.dicom.statuses import CANNOT_UNDERSTAND, NO_SUCH_ACTION, SUCCESS
-from dicomnode.dicom.tls import server_context
 from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomnode.errors import ReceiveError
 from dicomnode.receive.admission import Admission
@@ -38,9 +38,9 @@ from dicomnode.receive.network import (
 )
 from dicomnode.receive.spool import Spool
 from dicomnode.receive.sweep import sweep
-from dicomnode.store.commitments import take_report
+from dicomnode.store.deliver.commitments import take_report
 from dicomnode.store.engine import Store
-from dicomnode.store.receptions import ABORTED, RELEASED, end_association, end_lost_associations
+from dicomnode.store.receive.receptions import ABORTED, RELEASED, end_association, end_lost_associations
 
 log = logging.getLogger(__name__)
 

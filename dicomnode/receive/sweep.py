@@ -17,7 +17,7 @@ from dicomnode.receive.part10 import data_offset_of, origin_of
 from dicomnode.receive.reading import read
 from dicomnode.receive.spool import Spool, relative_path
 from dicomnode.store.engine import Store
-from dicomnode.store.receptions import index_instance
+from dicomnode.store.receive.receptions import index_instance
 from dicomnode.store.states import InstanceStatus
 from dicomnode.store.tables import Instance
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from dicomnode.clinical.exam import exam_score, slice_scores
+from dicomnode.measure.exam import exam_score, slice_scores
 from dicomnode.train import statistics
 from dicomnode.train.engine import channels_last
 from dicomnode.train.exams import UNKNOWN, Exam

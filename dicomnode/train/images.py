@@ -18,9 +18,9 @@ from nibabel import orientations
 from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
-from dicomnode.assemble.volume import read_volume
 from dicomnode.dicom.geometry import stack_of
 from dicomnode.errors import NodeError
+from dicomnode.images.volume import read_volume
 from dicomnode.records import Volume
 from dicomnode.train.manifest import MaskFile
 from dicomnode.zoo.orientation import orientation_of
@@ -61,7 +61,7 @@ def read_image(path: Path) -> Volume:
     Raises
     ------
     ReadError : no DICOM or NIfTI file that can be read.
-    SeriesError : the slices are at fault; see :func:`dicomnode.assemble.volume.read_volume`.
+    SeriesError : the slices are at fault; see :func:`dicomnode.images.volume.read_volume`.
     """
     if is_nifti(path):
         return _nifti_volume(path)

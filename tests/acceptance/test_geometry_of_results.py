@@ -10,9 +10,9 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicomnode.app.pictures import mask_of_seg
-from dicomnode.assemble.volume import LoadedSeries, read_series
-from dicomnode.clinical.lesions import measure
 from dicomnode.encode import encode_case
+from dicomnode.images.volume import LoadedSeries, read_series
+from dicomnode.measure.lesions import measure
 from dicomnode.records import Case, MaskFinding, ModelRef
 from tests.acceptance.reading import volume_in_sr
 from tests.tools.paint import PaintedTruth, paint_bleed

@@ -18,7 +18,7 @@ import pydicom
 import pytest
 from sqlalchemy import func, select
 
-from dicomnode.deliver.receiver import ReceivingPacs
+from dicomnode.app.demo_pacs import ReceivingPacs
 from dicomnode.store.engine import Store
 from dicomnode.store.states import JOB_INACTIVE, JobStatus, OutboxStatus
 from dicomnode.store.tables import Association, Event, Instance, Job, Outbox

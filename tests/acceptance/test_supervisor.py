@@ -9,7 +9,7 @@ import psutil
 import pydicom
 import pytest
 
-from dicomnode.deliver.receiver import ReceivingPacs
+from dicomnode.app.demo_pacs import ReceivingPacs
 from tests.acceptance.orthanc import free_port
 from tests.acceptance.scanner import small_study, storescu
 from tests.acceptance.served import ServedNode

@@ -18,12 +18,12 @@ from PIL import Image
 from scipy import ndimage
 
 from dicomnode.app.folder import process_folder
-from dicomnode.assemble.volume import read_series
 from dicomnode.cohort.make import make_demo_study
 from dicomnode.config import built_in_config
 from dicomnode.dicom import codes
 from dicomnode.encode import encode_case
-from dicomnode.encode.slices import windowed
+from dicomnode.encode.pictures.slices import windowed
+from dicomnode.images.volume import read_series
 from dicomnode.records import Case, ImageFinding
 from tests.acceptance import orthanc as orthanc_module
 from tests.acceptance.orthanc import DICOMWEB, Orthanc

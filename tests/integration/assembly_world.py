@@ -18,7 +18,7 @@ from dicomnode.receive.intake import Intake, Peer
 from dicomnode.receive.part10 import Origin, preamble_of
 from dicomnode.receive.spool import Spool
 from dicomnode.store.engine import Store
-from dicomnode.store.receptions import RELEASED, Indexed, end_association
+from dicomnode.store.receive.receptions import RELEASED, Indexed, end_association
 from dicomnode.store.states import JOB_INACTIVE
 from dicomnode.store.tables import Association, Event, Instance, Job, Outbox, Result, Series
 

@@ -22,9 +22,9 @@ from sqlalchemy import select
 from dicomnode.config import Config, Destination, Node
 from dicomnode.deliver.sender import Sender
 from dicomnode.records import EncodedResult
+from dicomnode.store.deliver.results import Delivery, store_results
 from dicomnode.store.engine import Store
-from dicomnode.store.jobs import Claim, claim_job, create_job
-from dicomnode.store.results import Delivery, store_results
+from dicomnode.store.queue.jobs import Claim, claim_job, create_job
 from dicomnode.store.states import SeriesStatus
 from dicomnode.store.tables import Event, Job, Outbox, Result, Series
 

@@ -11,12 +11,12 @@ import pydicom
 from pydicom.dataset import Dataset
 from sqlalchemy import func, select
 
-from dicomnode.assemble.unperformed import Verdicts
+from dicomnode.assemble.not_performed import Verdicts
 from dicomnode.deliver.sender import Sender
 from dicomnode.execute.process import WorkerProcess
 from dicomnode.store.engine import Store
-from dicomnode.store.jobs import release_waiting
-from dicomnode.store.notes import release_notes
+from dicomnode.store.queue.jobs import release_waiting
+from dicomnode.store.queue.notes import release_notes
 from dicomnode.store.tables import Event, Job
 from tests.integration.execution_world import Bundles, ExecutionWorld
 from tests.integration.pacs import ScriptedPacs

@@ -15,12 +15,12 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from sqlalchemy import text
 
+from dicomnode.store.deliver.results import Delivery, store_results
 from dicomnode.store.engine import Store
-from dicomnode.store.execution import source_paths
 from dicomnode.store.history import events_of, list_jobs, list_series_without_job
-from dicomnode.store.jobs import Claim, cancel_job, claim_job, requeue_job
-from dicomnode.store.receptions import ABORTED, Indexed
-from dicomnode.store.results import Delivery, store_results
+from dicomnode.store.queue.jobs import Claim, cancel_job, claim_job, requeue_job
+from dicomnode.store.queue.runs import source_paths
+from dicomnode.store.receive.receptions import ABORTED, Indexed
 from tests.integration.assembly_world import ANY_CT, World
 from tests.integration.delivery_world import encoded_result
 from tests.tools.series import ct_series

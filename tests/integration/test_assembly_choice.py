@@ -15,7 +15,7 @@ from pydicom.uid import generate_uid
 from dicomnode.assemble.service import Assembler
 from dicomnode.store.engine import Store
 from dicomnode.store.history import events_of
-from dicomnode.store.jobs import release_waiting
+from dicomnode.store.queue.jobs import release_waiting
 from tests.integration.assembly_world import ANY_CT, World
 from tests.tools.series import ct_series
 

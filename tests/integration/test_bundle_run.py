@@ -14,13 +14,13 @@ from nibabel import orientations
 from numpy.typing import NDArray
 
 from dicomnode.app.bundle_run import LoadVolumed
-from dicomnode.assemble.volume import read_volume
 from dicomnode.cohort import nifti
 from dicomnode.cohort.acquire import AcquiredSeries, Acquisition, acquire
 from dicomnode.cohort.dicom_series import write_acquired
 from dicomnode.cohort.head import BleedOrder, make_head
 from dicomnode.cohort.statistics import BleedKind
 from dicomnode.errors import InconsistentGeometry, Refusal
+from dicomnode.images.volume import read_volume
 from dicomnode.train.images import ReadError, read_image
 from dicomnode.zoo.registry import BUILT_IN, Registry
 from dicomnode.zoo.runner import Runner

@@ -19,10 +19,10 @@ from dicomnode.app.checkup import checkup
 from dicomnode.cli import app
 from dicomnode.config import load_config
 from dicomnode.errors import JobError
-from dicomnode.store import holding
+from dicomnode.store.deliver import holding
 from dicomnode.store.engine import Store
 from dicomnode.store.history import events_of, list_jobs
-from dicomnode.store.jobs import cancel_job
+from dicomnode.store.queue.jobs import cancel_job
 from tests.integration.delivery_world import JAPANESE, PATIENT, World, data_set_sha256
 from tests.integration.pacs import ScriptedPacs
 

@@ -19,7 +19,7 @@ import pytest
 from dicomnode.config import AnyDestination, WebDestination
 from dicomnode.deliver.sender import Sender
 from dicomnode.store.engine import Store
-from dicomnode.store.jobs import requeue_job
+from dicomnode.store.queue.jobs import requeue_job
 from tests.integration.delivery_world import World
 from tests.integration.pacs import ScriptedPacs, free_port
 from tests.integration.web_pacs import Reply, WebPacs

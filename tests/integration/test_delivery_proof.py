@@ -11,11 +11,11 @@ from sqlalchemy import update
 
 from dicomnode.deliver.query import find_instances
 from dicomnode.errors import AssociationRejected
-from dicomnode.store import proofs
+from dicomnode.store.deliver import proofs
+from dicomnode.store.deliver.outbox import forget_destination, orphaned, settle_stranded_jobs
 from dicomnode.store.engine import Store
 from dicomnode.store.history import show_job
-from dicomnode.store.jobs import requeue_job, supersede_job
-from dicomnode.store.outbox import forget_destination, orphaned, settle_stranded_jobs
+from dicomnode.store.queue.jobs import requeue_job, supersede_job
 from dicomnode.store.tables import Job, Outbox
 from tests.integration.delivery_world import World, until
 from tests.integration.pacs import ScriptedPacs

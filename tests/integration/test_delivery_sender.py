@@ -16,9 +16,9 @@ from sqlalchemy import text, update
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.scu import send
 from dicomnode.errors import LeaseLost
-from dicomnode.store import outbox
+from dicomnode.store.deliver import outbox
 from dicomnode.store.engine import Store
-from dicomnode.store.jobs import requeue_job, supersede_job
+from dicomnode.store.queue.jobs import requeue_job, supersede_job
 from dicomnode.store.tables import Job, Outbox
 from tests.integration.delivery_world import SOP_CLASSES, World, data_set_sha256, until
 from tests.integration.pacs import ScriptedPacs, free_port

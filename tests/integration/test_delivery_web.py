@@ -20,7 +20,7 @@ from dicomnode.config import WebDestination, parse_config
 from dicomnode.deliver.route import WebRoute
 from dicomnode.deliver.web_auth import basic
 from dicomnode.errors import AssociationRejected, DeliveryError, DestinationUnavailable
-from dicomnode.store import fallback
+from dicomnode.store.deliver import fallback
 from dicomnode.store.engine import Store
 from tests.integration.delivery_world import PATIENT, World
 from tests.integration.pacs import free_port, mute_port

@@ -13,10 +13,10 @@ import pytest
 
 from dicomnode.execute.findings_file import load_findings
 from dicomnode.execute.process import Settings, WorkerProcess
-from dicomnode.jobs.retention import DAY_S, purge
+from dicomnode.ops.retention import DAY_S, purge
 from dicomnode.store.engine import Store
-from dicomnode.store.execution import pending_runs
-from dicomnode.store.jobs import cancel_job, claim_job, recover_leases, requeue_job
+from dicomnode.store.queue.jobs import cancel_job, claim_job, recover_leases, requeue_job
+from dicomnode.store.queue.runs import pending_runs
 from tests.acceptance.scanner import small_study
 from tests.integration.execution_world import MODELS, Bundles, ExecutionWorld
 from tests.integration.store_fixture import sqlite_only

@@ -19,9 +19,9 @@ from dicomnode.dicom import sop_classes
 from dicomnode.dicom.sop_classes import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR, SECONDARY_CAPTURE, SEGMENTATION
 from dicomnode.dicom.statuses import SOP_CLASS_NOT_SUPPORTED
 from dicomnode.execute.process import WorkerProcess
-from dicomnode.store import fallback
+from dicomnode.store.deliver import fallback
 from dicomnode.store.engine import Store
-from dicomnode.store.jobs import cancel_job
+from dicomnode.store.queue.jobs import cancel_job
 from tests.acceptance.orthanc import free_port
 from tests.acceptance.scanner import small_study
 from tests.acceptance.served import ServedNode

@@ -15,13 +15,13 @@ from pydicom.dataset import Dataset
 from typer.testing import CliRunner, Result
 
 from dicomnode.app import show
-from dicomnode.assemble.volume import volume_of
 from dicomnode.cli import app
 from dicomnode.dicom.geometry import points_of
 from dicomnode.errors import Refusal, SeriesError
+from dicomnode.images.volume import volume_of
 from dicomnode.records import Volume
-from dicomnode.zoo.foreign import ImportOptions
-from dicomnode.zoo.importer import import_bundle
+from dicomnode.zoo.importing.foreign import ImportOptions
+from dicomnode.zoo.importing.importer import import_bundle
 from dicomnode.zoo.registry import open_bundle
 from dicomnode.zoo.runner import Runner
 from tests.tools.foreign_bundle import ARGMAX, HOLES, SIGMOID, SOFTMAX, change_json, write_foreign_bundle

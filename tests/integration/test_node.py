@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
+from dicomnode.app.demo_pacs import ReceivingPacs
 from dicomnode.app.node import devices_of
 from dicomnode.config import Config, Destination
 from dicomnode.deliver.outgoing import Outgoing
-from dicomnode.deliver.receiver import ReceivingPacs
 from dicomnode.deliver.scu import send
 from tests.acceptance.orthanc import free_port
 from tests.acceptance.scanner import small_study

@@ -20,7 +20,7 @@ from dicomnode.receive.part10 import Origin, data_offset_of, preamble_of
 from dicomnode.receive.spool import INCOMING
 from dicomnode.receive.sweep import sweep
 from dicomnode.store.engine import Store
-from dicomnode.store.receptions import open_association
+from dicomnode.store.receive.receptions import open_association
 from dicomnode.store.tables import Instance
 from tests.integration import peers
 from tests.integration.peers import CT_IMAGE, ScriptedPeer, ct_slice, encoded, sent

@@ -8,7 +8,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from dicomnode.jobs.retention import DAY_S, purge
+from dicomnode.ops.retention import DAY_S, purge
 from dicomnode.receive.sweep import sweep
 from dicomnode.store.engine import Store
 from dicomnode.store.history import events_of

@@ -13,12 +13,12 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from dicomnode.assemble.volume import read_series
 from dicomnode.deliver.outgoing import Coercion, Outgoing
 from dicomnode.dicom.geometry import weights_of
 from dicomnode.encode import encode_case, encode_refusal, encode_rejection
 from dicomnode.encode.case import KINDS, ON_REQUEST
 from dicomnode.errors import Refusal
+from dicomnode.images.volume import read_series
 from dicomnode.records import Case, RefusedSeries, Rejection, Volume
 from tests.unit.encode_helpers import (
     EVEN,

@@ -13,14 +13,14 @@ from pydicom.uid import generate_uid
 from sqlalchemy import select, update
 
 from dicomnode.errors import ReceiveError
-from dicomnode.jobs.retention import DAY_S, HOUR_S, purge
+from dicomnode.ops.retention import DAY_S, HOUR_S, purge
 from dicomnode.receive.intake import Intake
 from dicomnode.receive.spool import IncomingFile, Spool
+from dicomnode.store.deliver.results import Delivery, store_results
 from dicomnode.store.engine import Store
-from dicomnode.store.execution import source_paths
-from dicomnode.store.jobs import cancel_job, claim_job, requeue_job
-from dicomnode.store.receptions import Indexed
-from dicomnode.store.results import Delivery, store_results
+from dicomnode.store.queue.jobs import cancel_job, claim_job, requeue_job
+from dicomnode.store.queue.runs import source_paths
+from dicomnode.store.receive.receptions import Indexed
 from dicomnode.store.retention import Limits, lock_expired, mark_purged
 from dicomnode.store.states import JOB_OPEN, JobStatus
 from dicomnode.store.tables import Instance, Job, Series

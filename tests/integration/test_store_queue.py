@@ -14,17 +14,10 @@ from sqlalchemy.exc import IntegrityError
 
 from dicomnode.errors import LeaseLost
 from dicomnode.records import EncodedResult
-from dicomnode.store import outbox
+from dicomnode.store.deliver import outbox
+from dicomnode.store.deliver.results import Delivery, store_results
 from dicomnode.store.engine import Store
-from dicomnode.store.execution import (
-    fail_job,
-    finish_run,
-    pending_runs,
-    refuse_job,
-    start_run,
-    succeeded_findings,
-)
-from dicomnode.store.jobs import (
+from dicomnode.store.queue.jobs import (
     STAT_HEAD_START_S,
     Claim,
     active_job,
@@ -36,7 +29,14 @@ from dicomnode.store.jobs import (
     supersede_job,
     withdraw_results,
 )
-from dicomnode.store.results import Delivery, store_results
+from dicomnode.store.queue.runs import (
+    fail_job,
+    finish_run,
+    pending_runs,
+    refuse_job,
+    start_run,
+    succeeded_findings,
+)
 from dicomnode.store.states import JobEvent
 from dicomnode.store.tables import Base, Event, Job, Outbox, Result, Run, Series
 from dicomnode.store.transitions import move

@@ -14,10 +14,10 @@ from pydicom.dataset import Dataset
 from dicomnode.execute.notes import prepare_note
 from dicomnode.execute.process import WorkerProcess
 from dicomnode.execute.tasks import EncodeReply
+from dicomnode.store.deliver.outbox import claim_parcels, note_sent_unrecorded, try_extend_lease
 from dicomnode.store.engine import Store
 from dicomnode.store.history import EventLine, events_of
-from dicomnode.store.jobs import claim_job, recover_leases
-from dicomnode.store.outbox import claim_parcels, note_sent_unrecorded, try_extend_lease
+from dicomnode.store.queue.jobs import claim_job, recover_leases
 from tests.acceptance.scanner import small_study
 from tests.integration.execution_world import Bundles
 from tests.integration.life_world import LifeWorld, named_by, predecessors_of, uids_of

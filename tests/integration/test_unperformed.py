@@ -10,10 +10,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from sqlalchemy import update
 
-from dicomnode.assemble.unperformed import Verdicts
+from dicomnode.assemble.not_performed import Verdicts
 from dicomnode.store.engine import Store
-from dicomnode.store.execution import fail_job, pending_runs, start_run
-from dicomnode.store.jobs import cancel_job, claim_job, requeue_job
+from dicomnode.store.queue.jobs import cancel_job, claim_job, requeue_job
+from dicomnode.store.queue.runs import fail_job, pending_runs, start_run
 from dicomnode.store.tables import Job, Series
 from tests.integration.assembly_world import ANY_CT, World
 from tests.integration.test_assembly import EVEN, deliver_results, dose_report, head

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from scipy import ndimage
 
-from dicomnode.assemble.pixels import stored_values
-from dicomnode.assemble.volume import volume_of
 from dicomnode.dicom.headers import SliceHeader, header_of
 from dicomnode.dicom.uids import derived_uid
+from dicomnode.images.pixels import stored_values
+from dicomnode.images.volume import volume_of
 from dicomnode.records import Stack, Volume
 from tests.tools.series import voxel_points
 

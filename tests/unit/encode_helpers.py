@@ -13,8 +13,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from scipy import ndimage
 
-from dicomnode.clinical.lesions import measure
 from dicomnode.dicom.uids import derived_uid
+from dicomnode.measure.lesions import measure
 from dicomnode.records import (
     PROBABILITY_FLOOR,
     PROBABILITY_SCALE,

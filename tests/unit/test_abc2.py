@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dicomnode.clinical.abc2 import abc2_ml, abc2_of, diameters, slice_shares
+from dicomnode.measure.abc2 import abc2_ml, abc2_of, diameters, slice_shares
 from tests.unit.encode_helpers import TILTED_UNEVEN, Geometry, ellipsoid, stack_of_geometry
 
 FINE = Geometry(tuple(2.0 * i for i in range(40)), rows=160, columns=160, row_spacing_mm=0.5, column_spacing_mm=0.5)

@@ -16,9 +16,9 @@ from typer.testing import CliRunner, Result
 
 import dicomnode
 from dicomnode.app import show
+from dicomnode.app.demo_pacs import ReceivingPacs
 from dicomnode.app.selftest import ANSWER
 from dicomnode.cli import app
-from dicomnode.deliver.receiver import ReceivingPacs
 from dicomnode.zoo.registry import BUILT_IN
 from tests.acceptance.scanner import small_study
 from tests.tools.bundle import write_threshold_bundle

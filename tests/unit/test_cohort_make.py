@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from dicomnode.assemble.volume import read_volume
 from dicomnode.cli import app
 from dicomnode.cohort import nifti
 from dicomnode.cohort.make import make_cohort
@@ -22,6 +21,7 @@ from dicomnode.cohort.reports import write_report
 from dicomnode.cohort.scene import BLOOD
 from dicomnode.cohort.streams import derived_seed
 from dicomnode.dicom.geometry import points_of
+from dicomnode.images.volume import read_volume
 
 
 def _rows(manifest: Path) -> list[dict[str, str]]:

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dicomnode.assemble.volume import read_volume
 from dicomnode.cohort.acquire import Acquisition, acquire
 from dicomnode.cohort.head import BleedOrder, SyntheticHead, make_head
 from dicomnode.cohort.make import make_demo_study
 from dicomnode.cohort.statistics import BleedKind
 from dicomnode.cohort.streams import derived_seed, stream
+from dicomnode.images.volume import read_volume
 
 TOLERANCE = 0.4
 HEAD_HU = [-672181.58, 674933.09, 129002.49]

@@ -16,8 +16,8 @@ from pydicom.dataset import Dataset
 from dicomnode.encode import encode_case
 from dicomnode.encode.context import Context, context_of
 from dicomnode.encode.files import bytes_of
-from dicomnode.encode.seg import segmentation
-from dicomnode.encode.sr import measurement_report
+from dicomnode.encode.kinds.seg import segmentation
+from dicomnode.encode.kinds.sr import measurement_report
 from dicomnode.encode.uids import ENCODER_VERSION, case_digest
 from dicomnode.encode.validate import validate
 from dicomnode.errors import EncodeError

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from dicomnode.encode.contours import MAX_PIECES, outlines
+from dicomnode.encode.pictures.contours import MAX_PIECES, outlines
 
 
 def area(outline: NDArray[np.float64]) -> float:

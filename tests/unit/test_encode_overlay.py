@@ -12,8 +12,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ComprehensiveSRStorage, EnhancedSRStorage, SecondaryCaptureImageStorage
 
 from dicomnode.dicom import codes
-from dicomnode.encode import encode_case, overlay
-from dicomnode.encode.overlay import overlay_pixels, shown_slices
+from dicomnode.encode import encode_case
+from dicomnode.encode.kinds import seg_sc as overlay
+from dicomnode.encode.kinds.seg_sc import overlay_pixels, shown_slices
 from dicomnode.errors import EncodeError
 from dicomnode.records import Case
 from tests.unit.encode_helpers import EVEN, TILTED_UNEVEN, case_of, changed, score_of

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from dicomnode.encode import encode_case
 from dicomnode.encode.context import context_of
 from dicomnode.encode.files import bytes_of
-from dicomnode.encode.predicted import banner_rows, predicted_scans
+from dicomnode.encode.kinds.predicted import banner_rows, predicted_scans
 from dicomnode.encode.validate import validate
 from dicomnode.errors import EncodeError
 from dicomnode.records import Case

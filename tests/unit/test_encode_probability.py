@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from dicomnode.encode import encode_case
 from dicomnode.encode.context import context_of
 from dicomnode.encode.files import bytes_of
-from dicomnode.encode.probability import probability_maps
+from dicomnode.encode.kinds.probability import probability_maps
 from dicomnode.encode.validate import validate
 from dicomnode.errors import EncodeError
 from dicomnode.execute.worker import stored_probability

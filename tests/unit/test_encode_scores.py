@@ -14,7 +14,7 @@ from pydicom.uid import Comprehensive3DSRStorage
 from dicomnode.encode import encode_case
 from dicomnode.encode.context import context_of
 from dicomnode.encode.files import bytes_of
-from dicomnode.encode.scores import score_report
+from dicomnode.encode.kinds.scores import score_report
 from dicomnode.encode.validate import validate
 from dicomnode.errors import EncodeError
 from dicomnode.records import Case

@@ -15,7 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage
 
 from dicomnode.encode.context import context_of
 from dicomnode.encode.files import bytes_of
-from dicomnode.encode.seg import segmentation
+from dicomnode.encode.kinds.seg import segmentation
 from dicomnode.errors import EncodeError
 from dicomnode.records import Case, Volume
 from tests.unit.encode_helpers import EVEN, MODEL, TILTED_UNEVEN, Geometry, case_of, changed, finding_of

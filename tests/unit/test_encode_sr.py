@@ -15,8 +15,8 @@ from scipy import ndimage
 
 from dicomnode.encode.context import context_of
 from dicomnode.encode.files import bytes_of
-from dicomnode.encode.seg import segmentation
-from dicomnode.encode.sr import MAX_LESION_GROUPS, measurement_report
+from dicomnode.encode.kinds.seg import segmentation
+from dicomnode.encode.kinds.sr import MAX_LESION_GROUPS, measurement_report
 from dicomnode.records import Case
 from tests.unit.encode_helpers import EVEN, MODEL, TILTED_UNEVEN, case_of, changed, finding_of
 

@@ -14,7 +14,7 @@ from pydicom.uid import EnhancedSRStorage
 
 from dicomnode.encode.context import context_of
 from dicomnode.encode.files import bytes_of
-from dicomnode.encode.text import MAX_LESION_LINES, text_report
+from dicomnode.encode.kinds.text import MAX_LESION_LINES, text_report
 from dicomnode.records import Case
 from tests.unit.encode_helpers import EVEN, MODEL, TILTED_UNEVEN, case_of, changed, finding_of, score_of
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from dicomnode.clinical.exam import exam_probability, exam_score, slice_scores
 from dicomnode.encode.wording import exam_sentence, impression
+from dicomnode.measure.exam import exam_probability, exam_score, slice_scores
 from dicomnode.records import Volume
 from tests.tools.series import ct_series, stack_from
 from tests.unit.encode_helpers import case_of

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dicomnode.clinical.lesions import measure
+from dicomnode.measure.lesions import measure
 from dicomnode.records import Volume
 from tests.unit.encode_helpers import EVEN, TILTED_UNEVEN, Geometry, head_hu, stack_of_geometry
 

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 from pydicom.uid import JPEG2000Lossless
 
-from dicomnode.assemble.volume import read_volume
+from dicomnode.images.volume import read_volume
 from tests.tools.paint import Kind, PaintedTruth, brain_mask, paint_bleed
 from tests.tools.series import ct_series, head_hu, tilted, voxel_points, write_series
 

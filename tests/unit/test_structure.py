@@ -19,8 +19,8 @@ PACKAGE = Path(dicomnode.__file__).parent
 RANKS = {
     **dict.fromkeys(("errors", "records", "config"), 0),
     "dicom": 1,
-    "store": 2,
-    **dict.fromkeys(("receive", "assemble", "clinical", "jobs", "zoo", "encode", "deliver", "cohort"), 3),
+    **dict.fromkeys(("images", "measure", "store"), 2),
+    **dict.fromkeys(("receive", "assemble", "zoo", "encode", "deliver", "cohort"), 3),
     **dict.fromkeys(("execute", "ops", "train"), 4),
     "app": 5,
     "cli": 6,
@@ -32,10 +32,10 @@ ONLY_IN = {
     "torch": ("zoo", "train", "execute.worker"),
     "monai": ("zoo", "train"),
     "highdicom": ("encode",),
-    "pynetdicom": ("receive", "deliver"),
-    "sqlalchemy": ("store", "receive", "assemble", "deliver", "jobs", "execute", "app", "cli"),
+    "pynetdicom": ("receive", "deliver", "app.demo_pacs"),
+    "sqlalchemy": ("store", "receive", "assemble", "deliver", "ops", "execute", "app", "cli"),
     "httpx": ("deliver",),
-    "apscheduler": ("jobs",),
+    "apscheduler": ("ops",),
     "typer": ("cli",),
 }
 

@@ -23,9 +23,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dicomnode.assemble.pixels import AIR_HU, hounsfield, pixel_digest, stored_values
-from dicomnode.assemble.volume import read_series, read_volume, volume_of
 from dicomnode.errors import InconsistentGeometry, Refusal, SeriesError
+from dicomnode.images.pixels import AIR_HU, hounsfield, pixel_digest, stored_values
+from dicomnode.images.volume import read_series, read_volume, volume_of
 from tests.tools.series import ct_series, head_hu, tilted, write_series
 
 # 12 x 16 signed pixels, value = index x 21 - 2000, encoded reversibly by OpenJPH.

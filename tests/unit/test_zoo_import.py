@@ -17,12 +17,12 @@ from monai.transforms import Activationsd, AsDiscreted, Compose, KeepLargestConn
 from safetensors.torch import load_file, save_file
 
 from dicomnode.errors import BundleError, BundleRefused, ImportRefusal
-from dicomnode.zoo.archive import unpack, weights_of
 from dicomnode.zoo.bundle import load_manifest
-from dicomnode.zoo.foreign import ImportOptions, executed_by, read_metadata, section_of, slug
-from dicomnode.zoo.importer import Imported, import_bundle
+from dicomnode.zoo.importing.archive import unpack, weights_of
+from dicomnode.zoo.importing.foreign import ImportOptions, executed_by, read_metadata, section_of, slug
+from dicomnode.zoo.importing.importer import Imported, import_bundle
+from dicomnode.zoo.importing.trial import convert_weights, examine
 from dicomnode.zoo.registry import Registry
-from dicomnode.zoo.trial import convert_weights, examine
 from dicomnode.zoo.volumes import plan_of
 from tests.tools.bundle import write_threshold_bundle
 from tests.tools.foreign_bundle import change_json, metadata, network_state, write_foreign_bundle

@@ -11,11 +11,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from dicomnode.assemble.volume import read_volume
 from dicomnode.cohort.acquire import Acquisition, acquire
 from dicomnode.cohort.head import BleedOrder, SyntheticHead, make_head
 from dicomnode.cohort.statistics import BleedKind
 from dicomnode.errors import BundleError, InferenceError, Refusal, SeriesError
+from dicomnode.images.volume import read_volume
 from dicomnode.records import Volume
 from dicomnode.zoo.head_check import _walls_around, brain_mask, interior_mask
 from dicomnode.zoo.orientation import orientation_of

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from dicomnode import zoo
-from dicomnode.clinical.exam import calibrated
+from dicomnode.measure.exam import calibrated
 from dicomnode.train.evaluation import score_exams, score_findings
 from dicomnode.train.exams import Exam, load_exams
 from dicomnode.train.hemorrhage.experiment import MODEL, STUDENTS, Plan, folder_of

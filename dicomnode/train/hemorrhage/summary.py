@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dicomnode.clinical.exam import calibrated
+from dicomnode.measure.exam import calibrated
 from dicomnode.records import RESEARCH_NOTICE
 from dicomnode.train.exams import Exam
 from dicomnode.train.hemorrhage.experiment import MODEL, SECOND, STUDENT, TEACHER, UNRANKED, Plan
@@ -37,7 +37,7 @@ class ExamCalibration:
 
     Attributes
     ----------
-    slope, intercept : see :func:`dicomnode.clinical.exam.calibrated`.
+    slope, intercept : see :func:`dicomnode.measure.exam.calibrated`.
     """
 
     slope: float

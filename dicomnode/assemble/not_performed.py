@@ -1,0 +1,94 @@
+"""Does a study end without a result that a protocol would have given? Then one report says so, where that is wanted.
+
+Silence in a PACS reads as a negative. But a study has scouts, bone reconstructions and angiographies beside the series
+that is wanted: only when all is quiet, and nothing of the study came to a result, one reason is told.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from sqlalchemy.orm import Session
+
+from dicomnode.assemble.protocols import matches
+from dicomnode.config import Config, Protocol
+from dicomnode.store.assemble.not_performed import (
+    REPORT_KIND,
+    Obstacle,
+    close_verdict,
+    due_studies,
+    has_result,
+    is_undecided,
+    locked_study,
+    obstacles,
+    plan_report,
+    postpone_verdict,
+)
+from dicomnode.store.engine import Store
+
+log = logging.getLogger(__name__)
+
+VERDICT_TICK_S = 2.0
+LOOK_AGAIN_S = 15.0
+"""How soon to look again at a study that may still get a result."""
+
+
+class Verdicts:
+    """Decides over studies; :meth:`tick` is called every few seconds."""
+
+    def __init__(self, config: Config, store: Store) -> None:
+        self.config = config
+        self.store = store
+        self._protocols = [protocol for protocol in config.protocol if _is_reported(config, protocol)]
+
+    def tick(self) -> int:
+        """Look at every study that is due; returns how many reports that made.
+
+        Raises
+        ------
+        sqlalchemy.exc.SQLAlchemyError : the database failed; what was not decided is due again.
+        """
+        with self.store.read() as session:
+            due = due_studies(session, time.time())
+        made = 0
+        for study_uid in due:
+            with self.store.write() as session:
+                made += self._decide(session, study_uid)
+        return made
+
+    def _decide(self, session: Session, study_uid: str) -> int:
+        series, now = locked_study(session, study_uid), time.time()
+        quiet_at = max(one.last_instance_at for one in series) + self.config.reception.study_quiet_s
+        look_at = max(quiet_at, now + LOOK_AGAIN_S if is_undecided(session, series) else now)
+        if self._protocols and look_at > now:
+            postpone_verdict(series, look_at)
+            return 0
+        made = 0
+        for protocol in self._protocols:
+            obstacle = (
+                None
+                if has_result(session, study_uid, protocol.name)
+                else _obstacle(obstacles(session, series), protocol)
+            )
+            if obstacle is not None and plan_report(
+                session, series[0], obstacle, protocol=protocol.name, priority=protocol.priority
+            ):
+                made += 1
+                facts = {"study_uid": study_uid, "protocol": protocol.name, "refusal": obstacle.refusal}
+                log.warning("study ends without a result", extra=facts)
+        close_verdict(series)
+        return made
+
+
+def _is_reported(config: Config, protocol: Protocol) -> bool:
+    return any(REPORT_KIND in destination.results for destination in config.destinations_of(protocol))
+
+
+def _obstacle(found: list[Obstacle], protocol: Protocol) -> Obstacle | None:
+    """The nearest to a result of those that the protocol would have taken."""
+    for obstacle in found:
+        wanted = obstacle.protocol == protocol.name if obstacle.protocol else matches(protocol.match, obstacle.headers)
+        if wanted:
+            return obstacle
+    return None

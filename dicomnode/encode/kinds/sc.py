@@ -1,0 +1,66 @@
+"""The overview picture as a Secondary Capture, for viewers that show neither SEG nor SR (DICOM PS3.3 A.8.1, C.8.6)."""
+
+from __future__ import annotations
+
+import numpy as np
+from highdicom.sc import SCImage
+from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.valuerep import DA, TM
+
+from dicomnode.dicom import codes
+from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
+from dicomnode.encode.capture import source_image
+from dicomnode.encode.context import Context, stamp
+from dicomnode.encode.pictures.overview import TILE_COLUMNS, TILE_ROWS, overview_image
+from dicomnode.encode.pictures.slices import edge_letters, key_slices
+from dicomnode.encode.wording import impression, prediction_sentence, score_sentence
+
+KIND = "sc"
+
+
+def secondary_capture(context: Context) -> SCImage:
+    """The overview of a case, positive or negative, as an RGB image in native Explicit VR Little Endian."""
+    _, right, _, bottom = edge_letters(context.case.volume.stack)
+    image = SCImage(
+        pixel_array=np.asarray(overview_image(context.case)),
+        photometric_interpretation="RGB",
+        bits_allocated=8,
+        coordinate_system="PATIENT",
+        patient_orientation=(right, bottom),
+        study_instance_uid=str(context.identity.StudyInstanceUID),
+        series_instance_uid=context.series_uid(KIND),
+        series_number=context.series_number(KIND),
+        sop_instance_uid=context.instance_uid(KIND),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+    )
+    _describe(image, context)
+    stamp(image, context, KIND, _series_description(context))
+    return image
+
+
+def _series_description(context: Context) -> str:
+    is_alone = len(context.case.findings) == 1 and bool(context.case.masks)
+    return f"AI {codes.concepts_of(context.case.masks[0]).noun if is_alone else 'findings'} overview"
+
+
+def _describe(image: SCImage, context: Context) -> None:
+    image.ConversionType = "SYN"
+    image.SecondaryCaptureDeviceManufacturer = MANUFACTURER
+    image.SecondaryCaptureDeviceManufacturerModelName = MODEL_NAME
+    image.DateOfSecondaryCapture = DA(context.created.date())
+    image.TimeOfSecondaryCapture = TM(context.created.strftime("%H%M%S"))
+    # NO: the pixels hold no annotation that tells patient and date (PS3.3 C.7.6.1); the banner is no identification.
+    image.BurnedInAnnotation = "NO"
+    image.LossyImageCompression = "00"
+    image.DerivationDescription = "Overview of findings marked by software, with key slices of the source series"
+    sentences = [*map(impression, context.case.masks), *map(score_sentence, context.case.scores)]
+    sentences += map(prediction_sentence, context.case.images)
+    image.ImageComments = " ".join(sentences)[:10240]
+    image.SourceImageSequence = [source_image(context.references[index]) for index in shown_slices(context)]
+
+
+def shown_slices(context: Context) -> list[int]:
+    """Slices in the picture, in stack order."""
+    return key_slices(context.case, TILE_COLUMNS * TILE_ROWS)

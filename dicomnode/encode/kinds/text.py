@@ -1,0 +1,108 @@
+"""The findings as a text that every viewer shows: Enhanced SR, TID 2000 (DICOM PS3.3 A.35.2, PS3.16).
+
+OHIF shows a TID 1500 report without contours as a black viewport; a report with this root opens as text, with the
+names of its items, because every container is SEPARATE. It refers to no image: viewers print such items as an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from highdicom import sr as hd_sr
+from pydicom.dataset import Dataset
+
+from dicomnode.dicom import codes
+from dicomnode.encode import wording
+from dicomnode.encode.content import broken, container, document_settings, root_container, separate, text_item
+from dicomnode.encode.context import Context, stamp
+from dicomnode.encode.pictures.slices import slice_range
+from dicomnode.encode.values import text_of
+from dicomnode.records import Case, MaskFinding, ScoreFinding
+
+KIND = "text"
+MAX_LESION_LINES = 25
+"""Lesions with a line of their own, the largest first; the others count in the total."""
+
+Line = tuple[codes.Code, str]
+
+
+def text_report(context: Context) -> hd_sr.EnhancedSR:
+    """The report of a case in words, positive or negative."""
+    report = hd_sr.EnhancedSR(content=_content(context), **document_settings(context, KIND, context.references))
+    stamp(report, context, KIND, "AI text report")
+    return report
+
+
+def _content(context: Context) -> Dataset:
+    case = context.case
+    sections = (  # what was found first: it shall stand on the first screen
+        (codes.FINDINGS_HEADING, [(name, broken(text)) for name, text in _findings(case)]),
+        (codes.IMPRESSIONS_HEADING, _impressions(case)),
+        (codes.PROCEDURE_DESCRIPTIONS, _procedure(context)),
+    )
+    root = root_container(context, codes.TEXT_REPORT, "2000")
+    for heading, lines in sections:
+        section = container(heading)
+        section.ContentSequence.extend([text_item(name, text) for name, text in lines])
+        root.ContentSequence.append(section)
+    separate(root)
+    return root
+
+
+def _procedure(context: Context) -> Iterator[Line]:
+    """What was looked at, by which models, and within which limits."""
+    case = context.case
+    yield codes.PROCEDURE_DESCRIPTION, f"{_images(case)}, read by software."
+    for finding in case.masks:
+        yield codes.PROCEDURE_DESCRIPTION, _limits(finding)
+    for model in context.models:
+        sentence = f"Model: {wording.model_line(model)}. Trained on {model.trained_on}."
+        yield codes.PROCEDURE_DESCRIPTION, sentence
+
+
+def _images(case: Case) -> str:
+    series = text_of(case.sources[0], "SeriesNumber")
+    return f"CT of the head, {f'series {series}, ' if series else ''}{len(case.sources)} slices"
+
+
+def _limits(finding: MaskFinding) -> str:
+    return (
+        f"{finding.label}: smallest lesion reported {finding.detection_limit_ml:g} mL, "
+        f"probability threshold {finding.threshold:g}."
+    )
+
+
+def _findings(case: Case) -> Iterator[Line]:
+    for finding in case.masks:
+        total = finding.total
+        if total is None:
+            yield codes.FINDING, wording.nothing_found(finding)
+            continue
+        yield codes.FINDING, f"{finding.label}, total: {wording.measurements(total, slice_range(case, total))}"
+        for index, region in enumerate(finding.lesions[:MAX_LESION_LINES]):
+            figures = wording.measurements(region, slice_range(case, region))
+            yield codes.FINDING, f"{wording.lesion_name(finding, index)}: {figures}"
+        if len(finding.lesions) > MAX_LESION_LINES:
+            yield codes.FINDING, f"{finding.label}: {len(finding.lesions) - MAX_LESION_LINES} smaller lesions."
+    for score in case.scores:
+        yield from ((codes.FINDING, text) for text in _of_score(score))
+
+
+def _of_score(score: ScoreFinding) -> Iterator[str]:
+    """What stands beside a score: its value is the impression."""
+    yield from map(wording.reference_sentence, score.reference)
+    if score.inputs:
+        yield f"{score.label}: computed from {', '.join(map(wording.input_phrase, score.inputs))}."
+    if score.missing:
+        yield f"{score.label}: not known: {', '.join(score.missing)}."
+    yield from (f"{score.label}: {warning}" for warning in score.warnings)
+
+
+def _impressions(case: Case) -> Iterator[Line]:
+    for finding in case.masks:
+        yield codes.IMPRESSION, wording.impression(finding)
+    for score in case.scores:
+        yield codes.IMPRESSION, wording.score_sentence(score)
+    for image in case.images:
+        yield codes.IMPRESSION, " ".join((wording.prediction_sentence(image), *image.warnings))
+    yield codes.IMPRESSION, wording.NOTICE

@@ -1,0 +1,1 @@
+"""What is drawn: the overview, slices with their marks, outlines."""

@@ -1,0 +1,195 @@
+"""One slice as a picture: fixed brain window (40/80 HU), outlines of the findings, orientation letters.
+
+The mask is drawn as a contour so that the image below stays visible; the letters come from ImageOrientationPatient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from dicomnode.dicom import codes
+from dicomnode.encode.pictures.contours import outlines
+from dicomnode.encode.pictures.drawing import DIM, INK, Colour, Pen
+from dicomnode.encode.values import text_of
+from dicomnode.records import Case, MaskFinding, Region, Stack
+
+WINDOW_CENTRE_HU = 40.0
+WINDOW_WIDTH_HU = 80.0
+HEAD_HU = -300.0
+"""Above it lies the head and not the air around it (the crop of the pictures only)."""
+OVERSAMPLING = 2
+FLIPPED = {"L": "R", "R": "L", "A": "P", "P": "A", "H": "F", "F": "H"}
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """The square part of the slices that a picture shows, pixels; wider than the image where the head fills it."""
+
+    top: float
+    left: float
+    height: float
+    width: float
+
+
+def windowed(hu: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """HU to grey in the fixed brain window, any shape."""
+    low = WINDOW_CENTRE_HU - WINDOW_WIDTH_HU / 2
+    return np.asarray(np.clip((hu - low) / WINDOW_WIDTH_HU, 0, 1) * 255, dtype=np.uint8)
+
+
+def edge_letters(stack: Stack) -> tuple[str, str, str, str]:
+    """Patient direction at the left, right, top and bottom edge of a slice as stored (PS3.3 C.7.6.1.1.1).
+
+    >>> edge_letters(standard_axial_stack)  # doctest: +SKIP
+    ('R', 'L', 'A', 'P')
+    """
+    right, bottom = direction_letter(stack.row_cosines), direction_letter(stack.column_cosines)
+    return FLIPPED[right], right, FLIPPED[bottom], bottom
+
+
+def direction_letter(direction: NDArray[np.float64]) -> str:
+    """The patient's side that a direction (LPS) mainly points to: L or R, P or A, H or F."""
+    axis = int(np.argmax(np.abs(direction)))
+    positive, negative = (("L", "R"), ("P", "A"), ("H", "F"))[axis]
+    return positive if direction[axis] > 0 else negative
+
+
+def slice_name(case: Case, index: int) -> str:
+    """``Image 14`` by the source's InstanceNumber, which is what a viewer shows."""
+    number = text_of(case.sources[index], "InstanceNumber")
+    return f"Image {number}" if number else f"Slice {index + 1}"
+
+
+def slice_range(case: Case, region: Region) -> str:
+    """``image 11-17``, the smaller number first whichever way the scanner counted."""
+    names = {slice_name(case, number).lower() for number in (region.first_slice, region.last_slice)}
+    first, *others = sorted(names, key=lambda name: (len(name), name))
+    return f"{first}-{others[0].split()[-1]}" if others else first
+
+
+def key_slices(case: Case, count: int) -> list[int]:
+    """Slices to show, ascending: those with the mask and the widest of them; without a mask the whole stack, evenly.
+
+    Parameters
+    ----------
+    count : how many at most.
+    """
+    areas = _areas(case)
+    slices = len(areas)
+    marked = np.flatnonzero(areas)
+    if slices <= count:
+        return list(range(slices))
+    if not marked.size:
+        margin = 0.08 * (slices - 1)  # the outermost slices show neck or hair
+        return sorted(set(np.linspace(margin, slices - 1 - margin, count).round().astype(int).tolist()))
+    first, last = _widened(int(marked[0]), int(marked[-1]), count, slices)
+    chosen = np.linspace(first, last, count).round().astype(int)
+    chosen[np.argmin(np.abs(chosen - int(np.argmax(areas))))] = int(np.argmax(areas))
+    return sorted(set(chosen.tolist()))
+
+
+def _areas(case: Case) -> NDArray[np.intp]:
+    """(slices,) marked voxels; zeros where the case has no masks."""
+    slices = len(case.volume.hu)
+    areas = np.zeros(slices, dtype=np.intp)
+    for finding in case.masks:
+        areas += finding.mask.sum(axis=(1, 2))
+    return areas
+
+
+def widest_slice(case: Case) -> int:
+    """The slice with the largest marked area; the middle one where nothing is marked."""
+    areas = _areas(case)
+    return int(np.argmax(areas)) if areas.any() else len(areas) // 2
+
+
+def _widened(first: int, last: int, count: int, slices: int) -> tuple[int, int]:
+    """The range ``first``..``last`` with at least ``count`` slices, grown on both sides within the stack."""
+    missing = max(0, count - (last - first + 1))
+    first = max(0, first - missing // 2)
+    last = min(slices - 1, max(last, first + count - 1))
+    return max(0, min(first, last - count + 1)), last
+
+
+def crop_of(hu: NDArray[np.float32], stack: Stack) -> Crop:
+    """A square in millimetres around the head, with a small margin; the whole slice where no head is seen."""
+    plane = (hu[:: max(1, len(hu) // 8)] > HEAD_HU).sum(axis=0) > 1
+    if not plane.any():
+        plane = np.ones_like(plane)
+    rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+    height_mm = (rows[-1] - rows[0] + 1) * stack.row_spacing_mm
+    width_mm = (columns[-1] - columns[0] + 1) * stack.column_spacing_mm
+    side_mm = 1.06 * max(height_mm, width_mm)
+    height, width = side_mm / stack.row_spacing_mm, side_mm / stack.column_spacing_mm
+    return Crop((rows[0] + rows[-1] + 1 - height) / 2, (columns[0] + columns[-1] + 1 - width) / 2, height, width)
+
+
+def slice_image(
+    case: Case, index: int, crop: Crop, size: int, *, marked: bool = True, tint: float = 0.0
+) -> Image.Image:
+    """One slice in the brain window, with letters, name and the outline of each finding.
+
+    Parameters
+    ----------
+    index : slice, in stack order.
+    size : width and height, pixels.
+    tint : 0..1, how strongly the inside of the mask is coloured.
+    """
+    large = size * OVERSAMPLING
+    image = _plain_slice(case, index, crop, large, tint)
+    draw = ImageDraw.Draw(image)
+    if marked:
+        for finding in case.masks:
+            _outline(draw, finding, index, crop, large)
+    image = image.resize((size, size), Image.Resampling.LANCZOS)
+    _slice_labels(Pen(ImageDraw.Draw(image)), case, index, size)
+    return image
+
+
+def _plain_slice(case: Case, index: int, crop: Crop, size: int, tint: float) -> Image.Image:
+    plane = windowed(case.volume.hu[index])
+    pixels = np.repeat(plane[..., None], 3, axis=2).astype(np.float32)
+    for finding in case.masks if tint else ():
+        colour = np.array(codes.concepts_of(finding).rgb, dtype=np.float32)
+        inside = finding.mask[index]
+        pixels[inside] = (1 - tint) * pixels[inside] + tint * colour
+    source = Image.fromarray(pixels.astype(np.uint8))
+    # From target to source pixels: beyond the source's edge the picture stays black.
+    step_x, step_y = crop.width / size, crop.height / size
+    return source.transform(
+        (size, size), Image.Transform.AFFINE, (step_x, 0, crop.left, 0, step_y, crop.top), Image.Resampling.BICUBIC
+    )
+
+
+def _outline(draw: ImageDraw.ImageDraw, finding: MaskFinding, index: int, crop: Crop, size: int) -> None:
+    scale = np.array([size / crop.width, size / crop.height])
+    for outline in outlines(finding.mask[index]):
+        points = (outline - (crop.left, crop.top)) * scale
+        line = [(float(x), float(y)) for x, y in points]
+        draw.line(line, fill=codes.concepts_of(finding).rgb, width=2 * OVERSAMPLING - 1, joint="curve")
+
+
+def _slice_labels(pen: Pen, case: Case, index: int, size: int) -> None:
+    left, right, top, _ = edge_letters(case.volume.stack)
+    font = 13 if size < 400 else 18
+    pen.text((6, size // 2), left, font, INK, anchor="lm", halo=True)
+    pen.text((size - 6, size // 2), right, font, INK, anchor="rm", halo=True)
+    pen.text((size // 2, 5), top, font, INK, anchor="ma", halo=True)
+    pen.text((6, size - 5), slice_name(case, index), font, DIM, anchor="ld", halo=True)
+    if not case.masks:
+        return
+    shown = case.masks[0]
+    area_cm2 = int(shown.mask[index].sum()) * case.volume.stack.pixel_area_mm2 / 100
+    if area_cm2 > 0:
+        area = f"{area_cm2:.1f} cm2" if area_cm2 >= 0.05 else "< 0.1 cm2"
+        pen.text((size - 6, size - 5), area, font, colour_of(shown), anchor="rd", halo=True)
+
+
+def colour_of(finding: MaskFinding) -> Colour:
+    """A finding's colour, lightened for text on a dark ground."""
+    red, green, blue = ((2 * part + 255) // 3 for part in codes.concepts_of(finding).rgb)
+    return red, green, blue

@@ -1,0 +1,1 @@
+"""From files to one CT volume in Hounsfield units: codecs, pixels, slices."""

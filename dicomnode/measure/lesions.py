@@ -1,0 +1,136 @@
+"""Lesions of a mask and their measurements, on the source's own slices.
+
+A lesion is a 26-connected component of at least the detection limit; smaller pieces count in the total only.
+Volume = voxels x in-plane area x slice weight, from positions, never from SliceThickness.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from dicomnode.measure.abc2 import abc2_ml, diameters
+from dicomnode.records import Region, Stack, Volume
+
+DETECTION_LIMIT_ML = 0.1
+
+_TOUCHING = np.ones((3, 3, 3), dtype=bool)
+"""26-connected: faces, edges and corners."""
+
+Box = tuple[slice, slice, slice]
+"""(slices, rows, columns) of a part of a volume."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Component:
+    """One connected component: its value among the labels, where it lies, how large it is."""
+
+    label: int
+    box: Box
+    volume_ml: float
+
+
+def measure(
+    mask: NDArray[np.bool_], volume: Volume, detection_limit_ml: float = DETECTION_LIMIT_ML
+) -> tuple[Region | None, tuple[Region, ...], NDArray[np.int32]]:
+    """Measure the whole mask and each of its lesions.
+
+    Parameters
+    ----------
+    mask : (slices, rows, columns), in the stack order of ``volume``.
+    volume : the CT in Hounsfield units with its geometry.
+    detection_limit_ml : smallest component that is a lesion of its own.
+
+    Returns
+    -------
+    total : of the whole mask, small pieces included; None where the mask is empty. Diameter and ABC/2 of a mask in
+        several pieces have no meaning of their own: the total carries the longest diameter of its largest component,
+        and the sum of the lesions' ABC/2 (that of the largest component where no piece reaches the limit).
+    lesions : largest first.
+    lesion_labels : (slices, rows, columns) int32; lesion k of ``lesions`` has value k + 1, smaller pieces 0.
+
+    Raises
+    ------
+    ValueError : mask and volume differ in shape.
+    """
+    if mask.shape != volume.hu.shape:
+        raise ValueError(f"mask {mask.shape} and volume {volume.hu.shape} differ in shape")
+    labels, components = _components(mask, volume.stack)
+    lesion_labels = np.zeros(mask.shape, dtype=np.int32)
+    if not components:
+        return None, (), lesion_labels
+    large = [part for part in components if part.volume_ml >= detection_limit_ml]
+    for value, part in enumerate(large, start=1):
+        lesion_labels[part.box][labels[part.box] == part.label] = value
+    lesions = tuple(_region(labels[part.box] == part.label, part.box, volume) for part in large)
+    largest = components[0]
+    leading = lesions or (_region(labels[largest.box] == largest.label, largest.box, volume),)
+    return _total(mask, components, volume, leading), lesions, lesion_labels
+
+
+def _components(mask: NDArray[np.bool_], stack: Stack) -> tuple[NDArray[np.int32], list[_Component]]:
+    """Labels of the 26-connected components, and the components, largest volume first."""
+    labels, count = ndimage.label(mask, structure=_TOUCHING)
+    boxes = ndimage.find_objects(labels, max_label=count)
+    parts = [
+        _Component(label, box, _volume_ml(labels[box] == label, stack, box[0]))
+        for label, box in enumerate(boxes, start=1)
+    ]
+    return labels, sorted(parts, key=lambda part: (-part.volume_ml, part.label))
+
+
+def _total(
+    mask: NDArray[np.bool_], components: list[_Component], volume: Volume, leading: tuple[Region, ...]
+) -> Region:
+    box = _hull_box([part.box for part in components])
+    whole = _region(mask[box], box, volume)
+    estimates = [region.abc2_ml for region in leading if region.abc2_ml is not None]
+    return replace(whole, abc2_ml=sum(estimates), longest_diameter_mm=leading[0].longest_diameter_mm)
+
+
+def _hull_box(boxes: list[Box]) -> Box:
+    """The smallest box that holds all."""
+    starts = np.min([[part.start for part in box] for box in boxes], axis=0)
+    stops = np.max([[part.stop for part in box] for box in boxes], axis=0)
+    first, second, third = (slice(int(start), int(stop)) for start, stop in zip(starts, stops, strict=True))
+    return first, second, third
+
+
+def _region(part: NDArray[np.bool_], box: Box, volume: Volume) -> Region:
+    """Measurements of ``part``, the voxels that belong to the region within ``box``."""
+    stack = volume.stack
+    counts = part.sum(axis=(1, 2)).astype(np.float64)
+    widest = diameters(part[int(np.argmax(counts))], stack.row_spacing_mm, stack.column_spacing_mm)
+    hu = volume.hu[box][part].astype(np.float64)
+    occupied = np.flatnonzero(counts)
+    return Region(
+        voxels=int(counts.sum()),
+        volume_ml=_volume_ml(part, stack, box[0]),
+        abc2_ml=abc2_ml(widest.longest_mm, widest.perpendicular_mm, counts, stack.weights_mm[box[0]]),
+        mean_hu=float(hu.mean()),
+        max_hu=float(hu.max()),
+        longest_diameter_mm=widest.longest_mm,
+        first_slice=box[0].start + int(occupied[0]),
+        last_slice=box[0].start + int(occupied[-1]),
+        centroid_mm=_centroid_mm(part, box, stack),
+    )
+
+
+def _volume_ml(part: NDArray[np.bool_], stack: Stack, slices: slice) -> float:
+    return float(part.sum(axis=(1, 2)) @ stack.voxel_ml[slices])
+
+
+def _centroid_mm(part: NDArray[np.bool_], box: Box, stack: Stack) -> tuple[float, float, float]:
+    """Centre of volume, LPS: each slice from its own position, each voxel weighted by its slice (PS3.3 C.7.6.2.1.1)."""
+    counts = part.sum(axis=(1, 2))
+    shares = counts * stack.weights_mm[box[0]]
+    weight = part * stack.weights_mm[box[0]][:, None, None]
+    row = float(weight.sum(axis=(0, 2)) @ np.arange(box[1].start, box[1].stop)) / shares.sum()
+    column = float(weight.sum(axis=(0, 1)) @ np.arange(box[2].start, box[2].stop)) / shares.sum()
+    origin = shares @ stack.positions_mm[box[0]] / shares.sum()
+    in_plane = row * stack.row_spacing_mm * stack.column_cosines + column * stack.column_spacing_mm * stack.row_cosines
+    x, y, z = origin + in_plane
+    return float(x), float(y), float(z)

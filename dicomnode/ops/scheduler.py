@@ -1,0 +1,78 @@
+"""The clock of the node: APScheduler calls the periodic duties. What is due is known from the database alone."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from sqlalchemy.exc import SQLAlchemyError
+
+from dicomnode.store.deliver.outbox import recover_parcels, settle_stranded_jobs
+from dicomnode.store.engine import Store
+from dicomnode.store.queue.jobs import recover_leases, release_waiting
+from dicomnode.store.queue.notes import release_notes
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.25
+RECOVERY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """Something to do again and again. ``work`` must be safe to repeat and to interrupt."""
+
+    name: str
+    every_s: float
+    work: Callable[[], object]
+
+
+class Scheduler:
+    """Calls each duty in a thread of its own; a duty never overlaps itself."""
+
+    def __init__(self, duties: list[Duty]) -> None:
+        self._scheduler = BackgroundScheduler(
+            job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None}, timezone="UTC"
+        )
+        for duty in duties:
+            self._scheduler.add_job(_survive(duty), "interval", seconds=duty.every_s, id=duty.name)
+
+    def start(self) -> None:
+        """Begin calling."""
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Wait for the duties that run now, then call no more."""
+        self._scheduler.shutdown(wait=True)
+
+
+def queue_duties(store: Store) -> list[Duty]:
+    """What the queue itself needs: waits that are over, leases that ran out, jobs with nothing left to send."""
+
+    def release() -> None:
+        with store.write() as session:
+            release_waiting(session, time.time())
+            release_notes(session, time.time())
+
+    def recover() -> None:
+        with store.write() as session:
+            recovered = recover_leases(session, time.time()) + recover_parcels(session, time.time())
+            settle_stranded_jobs(session)
+        if recovered:
+            log.warning("expired leases recovered", extra={"count": recovered})
+
+    return [Duty("release waiting jobs", TICK_S, release), Duty("recover leases", RECOVERY_S, recover)]
+
+
+def _survive(duty: Duty) -> Callable[[], None]:
+    def call() -> None:
+        try:
+            duty.work()
+        except SQLAlchemyError:
+            # The duty is due again soon; until then nothing is lost, since nothing was committed.
+            log.exception("database away", extra={"duty": duty.name})
+
+    return call

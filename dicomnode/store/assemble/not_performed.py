@@ -1,0 +1,125 @@
+"""Studies that gave no result: which are to be decided on, what speaks for a report, and its job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
+
+from dicomnode.errors import Refusal
+from dicomnode.records import Header
+from dicomnode.store.queue.rejections import Subject, create_note
+from dicomnode.store.states import InstanceStatus, JobStatus, JobTask, SeriesStatus
+from dicomnode.store.tables import Instance, Job, Series
+
+REPORT_KIND = "not_performed"
+REPORT_KEY = "not performed"
+"""Acquisition key of a report: one for each study and protocol."""
+
+_WITH_RESULT = (
+    JobStatus.DELIVERING,
+    JobStatus.DONE,
+    JobStatus.SENT_UNPROVEN,
+    JobStatus.UNDELIVERED,
+    JobStatus.CANCELLED,  # an operator's decision: nothing was refused
+)
+_WITHOUT = {
+    JobStatus.REFUSED: "",
+    JobStatus.FAILED: Refusal.RUN_FAILED.value,
+    JobStatus.QUARANTINED: Refusal.RUN_FAILED.value,
+}
+_UNSUITED = (Refusal.NOT_CT, Refusal.OWN_RESULT, Refusal.UNREADABLE, Refusal.REJECTED, Refusal.AFTER_RETENTION)
+"""Instances with these reasons are no attempt at a scan that a protocol could want."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why a series or its job gave no result.
+
+    Attributes
+    ----------
+    headers : of the images that were, or would have been, read; what protocols are matched against.
+    protocol : of the job; empty for a series that never became one.
+    """
+
+    series_id: int
+    refusal: str
+    detail: str
+    headers: tuple[Header, ...]
+    protocol: str = ""
+
+
+def due_studies(session: Session, now: float, limit: int = 50) -> Sequence[str]:
+    """Studies to decide on now, longest due first."""
+    statement = select(Series.study_uid).where(Series.verdict_due_at <= now).order_by(Series.verdict_due_at)
+    return list(dict.fromkeys(session.scalars(statement.limit(limit))))
+
+
+def locked_study(session: Session, study_uid: str) -> Sequence[Series]:
+    """All series of a study, locked in order, as the assembler does."""
+    statement = select(Series).where(Series.study_uid == study_uid).order_by(Series.id)
+    return session.scalars(statement.with_for_update()).all()
+
+
+def is_undecided(session: Session, series: Sequence[Series]) -> bool:
+    """Whether a study may still get a result: a series is being received, or an analysis has not ended."""
+    if any(one.status == SeriesStatus.RECEIVING for one in series):
+        return True
+    underway = (JobStatus.WAITING, JobStatus.QUEUED, JobStatus.RUNNING)
+    analysis = (Job.study_uid == series[0].study_uid, Job.task == JobTask.ANALYSIS, Job.status.in_(underway))
+    return bool(session.scalar(select(exists().where(*analysis))))
+
+
+def postpone_verdict(series: Iterable[Series], until: float) -> None:
+    """Decide on the study at ``until``."""
+    for one in series:
+        one.verdict_due_at = until if one.verdict_due_at is not None else None
+
+
+def close_verdict(series: Iterable[Series]) -> None:
+    """The study is decided on, until something more of it is refused."""
+    for one in series:
+        one.verdict_due_at = None
+
+
+def has_result(session: Session, study_uid: str, protocol: str) -> bool:
+    """Whether any analysis of a study by a protocol came to a result."""
+    analysis = (Job.study_uid == study_uid, Job.protocol == protocol, Job.task == JobTask.ANALYSIS)
+    return bool(session.scalar(select(exists().where(*analysis, Job.status.in_(_WITH_RESULT)))))
+
+
+def obstacles(session: Session, series: Sequence[Series]) -> list[Obstacle]:
+    """Everything in a study that gave no result, the nearest to one first: jobs, then series by their images."""
+    failed = select(Job).where(
+        Job.study_uid == series[0].study_uid, Job.task == JobTask.ANALYSIS, Job.status.in_(list(_WITHOUT))
+    )
+    jobs = [
+        Obstacle(job.series_id, _WITHOUT[JobStatus(job.status)] or job.refusal, _detail(job), (), job.protocol)
+        for job in session.scalars(failed.order_by(Job.id.desc()))
+    ]
+    refused = [one for one in series if one.status in (SeriesStatus.REFUSED, SeriesStatus.NOT_USED)]
+    found = [Obstacle(one.id, one.refusal, one.refusal_detail, _headers(session, one)) for one in refused]
+    wanted = [one for one in found if one.headers and one.refusal not in _UNSUITED]
+    return [*jobs, *sorted(wanted, key=lambda one: (-len(one.headers), one.series_id))]
+
+
+def _detail(job: Job) -> str:
+    """What a failed run says is for the operator; what was refused is for the reader."""
+    return job.error if job.status == JobStatus.REFUSED else ""
+
+
+def _headers(session: Session, series: Series) -> tuple[Header, ...]:
+    """Of the slices; of what was set aside, such as a scout, only where there are none."""
+    mine = (Instance.series_id == series.id, Instance.status != InstanceStatus.PURGED)
+    rows = session.scalars(select(Instance).where(*mine, Instance.reason.not_in(_UNSUITED)).order_by(Instance.id)).all()
+    slices = [row.header for row in rows if row.reason == ""]
+    return tuple(slices or [row.header for row in rows])
+
+
+def plan_report(session: Session, series: Series, obstacle: Obstacle, *, protocol: str, priority: str) -> bool:
+    """A job that reports that a study was not processed; False where it has one already."""
+    of = Subject(series.study_uid, series.accession_number, protocol, obstacle.series_id, priority)
+    about = {"refusal": obstacle.refusal, "detail": obstacle.detail}
+    return create_note(session, of, JobTask.NOT_PERFORMED, key=REPORT_KEY, about=about, ready=True) is not None

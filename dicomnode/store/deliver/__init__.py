@@ -1,0 +1,1 @@
+"""Delivery's half of the database: results, outbox, proofs, storage commitments, stand-ins, held results."""

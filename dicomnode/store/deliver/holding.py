@@ -1,0 +1,133 @@
+"""Under whose identity results go, and what is held because that is in doubt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from dicomnode.errors import JobError
+from dicomnode.store.deliver.outbox import Parcel, lock_job, parcel_of
+from dicomnode.store.deliver.results import settle_deliveries
+from dicomnode.store.states import OutboxEvent, OutboxStatus
+from dicomnode.store.tables import Job, Outbox, Result
+from dicomnode.store.transitions import guarded_update, move, note
+
+OWN, PACS = "own", "pacs"
+"""What a person may decide about a held result: its own identity is right, or the one at the destination."""
+
+
+def record_identity(session: Session, parcel: Parcel, stand: str, keywords: Sequence[str] = ()) -> float:
+    """Note under whose identity a leased result goes, where that is news; returns since when it stands so.
+
+    Raises
+    ------
+    LeaseLost : the result was withdrawn or taken over in the meantime.
+    """
+    row = session.scalars(select(Outbox).where(Outbox.id == parcel.outbox_id).with_for_update()).one()
+    identity = f"{stand}: {', '.join(keywords)}" if keywords else stand
+    if row.identity == identity and row.identity_at is not None:
+        return row.identity_at
+    now = time.time()
+    told = select(Outbox.id).where(
+        Outbox.job_id == row.job_id, Outbox.destination == row.destination, Outbox.identity == identity
+    )
+    is_news = session.scalar(told.limit(1)) is None
+    changes: dict[str, Any] = {"identity": identity, "identity_at": now}
+    guarded_update(session, row, before=OutboxStatus.SENDING, token=parcel.token, **changes)
+    if is_news:
+        detail = {"destination": row.destination, "stand": stand, "differs": ", ".join(keywords)}
+        note(session, session.get_one(Job, row.job_id), "identity", detail=detail)
+    return now
+
+
+def record_held(session: Session, parcel: Parcel, *, reason: str, look_at: float) -> None:
+    """It is not to be sent: whose study it is has to be settled first. Looked at again at ``look_at``.
+
+    Raises
+    ------
+    LeaseLost : the result was withdrawn or taken over in the meantime.
+    """
+    lock_job(session, parcel.job_id)
+    row = session.scalars(select(Outbox).where(Outbox.id == parcel.outbox_id).with_for_update()).one()
+    changes: dict[str, Any] = {"lease_until": None, "next_attempt_at": look_at, "error": reason}
+    move(session, row, OutboxEvent.HOLD, token=parcel.token, detail={"reason": reason}, **changes)
+
+
+def held_parcels(session: Session, destination: str, *, due: float | None = None, limit: int = 50) -> list[Parcel]:
+    """What is held for a destination, oldest job first; only what is to be looked at again, where ``due`` says when."""
+    statement = select(Outbox, Result).join(Result, Result.id == Outbox.result_id)
+    statement = statement.where(Outbox.destination == destination, Outbox.status == OutboxStatus.HELD)
+    if due is not None:
+        statement = statement.where(Outbox.next_attempt_at <= due)
+    rows = session.execute(statement.order_by(Outbox.job_id, Outbox.id).limit(limit))
+    return [parcel_of(row, result) for row, result in rows]
+
+
+def look_again(session: Session, parcel: Parcel, *, at: float) -> None:
+    """It stays held; it is looked at again at ``at``."""
+    row = session.scalars(select(Outbox).where(Outbox.id == parcel.outbox_id).with_for_update()).one()
+    if row.status == OutboxStatus.HELD:
+        guarded_update(session, row, before=OutboxStatus.HELD, token=None, next_attempt_at=at)
+
+
+def release_settled(session: Session, parcel: Parcel) -> bool:
+    """The destination has made it clear by itself; False where somebody was faster."""
+    row = session.scalars(select(Outbox).where(Outbox.id == parcel.outbox_id).with_for_update()).one()
+    if row.status == OutboxStatus.HELD:
+        reason = {"reason": "the destination no longer contradicts"}
+        move(session, row, OutboxEvent.RELEASE, detail=reason, next_attempt_at=time.time(), error="")
+        return True
+    return False
+
+
+def count_held(session: Session) -> dict[str, int]:
+    """How many results are held, by destination."""
+    statement = select(Outbox.destination, func.count()).where(Outbox.status == OutboxStatus.HELD)
+    return {name: count for name, count in session.execute(statement.group_by(Outbox.destination))}
+
+
+def release_held(session: Session, job_id: int, *, identity: str, destination: str = "") -> int:
+    """A person has looked: send what is held of a job under this identity (``own`` or ``pacs``); returns how many.
+
+    Raises
+    ------
+    JobError : there is no such job, or nothing of it is held (for this destination).
+    """
+    rows = _held(session, job_id, destination)
+    for row in rows:
+        now = time.time()
+        fresh: dict[str, Any] = {"next_attempt_at": now, "created_at": now, "attempts": 0, "error": ""}
+        detail = {"identity": identity, "by": "operator"}
+        move(session, row, OutboxEvent.RELEASE, detail=detail, identity_by=identity, **fresh)
+    return len(rows)
+
+
+def discard_held(session: Session, job_id: int, *, destination: str = "") -> int:
+    """A person has looked: nothing of what is held of a job may be sent; returns how many results.
+
+    Raises
+    ------
+    JobError : there is no such job, or nothing of it is held (for this destination).
+    """
+    rows = _held(session, job_id, destination)
+    for row in rows:
+        move(session, row, OutboxEvent.WITHDRAW, detail={"by": "operator"})
+    settle_deliveries(session, job_id)
+    return len(rows)
+
+
+def _held(session: Session, job_id: int, destination: str) -> Sequence[Outbox]:
+    if session.get(Job, job_id) is None:
+        raise JobError(f"there is no job {job_id}")
+    lock_job(session, job_id)
+    statement = select(Outbox).where(Outbox.job_id == job_id, Outbox.status == OutboxStatus.HELD)
+    if destination:
+        statement = statement.where(Outbox.destination == destination)
+    rows = session.scalars(statement.order_by(Outbox.id).with_for_update()).all()
+    if not rows:
+        raise JobError(f"nothing of job {job_id} is held{f' for {destination}' if destination else ''}")
+    return rows

@@ -1,0 +1,147 @@
+"""Proof of delivery in the database: what was sent and is still to be proven, and what each look at it found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, select, update
+from sqlalchemy.orm import Session
+
+from dicomnode.store.deliver.outbox import lock_job
+from dicomnode.store.deliver.results import settle_deliveries
+from dicomnode.store.states import JobStatus, OutboxEvent, OutboxStatus
+from dicomnode.store.tables import Job, Outbox, Result
+from dicomnode.store.transitions import guarded_update, move
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One result that a destination acknowledged and that is still to be proven.
+
+    Attributes
+    ----------
+    attempts : looks at it since it was sent that proved nothing.
+    requests : how often commitment to it was asked for since it was sent, and accepted.
+    losses : how often it was missing before and was sent again.
+    """
+
+    outbox_id: int
+    job_id: int
+    study_uid: str
+    series_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    sent_at: float
+    created_at: float
+    attempts: int
+    requests: int
+    losses: int
+
+
+def _due(destination: str, proof: str) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Outbox.destination == destination,
+        Outbox.status == OutboxStatus.SENT,
+        Outbox.proof == proof,
+        Outbox.next_attempt_at <= time.time(),
+        Job.status == JobStatus.DELIVERING,
+    )
+
+
+def unproven(session: Session, destination: str, proof: str, *, limit: int = 200) -> list[Sent]:
+    """What was sent to a destination and is to be proven now, oldest job first; takes no lock."""
+    statement = (
+        select(Outbox, Result)
+        .join(Result, Result.id == Outbox.result_id)
+        .join(Job, Job.id == Outbox.job_id)
+        .where(*_due(destination, proof))
+        .order_by(Outbox.job_id, Outbox.id)
+        .limit(limit)
+    )
+    return [read_sent(row, result) for row, result in session.execute(statement)]
+
+
+def read_sent(row: Outbox, result: Result) -> Sent:
+    """What proving needs to know of a delivery."""
+    return Sent(
+        outbox_id=row.id,
+        job_id=row.job_id,
+        study_uid=result.study_uid,
+        series_uid=result.series_uid,
+        sop_class_uid=result.sop_class_uid,
+        sop_instance_uid=result.sop_instance_uid,
+        sent_at=row.sent_at or row.created_at,
+        created_at=row.created_at,
+        attempts=row.proof_attempts,
+        requests=row.commitment_requests,
+        losses=row.losses,
+    )
+
+
+def record_proven(session: Session, sent: Sent, *, by: str) -> None:
+    """The destination has it, and ``by`` (commitment, query) says so; the job may be done."""
+    row = _still_sent(session, sent)
+    if row is not None:
+        detail = {"by": by, "losses": row.losses}
+        move(session, row, OutboxEvent.PROVE, detail=detail, proven_by=by, proven_at=time.time(), error="")
+        settle_deliveries(session, sent.job_id)
+
+
+def record_missing(session: Session, sent: Sent, *, error: str, retry_at: float | None) -> None:
+    """The destination does not have what it acknowledged: send it again, or give up when ``retry_at`` is None."""
+    row = _still_sent(session, sent)
+    if row is None:
+        return
+    move(
+        session,
+        row,
+        OutboxEvent.GIVE_UP if retry_at is None else OutboxEvent.MISS,
+        detail={"error": error, "retry_at": retry_at},
+        next_attempt_at=time.time() if retry_at is None else retry_at,
+        losses=row.losses + 1,
+        error=error,
+    )
+    settle_deliveries(session, sent.job_id)
+
+
+def record_no_answer(session: Session, sent: Sent, *, error: str, look_at: float | None) -> None:
+    """Whether the destination has it cannot be told: look again at ``look_at``, or give up when that is None."""
+    row = _still_sent(session, sent)
+    if row is None:
+        return
+    if look_at is None:
+        move(session, row, OutboxEvent.GIVE_UP, detail={"error": error}, error=error)
+        settle_deliveries(session, sent.job_id)
+        return
+    changes = {"next_attempt_at": look_at, "proof_attempts": row.proof_attempts + 1, "error": error}
+    guarded_update(session, row, before=OutboxStatus.SENT, token=None, **changes)
+
+
+def count_request(session: Session, sent: Sequence[Sent]) -> None:
+    """The destination accepted a commitment request for these."""
+    ids = [one.outbox_id for one in sent]
+    statement = update(Outbox).where(Outbox.id.in_(ids)).values(commitment_requests=Outbox.commitment_requests + 1)
+    session.execute(statement)
+
+
+def _still_sent(session: Session, sent: Sent) -> Outbox | None:
+    """The row, locked; None when another node was faster or the job is no longer delivering."""
+    lock_job(session, sent.job_id)
+    row = session.scalars(select(Outbox).where(Outbox.id == sent.outbox_id).with_for_update()).one()
+    delivering = session.get_one(Job, sent.job_id, populate_existing=True).status == JobStatus.DELIVERING
+    return row if row.status == OutboxStatus.SENT and delivering else None
+
+
+def adopt_proof(session: Session, destination: str, proof: str) -> int:
+    """Ask for the proof that is configured now, also of what was sent under another; returns how many rows changed."""
+    ours = select(Job.id).where(Job.status.in_((JobStatus.DELIVERING, JobStatus.SENT_UNPROVEN)))
+    open_states: Sequence[str] = (OutboxStatus.PENDING, OutboxStatus.SENDING, OutboxStatus.SENT, OutboxStatus.FAILED)
+    statement = update(Outbox).where(
+        Outbox.destination == destination,
+        Outbox.proof != proof,
+        Outbox.status.in_(open_states),
+        Outbox.job_id.in_(ours),
+    )
+    return int(session.execute(statement.values(proof=proof)).rowcount)  # type: ignore[attr-defined]

@@ -1,0 +1,158 @@
+"""What became of a job: its results, where each is to go, and the end of the job once all are there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
+
+from dicomnode.records import EncodedResult
+from dicomnode.store.queue.jobs import Claim, leased_job, supersede_job
+from dicomnode.store.queue.rejections import REJECTION_KIND
+from dicomnode.store.states import JOB_INACTIVE, JobEvent, JobStatus, JobTask, OutboxEvent, OutboxStatus
+from dicomnode.store.tables import Job, Outbox, Result, Series
+from dicomnode.store.transitions import move, note
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Where kinds of result go, whether research results may go there, and how their arrival is proven."""
+
+    destination: str
+    kinds: tuple[str, ...]
+    accept_research: bool
+    proof: str = "query"
+
+
+def store_results(
+    session: Session, claim: Claim, results: Sequence[EncodedResult], deliveries: Iterable[Delivery]
+) -> None:
+    """Results, outbox rows and the job's step to ``delivering``, in one transaction.
+
+    A job that ran again after an operator's ``requeue`` may yield results that exist already, with the same UIDs:
+    they keep their row and their bytes.
+
+    Raises
+    ------
+    LeaseLost : another worker owns the job now; nothing is written.
+    """
+    if claim.task == JobTask.ANALYSIS:
+        _supersede_reports(session, claim)
+    job = leased_job(session, claim)
+    move(session, job, JobEvent.ENCODED, token=claim.token, lease_until=None, detail={"results": len(results)})
+    rows = [_result_row(session, job, result) for result in results]
+    session.flush()
+    for delivery in deliveries:
+        for row in rows:
+            if row.kind in delivery.kinds:
+                outbox_row(session, row, delivery)
+
+
+def _supersede_reports(session: Session, claim: Claim) -> None:
+    """What was said of the study while it had no result is no longer true."""
+    mine = (Job.study_uid == claim.study_uid, Job.protocol == claim.protocol, Job.task == JobTask.NOT_PERFORMED)
+    reports = session.scalars(select(Job).where(*mine, Job.status.not_in(JOB_INACTIVE)).order_by(Job.id)).all()
+    if reports:
+        # A note about a report refers to its series: lock series before jobs, as reception does.
+        study = select(Series.id).where(Series.study_uid == claim.study_uid).order_by(Series.id)
+        session.scalars(study.with_for_update()).all()
+    for report in reports:
+        supersede_job(session, report, reason="the study has a result now")
+
+
+def _result_row(session: Session, job: Job, result: EncodedResult) -> Result:
+    known = session.scalars(select(Result).where(Result.sop_instance_uid == result.sop_instance_uid)).one_or_none()
+    if known is not None:
+        known.job_id, known.superseded = job.id, False
+        return known
+    row = Result(
+        job_id=job.id,
+        kind=result.kind,
+        study_uid=job.study_uid,
+        series_uid=result.series_instance_uid,
+        sop_instance_uid=result.sop_instance_uid,
+        sop_class_uid=result.sop_class_uid,
+        path=str(result.path),
+        digest=result.sha256,
+        size_bytes=result.size_bytes,
+        research=result.research,
+        created_at=time.time(),
+    )
+    session.add(row)
+    return row
+
+
+def outbox_row(session: Session, result: Result, delivery: Delivery) -> None:
+    """The result is to be sent there; where it was once withdrawn or replaced, again."""
+    now = time.time()
+    known = session.scalars(
+        select(Outbox).where(Outbox.result_id == result.id, Outbox.destination == delivery.destination)
+    ).one_or_none()
+    # A note about results that are there already must never be held back.
+    withheld = result.research and not delivery.accept_research and result.kind != REJECTION_KIND
+    if known is not None:
+        if known.status in (OutboxStatus.WITHDRAWN, OutboxStatus.REPLACED):
+            event = OutboxEvent.WITHHOLD if withheld else OutboxEvent.REQUEUE
+            fresh: dict[str, Any] = {"attempts": 0, "created_at": now, "next_attempt_at": now, "identity_by": ""}
+            move(session, known, event, job_id=result.job_id, **fresh)
+        return
+    row = Outbox(
+        result_id=result.id,
+        job_id=result.job_id,
+        destination=delivery.destination,
+        proof=delivery.proof,
+        status=OutboxStatus.WITHHELD if withheld else OutboxStatus.PENDING,
+        created_at=now,
+        next_attempt_at=now,
+    )
+    session.add(row)
+    session.flush()
+    reason = {"reason": "the destination does not accept research results"} if withheld else {}
+    note(
+        session,
+        row,
+        "created",
+        after=row.status,
+        detail={"destination": row.destination, "kind": result.kind, **reason},
+    )
+
+
+def settle_deliveries(session: Session, job_id: int) -> None:
+    """Finish a job once nothing of it is left to send or to prove.
+
+    ``undelivered`` when a destination was given up or withdrawn, ``sent_unproven`` when one has no proof to offer, else
+    ``done``.
+    """
+    job = session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one()
+    if job.status != JobStatus.DELIVERING:
+        return
+    if session.scalar(select(Outbox.id).where(Outbox.job_id == job_id, underway()).limit(1)) is not None:
+        return
+    rows = session.scalars(select(Outbox).where(Outbox.job_id == job_id).order_by(Outbox.id)).all()
+    statuses = [row.status for row in rows]
+    event = JobEvent.UNPROVEN if OutboxStatus.SENT in statuses else JobEvent.DELIVERED
+    if OutboxStatus.FAILED in statuses or OutboxStatus.WITHDRAWN in statuses:
+        event = JobEvent.UNDELIVERED
+    detail: dict[str, Any] = {"withheld": statuses.count(OutboxStatus.WITHHELD), "proof": _proofs(rows)}
+    move(session, job, event, finished_at=time.time(), detail=detail)
+
+
+def underway() -> ColumnElement[bool]:
+    """Condition on an outbox row: it is still to be sent, is held, or was sent and is still to be proven."""
+    unproven = (Outbox.status == OutboxStatus.SENT) & (Outbox.proof != "status")
+    return Outbox.status.in_((OutboxStatus.PENDING, OutboxStatus.SENDING, OutboxStatus.HELD)) | unproven
+
+
+def _proofs(rows: Sequence[Outbox]) -> dict[str, str]:
+    """Destination -> what proved that it has its results; the weakest where they differ."""
+    strength = {"commitment": 2, "query": 1, "status": 0}
+    found: dict[str, str] = {}
+    for row in rows:
+        if row.status in (OutboxStatus.SENT, OutboxStatus.PROVEN):
+            proof = row.proven_by or "status"
+            found[row.destination] = min(proof, found.get(row.destination, proof), key=lambda name: strength[name])
+    return found

@@ -1,0 +1,1 @@
+"""The queue's half of the database: jobs, runs, notes about results."""

@@ -1,0 +1,251 @@
+"""The queue in the database: create, claim, heartbeat, finish. A claim carries a fencing token."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import case, func, select, update
+from sqlalchemy.orm import Session
+
+from dicomnode.errors import JobError
+from dicomnode.store.queue.rejections import plan_rejections
+from dicomnode.store.states import (
+    JOB_INACTIVE,
+    JobEvent,
+    JobStatus,
+    JobTask,
+    OutboxEvent,
+    OutboxStatus,
+    RunEvent,
+    RunStatus,
+)
+from dicomnode.store.tables import Job, Outbox, Result, Run, Series
+from dicomnode.store.transitions import guarded_update, move, note
+
+STAT_HEAD_START_S = 900.0
+"""A stat job goes before all routine jobs that became ready less than this long before it: none starves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A leased job. Whoever holds it passes ``token`` with every change."""
+
+    job_id: int
+    token: int
+    series_id: int
+    study_uid: str
+    protocol: str
+    generation: int
+    attempts: int
+    task: str = JobTask.ANALYSIS
+
+
+def active_job(session: Session, study_uid: str, acquisition_key: str, protocol: str) -> Job | None:
+    """The one job of this acquisition and protocol that is neither superseded nor cancelled."""
+    return session.scalars(
+        select(Job).where(
+            Job.study_uid == study_uid,
+            Job.acquisition_key == acquisition_key,
+            Job.protocol == protocol,
+            Job.status.not_in(JOB_INACTIVE),
+        )
+    ).one_or_none()
+
+
+def create_job(
+    session: Session, series: Series, *, protocol: str, models: Sequence[str], priority: str, wait_s: float
+) -> Job:
+    """Queue a job for the chosen series; it becomes claimable after ``wait_s``."""
+    now = time.time()
+    job = Job(
+        study_uid=series.study_uid,
+        accession_number=series.accession_number,
+        acquisition_key=series.acquisition_key,
+        protocol=protocol,
+        series_id=series.id,
+        generation=_next_generation(session, series, protocol),
+        status=JobStatus.WAITING,
+        priority=priority,
+        created_at=now,
+        ready_at=now + wait_s,
+    )
+    session.add(job)
+    session.flush()
+    for position, model in enumerate(models):
+        session.add(Run(job_id=job.id, model=model, position=position, status=RunStatus.PENDING))
+    note(session, job, "created", after=job.status, detail={"protocol": protocol, "series_uid": series.series_uid})
+    if wait_s <= 0:
+        move(session, job, JobEvent.READY)
+    return job
+
+
+def _next_generation(session: Session, series: Series, protocol: str) -> int:
+    statement = select(func.max(Job.generation)).where(
+        Job.study_uid == series.study_uid, Job.acquisition_key == series.acquisition_key, Job.protocol == protocol
+    )
+    return (session.scalar(statement) or 0) + 1
+
+
+def supersede_jobs_of_series(session: Session, series: Series, *, reason: str, at_once: bool = False) -> None:
+    """Supersede the active analyses of a series; ``at_once``, as for :func:`supersede_job`, the cancelled ones too.
+
+    Some results of a cancelled one may have been sent before.
+    """
+    over = (JobStatus.SUPERSEDED,) if at_once else JOB_INACTIVE
+    mine = (Job.series_id == series.id, Job.task == JobTask.ANALYSIS, Job.status.not_in(over))
+    for job in session.scalars(select(Job).where(*mine).order_by(Job.id).with_for_update()):
+        supersede_job(session, job, reason=reason, at_once=at_once)
+
+
+def supersede_job(session: Session, job: Job, *, reason: str, at_once: bool = False) -> None:
+    """Its results hold no longer: what was not sent yet is withdrawn, what was sent gets a rejection note.
+
+    Parameters
+    ----------
+    at_once : the rejection notes do not wait for the results that take their place.
+    """
+    # It may have been read without a lock, and a worker or a sender may have moved it on since.
+    session.refresh(job, with_for_update=True)
+    move(session, job, JobEvent.SUPERSEDE, detail={"reason": reason}, lease_until=None, finished_at=time.time())
+    interrupt_runs(session, job)
+    withdraw_results(session, job)
+    plan_rejections(session, job, reason=reason, at_once=at_once)
+
+
+def withdraw_results(session: Session, job: Job) -> None:
+    """Mark the job's results superseded and take them out of the outbox."""
+    session.execute(update(Result).where(Result.job_id == job.id).values(superseded=True))
+    unsent = (
+        OutboxStatus.PENDING,
+        OutboxStatus.SENDING,
+        OutboxStatus.FAILED,
+        OutboxStatus.WITHHELD,
+        OutboxStatus.HELD,
+    )
+    # Locked, since a sender may be about to record one of them as sent: whoever comes second sees what the first did.
+    rows = select(Outbox).where(Outbox.job_id == job.id, Outbox.status.in_(unsent)).with_for_update()
+    for row in session.scalars(rows).all():
+        # The lease of one that is on its way stays: until it is over, nobody knows whether the destination has it.
+        lease_until = row.lease_until if row.status == OutboxStatus.SENDING else None
+        move(session, row, OutboxEvent.WITHDRAW, lease_until=lease_until, next_attempt_at=time.time())
+
+
+def release_waiting(session: Session, now: float) -> int:
+    """Make the jobs claimable whose wait for a better reconstruction is over; returns how many."""
+    waiting = (Job.status == JobStatus.WAITING, Job.task == JobTask.ANALYSIS, Job.ready_at <= now)
+    due = session.scalars(select(Job).where(*waiting).with_for_update(skip_locked=True)).all()
+    for job in due:
+        move(session, job, JobEvent.READY)
+    return len(due)
+
+
+def claim_job(session: Session, *, owner: str, lease_s: float) -> Claim | None:
+    """Lease the most urgent claimable job, or None when there is none."""
+    now = time.time()
+    urgency = Job.ready_at - case((Job.priority == "stat", STAT_HEAD_START_S), else_=0.0)
+    statement = select(Job).where(Job.status == JobStatus.QUEUED, Job.ready_at <= now).order_by(urgency, Job.id)
+    job = session.scalars(statement.limit(1).with_for_update(skip_locked=True)).one_or_none()
+    if job is None:
+        return None
+    move(
+        session,
+        job,
+        JobEvent.CLAIM,
+        detail={"owner": owner},
+        lease_owner=owner,
+        lease_token=job.lease_token + 1,
+        lease_until=now + lease_s,
+        attempts=job.attempts + 1,
+    )
+    return Claim(
+        job.id, job.lease_token, job.series_id, job.study_uid, job.protocol, job.generation, job.attempts, job.task
+    )
+
+
+def leased_job(session: Session, claim: Claim) -> Job:
+    """The job behind a claim, for a guarded change by :func:`move` with ``token=claim.token``."""
+    return session.scalars(select(Job).where(Job.id == claim.job_id).with_for_update()).one()
+
+
+def heartbeat(session: Session, claim: Claim, *, lease_s: float) -> None:
+    """Extend the lease.
+
+    Raises
+    ------
+    LeaseLost : the job was superseded, cancelled or taken over; stop working on it.
+    """
+    job = leased_job(session, claim)
+    guarded_update(session, job, before=JobStatus.RUNNING, token=claim.token, lease_until=time.time() + lease_s)
+
+
+def recover_leases(session: Session, now: float, *, owner: str | None = None) -> int:
+    """Queue again the jobs whose lease ran out, or, at start, all that ``owner`` held when it died; returns how many.
+
+    The death of a node is nobody's fault: it counts neither as a crash of the run nor towards quarantine.
+    """
+    expired = Job.lease_until < now if owner is None else Job.lease_owner == owner
+    statement = select(Job).where(Job.status == JobStatus.RUNNING, expired).with_for_update(skip_locked=True)
+    jobs = session.scalars(statement).all()
+    for job in jobs:
+        interrupt_runs(session, job)
+        move(session, job, JobEvent.LEASE_EXPIRED, lease_until=None, ready_at=now, attempts=max(job.attempts - 1, 0))
+    return len(jobs)
+
+
+def interrupt_runs(session: Session, job: Job) -> None:
+    """Put the job's running runs back to pending."""
+    for run in session.scalars(select(Run).where(Run.job_id == job.id, Run.status == RunStatus.RUNNING)):
+        move(session, run, RunEvent.INTERRUPT)
+
+
+def runs_of(session: Session, job_id: int) -> Sequence[Run]:
+    """The job's runs in dependency order."""
+    return session.scalars(select(Run).where(Run.job_id == job_id).order_by(Run.position)).all()
+
+
+def requeue_job(session: Session, job_id: int) -> str:
+    """An operator wants it again: run what failed, or send what was not delivered; returns the new status.
+
+    Raises
+    ------
+    JobError : there is no such job, or a newer one has taken its place.
+    IllegalTransition : the job is in a state that has nothing to repeat.
+    """
+    job = _job(session, job_id)
+    if job.status in (JobStatus.UNDELIVERED, JobStatus.SENT_UNPROVEN, JobStatus.DONE):
+        move(session, job, JobEvent.REDELIVER, finished_at=None)
+        for row in session.scalars(select(Outbox).where(Outbox.job_id == job.id, Outbox.status == OutboxStatus.FAILED)):
+            now = time.time()
+            # As if new: the age decides when it is given up, the attempts how long the next pause is.
+            move(session, row, OutboxEvent.REQUEUE, next_attempt_at=now, created_at=now, attempts=0)
+        return job.status
+    rival = active_job(session, job.study_uid, job.acquisition_key, job.protocol)
+    if rival is not None and rival.id != job.id:
+        raise JobError(f"job {rival.id} has taken the place of job {job_id}")
+    move(session, job, JobEvent.REQUEUE, attempts=0, ready_at=time.time(), finished_at=None, refusal="", error="")
+    session.execute(update(Run).where(Run.job_id == job.id).values(crashes=0))
+    return job.status
+
+
+def cancel_job(session: Session, job_id: int) -> str:
+    """An operator does not want it: what is not sent yet is withdrawn; returns the new status.
+
+    Raises
+    ------
+    JobError : there is no such job.
+    IllegalTransition : the job is over already.
+    """
+    job = _job(session, job_id)
+    move(session, job, JobEvent.CANCEL, lease_until=None, finished_at=time.time())
+    interrupt_runs(session, job)
+    withdraw_results(session, job)
+    return job.status
+
+
+def _job(session: Session, job_id: int) -> Job:
+    job = session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one_or_none()
+    if job is None:
+        raise JobError(f"there is no job {job_id}")
+    return job

@@ -1,0 +1,194 @@
+"""What execution reads and writes: the images of a job, its runs, and how they ended. Guarded by the claim's token."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import exists, select, update
+from sqlalchemy.orm import Session, aliased
+
+from dicomnode.errors import LeaseLost
+from dicomnode.store.queue.jobs import Claim, interrupt_runs, leased_job, runs_of
+from dicomnode.store.states import InstanceStatus, JobEvent, JobStatus, JobTask, RunEvent, RunStatus
+from dicomnode.store.tables import Instance, Job, Run, Series
+from dicomnode.store.transitions import move
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run that has to be done. ``crashes``: how often it killed its worker."""
+
+    run_id: int
+    model: str
+    crashes: int
+
+
+def source_paths(session: Session, series_id: int) -> Sequence[str]:
+    """Spool paths of the images that count, oldest first: the last one carries the newest identity.
+
+    Empty where retention has taken any that did not come again: a part of a series must never be run.
+    """
+    again = aliased(Instance)
+    came_again = exists().where(
+        again.series_id == series_id,
+        again.sop_instance_uid == Instance.sop_instance_uid,
+        again.status == InstanceStatus.USED,
+    )
+    purged = (Instance.series_id == series_id, Instance.status == InstanceStatus.PURGED, Instance.reason == "")
+    if session.scalar(select(Instance.id).where(*purged, ~came_again).limit(1)) is not None:
+        return []
+    statement = (
+        select(Instance.path)
+        .where(Instance.series_id == series_id, Instance.status == InstanceStatus.USED)
+        .order_by(Instance.received_at, Instance.id)
+    )
+    return session.scalars(statement).all()
+
+
+def pending_runs(session: Session, claim: Claim, digests: Mapping[str, str]) -> list[RunRow]:
+    """The job's runs that are to be done, in dependency order, put back to pending.
+
+    A run that succeeded counts only while the model still has the digest it succeeded with.
+
+    Parameters
+    ----------
+    digests : model name -> digest, as the worker has loaded them.
+
+    Raises
+    ------
+    LeaseLost : another worker owns the job now.
+    """
+    job = leased_job(session, claim)
+    _guard(job, claim)
+    rows = []
+    for run in runs_of(session, job.id):
+        outdated = run.status == RunStatus.SUCCEEDED and run.model_digest != digests.get(run.model)
+        if outdated or run.status in (RunStatus.FAILED, RunStatus.QUARANTINED):
+            move(session, run, RunEvent.RESET)
+        if run.status != RunStatus.SUCCEEDED:
+            rows.append(RunRow(run.id, run.model, run.crashes))
+    return rows
+
+
+def start_run(session: Session, claim: Claim, row: RunRow) -> None:
+    """The worker begins with a run."""
+    _guard(leased_job(session, claim), claim)
+    run = session.get_one(Run, row.run_id)
+    move(session, run, RunEvent.START, attempts=run.attempts + 1, started_at=time.time(), detail={"model": run.model})
+
+
+def finish_run(session: Session, claim: Claim, row: RunRow, *, findings_path: str, digest: str, device: str) -> None:
+    """The findings are on disk."""
+    _guard(leased_job(session, claim), claim)
+    move(
+        session,
+        session.get_one(Run, row.run_id),
+        RunEvent.SUCCEED,
+        detail={"model": row.model, "digest": digest, "device": device},
+        findings_path=findings_path,
+        model_digest=digest,
+        device=device,
+        finished_at=time.time(),
+        error="",
+    )
+
+
+def succeeded_findings(session: Session, job_id: int) -> list[str]:
+    """Paths of the findings of all runs, below the work folder, in dependency order."""
+    return [run.findings_path for run in runs_of(session, job_id)]
+
+
+def refuse_job(session: Session, claim: Claim, *, run: RunRow, refusal: str, detail: str) -> None:
+    """The images do not fit the model: the job ends with a coded reason."""
+    _lock_series(session, claim)
+    _guard(leased_job(session, claim), claim)
+    error = f"{refusal}: {detail}" if detail else refusal
+    move(session, session.get_one(Run, run.run_id), RunEvent.FAIL, error=error, finished_at=time.time())
+    move(
+        session,
+        leased_job(session, claim),
+        JobEvent.REFUSE,
+        token=claim.token,
+        detail={"refusal": refusal, "detail": detail},
+        refusal=refusal,
+        error=detail,
+        lease_until=None,
+        finished_at=time.time(),
+    )
+    _decide_on_study(session, claim)
+
+
+def fail_job(
+    session: Session,
+    claim: Claim,
+    *,
+    error: str,
+    retry_at: float | None,
+    run: RunRow | None = None,
+    crashed: bool = False,
+    quarantine: bool = False,
+    redo_runs: bool = False,
+) -> None:
+    """A run or the encoding failed: try again at ``retry_at``, or end the job when that is None or it is quarantined.
+
+    Parameters
+    ----------
+    redo_runs : the findings on disk are of no use; the runs that made them are done again.
+
+    Raises
+    ------
+    LeaseLost : another worker owns the job now; nothing is written.
+    """
+    _lock_series(session, claim)
+    job = leased_job(session, claim)
+    _guard(job, claim)
+    if run is not None:
+        _end_run(session, run, error=error, crashed=crashed, quarantine=quarantine)
+    interrupt_runs(session, job)
+    if redo_runs:
+        _reset_succeeded(session, job)
+    event = JobEvent.QUARANTINE if quarantine else JobEvent.FAIL if retry_at is None else JobEvent.RETRY
+    over = event is not JobEvent.RETRY
+    move(
+        session,
+        job,
+        event,
+        token=claim.token,
+        detail={"error": error},
+        error=error,
+        lease_until=None,
+        ready_at=job.ready_at if retry_at is None else retry_at,
+        finished_at=time.time() if over else None,
+    )
+    if over and claim.task == JobTask.ANALYSIS:
+        _decide_on_study(session, claim)
+
+
+def _lock_series(session: Session, claim: Claim) -> None:
+    """Always the series before its jobs, as reception does: the other order is a deadlock on PostgreSQL."""
+    session.scalars(select(Series.id).where(Series.id == claim.series_id).with_for_update()).one()
+
+
+def _decide_on_study(session: Session, claim: Claim) -> None:
+    """An analysis ended without a result; perhaps its study does."""
+    session.execute(update(Series).where(Series.id == claim.series_id).values(verdict_due_at=time.time()))
+
+
+def _end_run(session: Session, row: RunRow, *, error: str, crashed: bool, quarantine: bool) -> None:
+    run = session.get_one(Run, row.run_id)
+    event = RunEvent.QUARANTINE if quarantine else RunEvent.FAIL
+    crashes = run.crashes + 1 if crashed else run.crashes
+    move(session, run, event, error=error, finished_at=time.time(), crashes=crashes, detail={"model": run.model})
+
+
+def _reset_succeeded(session: Session, job: Job) -> None:
+    for run in runs_of(session, job.id):
+        if run.status == RunStatus.SUCCEEDED:
+            move(session, run, RunEvent.RESET)
+
+
+def _guard(job: Job, claim: Claim) -> None:
+    if job.status != JobStatus.RUNNING or job.lease_token != claim.token:
+        raise LeaseLost(f"job {job.id} is no longer held by claim {claim.token}")

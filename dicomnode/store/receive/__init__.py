@@ -1,0 +1,1 @@
+"""Reception's half of the database: associations and instances, images that others rejected."""

@@ -1,0 +1,1 @@
+"""Bundles of others: unpacked, read, tried, converted, pinned."""

@@ -1,0 +1,294 @@
+"""What the metadata of a foreign MONAI bundle say, and the ``dicomnode`` section that follows. Nothing is executed.
+
+Reference: MONAI bundle specification, ``network_data_format``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dicomnode.dicom import codes
+from dicomnode.errors import BundleRefused, ImportRefusal
+from dicomnode.zoo.bundle import METADATA
+
+CONFIG = Path("configs/inference.json")
+MAX_FINDINGS = 16
+"""More segments than this nobody asked for one by one are not read by anyone."""
+DETECTION_LIMIT_ML = 0.1
+BACKGROUND = re.compile(r"(?i)background|bg|no[ _-]?(label|lesion|finding)|void")
+NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
+HARMLESS = ("monai.", "torch.nn.", "torch.device")
+ANY_GEOMETRY: dict[str, Any] = {
+    "modality": "CT",
+    "plane": "axial",
+    "orientation": "any axial stack: reversed, flipped, turned, tilted, unevenly spaced",
+    "slices": {"min": 8, "max": 2000},
+    "slice_spacing_mm": {"min": 0.2, "max": 11.0},
+    "pixel_spacing_mm": {"min": 0.2, "max": 3.0},
+    "coverage_mm": {"min": 60.0, "max": None},
+}
+"""Where the metadata of others say nothing: what the node's own gate lets through."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What a person says about a foreign bundle.
+
+    Attributes
+    ----------
+    trusted : its configuration may be executed.
+    name, title : of the model; empty: from its metadata.
+    findings : channel -> code (see :func:`code_of`); where given, these channels alone become findings.
+    labels : channel -> what the radiologist reads; else from ``channel_def``.
+    trained_on : goes into every result; empty: ``data_source`` of the metadata.
+    research : its results are marked research, not for diagnosis.
+    require_head : refuse series without a brain within a skull.
+    """
+
+    trusted: bool = False
+    name: str = ""
+    title: str = ""
+    findings: Mapping[int, str] = field(default_factory=dict)
+    labels: Mapping[int, str] = field(default_factory=dict)
+    trained_on: str = ""
+    research: bool = True
+    require_head: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignMetadata:
+    """What is used of a foreign ``metadata.json``. ``channels``: name of each channel of the output."""
+
+    raw: dict[str, Any]
+    version: str
+    title: str
+    channels: dict[int, str]
+
+
+def read_metadata(bundle: Path) -> ForeignMetadata:
+    """Read and judge the metadata.
+
+    Raises
+    ------
+    BundleRefused : ``BAD_METADATA``, ``NOT_SEGMENTATION``, ``NOT_CT``, ``INPUT_CHANNELS``.
+    """
+    try:
+        raw = json.loads((bundle / METADATA).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleRefused(ImportRefusal.BAD_METADATA, str(error)) from error
+    if not isinstance(raw, dict):
+        raise BundleRefused(ImportRefusal.BAD_METADATA, "It is no JSON object.")
+    image, pred = (_format_of(raw, side, usual) for side, usual in (("inputs", "image"), ("outputs", "pred")))
+    _require_segmentation(raw, pred)
+    _require_ct(image)
+    version, title = str(raw.get("version", "")).strip()[:64], str(raw.get("name") or bundle.name).strip()
+    if not version:
+        raise BundleRefused(ImportRefusal.BAD_METADATA, "version is missing.")
+    return ForeignMetadata(raw, version, title[:64], _channels_of(pred))
+
+
+def _format_of(raw: dict[str, Any], side: str, usual: str) -> dict[str, Any]:
+    described = raw.get("network_data_format")
+    formats = described.get(side) if isinstance(described, dict) else None
+    if not isinstance(formats, dict) or not formats:
+        raise BundleRefused(ImportRefusal.BAD_METADATA, f"network_data_format.{side} is missing.")
+    chosen = formats.get(usual) or (next(iter(formats.values())) if len(formats) == 1 else None)
+    if not isinstance(chosen, dict):
+        raise BundleRefused(ImportRefusal.BAD_METADATA, f"network_data_format.{side}.{usual} is missing.")
+    return chosen
+
+
+def _require_segmentation(raw: dict[str, Any], pred: dict[str, Any]) -> None:
+    kind, stated = str(pred.get("type", "image")), str(pred.get("format", ""))
+    says = stated == "segmentation" or (stated in ("", "labels") and "segment" in str(raw.get("task", "")).lower())
+    if kind != "image" or not says:
+        raise BundleRefused(ImportRefusal.NOT_SEGMENTATION, f"Its output is {kind} / {stated or 'not stated'}.")
+
+
+def _require_ct(image: dict[str, Any]) -> None:
+    modality = str(image.get("modality", "")).strip()
+    if modality and modality.upper() != "CT":
+        raise BundleRefused(ImportRefusal.NOT_CT, f"It reads {modality[:40]}.")
+    if image.get("num_channels", 1) != 1:
+        raise BundleRefused(ImportRefusal.INPUT_CHANNELS, f"It reads {image.get('num_channels')}.")
+
+
+def _channels_of(pred: dict[str, Any]) -> dict[int, str]:
+    defined, count = pred.get("channel_def"), pred.get("num_channels")
+    try:
+        channels = {int(key): str(value).strip() for key, value in defined.items()}  # type: ignore[union-attr]
+    except (AttributeError, ValueError) as error:
+        raise BundleRefused(ImportRefusal.BAD_METADATA, "channel_def of the output is missing.") from error
+    if not channels or min(channels) < 0 or (isinstance(count, int) and max(channels) >= max(count, 2)):
+        raise BundleRefused(ImportRefusal.BAD_METADATA, f"channel_def does not fit num_channels {count}.")
+    return channels
+
+
+def executed_by(config: Any) -> list[str]:
+    """Everything in a configuration that runs other code than MONAI's and torch's layers: expressions and targets."""
+    found = []
+    for key, value in _strings(config):
+        if value.startswith("$") or (key == "_target_" and "." in value and not value.startswith(HARMLESS)):
+            found.append(value)
+    return list(dict.fromkeys(found))
+
+
+def _strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _strings(item, str(name))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item, key)
+    elif isinstance(value, str):
+        yield key, value
+
+
+def read_config(bundle: Path) -> dict[str, Any]:
+    """``configs/inference.json`` as it stands.
+
+    Raises
+    ------
+    BundleRefused : ``NO_CONFIG``.
+    """
+    try:
+        raw = json.loads((bundle / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        others = sorted(file.name for file in (bundle / "configs").glob("inference.y*ml"))
+        raise BundleRefused(ImportRefusal.NO_CONFIG, f"There is {others[0]}." if others else "") from error
+    if not isinstance(raw, dict):
+        raise BundleRefused(ImportRefusal.NO_CONFIG, "It is no JSON object.")
+    return raw
+
+
+def code_of(text: str) -> codes.Code:
+    """A code from a word that the node knows (``hemorrhage``) or from ``VALUE,SCHEME,MEANING``.
+
+    Raises
+    ------
+    BundleRefused : ``UNKNOWN_CODE``.
+
+    >>> code_of("hemorrhage").value, code_of("78961009,SCT,Spleen").meaning
+    ('50960005', 'Spleen')
+    """
+    known = codes.FINDINGS.get(text.strip().lower())
+    if known is not None:
+        return known.type
+    parts = [part.strip() for part in text.split(",", 2)]
+    if len(parts) != 3 or not all(parts) or len(parts[0]) > 16 or len(parts[1]) > 16 or len(parts[2]) > 64:
+        words = ", ".join(sorted(codes.FINDINGS))
+        raise BundleRefused(ImportRefusal.UNKNOWN_CODE, f"{text!r}; known words: {words}.")
+    return codes.Code(*parts)
+
+
+def chosen_channels(metadata: ForeignMetadata, options: ImportOptions) -> list[int]:
+    """The channels that become findings.
+
+    Raises
+    ------
+    BundleRefused : ``UNKNOWN_CHANNEL``, ``TOO_MANY_CHANNELS``.
+    """
+    known = metadata.channels
+    for channel in (*options.findings, *options.labels):
+        if channel not in known:
+            there = ", ".join(f"{number} {name}" for number, name in sorted(known.items())[:20])
+            raise BundleRefused(ImportRefusal.UNKNOWN_CHANNEL, f"{channel}; there are: {there}.")
+    chosen = sorted(options.findings) or [c for c in sorted(known) if not (c == 0 and BACKGROUND.fullmatch(known[c]))]
+    if not chosen or len(chosen) > MAX_FINDINGS:
+        raise BundleRefused(ImportRefusal.TOO_MANY_CHANNELS, f"{len(chosen)}, at most {MAX_FINDINGS}.")
+    return chosen
+
+
+def slug(text: str) -> str:
+    """A machine name: ``Spleen CT segmentation`` -> ``spleen_ct_segmentation``."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_").lstrip("0123456789_")[:48].rstrip("_")
+
+
+def name_of(metadata: ForeignMetadata, options: ImportOptions) -> str:
+    """Machine name of the model.
+
+    Raises
+    ------
+    BundleRefused : ``BAD_NAME``.
+    """
+    return check_name(options.name or slug(metadata.title))
+
+
+def check_name(name: str) -> str:
+    """The name, if it is one.
+
+    Raises
+    ------
+    BundleRefused : ``BAD_NAME``.
+    """
+    if not NAME.fullmatch(name):
+        raise BundleRefused(ImportRefusal.BAD_NAME, f"{name!r}; give one with --name.")
+    return name
+
+
+def section_of(
+    metadata: ForeignMetadata, options: ImportOptions, trial: Mapping[str, Any], sha256: str
+) -> dict[str, Any]:
+    """The ``dicomnode`` section of an imported bundle.
+
+    Parameters
+    ----------
+    trial : what :mod:`dicomnode.zoo.importing.trial` found.
+    sha256 : of the weights as they came, hex.
+
+    Raises
+    ------
+    BundleRefused : ``CHANNELS_DIFFER``, ``UNKNOWN_CODE``, and what :func:`chosen_channels` and :func:`name_of` raise.
+    """
+    raw, chosen = metadata.raw, chosen_channels(metadata, options)
+    described = max(max(metadata.channels) + 1, 1)
+    channels = trial["channels"] if trial["channels"] is not None else described
+    if channels != described and not (channels == 1 and described == 2 and chosen == [1]):
+        raise BundleRefused(ImportRefusal.CHANNELS_DIFFER, f"The network gives {channels}, described are {described}.")
+    trained_on = options.trained_on or str(raw.get("data_source") or "").strip() or "not stated by its makers"
+    use = str(raw.get("intended_use") or raw.get("description") or raw.get("task") or metadata.title)
+    name = name_of(metadata, options)
+    shift = described - channels
+    return {
+        "name": name,
+        "task": "segmentation",
+        "title": (options.title or metadata.title)[:64],
+        "trained_on": trained_on,
+        "research": options.research,
+        "input": ANY_GEOMETRY,
+        "intended_use": use,
+        "limits": ["Imported from another project; not examined by this one."],
+        "outputs": [_output(name, metadata, options, c, c - shift, float(trial["threshold"])) for c in chosen],
+        "volume": {"channels": channels, "require_head": options.require_head},
+        "origin": {"name": metadata.title, "version": metadata.version, "weights_sha256": sha256},
+    }
+
+
+def _output(
+    name: str, metadata: ForeignMetadata, options: ImportOptions, channel: int, index: int, threshold: float
+) -> dict[str, Any]:
+    stated = options.findings.get(channel, "")
+    kind = code_of(stated) if stated else codes.MORPHOLOGICALLY_ABNORMAL
+    label = options.labels.get(channel) or metadata.channels[channel] or f"Channel {channel}"
+    known = any(entry.type == kind for entry in codes.FINDINGS.values())
+    site = {} if known else {"site": _as_dict(codes.HEAD)}
+    return {
+        "name": f"{name}_{slug(label) or 'channel'}_{channel}",
+        "label": (label[:1].upper() + label[1:])[:64],
+        "kind": "mask",
+        "threshold": threshold,
+        "detection_limit_ml": DETECTION_LIMIT_ML,
+        "category": _as_dict(codes.MORPHOLOGICALLY_ABNORMAL),
+        "type": _as_dict(kind),
+        **site,
+        "channel": index,
+    }
+
+
+def _as_dict(code: codes.Code) -> dict[str, str]:
+    return {"value": code.value, "scheme": code.scheme, "meaning": code.meaning}
