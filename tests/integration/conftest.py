@@ -12,9 +12,9 @@ import pytest
 
 from dicomnode.execute.process import Settings, WorkerProcess
 from dicomnode.store.engine import Store
-from tests.integration.execution_world import Bundles
-from tests.integration.reception_world import Reception
-from tests.integration.store_fixture import execute, new_database, sqlite_template, store
+from tests.integration.execute.world import Bundles
+from tests.integration.receive.world import Reception
+from tests.integration.store.fixture import execute, new_database, sqlite_template, store
 
 __all__ = ["new_database", "new_reception", "postgres_url", "reception", "sqlite_template", "store"]
 
