@@ -33,7 +33,7 @@ from dicomnode.cohort.acquire import Acquisition, acquire
 from dicomnode.cohort.dicom_series import write_acquired
 from dicomnode.cohort.head import BleedOrder, make_head
 from dicomnode.cohort.statistics import BleedKind
-from dicomnode.encode import encode_case
+from dicomnode.encode.case import encode_case
 from dicomnode.images.volume import read_series
 from dicomnode.measure.lesions import measure
 from dicomnode.records import Case, MaskFinding, ModelRef, ReferenceScore, ScoreFinding, ScoreInput

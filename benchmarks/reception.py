@@ -26,7 +26,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 RECEIVER = """
 import signal, sys
 from pathlib import Path
-from dicomnode.config import Config
+from dicomnode.config.whole import Config
 from dicomnode.receive.scp import StorageScp
 from dicomnode.receive.spool import Spool
 from dicomnode.store.engine import Store

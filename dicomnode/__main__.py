@@ -1,6 +1,6 @@
 """``python -m dicomnode``."""
 
-from dicomnode.cli import main
+from dicomnode.cli.main import main
 
 if __name__ == "__main__":
     main()

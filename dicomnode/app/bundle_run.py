@@ -15,7 +15,7 @@ from nibabel import orientations
 from numpy.typing import NDArray
 
 from dicomnode.app.folder import choose_series
-from dicomnode.config import built_in_config
+from dicomnode.config.whole import built_in_config
 from dicomnode.dicom.geometry import SPACING_TOLERANCE_MM, even_affine
 from dicomnode.errors import InconsistentGeometry, Refusal
 from dicomnode.images.files import is_nifti, read_image

@@ -14,8 +14,10 @@ from pydicom.uid import UID
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicomnode.app.selftest import ANSWER, make_known_head, try_bundle
-from dicomnode.config import AnyDestination, Config, Destination, Protocol, WebDestination
+from dicomnode.config.destinations import AnyDestination, Destination, WebDestination
+from dicomnode.config.protocols import Protocol
 from dicomnode.config.tls import server_context
+from dicomnode.config.whole import Config
 from dicomnode.deliver.query import FindNotOffered
 from dicomnode.deliver.route import Route, route_to
 from dicomnode.deliver.scu import probe

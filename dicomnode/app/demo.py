@@ -23,8 +23,10 @@ from dicomnode.app.demo_pacs import ReceivingPacs
 from dicomnode.app.node import Node
 from dicomnode.app.pictures import mask_of_seg, overview_of_sc, picture_of_mask
 from dicomnode.cohort.make import DemoStudy, make_demo_study
-from dicomnode.config import Config, Database, Destination, Operations, Reception, built_in_config
-from dicomnode.config import Node as NodeSection
+from dicomnode.config.destinations import Destination
+from dicomnode.config.sections import Database, Operations, Reception
+from dicomnode.config.sections import Node as NodeSection
+from dicomnode.config.whole import Config, built_in_config
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.scu import send
 from dicomnode.dicom.sop_classes import RESULT_SOP_CLASSES

@@ -17,7 +17,8 @@ from dicomnode.assemble.gate import volume_gate
 from dicomnode.assemble.protocols import explain
 from dicomnode.assemble.selection import candidate_of, rank
 from dicomnode.assemble.triage import reason_not_used, refusal_of_series
-from dicomnode.config import Config, Protocol
+from dicomnode.config.protocols import Protocol
+from dicomnode.config.whole import Config
 from dicomnode.dicom.headers import header_of
 from dicomnode.errors import InferenceError, Refusal, SeriesError
 from dicomnode.execute.dispatcher import kinds_taken, settings_digest, worker_settings

@@ -12,7 +12,8 @@ from rich.markdown import Markdown
 
 from dicomnode.app import show
 from dicomnode.app.selftest import selftest
-from dicomnode.config import built_in_config, holds_bundles, load_config
+from dicomnode.config.load import load_config
+from dicomnode.config.whole import built_in_config, holds_bundles
 from dicomnode.errors import ConfigError
 from dicomnode.execute.dispatcher import worker_settings
 from dicomnode.zoo.bundle import BundleManifest

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dicomnode.assemble.not_performed import VERDICT_TICK_S, Verdicts
 from dicomnode.assemble.service import Assembler
-from dicomnode.config import Config
+from dicomnode.config.whole import Config
 from dicomnode.deliver.sender import Sender
 from dicomnode.errors import ConfigError, NodeError
 from dicomnode.execute.dispatcher import Dispatcher

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset
 
-from dicomnode.encode import mask_over_ct
+from dicomnode.encode.pictures.overview import mask_over_ct
 from dicomnode.errors import EncodeError
 from dicomnode.images.volume import LoadedSeries
 from dicomnode.measure.lesions import measure

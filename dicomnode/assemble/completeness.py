@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dicomnode.assemble.gate import MIN_COVERAGE_MM
-from dicomnode.config import Reception
+from dicomnode.config.sections import Reception
 
 MIN_IMAGES_IN_ASSOCIATION = 10
 """Some PACS open an association per image; its release says nothing about the series. Ten at once are a transfer."""

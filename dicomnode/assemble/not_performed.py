@@ -12,7 +12,8 @@ import time
 from sqlalchemy.orm import Session
 
 from dicomnode.assemble.protocols import matches
-from dicomnode.config import Config, Protocol
+from dicomnode.config.protocols import Protocol
+from dicomnode.config.whole import Config
 from dicomnode.store.assemble.not_performed import (
     REPORT_KIND,
     Obstacle,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dicomnode.config import Match, Range
+from dicomnode.config.protocols import Match, Range
 from dicomnode.dicom.headers import is_technical, values_of
 from dicomnode.records import Header
 

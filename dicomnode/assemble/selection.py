@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from dicomnode.assemble.gate import volume_gate
-from dicomnode.config import Range
+from dicomnode.config.protocols import Range
 from dicomnode.dicom.geometry import stack_of
 from dicomnode.dicom.headers import SliceHeader, text_of, values_of
 from dicomnode.errors import SeriesError

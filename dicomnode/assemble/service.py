@@ -21,7 +21,8 @@ from dicomnode.assemble.gate import extent_of, volume_gate
 from dicomnode.assemble.protocols import matches
 from dicomnode.assemble.selection import Candidate, candidate_of, is_first_choice, rank, same_acquisition
 from dicomnode.assemble.triage import reason_not_used, refusal_of_series
-from dicomnode.config import Config, Protocol
+from dicomnode.config.protocols import Protocol
+from dicomnode.config.whole import Config
 from dicomnode.errors import JobError, Refusal, SeriesError
 from dicomnode.images.pixels import BAD_FILE, pixel_digest
 from dicomnode.records import Header

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dicomnode.config import Config, load_config
+from dicomnode.config.load import load_config
+from dicomnode.config.whole import Config
 from dicomnode.errors import BundleError, ConfigError, NodeError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dicomnode.cli.common import WRONG_CALL, AsJson, ConfigFile, exit_codes, opened_store
-from dicomnode.config import load_config
+from dicomnode.config.load import load_config
 from dicomnode.errors import ConfigError, NodeError
 
 app = typer.Typer()
@@ -106,7 +106,7 @@ def process(
     """
     from dicomnode.app import show
     from dicomnode.app.folder import process_folder, processed_as_dict, processed_table
-    from dicomnode.config import built_in_config
+    from dicomnode.config.whole import built_in_config
 
     with exit_codes():
         loaded = load_config(config, serving=False) if config else built_in_config()

@@ -118,7 +118,7 @@ def manifest_import(
     Example: `dicomnode manifest import ct-ich ./ct-ich-1.3.1 --out manifest.csv`
     """
     with exit_codes(), training_extra():
-        from dicomnode.train.importers import import_layout
+        from dicomnode.train.importers.layouts import import_layout
 
         typer.echo(import_layout(layout, folder, out).licence)
         typer.echo(str(out))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from dicomnode.config import DestinationTls, ReceptionTls, WebTls
+from dicomnode.config.destinations import DestinationTls, WebTls
+from dicomnode.config.sections import ReceptionTls
 from dicomnode.errors import ConfigError
 
 

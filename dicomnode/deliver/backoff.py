@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from dicomnode.config import BaseDestination
+from dicomnode.config.destinations import BaseDestination
 
 JITTER = 0.2
 """A delay is drawn from its nominal value x (1 +- JITTER): nodes that lost one PACS do not all return at one moment."""

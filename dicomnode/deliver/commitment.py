@@ -10,7 +10,7 @@ from pynetdicom import build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.pdu import P_DATA_TF
 
-from dicomnode.config import Destination
+from dicomnode.config.destinations import Destination
 from dicomnode.deliver.association import end_association, request_association
 from dicomnode.deliver.outgoing import TRANSCODABLE
 from dicomnode.dicom.commitment import (

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dicomnode.config import AnyDestination, Config
+from dicomnode.config.destinations import AnyDestination
+from dicomnode.config.whole import Config
 from dicomnode.deliver.outgoing import Coercion, Outgoing
 from dicomnode.deliver.query import FindNotOffered
 from dicomnode.deliver.route import Route

@@ -15,7 +15,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from dicomnode.config import BaseDestination
+from dicomnode.config.destinations import BaseDestination
 from dicomnode.dicom.identity import KEYWORDS, identity_in, take
 from dicomnode.errors import DeliveryError, ResultDamaged
 

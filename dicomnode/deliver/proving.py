@@ -16,7 +16,7 @@ from itertools import groupby
 from pydicom.uid import generate_uid
 from sqlalchemy.orm import Session
 
-from dicomnode.config import AnyDestination
+from dicomnode.config.destinations import AnyDestination
 from dicomnode.deliver.backoff import Backoff
 from dicomnode.deliver.commitment import CommitmentNotOffered
 from dicomnode.deliver.route import Route

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydicom.datadict import tag_for_keyword
 
-from dicomnode.config import WebDestination
+from dicomnode.config.destinations import WebDestination
 from dicomnode.deliver.query import Series
 from dicomnode.deliver.stow import NOT_OFFERED, values
 from dicomnode.deliver.web_client import Answer, WebClient

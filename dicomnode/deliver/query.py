@@ -11,7 +11,7 @@ from pynetdicom import _config, build_context
 from pynetdicom.association import Association
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]
 
-from dicomnode.config import Destination
+from dicomnode.config.destinations import Destination
 from dicomnode.deliver.association import end_association, request_association
 from dicomnode.deliver.outgoing import TRANSCODABLE
 from dicomnode.dicom.identity import KEYWORDS, identity_in

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from dicomnode.config import AnyDestination, Destination, WebDestination
+from dicomnode.config.destinations import AnyDestination, Destination, WebDestination
 from dicomnode.deliver import commitment, qido, query, scu, stow
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.query import Series

@@ -18,7 +18,7 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from dicomnode.config import Destination
+from dicomnode.config.destinations import Destination
 from dicomnode.deliver.association import accepted_syntaxes, end_association, request_association
 from dicomnode.deliver.outgoing import TRANSCODABLE, Outgoing, answer_timeout_s
 from dicomnode.dicom.statuses import DUPLICATE_SOP_INSTANCE, SUCCESS, is_stored, sentence

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from dicomnode.config import AnyDestination, Config
+from dicomnode.config.destinations import AnyDestination
+from dicomnode.config.whole import Config
 from dicomnode.deliver.backoff import Backoff
 from dicomnode.deliver.breaker import ECHO_INTERVAL_S, Breaker
 from dicomnode.deliver.identity import LOOK_AGAIN_S, IdentityCheck

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydicom.errors import InvalidDicomError
 
-from dicomnode.config import WebDestination
+from dicomnode.config.destinations import WebDestination
 from dicomnode.deliver.outgoing import Outgoing, answer_timeout_s
 from dicomnode.deliver.web_client import Answer, WebClient
 from dicomnode.dicom.statuses import DUPLICATE_SOP_INSTANCE, OUT_OF_RESOURCES, PROCESSING_FAILURE, SUCCESS, sentence

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import httpx
 
-from dicomnode.config import WebAuth
+from dicomnode.config.destinations import WebAuth
 from dicomnode.errors import DestinationUnavailable
 
 TOKEN_MARGIN_S = 30.0

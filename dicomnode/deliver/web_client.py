@@ -15,7 +15,7 @@ from typing import Self
 
 import httpx
 
-from dicomnode.config import WebDestination
+from dicomnode.config.destinations import WebDestination
 from dicomnode.config.tls import web_context
 from dicomnode.deliver.web_auth import Credentials
 from dicomnode.dicom.uids import IMPLEMENTATION_VERSION_NAME

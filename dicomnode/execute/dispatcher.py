@@ -18,7 +18,8 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from dicomnode.config import Config, Protocol
+from dicomnode.config.protocols import Protocol
+from dicomnode.config.whole import Config
 from dicomnode.errors import InferenceError, JobError, LeaseLost, RunTimedOut, WorkerCrashed
 from dicomnode.execute.notes import delivery_to, prepare_note
 from dicomnode.execute.process import Settings, WorkerProcess

@@ -8,7 +8,8 @@ from pathlib import Path
 import pydicom
 from pydicom.dataset import Dataset
 
-from dicomnode.encode import encode_refusal, encode_rejection
+from dicomnode.encode.kinds.kos import encode_rejection
+from dicomnode.encode.kinds.not_performed import encode_refusal
 from dicomnode.execute.tasks import RefusalTask, RejectionTask
 from dicomnode.images.pixels import BAD_FILE
 from dicomnode.records import EncodedResult, RefusedSeries, Rejection

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dicomnode.config import BaseDestination, Config
+from dicomnode.config.destinations import BaseDestination
+from dicomnode.config.whole import Config
 from dicomnode.errors import JobError, Refusal
 from dicomnode.execute.tasks import RefusalTask, RejectionTask
 from dicomnode.store.deliver.results import Delivery

@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 import dicomnode
-from dicomnode.encode import encode_case
+from dicomnode.encode.case import encode_case
 from dicomnode.errors import InferenceError, NodeError, SeriesError
 from dicomnode.execute.findings_file import load_findings, save_findings
 from dicomnode.execute.note_writer import write_refusal, write_rejection

@@ -8,7 +8,7 @@ import shutil
 import time
 from pathlib import Path
 
-from dicomnode.config import Config
+from dicomnode.config.whole import Config
 from dicomnode.store.engine import Store
 from dicomnode.store.retention import Limits, expired_series, finished_jobs, lock_expired, mark_purged
 

@@ -6,7 +6,9 @@ import ipaddress
 from collections.abc import Sequence
 from enum import Enum
 
-from dicomnode.config import Config, Destination, Sender
+from dicomnode.config.destinations import Destination
+from dicomnode.config.sections import Sender
+from dicomnode.config.whole import Config
 
 
 class Rejection(Enum):

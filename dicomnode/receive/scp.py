@@ -18,8 +18,8 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE, SOPClassCommonExtendedNegotia
 from pynetdicom.presentation import build_context
 from sqlalchemy.exc import SQLAlchemyError
 
-from dicomnode.config import Config
 from dicomnode.config.tls import server_context
+from dicomnode.config.whole import Config
 from dicomnode.dicom.contexts import VERIFICATION
 from dicomnode.dicom.statuses import CANNOT_UNDERSTAND, NO_SUCH_ACTION, SUCCESS
 from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME

@@ -10,7 +10,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicomnode.app.pictures import mask_of_seg
-from dicomnode.encode import encode_case
+from dicomnode.encode.case import encode_case
 from dicomnode.images.volume import LoadedSeries, read_series
 from dicomnode.measure.lesions import measure
 from dicomnode.records import Case, MaskFinding, ModelRef

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dicomnode.config import Destination
+from dicomnode.config.destinations import Destination
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.scu import associate
 from tests.acceptance.orthanc import Orthanc

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dicomnode.config import Destination
+from dicomnode.config.destinations import Destination
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.scu import echo, send
 from dicomnode.errors import AssociationRejected

@@ -11,7 +11,7 @@ from typing import Any
 import pydicom
 import pytest
 
-from dicomnode.config import WebDestination
+from dicomnode.config.destinations import WebDestination
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.route import WebRoute
 from dicomnode.dicom.statuses import SUCCESS

@@ -19,9 +19,9 @@ from scipy import ndimage
 
 from dicomnode.app.folder import process_folder
 from dicomnode.cohort.make import make_demo_study
-from dicomnode.config import built_in_config
+from dicomnode.config.whole import built_in_config
 from dicomnode.dicom import codes
-from dicomnode.encode import encode_case
+from dicomnode.encode.case import encode_case
 from dicomnode.encode.pictures.slices import windowed
 from dicomnode.images.volume import read_series
 from dicomnode.records import Case, ImageFinding

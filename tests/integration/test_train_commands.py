@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dicomnode.cli import app
+from dicomnode.cli.main import app
 from dicomnode.cohort.make import make_cohort
 
 REPOSITORY = Path(__file__).parents[2]

@@ -168,4 +168,4 @@ def test_the_node_process_loads_neither_torch_nor_monai_nor_highdicom() -> None:
 
 def test_asking_for_help_loads_nothing_heavy() -> None:
     heavy = {"torch", "monai", "highdicom", "pynetdicom", "sqlalchemy", "scipy", "httpx"}
-    assert loaded_by("import dicomnode.cli") & heavy == set()
+    assert loaded_by("import dicomnode.cli.main") & heavy == set()

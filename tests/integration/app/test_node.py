@@ -16,7 +16,8 @@ from pydicom.dataset import Dataset
 
 from dicomnode.app.demo_pacs import ReceivingPacs
 from dicomnode.app.node import devices_of
-from dicomnode.config import Config, Destination
+from dicomnode.config.destinations import Destination
+from dicomnode.config.whole import Config
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.scu import send
 from tests.acceptance.orthanc import free_port

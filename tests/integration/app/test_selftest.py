@@ -23,7 +23,7 @@ from dicomnode.app.selftest import (
     load_answer,
     make_known_head,
 )
-from dicomnode.cli import app
+from dicomnode.cli.main import app
 from dicomnode.errors import BundleError
 from dicomnode.zoo.registry import BUILT_IN, Registry
 from tests.tools.bundle import write_threshold_bundle

@@ -13,7 +13,7 @@ from pydicom.filewriter import dcmwrite
 from sqlalchemy import select, update
 
 from dicomnode.assemble.service import Assembler
-from dicomnode.config import Config
+from dicomnode.config.whole import Config
 from dicomnode.receive.intake import Intake, Peer
 from dicomnode.receive.part10 import Origin, preamble_of
 from dicomnode.receive.spool import Spool

@@ -18,7 +18,7 @@ import dicomnode
 from dicomnode.app import show
 from dicomnode.app.demo_pacs import ReceivingPacs
 from dicomnode.app.selftest import ANSWER
-from dicomnode.cli import app
+from dicomnode.cli.main import app
 from dicomnode.zoo.registry import BUILT_IN
 from tests.acceptance.scanner import small_study
 from tests.tools.bundle import write_threshold_bundle

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from dicomnode.cli import app
+from dicomnode.cli.main import app
 from dicomnode.cohort import nifti
 from dicomnode.cohort.make import make_cohort
 from dicomnode.cohort.outcomes import draw_outcomes

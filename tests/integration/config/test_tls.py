@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dicomnode.config import parse_config
+from dicomnode.config.load import parse_config
 from dicomnode.deliver.query import find_instances
 from dicomnode.deliver.scu import echo
 from dicomnode.errors import AssociationRejected, ConfigError

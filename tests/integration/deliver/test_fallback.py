@@ -13,8 +13,8 @@ from pydicom.uid import UID
 from typer.testing import CliRunner
 
 from dicomnode.app.checkup import Finding, checkup
-from dicomnode.cli import app
-from dicomnode.config import load_config
+from dicomnode.cli.main import app
+from dicomnode.config.load import load_config
 from dicomnode.dicom import sop_classes
 from dicomnode.dicom.sop_classes import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR, SECONDARY_CAPTURE, SEGMENTATION
 from dicomnode.dicom.statuses import SOP_CLASS_NOT_SUPPORTED

@@ -16,8 +16,8 @@ from pydicom.uid import ImplicitVRLittleEndian
 from typer.testing import CliRunner
 
 from dicomnode.app.checkup import checkup
-from dicomnode.cli import app
-from dicomnode.config import load_config
+from dicomnode.cli.main import app
+from dicomnode.config.load import load_config
 from dicomnode.errors import JobError
 from dicomnode.store.deliver import holding
 from dicomnode.store.engine import Store

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from dicomnode.config import AnyDestination, WebDestination
+from dicomnode.config.destinations import AnyDestination, WebDestination
 from dicomnode.deliver.sender import Sender
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import requeue_job

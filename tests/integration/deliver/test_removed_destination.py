@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from dicomnode.app.checkup import checkup
-from dicomnode.cli import app
-from dicomnode.config import load_config
+from dicomnode.cli.main import app
+from dicomnode.config.load import load_config
 from dicomnode.store.engine import Store
 from tests.integration.deliver.pacs import ScriptedPacs
 from tests.integration.deliver.world import World

@@ -12,7 +12,7 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, SegmentationStorage
 from pynetdicom import evt
 
-from dicomnode.config import Destination
+from dicomnode.config.destinations import Destination
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.scu import associate, contexts_for, echo, probe, send
 from dicomnode.errors import AssociationRejected, DeliveryError, ResultDamaged, StoreRefused

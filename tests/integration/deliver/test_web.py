@@ -16,7 +16,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicomnode.app.checkup import Finding, checkup
-from dicomnode.config import WebDestination, parse_config
+from dicomnode.config.destinations import WebDestination
+from dicomnode.config.load import parse_config
 from dicomnode.deliver.route import WebRoute
 from dicomnode.deliver.web_auth import basic
 from dicomnode.errors import AssociationRejected, DeliveryError, DestinationUnavailable

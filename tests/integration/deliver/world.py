@@ -19,7 +19,9 @@ from pydicom.uid import (
 )
 from sqlalchemy import select
 
-from dicomnode.config import Config, Destination, Node
+from dicomnode.config.destinations import Destination
+from dicomnode.config.sections import Node
+from dicomnode.config.whole import Config
 from dicomnode.deliver.sender import Sender
 from dicomnode.records import EncodedResult
 from dicomnode.store.deliver.results import Delivery, store_results

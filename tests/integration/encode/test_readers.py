@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dicomnode.encode import encode_case
+from dicomnode.encode.case import encode_case
 from dicomnode.records import Case, MaskFinding, Region, Stack
 from tests.unit.encode.cases import (
     EVEN,

@@ -15,8 +15,9 @@ from pydicom.dataset import Dataset
 
 from dicomnode.deliver.outgoing import Coercion, Outgoing
 from dicomnode.dicom.geometry import weights_of
-from dicomnode.encode import encode_case, encode_refusal, encode_rejection
-from dicomnode.encode.case import KINDS, ON_REQUEST
+from dicomnode.encode.case import KINDS, ON_REQUEST, encode_case
+from dicomnode.encode.kinds.kos import encode_rejection
+from dicomnode.encode.kinds.not_performed import encode_refusal
 from dicomnode.errors import Refusal
 from dicomnode.images.volume import read_series
 from dicomnode.records import Case, RefusedSeries, Rejection, Volume

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from dicomnode.config import Config
+from dicomnode.config.whole import Config
 from dicomnode.receive.scp import StorageScp
 from dicomnode.receive.spool import INCOMING, Spool
 from dicomnode.store.engine import Store

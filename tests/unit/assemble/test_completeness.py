@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dicomnode.assemble.completeness import OPEN_RECHECK_S, Evidence, decide
-from dicomnode.config import Reception
+from dicomnode.config.sections import Reception
 
 RULES = Reception(settle_s=1.0, quiet_period_s=60.0)
 WHOLE_HEAD = Evidence(

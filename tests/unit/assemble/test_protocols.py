@@ -6,7 +6,7 @@ import pydicom
 import pytest
 
 from dicomnode.assemble.protocols import explain, matches, unmatchable_keywords
-from dicomnode.config import Match, Range
+from dicomnode.config.protocols import Match, Range
 from dicomnode.dicom.headers import header_of
 from dicomnode.records import Header
 from tests.tools.series import ct_headers

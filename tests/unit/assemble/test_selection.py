@@ -14,7 +14,7 @@ from dicomnode.assemble.selection import (
     rank,
     same_acquisition,
 )
-from dicomnode.config import Range
+from dicomnode.config.protocols import Range
 from dicomnode.dicom.headers import header_of
 from dicomnode.records import Header
 from tests.tools.series import ct_headers

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from dicomnode.config import HEAD_CT, Config, Destination, WebDestination, load_config, parse_config
+from dicomnode.config.destinations import Destination, WebDestination
+from dicomnode.config.load import load_config, parse_config
+from dicomnode.config.protocols import HEAD_CT
+from dicomnode.config.whole import Config
 from dicomnode.errors import ConfigError
 from tests.conftest import REPOSITORY
 

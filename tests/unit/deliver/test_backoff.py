@@ -8,7 +8,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicomnode.config import Destination
+from dicomnode.config.destinations import Destination
 from dicomnode.deliver.backoff import JITTER, Backoff
 from dicomnode.deliver.breaker import Breaker
 

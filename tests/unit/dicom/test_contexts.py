@@ -5,7 +5,7 @@ from __future__ import annotations
 import pynetdicom.sop_class
 import pytest
 
-from dicomnode.config import Config
+from dicomnode.config.whole import Config
 from dicomnode.dicom.contexts import (
     LOSSLESS,
     LOSSY_POSSIBLE,

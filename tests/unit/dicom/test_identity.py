@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from dicomnode.config import PROVISIONAL_NAMES
+from dicomnode.config.sections import PROVISIONAL_NAMES
 from dicomnode.dicom import person_names
 from dicomnode.dicom.identity import Judgement, Stand, identity_in, judge, take
 from dicomnode.dicom.person_names import same_name, same_person

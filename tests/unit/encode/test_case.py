@@ -13,7 +13,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from dicomnode.encode import encode_case
+from dicomnode.encode.case import encode_case
 from dicomnode.encode.context import Context, context_of
 from dicomnode.encode.files import bytes_of
 from dicomnode.encode.kinds.seg import segmentation

@@ -15,7 +15,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage
 
-from dicomnode.encode import encode_case
+from dicomnode.encode.case import encode_case
 from dicomnode.encode.context import SERIES_NUMBER_BASE, context_of
 from dicomnode.encode.identity import (
     PATIENT_KEYWORDS,

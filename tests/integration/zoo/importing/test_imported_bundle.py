@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from typer.testing import CliRunner, Result
 
 from dicomnode.app import show
-from dicomnode.cli import app
+from dicomnode.cli.main import app
 from dicomnode.dicom.geometry import points_of
 from dicomnode.errors import Refusal, SeriesError
 from dicomnode.images.volume import volume_of

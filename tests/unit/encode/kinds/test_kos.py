@@ -10,7 +10,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import KeyObjectSelectionDocumentStorage
 
-from dicomnode.encode import encode_case, encode_rejection
+from dicomnode.encode.case import encode_case
+from dicomnode.encode.kinds.kos import encode_rejection
 from dicomnode.errors import EncodeError
 from dicomnode.records import Case, EncodedResult, Rejection
 from tests.unit.encode.cases import EVEN, Patient, case_of

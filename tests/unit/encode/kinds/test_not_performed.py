@@ -11,8 +11,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedSRStorage
 
-from dicomnode.encode import encode_refusal
-from dicomnode.encode.kinds.not_performed import NEEDED, reason_code
+from dicomnode.encode.kinds.not_performed import NEEDED, encode_refusal, reason_code
 from dicomnode.errors import EncodeError, Refusal
 from dicomnode.records import RefusedSeries
 from tests.unit.encode.cases import EVEN, Patient, case_of

@@ -10,7 +10,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from dicomnode.encode import encode_case
+from dicomnode.encode.case import encode_case
 from dicomnode.encode.context import context_of
 from dicomnode.encode.files import bytes_of
 from dicomnode.encode.kinds.predicted import banner_rows, predicted_scans

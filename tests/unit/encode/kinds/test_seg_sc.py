@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ComprehensiveSRStorage, EnhancedSRStorage, SecondaryCaptureImageStorage
 
 from dicomnode.dicom import codes
-from dicomnode.encode import encode_case
+from dicomnode.encode.case import encode_case
 from dicomnode.encode.kinds import seg_sc as overlay
 from dicomnode.encode.kinds.seg_sc import overlay_pixels, shown_slices
 from dicomnode.errors import EncodeError

@@ -13,11 +13,10 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from dicomnode.encode import mask_over_ct, overview_image
 from dicomnode.encode.context import context_of
 from dicomnode.encode.files import bytes_of
 from dicomnode.encode.kinds.sc import secondary_capture
-from dicomnode.encode.pictures.overview import SIZE
+from dicomnode.encode.pictures.overview import SIZE, mask_over_ct, overview_image
 from dicomnode.encode.pictures.slices import crop_of, edge_letters, key_slices, slice_image, windowed
 from dicomnode.records import Case
 from tests.unit.encode.cases import (
