@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from dicomnode.app.folder import process_folder
+from dicomnode.app.process import process_folder
 from dicomnode.cohort.make import make_demo_study
 from dicomnode.config.whole import built_in_config
 from dicomnode.dicom import codes

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from dicomnode.execute.process import Settings, WorkerProcess
+
 from dicomnode.store.engine import Store
 from tests.integration.execute.world import Bundles
 from tests.integration.receive.world import Reception

@@ -45,7 +45,7 @@ def _metadata(name: str) -> dict[str, Any]:
     metadata["version"] = "1.0.0"
     section = metadata["dicomnode"]
     section |= {"name": name, "title": "Bright spots", "trained_on": "nothing: one convolution"}
-    section["input"]["pixel_spacing_mm"] = {"min": 0.2, "max": 3.0}
+    section["needs"]["image"]["pixel_spacing_mm"] = {"min": 0.2, "max": 3.0}
     return metadata
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
+from dicomnode.execute.process import WorkerProcess
 from pydicom.dataset import Dataset
 from sqlalchemy import func, select
 
 from dicomnode.assemble.not_performed import Verdicts
 from dicomnode.deliver.sender import Sender
-from dicomnode.execute.process import WorkerProcess
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import release_waiting
 from dicomnode.store.queue.notes import release_notes

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from dicomnode.execute.process import Settings, WorkerProcess
 
 from dicomnode.execute.findings_file import load_findings
-from dicomnode.execute.process import Settings, WorkerProcess
 from dicomnode.ops.retention import DAY_S, purge
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import cancel_job, claim_job, recover_leases, requeue_job

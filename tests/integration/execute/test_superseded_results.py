@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from dicomnode.execute.process import WorkerProcess
 from pydicom.dataset import Dataset
 
 from dicomnode.execute.notes import prepare_note
-from dicomnode.execute.process import WorkerProcess
 from dicomnode.execute.tasks import EncodeReply
 from dicomnode.store.deliver.outbox import claim_parcels, note_sent_unrecorded, try_extend_lease
 from dicomnode.store.engine import Store

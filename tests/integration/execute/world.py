@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dicomnode.execute.process import WorkerProcess
 from sqlalchemy import select
 
 from dicomnode.execute.dispatcher import Dispatcher
-from dicomnode.execute.process import WorkerProcess
 from dicomnode.store.engine import Store
 from dicomnode.store.history import JobLine, show_job
 from dicomnode.store.tables import Run

@@ -1,4 +1,4 @@
-"""The supervisor's handle on one worker process: start, ask, watch the clock, kill. Imports no torch."""
+"""The supervisor's handle on one child process: start, ask, watch the clock, kill. Imports nothing that it needs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import multiprocessing
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from dicomnode.errors import InferenceError, LeaseLost, RunTimedOut, WorkerCrashed
 from dicomnode.execute.tasks import Failure, Ready, Reply, Task
@@ -19,70 +18,85 @@ log = logging.getLogger(__name__)
 POLL_S = 0.1
 LOST_GRACE_S = 10.0
 
-
-class Settings(NamedTuple):
-    """What is handed to the worker; turned into its own settings there, so that this process needs no torch."""
-
-    device: str
-    models: tuple[str, ...]
-    zoo_paths: tuple[Path, ...]
-    zoo_digests: dict[str, str]
-    cpu_threads: int
+Tick = Callable[[], None]
 
 
-class WorkerProcess:
-    """One spawned worker. Spawned, not forked: CUDA and threads do not survive a fork."""
+def nothing() -> None:
+    """A tick that does nothing, for who holds no lease."""
 
-    def __init__(self, settings: Settings, *, start_timeout_s: float) -> None:
-        self.settings = settings
+
+class ChildProcess:
+    """One spawned process that answers tasks. Spawned, not forked: CUDA and threads do not survive a fork.
+
+    Parameters
+    ----------
+    program : module with ``main(connection, settings)``, imported by the child alone.
+    settings : handed to it; must be picklable.
+    """
+
+    def __init__(self, program: str, settings: Any, *, start_timeout_s: float) -> None:
+        self.program, self.settings = program, settings
         self.start_timeout_s = start_timeout_s
         self._process: Any = None
         self._connection: Connection | None = None
-        self.models: dict[str, str] = {}
 
     @property
     def pid(self) -> int | None:
-        """Process id while the worker lives."""
+        """Process id while the child lives."""
         return self._process.pid if self._process is not None and self._process.is_alive() else None
 
-    def start(self, tick: Callable[[], None] = lambda: None) -> Ready:
-        """Start the process and wait until its models are loaded.
+    @property
+    def is_running(self) -> bool:
+        """Whether it can be asked."""
+        return self.pid is not None
 
-        Raises
-        ------
-        InferenceError : a bundle cannot be loaded.
-        WorkerCrashed : it died while loading.
-        RunTimedOut : loading took longer than ``start_timeout_s``.
-        """
+    def launch(self) -> None:
+        """Begin to start; :meth:`wait_until_ready` must follow before anything is asked."""
         self.kill()
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_entry, args=(theirs, self.settings), daemon=True, name="dicomnode-worker"
-        )
+        name = f"dicomnode-{self.program.rpartition('.')[2]}"
+        arguments = (self.program, theirs, self.settings)
+        self._process = context.Process(target=_entry, args=arguments, daemon=True, name=name)
         self._process.start()
         theirs.close()
         self._connection = ours
-        reply, _ = self._wait(self.start_timeout_s, tick, "the models did not load")
+
+    def wait_until_ready(self, tick: Tick = nothing) -> Ready:
+        """Wait until it has loaded what it needs.
+
+        Raises
+        ------
+        InferenceError : it cannot, such as a model worker with a damaged bundle.
+        WorkerCrashed : it died while loading, or was not launched.
+        RunTimedOut : loading took longer than ``start_timeout_s``.
+        """
+        if self._connection is None:
+            raise WorkerCrashed("the worker was not launched")
+        reply, _ = self._wait(self.start_timeout_s, tick, "the worker was not ready in time")
         if not isinstance(reply, Ready):
             self.kill()
             raise InferenceError(f"the worker did not start: {reply.message if isinstance(reply, Failure) else reply}")
-        self.models = reply.models
-        log.info("worker ready", extra={"device": reply.device, "pid": self.pid, "models": sorted(reply.models)})
+        log.info("worker ready", extra={"program": self.program, "device": reply.device, "pid": self.pid})
         return reply
 
-    def ask(self, task: Task, *, timeout_s: float, tick: Callable[[], None]) -> Reply:
+    def start(self, tick: Tick = nothing) -> Ready:
+        """Launch it and wait until it is ready; raises as :meth:`wait_until_ready`."""
+        self.launch()
+        return self.wait_until_ready(tick)
+
+    def ask(self, task: Task, *, timeout_s: float, tick: Tick = nothing) -> Reply:
         """Hand over a task and wait for its answer.
 
         Parameters
         ----------
-        timeout_s : after this long the worker is killed.
+        timeout_s : after this long the child is killed.
         tick : called about every 0.1 s while waiting. When it raises LeaseLost the answer is thrown away; any other
-            error kills the worker and is passed on.
+            error kills the child and is passed on.
 
         Raises
         ------
-        LeaseLost : from ``tick``, once the worker is free again or killed.
+        LeaseLost : from ``tick``, once the child is free again or killed.
         WorkerCrashed : the process died, or was not running.
         RunTimedOut : it took too long.
         """
@@ -98,16 +112,14 @@ class WorkerProcess:
             raise lost
         return reply
 
-    def _wait(self, timeout_s: float, tick: Callable[[], None], too_late: str) -> tuple[Reply, LeaseLost | None]:
+    def _wait(self, timeout_s: float, tick: Tick, too_late: str) -> tuple[Reply, LeaseLost | None]:
         try:
             return self._wait_or_raise(timeout_s, tick, too_late)
         except BaseException:
             self.kill()
             raise
 
-    def _wait_or_raise(
-        self, timeout_s: float, tick: Callable[[], None], too_late: str
-    ) -> tuple[Reply, LeaseLost | None]:
+    def _wait_or_raise(self, timeout_s: float, tick: Tick, too_late: str) -> tuple[Reply, LeaseLost | None]:
         deadline = time.monotonic() + timeout_s
         lost: LeaseLost | None = None
         while not self._answered():
@@ -143,7 +155,7 @@ class WorkerProcess:
             self._process = None
 
 
-def _lost_lease(tick: Callable[[], None]) -> LeaseLost | None:
+def _lost_lease(tick: Tick) -> LeaseLost | None:
     try:
         tick()
     except LeaseLost as fault:
@@ -151,6 +163,5 @@ def _lost_lease(tick: Callable[[], None]) -> LeaseLost | None:
     return None
 
 
-def _entry(connection: Connection, settings: Settings) -> None:
-    worker = importlib.import_module("dicomnode.execute.worker")
-    worker.main(connection, worker.WorkerSettings(*settings))
+def _entry(program: str, connection: Connection, settings: Any) -> None:
+    importlib.import_module(program).main(connection, settings)
