@@ -366,7 +366,7 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedSeries:
+class NotPerformed:
     """A series that was not processed, and why.
 
     Attributes

@@ -28,7 +28,7 @@ from dicomnode.execute.tasks import (
     EncodeReply,
     EncodeTask,
     Failure,
-    RefusalTask,
+    NotPerformedTask,
     RejectionTask,
     RunReply,
     RunTask,
@@ -235,7 +235,7 @@ class Dispatcher:
     def _have_written(
         self,
         claim: Claim,
-        task: EncodeTask | RejectionTask | RefusalTask,
+        task: EncodeTask | RejectionTask | NotPerformedTask,
         deliveries: Sequence[Delivery],
         *,
         only: Collection[str] = (),

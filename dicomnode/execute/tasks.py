@@ -69,7 +69,7 @@ class RejectionTask:
 
 
 @dataclass(frozen=True, slots=True)
-class RefusalTask:
+class NotPerformedTask:
     """Write a "not performed" report into ``folder``. ``paths``: images, oldest first; ``models`` would have run."""
 
     paths: tuple[Path, ...]
@@ -117,5 +117,5 @@ class Failure:
 
 FINDINGS = "findings"
 
-Task = RunTask | EncodeTask | RejectionTask | RefusalTask
+Task = RunTask | EncodeTask | RejectionTask | NotPerformedTask
 Reply = RunReply | EncodeReply | Ready | Failure

@@ -28,14 +28,14 @@ import dicomnode
 from dicomnode.encode.case import encode_case
 from dicomnode.errors import InferenceError, NodeError, SeriesError
 from dicomnode.execute.findings_file import load_findings, save_findings
-from dicomnode.execute.note_writer import write_refusal, write_rejection
+from dicomnode.execute.note_writer import write_not_performed, write_rejection
 from dicomnode.execute.tasks import (
     FINDINGS,
     EncodeReply,
     EncodeTask,
     Failure,
+    NotPerformedTask,
     Ready,
-    RefusalTask,
     RejectionTask,
     Reply,
     RunReply,
@@ -131,13 +131,13 @@ class Worker:
             return self._run(task)
         return self._encode(task) if isinstance(task, EncodeTask) else self._note(task)
 
-    def _note(self, task: RejectionTask | RefusalTask) -> EncodeReply:
+    def _note(self, task: RejectionTask | NotPerformedTask) -> EncodeReply:
         seconds: dict[str, float] = {}
         with _timed(seconds, "encode"):
             if isinstance(task, RejectionTask):
                 return EncodeReply((write_rejection(task),), seconds)
             research = any(self.runners[name].model.research for name in task.models)
-            return EncodeReply((write_refusal(task, research=research),), seconds)
+            return EncodeReply((write_not_performed(task, research=research),), seconds)
 
     def _run(self, task: RunTask) -> RunReply:
         seconds: dict[str, float] = {}
