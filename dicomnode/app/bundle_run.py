@@ -18,9 +18,9 @@ from dicomnode.app.folder import choose_series
 from dicomnode.config.whole import built_in_config
 from dicomnode.dicom.geometry import SPACING_TOLERANCE_MM, even_affine
 from dicomnode.errors import InconsistentGeometry, Refusal
+from dicomnode.images.files import is_nifti, read_image
 from dicomnode.images.volume import read_volume
 from dicomnode.records import Stack, Volume
-from dicomnode.train.images import is_nifti, read_image
 from dicomnode.zoo.bundle import load_manifest, require_fit
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from dicomnode.errors import ManifestError, SeriesError
+from dicomnode.images.files import ReadError, read_image
 from dicomnode.records import Volume
-from dicomnode.train.images import ReadError, read_image, read_mask
 from dicomnode.train.manifest import Case
+from dicomnode.train.masks import read_mask
 from dicomnode.zoo.calibration import brain_offset_hu
 from dicomnode.zoo.head_check import brain_mask, interior_mask
 from dicomnode.zoo.orientation import orientation_of

@@ -20,8 +20,8 @@ from dicomnode.cohort.dicom_series import write_acquired
 from dicomnode.cohort.head import BleedOrder, make_head
 from dicomnode.cohort.statistics import BleedKind
 from dicomnode.errors import InconsistentGeometry, Refusal
+from dicomnode.images.files import ReadError, read_image
 from dicomnode.images.volume import read_volume
-from dicomnode.train.images import ReadError, read_image
 from dicomnode.zoo.registry import BUILT_IN, Registry
 from dicomnode.zoo.runner import Runner
 

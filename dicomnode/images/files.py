@@ -1,4 +1,4 @@
-"""Reads what a manifest names: a folder or a list of DICOM files, a NIfTI file, the cohort's masks.
+"""Files -> one CT volume: a folder or a list of DICOM files, or a NIfTI file.
 
 NIfTI counts toward right, front and crown (RAS); here all is DICOM's left, back and crown (LPS).
 References: DICOM PS3.3 C.7.6.2.1.1; NIfTI-1.1, qform and sform.
@@ -6,10 +6,8 @@ References: DICOM PS3.3 C.7.6.2.1.1; NIfTI-1.1, qform and sform.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import nibabel
 import numpy as np
@@ -22,8 +20,6 @@ from dicomnode.dicom.geometry import stack_of
 from dicomnode.errors import NodeError
 from dicomnode.images.volume import read_volume
 from dicomnode.records import Volume
-from dicomnode.train.manifest import MaskFile
-from dicomnode.zoo.orientation import orientation_of
 
 NIFTI = (".nii", ".nii.gz")
 LPS = orientations.axcodes2ornt(("L", "P", "S"))
@@ -64,7 +60,7 @@ def read_image(path: Path) -> Volume:
     SeriesError : the slices are at fault; see :func:`dicomnode.images.volume.read_volume`.
     """
     if is_nifti(path):
-        return _nifti_volume(path)
+        return nifti_volume(path)
     try:
         files = dicom_files(path)
     except (OSError, UnicodeDecodeError) as error:
@@ -87,7 +83,7 @@ def _nifti(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     return np.ascontiguousarray(values.transpose(2, 1, 0)), np.diag([-1.0, -1.0, 1.0, 1.0]) @ turned.affine
 
 
-def _nifti_volume(path: Path) -> Volume:
+def nifti_volume(path: Path) -> Volume:
     hu, affine = _nifti(path)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     cosines = tuple(float(c) for c in np.concatenate([affine[:3, 0] / spacing[0], affine[:3, 1] / spacing[1]]))
@@ -99,46 +95,3 @@ def _nifti_volume(path: Path) -> Volume:
     ]
     stack = stack_of(planes)
     return Volume(hu[list(stack.order)], stack, tuple(f"{path.name}#{k}" for k in stack.order))
-
-
-def read_mask(mask: MaskFile, volume: Volume) -> NDArray[np.bool_]:
-    """A mask on the grid of its image, in canonical order.
-
-    Parameters
-    ----------
-    mask : NIfTI; or the cohort's ``.npz`` with ``mask`` and, where values are asked for, ``findings``: (slices, rows,
-        columns) in the order of the image's file names.
-
-    Returns
-    -------
-    (slices, rows, columns) bool in the canonical orientation of the image.
-
-    Raises
-    ------
-    ReadError : it cannot be read or has another size than the image.
-    """
-    if is_nifti(mask.path):
-        painted = _nifti_volume(mask.path)
-        values = orientation_of(painted.stack).to_canonical(painted.hu)
-    else:
-        stored = _stored(mask.path, "findings" if mask.values else "mask", volume.stack.order)
-        values = orientation_of(volume.stack).to_canonical(stored)
-    wanted = orientation_of(volume.stack).to_canonical(volume.hu).shape
-    if values.shape != wanted:
-        raise ReadError(f"mask {mask.path.name} is {_size(values.shape)}, its image {_size(wanted)}")
-    return np.isin(values, mask.values) if mask.values else np.asarray(values > 0)
-
-
-def _stored(path: Path, name: str, order: Sequence[int]) -> NDArray[np.float32]:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            values = np.asarray(stored[name], dtype=np.float32)
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise ReadError(f"mask {path.name} cannot be read: {error}") from error
-    if values.ndim != 3 or len(values) != len(order):
-        raise ReadError(f"mask {path.name} is {_size(values.shape)}, its image has {len(order)} slices")
-    return np.asarray(values[list(order)])
-
-
-def _size(shape: Sequence[int]) -> str:
-    return " x ".join(str(count) for count in shape)
