@@ -9,11 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import pydicom.misc
-from nibabel import orientations
-from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
 from dicomnode.dicom.geometry import stack_of
@@ -22,11 +19,11 @@ from dicomnode.images.volume import read_volume
 from dicomnode.records import Volume
 
 NIFTI = (".nii", ".nii.gz")
-LPS = orientations.axcodes2ornt(("L", "P", "S"))
+LPS = ("L", "P", "S")
 
 
 class ReadError(NodeError):
-    """A file of a manifest cannot be read, or a mask does not fit its image."""
+    """A file or folder cannot be read as an image, or a mask does not fit its image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +70,17 @@ def read_image(path: Path) -> Volume:
 def _nifti(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """(slices, rows, columns) values in LPS order, and the affine of (column, row, slice) to LPS millimetres."""
     try:
+        # of an extra, and the node itself reads DICOM only
+        import nibabel
+        from nibabel.filebasedimages import ImageFileError
+    except ImportError as error:
+        raise ReadError(f"{path.name}: NIfTI files need nibabel (pip install 'dicomnode[train]')") from error
+    try:
         image = nibabel.load(path)
         if len(image.shape) != 3:
             raise ReadError(f"{path.name} has {len(image.shape)} dimensions, not 3")
-        turned = image.as_reoriented(orientations.ornt_transform(nibabel.io_orientation(image.affine), LPS))
+        wanted = nibabel.orientations.axcodes2ornt(LPS)
+        turned = image.as_reoriented(nibabel.orientations.ornt_transform(nibabel.io_orientation(image.affine), wanted))
         values = np.asarray(turned.dataobj, dtype=np.float32)
     except (OSError, EOFError, ValueError, ImageFileError) as error:
         raise ReadError(f"{path.name} is no NIfTI file that can be read: {error}") from error
@@ -84,6 +88,13 @@ def _nifti(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
 
 
 def nifti_volume(path: Path) -> Volume:
+    """The values of a NIfTI file as a volume, whatever they mean.
+
+    Raises
+    ------
+    ReadError : it cannot be read, or nibabel is not installed.
+    SeriesError : its affine describes no stack of slices.
+    """
     hu, affine = _nifti(path)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     cosines = tuple(float(c) for c in np.concatenate([affine[:3, 0] / spacing[0], affine[:3, 1] / spacing[1]]))
