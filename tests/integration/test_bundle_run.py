@@ -13,7 +13,7 @@ import pytest
 from nibabel import orientations
 from numpy.typing import NDArray
 
-from dicomnode.app.bundle_run import LoadVolumed
+from dicomnode.zoo.bundle_run import LoadVolumed
 from dicomnode.cohort import nifti
 from dicomnode.cohort.acquire import AcquiredSeries, Acquisition, acquire
 from dicomnode.cohort.dicom_series import write_acquired
