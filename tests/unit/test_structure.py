@@ -25,7 +25,7 @@ RANKS = {
     "__main__": 7,
 }
 """A part imports what ranks below it, and itself; those at the bottom may know each other."""
-TO_COME = {"kinds", "clinical"}
+TO_COME = {"clinical"}
 
 ONLY_IN = {
     "torch": ("zoo", "train", "execute.worker"),
