@@ -507,7 +507,7 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RefusedSeries:
+class NotPerformed:
     """A series that was not processed, and why.
 
     Attributes

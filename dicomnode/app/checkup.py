@@ -24,11 +24,11 @@ from dicomnode.deliver.query import FindNotOffered
 from dicomnode.deliver.route import Route, route_to
 from dicomnode.deliver.scu import probe
 from dicomnode.dicom.commitment import STORAGE_COMMITMENT
-from dicomnode.dicom.sop_classes import RESULT_SOP_CLASSES, rungs_below
 from dicomnode.dicom.uids import derived_uid
 from dicomnode.errors import BundleError, ConfigError, DeliveryError, InferenceError
 from dicomnode.execute.backends.local import LocalBackend
 from dicomnode.execute.dispatcher import local_backend
+from dicomnode.kinds import RESULT_SOP_CLASSES, rungs_below
 from dicomnode.store.deliver import fallback, holding, outbox
 from dicomnode.store.engine import Store
 from dicomnode.zoo.registry import Registry

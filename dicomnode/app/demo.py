@@ -29,9 +29,9 @@ from dicomnode.config.sections import Node as NodeSection
 from dicomnode.config.whole import Config, built_in_config
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.scu import send
-from dicomnode.dicom.sop_classes import RESULT_SOP_CLASSES
 from dicomnode.errors import NodeError
 from dicomnode.images.volume import LoadedSeries, read_series
+from dicomnode.kinds import RESULT_SOP_CLASSES
 from dicomnode.ops.logging import configure_logging
 from dicomnode.records import RESEARCH_NOTICE
 from dicomnode.store.history import EventLine, JobLine, events_of, list_jobs, show_job

@@ -21,7 +21,7 @@ from typing import IO
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from dicomnode.assemble.not_performed import VERDICT_TICK_S, Verdicts
+from dicomnode.assemble.not_performed import NOT_PERFORMED_TICK_S, NotPerformedReports
 from dicomnode.assemble.service import Assembler
 from dicomnode.config.whole import Config
 from dicomnode.deliver.sender import Sender
@@ -105,7 +105,9 @@ class Node:
             self._start_senders(self.store)
         if self._does(Role.RECEIVE):
             duties.append(Duty("assemble", TICK_S, Assembler(self.config, self.store).tick))
-            duties.append(Duty("studies without result", VERDICT_TICK_S, Verdicts(self.config, self.store).tick))
+            duties.append(
+                Duty("studies without result", NOT_PERFORMED_TICK_S, NotPerformedReports(self.config, self.store).tick)
+            )
         self._scheduler = Scheduler(duties)
         self._scheduler.start()
         if self._does(Role.RECEIVE):

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dicomnode.dicom.sop_classes import RESULT_SOP_CLASSES
+from dicomnode.kinds import RESULT_SOP_CLASSES
 from dicomnode.store.deliver.fallback import RefusalLine
 from dicomnode.store.history import EventLine, HeldLine, JobLine, SeriesLine
 

@@ -16,27 +16,27 @@ from dicomnode.config.protocols import Protocol
 from dicomnode.config.whole import Config
 from dicomnode.store.assemble.not_performed import (
     REPORT_KIND,
-    Obstacle,
-    close_verdict,
+    NotPerformedReason,
+    close_decision,
     due_studies,
     has_result,
     is_undecided,
     locked_study,
-    obstacles,
+    not_performed_reasons,
     plan_report,
-    postpone_verdict,
+    postpone_decision,
 )
 from dicomnode.store.engine import Store
 
 log = logging.getLogger(__name__)
 
-VERDICT_TICK_S = 2.0
+NOT_PERFORMED_TICK_S = 2.0
 LOOK_AGAIN_S = 15.0
 """How soon to look again at a study that may still get a result."""
 
 
-class Verdicts:
-    """Decides over studies; :meth:`tick` is called every few seconds."""
+class NotPerformedReports:
+    """Decides which studies get a report that nothing was performed; :meth:`tick` is called every few seconds."""
 
     def __init__(self, config: Config, store: Store) -> None:
         self.config = config
@@ -63,22 +63,22 @@ class Verdicts:
         quiet_at = max(one.last_instance_at for one in series) + self.config.reception.study_quiet_s
         look_at = max(quiet_at, now + LOOK_AGAIN_S if is_undecided(session, series) else now)
         if self._protocols and look_at > now:
-            postpone_verdict(series, look_at)
+            postpone_decision(series, look_at)
             return 0
         made = 0
         for protocol in self._protocols:
-            obstacle = (
+            reason = (
                 None
                 if has_result(session, study_uid, protocol.name)
-                else _obstacle(obstacles(session, series), protocol)
+                else _nearest(not_performed_reasons(session, series), protocol)
             )
-            if obstacle is not None and plan_report(
-                session, series[0], obstacle, protocol=protocol.name, priority=protocol.priority
+            if reason is not None and plan_report(
+                session, series[0], reason, protocol=protocol.name, priority=protocol.priority
             ):
                 made += 1
-                facts = {"study_uid": study_uid, "protocol": protocol.name, "refusal": obstacle.refusal}
+                facts = {"study_uid": study_uid, "protocol": protocol.name, "refusal": reason.refusal}
                 log.warning("study ends without a result", extra=facts)
-        close_verdict(series)
+        close_decision(series)
         return made
 
 
@@ -86,10 +86,10 @@ def _is_reported(config: Config, protocol: Protocol) -> bool:
     return any(REPORT_KIND in destination.results for destination in config.destinations_of(protocol))
 
 
-def _obstacle(found: list[Obstacle], protocol: Protocol) -> Obstacle | None:
+def _nearest(found: list[NotPerformedReason], protocol: Protocol) -> NotPerformedReason | None:
     """The nearest to a result of those that the protocol would have taken."""
-    for obstacle in found:
-        wanted = obstacle.protocol == protocol.name if obstacle.protocol else matches(protocol.match, obstacle.headers)
+    for reason in found:
+        wanted = reason.protocol == protocol.name if reason.protocol else matches(protocol.match, reason.headers)
         if wanted:
-            return obstacle
+            return reason
     return None

@@ -17,7 +17,6 @@ from highdicom.seg import Segmentation
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
-from dicomnode.dicom.sop_classes import NEXT_RUNG
 from dicomnode.encode.context import Context, context_of
 from dicomnode.encode.files import bytes_of, publish, write_temporary
 from dicomnode.encode.kinds.kos import result_root
@@ -32,6 +31,7 @@ from dicomnode.encode.kinds.text import text_report
 from dicomnode.encode.single import LIBRARY_ERRORS, named, record_of
 from dicomnode.encode.validate import validate
 from dicomnode.errors import EncodeError
+from dicomnode.kinds import NEXT_RUNG
 from dicomnode.records import Case, EncodedResult
 
 logger = logging.getLogger(__name__)

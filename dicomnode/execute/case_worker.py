@@ -15,7 +15,7 @@ from dicomnode.clinical.sources.header import context_of_header
 from dicomnode.encode.case import encode_case
 from dicomnode.errors import InferenceError
 from dicomnode.execute.findings_file import load_findings
-from dicomnode.execute.note_writer import write_refusal, write_rejection
+from dicomnode.execute.note_writer import write_not_performed, write_rejection
 from dicomnode.execute.program import serve, timed
 from dicomnode.execute.tasks import (
     FINDINGS,
@@ -23,10 +23,10 @@ from dicomnode.execute.tasks import (
     EncodeTask,
     Failure,
     InferTask,
+    NotPerformedTask,
     ReadReply,
     ReadTask,
     Ready,
-    RefusalTask,
     RejectionTask,
     Reply,
     Source,
@@ -92,10 +92,10 @@ class CaseWorker:
         return self._series
 
 
-def _note(task: RejectionTask | RefusalTask) -> EncodeReply:
+def _note(task: RejectionTask | NotPerformedTask) -> EncodeReply:
     seconds: dict[str, float] = {}
     with timed(seconds, "encode"):
-        written = write_rejection(task) if isinstance(task, RejectionTask) else write_refusal(task)
+        written = write_rejection(task) if isinstance(task, RejectionTask) else write_not_performed(task)
     return EncodeReply((written,), seconds)
 
 

@@ -31,9 +31,9 @@ from dicomnode.execute.tasks import (
     Failure,
     InferReply,
     InferTask,
+    NotPerformedTask,
     ReadReply,
     ReadTask,
-    RefusalTask,
     RejectionTask,
     Source,
     Task,
@@ -271,7 +271,7 @@ class ClaimedJob:
 
     def _have_written(
         self,
-        task: EncodeTask | RejectionTask | RefusalTask,
+        task: EncodeTask | RejectionTask | NotPerformedTask,
         deliveries: Sequence[Delivery],
         *,
         only: Collection[str] = (),

@@ -9,10 +9,10 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from dicomnode.encode.kinds.kos import encode_rejection
-from dicomnode.encode.kinds.not_performed import encode_refusal
-from dicomnode.execute.tasks import RefusalTask, RejectionTask
+from dicomnode.encode.kinds.not_performed import encode_not_performed
+from dicomnode.execute.tasks import NotPerformedTask, RejectionTask
 from dicomnode.images.pixels import BAD_FILE
-from dicomnode.records import EncodedResult, RefusedSeries, Rejection
+from dicomnode.records import EncodedResult, NotPerformed, Rejection
 
 
 def write_rejection(task: RejectionTask) -> EncodedResult:
@@ -28,7 +28,7 @@ def write_rejection(task: RejectionTask) -> EncodedResult:
     return encode_rejection(rejection, task.folder)
 
 
-def write_refusal(task: RefusalTask) -> EncodedResult:
+def write_not_performed(task: NotPerformedTask) -> EncodedResult:
     """The "not performed" report of a task.
 
     Raises
@@ -37,7 +37,7 @@ def write_refusal(task: RefusalTask) -> EncodedResult:
     OSError : the disk is full or gone.
     """
     headers = tuple(_headers(task.paths))
-    refused = RefusedSeries(
+    not_performed = NotPerformed(
         sources=headers,
         identity=headers[-1] if headers else None,
         refusal=task.refusal,
@@ -48,7 +48,7 @@ def write_refusal(task: RefusalTask) -> EncodedResult:
         timezone=task.timezone,
         station_ae_title=task.station_ae_title,
     )
-    return encode_refusal(refused, task.folder)
+    return encode_not_performed(not_performed, task.folder)
 
 
 def _headers(paths: Sequence[Path]) -> Iterator[Dataset]:

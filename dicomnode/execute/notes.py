@@ -8,7 +8,7 @@ from pathlib import Path
 from dicomnode.config.destinations import BaseDestination
 from dicomnode.config.whole import Config
 from dicomnode.errors import JobError, Refusal
-from dicomnode.execute.tasks import RefusalTask, RejectionTask
+from dicomnode.execute.tasks import NotPerformedTask, RejectionTask
 from dicomnode.store.deliver.results import Delivery
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import Claim
@@ -24,7 +24,7 @@ SOURCE_REJECTED = "Withdrawn: the images that it was made from were rejected"
 class PreparedNote:
     """What the worker is asked for. ``unwanted``: why nothing is to be written after all; then there is no task."""
 
-    task: RejectionTask | RefusalTask | None = None
+    task: RejectionTask | NotPerformedTask | None = None
     deliveries: tuple[Delivery, ...] = ()
     unwanted: str = ""
 
@@ -49,7 +49,7 @@ def prepare_note(config: Config, store: Store, claim: Claim, folder: Path, is_re
     return (
         _rejection(config, store, claim, folder)
         if claim.task == JobTask.REJECTION
-        else _refusal(config, store, claim, folder, is_research)
+        else _not_performed(config, store, claim, folder, is_research)
     )
 
 
@@ -82,7 +82,7 @@ def _rejection(config: Config, store: Store, claim: Claim, folder: Path) -> Prep
     return PreparedNote(task, (delivery_to(destination),))
 
 
-def _refusal(config: Config, store: Store, claim: Claim, folder: Path, is_research: bool) -> PreparedNote:
+def _not_performed(config: Config, store: Store, claim: Claim, folder: Path, is_research: bool) -> PreparedNote:
     protocol = config.protocol_named(claim.protocol)
     if protocol is None:
         return PreparedNote(unwanted=f"the configuration has no protocol {claim.protocol!r} any more")
@@ -91,7 +91,7 @@ def _refusal(config: Config, store: Store, claim: Claim, folder: Path, is_resear
     if not images:
         raise JobError("the images are no longer kept: their retention is over")
     spool = config.spool_dir.absolute()
-    task = RefusalTask(
+    task = NotPerformedTask(
         paths=tuple(spool / path for path in images),
         refusal=Refusal(str(about["refusal"])),
         detail=str(about["detail"]),

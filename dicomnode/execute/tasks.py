@@ -95,7 +95,7 @@ class RejectionTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RefusalTask:
+class NotPerformedTask:
     """Write a "not performed" report into ``folder``. ``paths``: images, oldest first; ``research``: of the models."""
 
     paths: tuple[Path, ...]
@@ -143,5 +143,5 @@ class Failure:
 
 FINDINGS = "findings"
 
-Task = ReadTask | InferTask | EncodeTask | RejectionTask | RefusalTask
+Task = ReadTask | InferTask | EncodeTask | RejectionTask | NotPerformedTask
 Reply = ReadReply | InferReply | EncodeReply | Ready | Failure

@@ -15,9 +15,9 @@ from dicomnode.dicom.contexts import CT_IMAGE, DEFLATED, MULTI_FRAME_CT
 from dicomnode.dicom.equipment import is_made_here
 from dicomnode.dicom.headers import header_of, integer_of, text_of
 from dicomnode.dicom.rejections import rejection_in
-from dicomnode.dicom.sop_classes import KEY_OBJECT_SELECTION
 from dicomnode.dicom.uids import derived_uid, is_valid_uid
 from dicomnode.errors import Refusal
+from dicomnode.kinds import KEY_OBJECT_SELECTION
 from dicomnode.receive.part10 import data_offset_of
 from dicomnode.records import Header, RejectionNote
 

@@ -55,14 +55,19 @@ class Association(Base):
 class Series(Base):
     """One series as received. ``due_at`` is when the assembler looks at it next; NULL: nothing to do.
 
-    ``verdict_due_at``: it gave no result; when to decide whether its study ends without one. NULL: nothing to decide.
+    ``not_performed_due_at``: set where the series gave no result; when to decide whether its study ends without one and
+    is reported as not performed. NULL: nothing to decide.
     """
 
     __tablename__ = "series"
     __table_args__ = (
         UniqueConstraint("study_uid", "series_uid"),
         Index("ix_series_due_at", "due_at", postgresql_where=text("due_at IS NOT NULL")),
-        Index("ix_series_verdict_due_at", "verdict_due_at", postgresql_where=text("verdict_due_at IS NOT NULL")),
+        Index(
+            "ix_series_not_performed_due_at",
+            "not_performed_due_at",
+            postgresql_where=text("not_performed_due_at IS NOT NULL"),
+        ),
     )
 
     study_uid: Mapped[str] = mapped_column(Uid, index=True)
@@ -78,7 +83,7 @@ class Series(Base):
     acquisition_key: Mapped[str] = mapped_column(String(160), default="")
     refusal: Mapped[str] = mapped_column(String(40), default="")
     refusal_detail: Mapped[str] = mapped_column(Text, default="")
-    verdict_due_at: Mapped[float | None]
+    not_performed_due_at: Mapped[float | None]
 
 
 class Instance(Base):

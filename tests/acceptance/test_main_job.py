@@ -16,8 +16,8 @@ from pydicom.dataset import Dataset
 
 from dicomnode.app.pictures import mask_of_seg
 from dicomnode.cohort.make import make_demo_study
-from dicomnode.dicom.sop_classes import RESULT_SOP_CLASSES
 from dicomnode.images.volume import read_series
+from dicomnode.kinds import RESULT_SOP_CLASSES
 from tests.acceptance.orthanc import Orthanc, free_port
 from tests.acceptance.reading import volume_in_sr
 from tests.acceptance.scanner import storescu

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 import dicomnode
+from tests.tools.imports import Sources, part_of
 
-PACKAGE = Path(dicomnode.__file__).parent
+PACKAGE = Sources(Path(dicomnode.__file__).parent, left_out=frozenset({"migrations"}))
+"""Migrations are run by Alembic, not imported."""
 
 RANKS = {
-    **dict.fromkeys(("errors", "records", "config"), 0),
+    **dict.fromkeys(("errors", "records", "kinds", "config"), 0),
     "dicom": 1,
     **dict.fromkeys(("images", "measure", "store"), 2),
-    **dict.fromkeys(("receive", "assemble", "zoo", "encode", "deliver", "cohort"), 3),
+    **dict.fromkeys(("receive", "assemble", "clinical", "zoo", "encode", "deliver", "cohort"), 3),
     **dict.fromkeys(("execute", "ops", "train"), 4),
     "app": 5,
     "cli": 6,
     "__main__": 7,
 }
-"""A part imports what ranks below it, and itself; the three at the bottom may know each other."""
+"""A part imports what ranks below it, and itself; those at the bottom may know each other."""
+TO_COME = {"clinical"}
 
 ONLY_IN = {
     "torch": ("zoo", "train", "execute.worker"),
@@ -40,117 +39,95 @@ ONLY_IN = {
 }
 
 
-@dataclass(frozen=True)
-class Import:
-    """One import statement. ``local``: inside a function."""
-
-    importer: str
-    imported: str
-    local: bool
-    line: int
-
-    def __str__(self) -> str:
-        return f"{self.importer} line {self.line}: {self.imported}"
-
-
-@cache
-def modules() -> dict[str, Path]:
-    """All modules by name below the package; migrations are run by Alembic, not imported."""
-    paths = [path for path in PACKAGE.rglob("*.py") if "migrations" not in path.parts]
-    return {name_of(path): path for path in sorted(paths)}
-
-
-def name_of(path: Path) -> str:
-    """``store/jobs.py`` -> ``store.jobs``; a package's ``__init__`` is the package."""
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-@cache
-def imports() -> tuple[Import, ...]:
-    """Every import in the package, but those for type checkers alone."""
-    return tuple(found for name, path in modules().items() for found in imports_of(name, ast.parse(path.read_text())))
-
-
-def imports_of(importer: str, tree: ast.AST, local: bool = False) -> Iterator[Import]:
-    """Import statements below a node."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            continue
-        inside = local or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        for imported in imported_by(node):
-            yield Import(importer, imported, local, node.lineno)  # type: ignore[attr-defined]
-        yield from imports_of(importer, node, inside)
-
-
-def imported_by(node: ast.AST) -> list[str]:
-    """Modules that a statement names; ``from dicomnode.dicom import codes`` names ``dicomnode.dicom.codes``."""
-    if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    if not isinstance(node, ast.ImportFrom):
-        return []
-    assert node.level == 0, f"relative import in line {node.lineno}"
-    submodules = [f"{node.module}.{alias.name}" for alias in node.names]
-    ours = [name for name in submodules if name.removeprefix("dicomnode.") in modules()]
-    return ours or [str(node.module)]
-
-
-def own(found: Import) -> str:
-    """The imported module of this package, or ``""``."""
-    return found.imported.removeprefix("dicomnode.") if found.imported.startswith("dicomnode.") else ""
-
-
-def part_of(module: str) -> str:
-    """``store.jobs`` -> ``store``."""
-    return module.partition(".")[0]
-
-
 def test_every_part_of_the_package_has_its_place() -> None:
-    assert {part_of(name) for name in modules() if name} == set(RANKS)
+    assert {part_of(name) for name in PACKAGE.modules if name} == RANKS.keys() - TO_COME
 
 
 def test_a_part_imports_only_what_ranks_below_it() -> None:
-    wrong = []
-    for found in imports():
-        importer, imported = part_of(found.importer), part_of(own(found))
-        if not imported or importer == imported:
-            continue
-        at_bottom = RANKS[importer] == RANKS[imported] == 0
-        if RANKS[imported] >= RANKS[importer] and not at_bottom:
-            wrong.append(str(found))
-    assert wrong == []
+    assert PACKAGE.upward(RANKS) == []
 
 
 @pytest.mark.parametrize("library", sorted(ONLY_IN))
 def test_a_library_is_imported_only_where_it_belongs(library: str) -> None:
-    importers = {found.importer for found in imports() if found.imported.partition(".")[0] == library}
+    importers = {one.importer for one in PACKAGE.imports if one.imported.partition(".")[0] == library and not one.named}
     assert importers, f"nothing imports {library}: the rule is out of date"
     allowed = ONLY_IN[library]
     assert {name for name in importers if not any(f"{name}.".startswith(f"{place}.") for place in allowed)} == set()
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    graph = {
-        name: {own(found) for found in imports() if found.importer == name} & modules().keys() for name in modules()
-    }
-    done: set[str] = set()
-
-    def visit(name: str, path: tuple[str, ...]) -> None:
-        assert name not in path, " -> ".join((*path[path.index(name) :], name))
-        if name not in done:
-            for imported in sorted(graph[name]):
-                visit(imported, (*path, name))
-            done.add(name)
-
-    for name in graph:
-        visit(name, ())
-    assert len(done) == len(graph) > 50
+    assert len(PACKAGE.graph) > 50
+    assert PACKAGE.circles() == []
 
 
 def test_only_the_command_line_imports_parts_of_the_package_inside_functions() -> None:
     # What is not this package may wait for its use: nibabel, say, is installed with an extra only.
-    local = [found for found in imports() if found.local and own(found)]
-    assert {part_of(found.importer) for found in local} == {"cli"}
+    local = [one for one in PACKAGE.imports if one.local and PACKAGE.is_own(one.imported)]
+    assert {part_of(one.importer) for one in local} == {"cli"}
+
+
+def made_up(folder: Path, **sources: str) -> Sources:
+    """A package ``made`` with one file per keyword; ``__`` stands for a folder, ``face`` for ``__init__``."""
+    for name, text in sources.items():
+        *folders, last = name.split("__")
+        path = folder.joinpath("made", *folders, "__init__.py" if last == "face" else f"{last}.py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return Sources(folder / "made")
+
+
+def test_a_circle_of_two_modules_is_seen(tmp_path: Path) -> None:
+    made = made_up(tmp_path, one="import made.two", two="from made.one import x")
+    assert made.circles() == ["one -> two -> one"]
+
+
+def test_a_circle_through_the_face_of_a_package_is_seen(tmp_path: Path) -> None:
+    inner = "from made.box.low import y\nx = y"
+    made = made_up(tmp_path, box__face="from made.box.inner import x", box__inner=inner, box__low="y = 1")
+    assert made.circles() == ["box -> box.inner -> box"]
+
+
+def test_a_circle_through_the_face_of_another_package_is_seen(tmp_path: Path) -> None:
+    made = made_up(tmp_path, box__face="import made.user", box__plain="x = 1", user="from made.box.plain import x")
+    assert made.circles() == ["box -> user -> box"]
+
+
+def test_modules_below_an_empty_face_are_no_circle(tmp_path: Path) -> None:
+    made = made_up(tmp_path, face="", box__face="", box__inner="from made.box.low import y", box__low="y = 1")
+    assert made.graph["box.inner"] == {"", "box", "box.low"}
+    assert made.circles() == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from made.high import x",
+        "def late():\n    import made.high",
+        "import importlib\nimportlib.import_module('made.high')",
+        "import subprocess, sys\nsubprocess.run([sys.executable, '-m', 'made.high', 'now'])",
+    ],
+)
+def test_an_import_that_points_up_is_seen_however_it_is_written(tmp_path: Path, statement: str) -> None:
+    made = made_up(tmp_path, low=statement, high="x = 1")
+    wrong = made.upward({"low": 1, "high": 2})
+    assert len(wrong) == 1
+    assert wrong[0].startswith("low line ")
+
+
+@pytest.mark.parametrize(
+    "line", ['{"_target_": "made.high.Thing"}', '["$import made.high"]', '{"x": "$made.high.thing(@volume)"}']
+)
+def test_a_json_file_that_names_code_above_it_is_seen(tmp_path: Path, line: str) -> None:
+    made = made_up(tmp_path, low__face="", high="class Thing: ...")
+    (tmp_path / "made/low/inference.json").write_text(line)
+    assert len(made.upward({"low": 1, "high": 2})) == 1
+    assert made.upward({"low": 3, "high": 2}) == []
+
+
+def test_neighbours_of_one_rank_never_import_each_other_but_at_the_bottom(tmp_path: Path) -> None:
+    made = made_up(tmp_path, left="import made.right", right="")
+    assert len(made.upward({"left": 1, "right": 1})) == 1
+    assert made.upward({"left": 0, "right": 0}) == []
 
 
 def loaded_by(statement: str) -> set[str]:

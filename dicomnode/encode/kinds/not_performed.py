@@ -30,7 +30,7 @@ from dicomnode.encode.single import encoding, write_single
 from dicomnode.encode.uids import attributes_of, digest_of
 from dicomnode.encode.wording import DISCLAIMER
 from dicomnode.errors import EncodeError, Refusal
-from dicomnode.records import EncodedResult, RefusedSeries
+from dicomnode.records import EncodedResult, NotPerformed
 
 KIND = "not_performed"
 RESEND = "Send the series again, complete and as the scanner made it."
@@ -69,7 +69,7 @@ def reason_code(refusal: Refusal) -> codes.Code:
     return codes.private_code(refusal.value, refusal.value.replace("_", " ").capitalize())
 
 
-def encode_refusal(refused: RefusedSeries, folder: Path, now: datetime | None = None) -> EncodedResult:
+def encode_not_performed(not_performed: NotPerformed, folder: Path, now: datetime | None = None) -> EncodedResult:
     """Write the report that a series was not processed.
 
     Parameters
@@ -79,41 +79,43 @@ def encode_refusal(refused: RefusedSeries, folder: Path, now: datetime | None = 
 
     Returns
     -------
-    EncodedResult : of kind ``not_performed``. The same refusal of the same images has the same UIDs.
+    EncodedResult : of kind ``not_performed``. The same reason for the same images has the same UIDs.
 
     Raises
     ------
     EncodeError : there are no images, or the report cannot be written as a valid object.
     OSError : the disk is full or gone; the same call may succeed later.
     """
-    if not refused.sources:
-        raise EncodeError("a refusal without images")
+    if not not_performed.sources:
+        raise EncodeError("a report without images")
     with encoding(KIND):
-        envelope = _envelope_of(refused, now)
-        references = [_reference(source, envelope.identity) for source in refused.sources]
-        report = hd_sr.EnhancedSR(content=_content(refused, envelope), **document_settings(envelope, KIND, references))
+        envelope = _envelope_of(not_performed, now)
+        references = [_reference(source, envelope.identity) for source in not_performed.sources]
+        report = hd_sr.EnhancedSR(
+            content=_content(not_performed, envelope), **document_settings(envelope, KIND, references)
+        )
         report.CodingSchemeIdentificationSequence = [private_scheme()]
         stamp(report, envelope, KIND, "AI not performed")
     return write_single(report, KIND, envelope, references, folder)
 
 
-def _envelope_of(refused: RefusedSeries, now: datetime | None) -> Envelope:
-    identity = identity_of(refused.identity)
+def _envelope_of(not_performed: NotPerformed, now: datetime | None) -> Envelope:
+    identity = identity_of(not_performed.identity)
     parts = {
         "kind": KIND,
-        "sources": sorted(str(source.SOPInstanceUID) for source in refused.sources),
-        "reason": [refused.refusal.value, refused.detail, refused.protocol],
-        "generation": refused.generation,
+        "sources": sorted(str(source.SOPInstanceUID) for source in not_performed.sources),
+        "reason": [not_performed.refusal.value, not_performed.detail, not_performed.protocol],
+        "generation": not_performed.generation,
         "identity": attributes_of(identity),
     }
     return Envelope(
         digest=digest_of(parts),
         identity=identity,
-        created=created_at(refused.identity, refused.timezone, now),
-        station_ae_title=refused.station_ae_title,
-        source_series_number=int(number_of(refused.sources[0], "SeriesNumber") or 0),
+        created=created_at(not_performed.identity, not_performed.timezone, now),
+        station_ae_title=not_performed.station_ae_title,
+        source_series_number=int(number_of(not_performed.sources[0], "SeriesNumber") or 0),
         models=(),
-        is_research=refused.research,
+        is_research=not_performed.research,
     )
 
 
@@ -126,16 +128,16 @@ def _reference(source: Dataset, identity: Dataset) -> Dataset:
     )
 
 
-def _content(refused: RefusedSeries, envelope: Envelope) -> Dataset:
+def _content(not_performed: NotPerformed, envelope: Envelope) -> Dataset:
     root = root_container(envelope, codes.TEXT_REPORT, "2000")
     procedure, findings, impressions = (
         container(heading)
         for heading in (codes.PROCEDURE_DESCRIPTIONS, codes.FINDINGS_HEADING, codes.IMPRESSIONS_HEADING)
     )
-    procedure.ContentSequence.append(text_item(codes.PROCEDURE_DESCRIPTION, _images(refused)))
-    findings.ContentSequence.append(code_item(codes.NOT_PERFORMED, reason_code(refused.refusal)))
-    findings.ContentSequence.append(text_item(codes.FINDING, broken(_reason(refused))))
-    findings.ContentSequence.append(text_item(codes.NEEDED, NEEDED[refused.refusal]))
+    procedure.ContentSequence.append(text_item(codes.PROCEDURE_DESCRIPTION, _images(not_performed)))
+    findings.ContentSequence.append(code_item(codes.NOT_PERFORMED, reason_code(not_performed.refusal)))
+    findings.ContentSequence.append(text_item(codes.FINDING, broken(_reason(not_performed))))
+    findings.ContentSequence.append(text_item(codes.NEEDED, NEEDED[not_performed.refusal]))
     impressions.ContentSequence.extend([text_item(codes.IMPRESSION, text) for text in (NOTHING_SAID, DISCLAIMER)])
     root.ContentSequence.extend([procedure, findings, impressions])
     separate(root)
@@ -145,11 +147,11 @@ def _content(refused: RefusedSeries, envelope: Envelope) -> Dataset:
 NOTHING_SAID = "This series was not processed by software. Nothing was looked for, and nothing is excluded."
 
 
-def _images(refused: RefusedSeries) -> str:
-    series = text_of(refused.sources[0], "SeriesNumber")
-    protocol = f", protocol {refused.protocol}" if refused.protocol else ""
-    return f"{f'Series {series}, ' if series else ''}{len(refused.sources)} images received{protocol}."
+def _images(not_performed: NotPerformed) -> str:
+    series = text_of(not_performed.sources[0], "SeriesNumber")
+    protocol = f", protocol {not_performed.protocol}" if not_performed.protocol else ""
+    return f"{f'Series {series}, ' if series else ''}{len(not_performed.sources)} images received{protocol}."
 
 
-def _reason(refused: RefusedSeries) -> str:
-    return f"Not performed: {refused.refusal.sentence()} {refused.detail}".strip()
+def _reason(not_performed: NotPerformed) -> str:
+    return f"Not performed: {not_performed.refusal.sentence()} {not_performed.detail}".strip()

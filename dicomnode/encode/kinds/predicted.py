@@ -21,13 +21,13 @@ from pydicom.tag import Tag
 
 from dicomnode.dicom import codes
 from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
-from dicomnode.dicom.sop_classes import MULTI_FRAME_WORD_SC, SECONDARY_CAPTURE
 from dicomnode.dicom.uids import derived_uid
 from dicomnode.encode.capture import lay_on, new_capture, source_image
 from dicomnode.encode.content import private_scheme
 from dicomnode.encode.context import Context, coded, stamp
 from dicomnode.encode.pictures.drawing import Pen, font
 from dicomnode.encode.pictures.slices import WINDOW_CENTRE_HU, WINDOW_WIDTH_HU, edge_letters
+from dicomnode.kinds import MULTI_FRAME_WORD_SC, SECONDARY_CAPTURE
 from dicomnode.records import ImageFinding
 
 KIND, SINGLE_FRAME_KIND = "predicted", "predicted_sc"

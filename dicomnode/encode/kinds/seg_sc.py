@@ -14,13 +14,13 @@ from pydicom.dataset import Dataset
 
 from dicomnode.dicom import codes
 from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
-from dicomnode.dicom.sop_classes import SECONDARY_CAPTURE
 from dicomnode.encode.capture import lay_on, new_capture
 from dicomnode.encode.context import Context, stamp
 from dicomnode.encode.pictures.contours import outlines
 from dicomnode.encode.pictures.drawing import DIM, INK, Pen
 from dicomnode.encode.pictures.slices import OVERSAMPLING, edge_letters, slice_name, windowed
 from dicomnode.encode.wording import impression
+from dicomnode.kinds import SECONDARY_CAPTURE
 from dicomnode.records import Case, MaskFinding
 
 KIND = "seg_sc"

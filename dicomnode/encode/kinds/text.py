@@ -86,8 +86,8 @@ def _findings(case: Case) -> Iterator[Line]:
             yield codes.FINDING, f"{finding.label}: {len(finding.lesions) - MAX_LESION_LINES} smaller lesions."
     for score in case.scores:
         yield from ((codes.FINDING, text) for text in _of_score(score))
-    for finding in case.not_applicable:
-        yield from ((codes.FINDING, text) for text in _of_inputs(finding))
+    for refused in case.not_applicable:
+        yield from ((codes.FINDING, text) for text in _of_inputs(refused))
 
 
 def _of_score(score: ScoreFinding) -> Iterator[str]:

@@ -142,7 +142,7 @@ def refuse_series(session: Session, series: Series, *, refusal: str, detail: str
         refusal=refusal,
         refusal_detail=detail,
         due_at=None,
-        verdict_due_at=time.time(),
+        not_performed_due_at=time.time(),
     )
 
 
@@ -155,7 +155,7 @@ def set_series_aside(session: Session, series: Series, *, refusal: str) -> None:
         detail={"refusal": refusal},
         refusal=refusal,
         due_at=None,
-        verdict_due_at=time.time(),
+        not_performed_due_at=time.time(),
     )
 
 

@@ -1,4 +1,4 @@
-"""Studies that gave no result: which are to be decided on, what speaks for a report, and its job."""
+"""Studies that gave no result: which are to be decided on, the reasons to report, and the job that reports one."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ _UNSUITED = (Refusal.NOT_CT, Refusal.OWN_RESULT, Refusal.UNREADABLE, Refusal.REJ
 
 
 @dataclass(frozen=True, slots=True)
-class Obstacle:
-    """Why a series or its job gave no result.
+class NotPerformedReason:
+    """Why a series, or its job, gave no result.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Obstacle:
 
 def due_studies(session: Session, now: float, limit: int = 50) -> Sequence[str]:
     """Studies to decide on now, longest due first."""
-    statement = select(Series.study_uid).where(Series.verdict_due_at <= now).order_by(Series.verdict_due_at)
+    statement = select(Series.study_uid).where(Series.not_performed_due_at <= now).order_by(Series.not_performed_due_at)
     return list(dict.fromkeys(session.scalars(statement.limit(limit))))
 
 
@@ -72,16 +72,16 @@ def is_undecided(session: Session, series: Sequence[Series]) -> bool:
     return bool(session.scalar(select(exists().where(*analysis))))
 
 
-def postpone_verdict(series: Iterable[Series], until: float) -> None:
+def postpone_decision(series: Iterable[Series], until: float) -> None:
     """Decide on the study at ``until``."""
     for one in series:
-        one.verdict_due_at = until if one.verdict_due_at is not None else None
+        one.not_performed_due_at = until if one.not_performed_due_at is not None else None
 
 
-def close_verdict(series: Iterable[Series]) -> None:
+def close_decision(series: Iterable[Series]) -> None:
     """The study is decided on, until something more of it is refused."""
     for one in series:
-        one.verdict_due_at = None
+        one.not_performed_due_at = None
 
 
 def has_result(session: Session, study_uid: str, protocol: str) -> bool:
@@ -90,19 +90,25 @@ def has_result(session: Session, study_uid: str, protocol: str) -> bool:
     return bool(session.scalar(select(exists().where(*analysis, Job.status.in_(_WITH_RESULT)))))
 
 
-def obstacles(session: Session, series: Sequence[Series]) -> list[Obstacle]:
-    """Everything in a study that gave no result, the nearest to one first: jobs, then series by their images."""
+def not_performed_reasons(session: Session, series: Sequence[Series]) -> list[NotPerformedReason]:
+    """Why each job and series of a study gave no result; those nearest to one first: jobs, then series by images."""
     failed = select(Job).where(
         Job.study_uid == series[0].study_uid, Job.task == JobTask.ANALYSIS, Job.status.in_(list(_WITHOUT))
     )
     jobs = [
-        Obstacle(job.series_id, _WITHOUT[JobStatus(job.status)] or job.refusal, _detail(job), (), job.protocol)
+        NotPerformedReason(
+            job.series_id, _WITHOUT[JobStatus(job.status)] or job.refusal, _detail(job), (), job.protocol
+        )
         for job in session.scalars(failed.order_by(Job.id.desc()))
     ]
     refused = [one for one in series if one.status in (SeriesStatus.REFUSED, SeriesStatus.NOT_USED)]
-    found = [Obstacle(one.id, one.refusal, one.refusal_detail, _headers(session, one)) for one in refused]
+    found = [NotPerformedReason(one.id, one.refusal, one.refusal_detail, _headers(session, one)) for one in refused]
     wanted = [one for one in found if one.headers and one.refusal not in _UNSUITED]
     return [*jobs, *sorted(wanted, key=lambda one: (-len(one.headers), one.series_id))]
+
+
+def _refusal(job: Job) -> str:
+    return _WITHOUT[JobStatus(job.status)] or job.refusal
 
 
 def _detail(job: Job) -> str:
@@ -118,8 +124,8 @@ def _headers(session: Session, series: Series) -> tuple[Header, ...]:
     return tuple(slices or [row.header for row in rows])
 
 
-def plan_report(session: Session, series: Series, obstacle: Obstacle, *, protocol: str, priority: str) -> bool:
+def plan_report(session: Session, series: Series, reason: NotPerformedReason, *, protocol: str, priority: str) -> bool:
     """A job that reports that a study was not processed; False where it has one already."""
-    of = Subject(series.study_uid, series.accession_number, protocol, obstacle.series_id, priority)
-    about = {"refusal": obstacle.refusal, "detail": obstacle.detail}
+    of = Subject(series.study_uid, series.accession_number, protocol, reason.series_id, priority)
+    about = {"refusal": reason.refusal, "detail": reason.detail}
     return create_note(session, of, JobTask.NOT_PERFORMED, key=REPORT_KEY, about=about, ready=True) is not None

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from dicomnode.dicom.sop_classes import NEXT_RUNG, rungs_below, stand_in
+from dicomnode.kinds import NEXT_RUNG, rungs_below, stand_in
 from dicomnode.store.deliver.outbox import Parcel, lock_job
 from dicomnode.store.deliver.results import Delivery, outbox_row, settle_deliveries
 from dicomnode.store.states import JobEvent, JobStatus, OutboxEvent, OutboxStatus

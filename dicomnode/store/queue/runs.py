@@ -203,7 +203,7 @@ def _lock_series(session: Session, claim: Claim) -> None:
 
 def _decide_on_study(session: Session, claim: Claim) -> None:
     """An analysis ended without a result; perhaps its study does."""
-    session.execute(update(Series).where(Series.id == claim.series_id).values(verdict_due_at=time.time()))
+    session.execute(update(Series).where(Series.id == claim.series_id).values(not_performed_due_at=time.time()))
 
 
 def _end_run(session: Session, row: RunRow, *, error: str, crashed: bool, quarantine: bool) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 from nibabel import orientations
 from numpy.typing import NDArray
 
-from dicomnode.app.bundle_run import LoadVolumed
 from dicomnode.cohort import nifti
 from dicomnode.cohort.acquire import AcquiredSeries, Acquisition, acquire
 from dicomnode.cohort.dicom_series import write_acquired
@@ -22,6 +22,7 @@ from dicomnode.cohort.statistics import BleedKind
 from dicomnode.errors import InconsistentGeometry, Refusal
 from dicomnode.images.files import ReadError, read_image
 from dicomnode.images.volume import read_volume
+from dicomnode.zoo.bundle_run import LoadVolumed
 from dicomnode.zoo.registry import BUILT_IN, Registry
 from dicomnode.zoo.runner import Runner
 
@@ -108,3 +109,23 @@ def test_what_is_neither_nifti_nor_dicom_is_refused(tmp_path: Path) -> None:
     (tmp_path / "note.nii").write_text("no image")
     with pytest.raises(ReadError, match=r"note\.nii"):
         LoadVolumed(BUNDLE)({"path": tmp_path / "note.nii"})
+
+
+def test_a_folder_with_two_ct_series_is_refused_with_their_uids_and_the_way_out(
+    tmp_path: Path, acquired: AcquiredSeries
+) -> None:
+    first = write_acquired(acquired, tmp_path / "scan/thick")
+    other = write_acquired(scanned(UNEVEN), tmp_path / "scan/thin")
+    uids = [str(pydicom.dcmread(paths[0]).SeriesInstanceUID) for paths in (first, other)]
+    with pytest.raises(ReadError, match="dicomnode process") as caught:
+        LoadVolumed(BUNDLE)({"path": tmp_path / "scan"})
+    assert all(
+        f"{uid} ({len(paths)} images)" in str(caught.value) for uid, paths in zip(uids, (first, other), strict=True)
+    )
+
+
+def test_a_folder_without_a_ct_image_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "scan").mkdir()
+    (tmp_path / "scan/AUTORUN.INF").write_text("[autorun]")
+    with pytest.raises(ReadError, match="no CT image"):
+        LoadVolumed(BUNDLE)({"path": tmp_path / "scan"})

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from sqlalchemy import update
 
-from dicomnode.assemble.not_performed import Verdicts
+from dicomnode.assemble.not_performed import NotPerformedReports
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import cancel_job, claim_job, requeue_job
 from dicomnode.store.queue.runs import fail_job, pending_runs, start_run
@@ -39,10 +39,12 @@ class Study(World):
         """The study has been quiet for so long; assembler and verdicts look."""
         self.age(after_s)
         self.change(
-            lambda session: session.execute(update(Series).values(verdict_due_at=Series.verdict_due_at - after_s))
+            lambda session: session.execute(
+                update(Series).values(not_performed_due_at=Series.not_performed_due_at - after_s)
+            )
         )
         self.assembler.tick()
-        Verdicts(self.config, self.store).tick()
+        NotPerformedReports(self.config, self.store).tick()
 
     def reports(self) -> list[Job]:
         """Jobs that write reports."""
@@ -88,7 +90,7 @@ def test_a_study_whose_only_series_is_refused_gets_one_report_and_keeps_it_at_on
     assert about["refusal"] == "missing_slices"
     assert "between slices" in about["detail"]
     for _ in range(3):
-        study.change(lambda session: session.execute(update(Series).values(verdict_due_at=0.0)))
+        study.change(lambda session: session.execute(update(Series).values(not_performed_due_at=0.0)))
         study.decide()
     assert len(study.reports()) == 1
 
@@ -180,7 +182,7 @@ def test_a_destination_that_takes_no_reports_gets_none(store: Store, tmp_path: P
     study.decide()
     study.decide()
     assert study.reports() == []
-    assert study.series(gappy()).verdict_due_at is None
+    assert study.series(gappy()).not_performed_due_at is None
 
 
 def test_two_studies_are_two_reports(study: Study) -> None:

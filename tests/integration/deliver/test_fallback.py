@@ -13,12 +13,12 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from typer.testing import CliRunner
 
+from dicomnode import kinds as sop_classes
 from dicomnode.app.checkup import Finding, checkup
 from dicomnode.cli.main import app
 from dicomnode.config.load import load_config
-from dicomnode.dicom import sop_classes
-from dicomnode.dicom.sop_classes import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR, SECONDARY_CAPTURE, SEGMENTATION
 from dicomnode.dicom.statuses import SOP_CLASS_NOT_SUPPORTED
+from dicomnode.kinds import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR, SECONDARY_CAPTURE, SEGMENTATION
 from dicomnode.store.deliver import fallback
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import cancel_job

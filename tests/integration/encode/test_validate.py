@@ -17,10 +17,10 @@ from dicomnode.deliver.outgoing import Coercion, Outgoing
 from dicomnode.dicom.geometry import weights_of
 from dicomnode.encode.case import KINDS, ON_REQUEST, encode_case
 from dicomnode.encode.kinds.kos import encode_rejection
-from dicomnode.encode.kinds.not_performed import encode_refusal
+from dicomnode.encode.kinds.not_performed import encode_not_performed
 from dicomnode.errors import Refusal
 from dicomnode.images.volume import read_series
-from dicomnode.records import Case, RefusedSeries, Rejection, Volume
+from dicomnode.records import Case, NotPerformed, Rejection, Volume
 from tests.unit.encode.cases import (
     EVEN,
     TILTED_UNEVEN,
@@ -79,8 +79,8 @@ def every_kind(case: Case, folder: Path) -> dict[str, list[Path]]:
     full = changed(full, findings=(*full.findings, score_of(), predicted_of(case)))
     results = encode_case(full, folder, NOW, sorted(ON_REQUEST))
     results.append(encode_rejection(Rejection(tuple(results), case.identity), folder, NOW))
-    refused = RefusedSeries(case.sources, case.identity, Refusal.MISSING_SLICES, "a gap of 14 mm", "head-ct")
-    results.append(encode_refusal(refused, folder, NOW))
+    refused = NotPerformed(case.sources, case.identity, Refusal.MISSING_SLICES, "a gap of 14 mm", "head-ct")
+    results.append(encode_not_performed(refused, folder, NOW))
     found: dict[str, list[Path]] = {}
     for result in results:
         found.setdefault(result.kind, []).append(result.path)
@@ -169,8 +169,8 @@ def test_key_objects_and_rejection_notes_are_valid(tmp_path: Path) -> None:
 
 def test_a_refusal_passes_every_judge(tmp_path: Path) -> None:
     case = case_of(TILTED_UNEVEN, patient=JAPANESE)
-    refused = RefusedSeries(case.sources, case.identity, Refusal.MISSING_SLICES, "a gap of 14 mm", "head-ct")
-    verdict = judged([encode_refusal(refused, tmp_path, NOW).path], fast=False)
+    refused = NotPerformed(case.sources, case.identity, Refusal.MISSING_SLICES, "a gap of 14 mm", "head-ct")
+    verdict = judged([encode_not_performed(refused, tmp_path, NOW).path], fast=False)
     assert (verdict.returncode, verdict.stdout) == (0, ""), verdict.stdout + verdict.stderr
 
 

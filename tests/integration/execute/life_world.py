@@ -12,7 +12,7 @@ from dicomnode.execute.process import WorkerProcess
 from pydicom.dataset import Dataset
 from sqlalchemy import func, select
 
-from dicomnode.assemble.not_performed import Verdicts
+from dicomnode.assemble.not_performed import NotPerformedReports
 from dicomnode.deliver.sender import Sender
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import release_waiting
@@ -54,7 +54,7 @@ class LifeWorld(ExecutionWorld):
     def duties(self) -> None:
         """What the scheduler does."""
         self.assembler.tick()
-        Verdicts(self.config, self.store).tick()
+        NotPerformedReports(self.config, self.store).tick()
         with self.store.write() as session:
             release_waiting(session, time.time())
             release_notes(session, time.time())

@@ -6,13 +6,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from dicomnode.store.engine import Store, alembic_config
-from dicomnode.store.tables import Base, Series
+from dicomnode.store.tables import Base, Job, Series
 from tests.integration.deliver.world import new_job
 
 MIGRATE = "import sys; from dicomnode.store.engine import Store; s = Store(sys.argv[1]); s.migrate(); s.close()"
@@ -80,3 +81,17 @@ def test_four_processes_may_migrate_an_empty_database_at_once(new_database: Call
     assert differences(store) == []
     new_job(store)
     store.close()
+
+
+def test_a_series_without_result_is_still_to_be_decided_on_after_its_column_was_renamed(store: Store) -> None:
+    job_id = new_job(store)
+    with store.write() as session:
+        session.execute(text("UPDATE series SET not_performed_due_at = 5.0"))
+    with store.engine.begin() as connection:
+        command.downgrade(alembic_config(connection), "0006")
+        assert connection.execute(text("SELECT verdict_due_at FROM series")).scalars().all() == [5.0]
+    store.migrate()
+    with store.read() as session:
+        assert [row.not_performed_due_at for row in session.query(Series)] == [5.0]
+        assert session.get(Job, job_id) is not None
+    assert differences(store) == []

@@ -11,26 +11,26 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedSRStorage
 
-from dicomnode.encode.kinds.not_performed import NEEDED, encode_refusal, reason_code
+from dicomnode.encode.kinds.not_performed import NEEDED, encode_not_performed, reason_code
 from dicomnode.errors import EncodeError, Refusal
-from dicomnode.records import RefusedSeries
+from dicomnode.records import NotPerformed
 from tests.unit.encode.cases import EVEN, Patient, case_of
 from tests.unit.encode.kinds.test_sr import items, text
 
 NOW = datetime(2024, 1, 2, 11, 30, tzinfo=UTC)
 
 
-def refused_series(patient: Patient | None = None) -> RefusedSeries:
+def not_performed(patient: Patient | None = None) -> NotPerformed:
     case = case_of(EVEN, patient=patient)
-    return RefusedSeries(case.sources, case.identity, Refusal.MISSING_SLICES, "a gap of 14 mm", "head-ct")
+    return NotPerformed(case.sources, case.identity, Refusal.MISSING_SLICES, "a gap of 14 mm", "head-ct")
 
 
-def encoded(refused: RefusedSeries, folder: Path) -> Dataset:
-    return dcmread(encode_refusal(refused, folder, NOW).path)
+def encoded(refused: NotPerformed, folder: Path) -> Dataset:
+    return dcmread(encode_not_performed(refused, folder, NOW).path)
 
 
 def test_it_says_coded_why_and_what_would_be_needed(tmp_path: Path) -> None:
-    ds = encoded(refused_series(), tmp_path)
+    ds = encoded(not_performed(), tmp_path)
     assert ds.SOPClassUID == EnhancedSRStorage
     reason = items(ds, "NOTPERFORMED")[0].ConceptCodeSequence[0]
     assert (reason.CodeValue, reason.CodingSchemeDesignator) == ("MISSING_SLICES", "99DCMNODE")
@@ -43,7 +43,7 @@ def test_it_says_coded_why_and_what_would_be_needed(tmp_path: Path) -> None:
 
 
 def test_it_stands_in_the_study_with_the_images_as_evidence(tmp_path: Path) -> None:
-    refused = refused_series(Patient("Yamada^Tarou=山田^太郎=やまだ^たろう", ["", "ISO 2022 IR 87"]))
+    refused = not_performed(Patient("Yamada^Tarou=山田^太郎=やまだ^たろう", ["", "ISO 2022 IR 87"]))
     ds = encoded(refused, tmp_path)
     assert ds.StudyInstanceUID == refused.identity.StudyInstanceUID
     assert str(ds.PatientName) == "Yamada^Tarou=山田^太郎=やまだ^たろう"
@@ -70,28 +70,28 @@ def test_every_refusal_has_a_code_of_its_own_and_says_what_is_needed(refusal: Re
 
 
 def test_the_same_refusal_is_the_same_instance_and_another_reason_is_another(tmp_path: Path) -> None:
-    refused = refused_series()
-    first = encode_refusal(refused, tmp_path / "first", NOW)
-    again = encode_refusal(refused_series(), tmp_path / "again", NOW)
-    other = encode_refusal(replace(refused, refusal=Refusal.NOT_A_HEAD), tmp_path / "other", NOW)
+    refused = not_performed()
+    first = encode_not_performed(refused, tmp_path / "first", NOW)
+    again = encode_not_performed(not_performed(), tmp_path / "again", NOW)
+    other = encode_not_performed(replace(refused, refusal=Refusal.NOT_A_HEAD), tmp_path / "other", NOW)
     assert first.sop_instance_uid == again.sop_instance_uid != other.sop_instance_uid
     assert first.sha256 == again.sha256
     assert (first.kind, first.research) == ("not_performed", True)
 
 
 def test_a_refusal_for_cleared_models_is_not_marked_as_research(tmp_path: Path) -> None:
-    ds = encoded(replace(refused_series(), research=False), tmp_path)
+    ds = encoded(replace(not_performed(), research=False), tmp_path)
     assert "ContentQualification" not in ds
     assert "research" not in ds.SeriesDescription
 
 
 def test_images_without_the_uids_of_a_reference_are_an_encode_error_without_a_patients_value(tmp_path: Path) -> None:
-    refused = refused_series(Patient("Secret^Name"))
+    refused = not_performed(Patient("Secret^Name"))
     header = refused.identity
     del header.StudyInstanceUID
     with pytest.raises(EncodeError) as caught:
-        encode_refusal(refused, tmp_path, NOW)
+        encode_not_performed(refused, tmp_path, NOW)
     assert "Secret" not in str(caught.value)
     with pytest.raises(EncodeError, match="without images"):
-        encode_refusal(replace(refused, sources=()), tmp_path, NOW)
+        encode_not_performed(replace(refused, sources=()), tmp_path, NOW)
     assert list(tmp_path.iterdir()) == []

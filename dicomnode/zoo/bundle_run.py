@@ -5,20 +5,22 @@ Named in ``configs/inference.json`` of a bundle. They need nibabel (extra ``[tra
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
+import pydicom
 from nibabel import orientations
 from numpy.typing import NDArray
 
-from dicomnode.app.folder import choose_series
-from dicomnode.config.whole import built_in_config
+from dicomnode.dicom.contexts import CT_IMAGE
 from dicomnode.dicom.geometry import SPACING_TOLERANCE_MM, even_affine
 from dicomnode.errors import InconsistentGeometry, Refusal
-from dicomnode.images.files import is_nifti, read_image
+from dicomnode.images.files import ReadError, is_nifti, read_image
+from dicomnode.images.pixels import BAD_FILE
 from dicomnode.images.volume import read_volume
 from dicomnode.records import Stack, Volume
 from dicomnode.zoo.bundle import load_manifest, require_fit
@@ -38,13 +40,12 @@ class LoadVolumed:
         self.bundle = Path(bundle)
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Of several series in a folder, the one that the node would take.
+        """Reads the image, and refuses one whose mask could not be kept.
 
         Raises
         ------
-        ReadError : no file that can be read.
-        SeriesError : no series can be processed, or no single affine describes its slices, so that no NIfTI could
-            hold the mask.
+        ReadError : no file that can be read, or a folder with several CT series.
+        SeriesError : the slices are at fault, or no single affine describes them, so that no NIfTI could hold the mask.
         BundleError : the bundle's manifest is at fault.
         """
         path = Path(data["path"])
@@ -57,7 +58,7 @@ class LoadVolumed:
     def _read(path: Path) -> Volume:
         if is_nifti(path) or not path.is_dir():
             return read_image(path)
-        return read_volume(choose_series(path, built_in_config().protocol[0]).paths)
+        return read_volume(only_ct_series(path))
 
 
 class SaveMasksd:
@@ -86,6 +87,38 @@ class SaveMasksd:
             nibabel.save(_as_stored(mask_image(mask, stack), path), target)
             saved.append(f"{target}: {stack.volume_ml(mask):.2f} mL")
         return {**data, "saved": saved}
+
+
+def only_ct_series(folder: Path) -> list[Path]:
+    """The files of the CT series below a folder; a folder from a CD holds much beside them.
+
+    Raises
+    ------
+    ReadError : there is none, or there are several: which of them to take is the node's knowledge.
+    """
+    series = _ct_series(folder)
+    if not series:
+        raise ReadError(f"{folder.name} holds no CT image")
+    if len(series) > 1:
+        named = ", ".join(f"{uid} ({len(paths)} images)" for uid, paths in series.items())
+        raise ReadError(
+            f"{folder.name} holds {len(series)} CT series: {named}; keep one of them in a folder of its own, or let "
+            "'dicomnode process' choose"
+        )
+    return next(iter(series.values()))
+
+
+def _ct_series(folder: Path) -> dict[str, list[Path]]:
+    """Series instance UID -> its CT images."""
+    series: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        try:
+            ds = pydicom.dcmread(path, specific_tags=["SOPClassUID", "SeriesInstanceUID"])
+        except BAD_FILE:
+            continue
+        if ds.get("SOPClassUID") == CT_IMAGE:
+            series[str(ds.get("SeriesInstanceUID"))].append(path)
+    return series
 
 
 def affine_of(stack: Stack) -> NDArray[np.float64]:
