@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from monai.transforms import Compose
 
-from dicomnode.train.data import Source, plain_tensors, transforms
 from dicomnode.train.engine import FitSettings, channels_last
-from dicomnode.train.exams import Exam
 from dicomnode.train.manifest import Case
-from dicomnode.train.recipes import Recipe, recipe_named, segmentation_loss
+from dicomnode.train.slices.data import Source, plain_tensors, transforms
+from dicomnode.train.slices.exams import Exam
+from dicomnode.train.slices.recipes import Recipe, recipe_named, segmentation_loss
 
 SAMPLES, BATCH, ROUNDS = 48, 16, 5
 SLICES = 12

@@ -11,12 +11,14 @@ from rich.progress import track
 
 from dicomnode.errors import ManifestError
 from dicomnode.train.checkpoint import load_weights_file, weight_names
-from dicomnode.train.data import SliceBatches, Source, pseudo_exam
 from dicomnode.train.engine import FitSettings, Fitted, Task, fit
-from dicomnode.train.evaluation import pooled_dice, predict, ranking_scores, score_exams
-from dicomnode.train.exams import Exam, load_exams
 from dicomnode.train.manifest import Case, Manifest, Split, read_manifest
-from dicomnode.train.noisy_student import (
+from dicomnode.train.report import About, write_report
+from dicomnode.train.results import ExamResult, read_results
+from dicomnode.train.slices.data import SliceBatches, Source, pseudo_exam
+from dicomnode.train.slices.evaluation import pooled_dice, predict, ranking_scores, score_exams
+from dicomnode.train.slices.exams import Exam, load_exams
+from dicomnode.train.slices.noisy_student import (
     RANKED_SHARE,
     below_rank_ignored,
     pseudo_labels,
@@ -24,9 +26,7 @@ from dicomnode.train.noisy_student import (
     set_dropout,
     set_stochastic_depth,
 )
-from dicomnode.train.recipes import Recipe, member_of, recipe_named, segmentation_loss
-from dicomnode.train.report import About, write_report
-from dicomnode.train.results import ExamResult, read_results
+from dicomnode.train.slices.recipes import Recipe, member_of, recipe_named, segmentation_loss
 from dicomnode.train.splits import draw_splits, folds_of
 
 Parts = dict[Split, Sequence[Case]]

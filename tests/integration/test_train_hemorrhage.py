@@ -13,8 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dicomnode.train.hemorrhage.cohorts import PARTS, Part, make_cohorts
-from dicomnode.train.hemorrhage.experiment import (
+from dicomnode.train.experiment.arms import (
     ARMS,
     SECOND,
     STUDENT,
@@ -24,17 +23,18 @@ from dicomnode.train.hemorrhage.experiment import (
     folder_of,
     run_arms,
 )
-from dicomnode.train.hemorrhage.ship import (
+from dicomnode.train.experiment.cohorts import PARTS, Part, make_cohorts
+from dicomnode.train.experiment.report import not_trained
+from dicomnode.train.experiment.ship import (
     UNCALIBRATED,
     best_students,
     committee_weights,
     exam_calibration,
     summarise,
 )
-from dicomnode.train.hemorrhage.summary import not_trained
 from dicomnode.train.manifest import Manifest, Split, read_manifest
-from dicomnode.train.recipes import recipe_named
 from dicomnode.train.results import ExamResult
+from dicomnode.train.slices.recipes import recipe_named
 
 FEW = (
     Part("a-few", "A", "ich", 3, 14, Split.TRAIN, True),

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from dicomnode.train.hemorrhage.cohorts import make_cohorts
-from dicomnode.train.hemorrhage.experiment import ARMS, STUDENT, TEACHER, Plan, run_arms
-from dicomnode.train.hemorrhage.ship import install, summarise
+from dicomnode.train.experiment.arms import ARMS, STUDENT, TEACHER, Plan, run_arms
+from dicomnode.train.experiment.cohorts import make_cohorts
+from dicomnode.train.experiment.ship import install, summarise
 
 EXAMPLES = """
 examples:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from dicomnode.train.data import SliceBatches, Source, pseudo_exam
-from dicomnode.train.exams import UNKNOWN, Exam, Planes
 from dicomnode.train.manifest import Case
-from dicomnode.train.recipes import (
+from dicomnode.train.slices.data import SliceBatches, Source, pseudo_exam
+from dicomnode.train.slices.exams import UNKNOWN, Exam, Planes
+from dicomnode.train.slices.recipes import (
     Recipe,
     masked_dice_loss,
     recipe_named,

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from dicomnode.train.evaluation import predict, score_exams, score_findings
-from dicomnode.train.exams import Exam, Planes
 from dicomnode.train.manifest import Case
-from dicomnode.train.recipes import Recipe
+from dicomnode.train.slices.evaluation import predict, score_exams, score_findings
+from dicomnode.train.slices.exams import Exam, Planes
+from dicomnode.train.slices.recipes import Recipe
 
 RECIPE = Recipe(
     "tiny",

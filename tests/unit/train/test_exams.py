@@ -9,8 +9,8 @@ import torch
 
 from dicomnode.cohort.acquire import AcquiredSeries
 from dicomnode.errors import ManifestError
-from dicomnode.train.exams import UNKNOWN, Planes, load_exams, make_exam
 from dicomnode.train.manifest import Case, MaskFile
+from dicomnode.train.slices.exams import UNKNOWN, Planes, load_exams, make_exam
 from dicomnode.zoo.planes import with_neighbours
 
 from .heads import acquired_head, nifti_of, write_dicom_exam, write_nifti_exam

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dicomnode.train.engine import FitSettings
-from dicomnode.train.noisy_student import RANKED_SHARE
 from dicomnode.train.results import ExamResult, read_results
 from dicomnode.train.run import TrainSettings, train_model
+from dicomnode.train.slices.noisy_student import RANKED_SHARE
 
 MODEL = "hemorrhage"
 TEACHER, STUDENT, UNRANKED, SECOND = "teacher", "student", "student without ranker", "second student"

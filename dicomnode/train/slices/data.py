@@ -24,9 +24,9 @@ from monai.transforms import (
 from numpy.typing import NDArray
 
 from dicomnode.cohort.streams import derived_seed, stream
-from dicomnode.train.exams import UNKNOWN, Exam
-from dicomnode.train.noisy_student import IGNORE, RandAugmentd, RandKerneld, mixed_batches
-from dicomnode.train.recipes import Recipe
+from dicomnode.train.slices.exams import UNKNOWN, Exam
+from dicomnode.train.slices.noisy_student import IGNORE, RandAugmentd, RandKerneld, mixed_batches
+from dicomnode.train.slices.recipes import Recipe
 
 POSITIVE_SHARE = 0.45
 """Of the slices of a batch that show the finding; in a head they are far fewer."""

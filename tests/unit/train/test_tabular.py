@@ -10,9 +10,9 @@ from torch import nn
 from dicomnode.errors import ManifestError
 from dicomnode.train import statistics
 from dicomnode.train.engine import FitSettings, Task, fit
-from dicomnode.train.exams import Exam
 from dicomnode.train.manifest import Case
-from dicomnode.train.scalars import ScalarBatches, VariableTable, labels_of, volume_of
+from dicomnode.train.slices.exams import Exam
+from dicomnode.train.tabular import ScalarBatches, VariableTable, labels_of, volume_of
 
 
 def case(name: str, label: float | None = None, **variables: float) -> Case:
