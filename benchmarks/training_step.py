@@ -38,7 +38,12 @@ def noise_exam(recipe: Recipe) -> Exam:
     truth[::2, :, 60:90, 60:90] = 1
     inside = np.ones(hu.shape, np.bool_)
     return Exam(
-        Case("noise", "noise", Path("noise")), hu, truth, np.arange(SLICES) * 5.0, np.full(SLICES, 0.005), inside
+        case=Case(id="noise", patient="noise", image=Path("noise")),
+        hu=hu,
+        truth=truth,
+        offsets_mm=np.arange(SLICES) * 5.0,
+        pixel_ml=np.full(SLICES, 0.005),
+        inside=inside,
     )
 
 

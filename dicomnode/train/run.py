@@ -40,7 +40,7 @@ STUDENT_DROPOUT = 0.2
 STUDENT_DEPTH = 0.2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
     """One call of ``dicomnode train``.
 
@@ -148,7 +148,14 @@ def _trained_network(recipe: Recipe, weights: Path) -> torch.nn.Module:
 
 def _about(recipe: Recipe, read: Manifest, seed: int, data: str, settings: TrainSettings | None) -> About:
     title = f"{recipe.name}: {'training' if settings else 'evaluation'}"
-    return About(title, recipe.name, data, read.synthetic, seed, settings=asdict(settings) if settings else {})
+    return About(
+        title=title,
+        model=recipe.name,
+        data=data,
+        synthetic=read.synthetic,
+        seed=seed,
+        settings=asdict(settings) if settings else {},
+    )
 
 
 def _stratify_by(read: Manifest, recipe: Recipe) -> str | None:
@@ -267,7 +274,13 @@ def _fit(
     if not labelled.positive:
         raise ManifestError([f"no training exam has a voxel of {recipe.finding} in its mask"])
     batches = SliceBatches(
-        recipe, labelled, settings.steps, settings.batch, settings.fit.seed, pseudo, settings.workers
+        recipe=recipe,
+        labelled=labelled,
+        steps=settings.steps,
+        batch=settings.batch,
+        seed=settings.fit.seed,
+        pseudo=pseudo,
+        workers=settings.workers,
     )
     task = Task(
         network=network,

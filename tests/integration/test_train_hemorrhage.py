@@ -37,10 +37,10 @@ from dicomnode.train.results import ExamResult
 from dicomnode.train.slices.recipes import recipe_named
 
 FEW = (
-    Part("a-few", "A", "ich", 3, 14, Split.TRAIN, True),
-    Part("a-calibration", "A", "mixed", 2, 7, Split.CALIBRATION, False),
-    Part("b-pool", "B", "ich", 1, 5, Split.UNLABELLED, False),
-    Part("b-test", "B", "mixed", 2, 6, Split.TEST, True),
+    Part(name="a-few", site="A", arm="ich", patients=3, seed=14, use=Split.TRAIN, followups=True),
+    Part(name="a-calibration", site="A", arm="mixed", patients=2, seed=7, use=Split.CALIBRATION, followups=False),
+    Part(name="b-pool", site="B", arm="ich", patients=1, seed=5, use=Split.UNLABELLED, followups=False),
+    Part(name="b-test", site="B", arm="mixed", patients=2, seed=6, use=Split.TEST, followups=True),
 )
 PLAN = Plan(seeds=(1,), epochs=1, steps=2, batch=4, progress=False)
 Runs = dict[tuple[int, str], list[ExamResult]]

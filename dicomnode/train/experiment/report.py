@@ -45,7 +45,7 @@ class ExamCalibration:
     threshold: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """What the experiment found.
 

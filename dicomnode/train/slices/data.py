@@ -189,7 +189,7 @@ def transforms(recipe: Recipe, *, student: bool) -> Compose:
     return Compose(steps)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SliceBatches:
     """Batches of any epoch; the same epoch gives the same batches.
 
@@ -262,4 +262,6 @@ def pseudo_exam(exam: Exam, target: torch.Tensor) -> Exam:
     target : (slices, findings, size, size): 1, 0 or ``IGNORE``, which an exam calls ``UNKNOWN``.
     """
     truth = np.where(target.numpy() == IGNORE, UNKNOWN, target.numpy()).astype(np.int8)
-    return Exam(exam.case, exam.hu, truth, exam.offsets_mm, exam.pixel_ml, exam.inside)
+    return Exam(
+        case=exam.case, hu=exam.hu, truth=truth, offsets_mm=exam.offsets_mm, pixel_ml=exam.pixel_ml, inside=exam.inside
+    )

@@ -30,7 +30,7 @@ ACROSS = (0, 2, 3)
 """Batch, rows and columns."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """One model that finds something on slices.
 
