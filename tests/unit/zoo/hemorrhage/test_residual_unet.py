@@ -6,7 +6,7 @@ import pytest
 import torch
 from monai.networks.layers import DropPath
 
-from dicomnode.train.noisy_student import set_dropout, set_stochastic_depth
+from dicomnode.train.slices.noisy_student import set_dropout, set_stochastic_depth
 from dicomnode.zoo.hemorrhage.residual_unet import ResidualBlock, ResidualUNet
 
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from dicomnode.measure.exam import calibrated
 from dicomnode.records import RESEARCH_NOTICE
-from dicomnode.train.exams import Exam
-from dicomnode.train.hemorrhage.experiment import MODEL, SECOND, STUDENT, TEACHER, UNRANKED, Plan
+from dicomnode.train.experiment.arms import MODEL, SECOND, STUDENT, TEACHER, UNRANKED, Plan
 from dicomnode.train.plots import labels_and_scores
 from dicomnode.train.report import FIGURES, figures_of, mean_differences, table_text
 from dicomnode.train.results import ExamResult
+from dicomnode.train.slices.exams import Exam
 from dicomnode.train.statistics import Difference, Estimate, brier, operating_point
 
 SHOWN = ("auc", "auc_large", "dice", "dice_large", "pixel_precision", "false_ml")
@@ -45,7 +45,7 @@ class ExamCalibration:
     threshold: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """What the experiment found.
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dicomnode.train.engine import FitSettings
-from dicomnode.train.noisy_student import RANKED_SHARE
 from dicomnode.train.results import ExamResult, read_results
 from dicomnode.train.run import TrainSettings, train_model
+from dicomnode.train.slices.noisy_student import RANKED_SHARE
 
 MODEL = "hemorrhage"
 TEACHER, STUDENT, UNRANKED, SECOND = "teacher", "student", "student without ranker", "second student"
@@ -24,7 +24,7 @@ STUDENTS = (STUDENT, SECOND)
 """Those that may ship; the student without a ranker is there for comparison."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What every training of the experiment has in common.
 
@@ -74,12 +74,12 @@ def run_arms(
 
 
 def _settings(out: Path, arm: str, seed: int, plan: Plan) -> TrainSettings:
-    fit = FitSettings(plan.epochs, plan.learning_rate, patience=0, seed=seed)
+    fit = FitSettings(epochs=plan.epochs, learning_rate=plan.learning_rate, patience=0, seed=seed)
     common = TrainSettings(
-        MODEL,
-        fit,
-        plan.steps,
-        plan.batch,
+        model=MODEL,
+        fit=fit,
+        steps=plan.steps,
+        batch=plan.batch,
         workers=plan.workers,
         cache=out / "cache",
         skip_unusable=True,

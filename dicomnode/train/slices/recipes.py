@@ -11,8 +11,8 @@ import torch
 
 import dicomnode.zoo
 from dicomnode.errors import ConfigError
-from dicomnode.train.exams import UNKNOWN, Planes
-from dicomnode.train.noisy_student import IGNORE, masked_bce
+from dicomnode.train.slices.exams import UNKNOWN, Planes
+from dicomnode.train.slices.noisy_student import IGNORE, masked_bce
 from dicomnode.zoo.calibration import CalibrateBraind
 from dicomnode.zoo.hemorrhage.committee import Committee
 from dicomnode.zoo.hemorrhage.patchfcn import PatchFCN, PatchOutput
@@ -30,7 +30,7 @@ ACROSS = (0, 2, 3)
 """Batch, rows and columns."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """One model that finds something on slices.
 

@@ -10,13 +10,15 @@ from torch import nn
 from dicomnode.errors import ManifestError
 from dicomnode.train import statistics
 from dicomnode.train.engine import FitSettings, Task, fit
-from dicomnode.train.exams import Exam
 from dicomnode.train.manifest import Case
-from dicomnode.train.scalars import ScalarBatches, VariableTable, labels_of, volume_of
+from dicomnode.train.slices.exams import Exam
+from dicomnode.train.tabular import ScalarBatches, VariableTable, labels_of, volume_of
 
 
 def case(name: str, label: float | None = None, **variables: float) -> Case:
-    return Case(name, name, Path("x"), variables=variables, labels={} if label is None else {"death": label})
+    return Case(
+        id=name, patient=name, image=Path("x"), variables=variables, labels={} if label is None else {"death": label}
+    )
 
 
 def test_variables_are_scaled_by_the_training_exams_and_missing_ones_flagged() -> None:
@@ -36,7 +38,9 @@ def test_what_no_training_exam_knows_is_refused() -> None:
 def test_a_volume_is_windowed_and_brought_to_its_shape() -> None:
     hu = np.zeros((6, 8, 8), np.int16)
     hu[:, :4] = 200
-    exam = Exam(case("a"), hu, np.zeros((6, 1, 8, 8), np.int8), np.arange(6.0), np.ones(6))
+    exam = Exam(
+        case=case("a"), hu=hu, truth=np.zeros((6, 1, 8, 8), np.int8), offsets_mm=np.arange(6.0), pixel_ml=np.ones(6)
+    )
     volume = volume_of(exam, (3, 4, 4), 0.0, 80.0)
     assert volume.shape == (1, 3, 4, 4)
     assert volume[0, :, :2].unique().tolist() == [1.0]
@@ -72,11 +76,11 @@ def test_a_model_of_image_and_variables_learns_a_label_from_both(tmp_path: Path)
     )
     torch.manual_seed(1)
     made = Task(
-        Both(),
-        lambda out, batch: nn.functional.binary_cross_entropy_with_logits(out, batch["label"]),
-        batches,
-        batches.steps,
-        validate,
+        network=Both(),
+        loss=lambda out, batch: nn.functional.binary_cross_entropy_with_logits(out, batch["label"]),
+        batches=batches,
+        steps=batches.steps,
+        validate=validate,
         inputs=("image", "variables"),
     )
     settings = FitSettings(epochs=12, learning_rate=0.1, patience=0, device="cpu")

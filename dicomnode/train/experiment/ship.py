@@ -18,15 +18,15 @@ from safetensors.torch import load_file, save_file
 
 from dicomnode import zoo
 from dicomnode.measure.exam import calibrated
-from dicomnode.train.evaluation import score_exams, score_findings
-from dicomnode.train.exams import Exam, load_exams
-from dicomnode.train.hemorrhage.experiment import MODEL, STUDENTS, Plan, folder_of
-from dicomnode.train.hemorrhage.summary import ExamCalibration, Run, Runs, Summary, spacings_of, write_summary
+from dicomnode.train.experiment.arms import MODEL, STUDENTS, Plan, folder_of
+from dicomnode.train.experiment.report import ExamCalibration, Run, Runs, Summary, spacings_of, write_summary
 from dicomnode.train.manifest import Split, read_manifest
 from dicomnode.train.plots import dice_plot, labels_and_scores, reliability_plot, roc_plot
-from dicomnode.train.recipes import Recipe, recipe_named
 from dicomnode.train.results import ExamResult
 from dicomnode.train.run import LEFT_OUT
+from dicomnode.train.slices.evaluation import score_exams, score_findings
+from dicomnode.train.slices.exams import Exam, load_exams
+from dicomnode.train.slices.recipes import Recipe, recipe_named
 from dicomnode.train.statistics import platt, youden_point
 from dicomnode.zoo.calibration import brain_offset_hu
 from dicomnode.zoo.hemorrhage.committee import seated

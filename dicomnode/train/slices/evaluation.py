@@ -12,9 +12,9 @@ from rich.progress import track
 from dicomnode.measure.exam import exam_score, slice_scores
 from dicomnode.train import statistics
 from dicomnode.train.engine import channels_last
-from dicomnode.train.exams import UNKNOWN, Exam
-from dicomnode.train.recipes import Recipe, branches
 from dicomnode.train.results import NAN, ExamResult
+from dicomnode.train.slices.exams import UNKNOWN, Exam
+from dicomnode.train.slices.recipes import Recipe, branches
 
 THRESHOLD = 0.5
 CHUNK = 8

@@ -50,7 +50,7 @@ class Planes:
     reference_hu: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exam:
     """One exam on planes; the arrays are memory-mapped.
 
@@ -123,7 +123,14 @@ def _cached(case: Case, planes: Planes, cache: Path) -> Exam:
             np.save(part / f"{name}.npy", getattr(exam, name))
         _into_place(part, folder)
     hu, truth, inside = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("hu", "truth", "inside"))
-    return Exam(case, hu, truth, np.load(folder / "offsets_mm.npy"), np.load(folder / "pixel_ml.npy"), inside)
+    return Exam(
+        case=case,
+        hu=hu,
+        truth=truth,
+        offsets_mm=np.load(folder / "offsets_mm.npy"),
+        pixel_ml=np.load(folder / "pixel_ml.npy"),
+        inside=inside,
+    )
 
 
 def _into_place(part: Path, folder: Path) -> None:
@@ -177,7 +184,14 @@ def make_exam(case: Case, planes: Planes) -> Exam:
     weights = volume.stack.weights_mm[::-1] if orientation.flip_slices else volume.stack.weights_mm
     pixel_ml = np.asarray(weights * planes.pixel_mm**2 / 1000.0)
     offsets_mm = np.asarray(orientation.offsets_mm(volume.stack))
-    return Exam(case, hu, truth, offsets_mm, pixel_ml, _on_planes(interior_mask(volume), volume, grid))
+    return Exam(
+        case=case,
+        hu=hu,
+        truth=truth,
+        offsets_mm=offsets_mm,
+        pixel_ml=pixel_ml,
+        inside=_on_planes(interior_mask(volume), volume, grid),
+    )
 
 
 def _on_planes(mask: NDArray[np.bool_], volume: Volume, grid: PlaneGrid) -> NDArray[np.bool_]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from dicomnode.cohort.streams import stream
 from dicomnode.errors import ManifestError
-from dicomnode.train.exams import Exam
 from dicomnode.train.manifest import Case
+from dicomnode.train.slices.exams import Exam
 
 SMALLEST_DEVIATION = 1e-6
 

@@ -21,7 +21,7 @@ TEMPLATE_SEED = 1000
 """Added to the seed where heads are warped from a template, so that no two parts share a patient."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """One cohort and what its exams are for.
 
@@ -42,14 +42,14 @@ class Part:
 
 
 PARTS = (
-    Part("a-labelled", "A", "mixed", 50, 101, Split.TRAIN, True),
-    Part("a-ich", "A", "ich", 60, 105, Split.TRAIN, True),
-    Part("a-trauma", "A", "trauma", 140, 106, Split.TRAIN, True),
-    Part("a-evt", "A", "post_evt", 30, 108, Split.TRAIN, True),
-    Part("a-calibration", "A", "mixed", 60, 107, Split.CALIBRATION, False),
-    Part("a-pool", "A", "mixed", 20, 102, Split.UNLABELLED, False),
-    Part("b-pool", "B", "mixed", 70, 103, Split.UNLABELLED, False),
-    Part("b-test", "B", "mixed", 53, 104, Split.TEST, True),
+    Part(name="a-labelled", site="A", arm="mixed", patients=50, seed=101, use=Split.TRAIN, followups=True),
+    Part(name="a-ich", site="A", arm="ich", patients=60, seed=105, use=Split.TRAIN, followups=True),
+    Part(name="a-trauma", site="A", arm="trauma", patients=140, seed=106, use=Split.TRAIN, followups=True),
+    Part(name="a-evt", site="A", arm="post_evt", patients=30, seed=108, use=Split.TRAIN, followups=True),
+    Part(name="a-calibration", site="A", arm="mixed", patients=60, seed=107, use=Split.CALIBRATION, followups=False),
+    Part(name="a-pool", site="A", arm="mixed", patients=20, seed=102, use=Split.UNLABELLED, followups=False),
+    Part(name="b-pool", site="B", arm="mixed", patients=70, seed=103, use=Split.UNLABELLED, followups=False),
+    Part(name="b-test", site="B", arm="mixed", patients=53, seed=104, use=Split.TEST, followups=True),
 )
 
 

@@ -24,9 +24,9 @@ from monai.transforms import (
 from numpy.typing import NDArray
 
 from dicomnode.cohort.streams import derived_seed, stream
-from dicomnode.train.exams import UNKNOWN, Exam
-from dicomnode.train.noisy_student import IGNORE, RandAugmentd, RandKerneld, mixed_batches
-from dicomnode.train.recipes import Recipe
+from dicomnode.train.slices.exams import UNKNOWN, Exam
+from dicomnode.train.slices.noisy_student import IGNORE, RandAugmentd, RandKerneld, mixed_batches
+from dicomnode.train.slices.recipes import Recipe
 
 POSITIVE_SHARE = 0.45
 """Of the slices of a batch that show the finding; in a head they are far fewer."""
@@ -189,7 +189,7 @@ def transforms(recipe: Recipe, *, student: bool) -> Compose:
     return Compose(steps)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SliceBatches:
     """Batches of any epoch; the same epoch gives the same batches.
 
@@ -262,4 +262,6 @@ def pseudo_exam(exam: Exam, target: torch.Tensor) -> Exam:
     target : (slices, findings, size, size): 1, 0 or ``IGNORE``, which an exam calls ``UNKNOWN``.
     """
     truth = np.where(target.numpy() == IGNORE, UNKNOWN, target.numpy()).astype(np.int8)
-    return Exam(exam.case, exam.hu, truth, exam.offsets_mm, exam.pixel_ml, exam.inside)
+    return Exam(
+        case=exam.case, hu=exam.hu, truth=truth, offsets_mm=exam.offsets_mm, pixel_ml=exam.pixel_ml, inside=exam.inside
+    )
