@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from dicomnode.execute.process import WorkerProcess
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from typer.testing import CliRunner
@@ -29,7 +28,7 @@ from tests.integration.app.test_node import OVER, send_study
 from tests.integration.deliver.pacs import ScriptedPacs
 from tests.integration.deliver.world import World
 from tests.integration.execute.life_world import LifeWorld
-from tests.integration.execute.world import Bundles
+from tests.integration.execute.world import Bundles, Workers
 from tests.integration.receive.world import wait_until
 from tests.integration.store.fixture import sqlite_only
 from tests.tools.bundle import write_threshold_bundle
@@ -42,14 +41,14 @@ NewWorld = Callable[..., LifeWorld]
 
 
 @pytest.fixture
-def new_world(store: Store, tmp_path: Path, bundles: Bundles, worker: WorkerProcess) -> Iterator[NewWorld]:
+def new_world(store: Store, tmp_path: Path, bundles: Bundles, workers: Workers) -> Iterator[NewWorld]:
     """Makes the one world of a test, with a PACS that refuses these classes."""
     pacs = ScriptedPacs(tmp_path / "pacs")
 
     def make(*refused: str, results: tuple[str, ...] = ("seg", "sr", "text")) -> LifeWorld:
         pacs.refused_classes = set(refused)
         pacs.start()
-        return LifeWorld(store, tmp_path / "data", bundles, worker, pacs, destination={"results": results})
+        return LifeWorld(store, tmp_path / "data", bundles, workers, pacs, destination={"results": results})
 
     yield make
     pacs.stop()

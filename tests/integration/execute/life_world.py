@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
-from dicomnode.execute.process import WorkerProcess
 from pydicom.dataset import Dataset
 from sqlalchemy import func, select
 
@@ -19,7 +18,7 @@ from dicomnode.store.queue.jobs import release_waiting
 from dicomnode.store.queue.notes import release_notes
 from dicomnode.store.tables import Event, Job
 from tests.integration.deliver.pacs import ScriptedPacs
-from tests.integration.execute.world import Bundles, ExecutionWorld
+from tests.integration.execute.world import Bundles, ExecutionWorld, Workers
 
 REJECTED = ("113001", "DCM")
 
@@ -28,7 +27,7 @@ class LifeWorld(ExecutionWorld):
     """A node with one model and one destination, driven step by step."""
 
     def __init__(
-        self, store: Store, data_dir: Path, bundles: Bundles, worker: WorkerProcess, pacs: ScriptedPacs, **more: Any
+        self, store: Store, data_dir: Path, bundles: Bundles, workers: Workers, pacs: ScriptedPacs, **more: Any
     ) -> None:
         quick = {"port": pacs.port, "retry_min_s": 0.05, "retry_max_s": 0.2, "timeout_s": 5.0, "proof_wait_s": 0.2}
         super().__init__(
@@ -41,9 +40,8 @@ class LifeWorld(ExecutionWorld):
             **more,
         )
         self.pacs = pacs
-        self.use(worker)
-        if worker.pid is None:
-            worker.start()
+        self.use(workers)
+        workers.start()
         self.sender = self.new_sender()
 
     def new_sender(self) -> Sender:

@@ -10,40 +10,38 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicomnode.execute.process import Settings, WorkerProcess
 
 from dicomnode.execute.findings_file import load_findings
 from dicomnode.ops.retention import DAY_S, purge
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import cancel_job, claim_job, recover_leases, requeue_job
-from dicomnode.store.queue.runs import pending_runs
+from dicomnode.store.queue.runs import RunIdentity, pending_runs
 from tests.acceptance.scanner import small_study
-from tests.integration.execute.world import MODELS, Bundles, ExecutionWorld
+from tests.integration.execute.world import MODELS, Bundles, ExecutionWorld, Workers
 from tests.integration.store.fixture import sqlite_only
 
 NewWorld = Callable[..., ExecutionWorld]
 
 
 @pytest.fixture(scope="module")
-def worker(bundles: Bundles) -> Iterator[WorkerProcess]:
-    """One worker for all tests; one that a test killed is started again by the next that needs it."""
-    process = WorkerProcess(Settings("cpu", MODELS, (bundles.folder / "zoo",), {}, 1), start_timeout_s=120)
-    yield process
-    process.kill()
+def workers(bundles: Bundles) -> Iterator[Workers]:
+    """Workers for all tests; one that a test killed is started again by the next that needs it."""
+    warm = Workers(bundles, MODELS)
+    yield warm
+    warm.kill()
 
 
 @pytest.fixture
 def new_world(
-    new_database: Callable[..., str], tmp_path: Path, bundles: Bundles, worker: WorkerProcess
+    new_database: Callable[..., str], tmp_path: Path, bundles: Bundles, workers: Workers
 ) -> Iterator[NewWorld]:
     """Makes a world with the module's worker: ``new_world("threshold", run_timeout_s=1)``."""
     opened = Store(new_database())
 
     def make(*models: str, **execution: object) -> ExecutionWorld:
         world = ExecutionWorld(opened, tmp_path / "data", bundles, models, **execution)
-        world.use(worker)
-        if worker.pid is None:
-            worker.start()
+        world.use(workers)
+        workers.start()
         return world
 
     bundles.close()
@@ -85,7 +83,7 @@ def test_a_job_runs_to_results_that_wait_in_the_outbox(new_world: NewWorld) -> N
     assert (job.status, job.attempts) == ("delivering", 1)
     (run,) = job.runs
     assert (run.status, run.device, run.attempts, run.crashes) == ("succeeded", "cpu", 1, 0)
-    assert run.digest == world.dispatcher.worker.models["threshold"]
+    assert run.digest == world.dispatcher.backend.models["threshold"]
     assert {"seg", "sr", "sc"} <= {line.kind for line in job.deliveries}
     assert {line.status for line in job.deliveries} == {"pending"}
     for result in world.results():
@@ -98,13 +96,12 @@ def test_a_job_runs_to_results_that_wait_in_the_outbox(new_world: NewWorld) -> N
 def test_two_models_run_in_order_and_are_encoded_together(new_world: NewWorld) -> None:
     world = new_world("second", "threshold")
     job_id = world.queue_head()
-    # Findings of one name from two models cannot be told apart in one result: it is said, nothing is sent.
     world.step()
     job = world.job(job_id)
     assert [(run.model, run.status) for run in job.runs] == [("second", "succeeded"), ("threshold", "succeeded")]
     assert world.run(job_id, "second").finished_at <= world.run(job_id, "threshold").started_at
-    assert "findings of the same name" in job.error
-    assert world.results() == []
+    (seg,) = [pydicom.dcmread(world.config.node.data_dir / r.path) for r in world.results() if r.kind == "seg"]
+    assert len(seg.SegmentSequence) == 2
 
 
 @sqlite_only
@@ -118,7 +115,7 @@ def test_a_model_that_raises_is_tried_again_and_then_fails_without_its_message(
     world.step_again()
     job = world.job(job_id)
     assert (job.status, job.attempts) == ("failed", 2)
-    assert job.error.startswith("LookupError at runner.py:")
+    assert job.error.startswith("LookupError at planes.py:")
     assert [(run.model, run.status, run.attempts) for run in job.runs] == [
         ("threshold", "succeeded", 1),
         ("raising", "failed", 2),
@@ -228,10 +225,25 @@ def test_a_model_that_changed_runs_again_and_one_that_did_not_does_not(new_world
     with world.store.write() as session:
         claim = claim_job(session, owner="node", lease_s=60)
         assert claim is not None
-        same = pending_runs(session, claim, world.dispatcher.worker.models)
+        wanted = {name: RunIdentity(digest, "") for name, digest in world.dispatcher.backend.models.items()}
+        same = pending_runs(session, claim, wanted)
         assert [row.model for row in same] == ["raising"]
-        changed = {**world.dispatcher.worker.models, "threshold": "sha256:another"}
+        changed = {**wanted, "threshold": RunIdentity("sha256:another", "")}
         assert [row.model for row in pending_runs(session, claim, changed)] == ["threshold", "raising"]
+
+
+@sqlite_only
+def test_a_run_whose_inputs_changed_runs_again(new_world: NewWorld) -> None:
+    world = new_world("threshold", "raising")
+    world.queue_head()
+    world.step()
+    time.sleep(0.05)
+    with world.store.write() as session:
+        claim = claim_job(session, owner="node", lease_s=60)
+        assert claim is not None
+        digest = world.dispatcher.backend.models["threshold"]
+        later = {"threshold": RunIdentity(digest, "another context")}
+        assert [row.model for row in pending_runs(session, claim, later)] == ["threshold", "raising"]
 
 
 @sqlite_only

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from dicomnode.execute.process import WorkerProcess
 from pydicom.dataset import Dataset
 
 from dicomnode.execute.notes import prepare_note
@@ -21,7 +20,7 @@ from dicomnode.store.queue.jobs import claim_job, recover_leases
 from tests.acceptance.scanner import small_study
 from tests.integration.deliver.pacs import ScriptedPacs
 from tests.integration.execute.life_world import LifeWorld, named_by, predecessors_of, uids_of
-from tests.integration.execute.world import Bundles
+from tests.integration.execute.world import Bundles, Workers
 from tests.integration.store.fixture import sqlite_only
 from tests.tools.key_objects import key_object
 from tests.unit.encode.kinds.test_sr import items, text
@@ -30,10 +29,10 @@ NewWorld = Callable[..., LifeWorld]
 
 
 @pytest.fixture
-def new_world(store: Store, tmp_path: Path, bundles: Bundles, worker: WorkerProcess) -> Iterator[NewWorld]:
+def new_world(store: Store, tmp_path: Path, bundles: Bundles, workers: Workers) -> Iterator[NewWorld]:
     """Makes the one world of a test: ``new_world(destination={...})``."""
     with ScriptedPacs(tmp_path / "pacs") as pacs:
-        yield lambda **more: LifeWorld(store, tmp_path / "data", bundles, worker, pacs, **more)
+        yield lambda **more: LifeWorld(store, tmp_path / "data", bundles, workers, pacs, **more)
 
 
 def deliver_all_but_the_last_slice(world: LifeWorld) -> list[Dataset]:
@@ -227,7 +226,7 @@ def test_a_note_whose_writer_died_is_written_once_with_the_same_uid(new_world: N
     assert lost is not None
     prepared = prepare_note(world.config, world.store, lost, world.config.work_dir.absolute() / "lost")
     assert prepared.task is not None
-    written = world.dispatcher.worker.ask(prepared.task, timeout_s=60, tick=lambda: None)
+    written = world.dispatcher.case_worker.ask(prepared.task, timeout_s=60, tick=lambda: None)
     assert isinstance(written, EncodeReply)
     world.change(lambda session: recover_leases(session, time.time(), owner="node"))
     world.settle_all()

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dicomnode.execute.process import WorkerProcess
 from sqlalchemy import select
 
-from dicomnode.execute.dispatcher import Dispatcher
+from dicomnode.execute.backends.local import LocalBackend, ModelWorkerSettings
+from dicomnode.execute.child import ChildProcess
+from dicomnode.execute.dispatcher import CASE_WORKER, Dispatcher
 from dicomnode.store.engine import Store
 from dicomnode.store.history import JobLine, show_job
 from dicomnode.store.tables import Run
@@ -54,6 +55,30 @@ class Bundles:
         wait_until(lambda: (self.gate / "running").exists(), 30)
 
 
+class Workers:
+    """A backend with some models of the bundles and a case worker, for many tests; what a test killed starts again."""
+
+    def __init__(self, bundles: Bundles, models: tuple[str, ...]) -> None:
+        settings = ModelWorkerSettings(
+            device="cpu", models=models, zoo_paths=(bundles.folder / "zoo",), zoo_digests={}, cpu_threads=1
+        )
+        self.backend = LocalBackend(settings, start_timeout_s=120)
+        self.case_worker = ChildProcess(CASE_WORKER, None, start_timeout_s=120)
+
+    def start(self) -> None:
+        """Start those that do not run."""
+        missing = [worker for worker in (self.backend, self.case_worker) if not worker.is_running]
+        for worker in missing:
+            worker.launch()
+        for worker in missing:
+            worker.wait_until_ready()
+
+    def kill(self) -> None:
+        """End both."""
+        self.backend.kill()
+        self.case_worker.kill()
+
+
 class ExecutionWorld(World):
     """A world whose jobs run for real. ``models`` are those of its one protocol, in order; ``destination`` its one."""
 
@@ -81,14 +106,15 @@ class ExecutionWorld(World):
         self.bundles = bundles
         self.dispatcher = Dispatcher(self.config, store, owner="node", device="cpu")
 
-    def use(self, worker: WorkerProcess) -> None:
-        """Work with a worker that is warm already."""
-        self.dispatcher.worker = worker
+    def use(self, workers: Workers) -> None:
+        """Work with workers that are warm already."""
+        self.workers = workers
+        self.dispatcher.backend, self.dispatcher.case_worker = workers.backend, workers.case_worker
 
     @property
     def worker_pid(self) -> int | None:
-        """Of the worker, while it lives."""
-        return self.dispatcher.worker.pid
+        """Of the process that runs the models, while it lives."""
+        return self.workers.backend.pid
 
     def queue_head(self, name: str = "head") -> int:
         """A head with a bleed arrives and becomes a job; returns the job's id."""

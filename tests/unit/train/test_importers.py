@@ -14,7 +14,6 @@ import pytest
 from dicomnode.cohort.acquire import AcquiredSeries
 from dicomnode.cohort.make import make_cohort
 from dicomnode.errors import ConfigError, ManifestError
-from dicomnode.train.importers import LAYOUTS, import_layout
 from dicomnode.train.importers.cohort import read, read_followups
 from dicomnode.train.importers.layouts import LAYOUTS, import_layout
 from dicomnode.train.manifest import Manifest, Split, read_manifest

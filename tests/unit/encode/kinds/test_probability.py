@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dicomnode.execute.worker import stored_probability
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -19,6 +18,7 @@ from dicomnode.encode.kinds.probability import probability_maps
 from dicomnode.encode.validate import validate
 from dicomnode.errors import EncodeError
 from dicomnode.records import Case, EncodedResult
+from dicomnode.zoo.findings import stored_probability
 from tests.unit.encode.cases import EVEN, MODEL, TILTED_UNEVEN, case_of, changed, ellipsoid, finding_of
 from tests.unit.encode.cases import with_probability as with_map
 
