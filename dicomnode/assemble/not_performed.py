@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from dicomnode.assemble.protocols import matches
 from dicomnode.config.protocols import Protocol
 from dicomnode.config.whole import Config
+from dicomnode.kinds import Kind
 from dicomnode.store.assemble.not_performed import (
-    REPORT_KIND,
     NotPerformedReason,
     close_decision,
     due_studies,
@@ -83,7 +83,7 @@ class NotPerformedReports:
 
 
 def _is_reported(config: Config, protocol: Protocol) -> bool:
-    return any(REPORT_KIND in destination.results for destination in config.destinations_of(protocol))
+    return any(Kind.NOT_PERFORMED in destination.results for destination in config.destinations_of(protocol))
 
 
 def _nearest(found: list[NotPerformedReason], protocol: Protocol) -> NotPerformedReason | None:

@@ -14,7 +14,6 @@ from dicomnode.store.queue.rejections import Subject, create_note
 from dicomnode.store.states import InstanceStatus, JobStatus, JobTask, SeriesStatus
 from dicomnode.store.tables import Instance, Job, Series
 
-REPORT_KIND = "not_performed"
 REPORT_KEY = "not performed"
 """Acquisition key of a report: one for each study and protocol."""
 

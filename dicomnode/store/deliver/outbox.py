@@ -10,8 +10,8 @@ from sqlalchemy import case, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.errors import LeaseLost
+from dicomnode.kinds import Kind
 from dicomnode.store.deliver.results import settle_deliveries, underway
-from dicomnode.store.queue.rejections import REJECTION_KIND
 from dicomnode.store.states import JobStatus, OutboxEvent, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import guarded_update, move, note
@@ -24,7 +24,7 @@ class Parcel:
     outbox_id: int
     token: int
     job_id: int
-    kind: str
+    kind: Kind
     study_uid: str
     sop_class_uid: str
     sop_instance_uid: str
@@ -82,7 +82,7 @@ def parcel_of(row: Outbox, result: Result) -> Parcel:
         outbox_id=row.id,
         token=row.lease_token,
         job_id=row.job_id,
-        kind=result.kind,
+        kind=Kind(result.kind),
         study_uid=result.study_uid,
         sop_class_uid=result.sop_class_uid,
         sop_instance_uid=result.sop_instance_uid,
@@ -212,7 +212,7 @@ def withhold_research(session: Session, destination: str) -> int:
             Outbox.destination == destination,
             Outbox.status.in_((OutboxStatus.PENDING, OutboxStatus.HELD)),
             Result.research,
-            Result.kind != REJECTION_KIND,
+            Result.kind != Kind.REJECTION,
         )
         .with_for_update(of=Outbox, skip_locked=True)
     )

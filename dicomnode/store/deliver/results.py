@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
+from dicomnode.kinds import Kind
 from dicomnode.records import EncodedResult
 from dicomnode.store.queue.jobs import Claim, leased_job, supersede_job
-from dicomnode.store.queue.rejections import REJECTION_KIND
 from dicomnode.store.states import JOB_INACTIVE, JobEvent, JobStatus, JobTask, OutboxEvent, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, Result, Series
 from dicomnode.store.transitions import move, note
@@ -23,7 +23,7 @@ class Delivery:
     """Where kinds of result go, whether research results may go there, and how their arrival is proven."""
 
     destination: str
-    kinds: tuple[str, ...]
+    kinds: tuple[Kind, ...]
     accept_research: bool
     proof: str = "query"
 
@@ -93,7 +93,7 @@ def outbox_row(session: Session, result: Result, delivery: Delivery) -> None:
         select(Outbox).where(Outbox.result_id == result.id, Outbox.destination == delivery.destination)
     ).one_or_none()
     # A note about results that are there already must never be held back.
-    withheld = result.research and not delivery.accept_research and result.kind != REJECTION_KIND
+    withheld = result.research and not delivery.accept_research and result.kind != Kind.REJECTION
     if known is not None:
         if known.status in (OutboxStatus.WITHDRAWN, OutboxStatus.REPLACED):
             event = OutboxEvent.WITHHOLD if withheld else OutboxEvent.REQUEUE
