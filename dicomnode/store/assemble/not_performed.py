@@ -56,12 +56,6 @@ def due_studies(session: Session, now: float, limit: int = 50) -> Sequence[str]:
     return list(dict.fromkeys(session.scalars(statement.limit(limit))))
 
 
-def locked_study(session: Session, study_uid: str) -> Sequence[Series]:
-    """All series of a study, locked in order, as the assembler does."""
-    statement = select(Series).where(Series.study_uid == study_uid).order_by(Series.id)
-    return session.scalars(statement.with_for_update()).all()
-
-
 def is_undecided(session: Session, series: Sequence[Series]) -> bool:
     """Whether a study may still get a result: a series is being received, or an analysis has not ended."""
     if any(one.status == SeriesStatus.RECEIVING for one in series):

@@ -15,10 +15,11 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from dicomnode.kinds import KINDS, Kind, kind_to_send, stand_ins
-from dicomnode.store.deliver.outbox import Parcel, lock_job
+from dicomnode.store.deliver.outbox import Parcel
 from dicomnode.store.deliver.results import Delivery, outbox_row, settle_deliveries
+from dicomnode.store.locks import lock_delivery, lock_job
 from dicomnode.store.states import JobEvent, JobStatus, OutboxEvent, OutboxStatus
-from dicomnode.store.tables import Job, Outbox, RefusedClass, Result
+from dicomnode.store.tables import Outbox, RefusedClass, Result
 from dicomnode.store.transitions import move
 
 
@@ -96,7 +97,7 @@ def record_refused(session: Session, parcel: Parcel, *, how: str) -> bool:
     if KINDS[parcel.kind].stand_in is None:
         return False
     lock_job(session, parcel.job_id)
-    row = session.scalars(select(Outbox).where(Outbox.id == parcel.outbox_id).with_for_update()).one()
+    row = lock_delivery(session, parcel.outbox_id)
     learn_refusal(session, row.destination, parcel.sop_class_uid, how=how)
     instead = kinds_for(session, row.destination, [parcel.kind])[0]
     detail = {"reason": how, "instead": instead}
@@ -112,7 +113,7 @@ def send_stand_ins(session: Session, job_id: int, *, made: Collection[str] = ())
     ----------
     made : kinds that were encoded just now: what is missing of them does not exist, and its delivery has failed.
     """
-    job = session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one()
+    job = lock_job(session, job_id)
     to_make = set()
     for row, kind, results in _unresolved(session, job_id):
         for result in results:

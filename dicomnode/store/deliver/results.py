@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 
 from dicomnode.kinds import Kind
 from dicomnode.records import EncodedResult
+from dicomnode.store.locks import lock_job, lock_studies
 from dicomnode.store.queue.jobs import Claim, leased_job, supersede_job
 from dicomnode.store.states import JOB_INACTIVE, JobEvent, JobStatus, JobTask, OutboxEvent, OutboxStatus
-from dicomnode.store.tables import Job, Outbox, Result, Series
+from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import move, note
 
 
@@ -57,9 +58,8 @@ def _supersede_reports(session: Session, claim: Claim) -> None:
     mine = (Job.study_uid == claim.study_uid, Job.protocol == claim.protocol, Job.task == JobTask.NOT_PERFORMED)
     reports = session.scalars(select(Job).where(*mine, Job.status.not_in(JOB_INACTIVE)).order_by(Job.id)).all()
     if reports:
-        # A note about a report refers to its series: lock series before jobs, as reception does.
-        study = select(Series.id).where(Series.study_uid == claim.study_uid).order_by(Series.id)
-        session.scalars(study.with_for_update()).all()
+        # A note about a report refers to its series.
+        lock_studies(session, [claim.study_uid])
     for report in reports:
         supersede_job(session, report, reason="the study has a result now")
 
@@ -127,7 +127,7 @@ def settle_deliveries(session: Session, job_id: int) -> None:
     ``undelivered`` when a destination was given up or withdrawn, ``sent_unproven`` when one has no proof to offer, else
     ``done``.
     """
-    job = session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one()
+    job = lock_job(session, job_id)
     if job.status != JobStatus.DELIVERING:
         return
     if session.scalar(select(Outbox.id).where(Outbox.job_id == job_id, underway()).limit(1)) is not None:

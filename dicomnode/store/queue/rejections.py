@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from dicomnode.kinds import Kind
 from dicomnode.records import EncodedResult
+from dicomnode.store.locks import lock_jobs
 from dicomnode.store.states import JobEvent, JobStatus, JobTask, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, Result, Series
 from dicomnode.store.transitions import move, note
@@ -41,7 +42,7 @@ def plan_rejections(session: Session, job: Job, *, reason: str, at_once: bool) -
 def hasten_rejections(session: Session, series: Series) -> None:
     """Notes about results of a series that wait for those that take their place wait no longer."""
     mine = (Job.series_id == series.id, Job.task == JobTask.REJECTION, Job.status == JobStatus.WAITING)
-    for job in session.scalars(select(Job).where(*mine).with_for_update()):
+    for job in lock_jobs(session, *mine):
         job.about = {**(job.about or {}), "at_once": True}
 
 
