@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from monai.transforms import Compose
 
-from dicomnode.train.data import Source, plain_tensors, transforms
 from dicomnode.train.engine import FitSettings, channels_last
-from dicomnode.train.exams import Exam
 from dicomnode.train.manifest import Case
-from dicomnode.train.recipes import Recipe, recipe_named, segmentation_loss
+from dicomnode.train.slices.data import Source, plain_tensors, transforms
+from dicomnode.train.slices.exams import Exam
+from dicomnode.train.slices.recipes import Recipe, recipe_named, segmentation_loss
 
 SAMPLES, BATCH, ROUNDS = 48, 16, 5
 SLICES = 12
@@ -38,7 +38,12 @@ def noise_exam(recipe: Recipe) -> Exam:
     truth[::2, :, 60:90, 60:90] = 1
     inside = np.ones(hu.shape, np.bool_)
     return Exam(
-        Case("noise", "noise", Path("noise")), hu, truth, np.arange(SLICES) * 5.0, np.full(SLICES, 0.005), inside
+        case=Case(id="noise", patient="noise", image=Path("noise")),
+        hu=hu,
+        truth=truth,
+        offsets_mm=np.arange(SLICES) * 5.0,
+        pixel_ml=np.full(SLICES, 0.005),
+        inside=inside,
     )
 
 

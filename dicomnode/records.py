@@ -6,6 +6,7 @@ Array index order is (slice, row, column) everywhere; positions are DICOM patien
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ Header = dict[str, HeaderValue]
 """DICOM keyword -> value of one instance, JSON-able. Made by ``dicom.headers.header_of``; holds no person names."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
     """Geometry of a stack of parallel slices, sorted along the normal (DICOM PS3.3 C.7.6.2.1.1).
 
@@ -97,7 +98,7 @@ class Volume:
     sop_instance_uids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRef:
     """Which model made a finding; every result names it.
 
@@ -115,7 +116,7 @@ class ModelRef:
     research: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
     """Measurements of one lesion or of the total, on the source grid.
 
@@ -158,7 +159,7 @@ class FindingConcepts:
     site: CodedConcept | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MaskFinding:
     """A segmented finding on the source's own slices.
 
@@ -177,6 +178,7 @@ class MaskFinding:
     exam_threshold : of ``exam_probability``.
     probability : (slices, rows, columns) uint16, in steps of 1 / ``PROBABILITY_SCALE``, 0 below ``PROBABILITY_FLOOR``;
         None where nobody asked for it.
+    inputs_digest : hex sha256 of all that shaped it beside model and images; empty where nothing did.
     """
 
     name: str
@@ -192,6 +194,7 @@ class MaskFinding:
     exam_probability: float | None = None
     exam_threshold: float | None = None
     probability: NDArray[np.uint16] | None = None
+    inputs_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,14 +206,16 @@ class ScoreInput:
     label : what the radiologist reads, such as ``Glasgow Coma Scale``.
     value : with its unit, such as ``12`` or ``16.1 mL``.
     source : where it comes from: ``measured``, ``header``, ``HL7``, ``entered``, ...
+    observed_at : ISO 8601; empty where the source does not say.
     """
 
     label: str
     value: str
     source: str
+    observed_at: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceScore:
     """A published score that needs no learning, printed beside a model's.
 
@@ -230,7 +235,7 @@ class ReferenceScore:
     possible: tuple[float, float] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreFinding:
     """A number about the patient, such as the probability of an event within a time.
 
@@ -246,6 +251,7 @@ class ScoreFinding:
     reference : scores that need no learning, for comparison.
     inputs, missing : what it was computed from; the labels of what was not known.
     warnings : limits of the intended use that this patient touches.
+    inputs_digest : hex sha256 of all that shaped it beside model and images; empty where nothing did.
     """
 
     name: str
@@ -260,9 +266,10 @@ class ScoreFinding:
     inputs: tuple[ScoreInput, ...] = ()
     missing: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    inputs_digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFinding:
     """A scan that a model predicts, on the source's own slices.
 
@@ -272,6 +279,7 @@ class ImageFinding:
     hu : (slices, rows, columns) float32, in the stack order of the volume.
     horizon : which time it shows, such as ``24 h after the baseline scan``.
     warnings : limits of the intended use that this patient touches.
+    inputs_digest : hex sha256 of all that shaped it beside model and images; empty where nothing did.
     """
 
     name: str
@@ -280,12 +288,140 @@ class ImageFinding:
     horizon: str
     model: ModelRef
     warnings: tuple[str, ...] = ()
+    inputs_digest: str = ""
 
 
-Finding = MaskFinding | ScoreFinding | ImageFinding
+class Inapplicable(StrEnum):
+    """Coded reasons why a model gives no finding for a patient; :meth:`sentence` is what a person reads.
+
+    A value becomes a code value, which holds 16 characters (DICOM PS3.5 6.2, SH).
+    """
+
+    OUTSIDE_POPULATION = "population"
+    MISSING_VARIABLE = "missing_variable"
+    MISSING_TEXT = "missing_text"
+    MISSING_FINDING = "missing_finding"
+
+    def sentence(self) -> str:
+        """What a person reads."""
+        return _INAPPLICABLE[self]
+
+
+_INAPPLICABLE: dict[Inapplicable, str] = {
+    Inapplicable.OUTSIDE_POPULATION: "The patient lies outside the population that the model is for.",
+    Inapplicable.MISSING_VARIABLE: "A variable that the model needs is not known.",
+    Inapplicable.MISSING_TEXT: "A report text that the model needs is not known.",
+    Inapplicable.MISSING_FINDING: "A finding that the model needs could not be given.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotApplicable:
+    """A finding that a model does not give for this patient, and why. Silence would be read as "nothing found".
+
+    Attributes
+    ----------
+    name, label : of the finding that is not given.
+    detail : the limit or the input, and what is known of it; no free text of the patient.
+    inputs, missing : what was known of the model's inputs; the labels of what was not.
+    inputs_digest : hex sha256 of the inputs that it was decided on.
+    """
+
+    name: str
+    label: str
+    model: ModelRef
+    reason: Inapplicable
+    detail: str
+    inputs: tuple[ScoreInput, ...] = ()
+    missing: tuple[str, ...] = ()
+    inputs_digest: str = ""
+
+
+Finding = MaskFinding | ScoreFinding | ImageFinding | NotApplicable
+
+
+class ContextSource(StrEnum):
+    """Where a value of the patient's context comes from; results show it."""
+
+    HEADER = "header"
+    SR = "SR"
+    HL7 = "HL7"
+    FHIR = "FHIR"
+    FILE = "file"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextValue:
+    """A coded variable of the patient.
+
+    Attributes
+    ----------
+    name : machine name, such as ``age``.
+    value : in ``unit``; a word where the variable is no number.
+    unit : UCUM code; empty for words and for yes or no.
+    observed_at : ISO 8601; empty where the source does not say.
+    """
+
+    name: str
+    value: float | str | bool
+    source: ContextSource
+    unit: str = ""
+    observed_at: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextText:
+    """A section of a report about the patient.
+
+    Attributes
+    ----------
+    section : machine name, such as ``indication``.
+    written_at : ISO 8601; empty where the source does not say.
+    """
+
+    section: str
+    text: str
+    source: ContextSource
+    written_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
+class PatientContext:
+    """What is known of the patient beside the images: one value for each variable, one text for each section."""
+
+    values: tuple[ContextValue, ...] = ()
+    texts: tuple[ContextText, ...] = ()
+
+    def value(self, name: str) -> ContextValue | None:
+        """The variable called ``name``; None where it is not known."""
+        return next((value for value in self.values if value.name == name), None)
+
+    def text(self, section: str) -> ContextText | None:
+        """The text of a section; None where there is none."""
+        return next((text for text in self.texts if text.section == section), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """All that a model may read.
+
+    Attributes
+    ----------
+    volume : the CT; None for a model that needs no image.
+    earlier : findings of the models that ran before it in the same job.
+    """
+
+    volume: Volume | None = None
+    context: PatientContext = PatientContext()
+    earlier: tuple[Finding, ...] = ()
+
+    def mask(self, name: str) -> MaskFinding | None:
+        """The earlier mask called ``name``; None where there is none."""
+        masks = (finding for finding in self.earlier if isinstance(finding, MaskFinding))
+        return next((finding for finding in masks if finding.name == name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """All that shapes the results of one job: the input of ``encode``.
 
@@ -328,8 +464,13 @@ class Case:
         """The predicted scans."""
         return tuple(finding for finding in self.findings if isinstance(finding, ImageFinding))
 
+    @property
+    def not_applicable(self) -> tuple[NotApplicable, ...]:
+        """What was not given for this patient."""
+        return tuple(finding for finding in self.findings if isinstance(finding, NotApplicable))
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedResult:
     """One result instance on disk, validated.
 
@@ -366,7 +507,7 @@ class Rejection:
     description: str = "Superseded by a newer result of the same analysis"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NotPerformed:
     """A series that was not processed, and why.
 
@@ -408,7 +549,7 @@ class RejectionNote:
     instances: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedInstance:
     """What reception knows of one instance when its bytes are on disk.
 

@@ -13,7 +13,9 @@ from pathlib import Path
 from pydicom.uid import UID
 from sqlalchemy.exc import SQLAlchemyError
 
-from dicomnode.app.selftest import ANSWER, make_known_head, try_bundle
+from dicomnode.app.known_answer import ANSWER
+from dicomnode.app.known_head import make_known_head
+from dicomnode.app.selftest import try_bundle
 from dicomnode.config.destinations import AnyDestination, Destination, WebDestination
 from dicomnode.config.protocols import Protocol
 from dicomnode.config.tls import server_context
@@ -24,8 +26,8 @@ from dicomnode.deliver.scu import probe
 from dicomnode.dicom.commitment import STORAGE_COMMITMENT
 from dicomnode.dicom.uids import derived_uid
 from dicomnode.errors import BundleError, ConfigError, DeliveryError, InferenceError
-from dicomnode.execute.dispatcher import worker_settings
-from dicomnode.execute.process import WorkerProcess
+from dicomnode.execute.backends.local import LocalBackend
+from dicomnode.execute.dispatcher import local_backend
 from dicomnode.kinds import KINDS, Kind, stand_ins
 from dicomnode.store.deliver import fallback, holding, outbox
 from dicomnode.store.engine import Store
@@ -148,31 +150,29 @@ def _ways_out(config: Config, protocol: Protocol, research: bool) -> Finding:
 def _models(config: Config, load: bool) -> Iterator[Finding]:
     if not load:
         return
-    worker = WorkerProcess(
-        worker_settings(config, config.execution.devices[0]), start_timeout_s=config.execution.start_timeout_s
-    )
+    backend = local_backend(config, config.execution.devices[0])
     try:
-        ready = worker.start()
+        ready = backend.start()
         for model, digest in ready.models.items():
             yield Finding(f"model {model}", True, f"loads on {ready.device}, {digest[:19]}...")
-        yield from _selftests(config, worker)
+        yield from _selftests(config, backend)
     except InferenceError as fault:
         yield Finding("models", False, str(fault))
     finally:
-        worker.kill()
+        backend.kill()
 
 
-def _selftests(config: Config, worker: WorkerProcess) -> Iterator[Finding]:
+def _selftests(config: Config, backend: LocalBackend) -> Iterator[Finding]:
     """The known answers of those loaded models that have one."""
     registry = Registry(config.bundle_paths, config.zoo.digests)
-    bundles = [registry.get(name) for name in sorted(worker.models)]
+    bundles = [registry.get(name) for name in sorted(backend.models)]
     able = [bundle for bundle in bundles if (bundle.manifest.path / ANSWER).is_file()]
     if not able:
         return
     with tempfile.TemporaryDirectory(prefix="dicomnode-selftest-") as scratch:
         head = make_known_head(Path(scratch))
         for bundle in able:
-            verdict = try_bundle(worker, bundle, head, config.execution.run_timeout_s)
+            verdict = try_bundle(backend, bundle, head, config.execution.run_timeout_s)
             yield Finding(f"selftest {verdict.name}", verdict.ok is not False, verdict.says)
 
 

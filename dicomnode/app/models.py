@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
 from rich.markdown import Markdown
 
 from dicomnode.app import show
@@ -15,9 +14,9 @@ from dicomnode.app.selftest import selftest
 from dicomnode.config.load import load_config
 from dicomnode.config.whole import built_in_config, holds_bundles
 from dicomnode.errors import ConfigError
-from dicomnode.execute.dispatcher import worker_settings
+from dicomnode.execute.backends.local import ModelWorkerSettings
 from dicomnode.zoo.bundle import BundleManifest
-from dicomnode.zoo.importing.importer import Imported
+from dicomnode.zoo.importing.importer import Imported, coded_as, threshold_of
 from dicomnode.zoo.registry import BUILT_IN, Registry
 
 CARD = Path("docs/README.md")
@@ -123,10 +122,8 @@ def imported_page(imported: Imported, *, named_folder: Path | None, as_json: boo
         show.as_json({**_plain(manifest), "digest": imported.digest, "executed": imported.executed})
         return
     show.out.print(f"{manifest.name} {manifest.version} lies in {manifest.path}\n{imported.digest} (pinned)\n")
-    rows = [
-        [o.label, f"{o.type.meaning} ({o.type.value}, {o.type.scheme})", f"{o.threshold:g}"] for o in manifest.outputs
-    ]
-    show.table("It marks", ["label", "coded as", "threshold"], rows)
+    rows = [[output.label, coded_as(output), threshold_of(output)] for output in manifest.gives]
+    show.table("It gives", ["label", "coded as", "threshold"], rows)
     if manifest.research:
         show.out.print("Its results are marked research, not for diagnosis.")
     lines = [f"[zoo]\npaths = [{str(named_folder.absolute())!r}]"] if named_folder is not None else []
@@ -148,8 +145,12 @@ def selftest_page(name: str, config: Path | None, device: str, *, keep: bool, as
     registry = Registry(loaded.bundle_paths if config is not None else (), loaded.zoo.digests)
     names = [name] if name else [manifest.name for manifest in registry.list()]
     execution = loaded.execution
-    settings = worker_settings(loaded, device or execution.devices[0])._replace(
-        zoo_paths=loaded.bundle_paths if config is not None else ()
+    settings = ModelWorkerSettings(
+        device=device or execution.devices[0],
+        models=(),
+        zoo_paths=loaded.bundle_paths if config is not None else (),
+        zoo_digests=loaded.zoo.digests,
+        cpu_threads=execution.cpu_threads,
     )
     with show.err.status("making a head and asking the models"):
         verdicts = selftest(
@@ -168,5 +169,4 @@ def selftest_page(name: str, config: Path | None, device: str, *, keep: bool, as
 
 
 def _plain(manifest: BundleManifest) -> dict[str, Any]:
-    plain: dict[str, Any] = TypeAdapter(BundleManifest).dump_python(manifest, mode="json")
-    return plain
+    return manifest.model_dump(mode="json")

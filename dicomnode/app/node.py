@@ -80,7 +80,7 @@ class Node:
     @property
     def working(self) -> bool:
         """Whether a worker has its models loaded."""
-        return any(dispatcher.worker.models for dispatcher in self._dispatchers)
+        return any(dispatcher.is_working for dispatcher in self._dispatchers)
 
     @property
     def worker_fault(self) -> str:

@@ -48,7 +48,12 @@ def picture_of_mask(seg: Dataset, series: LoadedSeries) -> Image.Image:
     segment = seg.SegmentSequence[0]
     algorithm = segment.SegmentationAlgorithmIdentificationSequence[0]
     model = ModelRef(
-        str(algorithm.AlgorithmName), str(algorithm.AlgorithmVersion), "", str(segment.SegmentLabel), "", True
+        name=str(algorithm.AlgorithmName),
+        version=str(algorithm.AlgorithmVersion),
+        digest="",
+        title=str(segment.SegmentLabel),
+        trained_on="",
+        research=True,
     )
     finding = MaskFinding(
         name="hemorrhage",

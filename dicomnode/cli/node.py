@@ -105,7 +105,8 @@ def process(
     Example: `dicomnode process ./head --out ./results`
     """
     from dicomnode.app import show
-    from dicomnode.app.folder import process_folder, processed_as_dict, processed_table
+    from dicomnode.app.process import process_folder
+    from dicomnode.app.processed import processed_as_dict, processed_table
     from dicomnode.config.whole import built_in_config
 
     with exit_codes():

@@ -43,9 +43,17 @@ def train(
         from dicomnode.train.engine import FitSettings
         from dicomnode.train.run import TrainSettings, train_model
 
-        fit = FitSettings(epochs, rate, patience=patience, seed=seed, device=device)
+        fit = FitSettings(epochs=epochs, learning_rate=rate, patience=patience, seed=seed, device=device)
         settings = TrainSettings(
-            model, fit, steps, batch, folds, teacher, workers, skip_unusable, progress=sys.stderr.isatty()
+            model=model,
+            fit=fit,
+            steps=steps,
+            batch=batch,
+            folds=folds,
+            teacher=teacher,
+            workers=workers,
+            skip_unusable=skip_unusable,
+            progress=sys.stderr.isatty(),
         )
         typer.echo(str(train_model(manifest, out, settings)))
 

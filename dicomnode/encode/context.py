@@ -17,9 +17,9 @@ from dicomnode.dicom import codes
 from dicomnode.dicom.charsets import settle
 from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
 from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicomnode.dicom.values import number_of, text_of
 from dicomnode.encode import uids
 from dicomnode.encode.identity import identity_of, reference_datasets
-from dicomnode.encode.values import number_of, text_of
 from dicomnode.kinds import KINDS, Kind
 from dicomnode.records import RESEARCH_NOTICE, Case, EncodedResult, ModelRef
 

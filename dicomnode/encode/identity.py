@@ -18,8 +18,8 @@ from pydicom.valuerep import validate_value
 
 from dicomnode.dicom.charsets import carry
 from dicomnode.dicom.uids import derived_uid, is_valid_uid
+from dicomnode.dicom.values import number_of, text_of, value_of
 from dicomnode.encode.standard import faults
-from dicomnode.encode.values import number_of, text_of, value_of
 from dicomnode.records import Case, Stack
 
 PATIENT_KEYWORDS = (

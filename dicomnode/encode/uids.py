@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from pydicom.dataset import Dataset
 
 from dicomnode.dicom.uids import derived_uid
-from dicomnode.records import Case, Finding, ImageFinding, MaskFinding
+from dicomnode.records import Case, Finding, ImageFinding, MaskFinding, NotApplicable
 
-ENCODER_VERSION = "4"
+ENCODER_VERSION = "5"
 """Counts up whenever the same case would be written with another meaning or another look."""
 
 
@@ -71,9 +71,12 @@ def attributes_of(identity: Dataset) -> list[str]:
 def _finding(finding: Finding) -> list[str | float]:
     model = finding.model
     parts = [finding.name, finding.label, model.name, model.version, model.digest, model.trained_on]
+    parts.append(finding.inputs_digest)
     if isinstance(finding, MaskFinding):
         return [*parts, finding.threshold, finding.detection_limit_ml]
     if isinstance(finding, ImageFinding):
         return [*parts, finding.horizon, *finding.warnings]
-    inputs = [f"{item.label}={item.value} ({item.source})" for item in finding.inputs]
+    if isinstance(finding, NotApplicable):
+        return [*parts, finding.reason, finding.detail]
+    inputs = [f"{item.label}={item.value} ({item.source} {item.observed_at})" for item in finding.inputs]
     return [*parts, str(finding.threshold), *inputs, *finding.missing, *finding.warnings]

@@ -198,13 +198,20 @@ def _check_flags(ds: Dataset, kind: Kind) -> None:
 
 
 def _check_scores(ds: Dataset, context: Context) -> None:
-    """Every score has its group, in order, and its first number is the score."""
+    """Every score has its group, in order, and its first number is the score; what is not applicable has no number."""
     _check_flags(ds, Kind.SCORES)
-    groups = list(_items_named(ds, codes.MEASUREMENT_GROUP))
-    numbers = [next(item for item in group.ContentSequence if item.ValueType == "NUM") for group in groups]
-    written = [float(number.MeasuredValueSequence[0].NumericValue) for number in numbers]
+    groups = [_numbers_of(group) for group in _items_named(ds, codes.MEASUREMENT_GROUP)]
     expected = [round(score.value, DECIMALS) for score in context.case.scores]
+    written = [numbers[0] for numbers in groups if numbers]
     _demand(written == expected, Kind.SCORES, "the values differ from those computed")
+    silent = len(groups) - len(written)
+    told = silent == len(context.case.not_applicable)
+    _demand(told, Kind.SCORES, "what is not applicable is not said, or has a number")
+
+
+def _numbers_of(group: Dataset) -> list[float]:
+    numbers = (item for item in group.ContentSequence if item.ValueType == "NUM")
+    return [float(number.MeasuredValueSequence[0].NumericValue) for number in numbers]
 
 
 def _check_text(ds: Dataset, context: Context) -> None:

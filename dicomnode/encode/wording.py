@@ -10,6 +10,7 @@ from dicomnode.records import (
     ImageFinding,
     MaskFinding,
     ModelRef,
+    NotApplicable,
     ReferenceScore,
     Region,
     ScoreFinding,
@@ -117,8 +118,14 @@ def reference_sentence(reference: ReferenceScore) -> str:
 
 
 def input_phrase(item: ScoreInput) -> str:
-    """``Glasgow Coma Scale 12 (HL7)``."""
-    return f"{item.label} {item.value} ({item.source})"
+    """``Glasgow Coma Scale 12 (HL7, 2026-11-28T02:10)``."""
+    return f"{item.label} {item.value} ({', '.join(filter(None, (item.source, item.observed_at)))})"
+
+
+def not_applicable_sentence(finding: NotApplicable) -> str:
+    """That a finding is not given for this patient, and why: nobody shall take silence for "nothing found"."""
+    detail = f" ({finding.detail})" if finding.detail else ""
+    return f"{finding.label}: not applicable. {finding.reason.sentence().removesuffix('.')}{detail}."
 
 
 def in_unit(value: float, unit: str) -> str:

@@ -9,27 +9,36 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dicomnode.errors import InferenceError
 from dicomnode.records import (
     Finding,
     FindingConcepts,
     ImageFinding,
+    Inapplicable,
     MaskFinding,
     ModelRef,
+    NotApplicable,
     ReferenceScore,
     Region,
     ScoreFinding,
     ScoreInput,
 )
 
+_TYPES: dict[str, type[Finding]] = {
+    "mask": MaskFinding,
+    "score": ScoreFinding,
+    "image": ImageFinding,
+    "not_applicable": NotApplicable,
+}
+_ARRAYS = frozenset({"mask", "lesion_labels", "probability", "hu"})
+"""Fields that are arrays of the file; all others are in its JSON."""
 _DAMAGE = (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error)
 """What numpy, zipfile and json raise on a file that is cut short, overwritten or of another make."""
 
@@ -70,82 +79,64 @@ def load_findings(path: Path) -> tuple[Finding, ...]:
 
 
 def _meta(finding: Finding) -> dict[str, Any]:
-    if isinstance(finding, ScoreFinding):
-        return {"type": "score", **asdict(finding)}
-    if isinstance(finding, ImageFinding):
-        plain = {key: getattr(finding, key) for key in ("name", "label", "horizon", "warnings")}
-        return {"type": "image", **plain, "model": asdict(finding.model)}
-    return {
-        "type": "mask",
-        "name": finding.name,
-        "label": finding.label,
-        "shape": list(finding.mask.shape),
-        "threshold": finding.threshold,
-        "detection_limit_ml": finding.detection_limit_ml,
-        "model": asdict(finding.model),
-        "total": None if finding.total is None else asdict(finding.total),
-        "lesions": [asdict(lesion) for lesion in finding.lesions],
-        "concepts": None if finding.concepts is None else asdict(finding.concepts),
-        "exam_probability": finding.exam_probability,
-        "exam_threshold": finding.exam_threshold,
-    }
+    """All but the arrays."""
+    kind = next(name for name, record in _TYPES.items() if isinstance(finding, record))
+    plain = {field.name: _plain(getattr(finding, field.name)) for field in fields(finding) if field.name not in _ARRAYS}
+    shape = {"shape": list(finding.mask.shape)} if isinstance(finding, MaskFinding) else {}
+    return {"type": kind, **plain, **shape}
+
+
+def _plain(value: Any) -> Any:
+    """Records within a finding as dictionaries, for JSON."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def _finding(meta: dict[str, Any], arrays: Any, index: int) -> Finding:
-    kind = meta.pop("type")
-    if kind == "score":
-        return _score(meta)
-    if kind == "image":
-        parts = {"hu": arrays[f"hu_{index}"], "model": ModelRef(**meta["model"]), "warnings": tuple(meta["warnings"])}
-        return ImageFinding(**{**meta, **parts})
-    if kind == "mask":
-        probability = arrays.get(f"probability_{index}")
-        return replace(_mask(meta, arrays[f"mask_{index}"], arrays[f"labels_{index}"]), probability=probability)
-    raise ValueError("a finding of an unknown type")
+    record = _TYPES[meta.pop("type")]
+    shape = meta.pop("shape", None)
+    parts = {key: _READ.get(key, _as_stored)(value) for key, value in meta.items()}
+    return record(**parts, **_arrays_of(record, arrays, index, shape))
 
 
-def _score(meta: dict[str, Any]) -> ScoreFinding:
-    parts = {
-        **{key: tuple(meta[key]) for key in ("interval", "category") if meta[key] is not None},
-        **{key: tuple(meta[key]) for key in ("missing", "warnings")},
-        "reference": tuple(_reference(item) for item in meta["reference"]),
-        "inputs": tuple(ScoreInput(**item) for item in meta["inputs"]),
-        "model": ModelRef(**meta["model"]),
+def _arrays_of(record: type[Finding], arrays: Any, index: int, shape: Sequence[int] | None) -> dict[str, Any]:
+    if record is ImageFinding:
+        return {"hu": arrays[f"hu_{index}"]}
+    if shape is None:
+        return {}
+    bits = np.unpackbits(arrays[f"mask_{index}"], count=int(np.prod(shape)))
+    return {
+        "mask": bits.reshape(tuple(shape)).astype(bool),
+        "lesion_labels": arrays[f"labels_{index}"],
+        "probability": arrays.get(f"probability_{index}"),
     }
-    return ScoreFinding(**{**meta, **parts})
+
+
+def _as_stored(value: Any) -> Any:
+    """Lists were tuples."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _reference(item: dict[str, Any]) -> ReferenceScore:
-    possible = None if item["possible"] is None else tuple(item["possible"])
-    return ReferenceScore(**{**item, "possible": possible})
+    return ReferenceScore(**{key: _as_stored(value) for key, value in item.items()})
 
 
-def _mask(meta: dict[str, Any], packed: NDArray[np.uint8], labels: NDArray[np.int32]) -> MaskFinding:
-    shape = tuple(meta["shape"])
-    bits = np.unpackbits(packed, count=int(np.prod(shape)))
-    return MaskFinding(
-        name=meta["name"],
-        label=meta["label"],
-        mask=bits.reshape(shape).astype(bool),
-        threshold=meta["threshold"],
-        detection_limit_ml=meta["detection_limit_ml"],
-        model=ModelRef(**meta["model"]),
-        total=None if meta["total"] is None else _region(meta["total"]),
-        lesions=tuple(_region(item) for item in meta["lesions"]),
-        lesion_labels=labels,
-        concepts=_concepts(meta.get("concepts")),
-        exam_probability=meta.get("exam_probability"),
-        exam_threshold=meta.get("exam_threshold"),
-    )
+def _region(item: dict[str, Any] | None) -> Region | None:
+    return None if item is None else Region(**{key: _as_stored(value) for key, value in item.items()})
 
 
 def _concepts(item: dict[str, Any] | None) -> FindingConcepts | None:
-    """Files of earlier versions have none."""
-    if item is None:
-        return None
-    site = None if item["site"] is None else tuple(item["site"])
-    return FindingConcepts(tuple(item["category"]), tuple(item["type"]), site)
+    return None if item is None else FindingConcepts(**{key: _as_stored(value) for key, value in item.items()})
 
 
-def _region(item: dict[str, Any]) -> Region:
-    return Region(**{**item, "centroid_mm": tuple(item["centroid_mm"])})
+_READ: dict[str, Callable[[Any], Any]] = {
+    "model": lambda item: ModelRef(**item),
+    "total": _region,
+    "lesions": lambda items: tuple(map(_region, items)),
+    "concepts": _concepts,
+    "reference": lambda items: tuple(map(_reference, items)),
+    "inputs": lambda items: tuple(ScoreInput(**item) for item in items),
+    "reason": Inapplicable,
+}
+"""How a field is read back; all others are plain."""

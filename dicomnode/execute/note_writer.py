@@ -28,12 +28,8 @@ def write_rejection(task: RejectionTask) -> EncodedResult:
     return encode_rejection(rejection, task.folder)
 
 
-def write_not_performed(task: NotPerformedTask, *, research: bool) -> EncodedResult:
+def write_not_performed(task: NotPerformedTask) -> EncodedResult:
     """The "not performed" report of a task.
-
-    Parameters
-    ----------
-    research : whether the models that would have run are research.
 
     Raises
     ------
@@ -47,7 +43,7 @@ def write_not_performed(task: NotPerformedTask, *, research: bool) -> EncodedRes
         refusal=task.refusal,
         detail=task.detail,
         protocol=task.protocol,
-        research=research,
+        research=task.research,
         generation=task.generation,
         timezone=task.timezone,
         station_ae_title=task.station_ae_title,

@@ -34,12 +34,13 @@ def delivery_to(destination: BaseDestination) -> Delivery:
     return Delivery(destination.name, destination.results, destination.accept_research, destination.proof)
 
 
-def prepare_note(config: Config, store: Store, claim: Claim, folder: Path) -> PreparedNote:
+def prepare_note(config: Config, store: Store, claim: Claim, folder: Path, is_research: bool) -> PreparedNote:
     """Gather what a note needs, from the database and the configuration.
 
     Parameters
     ----------
     folder : gets the note.
+    is_research : whether the models of the claim's protocol are.
 
     Raises
     ------
@@ -48,7 +49,7 @@ def prepare_note(config: Config, store: Store, claim: Claim, folder: Path) -> Pr
     return (
         _rejection(config, store, claim, folder)
         if claim.task == JobTask.REJECTION
-        else _not_performed(config, store, claim, folder)
+        else _not_performed(config, store, claim, folder, is_research)
     )
 
 
@@ -81,7 +82,7 @@ def _rejection(config: Config, store: Store, claim: Claim, folder: Path) -> Prep
     return PreparedNote(task, (delivery_to(destination),))
 
 
-def _not_performed(config: Config, store: Store, claim: Claim, folder: Path) -> PreparedNote:
+def _not_performed(config: Config, store: Store, claim: Claim, folder: Path, is_research: bool) -> PreparedNote:
     protocol = config.protocol_named(claim.protocol)
     if protocol is None:
         return PreparedNote(unwanted=f"the configuration has no protocol {claim.protocol!r} any more")
@@ -95,7 +96,7 @@ def _not_performed(config: Config, store: Store, claim: Claim, folder: Path) -> 
         refusal=Refusal(str(about["refusal"])),
         detail=str(about["detail"]),
         protocol=protocol.name,
-        models=protocol.models,
+        research=is_research,
         generation=claim.generation,
         folder=folder,
         timezone=config.node.timezone,

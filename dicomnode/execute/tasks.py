@@ -1,4 +1,4 @@
-"""The messages between the supervisor and a worker process. Plain records: they cross a pipe."""
+"""The messages between the supervisor and its worker processes. Plain records: they cross a pipe."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dicomnode.errors import Refusal
-from dicomnode.records import EncodedResult
+from dicomnode.records import EncodedResult, PatientContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +18,43 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class RunTask:
-    """Run one model on a series and write its findings to ``findings``, with its probability maps where wanted."""
+class ReadTask:
+    """Read a series and write its volume to ``volume``, for the models."""
+
+    source: Source
+    volume: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReply:
+    """The volume is on disk. ``context``: what the images' header tells of the patient."""
+
+    context: PatientContext
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferTask:
+    """Run one model and write its findings.
+
+    Attributes
+    ----------
+    volume : written by a :class:`ReadTask`; None for a model that needs no image.
+    earlier : findings that the model needs, of runs before it.
+    findings : gets the findings.
+    keep_probability : masks carry the probability of every voxel, too.
+    """
 
     model: str
-    source: Source
+    volume: Path | None
+    context: PatientContext
+    earlier: tuple[Path, ...]
     findings: Path
     keep_probability: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class RunReply:
+class InferReply:
     """The findings are on disk."""
 
     model_digest: str
@@ -36,7 +62,7 @@ class RunReply:
     seconds: dict[str, float]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EncodeTask:
     """Encode the findings of all runs of a job together, into ``folder``.
 
@@ -56,7 +82,7 @@ class EncodeTask:
     predecessors: tuple[EncodedResult, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RejectionTask:
     """Write a rejection note for results, into ``folder``. ``header``: a file that tells whose they are."""
 
@@ -68,15 +94,15 @@ class RejectionTask:
     station_ae_title: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NotPerformedTask:
-    """Write a "not performed" report into ``folder``. ``paths``: images, oldest first; ``models`` would have run."""
+    """Write a "not performed" report into ``folder``. ``paths``: images, oldest first; ``research``: of the models."""
 
     paths: tuple[Path, ...]
     refusal: Refusal
     detail: str
     protocol: str
-    models: tuple[str, ...]
+    research: bool
     generation: int
     folder: Path
     timezone: str
@@ -93,7 +119,7 @@ class EncodeReply:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The worker has loaded its models."""
+    """The worker has loaded what it needs. ``models``: digest by name."""
 
     device: str
     models: dict[str, str]
@@ -117,5 +143,5 @@ class Failure:
 
 FINDINGS = "findings"
 
-Task = RunTask | EncodeTask | RejectionTask | NotPerformedTask
-Reply = RunReply | EncodeReply | Ready | Failure
+Task = ReadTask | InferTask | EncodeTask | RejectionTask | NotPerformedTask
+Reply = ReadReply | InferReply | EncodeReply | Ready | Failure

@@ -2,7 +2,7 @@
 
 What it lacks, and is added here: data sets that go to the spool while they arrive (it keeps them in memory, or in the
 system's temporary folder for all of the process), time limits on a blocked socket, an end of each association that
-cannot be missed. Written against pynetdicom 3.0; tests/integration/test_reception_network.py holds it to that.
+cannot be missed. Written against pynetdicom 3.0; tests/integration/receive/test_network.py holds it to that.
 """
 
 from __future__ import annotations

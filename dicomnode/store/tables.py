@@ -167,7 +167,10 @@ class Job(Base):
 
 
 class Run(Base):
-    """One model of a job. ``findings_path`` is below the work folder, written before the row says succeeded."""
+    """One model of a job. ``findings_path`` is below the work folder, written before the row says succeeded.
+
+    ``model_digest`` and ``inputs_digest`` tell with what it succeeded: with others it is outdated.
+    """
 
     __tablename__ = "run"
     __table_args__ = (UniqueConstraint("job_id", "model"),)
@@ -180,6 +183,7 @@ class Run(Base):
     crashes: Mapped[int] = mapped_column(Integer, default=0)
     device: Mapped[str] = mapped_column(String(32), default="")
     model_digest: Mapped[str] = mapped_column(String(80), default="")
+    inputs_digest: Mapped[str] = mapped_column(String(64), default="")
     findings_path: Mapped[str] = mapped_column(String(512), default="")
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]

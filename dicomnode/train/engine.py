@@ -48,7 +48,7 @@ def _computes_bfloat16() -> bool:
     return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FitSettings:
     """One training.
 
@@ -80,7 +80,7 @@ class FitSettings:
         return self.mixed_precision and self.torch_device().type == "cpu" and _computes_bfloat16()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """What is trained.
 

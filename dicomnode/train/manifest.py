@@ -58,7 +58,7 @@ class MaskFile:
     values: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One exam of a manifest.
 

@@ -11,12 +11,14 @@ from rich.progress import track
 
 from dicomnode.errors import ManifestError
 from dicomnode.train.checkpoint import load_weights_file, weight_names
-from dicomnode.train.data import SliceBatches, Source, pseudo_exam
 from dicomnode.train.engine import FitSettings, Fitted, Task, fit
-from dicomnode.train.evaluation import pooled_dice, predict, ranking_scores, score_exams
-from dicomnode.train.exams import Exam, load_exams
 from dicomnode.train.manifest import Case, Manifest, Split, read_manifest
-from dicomnode.train.noisy_student import (
+from dicomnode.train.report import About, write_report
+from dicomnode.train.results import ExamResult, read_results
+from dicomnode.train.slices.data import SliceBatches, Source, pseudo_exam
+from dicomnode.train.slices.evaluation import pooled_dice, predict, ranking_scores, score_exams
+from dicomnode.train.slices.exams import Exam, load_exams
+from dicomnode.train.slices.noisy_student import (
     RANKED_SHARE,
     below_rank_ignored,
     pseudo_labels,
@@ -24,9 +26,7 @@ from dicomnode.train.noisy_student import (
     set_dropout,
     set_stochastic_depth,
 )
-from dicomnode.train.recipes import Recipe, member_of, recipe_named, segmentation_loss
-from dicomnode.train.report import About, write_report
-from dicomnode.train.results import ExamResult, read_results
+from dicomnode.train.slices.recipes import Recipe, member_of, recipe_named, segmentation_loss
 from dicomnode.train.splits import draw_splits, folds_of
 
 Parts = dict[Split, Sequence[Case]]
@@ -40,7 +40,7 @@ STUDENT_DROPOUT = 0.2
 STUDENT_DEPTH = 0.2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
     """One call of ``dicomnode train``.
 
@@ -148,7 +148,14 @@ def _trained_network(recipe: Recipe, weights: Path) -> torch.nn.Module:
 
 def _about(recipe: Recipe, read: Manifest, seed: int, data: str, settings: TrainSettings | None) -> About:
     title = f"{recipe.name}: {'training' if settings else 'evaluation'}"
-    return About(title, recipe.name, data, read.synthetic, seed, settings=asdict(settings) if settings else {})
+    return About(
+        title=title,
+        model=recipe.name,
+        data=data,
+        synthetic=read.synthetic,
+        seed=seed,
+        settings=asdict(settings) if settings else {},
+    )
 
 
 def _stratify_by(read: Manifest, recipe: Recipe) -> str | None:
@@ -267,7 +274,13 @@ def _fit(
     if not labelled.positive:
         raise ManifestError([f"no training exam has a voxel of {recipe.finding} in its mask"])
     batches = SliceBatches(
-        recipe, labelled, settings.steps, settings.batch, settings.fit.seed, pseudo, settings.workers
+        recipe=recipe,
+        labelled=labelled,
+        steps=settings.steps,
+        batch=settings.batch,
+        seed=settings.fit.seed,
+        pseudo=pseudo,
+        workers=settings.workers,
     )
     task = Task(
         network=network,

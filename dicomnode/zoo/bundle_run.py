@@ -79,7 +79,7 @@ class SaveMasksd:
         path, stack = Path(data["path"]), data["volume"].stack
         stem = path.absolute().name.removesuffix(".gz").removesuffix(".nii")
         saved = []
-        outputs = load_manifest(self.bundle).outputs
+        outputs = load_manifest(self.bundle).masks
         # a network may learn more than its bundle gives out: the manifest names the first channels
         for values, output in zip(data["pred"][: len(outputs)], outputs, strict=True):
             mask = values > output.threshold

@@ -171,6 +171,18 @@ class Registry:
         """Manifests by name; nothing is verified."""
         return tuple(self._manifests[name] for name in sorted(self._manifests))
 
+    def manifest(self, name: str) -> BundleManifest:
+        """The manifest of one bundle; nothing is verified.
+
+        Raises
+        ------
+        BundleError : unknown name.
+        """
+        manifest = self._manifests.get(name)
+        if manifest is None:
+            raise BundleError(f"no bundle named {name}; there are: {', '.join(sorted(self._manifests))}")
+        return manifest
+
     def get(self, name: str) -> RegisteredBundle:
         """One bundle, verified now.
 
@@ -178,10 +190,7 @@ class Registry:
         ------
         BundleError : unknown name, digest not the pinned one, or damaged weights.
         """
-        manifest = self._manifests.get(name)
-        if manifest is None:
-            raise BundleError(f"no bundle named {name}; there are: {', '.join(sorted(self._manifests))}")
-        return _verified(manifest, self._digests.get(name))
+        return _verified(self.manifest(name), self._digests.get(name))
 
     def verify(self) -> tuple[RegisteredBundle, ...]:
         """All bundles, verified now.

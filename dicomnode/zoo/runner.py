@@ -1,19 +1,28 @@
-"""Runs a bundle on one CT volume: loaded once, kept warm, probabilities back on the source's own slices."""
+"""Runs a bundle on one patient: loaded once, kept warm. Inputs in, findings out: all that a backend does."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
+
 import torch
-from numpy.typing import NDArray
 
 from dicomnode.errors import InferenceError
-from dicomnode.records import ModelRef, Volume
+from dicomnode.records import Finding, Inputs
+from dicomnode.zoo.applicability import examine
 from dicomnode.zoo.bundle import BundleManifest, require_fit
-from dicomnode.zoo.head_check import brain_mask
-from dicomnode.zoo.parts import BundleParts, load_parts, load_weights
-from dicomnode.zoo.plain import head_of, on_slices
+from dicomnode.zoo.findings import findings_of, not_applicable
+from dicomnode.zoo.manifest import Reading
+from dicomnode.zoo.reading.contract import LoadedModel, Raw
+from dicomnode.zoo.reading.inputs import InputsModel
+from dicomnode.zoo.reading.planes import PlanesModel
+from dicomnode.zoo.reading.volume import VolumeModel
 from dicomnode.zoo.registry import RegisteredBundle
-from dicomnode.zoo.volumes import VolumeParts, load_volume_parts, segment
+
+_MODELS: dict[Reading, type[PlanesModel] | type[VolumeModel] | type[InputsModel]] = {
+    Reading.PLANES: PlanesModel,
+    Reading.VOLUME: VolumeModel,
+    Reading.INPUTS: InputsModel,
+}
 
 
 class Runner:
@@ -36,55 +45,42 @@ class Runner:
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
         self.manifest: BundleManifest = bundle.manifest
-        self.model: ModelRef = bundle.model_ref
-        self.device = torch.device(device)
-        path = bundle.manifest.path
-        self._parts = load_volume_parts(path) if bundle.manifest.volume is not None else load_parts(path)
-        load_weights(self._parts.network, bundle.manifest.path)
-        self._parts.network.to(self.device).eval()
+        self.model = bundle.model_ref
+        self._loaded: LoadedModel = _MODELS[bundle.manifest.reads](bundle.manifest, torch.device(device))
 
-    def run(self, volume: Volume) -> dict[str, NDArray[np.float32]]:
-        """Probability of every output of the bundle.
+    def run(self, inputs: Inputs, *, keep_probability: bool = False) -> tuple[Finding, ...]:
+        """Every finding that the bundle gives, in the order of its manifest.
+
+        Parameters
+        ----------
+        keep_probability : masks carry the probability of every voxel, too.
 
         Returns
         -------
-        Output name -> (slices, rows, columns) float32 in [0, 1], in stack order on the source grid; 0 outside the
-        interior of the skull where the bundle reads planes. A voxel belongs to the finding where it exceeds the
-        output's threshold.
+        A ``MaskFinding``, ``ScoreFinding`` or ``ImageFinding`` for each output; ``NotApplicable`` for each where an
+        input is missing or the patient lies outside the population.
 
         Raises
         ------
-        SeriesError : ``NOT_A_HEAD`` no brain within a skull, ``NOT_AXIAL``, ``OUTSIDE_INTENDED_USE`` the geometry lies
-            outside the manifest's limits.
-        InferenceError : the network failed on this input or gave values that are not finite.
+        SeriesError, InferenceError : as :meth:`outputs`.
         """
-        require_fit(self.manifest, volume.stack)
-        if isinstance(self._parts, VolumeParts):
-            return self._run_volume(self._parts, volume)
-        head, image = head_of(volume, self._parts.plane_size, self._parts.plane_pixel_mm)
-        probabilities = self._infer(self._parts, image)
-        return {
-            output.name: on_slices(probabilities[index], head) for index, output in enumerate(self.manifest.outputs)
-        }
+        examined = examine(self.manifest, inputs)
+        if examined.reason is not None:
+            return not_applicable(self.manifest, self.model, examined)
+        raw = self.outputs(inputs)
+        return findings_of(self.manifest, self.model, raw, inputs, examined, keep_probability=keep_probability)
 
-    def _run_volume(self, parts: VolumeParts, volume: Volume) -> dict[str, NDArray[np.float32]]:
-        if self.manifest.volume is not None and self.manifest.volume.require_head:
-            brain_mask(volume)
-        try:
-            return segment(parts, volume, self.manifest.outputs, self.device)
-        except InferenceError as error:
-            raise InferenceError(f"{self.manifest.name}: {error}") from error
+    def outputs(self, inputs: Inputs) -> Mapping[str, Raw]:
+        """Every output of the bundle by its name, before any threshold.
 
-    def _infer(self, parts: BundleParts, image: torch.Tensor) -> torch.Tensor:
-        """(outputs, slices, size, size) probabilities on the CPU, from HU (3, slices, size, size)."""
-        try:
-            with torch.inference_mode():
-                prepared = torch.as_tensor(parts.preprocessing(parts.calibration({"image": image}))["image"])
-                # a network may learn more than its bundle gives out: the manifest names the first channels
-                logits = parts.inferer(prepared[None].to(self.device), parts.network)[0, : len(self.manifest.outputs)]
-                result = torch.as_tensor(parts.postprocessing({"pred": logits, "hu": image})["pred"]).float().cpu()
-        except (RuntimeError, ValueError) as error:
-            raise InferenceError(f"{self.manifest.name}: {error}") from error
-        if not bool(torch.isfinite(result).all()):
-            raise InferenceError(f"{self.manifest.name}: the output holds values that are not finite")
-        return result
+        Raises
+        ------
+        SeriesError : ``OUTSIDE_INTENDED_USE`` the geometry lies outside the manifest's limits, ``NOT_A_HEAD`` no brain
+            within a skull, ``NOT_AXIAL``, or what the bundle refuses.
+        InferenceError : there is no image though the bundle needs one, or the network failed on this input.
+        """
+        if inputs.volume is not None:
+            require_fit(self.manifest, inputs.volume.stack)
+        elif self.manifest.needs.image is not None:
+            raise InferenceError(f"{self.manifest.name}: needs an image")
+        return self._loaded(inputs)

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from dicomnode.errors import BundleRefused, ImportRefusal, InferenceError
 from dicomnode.records import Volume
-from dicomnode.zoo.bundle import METADATA, Output
+from dicomnode.zoo.bundle import METADATA
 from dicomnode.zoo.grid import on_source_slices, regular_grid
+from dicomnode.zoo.manifest import MaskOutput, ScoreOutput
 from dicomnode.zoo.parts import CONFIG
 
 PARTS = ("network_def", "preprocessing", "inferer", "postprocessing")
@@ -175,7 +176,7 @@ def _option(step: Any, name: str) -> tuple[Any, ...]:
 
 
 def segment(
-    parts: VolumeParts, volume: Volume, outputs: Sequence[Output], device: torch.device
+    parts: VolumeParts, volume: Volume, outputs: Sequence[MaskOutput], device: torch.device
 ) -> dict[str, NDArray[np.float32]]:
     """Score of every output on the source's slices.
 
@@ -188,12 +189,7 @@ def segment(
     ------
     InferenceError : the network failed, its result has lost its place, or is not finite.
     """
-    try:
-        pred = predict(parts, volume, device)
-    except (RuntimeError, ValueError) as error:
-        raise InferenceError(f"the bundle failed: {_innermost(error)}") from error
-    if not bool(torch.isfinite(pred).all()):
-        raise InferenceError("the output holds values that are not finite")
+    pred = _finite(parts, volume, device)
     channels = [output.channel or 0 for output in outputs]
     values = torch.as_tensor(pred.as_tensor())
     if parts.decision == "labels":
@@ -203,6 +199,31 @@ def segment(
     ]
     scores = torch.stack(planes, dim=1).numpy()
     return {output.name: scores[index] for index, output in enumerate(outputs)}
+
+
+def classify(
+    parts: VolumeParts, volume: Volume, outputs: Sequence[ScoreOutput], device: torch.device
+) -> dict[str, float]:
+    """Probability of every class that the bundle gives out, by the name of the output.
+
+    Raises
+    ------
+    InferenceError : the network failed, its result is not finite, or is no list of classes.
+    """
+    pred = _finite(parts, volume, device)
+    if pred.ndim != 1:
+        raise InferenceError(f"the output has {pred.ndim} dimensions, a classification has one")
+    return {output.name: float(pred[output.channel or 0]) for output in outputs}
+
+
+def _finite(parts: VolumeParts, volume: Volume, device: torch.device) -> MetaTensor:
+    try:
+        pred = predict(parts, volume, device)
+    except (RuntimeError, ValueError) as error:
+        raise InferenceError(f"the bundle failed: {_innermost(error)}") from error
+    if not bool(torch.isfinite(pred).all()):
+        raise InferenceError("the output holds values that are not finite")
+    return pred
 
 
 def _scores(seen: torch.Tensor, channels: Sequence[int], decision: Decision) -> torch.Tensor:
@@ -217,7 +238,8 @@ def _scores(seen: torch.Tensor, channels: Sequence[int], decision: Decision) -> 
 
 
 def predict(parts: VolumeParts, volume: Volume, device: torch.device) -> MetaTensor:
-    """(channels, i, j, k) float32 with its affine: what the bundle makes of a volume, on a grid of its own.
+    """What the bundle makes of a volume: (channels, i, j, k) float32 with its affine, on a grid of its own; of a bundle
+    that classifies, (channels,) float32.
 
     Raises
     ------

@@ -14,8 +14,8 @@ from dicomnode.store.engine import Store
 from dicomnode.store.tables import Outbox
 from tests.acceptance import orthanc as orthanc_module
 from tests.acceptance.orthanc import Orthanc, free_port
-from tests.integration.delivery_world import World, until
-from tests.integration.reception_world import Reception
+from tests.integration.deliver.world import World, until
+from tests.integration.receive.world import Reception
 
 pytestmark = pytest.mark.tools
 

@@ -16,8 +16,8 @@ from dicomnode.deliver.scu import send
 from dicomnode.store.engine import Store
 from tests.acceptance import orthanc as orthanc_module
 from tests.acceptance.orthanc import Orthanc
-from tests.integration.delivery_world import PATIENT, World
-from tests.integration.peers import ct_slice
+from tests.integration.deliver.world import PATIENT, World
+from tests.integration.receive.peers import ct_slice
 
 pytestmark = pytest.mark.tools
 

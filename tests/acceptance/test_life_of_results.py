@@ -21,7 +21,7 @@ from dicomnode.store.tables import Job
 from tests.acceptance.orthanc import Orthanc, free_port
 from tests.acceptance.scanner import small_study, storescu
 from tests.acceptance.served import ServedNode
-from tests.integration.life_world import named_by, predecessors_of, title_of, uids_of
+from tests.integration.execute.life_world import named_by, predecessors_of, title_of, uids_of
 from tests.tools.bundle import write_threshold_bundle
 from tests.tools.key_objects import key_object
 from tests.tools.series import write_series

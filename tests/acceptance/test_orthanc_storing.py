@@ -11,7 +11,7 @@ from dicomnode.config.destinations import Destination
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.scu import associate
 from tests.acceptance.orthanc import Orthanc
-from tests.integration.delivery_world import encoded_result
+from tests.integration.deliver.world import encoded_result
 
 pytestmark = pytest.mark.tools
 

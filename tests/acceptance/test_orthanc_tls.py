@@ -18,7 +18,7 @@ from tests.acceptance import orthanc as orthanc_module
 from tests.acceptance.orthanc import Orthanc, free_port
 from tests.acceptance.scanner import small_study
 from tests.acceptance.served import ServedNode
-from tests.integration.delivery_world import until
+from tests.integration.deliver.world import until
 from tests.tools.bundle import write_threshold_bundle
 from tests.tools.certificates import Authority
 from tests.tools.series import write_series

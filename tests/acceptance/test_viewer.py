@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from dicomnode.app.folder import process_folder
+from dicomnode.app.process import process_folder
 from dicomnode.cohort.make import make_demo_study
 from dicomnode.config.whole import built_in_config
 from dicomnode.dicom import codes
@@ -29,7 +29,7 @@ from tests.acceptance import orthanc as orthanc_module
 from tests.acceptance.orthanc import DICOMWEB, Orthanc
 from tests.acceptance.scanner import storescu
 from tests.acceptance.viewer import DICOMWEB_SETTINGS, NoViewer, Sight, Viewer
-from tests.unit.encode_helpers import score_of
+from tests.unit.encode.cases import score_of
 
 pytestmark = [pytest.mark.full, pytest.mark.tools, pytest.mark.timeout(900)]
 

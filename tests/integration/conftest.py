@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from dicomnode.execute.process import Settings, WorkerProcess
 from dicomnode.store.engine import Store
-from tests.integration.execution_world import Bundles
-from tests.integration.reception_world import Reception
-from tests.integration.store_fixture import execute, new_database, sqlite_template, store
+from tests.integration.execute.world import Bundles, Workers
+from tests.integration.receive.world import Reception
+from tests.integration.store.fixture import execute, new_database, sqlite_template, store
 
 __all__ = ["new_database", "new_reception", "postgres_url", "reception", "sqlite_template", "store"]
 
@@ -61,11 +60,11 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
 
 
 @pytest.fixture(scope="module")
-def worker(bundles: Bundles) -> Iterator[WorkerProcess]:
-    """One worker for all tests of a module, with the threshold bundle alone."""
-    process = WorkerProcess(Settings("cpu", ("threshold",), (bundles.folder / "zoo",), {}, 1), start_timeout_s=120)
-    yield process
-    process.kill()
+def workers(bundles: Bundles) -> Iterator[Workers]:
+    """Workers for all tests of a module, with the threshold bundle alone."""
+    warm = Workers(bundles, ("threshold",))
+    yield warm
+    warm.kill()
 
 
 @pytest.fixture

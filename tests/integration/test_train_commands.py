@@ -3,16 +3,50 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from dicomnode.cli.main import app
 from dicomnode.cohort.make import make_cohort
+from dicomnode.train.manifest import Split, write_manifest
+from tests.unit.train.heads import acquired_head, nifti_of, write_nifti_exam
 
 REPOSITORY = Path(__file__).parents[2]
 WEIGHTS = REPOSITORY / "dicomnode" / "zoo" / "hemorrhage" / "bundle" / "models" / "model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def exams(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of one exam to train on, one to validate, one to test, one without labels, and one that is no head."""
+    folder = tmp_path_factory.mktemp("exams")
+    sick, healthy = acquired_head(20, 40.0), acquired_head(21)
+    cases = [write_nifti_exam(head, folder, name) for name, head in (("t", sick), ("v", sick), ("x", healthy))]
+    air = nifti_of(np.full(sick.hu.shape, -1000, np.int16), sick, folder / "air.nii.gz")
+    splits = [Split.TRAIN, Split.VALIDATION, Split.TEST, Split.UNLABELLED, Split.TRAIN]
+    cases += [replace(cases[0], id="u", patient="u", masks={}), replace(cases[0], id="air", patient="air", image=air)]
+    return write_manifest(folder / "m.csv", [replace(c, split=s) for c, s in zip(cases, splits, strict=True)])
+
+
+def test_every_option_of_train_reaches_the_training(exams: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = ["-m", str(exams), "-o", str(out), "--teacher", str(WEIGHTS), "--skip-unusable", "--device", "cpu"]
+    numbers = {"epochs": 1, "steps": 2, "batch": 4, "rate": 1e-6, "patience": 3, "seed": 5, "workers": 1}
+    for name, value in numbers.items():
+        options += [f"--{name}", str(value)]
+    called = CliRunner().invoke(app, ["train", "hemorrhage", *options])
+    assert called.exit_code == 0, called.output
+    settings = json.loads((out / "report" / "report.json").read_text())["about"]["settings"]
+    fit = settings["fit"]
+    assert {name: settings[name] for name in ("steps", "batch", "workers")} == {"steps": 2, "batch": 4, "workers": 1}
+    assert (fit["epochs"], fit["learning_rate"], fit["patience"], fit["seed"]) == (1, 1e-6, 3, 5)
+    assert (settings["teacher"], settings["ranked_share"], settings["folds"]) == (str(WEIGHTS), 0.1, 0)
+    assert (settings["skip_unusable"], fit["device"]) == (True, "cpu")
+    assert "exam air" in (out / "left-out.txt").read_text()
+    assert (out / "best.safetensors").exists()
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dicomnode.train.hemorrhage.cohorts import PARTS, Part, make_cohorts
-from dicomnode.train.hemorrhage.experiment import (
+from dicomnode.train.experiment.arms import (
     ARMS,
     SECOND,
     STUDENT,
@@ -24,23 +23,24 @@ from dicomnode.train.hemorrhage.experiment import (
     folder_of,
     run_arms,
 )
-from dicomnode.train.hemorrhage.ship import (
+from dicomnode.train.experiment.cohorts import PARTS, Part, make_cohorts
+from dicomnode.train.experiment.report import not_trained
+from dicomnode.train.experiment.ship import (
     UNCALIBRATED,
     best_students,
     committee_weights,
     exam_calibration,
     summarise,
 )
-from dicomnode.train.hemorrhage.summary import not_trained
 from dicomnode.train.manifest import Manifest, Split, read_manifest
-from dicomnode.train.recipes import recipe_named
 from dicomnode.train.results import ExamResult
+from dicomnode.train.slices.recipes import recipe_named
 
 FEW = (
-    Part("a-few", "A", "ich", 3, 14, Split.TRAIN, True),
-    Part("a-calibration", "A", "mixed", 2, 7, Split.CALIBRATION, False),
-    Part("b-pool", "B", "ich", 1, 5, Split.UNLABELLED, False),
-    Part("b-test", "B", "mixed", 2, 6, Split.TEST, True),
+    Part(name="a-few", site="A", arm="ich", patients=3, seed=14, use=Split.TRAIN, followups=True),
+    Part(name="a-calibration", site="A", arm="mixed", patients=2, seed=7, use=Split.CALIBRATION, followups=False),
+    Part(name="b-pool", site="B", arm="ich", patients=1, seed=5, use=Split.UNLABELLED, followups=False),
+    Part(name="b-test", site="B", arm="mixed", patients=2, seed=6, use=Split.TEST, followups=True),
 )
 PLAN = Plan(seeds=(1,), epochs=1, steps=2, batch=4, progress=False)
 Runs = dict[tuple[int, str], list[ExamResult]]

@@ -19,7 +19,7 @@ from dicomnode.train.run import TrainSettings, evaluate_model, train_model
 from tests.unit.train.heads import acquired_head, write_dicom_exam, write_nifti_exam
 
 SETTINGS = TrainSettings(
-    "hemorrhage", FitSettings(epochs=2, learning_rate=3e-3, device="cpu"), steps=3, batch=4, progress=False
+    model="hemorrhage", fit=FitSettings(epochs=2, learning_rate=3e-3, device="cpu"), steps=3, batch=4, progress=False
 )
 BUNDLE = Path(__file__).parents[2] / "dicomnode" / "zoo" / "hemorrhage" / "bundle" / "models" / "model.safetensors"
 

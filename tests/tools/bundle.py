@@ -45,7 +45,9 @@ def _metadata(name: str) -> dict[str, Any]:
     metadata["version"] = "1.0.0"
     section = metadata["dicomnode"]
     section |= {"name": name, "title": "Bright spots", "trained_on": "nothing: one convolution"}
-    section["input"]["pixel_spacing_mm"] = {"min": 0.2, "max": 3.0}
+    section["needs"]["image"]["pixel_spacing_mm"] = {"min": 0.2, "max": 3.0}
+    if name != "threshold":
+        section["gives"][0]["name"] = name  # two models of a protocol may not give findings of one name
     return metadata
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from dicomnode.dicom import codes
+from dicomnode.dicom.values import number_of, text_of
 from dicomnode.encode.content import (
     broken,
     code_item,
@@ -26,7 +27,6 @@ from dicomnode.encode.context import Envelope, created_at, stamp
 from dicomnode.encode.identity import bare_reference, identity_of
 from dicomnode.encode.single import encoding, write_single
 from dicomnode.encode.uids import attributes_of, digest_of
-from dicomnode.encode.values import number_of, text_of
 from dicomnode.encode.wording import DISCLAIMER
 from dicomnode.errors import EncodeError, Refusal
 from dicomnode.kinds import Kind

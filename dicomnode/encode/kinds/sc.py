@@ -13,7 +13,7 @@ from dicomnode.encode.capture import source_image
 from dicomnode.encode.context import Context, stamp
 from dicomnode.encode.pictures.overview import TILE_COLUMNS, TILE_ROWS, overview_image
 from dicomnode.encode.pictures.slices import edge_letters, key_slices
-from dicomnode.encode.wording import impression, prediction_sentence, score_sentence
+from dicomnode.encode.wording import impression, not_applicable_sentence, prediction_sentence, score_sentence
 from dicomnode.kinds import Kind
 
 KIND = Kind.SC
@@ -58,6 +58,7 @@ def _describe(image: SCImage, context: Context) -> None:
     image.DerivationDescription = "Overview of findings marked by software, with key slices of the source series"
     sentences = [*map(impression, context.case.masks), *map(score_sentence, context.case.scores)]
     sentences += map(prediction_sentence, context.case.images)
+    sentences += map(not_applicable_sentence, context.case.not_applicable)
     image.ImageComments = " ".join(sentences)[:10240]
     image.SourceImageSequence = [source_image(context.references[index]) for index in shown_slices(context)]
 

@@ -28,14 +28,19 @@ from dicomnode.encode.content import (
 )
 from dicomnode.encode.context import Context, stamp
 from dicomnode.kinds import Kind
-from dicomnode.records import ScoreFinding
+from dicomnode.records import NotApplicable, ScoreFinding
 
 DECIMALS = 6
 
 
 def score_report(context: Context, kind: Kind = Kind.SCORES) -> Report | None:
-    """The report of a case's scores; None where it has none. ``kind``: ``SCORES``, or one that stands in for it."""
-    if not context.case.scores:
+    """The report of a case's scores, and of what was not applicable; None where it has neither.
+
+    Parameters
+    ----------
+    kind : ``SCORES``, or one that stands in for it.
+    """
+    if not context.case.scores and not context.case.not_applicable:
         return None
     report = new_document(context, kind, _content(context), context.references)
     report.CodingSchemeIdentificationSequence = [private_scheme()]
@@ -49,6 +54,8 @@ def _content(context: Context) -> Dataset:
     groups = container(codes.IMAGING_MEASUREMENTS)
     for score in context.case.scores:
         groups.ContentSequence.extend(_group(score, context))
+    for finding in context.case.not_applicable:
+        groups.ContentSequence.extend(_not_applicable_group(finding, context))
     root.ContentSequence.append(groups)
     evaluations = container(codes.QUALITATIVE_EVALUATIONS)
     evaluations.ContentSequence.append(text_item(codes.NOTICE, wording.DISCLAIMER))
@@ -67,6 +74,23 @@ def _group(score: ScoreFinding, context: Context) -> hd_sr.MeasurementsAndQualit
     if score.category is not None:
         group[0].ContentSequence.append(code_item(codes.RISK_CATEGORY, codes.Code(*score.category)))
     group[0].ContentSequence.extend([text_item(of, text) for of, text in _statements(score)])
+    return group
+
+
+def _not_applicable_group(finding: NotApplicable, context: Context) -> hd_sr.MeasurementsAndQualitativeEvaluations:
+    """A group without a number: that the model does not apply, the coded reason, and what is known of its inputs."""
+    name = codes.private_code(finding.name, finding.label)
+    why = codes.private_code(finding.reason, finding.reason.sentence())
+    group = hd_sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=hd_sr.TrackingIdentifier(context.tracking_uid(finding.name), finding.label),
+        finding_type=Code(*name),
+        qualitative_evaluations=[
+            hd_sr.QualitativeEvaluation(Code(*codes.APPLICABILITY), Code(*codes.NOT_APPLICABLE)),
+            hd_sr.QualitativeEvaluation(Code(*codes.WHY_NOT_APPLICABLE), Code(*why)),
+        ],
+    )
+    sentences = [(codes.IMPRESSION, wording.not_applicable_sentence(finding)), *_said_of_inputs(finding)]
+    group[0].ContentSequence.extend([text_item(of, text) for of, text in sentences])
     return group
 
 
@@ -104,11 +128,16 @@ def _statements(score: ScoreFinding) -> Iterator[tuple[codes.Code, str]]:
     yield codes.IMPRESSION, wording.score_sentence(score)
     for reference in score.reference:
         yield codes.REFERENCE_SCORE, wording.reference_sentence(reference)
-    for item in score.inputs:
-        yield codes.INPUT_USED, wording.input_phrase(item)
-    for label in score.missing:
-        yield codes.INPUT_MISSING, label
     for warning in score.warnings:
         yield codes.USE_WARNING, warning
-    yield codes.MODEL, wording.model_line(score.model)
-    yield codes.TRAINING_DATA, score.model.trained_on
+    yield from _said_of_inputs(score)
+
+
+def _said_of_inputs(finding: ScoreFinding | NotApplicable) -> Iterator[tuple[codes.Code, str]]:
+    """What the model was given and what was not known, and which model it is."""
+    for item in finding.inputs:
+        yield codes.INPUT_USED, wording.input_phrase(item)
+    for label in finding.missing:
+        yield codes.INPUT_MISSING, label
+    yield codes.MODEL, wording.model_line(finding.model)
+    yield codes.TRAINING_DATA, finding.model.trained_on

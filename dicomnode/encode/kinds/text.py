@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pydicom.dataset import Dataset
 
 from dicomnode.dicom import codes
+from dicomnode.dicom.values import text_of
 from dicomnode.encode import wording
 from dicomnode.encode.content import Report, broken, container, new_document, root_container, separate, text_item
 from dicomnode.encode.context import Context, stamp
 from dicomnode.encode.pictures.slices import slice_range
-from dicomnode.encode.values import text_of
 from dicomnode.kinds import Kind
-from dicomnode.records import Case, MaskFinding, ScoreFinding
+from dicomnode.records import Case, MaskFinding, NotApplicable, ScoreFinding
 
 KIND = Kind.TEXT
 MAX_LESION_LINES = 25
@@ -86,23 +86,32 @@ def _findings(case: Case) -> Iterator[Line]:
             yield codes.FINDING, f"{finding.label}: {len(finding.lesions) - MAX_LESION_LINES} smaller lesions."
     for score in case.scores:
         yield from ((codes.FINDING, text) for text in _of_score(score))
+    for refused in case.not_applicable:
+        yield from ((codes.FINDING, text) for text in _of_inputs(refused))
 
 
 def _of_score(score: ScoreFinding) -> Iterator[str]:
     """What stands beside a score: its value is the impression."""
     yield from map(wording.reference_sentence, score.reference)
-    if score.inputs:
-        yield f"{score.label}: computed from {', '.join(map(wording.input_phrase, score.inputs))}."
-    if score.missing:
-        yield f"{score.label}: not known: {', '.join(score.missing)}."
+    yield from _of_inputs(score)
     yield from (f"{score.label}: {warning}" for warning in score.warnings)
 
 
+def _of_inputs(finding: ScoreFinding | NotApplicable) -> Iterator[str]:
+    """What is known of a model's inputs for this patient, and what is not."""
+    if finding.inputs:
+        yield f"{finding.label}: inputs {', '.join(map(wording.input_phrase, finding.inputs))}."
+    if finding.missing:
+        yield f"{finding.label}: not known: {', '.join(finding.missing)}."
+
+
 def _impressions(case: Case) -> Iterator[Line]:
-    for finding in case.masks:
-        yield codes.IMPRESSION, wording.impression(finding)
+    for mask in case.masks:
+        yield codes.IMPRESSION, wording.impression(mask)
     for score in case.scores:
         yield codes.IMPRESSION, wording.score_sentence(score)
     for image in case.images:
         yield codes.IMPRESSION, " ".join((wording.prediction_sentence(image), *image.warnings))
+    for finding in case.not_applicable:
+        yield codes.IMPRESSION, wording.not_applicable_sentence(finding)
     yield codes.IMPRESSION, wording.NOTICE

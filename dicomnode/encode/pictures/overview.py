@@ -8,6 +8,7 @@ from __future__ import annotations
 from PIL import Image, ImageDraw
 
 from dicomnode.dicom import codes
+from dicomnode.dicom.values import text_of
 from dicomnode.encode import wording
 from dicomnode.encode.pictures.drawing import BACKGROUND, BANNER, DIM, FAINT, INK, PANEL, Box, Colour, Pen, banner
 from dicomnode.encode.pictures.slices import (
@@ -21,8 +22,7 @@ from dicomnode.encode.pictures.slices import (
     slice_range,
     widest_slice,
 )
-from dicomnode.encode.values import text_of
-from dicomnode.records import Case, MaskFinding, ModelRef, Region, ScoreFinding
+from dicomnode.records import Case, MaskFinding, ModelRef, NotApplicable, Region, ScoreFinding
 
 SIZE = (1440, 1024)
 TILE_COLUMNS, TILE_ROWS = 4, 3
@@ -110,7 +110,8 @@ def _header(pen: Pen, case: Case) -> None:
 
 def _headlines(case: Case) -> list[tuple[str, Colour]]:
     masks = [(_headline(finding), colour_of(finding) if finding.total else INK) for finding in case.masks]
-    return [*masks, *((f"{score.label}: {wording.in_unit(score.value, score.unit)}", INK) for score in case.scores)]
+    scores = [(f"{score.label}: {wording.in_unit(score.value, score.unit)}", INK) for score in case.scores]
+    return [*masks, *scores, *((f"{finding.label}: not applicable", DIM) for finding in case.not_applicable)]
 
 
 def _headline(finding: MaskFinding) -> str:
@@ -141,6 +142,8 @@ def _side_panel(pen: Pen, case: Case, box: Box) -> None:
         y = _lesion_table(pen, case, finding, left, right, y)
     for score in case.scores:
         y = _score(pen, score, left, right, y)
+    for refused in case.not_applicable:
+        y = _not_applicable(pen, refused, left, right, y)
     if case.masks:
         y = pen.heading((left, y), "Detection limit", right - left)
     for finding in case.masks:
@@ -164,6 +167,13 @@ def _score(pen: Pen, score: ScoreFinding, left: int, right: int, y: int) -> int:
     for name, value in rows:
         y = pen.row(left, right, y, name, value)
     return y + 10
+
+
+def _not_applicable(pen: Pen, finding: NotApplicable, left: int, right: int, y: int) -> int:
+    y = pen.heading((left, y), finding.label, right - left)
+    y = pen.row(left, right, y, "Result", "not applicable")
+    detail = f"{finding.reason.sentence()} {finding.detail}".strip()
+    return pen.paragraph((left, y), detail, right - left, 14, DIM) + 10
 
 
 def _measurements(pen: Pen, finding: MaskFinding, left: int, right: int, y: int) -> int:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dicomnode.dicom import codes
+from dicomnode.dicom.values import text_of
 from dicomnode.encode.pictures.contours import outlines
 from dicomnode.encode.pictures.drawing import DIM, INK, Colour, Pen
-from dicomnode.encode.values import text_of
 from dicomnode.records import Case, MaskFinding, Region, Stack
 
 WINDOW_CENTRE_HU = 40.0

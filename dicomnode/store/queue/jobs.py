@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
-from dicomnode.errors import JobError
+from dicomnode.errors import JobError, LeaseLost
 from dicomnode.store.locks import lock_deliveries, lock_job, lock_jobs
 from dicomnode.store.queue.rejections import plan_rejections
 from dicomnode.store.states import (
@@ -178,6 +178,18 @@ def heartbeat(session: Session, claim: Claim, *, lease_s: float) -> None:
     """
     job = leased_job(session, claim)
     guarded_update(session, job, before=JobStatus.RUNNING, token=claim.token, lease_until=time.time() + lease_s)
+
+
+def require_lease(session: Session, claim: Claim) -> None:
+    """Look whether a job is still held, without writing.
+
+    Raises
+    ------
+    LeaseLost : the job was superseded, cancelled or taken over; stop working on it.
+    """
+    held = (Job.id == claim.job_id, Job.status == JobStatus.RUNNING, Job.lease_token == claim.token)
+    if session.scalar(select(Job.id).where(*held)) is None:
+        raise LeaseLost(f"job {claim.job_id} is no longer held by claim {claim.token}")
 
 
 def recover_leases(session: Session, now: float, *, owner: str | None = None) -> int:

@@ -27,6 +27,20 @@ class RunRow:
     crashes: int
 
 
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """What decides the findings of a run beside the images: a run that succeeded with another identity is outdated.
+
+    Attributes
+    ----------
+    model_digest : of the bundle.
+    inputs_digest : of the context and the earlier findings that it used; empty where it used none.
+    """
+
+    model_digest: str
+    inputs_digest: str
+
+
 def source_paths(session: Session, series_id: int) -> Sequence[str]:
     """Spool paths of the images that count, oldest first: the last one carries the newest identity.
 
@@ -42,14 +56,14 @@ def source_paths(session: Session, series_id: int) -> Sequence[str]:
     return session.scalars(statement).all()
 
 
-def pending_runs(session: Session, claim: Claim, digests: Mapping[str, str]) -> list[RunRow]:
-    """The job's runs that are to be done, in dependency order, put back to pending.
+def pending_runs(session: Session, claim: Claim, wanted: Mapping[str, RunIdentity]) -> list[RunRow]:
+    """The job's runs that are to be done, put back to pending.
 
-    A run that succeeded counts only while the model still has the digest it succeeded with.
+    A run that succeeded counts only while its model and its inputs are still those it succeeded with.
 
     Parameters
     ----------
-    digests : model name -> digest, as the worker has loaded them.
+    wanted : identity of each run now, by the name of the model.
 
     Raises
     ------
@@ -59,7 +73,8 @@ def pending_runs(session: Session, claim: Claim, digests: Mapping[str, str]) -> 
     _guard(job, claim)
     rows = []
     for run in runs_of(session, job.id):
-        outdated = run.status == RunStatus.SUCCEEDED and run.model_digest != digests.get(run.model)
+        now = wanted.get(run.model)
+        outdated = run.status == RunStatus.SUCCEEDED and now != RunIdentity(run.model_digest, run.inputs_digest)
         if outdated or run.status in (RunStatus.FAILED, RunStatus.QUARANTINED):
             move(session, run, RunEvent.RESET)
         if run.status != RunStatus.SUCCEEDED:
@@ -74,16 +89,19 @@ def start_run(session: Session, claim: Claim, row: RunRow) -> None:
     move(session, run, RunEvent.START, attempts=run.attempts + 1, started_at=time.time(), detail={"model": run.model})
 
 
-def finish_run(session: Session, claim: Claim, row: RunRow, *, findings_path: str, digest: str, device: str) -> None:
+def finish_run(
+    session: Session, claim: Claim, row: RunRow, *, findings_path: str, identity: RunIdentity, device: str
+) -> None:
     """The findings are on disk."""
     _guard(leased_job(session, claim), claim)
     move(
         session,
         session.get_one(Run, row.run_id),
         RunEvent.SUCCEED,
-        detail={"model": row.model, "digest": digest, "device": device},
+        detail={"model": row.model, "digest": identity.model_digest, "device": device},
         findings_path=findings_path,
-        model_digest=digest,
+        model_digest=identity.model_digest,
+        inputs_digest=identity.inputs_digest,
         device=device,
         finished_at=time.time(),
         error="",
@@ -91,16 +109,28 @@ def finish_run(session: Session, claim: Claim, row: RunRow, *, findings_path: st
 
 
 def succeeded_findings(session: Session, job_id: int) -> list[str]:
-    """Paths of the findings of all runs, below the work folder, in dependency order."""
+    """Paths of the findings of all runs, below the work folder, in the protocol's order."""
     return [run.findings_path for run in runs_of(session, job_id)]
 
 
-def refuse_job(session: Session, claim: Claim, *, run: RunRow, refusal: str, detail: str) -> None:
-    """The images do not fit the model: the job ends with a coded reason."""
+def findings_by_model(session: Session, job_id: int) -> dict[str, str]:
+    """Paths of the findings of the runs that have succeeded, below the work folder, by the name of the model."""
+    runs = runs_of(session, job_id)
+    return {run.model: run.findings_path for run in runs if run.status == RunStatus.SUCCEEDED}
+
+
+def refuse_job(session: Session, claim: Claim, *, run: RunRow | None, refusal: str, detail: str) -> None:
+    """The images cannot be read, or do not fit the model: the job ends with a coded reason.
+
+    Parameters
+    ----------
+    run : that refused them; None where they could not be read.
+    """
     lock_series(session, Series.id == claim.series_id)
     _guard(leased_job(session, claim), claim)
     error = f"{refusal}: {detail}" if detail else refusal
-    move(session, session.get_one(Run, run.run_id), RunEvent.FAIL, error=error, finished_at=time.time())
+    if run is not None:
+        move(session, session.get_one(Run, run.run_id), RunEvent.FAIL, error=error, finished_at=time.time())
     move(
         session,
         leased_job(session, claim),

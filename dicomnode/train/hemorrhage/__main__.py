@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from dicomnode.train.hemorrhage.cohorts import make_cohorts
-from dicomnode.train.hemorrhage.experiment import ARMS, STUDENT, TEACHER, Plan, run_arms
-from dicomnode.train.hemorrhage.ship import install, summarise
+from dicomnode.train.experiment.arms import ARMS, STUDENT, TEACHER, Plan, run_arms
+from dicomnode.train.experiment.cohorts import make_cohorts
+from dicomnode.train.experiment.ship import install, summarise
 
 EXAMPLES = """
 examples:
@@ -44,7 +44,9 @@ def main() -> None:
         parser.error("--arms: the report is about a student and its teacher, so both must be among them")
     torch.set_num_threads(given.threads)
     manifest = make_cohorts(given.out / "cohorts", given.anatomy, given.processes)
-    plan = Plan(tuple(given.seeds), tuple(given.arms), given.epochs, given.steps, workers=given.workers)
+    plan = Plan(
+        seeds=tuple(given.seeds), arms=tuple(given.arms), epochs=given.epochs, steps=given.steps, workers=given.workers
+    )
     runs = {}
     for seed, arm, results in run_arms(manifest, given.out, plan, trained_only=given.trained_only):
         print(f"seed {seed}, {arm}: {len(results)} test exams", flush=True)

@@ -37,4 +37,11 @@ def read(folder: Path, beside: Path) -> list[Case]:
 
 def _case(image: Path, mask: Path) -> Case:
     name = f"bhsd-{image.name.removesuffix('.nii.gz')}"
-    return Case(name, name, image, {"hemorrhage": MaskFile(mask)}, labels={"hemorrhage": 1.0}, site="BHSD")
+    return Case(
+        id=name,
+        patient=name,
+        image=image,
+        masks={"hemorrhage": MaskFile(mask)},
+        labels={"hemorrhage": 1.0},
+        site="BHSD",
+    )

@@ -42,7 +42,9 @@ def read(folder: Path, beside: Path) -> list[Case]:
         series = plain_series(folder, number)
         if series is not None:
             labels = {name: _majority(row, column) for name, column in COLUMNS.items()}
-            cases.append(Case(row["name"], row["name"], series, labels=labels, split=Split.TEST, site="CQ500"))
+            cases.append(
+                Case(id=row["name"], patient=row["name"], image=series, labels=labels, split=Split.TEST, site="CQ500")
+            )
     return cases
 
 

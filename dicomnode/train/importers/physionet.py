@@ -37,7 +37,14 @@ def read(folder: Path, beside: Path) -> list[Case]:
         else:
             name = f"ct-ich-{number:03d}"
             cases.append(
-                Case(name, name, scan, {"hemorrhage": MaskFile(mask)}, labels=labels[number], site="PhysioNet CT-ICH")
+                Case(
+                    id=name,
+                    patient=name,
+                    image=scan,
+                    masks={"hemorrhage": MaskFile(mask)},
+                    labels=labels[number],
+                    site="PhysioNet CT-ICH",
+                )
             )
     if faults:
         raise ManifestError(faults)

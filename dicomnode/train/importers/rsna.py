@@ -67,4 +67,4 @@ def _case(patient: str, uid: str, paths: list[Path], labels: dict[str, dict[str,
     lists.mkdir(parents=True, exist_ok=True)
     listed = lists / f"{name}.txt"
     listed.write_text("".join(f"{Path(os.path.relpath(path, lists)).as_posix()}\n" for path in paths), "utf-8")
-    return Case(name, patient, listed, labels=found, split=Split.UNLABELLED, site="RSNA 2019")
+    return Case(id=name, patient=patient, image=listed, labels=found, split=Split.UNLABELLED, site="RSNA 2019")

@@ -27,6 +27,7 @@ from dicomnode.zoo.importing.foreign import (
     read_metadata,
     section_of,
 )
+from dicomnode.zoo.manifest import ImageOutput, MaskOutput, Output, ScoreOutput
 from dicomnode.zoo.registry import pin
 
 TRIAL_TIMEOUT_S = 900.0
@@ -178,16 +179,28 @@ def _card(manifest: BundleManifest, folder: Path) -> str:
     """The node's words about an imported model, then those of its makers."""
     marked = "**Research, not for diagnosis.** " if manifest.research else ""
     channels = "\n".join(
-        f"| {output.label} | {output.type.meaning} ({output.type.value}, {output.type.scheme}) | {output.threshold:g} |"
-        for output in manifest.outputs
+        f"| {output.label} | {coded_as(output)} | {threshold_of(output)} |" for output in manifest.gives
     )
     theirs = folder / CARD
     words = theirs.read_text(encoding="utf-8", errors="replace") if theirs.is_file() else "They left no card."
     return (
         f"# {manifest.title}\n\n{marked}Imported from another project and not examined by this one.\n\n"
-        f"Trained on: {manifest.trained_on}\n\n| marks | coded as | threshold |\n|---|---|---|\n{channels}\n\n"
+        f"Trained on: {manifest.trained_on}\n\n| gives | coded as | threshold |\n|---|---|---|\n{channels}\n\n"
         f"## What its makers say\n{words}\n"
     )
+
+
+def coded_as(output: Output) -> str:
+    """What an output is in reports, for people."""
+    if isinstance(output, MaskOutput):
+        return f"{output.type.meaning} ({output.type.value}, {output.type.scheme})"
+    return f"score, unit {output.unit}" if isinstance(output, ScoreOutput) else "predicted scan"
+
+
+def threshold_of(output: Output) -> str:
+    """The threshold of an output, for people; ``-`` where it has none."""
+    stated = None if isinstance(output, ImageOutput) else output.threshold
+    return "-" if stated is None else f"{stated:g}"
 
 
 def _sha256(path: Path) -> str:

@@ -29,7 +29,13 @@ def write_dicom_exam(series: AcquiredSeries, folder: Path, name: str) -> Case:
     """DICOM files in ``folder/name`` and the mask as the cohort stores it."""
     write_acquired(series, folder / name, SeriesIdentity(patient_name="T^T", patient_id=name, accession_number="A"))
     np.savez_compressed(folder / f"{name}-mask.npz", mask=series.mask)
-    return Case(name, name, folder / name, {"hemorrhage": MaskFile(folder / f"{name}-mask.npz")}, synthetic=True)
+    return Case(
+        id=name,
+        patient=name,
+        image=folder / name,
+        masks={"hemorrhage": MaskFile(folder / f"{name}-mask.npz")},
+        synthetic=True,
+    )
 
 
 def nifti_of(values: np.ndarray, series: AcquiredSeries, path: Path, *, flip: bool = False) -> Path:
@@ -55,4 +61,4 @@ def write_nifti_exam(series: AcquiredSeries, folder: Path, name: str, *, flip: b
     folder.mkdir(parents=True, exist_ok=True)
     image = nifti_of(np.rint(series.hu).astype(np.int16), series, folder / f"{name}.nii.gz", flip=flip)
     painted = nifti_of((series.mask * value).astype(np.uint8), series, folder / f"{name}-mask.nii.gz", flip=flip)
-    return Case(name, name, image, {"hemorrhage": MaskFile(painted, (value,))}, synthetic=True)
+    return Case(id=name, patient=name, image=image, masks={"hemorrhage": MaskFile(painted, (value,))}, synthetic=True)

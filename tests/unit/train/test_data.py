@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from dicomnode.train.data import SliceBatches, Source, pseudo_exam
-from dicomnode.train.exams import UNKNOWN, Exam, Planes
 from dicomnode.train.manifest import Case
-from dicomnode.train.recipes import (
+from dicomnode.train.slices.data import SliceBatches, Source, pseudo_exam
+from dicomnode.train.slices.exams import UNKNOWN, Exam, Planes
+from dicomnode.train.slices.recipes import (
     Recipe,
     masked_dice_loss,
     recipe_named,
@@ -20,13 +20,13 @@ from dicomnode.train.recipes import (
 from dicomnode.zoo.hemorrhage.patchfcn import PatchOutput
 
 RECIPE = Recipe(
-    "tiny",
-    Planes(64, 1.0, ("hemorrhage",)),
-    32,
-    lambda: torch.nn.Conv2d(3, 1, 1),
-    lambda: torch.nn.Conv2d(3, 1, 1),
-    lambda hu: (hu / 100.0).clamp(0.0, 1.0),
-    lambda logits, hu: logits.sigmoid(),
+    name="tiny",
+    planes=Planes(64, 1.0, ("hemorrhage",)),
+    window=32,
+    build=lambda: torch.nn.Conv2d(3, 1, 1),
+    bundled=lambda: torch.nn.Conv2d(3, 1, 1),
+    prepare=lambda hu: (hu / 100.0).clamp(0.0, 1.0),
+    finish=lambda logits, hu: logits.sigmoid(),
 )
 
 
@@ -36,11 +36,24 @@ def exam(name: str, bleeding: tuple[int, ...], slices: int = 12) -> Exam:
     truth = np.zeros((slices, 1, 64, 64), np.int8)
     for k in bleeding:
         hu[k, 5:12, 40:50], truth[k, 0, 5:12, 40:50] = 70, 1
-    return Exam(Case(name, name, Path("x")), hu, truth, np.arange(slices) * 5.0, np.full(slices, 0.005))
+    return Exam(
+        case=Case(id=name, patient=name, image=Path("x")),
+        hu=hu,
+        truth=truth,
+        offsets_mm=np.arange(slices) * 5.0,
+        pixel_ml=np.full(slices, 0.005),
+    )
 
 
 def batches(seed: int = 1, pseudo: Source | None = None) -> SliceBatches:
-    return SliceBatches(RECIPE, Source.of([exam("a", (3, 4)), exam("b", ())]), 4, 8, seed, pseudo)
+    return SliceBatches(
+        recipe=RECIPE,
+        labelled=Source.of([exam("a", (3, 4)), exam("b", ())]),
+        steps=4,
+        batch=8,
+        seed=seed,
+        pseudo=pseudo,
+    )
 
 
 def test_slices_with_the_finding_come_as_often_as_said() -> None:

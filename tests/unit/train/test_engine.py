@@ -43,7 +43,7 @@ def task(seed: int = 1, break_in_epoch: int = 0, scores: list[float] | None = No
         x = torch.linspace(-1, 1, 20).view(10, 2)
         return -float(((net(x) - (x[:, :1] - 2.0 * x[:, 1:])) ** 2).mean().detach())
 
-    return Task(network, loss, batches, 5, validate)
+    return Task(network=network, loss=loss, batches=batches, steps=5, validate=validate)
 
 
 def weights_of(made: Task) -> torch.Tensor:
@@ -169,11 +169,11 @@ def test_the_network_may_take_several_inputs(tmp_path: Path) -> None:
             yield {"image": x, "variables": v, "label": (v > 0).float()}
 
     made = Task(
-        Two(),
-        lambda out, batch: nn.functional.binary_cross_entropy_with_logits(out, batch["label"]),
-        batches,
-        5,
-        lambda net: float(net.line.weight[0, 2]),
+        network=Two(),
+        loss=lambda out, batch: nn.functional.binary_cross_entropy_with_logits(out, batch["label"]),
+        batches=batches,
+        steps=5,
+        validate=lambda net: float(net.line.weight[0, 2]),
         inputs=("image", "variables"),
     )
     fitted = fit(made, SETTINGS, tmp_path, progress=False)

@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from dicomnode.train.evaluation import predict, score_exams, score_findings
-from dicomnode.train.exams import Exam, Planes
 from dicomnode.train.manifest import Case
-from dicomnode.train.recipes import Recipe
+from dicomnode.train.slices.evaluation import predict, score_exams, score_findings
+from dicomnode.train.slices.exams import Exam, Planes
+from dicomnode.train.slices.recipes import Recipe
 
 RECIPE = Recipe(
-    "tiny",
-    Planes(16, 1.0, ("hemorrhage", "intraventricular")),
-    16,
-    lambda: torch.nn.Conv2d(3, 2, 1),
-    lambda: torch.nn.Conv2d(3, 2, 1),
-    lambda hu: (hu / 100.0).clamp(0.0, 1.0),
-    lambda logits, hu: logits.sigmoid(),
+    name="tiny",
+    planes=Planes(16, 1.0, ("hemorrhage", "intraventricular")),
+    window=16,
+    build=lambda: torch.nn.Conv2d(3, 2, 1),
+    bundled=lambda: torch.nn.Conv2d(3, 2, 1),
+    prepare=lambda hu: (hu / 100.0).clamp(0.0, 1.0),
+    finish=lambda logits, hu: logits.sigmoid(),
 )
 
 
@@ -39,8 +39,15 @@ def exam() -> Exam:
     inside[:, :, :8] = True
     truth = np.zeros((3, 2, 16, 16), np.int8)
     truth[1, :, 4, :8] = 1
-    case = Case("a", "p", Path("x"), labels={"hemorrhage": 1.0})
-    return Exam(case, np.full((3, 16, 16), 30, np.int16), truth, np.arange(3) * 5.0, np.full(3, 0.005), inside)
+    case = Case(id="a", patient="p", image=Path("x"), labels={"hemorrhage": 1.0})
+    return Exam(
+        case=case,
+        hu=np.full((3, 16, 16), 30, np.int16),
+        truth=truth,
+        offsets_mm=np.arange(3) * 5.0,
+        pixel_ml=np.full(3, 0.005),
+        inside=inside,
+    )
 
 
 def test_marks_are_confined_to_the_intracranial_space(sure: torch.nn.Module, exam: Exam) -> None:

@@ -9,8 +9,8 @@ import torch
 
 from dicomnode.cohort.acquire import AcquiredSeries
 from dicomnode.errors import ManifestError
-from dicomnode.train.exams import UNKNOWN, Planes, load_exams, make_exam
 from dicomnode.train.manifest import Case, MaskFile
+from dicomnode.train.slices.exams import UNKNOWN, Planes, load_exams, make_exam
 from dicomnode.zoo.planes import with_neighbours
 
 from .heads import acquired_head, nifti_of, write_dicom_exam, write_nifti_exam
@@ -70,7 +70,7 @@ def test_a_list_of_files_reads_as_the_folder_does(dicom: Case, folder: Path) -> 
     files = sorted(dicom.image.iterdir())
     listed = folder / "series.txt"
     listed.write_text("\n".join(f"{file.parent.name}/{file.name}" for file in files[::-1]) + "\n")
-    same = make_exam(Case("l", "l", listed), PLANES)
+    same = make_exam(Case(id="l", patient="l", image=listed), PLANES)
     assert np.array_equal(same.hu, make_exam(dicom, PLANES).hu)
 
 
@@ -115,9 +115,9 @@ def test_exams_that_cannot_be_used_are_all_listed(dicom: Case, head: AcquiredSer
     np.savez(tmp_path / "short.npz", mask=head.mask[:3])
     bad = [
         replace(dicom, id="size", masks={"hemorrhage": MaskFile(small)}),
-        Case("air", "p", air),
-        Case("broken", "p", tmp_path / "broken.nii.gz"),
-        Case("none", "p", tmp_path / "empty"),
+        Case(id="air", patient="p", image=air),
+        Case(id="broken", patient="p", image=tmp_path / "broken.nii.gz"),
+        Case(id="none", patient="p", image=tmp_path / "empty"),
         replace(dicom, id="short", masks={"hemorrhage": MaskFile(tmp_path / "short.npz")}),
     ]
     with pytest.raises(ManifestError) as caught:

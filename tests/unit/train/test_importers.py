@@ -14,10 +14,10 @@ import pytest
 from dicomnode.cohort.acquire import AcquiredSeries
 from dicomnode.cohort.make import make_cohort
 from dicomnode.errors import ConfigError, ManifestError
-from dicomnode.train.exams import Planes, load_exams
 from dicomnode.train.importers.cohort import read, read_followups
 from dicomnode.train.importers.layouts import LAYOUTS, import_layout
 from dicomnode.train.manifest import Manifest, Split, read_manifest
+from dicomnode.train.slices.exams import Planes, load_exams
 
 from .heads import acquired_head, nifti_of, write_dicom_exam
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dicomnode.train import noisy_student as student
+from dicomnode.train.slices import noisy_student as student
 from dicomnode.zoo.hemorrhage.patchfcn import PatchFCN
 
 IGNORE = student.IGNORE

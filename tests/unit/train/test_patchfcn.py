@@ -4,7 +4,7 @@ import pytest
 import torch
 from monai.networks.layers import DropPath
 
-from dicomnode.train.noisy_student import IGNORE, masked_bce, set_dropout, set_stochastic_depth
+from dicomnode.train.slices.noisy_student import IGNORE, masked_bce, set_dropout, set_stochastic_depth
 from dicomnode.zoo.hemorrhage.patchfcn import BasicBlock, DilatedResNet38, PatchFCN
 
 

@@ -32,7 +32,7 @@ def exams(seed: int = 1, better: float = 0.0, count: int = 60) -> list[ExamResul
 
 
 def about(synthetic: bool) -> About:
-    return About("Haemorrhage", "student", "test.csv, test", synthetic, resamples=200)
+    return About(title="Haemorrhage", model="student", data="test.csv, test", synthetic=synthetic, resamples=200)
 
 
 def test_a_report_folder_holds_figures_text_plots_and_the_results(tmp_path: Path) -> None:

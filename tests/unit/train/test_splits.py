@@ -15,7 +15,7 @@ def cases(patients: int = 60, positive_every: int = 4) -> tuple[Case, ...]:
     for p in range(patients):
         for exam in range(1 + p % 3):
             sick = p % positive_every == 0 and exam == 0
-            made.append(Case(f"e{p}-{exam}", f"p{p:03d}", Path("x"), labels={"death": float(sick)}))
+            made.append(Case(id=f"e{p}-{exam}", patient=f"p{p:03d}", image=Path("x"), labels={"death": float(sick)}))
     return tuple(made)
 
 
@@ -47,10 +47,11 @@ def test_folds_follow_the_seed_and_not_the_order_of_the_rows() -> None:
 
 
 def test_a_later_patient_without_label_changes_no_other_stratum() -> None:
-    assert stratum_of([Case("a", "p", Path("x"))], "death") == "unknown"
-    assert stratum_of([Case("a", "p", Path("x"), labels={"death": 1.0}), Case("b", "p", Path("x"))], "death") == (
-        "positive"
-    )
+    assert stratum_of([Case(id="a", patient="p", image=Path("x"))], "death") == "unknown"
+    assert stratum_of(
+        [Case(id="a", patient="p", image=Path("x"), labels={"death": 1.0}), Case(id="b", patient="p", image=Path("x"))],
+        "death",
+    ) == ("positive")
 
 
 def test_splits_are_drawn_by_patient_in_their_shares_in_every_stratum() -> None:
@@ -63,7 +64,7 @@ def test_splits_are_drawn_by_patient_in_their_shares_in_every_stratum() -> None:
 
 
 def test_splits_that_are_there_are_kept() -> None:
-    given = Manifest(Path("m.csv"), (Case("a", "p", Path("x"), split=Split.TEST),))
+    given = Manifest(Path("m.csv"), (Case(id="a", patient="p", image=Path("x"), split=Split.TEST),))
     assert draw_splits(given, seed=1) is given
 
 

@@ -1,0 +1,152 @@
+"""``dicomnode process``: the same pipeline without a network. A folder with one series in, result files out."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dicomnode.app.folder import choose_series
+from dicomnode.config.protocols import Protocol
+from dicomnode.config.whole import Config
+from dicomnode.errors import BundleError, ConfigError, InferenceError, Refusal, SeriesError
+from dicomnode.execute.backends.local import LocalBackend
+from dicomnode.execute.child import ChildProcess
+from dicomnode.execute.dispatcher import case_worker, local_backend
+from dicomnode.execute.findings_file import load_findings
+from dicomnode.execute.job import kinds_taken, settings_digest
+from dicomnode.execute.plan import Plan, givers_of, plan_of, registry_of
+from dicomnode.execute.tasks import EncodeReply, EncodeTask, Failure, InferTask, ReadReply, ReadTask, Reply, Source
+from dicomnode.records import EncodedResult, Finding, PatientContext
+from dicomnode.zoo.bundle import BundleManifest
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """What came out of a folder."""
+
+    series_uid: str
+    findings: tuple[Finding, ...]
+    results: tuple[EncodedResult, ...]
+
+
+def process_folder(folder: Path, out: Path, config: Config, protocol: Protocol, progress: Progress) -> Processed:
+    """Run a protocol on the best series of a folder and write the results to ``out``.
+
+    Raises
+    ------
+    ConfigError : the models of the protocol cannot be run in any order, or are not there.
+    SeriesError : no series in the folder can be processed; the reason of the best one.
+    InferenceError : a model or the encoding failed.
+    """
+    plan = _plan(config, protocol)
+    progress("reading headers")
+    series = choose_series(folder, protocol)
+    progress(f"series {series.series_uid}: {len(series.paths)} slices")
+    with tempfile.TemporaryDirectory(prefix="dicomnode-") as scratch:
+        bench = _Bench(config, protocol, plan, Path(scratch), progress)
+        files, results = bench.process(Source(series.paths, series.paths[-1]))
+        findings = tuple(finding for file in files for finding in load_findings(file))
+        return Processed(series.series_uid, findings, tuple(_move(result, out) for result in results))
+
+
+def _plan(config: Config, protocol: Protocol) -> Plan:
+    try:
+        return plan_of(registry_of(config), protocol)
+    except BundleError as fault:
+        raise ConfigError([f"protocol {protocol.name}: {line}" for line in str(fault).splitlines()]) from fault
+
+
+class _Bench:
+    """The workers of a node, without its database."""
+
+    def __init__(self, config: Config, protocol: Protocol, plan: Plan, scratch: Path, progress: Progress) -> None:
+        self.config, self.protocol, self.plan = config, protocol, plan
+        self.scratch, self.progress = scratch, progress
+        self.backend: LocalBackend = local_backend(config, config.execution.devices[0])
+        self.case_worker: ChildProcess = case_worker(config)
+
+    def process(self, source: Source) -> tuple[list[Path], tuple[EncodedResult, ...]]:
+        """Files of findings in the order of the protocol, and the results."""
+        try:
+            self._start()
+            context = self._read(source)
+            for manifest in self.plan:
+                self._run(manifest, context)
+            files = [self._findings_of(name) for name in self.protocol.models]
+            return files, self._encode(source, files)
+        finally:
+            self.backend.kill()
+            self.case_worker.kill()
+
+    def _start(self) -> None:
+        self.progress("loading models")
+        for worker in (self.backend, self.case_worker):
+            worker.launch()
+        for worker in (self.backend, self.case_worker):
+            worker.wait_until_ready()
+
+    def _findings_of(self, model: str) -> Path:
+        return self.scratch / f"{model}.npz"
+
+    @property
+    def _volume(self) -> Path:
+        return self.scratch / "volume.npz"
+
+    def _read(self, source: Source) -> PatientContext:
+        self.progress("reading images")
+        reply = _answer(self.case_worker.ask(ReadTask(source, self._volume), timeout_s=self._timeout_s))
+        assert isinstance(reply, ReadReply)
+        return reply.context
+
+    @property
+    def _timeout_s(self) -> float:
+        return self.config.execution.run_timeout_s
+
+    def _run(self, manifest: BundleManifest, context: PatientContext) -> None:
+        self.progress(f"running {manifest.name}")
+        task = InferTask(
+            model=manifest.name,
+            volume=None if manifest.needs.image is None else self._volume,
+            context=context,
+            earlier=tuple(map(self._findings_of, givers_of(manifest, self.plan))),
+            findings=self._findings_of(manifest.name),
+            keep_probability="probability" in kinds_taken(self.config, self.protocol),
+        )
+        _answer(self.backend.infer(task, timeout_s=self._timeout_s))
+
+    def _encode(self, source: Source, files: list[Path]) -> tuple[EncodedResult, ...]:
+        self.progress("encoding")
+        task = EncodeTask(
+            source=source,
+            findings=tuple(files),
+            folder=self.scratch / "results",
+            protocol=self.protocol.name,
+            settings_digest=settings_digest(self.protocol),
+            generation=1,
+            timezone=self.config.node.timezone,
+            station_ae_title=self.config.node.ae_title,
+            requested=kinds_taken(self.config, self.protocol),
+        )
+        reply = _answer(self.case_worker.ask(task, timeout_s=self._timeout_s))
+        assert isinstance(reply, EncodeReply)
+        return reply.results
+
+
+def _answer(reply: Reply) -> Reply:
+    if isinstance(reply, Failure):
+        if reply.refusal:
+            raise SeriesError(Refusal(reply.refusal), reply.detail)
+        raise InferenceError(reply.message)
+    return reply
+
+
+def _move(result: EncodedResult, out: Path) -> EncodedResult:
+    out.mkdir(parents=True, exist_ok=True)
+    target = out / f"{result.kind}-{result.sop_instance_uid}.dcm"
+    shutil.move(result.path, target)
+    return replace(result, path=target)

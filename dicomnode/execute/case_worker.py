@@ -1,0 +1,121 @@
+"""The process that has to do with DICOM files: reads the images of a job, encodes its results, writes notes. No torch.
+
+Bytes of a peer are decoded here and nowhere else, so that a decoder's crash costs one job, never the reception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+
+import pydicom
+from pydicom.dataset import Dataset
+
+from dicomnode.clinical.sources.header import context_of_header
+from dicomnode.encode.case import encode_case
+from dicomnode.errors import InferenceError
+from dicomnode.execute.findings_file import load_findings
+from dicomnode.execute.note_writer import write_not_performed, write_rejection
+from dicomnode.execute.program import serve, timed
+from dicomnode.execute.tasks import (
+    FINDINGS,
+    EncodeReply,
+    EncodeTask,
+    Failure,
+    InferTask,
+    NotPerformedTask,
+    ReadReply,
+    ReadTask,
+    Ready,
+    RejectionTask,
+    Reply,
+    Source,
+    Task,
+)
+from dicomnode.execute.volume_file import save_volume
+from dicomnode.images.volume import LoadedSeries, read_series
+from dicomnode.records import Case, Finding
+
+
+def main(connection: Connection, _: None) -> None:
+    """Entry point of the spawned process."""
+    serve(connection, CaseWorker)
+
+
+class CaseWorker:
+    """Keeps the series that was read last: what was read for the models is encoded from memory."""
+
+    def __init__(self) -> None:
+        self._source: Source | None = None
+        self._series: LoadedSeries | None = None
+
+    def ready(self) -> Ready:
+        """Nothing is loaded."""
+        return Ready("cpu", {})
+
+    def do(self, task: Task) -> Reply:
+        """One task.
+
+        Raises
+        ------
+        SeriesError : the images cannot be read as a volume.
+        EncodeError : the results cannot be written as valid objects.
+        OSError : the disk is full or gone.
+        """
+        assert not isinstance(task, InferTask)
+        if isinstance(task, ReadTask):
+            return self._read(task)
+        return self._encode(task) if isinstance(task, EncodeTask) else _note(task)
+
+    def _read(self, task: ReadTask) -> ReadReply:
+        seconds: dict[str, float] = {}
+        with timed(seconds, "read"):
+            series = self._load(task.source)
+            save_volume(task.volume, series.volume)
+        return ReadReply(context_of_header(_identity(task.source)), seconds)
+
+    def _encode(self, task: EncodeTask) -> EncodeReply | Failure:
+        seconds: dict[str, float] = {}
+        with timed(seconds, "read"):
+            series = self._load(task.source)
+            try:
+                findings = tuple(finding for path in task.findings for finding in load_findings(path))
+            except InferenceError as fault:
+                return Failure(str(fault), stage=FINDINGS)
+        with timed(seconds, "encode"):
+            results = encode_case(case_of(task, series, findings), task.folder, requested=task.requested)
+        return EncodeReply(tuple(results), seconds)
+
+    def _load(self, source: Source) -> LoadedSeries:
+        if self._series is None or self._source != source:
+            self._series, self._source = read_series(source.paths), source
+        return self._series
+
+
+def _note(task: RejectionTask | NotPerformedTask) -> EncodeReply:
+    seconds: dict[str, float] = {}
+    with timed(seconds, "encode"):
+        written = write_rejection(task) if isinstance(task, RejectionTask) else write_not_performed(task)
+    return EncodeReply((written,), seconds)
+
+
+def _identity(source: Source) -> Dataset:
+    """The newest header received: a name corrected after the scan is corrected in the results."""
+    return pydicom.dcmread(source.newest, stop_before_pixels=True)
+
+
+def case_of(task: EncodeTask, series: LoadedSeries, findings: Sequence[Finding]) -> Case:
+    """Everything that shapes the results of a job."""
+    return Case(
+        sources=series.sources,
+        identity=_identity(task.source),
+        volume=series.volume,
+        findings=tuple(findings),
+        input_digests=series.input_digests,
+        protocol=task.protocol,
+        settings_digest=task.settings_digest,
+        generation=task.generation,
+        predecessors=task.predecessors,
+        timezone=task.timezone,
+        station_ae_title=task.station_ae_title,
+    )

@@ -1,0 +1,77 @@
+"""The process of one device: models kept warm, inputs in, findings out. It knows no DICOM.
+
+A CUDA fault, an out-of-memory or a hang costs one run, never the reception.
+"""
+
+from __future__ import annotations
+
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+
+from dicomnode.execute.backends.local import ModelWorkerSettings
+from dicomnode.execute.findings_file import load_findings, save_findings
+from dicomnode.execute.program import serve, timed
+from dicomnode.execute.tasks import InferReply, InferTask, Ready, Task
+from dicomnode.execute.volume_file import load_volume
+from dicomnode.records import Inputs, Volume
+from dicomnode.zoo.registry import Registry
+from dicomnode.zoo.runner import Runner
+
+
+def main(connection: Connection, settings: ModelWorkerSettings) -> None:
+    """Entry point of the spawned process."""
+    serve(connection, lambda: ModelWorker(settings))
+
+
+class ModelWorker:
+    """Models on one device, and the volume that was read last."""
+
+    def __init__(self, settings: ModelWorkerSettings) -> None:
+        if settings.cpu_threads:
+            torch.set_num_threads(settings.cpu_threads)
+        self.device = resolve_device(settings.device)
+        registry = Registry(settings.zoo_paths, settings.zoo_digests)
+        self.runners = {name: Runner(registry.get(name), self.device) for name in settings.models}
+        self._volume: tuple[Path, Volume] | None = None
+
+    def ready(self) -> Ready:
+        """The device, and the digest of each model."""
+        return Ready(self.device, {name: runner.model.digest for name, runner in self.runners.items()})
+
+    def do(self, task: Task) -> InferReply:
+        """Run one model and write its findings.
+
+        Raises
+        ------
+        SeriesError : the model refuses the images.
+        InferenceError : the model failed on these inputs, or an earlier finding is damaged on disk.
+        """
+        assert isinstance(task, InferTask)
+        seconds: dict[str, float] = {}
+        with timed(seconds, "read"):
+            inputs = self._inputs(task)
+        runner = self.runners[task.model]
+        with timed(seconds, "infer"):
+            findings = runner.run(inputs, keep_probability=task.keep_probability)
+        with timed(seconds, "save"):
+            save_findings(task.findings, findings)
+        return InferReply(runner.model.digest, self.device, seconds)
+
+    def _inputs(self, task: InferTask) -> Inputs:
+        earlier = tuple(finding for path in task.earlier for finding in load_findings(path))
+        volume = None if task.volume is None else self._loaded(task.volume)
+        return Inputs(volume=volume, context=task.context, earlier=earlier)
+
+    def _loaded(self, path: Path) -> Volume:
+        if self._volume is None or self._volume[0] != path:
+            self._volume = path, load_volume(path)
+        return self._volume[1]
+
+
+def resolve_device(device: str) -> str:
+    """``auto`` -> ``cuda:0`` where CUDA works, else ``cpu``."""
+    if device == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    return "cuda:0" if device == "cuda" else device

@@ -1,0 +1,114 @@
+"""The child's side: load, say ready, answer one task after another until the pipe closes.
+
+A child knows neither the database nor the network. Whatever breaks in it costs one task: the supervisor sees the pipe
+close or the time run out, kills what is left and starts another.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Protocol
+
+import dicomnode
+from dicomnode.errors import NodeError, SeriesError
+from dicomnode.execute.tasks import Failure, Ready, Reply, Task
+
+log = logging.getLogger(__name__)
+
+ORPHAN_CHECK_S = 0.5
+PACKAGE = Path(dicomnode.__file__).parent
+
+
+class Worker(Protocol):
+    """What answers the tasks of a child process."""
+
+    def ready(self) -> Ready:
+        """What the supervisor wants to know once all is loaded."""
+        ...
+
+    def do(self, task: Task) -> Reply:
+        """One task.
+
+        Raises
+        ------
+        Exception : whatever foreign code raises; it becomes a :class:`Failure`.
+        """
+        ...
+
+
+def serve(connection: Connection, load: Callable[[], Worker]) -> None:
+    """Entry point of a spawned process.
+
+    Parameters
+    ----------
+    load : builds the worker; a NodeError that it raises is the supervisor's answer.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # pydicom's warnings quote the values they are about, and standard error is the node's log.
+    warnings.simplefilter("ignore")
+    threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
+    try:
+        _serve(connection, load)
+    except (EOFError, BrokenPipeError):
+        return
+
+
+def _serve(connection: Connection, load: Callable[[], Worker]) -> None:
+    try:
+        worker = load()
+    except NodeError as fault:
+        connection.send(Failure(str(fault), stage="start"))
+        return
+    connection.send(worker.ready())
+    while True:
+        connection.send(answer(worker, connection.recv()))
+
+
+def _die_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(ORPHAN_CHECK_S)
+    os._exit(1)
+
+
+def answer(worker: Worker, task: Task) -> Reply:
+    """Do one task; every failure becomes a :class:`Failure`, so that the process lives on."""
+    try:
+        return worker.do(task)
+    except SeriesError as fault:
+        return Failure(str(fault), refusal=fault.refusal, detail=fault.detail)
+    except NodeError as fault:
+        return Failure(str(fault), stage=type(fault).__name__)
+    except Exception as fault:  # noqa: BLE001 (the boundary to foreign code: whatever a model raises costs one run)
+        # Not the message: it may quote a patient attribute.
+        named = f"{type(fault).__name__} at {place_of(fault)}"
+        log.error("task failed", extra={"task": type(task).__name__, "error": named})
+        return Failure(named, stage=type(task).__name__)
+
+
+def place_of(fault: BaseException) -> str:
+    """``file.py:line`` of the innermost frame of this package that the error passed through."""
+    frames = traceback.extract_tb(fault.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(PACKAGE)] or frames
+    return f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "unknown"
+
+
+class timed:
+    """Adds the seconds spent in the block to ``seconds[name]``."""
+
+    def __init__(self, seconds: dict[str, float], name: str) -> None:
+        self.seconds, self.name = seconds, name
+
+    def __enter__(self) -> None:
+        self.start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds[self.name] = round(time.perf_counter() - self.start, 3)

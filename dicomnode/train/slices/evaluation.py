@@ -1,0 +1,128 @@
+"""Scores exams with a network: probabilities on the planes, and what they say against the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from dicomnode.measure.exam import exam_score, slice_scores
+from dicomnode.train import statistics
+from dicomnode.train.engine import channels_last
+from dicomnode.train.results import NAN, ExamResult
+from dicomnode.train.slices.exams import UNKNOWN, Exam
+from dicomnode.train.slices.recipes import Recipe, branches
+
+THRESHOLD = 0.5
+CHUNK = 8
+
+
+def predict(
+    recipe: Recipe, network: torch.nn.Module, exam: Exam, *, bfloat16: bool = False
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Probabilities of one exam, on the CPU.
+
+    Parameters
+    ----------
+    bfloat16 : compute in it, for validation and pseudo-labels; final figures come from float32, as the node computes.
+
+    Returns
+    -------
+    (findings, slices, size, size) of every pixel, and (slices,) of every slice where the network has a branch for them.
+    """
+    device = next(network.parameters()).device
+    around = torch.stack([exam.around(k) for k in range(len(exam.hu))], dim=1)
+    image = recipe.prepare(around).transpose(0, 1)
+    pixels, slices = [], []
+    with torch.inference_mode():
+        for part in torch.split(image, CHUNK):
+            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+                pixel, slice_ = branches(network(channels_last(part.to(device))))
+            pixels.append(pixel.float().cpu())
+            slices += [slice_.float().cpu().sigmoid()[:, 0]] if slice_ is not None else []
+    probability = recipe.finish(torch.cat(pixels).transpose(0, 1), around)
+    if exam.inside is not None:
+        probability = probability * torch.from_numpy(np.array(exam.inside))
+    return probability, torch.cat(slices) if slices else None
+
+
+def ranking_scores(recipe: Recipe, probability: torch.Tensor, slices: torch.Tensor | None) -> torch.Tensor:
+    """(slices,) by which unlabelled slices are ranked: of the slice branch, else of the most probable pixels.
+
+    Parameters
+    ----------
+    probability, slices : of :func:`predict`.
+    """
+    if slices is not None:
+        return slices
+    return torch.from_numpy(slice_scores(probability[0].numpy(), recipe.planes.pixel_mm**2))
+
+
+def judge(exam: Exam, probability: torch.Tensor, score: float, finding: str, index: int = 0) -> ExamResult:
+    """Compare one exam with its truth.
+
+    Parameters
+    ----------
+    probability : (slices, size, size) of the finding.
+    index : of the finding in the exam's truth; the precision over voxels, which is slow, is computed of the first.
+    """
+    case, truth = exam.case, exam.truth[:, index]
+    known = exam.known(index)
+    blood, marked = truth == 1, probability.numpy() > THRESHOLD
+    label = float(case.labels[finding] >= 0.5) if finding in case.labels else float(blood.any()) if known else NAN
+    result = ExamResult(case.id, case.patient, case.site, label, score, marked_ml=_volume(marked, exam))
+    if not known:
+        return result
+    return replace(
+        result,
+        dice=statistics.dice(blood, marked),
+        truth_ml=_volume(blood, exam),
+        false_ml=_volume(marked & ~blood, exam),
+        pixel_precision=NAN if index else statistics.average_precision(blood.ravel(), probability.numpy().ravel()),
+    )
+
+
+def _volume(mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], exam: Exam) -> float:
+    return float((np.count_nonzero(mask, axis=(1, 2)) * exam.pixel_ml).sum())
+
+
+def score_exams(
+    recipe: Recipe, network: torch.nn.Module, exams: Sequence[Exam], *, progress: bool = True
+) -> list[ExamResult]:
+    """Judge every exam by the main finding; see :func:`score_findings`."""
+    return score_findings(recipe, network, exams, (recipe.finding,), progress=progress)[recipe.finding]
+
+
+def score_findings(
+    recipe: Recipe, network: torch.nn.Module, exams: Sequence[Exam], names: Sequence[str], *, progress: bool = True
+) -> dict[str, list[ExamResult]]:
+    """Judge every exam by the named findings of the recipe.
+
+    Volumes and Dice are of the planes, confined to the interior of the skull as the node confines them. Where the
+    network has a slice branch, its highest slice is the score of the first finding (PatchFCN's rule).
+    """
+    network.eval()
+    results: dict[str, list[ExamResult]] = {name: [] for name in names}
+    for exam in track(exams, description="scoring exams", disable=not progress):
+        probability, slices = predict(recipe, network, exam)
+        for name in names:
+            index = recipe.planes.findings.index(name)
+            branch = slices if index == 0 else None
+            score = exam_score(probability[index].numpy(), exam.pixel_ml) if branch is None else float(branch.max())
+            results[name].append(judge(exam, probability[index], score, name, index))
+    return results
+
+
+def pooled_dice(recipe: Recipe, network: torch.nn.Module, exams: Sequence[Exam], *, bfloat16: bool = False) -> float:
+    """Dice over the known voxels of all exams together; marks in exams without the finding count against it."""
+    both = total = 0
+    for exam in exams:
+        probability, _ = predict(recipe, network, exam, bfloat16=bfloat16)
+        known = exam.truth[:, 0] != UNKNOWN
+        truth, marked = exam.truth[:, 0] == 1, (probability[0].numpy() > THRESHOLD) & known
+        both += int(np.count_nonzero(truth & marked))
+        total += int(np.count_nonzero(truth)) + int(np.count_nonzero(marked))
+    return 2.0 * both / total if total else 1.0

@@ -1,0 +1,172 @@
+"""From what a network says to findings: thresholds and categories of the manifest, measures on the source grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomnode.errors import InferenceError
+from dicomnode.measure.exam import exam_probability
+from dicomnode.measure.lesions import measure
+from dicomnode.records import (
+    PROBABILITY_FLOOR,
+    PROBABILITY_SCALE,
+    CodedConcept,
+    Finding,
+    ImageFinding,
+    Inputs,
+    MaskFinding,
+    ModelRef,
+    NotApplicable,
+    ScoreFinding,
+    Volume,
+)
+from dicomnode.zoo.applicability import Examined
+from dicomnode.zoo.bundle import BundleManifest
+from dicomnode.zoo.manifest import ImageOutput, MaskOutput, Output, ScoreOutput
+from dicomnode.zoo.reading.contract import Raw
+
+
+def not_applicable(manifest: BundleManifest, model: ModelRef, examined: Examined) -> tuple[NotApplicable, ...]:
+    """That none of a bundle's findings is given for this patient, and why."""
+    assert examined.reason is not None
+    return tuple(
+        NotApplicable(
+            name=output.name,
+            label=output.label,
+            model=model,
+            reason=examined.reason,
+            detail=examined.detail,
+            inputs=examined.inputs,
+            missing=examined.missing,
+            inputs_digest=examined.digest,
+        )
+        for output in manifest.gives
+    )
+
+
+def findings_of(
+    manifest: BundleManifest,
+    model: ModelRef,
+    raw: Mapping[str, Raw],
+    inputs: Inputs,
+    examined: Examined,
+    *,
+    keep_probability: bool = False,
+) -> tuple[Finding, ...]:
+    """A finding for each output of the manifest, in its order.
+
+    Parameters
+    ----------
+    raw : what the network says, by the name of the output.
+    keep_probability : masks carry the probability of every voxel, too.
+
+    Raises
+    ------
+    InferenceError : an output is missing, is not finite, or does not fit the slices.
+    """
+    shared = {"model": model, "inputs_digest": examined.digest}
+    findings: list[Finding] = []
+    for output in manifest.gives:
+        value = _checked(manifest.name, output, raw.get(output.name), inputs.volume)
+        if isinstance(output, MaskOutput):
+            findings.append(_mask_finding(output, value, inputs.volume, keep_probability, shared))
+        elif isinstance(output, ScoreOutput):
+            findings.append(_score_finding(output, value, examined, shared))
+        else:
+            findings.append(_image_finding(output, value, examined, shared))
+    return tuple(findings)
+
+
+def _checked(model: str, output: Output, value: Raw | None, volume: Volume | None) -> Any:
+    """The value, if it is what the manifest says."""
+    if value is None:
+        raise InferenceError(f"{model}: gives no {output.name}")
+    wanted = () if isinstance(output, ScoreOutput) else None if volume is None else volume.hu.shape
+    if np.shape(value) != wanted:
+        raise InferenceError(f"{model}: {output.name} has shape {np.shape(value)}, not {wanted}")
+    if not np.isfinite(value).all():
+        raise InferenceError(f"{model}: {output.name} is not finite")
+    return value
+
+
+def _mask_finding(
+    output: MaskOutput,
+    probability: NDArray[np.float32],
+    volume: Volume | None,
+    keep_probability: bool,
+    shared: dict[str, Any],
+) -> MaskFinding:
+    assert volume is not None  # a scalar was refused
+    mask = np.asarray(probability > output.threshold)
+    total, lesions, labels = measure(mask, volume, output.detection_limit_ml)
+    if not lesions:
+        # Specks below the detection limit alone are a negative: no SEG, and an SR that states the limit.
+        mask, total = np.zeros_like(mask), None
+    return MaskFinding(
+        name=output.name,
+        label=output.label,
+        mask=mask,
+        threshold=output.threshold,
+        detection_limit_ml=output.detection_limit_ml,
+        total=total,
+        lesions=lesions,
+        lesion_labels=labels,
+        concepts=output.concepts,
+        exam_probability=_exam_probability(output, probability, volume),
+        exam_threshold=output.exam_threshold,
+        probability=stored_probability(probability) if keep_probability else None,
+        **shared,
+    )
+
+
+def _exam_probability(output: MaskOutput, probability: NDArray[np.float32], volume: Volume) -> float | None:
+    if output.exam_threshold is None:
+        return None
+    return exam_probability(probability, volume, output.exam_slope, output.exam_intercept)
+
+
+def _score_finding(output: ScoreOutput, value: float, examined: Examined, shared: dict[str, Any]) -> ScoreFinding:
+    return ScoreFinding(
+        name=output.name,
+        label=output.label,
+        value=float(value),
+        unit=output.unit,
+        threshold=output.threshold,
+        category=_category(output, float(value)),
+        inputs=examined.inputs,
+        missing=examined.missing,
+        warnings=examined.warnings,
+        **shared,
+    )
+
+
+def _category(output: ScoreOutput, value: float) -> CodedConcept | None:
+    if output.threshold is None:
+        return None
+    code = output.high if value >= output.threshold else output.low
+    return None if code is None else code.as_tuple()
+
+
+def _image_finding(
+    output: ImageOutput, hu: NDArray[np.float32], examined: Examined, shared: dict[str, Any]
+) -> ImageFinding:
+    warnings = (*examined.warnings, *(f"Not known: {label}." for label in examined.missing))
+    return ImageFinding(
+        name=output.name,
+        label=output.label,
+        hu=np.asarray(hu, dtype=np.float32),
+        horizon=output.horizon,
+        warnings=warnings,
+        **shared,
+    )
+
+
+def stored_probability(probability: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """0..1 in the steps of ``MaskFinding.probability``, same shape."""
+    steps: NDArray[np.float32] = np.rint(probability * PROBABILITY_SCALE)
+    steps[probability < PROBABILITY_FLOOR] = 0
+    return steps.astype(np.uint16)

@@ -1,0 +1,29 @@
+"""What every loaded model is, whichever way it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomnode.records import Inputs
+
+Raw = NDArray[np.float32] | float
+"""What a network says of one output: (slices, rows, columns) in stack order, probabilities of a mask or HU of a scan
+that it predicts; or a number, a score in the output's unit."""
+
+
+class LoadedModel(Protocol):
+    """A bundle with its weights on a device."""
+
+    def __call__(self, inputs: Inputs) -> Mapping[str, Raw]:
+        """Every output of the bundle by its name.
+
+        Raises
+        ------
+        SeriesError : the images are at fault.
+        InferenceError : the network failed on this input, or gave values that are not finite.
+        """
+        ...

@@ -1,0 +1,59 @@
+"""A bundle that reads axial planes of the head, each with its neighbours: this project's own way to masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dicomnode.errors import InferenceError
+from dicomnode.records import Inputs, Volume
+from dicomnode.zoo.bundle import BundleManifest
+from dicomnode.zoo.parts import load_parts, load_weights
+from dicomnode.zoo.plain import head_of, on_slices
+
+
+class PlanesModel:
+    """One such bundle on one device.
+
+    Raises
+    ------
+    BundleError : the configuration or the weights are at fault.
+    """
+
+    def __init__(self, manifest: BundleManifest, device: torch.device) -> None:
+        self._manifest, self._device = manifest, device
+        self._parts = load_parts(manifest.path)
+        load_weights(self._parts.network, manifest.path)
+        self._parts.network.to(device).eval()
+
+    def __call__(self, inputs: Inputs) -> Mapping[str, NDArray[np.float32]]:
+        """Probability of every output, (slices, rows, columns) in stack order; 0 outside the interior of the skull.
+
+        Raises
+        ------
+        SeriesError : ``NOT_A_HEAD`` no brain within a skull, ``NOT_AXIAL``.
+        InferenceError : the network failed on this input, or gave values that are not finite.
+        """
+        volume = inputs.volume
+        assert isinstance(volume, Volume)  # the manifest demands an image
+        head, image = head_of(volume, self._parts.plane_size, self._parts.plane_pixel_mm)
+        probabilities = self._infer(image)
+        return {output.name: on_slices(probabilities[index], head) for index, output in enumerate(self._manifest.masks)}
+
+    def _infer(self, image: torch.Tensor) -> torch.Tensor:
+        """(outputs, slices, size, size) probabilities on the CPU, from HU (3, slices, size, size)."""
+        parts, outputs = self._parts, len(self._manifest.masks)
+        try:
+            with torch.inference_mode():
+                prepared = torch.as_tensor(parts.preprocessing(parts.calibration({"image": image}))["image"])
+                # a network may learn more than its bundle gives out: the manifest names the first channels
+                logits = parts.inferer(prepared[None].to(self._device), parts.network)[0, :outputs]
+                result = torch.as_tensor(parts.postprocessing({"pred": logits, "hu": image})["pred"]).float().cpu()
+        except (RuntimeError, ValueError) as error:
+            raise InferenceError(f"{self._manifest.name}: {error}") from error
+        if not bool(torch.isfinite(result).all()):
+            raise InferenceError(f"{self._manifest.name}: the output holds values that are not finite")
+        return result

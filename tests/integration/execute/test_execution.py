@@ -1,0 +1,294 @@
+"""Jobs on a real worker process: results, crashes, time-outs, refusals, lost leases, retries."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from dicomnode.execute.findings_file import load_findings
+from dicomnode.ops.retention import DAY_S, purge
+from dicomnode.store.engine import Store
+from dicomnode.store.queue.jobs import cancel_job, claim_job, recover_leases, requeue_job
+from dicomnode.store.queue.runs import RunIdentity, pending_runs
+from tests.acceptance.scanner import small_study
+from tests.integration.execute.world import MODELS, Bundles, ExecutionWorld, Workers
+from tests.integration.store.fixture import sqlite_only
+
+NewWorld = Callable[..., ExecutionWorld]
+
+
+@pytest.fixture(scope="module")
+def workers(bundles: Bundles) -> Iterator[Workers]:
+    """Workers for all tests; one that a test killed is started again by the next that needs it."""
+    warm = Workers(bundles, MODELS)
+    yield warm
+    warm.kill()
+
+
+@pytest.fixture
+def new_world(
+    new_database: Callable[..., str], tmp_path: Path, bundles: Bundles, workers: Workers
+) -> Iterator[NewWorld]:
+    """Makes a world with the module's worker: ``new_world("threshold", run_timeout_s=1)``."""
+    opened = Store(new_database())
+
+    def make(*models: str, **execution: object) -> ExecutionWorld:
+        world = ExecutionWorld(opened, tmp_path / "data", bundles, models, **execution)
+        world.use(workers)
+        workers.start()
+        return world
+
+    bundles.close()
+    yield make
+    opened.close()
+
+
+@sqlite_only
+def test_kinds_made_on_request_are_made_where_a_destination_takes_them(new_world: NewWorld) -> None:
+    world = new_world("threshold")
+    (pacs,) = world.config.destination
+    taking = pacs.model_copy(update={"results": ("text", "kos")})
+    world.dispatcher.config = world.config.model_copy(update={"destination": (taking,)})
+    job_id = world.queue_head()
+    assert world.step()
+    assert sorted(line.kind for line in world.job(job_id).deliveries) == ["kos", "text"]
+    assert {result.kind for result in world.results()} == {"seg", "sr", "text", "sc", "kos"}
+
+
+@sqlite_only
+def test_the_probabilities_of_a_run_reach_a_destination_that_takes_them(new_world: NewWorld) -> None:
+    world = new_world("threshold")
+    (pacs,) = world.config.destination
+    taking = pacs.model_copy(update={"results": ("probability",)})
+    world.dispatcher.config = world.config.model_copy(update={"destination": (taking,)})
+    job_id = world.queue_head()
+    assert world.step()
+    assert [line.kind for line in world.job(job_id).deliveries] == ["probability"]
+    paths = {result.kind: world.config.node.data_dir / result.path for result in world.results()}
+    seg, pm = pydicom.dcmread(paths["seg"]), pydicom.dcmread(paths["probability"])
+    assert np.count_nonzero(pm.pixel_array > 0.5) == np.count_nonzero(seg.pixel_array) > 0
+
+
+def test_a_job_runs_to_results_that_wait_in_the_outbox(new_world: NewWorld) -> None:
+    world = new_world("threshold")
+    job_id = world.queue_head()
+    assert world.step()
+    job = world.job(job_id)
+    assert (job.status, job.attempts) == ("delivering", 1)
+    (run,) = job.runs
+    assert (run.status, run.device, run.attempts, run.crashes) == ("succeeded", "cpu", 1, 0)
+    assert run.digest == world.dispatcher.backend.models["threshold"]
+    assert {"seg", "sr", "sc"} <= {line.kind for line in job.deliveries}
+    assert {line.status for line in job.deliveries} == {"pending"}
+    for result in world.results():
+        ds = pydicom.dcmread(world.config.node.data_dir / result.path)
+        assert ds.StudyInstanceUID == job.study_uid
+    assert not world.step()
+
+
+@sqlite_only
+def test_two_models_run_in_order_and_are_encoded_together(new_world: NewWorld) -> None:
+    world = new_world("second", "threshold")
+    job_id = world.queue_head()
+    world.step()
+    job = world.job(job_id)
+    assert [(run.model, run.status) for run in job.runs] == [("second", "succeeded"), ("threshold", "succeeded")]
+    assert world.run(job_id, "second").finished_at <= world.run(job_id, "threshold").started_at
+    (seg,) = [pydicom.dcmread(world.config.node.data_dir / r.path) for r in world.results() if r.kind == "seg"]
+    assert len(seg.SegmentSequence) == 2
+
+
+@sqlite_only
+def test_a_model_that_raises_is_tried_again_and_then_fails_without_its_message(
+    new_world: NewWorld, capfd: pytest.CaptureFixture[str]
+) -> None:
+    world = new_world("threshold", "raising", max_attempts=2)
+    job_id, pid = world.queue_head(), world.worker_pid
+    world.step()
+    assert world.job(job_id).status == "queued"
+    world.step_again()
+    job = world.job(job_id)
+    assert (job.status, job.attempts) == ("failed", 2)
+    assert job.error.startswith("LookupError at planes.py:")
+    assert [(run.model, run.status, run.attempts) for run in job.runs] == [
+        ("threshold", "succeeded", 1),
+        ("raising", "failed", 2),
+    ]
+    assert world.worker_pid == pid
+    assert world.results() == []
+    assert "Doe" not in "".join(capfd.readouterr())
+    assert world.change(lambda session: requeue_job(session, job_id)) == "queued"
+
+
+@sqlite_only
+def test_a_model_that_runs_out_of_memory_costs_the_run_not_the_worker(new_world: NewWorld) -> None:
+    world = new_world("memory", max_attempts=1)
+    job_id, pid = world.queue_head(), world.worker_pid
+    world.step()
+    job = world.job(job_id)
+    assert (job.status, job.runs[0].crashes) == ("failed", 0)
+    assert "out of memory" in job.error
+    assert world.worker_pid == pid
+
+
+@sqlite_only
+def test_a_volume_without_a_brain_refuses_the_job_for_that(new_world: NewWorld) -> None:
+    world = new_world("threshold")
+    job_id, pid = world.queue_phantom(), world.worker_pid
+    world.step()
+    job = world.job(job_id)
+    assert (job.status, job.refusal, job.attempts) == ("refused", "not_a_head", 1)
+    assert job.runs[0].status == "failed"
+    assert world.worker_pid == pid
+    assert world.results() == []
+    world.change(lambda session: requeue_job(session, job_id))
+    world.step()
+    assert world.job(job_id).status == "refused"
+
+
+def test_a_job_superseded_while_it_runs_writes_nothing_and_keeps_the_worker(new_world: NewWorld) -> None:
+    world = new_world("gated")
+    study = small_study("head")
+    world.assemble(study[:-1])
+    (old,), pid = world.active_jobs(), world.worker_pid
+    with world.running():
+        world.send(study[-1:])
+        assert world.job(old.id).status == "superseded"
+        world.bundles.open()
+    job = world.job(old.id)
+    assert job.status == "superseded"
+    assert job.runs[0].status == "pending"
+    assert world.results() == []
+    assert world.worker_pid == pid
+    time.sleep(0.1)
+    world.assembler.tick()
+    world.step()
+    (new,) = world.active_jobs()
+    assert (new.status, new.generation) == ("delivering", 2)
+
+
+def test_a_job_cancelled_while_it_runs_writes_nothing_and_can_be_retried(new_world: NewWorld) -> None:
+    world = new_world("gated")
+    job_id, pid = world.queue_head(), world.worker_pid
+    with world.running():
+        world.change(lambda session: cancel_job(session, job_id))
+        world.bundles.open()
+    job = world.job(job_id)
+    assert (job.status, job.runs[0].status) == ("cancelled", "pending")
+    assert world.results() == []
+    assert world.worker_pid == pid
+    assert not world.step()
+    world.change(lambda session: requeue_job(session, job_id))
+    world.step()
+    assert world.job(job_id).status == "delivering"
+
+
+@sqlite_only
+def test_a_long_run_keeps_its_lease(new_world: NewWorld) -> None:
+    world = new_world("gated", lease_s=2.0)
+    job_id = world.queue_head()
+    with world.running():
+        time.sleep(2.5)
+        assert world.change(lambda session: recover_leases(session, time.time())) == 0
+        world.bundles.open()
+    assert world.job(job_id).status == "delivering"
+
+
+@sqlite_only
+def test_findings_damaged_on_disk_are_made_again(new_world: NewWorld) -> None:
+    world = new_world("threshold", "gated", max_attempts=5)
+    job_id = world.queue_head()
+    with world.running():
+        findings = world.config.work_dir / world.run(job_id, "threshold").findings_path
+        assert load_findings(findings)
+        findings.write_bytes(findings.read_bytes()[:100])
+        world.bundles.open()
+    job = world.job(job_id)
+    assert (job.status, [run.status for run in job.runs]) == ("queued", ["pending", "pending"])
+    assert "findings cannot be read" in job.error
+    world.step_again()
+    assert load_findings(world.config.work_dir / world.run(job_id, "threshold").findings_path)
+
+
+@sqlite_only
+def test_a_model_that_changed_runs_again_and_one_that_did_not_does_not(new_world: NewWorld) -> None:
+    world = new_world("threshold", "raising")
+    world.queue_head()
+    world.step()
+    time.sleep(0.05)
+    with world.store.write() as session:
+        claim = claim_job(session, owner="node", lease_s=60)
+        assert claim is not None
+        wanted = {name: RunIdentity(digest, "") for name, digest in world.dispatcher.backend.models.items()}
+        same = pending_runs(session, claim, wanted)
+        assert [row.model for row in same] == ["raising"]
+        changed = {**wanted, "threshold": RunIdentity("sha256:another", "")}
+        assert [row.model for row in pending_runs(session, claim, changed)] == ["threshold", "raising"]
+
+
+@sqlite_only
+def test_a_run_whose_inputs_changed_runs_again(new_world: NewWorld) -> None:
+    world = new_world("threshold", "raising")
+    world.queue_head()
+    world.step()
+    time.sleep(0.05)
+    with world.store.write() as session:
+        claim = claim_job(session, owner="node", lease_s=60)
+        assert claim is not None
+        digest = world.dispatcher.backend.models["threshold"]
+        later = {"threshold": RunIdentity(digest, "another context")}
+        assert [row.model for row in pending_runs(session, claim, later)] == ["threshold", "raising"]
+
+
+@sqlite_only
+def test_a_retried_job_whose_images_are_gone_fails_with_that_reason(new_world: NewWorld) -> None:
+    world = new_world("memory", max_attempts=1)
+    job_id = world.queue_head()
+    world.step()
+    world.age(30 * DAY_S)
+    purge(world.config, world.store)
+    world.change(lambda session: requeue_job(session, job_id))
+    assert world.step()
+    job = world.job(job_id)
+    assert (job.status, job.error) == ("failed", "the images are no longer kept: their retention is over")
+
+
+@sqlite_only
+def test_a_run_that_costs_two_workers_is_quarantined_until_an_operator_retries(new_world: NewWorld) -> None:
+    world = new_world("gated", run_timeout_s=2.0)
+    job_id = world.queue_head()
+    with world.running():
+        world.kill_worker()
+    job = world.job(job_id)
+    assert (job.status, job.runs[0].status, job.runs[0].crashes) == ("queued", "failed", 1)
+    assert "exit code -9" in job.runs[0].error
+    world.step()
+    job = world.job(job_id)
+    assert (job.status, job.runs[0].status, job.runs[0].crashes) == ("quarantined", "quarantined", 2)
+    assert "no answer within 2 s" in job.runs[0].error
+    assert world.worker_pid is None
+    assert world.change(lambda session: requeue_job(session, job_id)) == "queued"
+    assert world.job(job_id).runs[0].crashes == 0
+
+
+@sqlite_only
+def test_a_worker_ended_together_with_the_node_is_nobodys_fault(new_world: NewWorld) -> None:
+    world = new_world("gated")
+    job_id = world.queue_head()
+    stop = threading.Event()
+    node = threading.Thread(target=world.dispatcher.run, args=(stop,))
+    node.start()
+    world.bundles.wait_until_running()
+    stop.set()
+    world.kill_worker()
+    node.join(20)
+    world.change(lambda session: recover_leases(session, time.time(), owner="node"))
+    job = world.job(job_id)
+    assert (job.status, job.attempts) == ("queued", 0)
+    assert (job.runs[0].status, job.runs[0].crashes) == ("pending", 0)

@@ -1,0 +1,178 @@
+"""The pictures: what is on them and where."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from io import BytesIO
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom import dcmread
+from pydicom.uid import SecondaryCaptureImageStorage
+
+from dicomnode.encode.context import context_of
+from dicomnode.encode.files import bytes_of
+from dicomnode.encode.kinds.sc import secondary_capture
+from dicomnode.encode.pictures.overview import SIZE, mask_over_ct, overview_image
+from dicomnode.encode.pictures.slices import crop_of, edge_letters, key_slices, slice_image, windowed
+from dicomnode.records import Case
+from tests.unit.encode.cases import (
+    BIG_EVEN,
+    EVEN,
+    MODEL,
+    TILTED_UNEVEN,
+    Geometry,
+    Patient,
+    case_of,
+    changed,
+    finding_of,
+    stack_of_geometry,
+)
+
+BLEED = (((25.0, 60.0, 40.0), (12.0, 14.0, 10.0)),)
+RED = np.array([230, 60, 50])
+
+
+def pixels(image: Image.Image) -> NDArray[np.int64]:
+    return np.asarray(image.convert("RGB")).astype(np.int64)
+
+
+def reddish(image: Image.Image) -> NDArray[np.bool_]:
+    """Pixels of the outline's colour: clearly more red than green and blue."""
+    red, green, blue = np.moveaxis(pixels(image), -1, 0)
+    return np.asarray((red > 120) & (red - green > 60) & (red - blue > 60))
+
+
+def test_the_window_is_fixed_in_hounsfield_units() -> None:
+    assert windowed(np.array([-1000, 0, 40, 80, 3000], dtype=np.float32)).tolist() == [0, 0, 127, 255, 255]
+
+
+def test_the_letters_of_a_standard_axial_slice() -> None:
+    assert edge_letters(stack_of_geometry(EVEN)) == ("R", "L", "A", "P")
+
+
+def test_a_tilt_does_not_turn_the_letters() -> None:
+    assert edge_letters(stack_of_geometry(TILTED_UNEVEN)) == ("R", "L", "A", "P")
+
+
+def test_the_letters_of_a_mirrored_slice_are_mirrored() -> None:
+    assert edge_letters(stack_of_geometry(Geometry(row_cosines=(-1.0, 0.0, 0.0)))) == ("L", "R", "A", "P")
+
+
+def test_the_outline_lies_around_the_bleed() -> None:
+    case = case_of(EVEN, BLEED)
+    crop, size = crop_of(case.volume.hu, case.volume.stack), 400
+    marked = reddish(slice_image(case, 5, crop, size))
+    plain = reddish(slice_image(case, 5, crop, size, marked=False))
+    # The letters and numbers in the corner are drawn either way.
+    rows, columns = np.nonzero(marked & ~plain)
+    mask_rows, mask_columns = np.nonzero(case.findings[0].mask[5])
+    to_rows, to_columns = size / crop.height, size / crop.width
+    assert rows.min() == pytest.approx((mask_rows.min() - crop.top) * to_rows, abs=4)
+    assert rows.max() == pytest.approx((mask_rows.max() + 1 - crop.top) * to_rows, abs=4)
+    assert columns.min() == pytest.approx((mask_columns.min() - crop.left) * to_columns, abs=4)
+    assert columns.max() == pytest.approx((mask_columns.max() + 1 - crop.left) * to_columns, abs=4)
+
+
+def test_the_inside_of_the_outline_stays_visible() -> None:
+    case = case_of(EVEN, BLEED)
+    crop, size = crop_of(case.volume.hu, case.volume.stack), 400
+    marked = pixels(slice_image(case, 5, crop, size))
+    centre = marked[int((60 - crop.top) * size / crop.height), int((36 - crop.left) * size / crop.width)]
+    assert np.ptp(centre) == 0  # grey
+
+
+def test_pixels_that_are_not_square_are_shown_in_true_proportion() -> None:
+    stack = stack_of_geometry(Geometry(rows=64, columns=96, row_spacing_mm=2.0))
+    crop = crop_of(np.full((3, 64, 96), 50, dtype=np.float32), stack)
+    assert crop.height * stack.row_spacing_mm == pytest.approx(crop.width * stack.column_spacing_mm)
+
+
+def test_a_positive_shows_the_marked_slices_and_the_widest() -> None:
+    case = case_of(BIG_EVEN, (((80.0, 200.0, 300.0), (25.0, 30.0, 25.0)),))
+    areas = case.findings[0].mask.sum(axis=(1, 2))
+    shown = key_slices(case, 12)
+    assert len(shown) == 12
+    assert int(np.argmax(areas)) in shown
+    assert shown == sorted(shown)
+    assert all(areas[index] > 0 for index in shown)
+
+
+def test_a_bleed_on_few_slices_is_shown_with_its_neighbours() -> None:
+    case = case_of(BIG_EVEN, (((0.0, 200.0, 300.0), (5.0, 30.0, 25.0)),))
+    assert key_slices(case, 12) == list(range(12))
+
+
+def test_a_negative_shows_slices_of_the_whole_stack() -> None:
+    shown = key_slices(case_of(BIG_EVEN), 12)
+    assert len(shown) == 12
+    assert shown[0] < 5
+    assert shown[-1] > 34
+
+
+def test_a_short_stack_is_shown_whole() -> None:
+    assert key_slices(case_of(EVEN), 12) == list(range(12))
+
+
+@pytest.fixture(scope="module", params=["positive", "negative", "pieces below the limit", "two findings"])
+def any_case(request: pytest.FixtureRequest) -> Case:
+    case = case_of(TILTED_UNEVEN, BLEED if request.param in {"positive", "two findings"} else ())
+    if request.param == "pieces below the limit":
+        mask = np.zeros(case.findings[0].mask.shape, dtype=bool)
+        mask[4, 60, 40:43] = True
+        case = changed(case, findings=(finding_of(mask, case.volume),))
+    if request.param == "two findings":
+        mask = np.roll(case.findings[0].mask, 20, axis=1)
+        oedema = finding_of(mask, case.volume, name="edema", label="Perihaematomal oedema")
+        case = changed(case, findings=(*case.findings, oedema))
+    return case
+
+
+def test_the_overview_has_its_size_and_its_banner(any_case: Case) -> None:
+    image = overview_image(any_case)
+    assert (image.mode, image.size) == ("RGB", SIZE)
+    assert image.getpixel((5, 5)) == (255, 196, 0)
+
+
+def test_a_long_description_and_many_lesions_stay_within_the_panel() -> None:
+    case = case_of(EVEN)
+    mask = np.zeros(case.findings[0].mask.shape, dtype=bool)
+    mask[4:6, 4:124:12, 10:16] = mask[4:6, 7:124:12, 10:16] = mask[4:6, 5:124:12, 10:30] = True
+    model = replace(MODEL, trained_on="many heads " * 300)
+    findings = tuple(finding_of(mask, case.volume, model, name=f"finding {n}", label="Some finding") for n in (1, 2))
+    below = pixels(overview_image(changed(case, findings=findings)))[SIZE[1] - 22 :]
+    assert (below == below[-1, -1]).all()
+
+
+def test_no_patient_attribute_is_drawn() -> None:
+    one = overview_image(case_of(EVEN, BLEED, patient=Patient("Somebody^Else", extra={"PatientID": "OTHER"})))
+    assert np.array_equal(pixels(one), pixels(overview_image(case_of(EVEN, BLEED))))
+
+
+def test_the_mask_over_ct_shows_the_slice_plain_and_marked(any_case: Case) -> None:
+    image = mask_over_ct(any_case, 320)
+    assert image.size == (640, 360)
+    left, right = (reddish(image.crop((x, 20, x + 320, 280))).sum() for x in (0, 320))
+    assert left == 0
+    assert (right > 0) == any_case.findings[0].mask.any()
+
+
+def test_the_secondary_capture_holds_the_picture(any_case: Case) -> None:
+    ds = dcmread(BytesIO(bytes_of(secondary_capture(context_of(any_case)))))
+    assert ds.SOPClassUID == SecondaryCaptureImageStorage
+    assert np.array_equal(ds.pixel_array, pixels(overview_image(any_case)))
+    assert (ds.ConversionType, ds.BurnedInAnnotation) == ("SYN", "NO")
+    assert list(ds.PatientOrientation) == ["L", "P"]
+    shown = [item.ReferencedSOPInstanceUID for item in ds.SourceImageSequence]
+    assert shown == [any_case.sources[i].SOPInstanceUID for i in key_slices(any_case, 12)]
+
+
+def test_an_overview_of_40_slices_takes_less_than_two_seconds() -> None:
+    case = case_of(BIG_EVEN, (((80.0, 200.0, 300.0), (25.0, 30.0, 25.0)),))
+    overview_image(case)
+    start = time.process_time()
+    overview_image(case)
+    assert time.process_time() - start < 2

@@ -1,0 +1,82 @@
+"""Findings on disk between run and encoding."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dicomnode.errors import InferenceError
+from dicomnode.execute.findings_file import load_findings, save_findings
+from dicomnode.records import FindingConcepts, ImageFinding, MaskFinding
+from tests.unit.encode.cases import EVEN, case_of, predicted_of, score_of, with_probability
+
+BLEED = (((25.0, 60.0, 40.0), (12.0, 14.0, 10.0)),)
+
+
+def test_a_mask_comes_back_with_its_measurements(tmp_path: Path) -> None:
+    (finding,) = case_of(EVEN, BLEED).masks
+    save_findings(tmp_path / "findings.npz", [finding])
+    (loaded,) = load_findings(tmp_path / "findings.npz")
+    assert isinstance(loaded, MaskFinding)
+    assert np.array_equal(loaded.mask, finding.mask)
+    assert np.array_equal(loaded.lesion_labels, finding.lesion_labels)
+    assert (loaded.total, loaded.lesions, loaded.model) == (finding.total, finding.lesions, finding.model)
+    assert loaded.concepts is None
+
+
+@pytest.mark.parametrize("site", [None, ("69536005", "SCT", "Head")])
+def test_the_codes_of_a_bundle_come_back(tmp_path: Path, site: tuple[str, str, str] | None) -> None:
+    concepts = FindingConcepts(("91723000", "SCT", "Anatomical Structure"), ("78961009", "SCT", "Spleen"), site)
+    finding = replace(case_of(EVEN, BLEED).masks[0], concepts=concepts)
+    save_findings(tmp_path / "findings.npz", [finding])
+    (loaded,) = load_findings(tmp_path / "findings.npz")
+    assert isinstance(loaded, MaskFinding)
+    assert loaded.concepts == concepts
+
+
+def test_probabilities_come_back_step_for_step(tmp_path: Path) -> None:
+    (finding,) = with_probability(case_of(EVEN, BLEED)).masks
+    save_findings(tmp_path / "findings.npz", [finding, replace(finding, name="edema", probability=None)])
+    first, second = load_findings(tmp_path / "findings.npz")
+    assert isinstance(first, MaskFinding)
+    assert isinstance(second, MaskFinding)
+    assert np.array_equal(first.probability, finding.probability)
+    assert second.probability is None
+
+
+@pytest.mark.parametrize(
+    "score",
+    [score_of(), score_of(interval=None, threshold=None, category=None, reference=(), inputs=(), missing=())],
+    ids=["with everything", "bare"],
+)
+def test_a_score_comes_back_as_it_was(tmp_path: Path, score: object) -> None:
+    save_findings(tmp_path / "findings.npz", [score])  # type: ignore[list-item]
+    assert load_findings(tmp_path / "findings.npz") == (score,)
+
+
+def test_a_predicted_scan_comes_back_voxel_for_voxel(tmp_path: Path) -> None:
+    image = predicted_of(case_of(EVEN), warnings=("One.", "Two."))
+    save_findings(tmp_path / "findings.npz", [image])
+    (loaded,) = load_findings(tmp_path / "findings.npz")
+    assert isinstance(loaded, ImageFinding)
+    assert np.array_equal(loaded.hu, image.hu)
+    assert (loaded.horizon, loaded.warnings, loaded.model) == (image.horizon, image.warnings, image.model)
+
+
+def test_masks_and_scores_of_one_run_share_a_file_in_order(tmp_path: Path) -> None:
+    (finding,) = case_of(EVEN, BLEED).masks
+    other = replace(finding, name="edema")
+    save_findings(tmp_path / "findings.npz", [finding, score_of(), other])
+    loaded = load_findings(tmp_path / "findings.npz")
+    assert [item.name for item in loaded] == ["hemorrhage", "poor_outcome_90d", "edema"]
+
+
+def test_a_finding_of_an_unknown_type_is_damage(tmp_path: Path) -> None:
+    meta = np.frombuffer(json.dumps([{"type": "rumour"}]).encode(), dtype=np.uint8)
+    np.savez_compressed(tmp_path / "findings.npz", meta=meta)
+    with pytest.raises(InferenceError, match="cannot be read: ValueError"):
+        load_findings(tmp_path / "findings.npz")
