@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.errors import Refusal
+from dicomnode.kinds import Kind
 
 RESEARCH_NOTICE = "Research, not for diagnosis"
 
@@ -475,11 +476,11 @@ class EncodedResult:
 
     Attributes
     ----------
-    kind : ``seg``, ``sr``, ...: a key of ``encode.case.KINDS``; destinations choose by it.
+    kind : destinations choose by it.
     research : True when any model behind it is marked research.
     """
 
-    kind: str
+    kind: Kind
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str

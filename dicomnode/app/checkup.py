@@ -28,7 +28,7 @@ from dicomnode.dicom.uids import derived_uid
 from dicomnode.errors import BundleError, ConfigError, DeliveryError, InferenceError
 from dicomnode.execute.backends.local import LocalBackend
 from dicomnode.execute.dispatcher import local_backend
-from dicomnode.kinds import RESULT_SOP_CLASSES, rungs_below
+from dicomnode.kinds import KINDS, Kind, stand_ins
 from dicomnode.store.deliver import fallback, holding, outbox
 from dicomnode.store.engine import Store
 from dicomnode.zoo.registry import Registry
@@ -188,14 +188,14 @@ def _destination(config: Config, destination: Destination, route: Route) -> Iter
     wanted = destination.results
     if not wanted:
         return  # what that means is said of the protocols
-    offered = {RESULT_SOP_CLASSES[rung] for kind in wanted for rung in (kind, *rungs_below(kind))}
+    offered = {KINDS[one].sop_class_uid for kind in wanted for one in (kind, *stand_ins(kind))}
     try:
         accepted = probe(destination, config.node.ae_title, sorted(offered))
     except DeliveryError as fault:
         yield Finding(what, False, f"{where} refuses the result classes: {fault}")
         return
     taken = {uid for uid, syntaxes in accepted.items() if syntaxes}
-    yield from _rungs(what, wanted, taken, _learned(config, destination.name, set(accepted), taken))
+    yield from _kinds(what, wanted, taken, _learned(config, destination.name, set(accepted), taken))
     yield _identity(destination, route)
     if destination.proof == "commitment":
         yield from _commitment(config, destination)
@@ -217,17 +217,17 @@ def _learned(config: Config, destination: str, asked: set[str], taken: set[str])
         store.close()
 
 
-def _rungs(what: str, wanted: Sequence[str], taken: set[str], since: dict[str, float]) -> Iterator[Finding]:
+def _kinds(what: str, wanted: Sequence[Kind], taken: set[str], since: dict[str, float]) -> Iterator[Finding]:
     """Which kinds it takes, what is sent in place of others, and what it gets in no form at all."""
-    accepted = sorted(kind for kind in wanted if RESULT_SOP_CLASSES[kind] in taken)
+    accepted = sorted(kind for kind in wanted if KINDS[kind].sop_class_uid in taken)
     if accepted:
         yield Finding(what, True, f"accepts: {', '.join(accepted)}")
     for kind in sorted(set(wanted) - set(accepted)):
-        uid = RESULT_SOP_CLASSES[kind]
-        instead = next((rung for rung in rungs_below(kind) if RESULT_SOP_CLASSES[rung] in taken), "")
+        uid = KINDS[kind].sop_class_uid
+        instead = next((one for one in stand_ins(kind) if KINDS[one].sop_class_uid in taken), None)
         known = f", known since {time.strftime('%Y-%m-%d', time.gmtime(since[uid]))}" if uid in since else ""
         says = f"does not accept {kind} ({UID(uid).name}){known}: " + (
-            f"{instead} is sent" if instead else "nothing is"
+            f"{instead} is sent, {KINDS[instead].title}" if instead else "nothing is"
         )
         yield Finding(what, False, says, fatal=not instead)
 
@@ -244,9 +244,9 @@ def _web_destination(config: Config, destination: WebDestination, route: Route) 
         secret = "" if destination.auth.scheme == "none" else ", and so does the secret"
         yield Finding(what, False, f"http:// : results travel in the clear{secret}; use https", fatal=False)
     known = _learned(config, destination.name, set(), set())
-    refused = {kind for kind in destination.results if RESULT_SOP_CLASSES[kind] in known}
-    every = set(RESULT_SOP_CLASSES.values()) - known.keys()
-    yield from _rungs(what, sorted(refused), every, known)
+    refused = {kind for kind in destination.results if KINDS[kind].sop_class_uid in known}
+    every = {row.sop_class_uid for row in KINDS.values()} - known.keys()
+    yield from _kinds(what, sorted(refused), every, known)
     yield _identity(destination, route)
     yield _proof(destination, route, "QIDO-RS")
 

@@ -31,7 +31,7 @@ from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.scu import send
 from dicomnode.errors import NodeError
 from dicomnode.images.volume import LoadedSeries, read_series
-from dicomnode.kinds import RESULT_SOP_CLASSES
+from dicomnode.kinds import SECONDARY_CAPTURE
 from dicomnode.ops.logging import configure_logging
 from dicomnode.records import RESEARCH_NOTICE
 from dicomnode.store.history import EventLine, JobLine, events_of, list_jobs, show_job
@@ -206,7 +206,7 @@ def _pictures(out: Path, series: LoadedSeries, received: Sequence[Dataset]) -> l
     for ds in received:
         if ds.Modality == "SEG":
             pictures.append(("mask-over-ct.png", picture_of_mask(ds, series)))
-        elif ds.SOPClassUID == RESULT_SOP_CLASSES["sc"]:
+        elif ds.SOPClassUID == SECONDARY_CAPTURE:
             pictures.append(("overview.png", overview_of_sc(ds)))
     paths = []
     for name, picture in pictures:

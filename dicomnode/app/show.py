@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dicomnode.kinds import RESULT_SOP_CLASSES
+from dicomnode.kinds import KINDS
 from dicomnode.store.deliver.fallback import RefusalLine
 from dicomnode.store.history import EventLine, HeldLine, JobLine, SeriesLine
 
@@ -166,7 +166,7 @@ def refusals_table(refusals: Sequence[RefusalLine], timezone: str) -> None:
     rows = [
         [
             line.destination,
-            ", ".join(kind for kind, uid in RESULT_SOP_CLASSES.items() if uid == line.sop_class_uid),
+            ", ".join(kind for kind, row in KINDS.items() if row.sop_class_uid == line.sop_class_uid),
             line.sop_class_uid,
             clock(line.learned_at, timezone),
             line.how,

@@ -14,19 +14,19 @@ from sqlalchemy.orm import Session
 from dicomnode.assemble.protocols import matches
 from dicomnode.config.protocols import Protocol
 from dicomnode.config.whole import Config
+from dicomnode.kinds import Kind
 from dicomnode.store.assemble.not_performed import (
-    REPORT_KIND,
     NotPerformedReason,
     close_decision,
     due_studies,
     has_result,
     is_undecided,
-    locked_study,
     not_performed_reasons,
     plan_report,
     postpone_decision,
 )
 from dicomnode.store.engine import Store
+from dicomnode.store.locks import lock_studies
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class NotPerformedReports:
         return made
 
     def _decide(self, session: Session, study_uid: str) -> int:
-        series, now = locked_study(session, study_uid), time.time()
+        series, now = lock_studies(session, [study_uid]), time.time()
         quiet_at = max(one.last_instance_at for one in series) + self.config.reception.study_quiet_s
         look_at = max(quiet_at, now + LOOK_AGAIN_S if is_undecided(session, series) else now)
         if self._protocols and look_at > now:
@@ -83,7 +83,7 @@ class NotPerformedReports:
 
 
 def _is_reported(config: Config, protocol: Protocol) -> bool:
-    return any(REPORT_KIND in destination.results for destination in config.destinations_of(protocol))
+    return any(Kind.NOT_PERFORMED in destination.results for destination in config.destinations_of(protocol))
 
 
 def _nearest(found: list[NotPerformedReason], protocol: Protocol) -> NotPerformedReason | None:

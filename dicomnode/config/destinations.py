@@ -9,25 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from dicomnode.config.sections import AeTitle, Name, Section
+from dicomnode.kinds import BY_DEFAULT, Kind
 
-ResultKind = Literal[
-    "seg",
-    "sr",
-    "scores",
-    "text",
-    "sc",
-    "predicted",
-    "predicted_sc",
-    "probability",
-    "kos",
-    "rejection",
-    "not_performed",
-    "seg_sc",
-    "sr_comp",
-    "sr_enhanced",
-    "scores_comp",
-    "scores_enhanced",
-]
 Proof = Literal["commitment", "query", "status"]
 IdentityRule = Literal["query", "trust"]
 
@@ -55,7 +38,7 @@ class BaseDestination(Section):
 
     name: Name
     accept_research: bool = False
-    results: tuple[ResultKind, ...] = ("seg", "sr", "scores", "text", "sc", "predicted", "rejection")
+    results: tuple[Kind, ...] = BY_DEFAULT
     identity: IdentityRule = "query"
     proof: Proof = "query"
     proof_wait_s: Annotated[float, Field(gt=0)] = 60.0

@@ -9,11 +9,12 @@ from pydicom.uid import ExplicitVRLittleEndian
 from dicomnode.dicom import codes
 from dicomnode.dicom.equipment import MANUFACTURER
 from dicomnode.encode.context import Context, coded
+from dicomnode.kinds import Kind
 
 PLANE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness")
 
 
-def new_capture(kind: str, sop_class_uid: str, index: int, context: Context) -> SOPClass:
+def new_capture(kind: Kind, sop_class_uid: str, index: int, context: Context) -> SOPClass:
     """An instance without pixels, in the series of its kind.
 
     Parameters

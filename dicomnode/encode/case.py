@@ -1,7 +1,7 @@
 """Findings of a case -> its result instances on disk: all of them valid, or none.
 
-A kind of result is a module with a function from :class:`Context` to a dataset; add it to ``KINDS``, a number to
-``context.SERIES_NUMBER_BASE`` and a check to ``validate``.
+A kind of result has a row in :mod:`dicomnode.kinds` and a module below ``encode/kinds`` with a function from
+:class:`Context` to a dataset; ``ENCODERS`` names the function, ``validate`` may have a check of what it says.
 """
 
 from __future__ import annotations
@@ -31,39 +31,33 @@ from dicomnode.encode.kinds.text import text_report
 from dicomnode.encode.single import LIBRARY_ERRORS, named, record_of
 from dicomnode.encode.validate import validate
 from dicomnode.errors import EncodeError
-from dicomnode.kinds import NEXT_RUNG
+from dicomnode.kinds import KINDS, Kind, Made, first_choice
 from dicomnode.records import Case, EncodedResult
 
 logger = logging.getLogger(__name__)
 
 Encoded = SOPClass | list[SOPClass] | None
-Encoder = Callable[[Context, dict[str, SOPClass]], Encoded]
-"""From the shared context and the results encoded before it to a dataset, or several; None where there is nothing."""
+Encoder = Callable[[Context, dict[str, SOPClass], Kind], Encoded]
+"""From the shared context, the results encoded before, and the kind, to datasets; None where there is nothing."""
 
 
 def _seg(results: dict[str, SOPClass]) -> Segmentation | None:
     return cast("Segmentation | None", results.get("seg"))
 
 
-KINDS: dict[str, Encoder] = {
-    "seg": lambda context, results: segmentation(context),
-    "sr": lambda context, results: measurement_report(context, _seg(results)),
-    "scores": lambda context, results: score_report(context),
-    "text": lambda context, results: text_report(context),
-    "sc": lambda context, results: secondary_capture(context),
-    "predicted": lambda context, results: predicted_scans(context),
-    "predicted_sc": lambda context, results: predicted_slices(context),
-    "probability": lambda context, results: probability_maps(context),
-    "kos": lambda context, results: result_root(context, results.values()),
-    "seg_sc": lambda context, results: overlays(context),
-    "sr_comp": lambda context, results: measurement_report(context, _seg(results), "sr_comp"),
-    "sr_enhanced": lambda context, results: measurement_report(context, _seg(results), "sr_enhanced"),
-    "scores_comp": lambda context, results: score_report(context, "scores_comp"),
-    "scores_enhanced": lambda context, results: score_report(context, "scores_enhanced"),
+ENCODERS: dict[Kind, Encoder] = {
+    Kind.SEG: lambda context, results, kind: segmentation(context),
+    Kind.SR: lambda context, results, kind: measurement_report(context, _seg(results), kind),
+    Kind.SCORES: lambda context, results, kind: score_report(context, kind),
+    Kind.TEXT: lambda context, results, kind: text_report(context),
+    Kind.SC: lambda context, results, kind: secondary_capture(context),
+    Kind.PREDICTED: lambda context, results, kind: predicted_scans(context),
+    Kind.PREDICTED_SC: lambda context, results, kind: predicted_slices(context),
+    Kind.PROBABILITY: lambda context, results, kind: probability_maps(context),
+    Kind.KOS: lambda context, results, kind: result_root(context, results.values()),
+    Kind.SEG_SC: lambda context, results, kind: overlays(context),
 }
-"""In the order of encoding: a report refers to the segmentation, the key object to all that stand in for no other."""
-ON_REQUEST = frozenset({"predicted_sc", "probability", "kos", *NEXT_RUNG.values()})
-"""Kinds that most do not need, large or said again by others: made where a destination takes them."""
+"""What makes a kind; a stand-in without an encoder of its own is made by that of its first choice."""
 
 
 def encode_case(
@@ -78,7 +72,7 @@ def encode_case(
     case : at least one finding; all masks on the slices of the volume.
     folder : gets one file per result, ``<SOPInstanceUID>.dcm``; created where it is missing.
     now : time of encoding, with an offset from UTC; the clock where None.
-    requested : kinds of ``ON_REQUEST`` to be encoded too.
+    requested : kinds to be encoded too that are made on request only.
 
     Returns
     -------
@@ -102,13 +96,13 @@ def encode_case(
     return encoded
 
 
-def kind_of(name: str) -> str:
+def kind_of(name: str) -> Kind:
     """``predicted_sc/7`` -> ``predicted_sc``: results are named by kind, and by number where there are several."""
-    return name.partition("/")[0]
+    return Kind(name.partition("/")[0])
 
 
-def _always() -> list[str]:
-    return [kind for kind in KINDS if kind not in ON_REQUEST]
+def _always() -> list[Kind]:
+    return [kind for kind, row in KINDS.items() if row.made is Made.ALWAYS]
 
 
 def _in_memory(
@@ -142,8 +136,9 @@ def _check_case(case: Case) -> None:
 
 def _encoded(context: Context, kinds: Collection[str]) -> dict[str, SOPClass]:
     results: dict[str, SOPClass] = {}
-    for kind, encoder in KINDS.items():
-        made = encoder(context, results) if kind in kinds else None
+    for kind in [one for one in Kind if one in kinds]:
+        encoder = ENCODERS.get(kind) or ENCODERS[first_choice(kind)]
+        made = encoder(context, results, kind)
         several = made if isinstance(made, list) else [made]
         results |= {f"{kind}/{n}" if n else kind: ds for n, ds in enumerate(several) if ds is not None}
     return results
@@ -164,7 +159,7 @@ def _write(contents: dict[str, bytes], paths: dict[str, Path], context: Context,
             temporary.unlink(missing_ok=True)
 
 
-def _validate(path: Path, context: Context, kind: str, results: dict[str, Dataset]) -> None:
+def _validate(path: Path, context: Context, kind: Kind, results: dict[str, Dataset]) -> None:
     try:
         validate(path, context, kind, results)
     except LIBRARY_ERRORS as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from highdicom import sr as hd_sr
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
@@ -17,33 +16,42 @@ from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
 from dicomnode.dicom.uids import derived_uid
 from dicomnode.encode.context import Envelope
 from dicomnode.encode.identity import bare_reference
+from dicomnode.kinds import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR, ENHANCED_SR, KINDS, Kind, first_choice
 
 LINE_CHARACTERS = 88
+DOCUMENTS: dict[str, type[hd_sr.Comprehensive3DSR | hd_sr.ComprehensiveSR | hd_sr.EnhancedSR]] = {
+    COMPREHENSIVE_3D_SR: hd_sr.Comprehensive3DSR,
+    COMPREHENSIVE_SR: hd_sr.ComprehensiveSR,
+    ENHANCED_SR: hd_sr.EnhancedSR,
+}
+"""By SOP class: where a destination refuses the class of a report, its stand-in says the same in another."""
+Report = hd_sr.Comprehensive3DSR | hd_sr.ComprehensiveSR | hd_sr.EnhancedSR
 CONTAINS = hd_sr.RelationshipTypeValues.CONTAINS
 
 
-def document_settings(envelope: Envelope, kind: str, evidence: Sequence[Dataset]) -> dict[str, Any]:
-    """Arguments of highdicom's document classes: complete, preliminary, and verified by no one.
+def new_document(envelope: Envelope, kind: Kind, content: Dataset, evidence: Sequence[Dataset]) -> Report:
+    """A document of the kind's SOP class: complete, preliminary, and verified by no one.
 
     The document whose place it takes is its predecessor, also where that was sent as another SOP class (PS3.3 C.17.2).
     """
     previous = [
         bare_reference(old.sop_class_uid, old.sop_instance_uid, old.series_instance_uid, envelope.identity)
         for old in envelope.predecessors
-        if old.kind.partition("_")[0] == kind.partition("_")[0]
+        if first_choice(old.kind) is first_choice(kind)
     ]
-    return {
-        "evidence": evidence,
-        "previous_versions": previous or None,
-        "series_instance_uid": envelope.series_uid(kind),
-        "series_number": envelope.series_number(kind),
-        "sop_instance_uid": envelope.instance_uid(kind),
-        "instance_number": 1,
-        "manufacturer": MANUFACTURER,
-        "is_complete": True,
-        "is_final": False,
-        "is_verified": False,
-    }
+    return DOCUMENTS[KINDS[kind].sop_class_uid](
+        evidence=evidence,
+        content=content,
+        series_instance_uid=envelope.series_uid(kind),
+        series_number=envelope.series_number(kind),
+        sop_instance_uid=envelope.instance_uid(kind),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        previous_versions=previous or None,
+    )
 
 
 def private_scheme() -> Dataset:

@@ -20,29 +20,11 @@ from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSIO
 from dicomnode.dicom.values import number_of, text_of
 from dicomnode.encode import uids
 from dicomnode.encode.identity import identity_of, reference_datasets
+from dicomnode.kinds import KINDS, Kind
 from dicomnode.records import RESEARCH_NOTICE, Case, EncodedResult, ModelRef
 
 BODY_PART = "HEAD"
 
-SERIES_NUMBER_BASE = {
-    "seg": 91_000,
-    "sr": 92_000,
-    "sc": 93_000,
-    "text": 94_000,
-    "scores": 95_000,
-    "predicted": 96_000,
-    "predicted_sc": 97_000,
-    "kos": 98_000,
-    "not_performed": 99_000,
-    "rejection": 90_000,
-    "probability": 89_000,
-    "seg_sc": 81_000,
-    "sr_comp": 82_000,
-    "sr_enhanced": 83_000,
-    "scores_comp": 85_000,
-    "scores_enhanced": 86_000,
-}
-"""Thousands name the kind, the last three digits repeat those of the source series: 91004 is the SEG of series 4."""
 _COLLISION_STEP = 100_000
 
 
@@ -72,17 +54,20 @@ class Envelope:
     predecessors: tuple[EncodedResult, ...] = ()
     is_synthetic: bool = False
 
-    def series_uid(self, kind: str) -> str:
+    def series_uid(self, kind: Kind) -> str:
         """SeriesInstanceUID of the results of ``kind``."""
         return uids.series_uid(self.digest, kind)
 
-    def instance_uid(self, kind: str, index: int = 0) -> str:
+    def instance_uid(self, kind: Kind, index: int = 0) -> str:
         """SOPInstanceUID of the result of ``kind``, or of the one of several."""
         return uids.instance_uid(self.digest, kind, index)
 
-    def series_number(self, kind: str) -> int:
-        """SeriesNumber of a kind of result, never that of the source series."""
-        number = SERIES_NUMBER_BASE[kind] + abs(self.source_series_number) % 1000
+    def series_number(self, kind: Kind) -> int:
+        """SeriesNumber of a kind of result, never that of the source series.
+
+        Thousands name the kind, the last three digits repeat those of the source: 91004 is the SEG of series 4.
+        """
+        number = KINDS[kind].series_number + abs(self.source_series_number) % 1000
         return number + _COLLISION_STEP if number == self.source_series_number else number
 
 
@@ -161,12 +146,11 @@ def _zone(header: Dataset, name: str) -> timezone | ZoneInfo:
     return ZoneInfo(name)
 
 
-def stamp(ds: SOPClass, envelope: Envelope, kind: str, description: str) -> None:
+def stamp(ds: SOPClass, envelope: Envelope, kind: Kind, description: str) -> None:
     """Put identity, series, equipment and times into a result, in place, over what a library has guessed.
 
     Parameters
     ----------
-    kind : key of ``SERIES_NUMBER_BASE``.
     description : SeriesDescription, without the word about research.
     """
     _stamp_identity(ds, envelope)

@@ -16,6 +16,7 @@ from dicomnode.encode.context import Envelope
 from dicomnode.encode.files import bytes_of, publish, sha256_hex, write_temporary
 from dicomnode.encode.validate import validate_shared
 from dicomnode.errors import EncodeError
+from dicomnode.kinds import Kind
 from dicomnode.records import EncodedResult
 
 LIBRARY_ERRORS = (
@@ -38,7 +39,7 @@ def named(error: Exception) -> str:
 
 
 @contextmanager
-def encoding(kind: str) -> Iterator[None]:
+def encoding(kind: Kind) -> Iterator[None]:
     """Names the kind in what the libraries raise; sources may break value rules without a warning that quotes them.
 
     Raises
@@ -52,7 +53,7 @@ def encoding(kind: str) -> Iterator[None]:
             raise EncodeError(f"{kind}: {named(error)}") from error
 
 
-def record_of(ds: SOPClass, kind: str, content: bytes, path: Path, envelope: Envelope) -> EncodedResult:
+def record_of(ds: SOPClass, kind: Kind, content: bytes, path: Path, envelope: Envelope) -> EncodedResult:
     """What the other stages know of a result on disk."""
     return EncodedResult(
         kind=kind,
@@ -67,7 +68,7 @@ def record_of(ds: SOPClass, kind: str, content: bytes, path: Path, envelope: Env
 
 
 def write_single(
-    ds: SOPClass, kind: str, envelope: Envelope, references: Iterable[Dataset], folder: Path
+    ds: SOPClass, kind: Kind, envelope: Envelope, references: Iterable[Dataset], folder: Path
 ) -> EncodedResult:
     """Write one result, whole or not at all.
 

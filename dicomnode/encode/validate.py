@@ -6,7 +6,7 @@ packed it, and required attributes are those of the standard's tables (PS3.3 ann
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from dicomnode.encode.kinds.seg import segmented
 from dicomnode.encode.kinds.sr import MAX_LESION_GROUPS, VOLUME_DECIMALS
 from dicomnode.encode.standard import faults, mandatory_modules
 from dicomnode.errors import EncodeError
+from dicomnode.kinds import Kind, first_choice
 from dicomnode.records import MaskFinding
 
 POSITION_TOLERANCE_MM = 1e-3
@@ -35,13 +36,12 @@ COLOUR_CONTRAST = 60
 """Between the channels of a pixel: more than the tints of the letters have."""
 
 
-def validate(path: Path, context: Context, kind: str, results: dict[str, Dataset]) -> None:
+def validate(path: Path, context: Context, kind: Kind, results: dict[str, Dataset]) -> None:
     """Check one result file against the standard's tables and against the case.
 
     Parameters
     ----------
     path : the file as written.
-    kind : as in ``encode.case.KINDS``.
     results : all results of the case by kind; a report refers to the segmentation.
 
     Raises
@@ -51,15 +51,12 @@ def validate(path: Path, context: Context, kind: str, results: dict[str, Dataset
     known = {str(ref.SOPInstanceUID) for ref in context.references}
     known |= {old.sop_instance_uid for old in context.predecessors}
     ds = validate_shared(path, context, kind, known | {str(result.SOPInstanceUID) for result in results.values()})
-    checks = {"seg": _check_seg, "sr": _check_sr, "scores": _check_scores, "text": _check_text, "sc": _check_sc}
-    checks |= {"predicted": _check_predicted, "predicted_sc": _check_predicted_slice, "probability": _check_probability}
-    checks |= {"seg_sc": _check_overlay, "sr_comp": _check_sr, "sr_enhanced": _check_sr}
-    checks |= {"scores_comp": _check_scores, "scores_enhanced": _check_scores}
-    if kind in checks:
-        checks[kind](ds, context)
+    check = _CHECKS.get(kind) or _CHECKS.get(first_choice(kind))
+    if check is not None:
+        check(ds, context)
 
 
-def validate_shared(path: Path, envelope: Envelope, kind: str, known: set[str]) -> Dataset:
+def validate_shared(path: Path, envelope: Envelope, kind: Kind, known: set[str]) -> Dataset:
     """Check what holds for every result, whatever it says.
 
     Parameters
@@ -79,19 +76,19 @@ def validate_shared(path: Path, envelope: Envelope, kind: str, known: set[str]) 
     return ds
 
 
-def _demand(condition: bool, kind: str, fault: str) -> None:
+def _demand(condition: bool, kind: Kind, fault: str) -> None:
     if not condition:
         raise EncodeError(f"{kind}: {fault}")
 
 
-def _check_file_meta(ds: Dataset, kind: str) -> None:
+def _check_file_meta(ds: Dataset, kind: Kind) -> None:
     meta = ds.file_meta
     _demand(meta.TransferSyntaxUID == ExplicitVRLittleEndian, kind, "transfer syntax is not Explicit VR Little Endian")
     _demand(meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID, kind, "file meta names another instance")
     _demand(meta.MediaStorageSOPClassUID == ds.SOPClassUID, kind, "file meta names another SOP class")
 
 
-def _check_identity(ds: Dataset, envelope: Envelope, kind: str) -> None:
+def _check_identity(ds: Dataset, envelope: Envelope, kind: Kind) -> None:
     for element in envelope.identity:
         _demand(element.tag in ds, kind, f"{element.keyword} of the source is missing")
         if element.VR != "SQ":
@@ -101,19 +98,19 @@ def _check_identity(ds: Dataset, envelope: Envelope, kind: str) -> None:
     _demand(research == envelope.is_research, kind, "ContentQualification does not tell what the models are")
 
 
-def _check_required(ds: Dataset, kind: str) -> None:
+def _check_required(ds: Dataset, kind: Kind) -> None:
     for _, fault in faults(ds, mandatory_modules(ds.SOPClassUID)):
         raise EncodeError(f"{kind}: {fault}")
 
 
-def _check_uids(ds: Dataset, kind: str) -> None:
+def _check_uids(ds: Dataset, kind: Kind) -> None:
     for element in ds.iterall():
         if element.VR == "UI":
             values = element.value if element.VM > 1 else [element.value]
             _demand(all(is_valid_uid(str(uid)) for uid in values if uid), kind, f"{element.keyword} is no valid UID")
 
 
-def _check_references(ds: Dataset, envelope: Envelope, known: set[str], kind: str) -> None:
+def _check_references(ds: Dataset, envelope: Envelope, known: set[str], kind: Kind) -> None:
     """Every instance referred to is a source slice or a result of the same case."""
     carried = {element.tag for element in envelope.identity}
     for element in ds:
@@ -133,10 +130,10 @@ def _referenced(item: Dataset) -> Iterator[str]:
 def _check_seg(ds: Dataset, context: Context) -> None:
     """Every finding's mask, read back by frame position, equals the mask that was measured."""
     segments = segmented(context.case.masks)
-    _demand(len(ds.SegmentSequence) == len(segments), "seg", "number of segments differs from the findings")
+    _demand(len(ds.SegmentSequence) == len(segments), Kind.SEG, "number of segments differs from the findings")
     for number, finding in segments:
         same = np.array_equal(_mask_in_file(ds, number, context), finding.mask)
-        _demand(same, "seg", f"segment {number} differs from the mask")
+        _demand(same, Kind.SEG, f"segment {number} differs from the mask")
 
 
 def _mask_in_file(ds: Dataset, segment: int, context: Context) -> NDArray[np.bool_]:
@@ -147,7 +144,7 @@ def _mask_in_file(ds: Dataset, segment: int, context: Context) -> NDArray[np.boo
     mask = np.zeros((len(stack.positions_mm), stack.rows, stack.columns), dtype=bool)
     for frame, group in zip(frames, ds.PerFrameFunctionalGroupsSequence, strict=True):
         if _segment_number(ds, group) == segment:
-            mask[_slice_index(group, context, "seg")] |= frame.astype(bool)
+            mask[_slice_index(group, context, Kind.SEG)] |= frame.astype(bool)
     return mask
 
 
@@ -157,7 +154,7 @@ def _segment_number(ds: Dataset, group: Dataset) -> int:
     return int(holder.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
 
 
-def _slice_index(group: Dataset, context: Context, kind: str) -> int:
+def _slice_index(group: Dataset, context: Context, kind: Kind) -> int:
     """The slice that a frame lies on by its position; its source image must be that slice."""
     index = _slice_at(group.PlanePositionSequence[0].ImagePositionPatient, context, kind)
     source = group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
@@ -165,7 +162,7 @@ def _slice_index(group: Dataset, context: Context, kind: str) -> int:
     return index
 
 
-def _slice_at(position: Iterable[Any], context: Context, kind: str) -> int:
+def _slice_at(position: Iterable[Any], context: Context, kind: Kind) -> int:
     distances = np.linalg.norm(context.case.volume.stack.positions_mm - [float(v) for v in position], axis=1)
     index = int(np.argmin(distances))
     _demand(bool(distances[index] < POSITION_TOLERANCE_MM), kind, "a frame lies on no source slice")
@@ -174,7 +171,7 @@ def _slice_at(position: Iterable[Any], context: Context, kind: str) -> int:
 
 def _check_probability(ds: Dataset, context: Context) -> None:
     """The map, read back by frame position, is that of one finding, and its values are said to be probabilities."""
-    kind = "probability"
+    kind = Kind.PROBABILITY
     stored = np.zeros(context.case.volume.hu.shape, dtype=np.float32)
     frames = np.frombuffer(ds.FloatPixelData, dtype="<f4").reshape(-1, ds.Rows, ds.Columns)
     for frame, group in zip(frames, ds.PerFrameFunctionalGroupsSequence, strict=True):
@@ -189,27 +186,27 @@ def _check_probability(ds: Dataset, context: Context) -> None:
 
 def _check_sr(ds: Dataset, context: Context) -> None:
     """The volumes in the report are those measured, in order."""
-    _check_flags(ds, "sr")
+    _check_flags(ds, Kind.SR)
     written = [float(item.MeasuredValueSequence[0].NumericValue) for item in _items_named(ds, codes.VOLUME)]
     expected = [volume for finding in context.case.masks for volume in _volumes(finding)]
-    _demand(written == expected, "sr", "the volumes differ from those measured")
+    _demand(written == expected, Kind.SR, "the volumes differ from those measured")
 
 
-def _check_flags(ds: Dataset, kind: str) -> None:
+def _check_flags(ds: Dataset, kind: Kind) -> None:
     _demand(ds.VerificationFlag == "UNVERIFIED", kind, "the report claims to be verified")
     _demand(ds.get("PreliminaryFlag", "") == "PRELIMINARY", kind, "the report claims to be final")
 
 
 def _check_scores(ds: Dataset, context: Context) -> None:
     """Every score has its group, in order, and its first number is the score; what is not applicable has no number."""
-    _check_flags(ds, "scores")
+    _check_flags(ds, Kind.SCORES)
     groups = [_numbers_of(group) for group in _items_named(ds, codes.MEASUREMENT_GROUP)]
     expected = [round(score.value, DECIMALS) for score in context.case.scores]
-    _demand(
-        [numbers[0] for numbers in groups if numbers] == expected, "scores", "the values differ from those computed"
-    )
-    silent = sum(1 for numbers in groups if not numbers)
-    _demand(silent == len(context.case.not_applicable), "scores", "what is not applicable is not said, or has a number")
+    written = [numbers[0] for numbers in groups if numbers]
+    _demand(written == expected, Kind.SCORES, "the values differ from those computed")
+    silent = len(groups) - len(written)
+    told = silent == len(context.case.not_applicable)
+    _demand(told, Kind.SCORES, "what is not applicable is not said, or has a number")
 
 
 def _numbers_of(group: Dataset) -> list[float]:
@@ -219,12 +216,12 @@ def _numbers_of(group: Dataset) -> list[float]:
 
 def _check_text(ds: Dataset, context: Context) -> None:
     """Every finding has its impression, and the limits of use stand below them."""
-    _check_flags(ds, "text")
+    _check_flags(ds, Kind.TEXT)
     written = [str(item.TextValue) for item in _items_named(ds, codes.IMPRESSION)]
     case = context.case
     expected = [*map(wording.impression, case.masks), *map(wording.score_sentence, case.scores)]
     found = written[: len(expected)] == expected and written[-1] == wording.NOTICE
-    _demand(found and len(written) == len(case.findings) + 1, "text", "the impressions differ from the findings")
+    _demand(found and len(written) == len(case.findings) + 1, Kind.TEXT, "the impressions differ from the findings")
 
 
 def _volumes(finding: MaskFinding) -> list[float]:
@@ -245,26 +242,28 @@ def _items_named(item: Dataset, name: codes.Code) -> Iterator[Dataset]:
 
 def _check_predicted(ds: Dataset, context: Context) -> None:
     """Every frame lies on its slice and holds what was predicted there; nothing says that it was acquired."""
-    _check_synthetic(ds, context, "predicted")
+    _check_synthetic(ds, context, Kind.PREDICTED)
     pixels = np.frombuffer(ds.PixelData, dtype="<u2").reshape(-1, ds.Rows, ds.Columns)
     groups = ds.PerFrameFunctionalGroupsSequence
-    slices = [_slice_at(group.PlanePositionSequence[0].ImagePositionPatient, context, "predicted") for group in groups]
-    _demand(slices == list(range(len(context.references))), "predicted", "the frames are not those of the slices")
+    slices = [
+        _slice_at(group.PlanePositionSequence[0].ImagePositionPatient, context, Kind.PREDICTED) for group in groups
+    ]
+    _demand(slices == list(range(len(context.references))), Kind.PREDICTED, "the frames are not those of the slices")
     same = any(np.array_equal(pixels, stored_frames(finding)) for finding in context.case.images)
-    _demand(same, "predicted", "the pixels differ from the prediction")
+    _demand(same, Kind.PREDICTED, "the pixels differ from the prediction")
 
 
 def _check_predicted_slice(ds: Dataset, context: Context) -> None:
-    _check_synthetic(ds, context, "predicted_sc")
-    index = _slice_at(ds.ImagePositionPatient, context, "predicted_sc")
+    _check_synthetic(ds, context, Kind.PREDICTED_SC)
+    index = _slice_at(ds.ImagePositionPatient, context, Kind.PREDICTED_SC)
     pixels = np.frombuffer(ds.PixelData, dtype="<u2").reshape(ds.Rows, ds.Columns)
     hu = (pixels.astype(np.int64) + int(ds.RescaleIntercept))[banner_rows(ds.Rows) : -banner_rows(ds.Rows)]
     rows = slice(banner_rows(ds.Rows), ds.Rows - banner_rows(ds.Rows))
     same = any(np.array_equal(hu, np.rint(finding.hu[index, rows])) for finding in context.case.images)
-    _demand(same, "predicted_sc", "the pixels differ from the prediction")
+    _demand(same, Kind.PREDICTED_SC, "the pixels differ from the prediction")
 
 
-def _check_synthetic(ds: Dataset, context: Context, kind: str) -> None:
+def _check_synthetic(ds: Dataset, context: Context, kind: Kind) -> None:
     marks = (ds.get("SyntheticData"), ds.get("ConversionType"), ds.get("BurnedInAnnotation"))
     _demand(marks == ("YES", "SYN", "YES"), kind, "the scan is not marked as synthetic")
     own = ds.FrameOfReferenceUID != context.references[0].FrameOfReferenceUID
@@ -273,17 +272,33 @@ def _check_synthetic(ds: Dataset, context: Context, kind: str) -> None:
 
 def _check_sc(ds: Dataset, context: Context) -> None:
     expected = ds.Rows * ds.Columns * ds.SamplesPerPixel
-    _demand(ds.PhotometricInterpretation == "RGB", "sc", "the picture is not RGB")
-    _demand(len(ds.PixelData) == expected + expected % 2, "sc", "pixel data have the wrong length")
-    _demand(bool(np.ptp(np.frombuffer(ds.PixelData[:expected], dtype=np.uint8)) > 0), "sc", "the picture is empty")
+    _demand(ds.PhotometricInterpretation == "RGB", Kind.SC, "the picture is not RGB")
+    _demand(len(ds.PixelData) == expected + expected % 2, Kind.SC, "pixel data have the wrong length")
+    _demand(bool(np.ptp(np.frombuffer(ds.PixelData[:expected], dtype=np.uint8)) > 0), Kind.SC, "the picture is empty")
 
 
 def _check_overlay(ds: Dataset, context: Context) -> None:
     """The picture lies on its slice, and colour is where the mask's edge is and nowhere else."""
-    index = _slice_at(ds.ImagePositionPatient, context, "seg_sc")
+    index = _slice_at(ds.ImagePositionPatient, context, Kind.SEG_SC)
     pixels = np.frombuffer(ds.PixelData, dtype=np.uint8)[: ds.Rows * ds.Columns * 3].reshape(ds.Rows, ds.Columns, 3)
     coloured = np.ptp(pixels.astype(np.int16), axis=2) > COLOUR_CONTRAST
     marked = np.any([finding.mask[index] for finding in context.case.masks], axis=0)
-    _demand(bool(coloured.any()) == bool(marked.any()), "seg_sc", "the outline does not tell whether there is a mask")
+    _demand(
+        bool(coloured.any()) == bool(marked.any()), Kind.SEG_SC, "the outline does not tell whether there is a mask"
+    )
     near = binary_dilation(marked, iterations=2) if marked.any() else marked
-    _demand(not bool((coloured & ~near).any()), "seg_sc", "there is an outline where there is no mask")
+    _demand(not bool((coloured & ~near).any()), Kind.SEG_SC, "there is an outline where there is no mask")
+
+
+_CHECKS: dict[Kind, Callable[[Dataset, Context], None]] = {
+    Kind.SEG: _check_seg,
+    Kind.SR: _check_sr,
+    Kind.SCORES: _check_scores,
+    Kind.TEXT: _check_text,
+    Kind.SC: _check_sc,
+    Kind.PREDICTED: _check_predicted,
+    Kind.PREDICTED_SC: _check_predicted_slice,
+    Kind.PROBABILITY: _check_probability,
+    Kind.SEG_SC: _check_overlay,
+}
+"""What a kind says, against the case; a stand-in without a check of its own says what its first choice says."""

@@ -9,11 +9,11 @@ from dicomnode.config.destinations import BaseDestination
 from dicomnode.config.whole import Config
 from dicomnode.errors import JobError, Refusal
 from dicomnode.execute.tasks import NotPerformedTask, RejectionTask
+from dicomnode.kinds import Kind
 from dicomnode.store.deliver.results import Delivery
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import Claim
 from dicomnode.store.queue.notes import about_of, header_files, image_files, rejection_of
-from dicomnode.store.queue.rejections import REJECTION_KIND
 from dicomnode.store.states import JobTask
 
 SUPERSEDED = "Superseded by a newer result of the same analysis"
@@ -62,7 +62,7 @@ def _rejection(config: Config, store: Store, claim: Claim, folder: Path) -> Prep
     destination = next((known for known in config.destination if known.name == brief.destination), None)
     if destination is None:
         raise JobError(f"destination {brief.destination} is not configured any more: its results cannot be rejected")
-    if REJECTION_KIND not in destination.results:
+    if Kind.REJECTION not in destination.results:
         return PreparedNote(unwanted=f"{destination.name} takes no rejection notes: the outdated results stay there")
     data_dir = config.node.data_dir.absolute()
     # A header as it was received last; where retention has taken them all, the results say whose they are.

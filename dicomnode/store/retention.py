@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, exists, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
+from dicomnode.store.locks import lock_instances, lock_series
 from dicomnode.store.states import JOB_OPEN, InstanceStatus, OutboxStatus, SeriesStatus
 from dicomnode.store.tables import Instance, Job, Outbox, Series
 
@@ -36,12 +37,11 @@ def expired_series(session: Session, limits: Limits) -> Sequence[int]:
 def lock_expired(session: Session, series_id: int, limits: Limits, limit: int = 200) -> list[Expired]:
     """Files of a series whose retention is over, locked until the transaction ends.
 
-    Never those of a series that is being received or whose job is still open. Locks the series first, as reception
-    does, so that neither a late image nor the same file sent again comes between.
+    Never those of a series that is being received or whose job is still open. The series is
+    locked, too, so that neither a late image nor the same file sent again comes between.
     """
-    session.scalars(select(Series.id).where(Series.id == series_id).with_for_update()).all()
-    statement = select(Instance).where(Instance.series_id == series_id, _is_expired(limits))
-    rows = session.scalars(statement.order_by(Instance.id).limit(limit).with_for_update())
+    lock_series(session, Series.id == series_id)
+    rows = lock_instances(session, Instance.series_id == series_id, _is_expired(limits), limit=limit)
     return [Expired(row.id, row.path) for row in rows]
 
 
@@ -60,6 +60,29 @@ def _is_expired(limits: Limits) -> ColumnElement[bool]:
             and_(Instance.received_at < limits.used_before, closed, ~busy),
         ),
     )
+
+
+IN_USE = (InstanceStatus.USED,)
+KEPT = tuple(status for status in InstanceStatus if status is not InstanceStatus.PURGED)
+"""Also that of a slice which came again and was set aside because others had gone."""
+
+
+def is_taken_in_part(session: Session, series_id: int, *, back: Sequence[InstanceStatus] = IN_USE) -> bool:
+    """Whether retention has taken slices of a series that did not come again: what is left is never run as a series.
+
+    Parameters
+    ----------
+    back : statuses of a file of the same SOP instance that makes up for one that was taken.
+    """
+    again = aliased(Instance)
+    came_again = exists().where(
+        again.series_id == series_id,
+        again.sop_instance_uid == Instance.sop_instance_uid,
+        again.status.in_(back),
+    )
+    # what was set aside keeps its reason when it is taken, and was no slice
+    taken = (Instance.series_id == series_id, Instance.status == InstanceStatus.PURGED, Instance.reason == "")
+    return session.scalar(select(Instance.id).where(*taken, ~came_again).limit(1)) is not None
 
 
 def mark_purged(session: Session, expired: Sequence[Expired]) -> None:

@@ -17,7 +17,8 @@ from pydicom.dataset import Dataset
 from dicomnode.app.pictures import mask_of_seg
 from dicomnode.cohort.make import make_demo_study
 from dicomnode.images.volume import read_series
-from dicomnode.kinds import RESULT_SOP_CLASSES
+from dicomnode.kinds import KINDS as ROWS
+from dicomnode.kinds import Kind
 from tests.acceptance.orthanc import Orthanc, free_port
 from tests.acceptance.reading import volume_in_sr
 from tests.acceptance.scanner import storescu
@@ -29,7 +30,7 @@ pytestmark = [pytest.mark.tools, pytest.mark.timeout(600)]
 
 CHECK = REPOSITORY / "tests" / "tools" / "check_results.sh"
 RESULT_S = 120.0
-KINDS = {RESULT_SOP_CLASSES[kind]: kind for kind in ("seg", "sr", "text", "sc")}
+KINDS = {ROWS[kind].sop_class_uid: kind for kind in (Kind.SEG, Kind.SR, Kind.TEXT, Kind.SC)}
 
 
 @pytest.fixture

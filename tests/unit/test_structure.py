@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,13 @@ def test_only_the_command_line_imports_parts_of_the_package_inside_functions() -
     # What is not this package may wait for its use: nibabel, say, is installed with an extra only.
     local = [one for one in PACKAGE.imports if one.local and PACKAGE.is_own(one.imported)]
     assert {part_of(one.importer) for one in local} == {"cli"}
+
+
+def test_rows_are_locked_in_one_place_where_their_order_stands() -> None:
+    # Who passes over locked rows waits for none, and needs no order.
+    waiting = re.compile(r"with_for_update(?!\([^()]*skip_locked=True\))")
+    found = {name for name, path in PACKAGE.modules.items() if waiting.search(path.read_text(encoding="utf-8"))}
+    assert found == {"store.locks"}
 
 
 def made_up(folder: Path, **sources: str) -> Sources:

@@ -20,9 +20,8 @@ from dicomnode.encode.identity import bare_reference, identity_of
 from dicomnode.encode.single import encoding, write_single
 from dicomnode.encode.uids import attributes_of, digest_of
 from dicomnode.errors import EncodeError
+from dicomnode.kinds import Kind
 from dicomnode.records import EncodedResult, Rejection
-
-KIND, REJECTION_KIND = "kos", "rejection"
 
 
 def result_root(context: Context, results: Iterable[SOPClass]) -> SOPClass:
@@ -32,8 +31,8 @@ def result_root(context: Context, results: Iterable[SOPClass]) -> SOPClass:
     named_results = [
         bare_reference(ds.SOPClassUID, ds.SOPInstanceUID, ds.SeriesInstanceUID, context.identity) for ds in results
     ]
-    root = _selection(context, KIND, codes.OF_INTEREST, named_results, description)
-    stamp(root, context, KIND, "AI results of one analysis")
+    root = _selection(context, Kind.KOS, codes.OF_INTEREST, named_results, description)
+    stamp(root, context, Kind.KOS, "AI results of one analysis")
     return root
 
 
@@ -54,19 +53,19 @@ def encode_rejection(rejection: Rejection, folder: Path, now: datetime | None = 
     """
     if not rejection.results:
         raise EncodeError("a rejection note without rejected results")
-    with encoding(REJECTION_KIND):
+    with encoding(Kind.REJECTION):
         envelope = _envelope_of(rejection, now)
         rejected = [_rejected(result, envelope.identity) for result in rejection.results]
-        note = _selection(envelope, REJECTION_KIND, codes.REJECTED_FOR_QUALITY, rejected, rejection.description)
-        stamp(note, envelope, REJECTION_KIND, "AI results withdrawn")
-    return write_single(note, REJECTION_KIND, envelope, rejected, folder)
+        note = _selection(envelope, Kind.REJECTION, codes.REJECTED_FOR_QUALITY, rejected, rejection.description)
+        stamp(note, envelope, Kind.REJECTION, "AI results withdrawn")
+    return write_single(note, Kind.REJECTION, envelope, rejected, folder)
 
 
 def _envelope_of(rejection: Rejection, now: datetime | None) -> Envelope:
     identity = identity_of(rejection.identity)
     rejected = sorted(result.sop_instance_uid for result in rejection.results)
     said = {"rejected": rejected, "description": rejection.description}
-    parts = {"kind": REJECTION_KIND, "identity": attributes_of(identity), **said}
+    parts = {"kind": Kind.REJECTION, "identity": attributes_of(identity), **said}
     return Envelope(
         digest=digest_of(parts),
         identity=identity,
@@ -83,7 +82,7 @@ def _rejected(result: EncodedResult, identity: Dataset) -> Dataset:
 
 
 def _selection(
-    envelope: Envelope, kind: str, title: codes.Code, objects: Sequence[Dataset], description: str
+    envelope: Envelope, kind: Kind, title: codes.Code, objects: Sequence[Dataset], description: str
 ) -> KeyObjectSelectionDocument:
     content = KeyObjectSelection(
         document_title=Code(*title),

@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from highdicom import sr as hd_sr
 from pydicom.dataset import Dataset
 
 from dicomnode.dicom import codes
@@ -18,7 +17,7 @@ from dicomnode.encode.content import (
     broken,
     code_item,
     container,
-    document_settings,
+    new_document,
     private_scheme,
     root_container,
     separate,
@@ -30,9 +29,10 @@ from dicomnode.encode.single import encoding, write_single
 from dicomnode.encode.uids import attributes_of, digest_of
 from dicomnode.encode.wording import DISCLAIMER
 from dicomnode.errors import EncodeError, Refusal
+from dicomnode.kinds import Kind
 from dicomnode.records import EncodedResult, NotPerformed
 
-KIND = "not_performed"
+KIND = Kind.NOT_PERFORMED
 RESEND = "Send the series again, complete and as the scanner made it."
 AXIAL = "A non-contrast CT of the whole head in axial slices, as the scanner made it."
 BY_HAND = "Nothing needs to be done; the bytes are kept."
@@ -91,9 +91,7 @@ def encode_not_performed(not_performed: NotPerformed, folder: Path, now: datetim
     with encoding(KIND):
         envelope = _envelope_of(not_performed, now)
         references = [_reference(source, envelope.identity) for source in not_performed.sources]
-        report = hd_sr.EnhancedSR(
-            content=_content(not_performed, envelope), **document_settings(envelope, KIND, references)
-        )
+        report = new_document(envelope, KIND, _content(not_performed, envelope), references)
         report.CodingSchemeIdentificationSequence = [private_scheme()]
         stamp(report, envelope, KIND, "AI not performed")
     return write_single(report, KIND, envelope, references, folder)

@@ -27,10 +27,9 @@ from dicomnode.encode.content import private_scheme
 from dicomnode.encode.context import Context, coded, stamp
 from dicomnode.encode.pictures.drawing import Pen, font
 from dicomnode.encode.pictures.slices import WINDOW_CENTRE_HU, WINDOW_WIDTH_HU, edge_letters
-from dicomnode.kinds import MULTI_FRAME_WORD_SC, SECONDARY_CAPTURE
+from dicomnode.kinds import MULTI_FRAME_WORD_SC, SECONDARY_CAPTURE, Kind
 from dicomnode.records import ImageFinding
 
-KIND, SINGLE_FRAME_KIND = "predicted", "predicted_sc"
 INTERCEPT_HU = -1024
 BANNER_HU = 3071
 """Far above any window for the brain, on air: viewers interpolate HU, and thin strokes of less would vanish."""
@@ -80,7 +79,7 @@ def _strip(text: str, height: int, width: int) -> NDArray[np.uint16]:
 
 
 def _multi_frame(finding: ImageFinding, index: int, context: Context) -> SOPClass:
-    ds = new_capture(KIND, MULTI_FRAME_WORD_SC, index, context)
+    ds = new_capture(Kind.PREDICTED, MULTI_FRAME_WORD_SC, index, context)
     frames = stored_frames(finding)
     _describe(ds, finding, context)
     _pixels(ds, frames)
@@ -90,18 +89,18 @@ def _multi_frame(finding: ImageFinding, index: int, context: Context) -> SOPClas
     ds.SliceLocationVector = [round(float(offset), 4) for offset in context.case.volume.stack.offsets_mm]
     ds.SharedFunctionalGroupsSequence = [_shared_groups(context)]
     ds.PerFrameFunctionalGroupsSequence = [_frame_groups(number, context) for number in range(len(frames))]
-    _finish(ds, finding, KIND, context)
+    _finish(ds, finding, Kind.PREDICTED, context)
     return ds
 
 
 def _single_frame(
     finding: ImageFinding, stored: NDArray[np.uint16], number: int, index: int, context: Context
 ) -> SOPClass:
-    ds = new_capture(SINGLE_FRAME_KIND, SECONDARY_CAPTURE, index, context)
+    ds = new_capture(Kind.PREDICTED_SC, SECONDARY_CAPTURE, index, context)
     _describe(ds, finding, context)
     _pixels(ds, stored)
     lay_on(ds, context.references[number])
-    _finish(ds, finding, SINGLE_FRAME_KIND, context)
+    _finish(ds, finding, Kind.PREDICTED_SC, context)
     return ds
 
 
@@ -154,7 +153,7 @@ def _frame_groups(number: int, context: Context) -> Dataset:
     return groups
 
 
-def _finish(ds: SOPClass, finding: ImageFinding, kind: str, context: Context) -> None:
+def _finish(ds: SOPClass, finding: ImageFinding, kind: Kind, context: Context) -> None:
     """What every result carries, and who synthesized the pixels (PS3.3 C.12.1.1.5, CID 7005)."""
     stamp(ds, context, kind, "AI PREDICTED scan, not acquired")
     processing = ds.ContributingEquipmentSequence[0]

@@ -25,11 +25,12 @@ from dicomnode.dicom.uids import derived_uid
 from dicomnode.encode.context import Context, coded, stamp
 from dicomnode.encode.frames import fixed_dimension_organization, pixel_measures_by_slice
 from dicomnode.errors import EncodeError
+from dicomnode.kinds import Kind
 from dicomnode.records import PROBABILITY_SCALE, MaskFinding
 
 logger = logging.getLogger(__name__)
 
-KIND = "probability"
+KIND = Kind.PROBABILITY
 
 
 def mapped(findings: tuple[MaskFinding, ...]) -> list[MaskFinding]:

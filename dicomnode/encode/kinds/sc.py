@@ -14,8 +14,9 @@ from dicomnode.encode.context import Context, stamp
 from dicomnode.encode.pictures.overview import TILE_COLUMNS, TILE_ROWS, overview_image
 from dicomnode.encode.pictures.slices import edge_letters, key_slices
 from dicomnode.encode.wording import impression, not_applicable_sentence, prediction_sentence, score_sentence
+from dicomnode.kinds import Kind
 
-KIND = "sc"
+KIND = Kind.SC
 
 
 def secondary_capture(context: Context) -> SCImage:

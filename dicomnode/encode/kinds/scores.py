@@ -16,9 +16,10 @@ from pydicom.sr.coding import Code
 from dicomnode.dicom import codes
 from dicomnode.encode import wording
 from dicomnode.encode.content import (
+    Report,
     code_item,
     container,
-    document_settings,
+    new_document,
     private_scheme,
     procedure_reported,
     root_container,
@@ -26,29 +27,22 @@ from dicomnode.encode.content import (
     text_item,
 )
 from dicomnode.encode.context import Context, stamp
+from dicomnode.kinds import Kind
 from dicomnode.records import NotApplicable, ScoreFinding
 
-KIND = "scores"
-DOCUMENTS: dict[str, type[hd_sr.Comprehensive3DSR | hd_sr.ComprehensiveSR | hd_sr.EnhancedSR]] = {
-    KIND: hd_sr.Comprehensive3DSR,
-    "scores_comp": hd_sr.ComprehensiveSR,
-    "scores_enhanced": hd_sr.EnhancedSR,
-}
-"""By kind: for a destination that refuses the first, the next."""
-Report = hd_sr.Comprehensive3DSR | hd_sr.ComprehensiveSR | hd_sr.EnhancedSR
 DECIMALS = 6
 
 
-def score_report(context: Context, kind: str = KIND) -> Report | None:
+def score_report(context: Context, kind: Kind = Kind.SCORES) -> Report | None:
     """The report of a case's scores, and of what was not applicable; None where it has neither.
 
     Parameters
     ----------
-    kind : key of ``DOCUMENTS``.
+    kind : ``SCORES``, or one that stands in for it.
     """
     if not context.case.scores and not context.case.not_applicable:
         return None
-    report = DOCUMENTS[kind](content=_content(context), **document_settings(context, kind, context.references))
+    report = new_document(context, kind, _content(context), context.references)
     report.CodingSchemeIdentificationSequence = [private_scheme()]
     stamp(report, context, kind, "AI scores")
     return report

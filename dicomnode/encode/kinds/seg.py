@@ -21,9 +21,10 @@ from dicomnode.encode.context import Context, stamp
 from dicomnode.encode.frames import fixed_dimension_organization, pixel_measures_by_slice
 from dicomnode.encode.wording import parameters_of
 from dicomnode.errors import EncodeError
+from dicomnode.kinds import Kind
 from dicomnode.records import MaskFinding
 
-KIND = "seg"
+KIND = Kind.SEG
 
 
 def segmented(findings: tuple[MaskFinding, ...]) -> list[tuple[int, MaskFinding]]:

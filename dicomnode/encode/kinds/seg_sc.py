@@ -20,10 +20,10 @@ from dicomnode.encode.pictures.contours import outlines
 from dicomnode.encode.pictures.drawing import DIM, INK, Pen
 from dicomnode.encode.pictures.slices import OVERSAMPLING, edge_letters, slice_name, windowed
 from dicomnode.encode.wording import impression
-from dicomnode.kinds import SECONDARY_CAPTURE
+from dicomnode.kinds import SECONDARY_CAPTURE, Kind
 from dicomnode.records import Case, MaskFinding
 
-KIND = "seg_sc"
+KIND = Kind.SEG_SC
 MAX_PICTURES = 120
 """Of thin slices, so many are shown, evenly spread: a picture is three bytes a pixel."""
 MARGIN_SLICES = 1

@@ -20,9 +20,10 @@ from pydicom.sr.coding import Code
 from dicomnode.dicom import codes
 from dicomnode.encode import wording
 from dicomnode.encode.content import (
+    Report,
     code_item,
     container,
-    document_settings,
+    new_document,
     private_scheme,
     procedure_reported,
     root_container,
@@ -33,16 +34,9 @@ from dicomnode.encode.context import Context, stamp
 from dicomnode.encode.kinds.seg import segmented
 from dicomnode.encode.pictures.contours import outlines
 from dicomnode.encode.pictures.slices import slice_range
+from dicomnode.kinds import Kind
 from dicomnode.records import MaskFinding, Region
 
-KIND = "sr"
-DOCUMENTS: dict[str, type[hd_sr.Comprehensive3DSR | hd_sr.ComprehensiveSR | hd_sr.EnhancedSR]] = {
-    KIND: hd_sr.Comprehensive3DSR,
-    "sr_comp": hd_sr.ComprehensiveSR,
-    "sr_enhanced": hd_sr.EnhancedSR,
-}
-"""By kind: for a destination that refuses the first, the next."""
-Report = hd_sr.Comprehensive3DSR | hd_sr.ComprehensiveSR | hd_sr.EnhancedSR
 MAX_LESION_GROUPS = 25
 """Lesions with a group of their own, the largest first; the others count in the total and in the impression."""
 VOLUME_DECIMALS = 3
@@ -51,18 +45,18 @@ LENGTH_DECIMALS = 1
 Group = hd_sr.VolumetricROIMeasurementsAndQualitativeEvaluations
 
 
-def measurement_report(context: Context, seg: Segmentation | None, kind: str = KIND) -> Report | None:
+def measurement_report(context: Context, seg: Segmentation | None, kind: Kind = Kind.SR) -> Report | None:
     """The report of a case's masks, positive or negative; None where it has none.
 
     Parameters
     ----------
-    kind : key of ``DOCUMENTS``.
+    kind : ``SR``, or one that stands in for it.
     seg : of the same case, with the segments that the groups refer to; None where every mask is empty.
     """
     if not context.case.masks:
         return None
     evidence = [*context.references, *([seg] if seg is not None else [])]
-    report = DOCUMENTS[kind](content=_content(context, seg), **document_settings(context, kind, evidence))
+    report = new_document(context, kind, _content(context, seg), evidence)
     report.CodingSchemeIdentificationSequence = [private_scheme()]
     stamp(report, context, kind, _series_description(context.case.masks))
     return report

@@ -8,27 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from highdicom import sr as hd_sr
 from pydicom.dataset import Dataset
 
 from dicomnode.dicom import codes
 from dicomnode.dicom.values import text_of
 from dicomnode.encode import wording
-from dicomnode.encode.content import broken, container, document_settings, root_container, separate, text_item
+from dicomnode.encode.content import Report, broken, container, new_document, root_container, separate, text_item
 from dicomnode.encode.context import Context, stamp
 from dicomnode.encode.pictures.slices import slice_range
+from dicomnode.kinds import Kind
 from dicomnode.records import Case, MaskFinding, NotApplicable, ScoreFinding
 
-KIND = "text"
+KIND = Kind.TEXT
 MAX_LESION_LINES = 25
 """Lesions with a line of their own, the largest first; the others count in the total."""
 
 Line = tuple[codes.Code, str]
 
 
-def text_report(context: Context) -> hd_sr.EnhancedSR:
+def text_report(context: Context) -> Report:
     """The report of a case in words, positive or negative."""
-    report = hd_sr.EnhancedSR(content=_content(context), **document_settings(context, KIND, context.references))
+    report = new_document(context, KIND, _content(context), context.references)
     stamp(report, context, KIND, "AI text report")
     return report
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import Session
 
+from dicomnode.store.locks import lock_studies
 from dicomnode.store.queue.jobs import active_job, create_job, supersede_job
 from dicomnode.store.receive.receptions import OPEN, RELEASED
 from dicomnode.store.states import InstanceStatus, JobTask, SeriesEvent, SeriesStatus
@@ -57,9 +58,7 @@ def due_series(session: Session, now: float, limit: int = 50) -> Sequence[int]:
 def locked_series(session: Session, series_id: int) -> Series:
     """The series, together with a lock on its study: reconstructions of one study are weighed one at a time."""
     series = session.get_one(Series, series_id)
-    study = select(Series).where(Series.study_uid == series.study_uid).order_by(Series.id)
-    session.scalars(study.with_for_update()).all()
-    session.refresh(series)
+    lock_studies(session, [series.study_uid])
     return series
 
 

@@ -14,7 +14,6 @@ from dicomnode.store.queue.rejections import Subject, create_note
 from dicomnode.store.states import InstanceStatus, JobStatus, JobTask, SeriesStatus
 from dicomnode.store.tables import Instance, Job, Series
 
-REPORT_KIND = "not_performed"
 REPORT_KEY = "not performed"
 """Acquisition key of a report: one for each study and protocol."""
 
@@ -55,12 +54,6 @@ def due_studies(session: Session, now: float, limit: int = 50) -> Sequence[str]:
     """Studies to decide on now, longest due first."""
     statement = select(Series.study_uid).where(Series.not_performed_due_at <= now).order_by(Series.not_performed_due_at)
     return list(dict.fromkeys(session.scalars(statement.limit(limit))))
-
-
-def locked_study(session: Session, study_uid: str) -> Sequence[Series]:
-    """All series of a study, locked in order, as the assembler does."""
-    statement = select(Series).where(Series.study_uid == study_uid).order_by(Series.id)
-    return session.scalars(statement.with_for_update()).all()
 
 
 def is_undecided(session: Session, series: Sequence[Series]) -> bool:

@@ -20,6 +20,7 @@ from dicomnode.dicom.commitment import Report, read_report
 from dicomnode.dicom.statuses import INVALID_ARGUMENT_VALUE, PROCESSING_FAILURE, SUCCESS
 from dicomnode.store.deliver.proofs import Sent, read_sent
 from dicomnode.store.engine import Store
+from dicomnode.store.locks import lock_commitments
 from dicomnode.store.states import JobStatus, OutboxStatus
 from dicomnode.store.tables import Commitment, Job, Outbox, Result
 
@@ -51,10 +52,10 @@ def open_commitment(session: Session, destination: str, transaction_uid: str, se
 
 def record_report(session: Session, report: Report) -> bool:
     """Write down what a peer reported; False: no such transaction. The same report twice changes nothing."""
-    statement = select(Commitment).where(Commitment.transaction_uid == report.transaction_uid).with_for_update()
-    commitment = session.scalars(statement).one_or_none()
-    if commitment is None:
+    found = lock_commitments(session, Commitment.transaction_uid == report.transaction_uid)
+    if not found:
         return False
+    commitment = found[0]
     if commitment.answered_at is None:
         commitment.answered_at = time.time()
         commitment.report = {"committed": list(report.committed), "failed": report.failed}

@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from dicomnode.kinds import NEXT_RUNG, rungs_below, stand_in
-from dicomnode.store.deliver.outbox import Parcel, lock_job
+from dicomnode.kinds import KINDS, Kind, kind_to_send, stand_ins
+from dicomnode.store.deliver.outbox import Parcel
 from dicomnode.store.deliver.results import Delivery, outbox_row, settle_deliveries
+from dicomnode.store.locks import lock_delivery, lock_job
 from dicomnode.store.states import JobEvent, JobStatus, OutboxEvent, OutboxStatus
-from dicomnode.store.tables import Job, Outbox, RefusedClass, Result
+from dicomnode.store.tables import Outbox, RefusedClass, Result
 from dicomnode.store.transitions import move
 
 
@@ -71,13 +72,13 @@ def adapted(session: Session, deliveries: Iterable[Delivery]) -> list[Delivery]:
     ]
 
 
-def kinds_for(session: Session, destination: str, kinds: Iterable[str]) -> tuple[str, ...]:
+def kinds_for(session: Session, destination: str, kinds: Iterable[Kind]) -> tuple[Kind, ...]:
     """The kinds that a destination gets, where it is configured for ``kinds``."""
     refused = refused_classes(session, destination)
-    return tuple(dict.fromkeys(stand_in(kind, refused) for kind in kinds))
+    return tuple(dict.fromkeys(kind_to_send(kind, refused) for kind in kinds))
 
 
-def missing_kinds(session: Session, job_id: int) -> list[str]:
+def missing_kinds(session: Session, job_id: int) -> list[Kind]:
     """The stand-ins that a job still has to make."""
     return sorted({kind for _, kind, results in _unresolved(session, job_id) if not results})
 
@@ -93,10 +94,10 @@ def record_refused(session: Session, parcel: Parcel, *, how: str) -> bool:
     ------
     LeaseLost : the result was withdrawn or taken over in the meantime.
     """
-    if parcel.kind not in NEXT_RUNG:
+    if KINDS[parcel.kind].stand_in is None:
         return False
     lock_job(session, parcel.job_id)
-    row = session.scalars(select(Outbox).where(Outbox.id == parcel.outbox_id).with_for_update()).one()
+    row = lock_delivery(session, parcel.outbox_id)
     learn_refusal(session, row.destination, parcel.sop_class_uid, how=how)
     instead = kinds_for(session, row.destination, [parcel.kind])[0]
     detail = {"reason": how, "instead": instead}
@@ -112,7 +113,7 @@ def send_stand_ins(session: Session, job_id: int, *, made: Collection[str] = ())
     ----------
     made : kinds that were encoded just now: what is missing of them does not exist, and its delivery has failed.
     """
-    job = session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one()
+    job = lock_job(session, job_id)
     to_make = set()
     for row, kind, results in _unresolved(session, job_id):
         for result in results:
@@ -128,7 +129,7 @@ def send_stand_ins(session: Session, job_id: int, *, made: Collection[str] = ())
     settle_deliveries(session, job_id)
 
 
-def _unresolved(session: Session, job_id: int) -> list[tuple[Outbox, str, Sequence[Result]]]:
+def _unresolved(session: Session, job_id: int) -> list[tuple[Outbox, Kind, Sequence[Result]]]:
     """Replaced deliveries of a job in whose place nothing is sent yet: row, kind to be sent, results of that kind."""
     statement = (
         select(Outbox, Result.kind)
@@ -136,15 +137,15 @@ def _unresolved(session: Session, job_id: int) -> list[tuple[Outbox, str, Sequen
         .where(Outbox.job_id == job_id)
         .order_by(Outbox.id)
     )
-    rows = [(row, kind) for row, kind in session.execute(statement)]
+    rows = [(row, Kind(kind)) for row, kind in session.execute(statement)]
     sent = {(row.destination, kind) for row, kind in rows}
     unresolved = []
     for row, kind in rows:
-        below = rungs_below(kind)
-        if row.status != OutboxStatus.REPLACED or any((row.destination, lower) in sent for lower in below):
+        following = stand_ins(kind)
+        if row.status != OutboxStatus.REPLACED or any((row.destination, other) in sent for other in following):
             continue
         # Never the kind itself: it was refused once, also where that was forgotten since.
-        wanted = stand_in(below[0], refused_classes(session, row.destination))
+        wanted = kind_to_send(following[0], refused_classes(session, row.destination))
         results = session.scalars(select(Result).where(Result.job_id == job_id, Result.kind == wanted)).all()
         unresolved.append((row, wanted, results))
     return unresolved

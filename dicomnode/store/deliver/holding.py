@@ -10,8 +10,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dicomnode.errors import JobError
-from dicomnode.store.deliver.outbox import Parcel, lock_job, parcel_of
+from dicomnode.store.deliver.outbox import Parcel, parcel_of
 from dicomnode.store.deliver.results import settle_deliveries
+from dicomnode.store.locks import lock_deliveries, lock_delivery, lock_job, lock_jobs
 from dicomnode.store.states import OutboxEvent, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import guarded_update, move, note
@@ -27,7 +28,7 @@ def record_identity(session: Session, parcel: Parcel, stand: str, keywords: Sequ
     ------
     LeaseLost : the result was withdrawn or taken over in the meantime.
     """
-    row = session.scalars(select(Outbox).where(Outbox.id == parcel.outbox_id).with_for_update()).one()
+    row = lock_delivery(session, parcel.outbox_id)
     identity = f"{stand}: {', '.join(keywords)}" if keywords else stand
     if row.identity == identity and row.identity_at is not None:
         return row.identity_at
@@ -52,7 +53,7 @@ def record_held(session: Session, parcel: Parcel, *, reason: str, look_at: float
     LeaseLost : the result was withdrawn or taken over in the meantime.
     """
     lock_job(session, parcel.job_id)
-    row = session.scalars(select(Outbox).where(Outbox.id == parcel.outbox_id).with_for_update()).one()
+    row = lock_delivery(session, parcel.outbox_id)
     changes: dict[str, Any] = {"lease_until": None, "next_attempt_at": look_at, "error": reason}
     move(session, row, OutboxEvent.HOLD, token=parcel.token, detail={"reason": reason}, **changes)
 
@@ -69,14 +70,14 @@ def held_parcels(session: Session, destination: str, *, due: float | None = None
 
 def look_again(session: Session, parcel: Parcel, *, at: float) -> None:
     """It stays held; it is looked at again at ``at``."""
-    row = session.scalars(select(Outbox).where(Outbox.id == parcel.outbox_id).with_for_update()).one()
+    row = lock_delivery(session, parcel.outbox_id)
     if row.status == OutboxStatus.HELD:
         guarded_update(session, row, before=OutboxStatus.HELD, token=None, next_attempt_at=at)
 
 
 def release_settled(session: Session, parcel: Parcel) -> bool:
     """The destination has made it clear by itself; False where somebody was faster."""
-    row = session.scalars(select(Outbox).where(Outbox.id == parcel.outbox_id).with_for_update()).one()
+    row = lock_delivery(session, parcel.outbox_id)
     if row.status == OutboxStatus.HELD:
         reason = {"reason": "the destination no longer contradicts"}
         move(session, row, OutboxEvent.RELEASE, detail=reason, next_attempt_at=time.time(), error="")
@@ -121,13 +122,10 @@ def discard_held(session: Session, job_id: int, *, destination: str = "") -> int
 
 
 def _held(session: Session, job_id: int, destination: str) -> Sequence[Outbox]:
-    if session.get(Job, job_id) is None:
+    if not lock_jobs(session, Job.id == job_id):
         raise JobError(f"there is no job {job_id}")
-    lock_job(session, job_id)
-    statement = select(Outbox).where(Outbox.job_id == job_id, Outbox.status == OutboxStatus.HELD)
-    if destination:
-        statement = statement.where(Outbox.destination == destination)
-    rows = session.scalars(statement.order_by(Outbox.id).with_for_update()).all()
+    there = [Outbox.destination == destination] if destination else []
+    rows = lock_deliveries(session, Outbox.job_id == job_id, Outbox.status == OutboxStatus.HELD, *there)
     if not rows:
         raise JobError(f"nothing of job {job_id} is held{f' for {destination}' if destination else ''}")
     return rows

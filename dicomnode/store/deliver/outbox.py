@@ -10,8 +10,9 @@ from sqlalchemy import case, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.errors import LeaseLost
+from dicomnode.kinds import Kind
 from dicomnode.store.deliver.results import settle_deliveries, underway
-from dicomnode.store.queue.rejections import REJECTION_KIND
+from dicomnode.store.locks import lock_deliveries, lock_delivery, lock_job
 from dicomnode.store.states import JobStatus, OutboxEvent, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import guarded_update, move, note
@@ -24,7 +25,7 @@ class Parcel:
     outbox_id: int
     token: int
     job_id: int
-    kind: str
+    kind: Kind
     study_uid: str
     sop_class_uid: str
     sop_instance_uid: str
@@ -82,7 +83,7 @@ def parcel_of(row: Outbox, result: Result) -> Parcel:
         outbox_id=row.id,
         token=row.lease_token,
         job_id=row.job_id,
-        kind=result.kind,
+        kind=Kind(result.kind),
         study_uid=result.study_uid,
         sop_class_uid=result.sop_class_uid,
         sop_instance_uid=result.sop_instance_uid,
@@ -101,7 +102,7 @@ def extend_lease(session: Session, parcel: Parcel, *, lease_s: float) -> None:
     ------
     LeaseLost : the result was withdrawn or taken over; do not send it.
     """
-    row = _leased(session, parcel)
+    row = lock_delivery(session, parcel.outbox_id)
     guarded_update(session, row, before=OutboxStatus.SENDING, token=parcel.token, lease_until=time.time() + lease_s)
 
 
@@ -117,7 +118,7 @@ def try_extend_lease(session: Session, parcel: Parcel, *, lease_s: float) -> boo
 
 def _let_go(session: Session, parcel: Parcel) -> None:
     """It was withdrawn before its turn: nobody has to wait for what becomes of it."""
-    row = _leased(session, parcel)
+    row = lock_delivery(session, parcel.outbox_id)
     if row.status == OutboxStatus.WITHDRAWN and row.lease_token == parcel.token:
         guarded_update(session, row, before=row.status, token=parcel.token, lease_until=None)
 
@@ -132,7 +133,7 @@ def record_sent(session: Session, parcel: Parcel, *, status: int) -> None:
     lock_job(session, parcel.job_id)
     move(
         session,
-        _leased(session, parcel),
+        lock_delivery(session, parcel.outbox_id),
         OutboxEvent.SENT,
         token=parcel.token,
         detail={"status": f"0x{status:04X}", "attempt": parcel.attempts},
@@ -163,7 +164,7 @@ def record_failure(
     lock_job(session, parcel.job_id)
     move(
         session,
-        _leased(session, parcel),
+        lock_delivery(session, parcel.outbox_id),
         OutboxEvent.GIVE_UP if retry_at is None else OutboxEvent.RETRY,
         token=parcel.token,
         detail={
@@ -182,7 +183,7 @@ def record_failure(
 
 def note_sent_unrecorded(session: Session, parcel: Parcel, *, status: int) -> None:
     """The destination took a result that was withdrawn, or taken over, while it was on its way: ``why`` shows it."""
-    row = session.scalars(select(Outbox).where(Outbox.id == parcel.outbox_id).with_for_update()).one()
+    row = lock_delivery(session, parcel.outbox_id)
     if row.status == OutboxStatus.WITHDRAWN:
         guarded_update(session, row, before=row.status, token=parcel.token, sent_at=time.time(), lease_until=None)
     note(session, row, "sent_unrecorded", detail={"status": f"0x{status:04X}", "attempt": parcel.attempts})
@@ -212,7 +213,7 @@ def withhold_research(session: Session, destination: str) -> int:
             Outbox.destination == destination,
             Outbox.status.in_((OutboxStatus.PENDING, OutboxStatus.HELD)),
             Result.research,
-            Result.kind != REJECTION_KIND,
+            Result.kind != Kind.REJECTION,
         )
         .with_for_update(of=Outbox, skip_locked=True)
     )
@@ -221,15 +222,6 @@ def withhold_research(session: Session, destination: str) -> int:
         reason = {"reason": "the destination does not accept research results"}
         move(session, row, OutboxEvent.WITHHOLD, detail=reason)
     return len(rows)
-
-
-def lock_job(session: Session, job_id: int) -> None:
-    """Always the job before its outbox rows, as superseding does: the other order is a deadlock on PostgreSQL."""
-    session.scalars(select(Job.id).where(Job.id == job_id).with_for_update()).one()
-
-
-def _leased(session: Session, parcel: Parcel) -> Outbox:
-    return session.scalars(select(Outbox).where(Outbox.id == parcel.outbox_id).with_for_update()).one()
 
 
 def recover_parcels(session: Session, now: float, *, owner: str | None = None) -> int:
@@ -273,8 +265,7 @@ def forget_destination(session: Session, destination: str) -> int:
     count = 0
     for job in jobs.all():
         lock_job(session, job.id)
-        mine = select(Outbox).where(Outbox.job_id == job.id, Outbox.destination == destination, underway())
-        for row in session.scalars(mine.with_for_update()).all():
+        for row in lock_deliveries(session, Outbox.job_id == job.id, Outbox.destination == destination, underway()):
             _forget(session, row)
             count += 1
         settle_deliveries(session, job.id)

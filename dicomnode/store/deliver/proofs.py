@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
-from dicomnode.store.deliver.outbox import lock_job
 from dicomnode.store.deliver.results import settle_deliveries
+from dicomnode.store.locks import lock_delivery, lock_job
 from dicomnode.store.states import JobStatus, OutboxEvent, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import guarded_update, move
@@ -129,7 +129,7 @@ def count_request(session: Session, sent: Sequence[Sent]) -> None:
 def _still_sent(session: Session, sent: Sent) -> Outbox | None:
     """The row, locked; None when another node was faster or the job is no longer delivering."""
     lock_job(session, sent.job_id)
-    row = session.scalars(select(Outbox).where(Outbox.id == sent.outbox_id).with_for_update()).one()
+    row = lock_delivery(session, sent.outbox_id)
     delivering = session.get_one(Job, sent.job_id, populate_existing=True).status == JobStatus.DELIVERING
     return row if row.status == OutboxStatus.SENT and delivering else None
 

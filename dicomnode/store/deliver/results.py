@@ -10,11 +10,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
+from dicomnode.kinds import Kind
 from dicomnode.records import EncodedResult
+from dicomnode.store.locks import lock_job, lock_studies
 from dicomnode.store.queue.jobs import Claim, leased_job, supersede_job
-from dicomnode.store.queue.rejections import REJECTION_KIND
 from dicomnode.store.states import JOB_INACTIVE, JobEvent, JobStatus, JobTask, OutboxEvent, OutboxStatus
-from dicomnode.store.tables import Job, Outbox, Result, Series
+from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import move, note
 
 
@@ -23,7 +24,7 @@ class Delivery:
     """Where kinds of result go, whether research results may go there, and how their arrival is proven."""
 
     destination: str
-    kinds: tuple[str, ...]
+    kinds: tuple[Kind, ...]
     accept_research: bool
     proof: str = "query"
 
@@ -57,9 +58,8 @@ def _supersede_reports(session: Session, claim: Claim) -> None:
     mine = (Job.study_uid == claim.study_uid, Job.protocol == claim.protocol, Job.task == JobTask.NOT_PERFORMED)
     reports = session.scalars(select(Job).where(*mine, Job.status.not_in(JOB_INACTIVE)).order_by(Job.id)).all()
     if reports:
-        # A note about a report refers to its series: lock series before jobs, as reception does.
-        study = select(Series.id).where(Series.study_uid == claim.study_uid).order_by(Series.id)
-        session.scalars(study.with_for_update()).all()
+        # A note about a report refers to its series.
+        lock_studies(session, [claim.study_uid])
     for report in reports:
         supersede_job(session, report, reason="the study has a result now")
 
@@ -93,7 +93,7 @@ def outbox_row(session: Session, result: Result, delivery: Delivery) -> None:
         select(Outbox).where(Outbox.result_id == result.id, Outbox.destination == delivery.destination)
     ).one_or_none()
     # A note about results that are there already must never be held back.
-    withheld = result.research and not delivery.accept_research and result.kind != REJECTION_KIND
+    withheld = result.research and not delivery.accept_research and result.kind != Kind.REJECTION
     if known is not None:
         if known.status in (OutboxStatus.WITHDRAWN, OutboxStatus.REPLACED):
             event = OutboxEvent.WITHHOLD if withheld else OutboxEvent.REQUEUE
@@ -127,7 +127,7 @@ def settle_deliveries(session: Session, job_id: int) -> None:
     ``undelivered`` when a destination was given up or withdrawn, ``sent_unproven`` when one has no proof to offer, else
     ``done``.
     """
-    job = session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one()
+    job = lock_job(session, job_id)
     if job.status != JobStatus.DELIVERING:
         return
     if session.scalar(select(Outbox.id).where(Outbox.job_id == job_id, underway()).limit(1)) is not None:

@@ -10,6 +10,7 @@ from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.errors import JobError, LeaseLost
+from dicomnode.store.locks import lock_deliveries, lock_job, lock_jobs
 from dicomnode.store.queue.rejections import plan_rejections
 from dicomnode.store.states import (
     JOB_INACTIVE,
@@ -95,7 +96,7 @@ def supersede_jobs_of_series(session: Session, series: Series, *, reason: str, a
     """
     over = (JobStatus.SUPERSEDED,) if at_once else JOB_INACTIVE
     mine = (Job.series_id == series.id, Job.task == JobTask.ANALYSIS, Job.status.not_in(over))
-    for job in session.scalars(select(Job).where(*mine).order_by(Job.id).with_for_update()):
+    for job in lock_jobs(session, *mine):
         supersede_job(session, job, reason=reason, at_once=at_once)
 
 
@@ -107,7 +108,7 @@ def supersede_job(session: Session, job: Job, *, reason: str, at_once: bool = Fa
     at_once : the rejection notes do not wait for the results that take their place.
     """
     # It may have been read without a lock, and a worker or a sender may have moved it on since.
-    session.refresh(job, with_for_update=True)
+    lock_job(session, job.id)
     move(session, job, JobEvent.SUPERSEDE, detail={"reason": reason}, lease_until=None, finished_at=time.time())
     interrupt_runs(session, job)
     withdraw_results(session, job)
@@ -125,8 +126,7 @@ def withdraw_results(session: Session, job: Job) -> None:
         OutboxStatus.HELD,
     )
     # Locked, since a sender may be about to record one of them as sent: whoever comes second sees what the first did.
-    rows = select(Outbox).where(Outbox.job_id == job.id, Outbox.status.in_(unsent)).with_for_update()
-    for row in session.scalars(rows).all():
+    for row in lock_deliveries(session, Outbox.job_id == job.id, Outbox.status.in_(unsent)):
         # The lease of one that is on its way stays: until it is over, nobody knows whether the destination has it.
         lease_until = row.lease_until if row.status == OutboxStatus.SENDING else None
         move(session, row, OutboxEvent.WITHDRAW, lease_until=lease_until, next_attempt_at=time.time())
@@ -166,7 +166,7 @@ def claim_job(session: Session, *, owner: str, lease_s: float) -> Claim | None:
 
 def leased_job(session: Session, claim: Claim) -> Job:
     """The job behind a claim, for a guarded change by :func:`move` with ``token=claim.token``."""
-    return session.scalars(select(Job).where(Job.id == claim.job_id).with_for_update()).one()
+    return lock_job(session, claim.job_id)
 
 
 def heartbeat(session: Session, claim: Claim, *, lease_s: float) -> None:
@@ -257,7 +257,7 @@ def cancel_job(session: Session, job_id: int) -> str:
 
 
 def _job(session: Session, job_id: int) -> Job:
-    job = session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one_or_none()
-    if job is None:
+    found = lock_jobs(session, Job.id == job_id)
+    if not found:
         raise JobError(f"there is no job {job_id}")
-    return job
+    return found[0]

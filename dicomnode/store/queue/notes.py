@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from dicomnode.records import EncodedResult
 from dicomnode.store.deliver.proofs import Sent, read_sent
 from dicomnode.store.deliver.results import underway
+from dicomnode.store.locks import lock_delivery
 from dicomnode.store.queue.jobs import Claim, leased_job
 from dicomnode.store.queue.rejections import delivered_results
 from dicomnode.store.states import InstanceStatus, JobEvent, JobStatus, JobTask, OutboxStatus, SeriesStatus
@@ -114,7 +115,7 @@ def doubtful_deliveries(session: Session, destination: str) -> list[Sent]:
 
 def settle_doubt(session: Session, delivery: Sent, *, found: bool) -> None:
     """The destination was asked for a withdrawn result: it has it, or it does not."""
-    row = session.scalars(select(Outbox).where(Outbox.id == delivery.outbox_id).with_for_update()).one()
+    row = lock_delivery(session, delivery.outbox_id)
     if row.status != OutboxStatus.WITHDRAWN:
         return
     now = time.time()

@@ -15,12 +15,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from dicomnode.kinds import Kind
 from dicomnode.records import EncodedResult
+from dicomnode.store.locks import lock_jobs
 from dicomnode.store.states import JobEvent, JobStatus, JobTask, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, Result, Series
 from dicomnode.store.transitions import move, note
-
-REJECTION_KIND = "rejection"
 
 
 def plan_rejections(session: Session, job: Job, *, reason: str, at_once: bool) -> None:
@@ -42,7 +42,7 @@ def plan_rejections(session: Session, job: Job, *, reason: str, at_once: bool) -
 def hasten_rejections(session: Session, series: Series) -> None:
     """Notes about results of a series that wait for those that take their place wait no longer."""
     mine = (Job.series_id == series.id, Job.task == JobTask.REJECTION, Job.status == JobStatus.WAITING)
-    for job in session.scalars(select(Job).where(*mine).with_for_update()):
+    for job in lock_jobs(session, *mine):
         job.about = {**(job.about or {}), "at_once": True}
 
 
@@ -133,7 +133,7 @@ def predecessors(session: Session, job_id: int) -> list[EncodedResult]:
 def encoded_result_of(row: Result) -> EncodedResult:
     """The record of a stored result; ``path`` is relative to the data folder."""
     return EncodedResult(
-        kind=row.kind,
+        kind=Kind(row.kind),
         sop_class_uid=row.sop_class_uid,
         sop_instance_uid=row.sop_instance_uid,
         series_instance_uid=row.series_uid,

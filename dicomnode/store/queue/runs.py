@@ -6,11 +6,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import exists, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from dicomnode.errors import LeaseLost
+from dicomnode.store.locks import lock_series
 from dicomnode.store.queue.jobs import Claim, interrupt_runs, leased_job, runs_of
+from dicomnode.store.retention import is_taken_in_part
 from dicomnode.store.states import InstanceStatus, JobEvent, JobStatus, JobTask, RunEvent, RunStatus
 from dicomnode.store.tables import Instance, Job, Run, Series
 from dicomnode.store.transitions import move
@@ -44,14 +46,7 @@ def source_paths(session: Session, series_id: int) -> Sequence[str]:
 
     Empty where retention has taken any that did not come again: a part of a series must never be run.
     """
-    again = aliased(Instance)
-    came_again = exists().where(
-        again.series_id == series_id,
-        again.sop_instance_uid == Instance.sop_instance_uid,
-        again.status == InstanceStatus.USED,
-    )
-    purged = (Instance.series_id == series_id, Instance.status == InstanceStatus.PURGED, Instance.reason == "")
-    if session.scalar(select(Instance.id).where(*purged, ~came_again).limit(1)) is not None:
+    if is_taken_in_part(session, series_id):
         return []
     statement = (
         select(Instance.path)
@@ -131,7 +126,7 @@ def refuse_job(session: Session, claim: Claim, *, run: RunRow | None, refusal: s
     ----------
     run : that refused them; None where they could not be read.
     """
-    _lock_series(session, claim)
+    lock_series(session, Series.id == claim.series_id)
     _guard(leased_job(session, claim), claim)
     error = f"{refusal}: {detail}" if detail else refusal
     if run is not None:
@@ -171,7 +166,7 @@ def fail_job(
     ------
     LeaseLost : another worker owns the job now; nothing is written.
     """
-    _lock_series(session, claim)
+    lock_series(session, Series.id == claim.series_id)
     job = leased_job(session, claim)
     _guard(job, claim)
     if run is not None:
@@ -194,11 +189,6 @@ def fail_job(
     )
     if over and claim.task == JobTask.ANALYSIS:
         _decide_on_study(session, claim)
-
-
-def _lock_series(session: Session, claim: Claim) -> None:
-    """Always the series before its jobs, as reception does: the other order is a deadlock on PostgreSQL."""
-    session.scalars(select(Series.id).where(Series.id == claim.series_id).with_for_update()).one()
 
 
 def _decide_on_study(session: Session, claim: Claim) -> None:

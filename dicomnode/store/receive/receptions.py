@@ -6,16 +6,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
-from typing import Any
 
-from sqlalchemy import ColumnElement, exists, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, select, update
+from sqlalchemy.orm import Session
 
 from dicomnode.errors import Refusal
 from dicomnode.records import ReceivedInstance
 from dicomnode.store.inserting import insert_if_absent
+from dicomnode.store.locks import lock_instances, lock_series
 from dicomnode.store.queue.jobs import supersede_jobs_of_series
 from dicomnode.store.receive.rejected_images import apply_rejection, lock_rejected
+from dicomnode.store.retention import KEPT, is_taken_in_part
 from dicomnode.store.states import InstanceStatus, SeriesEvent, SeriesStatus
 from dicomnode.store.tables import Association, Event, Instance, Result, Series
 from dicomnode.store.transitions import move, note
@@ -103,7 +104,7 @@ def index_instance(
     if received.rejection is not None:
         lock_rejected(session, received.rejection)
     series = _series_of(session, received, sender_ae, now)
-    known = session.scalars(_same_sop_instance(received).with_for_update()).all()
+    known = lock_instances(session, *_same_sop_instance(received))
     _count(session, association_id, now)
     same = next((row for row in known if row.digest == received.digest), None)
     if same is not None and same.status == InstanceStatus.PURGED:
@@ -130,8 +131,8 @@ def index_instance(
     return Indexed.OTHER_BYTES
 
 
-def _same_sop_instance(received: ReceivedInstance) -> Any:
-    return select(Instance).where(
+def _same_sop_instance(received: ReceivedInstance) -> tuple[ColumnElement[bool], ...]:
+    return (
         Instance.sop_instance_uid == received.sop_instance_uid,
         Instance.study_uid == received.study_uid,
         Instance.series_uid == received.series_uid,
@@ -155,8 +156,8 @@ def _series_of(session: Session, received: ReceivedInstance, sender_ae: str, now
         refusal="",
         refusal_detail="",
     )
-    statement = select(Series).where(Series.study_uid == received.study_uid, Series.series_uid == received.series_uid)
-    return session.scalars(statement.with_for_update()).one()
+    (series,) = lock_series(session, Series.study_uid == received.study_uid, Series.series_uid == received.series_uid)
+    return series
 
 
 def _instance(received: ReceivedInstance, series: Series, association_id: int | None, now: float) -> Instance:
@@ -218,19 +219,7 @@ def _reopen_if_closed(session: Session, series: Series, *, adds_image: bool) -> 
 
 def _is_past_retention(session: Session, series: Series) -> bool:
     """Whether retention has taken slices of a series that is closed: what comes now makes no series of them."""
-    return series.status != SeriesStatus.RECEIVING and session.scalar(_gone(series).limit(1)) is not None
-
-
-def _gone(series: Series) -> Any:
-    """SOP instances of a series that retention has taken, and that did not come again."""
-    other = aliased(Instance)
-    kept = exists().where(
-        other.series_id == series.id,
-        other.sop_instance_uid == Instance.sop_instance_uid,
-        other.status != InstanceStatus.PURGED,
-    )
-    purged = (Instance.series_id == series.id, Instance.status == InstanceStatus.PURGED, Instance.reason == "")
-    return select(Instance.id).where(*purged, ~kept)
+    return series.status != SeriesStatus.RECEIVING and is_taken_in_part(session, series.id, back=KEPT)
 
 
 def _take_up_if_whole(session: Session, series: Series) -> None:
@@ -239,7 +228,7 @@ def _take_up_if_whole(session: Session, series: Series) -> None:
     late = (Instance.series_id == series.id, Instance.reason == Refusal.AFTER_RETENTION)
     if session.scalar(select(Instance.id).where(*late).limit(1)) is None:
         return
-    if session.scalar(_gone(series).limit(1)) is None:
+    if not is_taken_in_part(session, series.id, back=KEPT):
         used = update(Instance).where(*late, Instance.status == InstanceStatus.NOT_USED)
         session.execute(used.values(status=InstanceStatus.USED, reason=""))
         _reopen_if_closed(session, series, adds_image=False)

@@ -12,8 +12,10 @@ from sqlalchemy.orm import Session
 from dicomnode.errors import Refusal
 from dicomnode.records import RejectionNote
 from dicomnode.store.inserting import insert_if_absent
+from dicomnode.store.locks import lock_studies
 from dicomnode.store.queue.jobs import supersede_jobs_of_series
 from dicomnode.store.queue.rejections import hasten_rejections
+from dicomnode.store.retention import is_taken_in_part
 from dicomnode.store.states import InstanceStatus, SeriesEvent, SeriesStatus
 from dicomnode.store.tables import Instance, Job, RejectedInstance, Result, Series
 from dicomnode.store.transitions import move, note
@@ -37,13 +39,11 @@ def set_rejected_aside(session: Session, series: Series) -> None:
 
 
 def lock_rejected(session: Session, rejection: RejectionNote) -> None:
-    """Lock the studies of the instances that a note names, as the assembler does: in order, before anything else."""
+    """Lock the studies of the instances that a note names, before anything else is locked."""
     studies: set[str] = set()
     for uids in _portions(rejection.instances):
         studies |= set(session.scalars(select(Instance.study_uid).where(Instance.sop_instance_uid.in_(uids))))
-    if studies:
-        mine = select(Series).where(Series.study_uid.in_(studies)).order_by(Series.id)
-        session.scalars(mine.with_for_update()).all()
+    lock_studies(session, studies)
 
 
 def apply_rejection(session: Session, key_objects: Series, rejection: RejectionNote, *, settle_s: float) -> None:
@@ -118,7 +118,7 @@ def _withdraw(session: Session, series: Series, rejection: RejectionNote, count:
     due_at = time.time() + settle_s
     _look_again(session, series, due_at=due_at)
     for other in others:
-        if other is not series and not _is_taken_in_part(session, other):
+        if other is not series and not is_taken_in_part(session, other.id):
             move(session, other, SeriesEvent.REOPEN, refusal="", refusal_detail="", due_at=due_at)
 
 
@@ -132,7 +132,7 @@ def _look_again(session: Session, series: Series, *, due_at: float) -> None:
     )
     if session.scalar(left.limit(1)) is None:
         _refuse(session, series, "all images")
-    elif _is_taken_in_part(session, series):
+    elif is_taken_in_part(session, series.id):
         _refuse(session, series, "the others are no longer kept")
 
 
@@ -147,9 +147,3 @@ def _refuse(session: Session, series: Series, seen: str) -> None:
         refusal_detail=seen,
         due_at=None,
     )
-
-
-def _is_taken_in_part(session: Session, series: Series) -> bool:
-    """Whether retention has taken slices of it."""
-    purged = (Instance.series_id == series.id, Instance.status == InstanceStatus.PURGED, Instance.reason == "")
-    return session.scalar(select(Instance.id).where(*purged).limit(1)) is not None

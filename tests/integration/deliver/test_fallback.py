@@ -9,15 +9,13 @@ from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
 from typer.testing import CliRunner
 
-from dicomnode import kinds as sop_classes
 from dicomnode.app.checkup import Finding, checkup
 from dicomnode.cli.main import app
 from dicomnode.config.load import load_config
 from dicomnode.dicom.statuses import SOP_CLASS_NOT_SUPPORTED
-from dicomnode.kinds import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR, SECONDARY_CAPTURE, SEGMENTATION
+from dicomnode.kinds import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR, ENHANCED_SR, SECONDARY_CAPTURE, SEGMENTATION
 from dicomnode.store.deliver import fallback
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import cancel_job
@@ -34,7 +32,6 @@ from tests.integration.store.fixture import sqlite_only
 from tests.tools.bundle import write_threshold_bundle
 
 FIRST_CHOICE = {"seg": SEGMENTATION, "sr": COMPREHENSIVE_3D_SR}
-ENHANCED_SR = sop_classes.ENHANCED_SR
 
 
 NewWorld = Callable[..., LifeWorld]
@@ -273,16 +270,6 @@ def test_the_commands_show_and_forget_what_is_refused(command_line: tuple[Store,
     assert "seg" in run("refusals")
     assert run("forget", "pacs") == "1 refused classes are forgotten\n"
     assert "none" in run("refusals")
-
-
-def test_every_kind_of_result_has_a_class_and_no_ladder_goes_in_circles() -> None:
-    for kind, lower in sop_classes.NEXT_RUNG.items():
-        rungs = [kind, *sop_classes.rungs_below(kind)]
-        assert lower in rungs
-        assert len({*rungs}) == len(rungs)
-        assert all(UID(sop_classes.RESULT_SOP_CLASSES[rung]).name.endswith("Storage") for rung in rungs)
-        assert sop_classes.stand_in(kind, set(sop_classes.RESULT_SOP_CLASSES.values())) == rungs[-1]
-    assert sop_classes.stand_in("sr", {COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR}) == "sr_enhanced"
 
 
 @pytest.mark.tools

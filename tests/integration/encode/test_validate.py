@@ -15,11 +15,12 @@ from pydicom.dataset import Dataset
 
 from dicomnode.deliver.outgoing import Coercion, Outgoing
 from dicomnode.dicom.geometry import weights_of
-from dicomnode.encode.case import KINDS, ON_REQUEST, encode_case
+from dicomnode.encode.case import encode_case
 from dicomnode.encode.kinds.kos import encode_rejection
 from dicomnode.encode.kinds.not_performed import encode_not_performed
 from dicomnode.errors import Refusal
 from dicomnode.images.volume import read_series
+from dicomnode.kinds import KINDS, Made
 from dicomnode.records import Case, NotPerformed, Rejection, Volume
 from tests.unit.encode.cases import (
     EVEN,
@@ -77,7 +78,7 @@ def every_kind(case: Case, folder: Path) -> dict[str, list[Path]]:
     """An object of every kind that the node can make, from the sources of ``case``, by kind."""
     full = with_probability(case)
     full = changed(full, findings=(*full.findings, score_of(), predicted_of(case)))
-    results = encode_case(full, folder, NOW, sorted(ON_REQUEST))
+    results = encode_case(full, folder, NOW, [kind for kind, row in KINDS.items() if row.made is Made.ON_REQUEST])
     results.append(encode_rejection(Rejection(tuple(results), case.identity), folder, NOW))
     refused = NotPerformed(
         sources=case.sources,
@@ -91,7 +92,7 @@ def every_kind(case: Case, folder: Path) -> dict[str, list[Path]]:
     for result in results:
         found.setdefault(result.kind, []).append(result.path)
     of_a_mask = set() if case.masks[0].mask.any() else {"seg", "seg_sc", "probability"}
-    assert set(found) == {*KINDS, "rejection", "not_performed"} - of_a_mask
+    assert set(found) == {*KINDS} - of_a_mask
     return found
 
 
@@ -186,13 +187,13 @@ def test_a_refusal_passes_every_judge(tmp_path: Path) -> None:
     assert (verdict.returncode, verdict.stdout) == (0, ""), verdict.stdout + verdict.stderr
 
 
-LOWER_RUNGS = ["seg_sc", "sr_comp", "sr_enhanced", "scores_comp", "scores_enhanced"]
+STAND_INS = ["seg_sc", "sr_comp", "sr_enhanced", "scores_comp", "scores_enhanced"]
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("kinds", "fast"),
-    [(LOWER_RUNGS, True), pytest.param(LOWER_RUNGS[1:], False, marks=pytest.mark.full)],
+    [(STAND_INS, True), pytest.param(STAND_INS[1:], False, marks=pytest.mark.full)],
     ids=["dicom3tools", "PixelMed too"],
 )
 def test_what_stands_in_for_refused_classes_is_valid(tmp_path: Path, kinds: list[str], fast: bool) -> None:

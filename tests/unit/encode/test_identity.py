@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage
 
 from dicomnode.encode.case import encode_case
-from dicomnode.encode.context import SERIES_NUMBER_BASE, context_of
+from dicomnode.encode.context import context_of
 from dicomnode.encode.identity import (
     PATIENT_KEYWORDS,
     STUDY_KEYWORDS,
@@ -24,6 +24,7 @@ from dicomnode.encode.identity import (
     identity_of,
     reference_datasets,
 )
+from dicomnode.kinds import KINDS
 from dicomnode.records import Case
 from tests.unit.encode.cases import EVEN, Patient, as_received, case_of, changed
 
@@ -154,7 +155,7 @@ def test_numbers_that_are_none_do_no_harm(tmp_path: Path) -> None:
     for result in encode_case(case, tmp_path, NOW):
         ds = dcmread(result.path)
         assert "PatientWeight" not in ds
-        assert ds.SeriesNumber == SERIES_NUMBER_BASE[result.kind]
+        assert ds.SeriesNumber == KINDS[result.kind].series_number
 
 
 def test_a_deidentified_source_without_a_method_says_so() -> None:
@@ -205,7 +206,7 @@ def test_a_series_number_tells_kind_and_source_and_never_collides(source: int | 
 
 def test_kinds_have_series_numbers_of_their_own() -> None:
     case = case_of(EVEN)
-    assert len({series_number(case, 5, kind) for kind in SERIES_NUMBER_BASE}) == len(SERIES_NUMBER_BASE)
+    assert len({series_number(case, 5, kind) for kind in KINDS}) == len(KINDS)
 
 
 def test_times_are_those_of_the_node(tmp_path: Path) -> None:

@@ -1,0 +1,69 @@
+"""Row locks, in the one order in which every transaction takes them: series, instances, jobs, deliveries, commitments.
+
+Two transactions that lock the same rows in different orders wait for each other: PostgreSQL then ends one of them.
+So whoever needs rows of several tables locks them in the order of the functions here, and rows of one table by id.
+Queues that several workers empty pass over locked rows (``skip_locked``) instead: who waits for nothing needs no order.
+
+A locked row is read anew: what another transaction did to it before is seen. SQLite has no row locks; there a writing
+transaction is alone from its beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
+
+from dicomnode.store.tables import Base, Commitment, Instance, Job, Outbox, Series
+
+Row = TypeVar("Row", bound=Base)
+Condition = ColumnElement[bool]
+
+
+def lock_series(session: Session, *where: Condition) -> Sequence[Series]:
+    """The series that fulfil all conditions."""
+    return _locked(session, Series, where)
+
+
+def lock_studies(session: Session, study_uids: Iterable[str]) -> Sequence[Series]:
+    """All series of some studies: reconstructions of one study are weighed one at a time."""
+    return lock_series(session, Series.study_uid.in_(set(study_uids)))
+
+
+def lock_instances(session: Session, *where: Condition, limit: int | None = None) -> Sequence[Instance]:
+    """The received files that fulfil all conditions; at most ``limit``."""
+    return _locked(session, Instance, where, limit)
+
+
+def lock_jobs(session: Session, *where: Condition) -> Sequence[Job]:
+    """The jobs that fulfil all conditions."""
+    return _locked(session, Job, where)
+
+
+def lock_job(session: Session, job_id: int) -> Job:
+    """One job, which exists."""
+    (job,) = lock_jobs(session, Job.id == job_id)
+    return job
+
+
+def lock_deliveries(session: Session, *where: Condition) -> Sequence[Outbox]:
+    """The rows of the outbox that fulfil all conditions."""
+    return _locked(session, Outbox, where)
+
+
+def lock_delivery(session: Session, outbox_id: int) -> Outbox:
+    """One row of the outbox, which exists."""
+    (row,) = lock_deliveries(session, Outbox.id == outbox_id)
+    return row
+
+
+def lock_commitments(session: Session, *where: Condition) -> Sequence[Commitment]:
+    """The transactions of storage commitment that fulfil all conditions."""
+    return _locked(session, Commitment, where)
+
+
+def _locked(session: Session, table: type[Row], where: Sequence[Condition], limit: int | None = None) -> Sequence[Row]:
+    statement = select(table).where(*where).order_by(table.id).limit(limit).with_for_update()
+    return session.scalars(statement, execution_options={"populate_existing": True}).all()
