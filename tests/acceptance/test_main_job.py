@@ -18,6 +18,7 @@ from dicomnode.app.pictures import mask_of_seg
 from dicomnode.cohort.make import make_demo_study
 from dicomnode.dicom.sop_classes import RESULT_SOP_CLASSES
 from dicomnode.images.volume import read_series
+from tests.acceptance import orthanc as orthanc_module
 from tests.acceptance.orthanc import Orthanc, free_port
 from tests.acceptance.reading import volume_in_sr
 from tests.acceptance.scanner import storescu
@@ -32,11 +33,20 @@ RESULT_S = 120.0
 KINDS = {RESULT_SOP_CLASSES[kind]: kind for kind in ("seg", "sr", "text", "sc")}
 
 
-@pytest.fixture
-def node(tmp_path: Path, orthanc: Orthanc) -> Iterator[ServedNode]:
-    """A node that sends to Orthanc."""
+@pytest.fixture(scope="module")
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    """One archive for all studies."""
+    if not orthanc_module.available():
+        pytest.skip("Orthanc is not installed (tests/tools/debian_tools.sh installs it)")
+    with Orthanc(tmp_path_factory.mktemp("orthanc")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory, orthanc: Orthanc) -> Iterator[ServedNode]:
+    """One node for all studies, which sends to Orthanc; stopped by SIGTERM at the end."""
     served = ServedNode(
-        tmp_path / "node",
+        tmp_path_factory.mktemp("node"),
         free_port(),
         [
             {

@@ -12,7 +12,7 @@ import pytest
 
 from dicomnode.execute.process import Settings, WorkerProcess
 from dicomnode.store.engine import Store
-from tests.integration.execute.world import Bundles
+from tests.integration.execute.world import MODELS, Bundles
 from tests.integration.receive.world import Reception
 from tests.integration.store.fixture import execute, new_database, sqlite_template, store
 
@@ -54,16 +54,16 @@ def _make_template(url: str) -> None:
     template.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
-    """All small bundles of the tests, written anew for each module."""
+    """All small bundles of the tests."""
     return Bundles(tmp_path_factory.mktemp("bundles"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def worker(bundles: Bundles) -> Iterator[WorkerProcess]:
-    """One worker for all tests of a module, with the threshold bundle alone."""
-    process = WorkerProcess(Settings("cpu", ("threshold",), (bundles.folder / "zoo",), {}, 1), start_timeout_s=120)
+    """One worker for all tests; one that a test killed is started again by the next that needs it."""
+    process = WorkerProcess(Settings("cpu", MODELS, (bundles.folder / "zoo",), {}, 1), start_timeout_s=120)
     yield process
     process.kill()
 

@@ -12,31 +12,23 @@ import pydicom
 import pytest
 
 from dicomnode.execute.findings_file import load_findings
-from dicomnode.execute.process import Settings, WorkerProcess
+from dicomnode.execute.process import WorkerProcess
 from dicomnode.ops.retention import DAY_S, purge
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import cancel_job, claim_job, recover_leases, requeue_job
 from dicomnode.store.queue.runs import pending_runs
 from tests.acceptance.scanner import small_study
-from tests.integration.execute.world import MODELS, Bundles, ExecutionWorld
+from tests.integration.execute.world import Bundles, ExecutionWorld
 from tests.integration.store.fixture import sqlite_only
 
 NewWorld = Callable[..., ExecutionWorld]
-
-
-@pytest.fixture(scope="module")
-def worker(bundles: Bundles) -> Iterator[WorkerProcess]:
-    """One worker for all tests; one that a test killed is started again by the next that needs it."""
-    process = WorkerProcess(Settings("cpu", MODELS, (bundles.folder / "zoo",), {}, 1), start_timeout_s=120)
-    yield process
-    process.kill()
 
 
 @pytest.fixture
 def new_world(
     new_database: Callable[..., str], tmp_path: Path, bundles: Bundles, worker: WorkerProcess
 ) -> Iterator[NewWorld]:
-    """Makes a world with the module's worker: ``new_world("threshold", run_timeout_s=1)``."""
+    """Makes a world with the session's worker: ``new_world("threshold", run_timeout_s=1)``."""
     opened = Store(new_database())
 
     def make(*models: str, **execution: object) -> ExecutionWorld:
