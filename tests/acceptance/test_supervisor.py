@@ -52,7 +52,14 @@ def node_for(tmp_path: Path, pacs_port: int) -> ServedNode:
         "retry_max_s": 2.0,
     }
     bundle = write_threshold_bundle(tmp_path / "bundle")
-    return ServedNode(tmp_path / "node", free_port(), [destination], models=("threshold",), zoo_paths=(bundle,))
+    return ServedNode(
+        tmp_path / "node",
+        free_port(),
+        [destination],
+        reception={"selection_wait_s": 0.5},
+        models=("threshold",),
+        zoo_paths=(bundle,),
+    )
 
 
 def wait_for(condition: object, seconds: float = RESULT_S) -> None:
@@ -77,12 +84,13 @@ def test_a_pacs_that_was_down_gets_everything_once_also_when_the_node_died_meanw
     node = node_for(tmp_path, pacs.port)
     node.start()
     assert storescu(write_series(tmp_path / "study", small_study("down")), node.port)
-    wait_for(lambda: [job["status"] for job in node.jobs()] == ["delivering"])
+    wait_for(lambda: node.states() == ["delivering"])
     node.kill()
     node.start()
     time.sleep(2.0)
     with pacs:
-        wait_for(lambda: [job["status"] for job in node.jobs()] == ["done"])
+        wait_for(lambda: node.states() == ["done"])
+        assert [job["status"] for job in node.jobs()] == ["done"]
         received = sorted(item.sop_instance_uid for item in pacs.instances)
     assert len(received) == 4
     assert len(set(received)) == 4
@@ -101,8 +109,7 @@ def test_results_that_come_back_are_never_processed(node: ServedNode, pacs: Rece
 def push(node: ServedNode, study: list[Dataset], folder: Path) -> None:
     """Send a study, and wait until its results are in the PACS."""
     assert storescu(write_series(folder / "study", study), node.port)
-    uid = study[0].StudyInstanceUID
-    wait_for(lambda: [job["status"] for job in node.jobs() if job["study_uid"] == uid] == ["done"])
+    wait_for(lambda: node.states(str(study[0].StudyInstanceUID)) == ["done"])
 
 
 def test_no_patient_attribute_reaches_the_log_or_a_file_name(
