@@ -187,7 +187,7 @@ def test_models_run_in_the_order_of_their_needs(node: ServedNode, pacs: Orthanc,
     study_uid = pushed(node, tmp_path, study_of("in-order", PatientAge="070Y"))
     results_of(node, pacs, study_uid)
     said = json.loads(node.command("why", study_uid, "--json").stdout)
-    started = [event["detail"]["model"] for event in said["events"] if event["event"] == "start"]
+    started = [event["detail"]["model"] for event in said if event["name"] == "start"]
     assert tuple(started) == PLAN
 
 
