@@ -42,7 +42,14 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 WANTED_S = 1.5
 SLICES, SPACING_MM = 40, 3.75
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
-MODEL = ModelRef("hemorrhage", "1.0.0", "sha256:" + "ab" * 32, "Small U-Net", "synthetic heads", research=True)
+MODEL = ModelRef(
+    name="hemorrhage",
+    version="1.0.0",
+    digest="sha256:" + "ab" * 32,
+    title="Small U-Net",
+    trained_on="synthetic heads",
+    research=True,
+)
 
 
 def make_study(folder: Path) -> None:
@@ -62,21 +69,42 @@ def case_in(folder: Path) -> Case:
         mask = arrays["mask"][list(series.volume.stack.order)]
     total, lesions, labels = measure(mask, series.volume)
     finding = MaskFinding(
-        "hemorrhage", "Intracranial haemorrhage", mask, 0.5, 0.1, MODEL, total, lesions, lesion_labels=labels
+        name="hemorrhage",
+        label="Intracranial haemorrhage",
+        mask=mask,
+        threshold=0.5,
+        detection_limit_ml=0.1,
+        model=MODEL,
+        total=total,
+        lesions=lesions,
+        lesion_labels=labels,
     )
     score = ScoreFinding(
-        "poor_outcome_90d",
-        "Poor outcome (mRS 4 to 6) at 90 days",
-        0.42,
-        "1",
-        MODEL,
+        name="poor_outcome_90d",
+        label="Poor outcome (mRS 4 to 6) at 90 days",
+        value=0.42,
+        unit="1",
+        model=MODEL,
         interval=(0.31, 0.55),
         threshold=0.5,
-        reference=(ReferenceScore("ich_score", "ICH Score", 2.0, "{score}", "30-day mortality 26 %"),),
+        reference=(
+            ReferenceScore(
+                name="ich_score", label="ICH Score", value=2.0, unit="{score}", meaning="30-day mortality 26 %"
+            ),
+        ),
         inputs=(ScoreInput("Age", "74 years", "header"),),
     )
     digests = series.input_digests
-    return Case(series.sources, series.sources[0], series.volume, (finding, score), digests, "head", "settings", 1)
+    return Case(
+        sources=series.sources,
+        identity=series.sources[0],
+        volume=series.volume,
+        findings=(finding, score),
+        input_digests=digests,
+        protocol="head",
+        settings_digest="settings",
+        generation=1,
+    )
 
 
 def encode_repeatedly(folder: Path, repeats: int) -> dict[str, Any]:

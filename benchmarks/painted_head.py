@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from dicomnode.images.volume import read_volume
 from dicomnode.measure.exam import exam_probability
-from dicomnode.records import Volume
+from dicomnode.records import Inputs, Volume
 from dicomnode.zoo.registry import Registry
 from dicomnode.zoo.runner import Runner
 from tests.tools.paint import Kind, paint_volume, room_for
@@ -70,8 +70,8 @@ class Marked:
 
 def mark(runner: Runner, volume: Volume, truth: NDArray[np.bool_], kind: str, offset_hu: float) -> Marked:
     """Run the bundle on a volume whose calibration is off by ``offset_hu``."""
-    output = runner.manifest.outputs[0]
-    probability = runner.run(replace(volume, hu=volume.hu + np.float32(offset_hu)))[output.name]
+    output = runner.manifest.gives[0]
+    probability = runner.outputs(Inputs(volume=replace(volume, hu=volume.hu + np.float32(offset_hu))))[output.name]
     marked = probability > output.threshold
     total = np.count_nonzero(marked) + np.count_nonzero(truth)
     dice = 2.0 * np.count_nonzero(marked & truth) / total if truth.any() else float("nan")
@@ -125,7 +125,7 @@ def main() -> None:
     )
     clean = [one for one in results if one.kind == CLEAN]
     print(f"marked without a bleed: at most {max(one.marked_ml for one in clean):.2f} mL")
-    threshold = runner.manifest.outputs[0].exam_threshold
+    threshold = runner.manifest.gives[0].exam_threshold
     said = f"threshold {threshold:g}" if threshold is not None else "the bundle gives none out"
     print(f"exam probability without a bleed: at most {max(one.exam for one in clean):.2f} ({said})")
 

@@ -25,7 +25,7 @@ from dicomnode.cohort.dicom_series import write_acquired
 from dicomnode.cohort.head import BleedOrder, make_head
 from dicomnode.cohort.statistics import BleedKind
 from dicomnode.images.volume import read_volume
-from dicomnode.records import Volume
+from dicomnode.records import Inputs, Volume
 from dicomnode.zoo.hemorrhage.committee import Committee
 from dicomnode.zoo.parts import load_parts, load_weights
 from dicomnode.zoo.plain import head_of
@@ -56,7 +56,7 @@ def steps(volume: Volume) -> dict[str, Callable[[], object]]:
     _, hu = head_of(volume, parts.plane_size, parts.plane_pixel_mm)
     image = torch.as_tensor(parts.preprocessing(parts.calibration({"image": hu}))["image"])[None]
     return {
-        "whole run": lambda: runner.run(volume),
+        "whole run": lambda: runner.outputs(Inputs(volume=volume)),
         f"its {len(committee.members)} networks": lambda: parts.inferer(image, committee),
         "one network": lambda: parts.inferer(image, committee.members[0]),
     }

@@ -193,7 +193,7 @@ class ImportRefusal(StrEnum):
     BAD_METADATA = "bad_metadata"
     NO_CONFIG = "no_inference_config"
     NOT_TRUSTED = "not_trusted"
-    NOT_SEGMENTATION = "not_a_segmentation"
+    UNKNOWN_TASK = "unknown_task"
     NOT_CT = "not_ct"
     INPUT_CHANNELS = "input_channels"
     TOO_MANY_CHANNELS = "too_many_channels"
@@ -223,7 +223,7 @@ _IMPORT_SENTENCES: dict[ImportRefusal, str] = {
     ImportRefusal.BAD_METADATA: "configs/metadata.json lacks what the node must know.",
     ImportRefusal.NO_CONFIG: "configs/inference.json is missing or no JSON; YAML is not read.",
     ImportRefusal.NOT_TRUSTED: "A bundle's configuration is code that runs on this node. Read it, then give --trust.",
-    ImportRefusal.NOT_SEGMENTATION: "The metadata do not describe a segmentation; only masks can be mapped.",
+    ImportRefusal.UNKNOWN_TASK: "The metadata describe neither a segmentation nor a classification.",
     ImportRefusal.NOT_CT: "The metadata name another modality than CT.",
     ImportRefusal.INPUT_CHANNELS: "The network reads more than one channel; the node has one CT in Hounsfield units.",
     ImportRefusal.TOO_MANY_CHANNELS: "More classes than the node maps by itself; choose some with --finding.",

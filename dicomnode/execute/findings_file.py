@@ -94,7 +94,9 @@ def _plain(value: Any) -> Any:
 
 
 def _finding(meta: dict[str, Any], arrays: Any, index: int) -> Finding:
-    record = _TYPES[meta.pop("type")]
+    record = _TYPES.get(meta.pop("type"))
+    if record is None:
+        raise ValueError("a finding of an unknown type")
     shape = meta.pop("shape", None)
     parts = {key: _READ.get(key, _as_stored)(value) for key, value in meta.items()}
     return record(**parts, **_arrays_of(record, arrays, index, shape))

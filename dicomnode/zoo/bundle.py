@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dicomnode.errors import BundleError, Refusal, SeriesError
 from dicomnode.records import ModelRef, Stack
-from dicomnode.zoo.manifest import ModelSection, RequiredImage
+from dicomnode.zoo.manifest import ModelSection
 
 METADATA = Path("configs/metadata.json")
 DIGEST_FOLDERS = ("configs", "models")
@@ -105,8 +105,14 @@ def bundle_digest(path: Path) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def misfits(needed: RequiredImage, stack: Stack) -> list[str]:
-    """Everything in the geometry that lies outside a model's limits, in plain words; empty when it fits."""
+def misfits(manifest: BundleManifest, stack: Stack) -> list[str]:
+    """Everything in the geometry that lies outside the model's limits, in plain words; empty when it fits.
+
+    A model that needs no image fits any.
+    """
+    needed = manifest.needs.image
+    if needed is None:
+        return []
     values = [
         ("slices", needed.slices, [float(len(stack.order))]),
         ("slice spacing in mm", needed.slice_spacing_mm, [float(gap) for gap in stack.spacings_mm]),
@@ -128,6 +134,6 @@ def require_fit(manifest: BundleManifest, stack: Stack) -> None:
     ------
     SeriesError : ``OUTSIDE_INTENDED_USE`` with every misfit.
     """
-    faults = misfits(manifest.needs.image, stack) if manifest.needs.image is not None else []
+    faults = misfits(manifest, stack)
     if faults:
         raise SeriesError(Refusal.OUTSIDE_INTENDED_USE, f"{manifest.name}: {'; '.join(faults)}.")

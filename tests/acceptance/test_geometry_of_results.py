@@ -17,7 +17,9 @@ from dicomnode.records import Case, MaskFinding, ModelRef
 from tests.acceptance.reading import volume_in_sr
 from tests.tools.paint import PaintedTruth, paint_bleed
 
-MODEL = ModelRef("truth", "1", "sha256:0", "Painted truth", "nothing", True)
+MODEL = ModelRef(
+    name="truth", version="1", digest="sha256:0", title="Painted truth", trained_on="nothing", research=True
+)
 
 
 def case_of_truth(series: LoadedSeries, truth: PaintedTruth) -> Case:

@@ -57,7 +57,9 @@ def followed_up(case: Case) -> ImageFinding:
     grown = ndimage.binary_dilation(case.masks[0].mask, iterations=2)
     hu = np.where(grown, np.maximum(case.volume.hu, 60), case.volume.hu).astype(np.float32)
     model = replace(case.masks[0].model, name="followup", title="Generated scan")
-    return ImageFinding("followup", "Predicted follow-up scan", hu, "24 h after the baseline scan", model)
+    return ImageFinding(
+        name="followup", label="Predicted follow-up scan", hu=hu, horizon="24 h after the baseline scan", model=model
+    )
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,9 @@ MAX_FINDINGS = 16
 DETECTION_LIMIT_ML = 0.1
 BACKGROUND = re.compile(r"(?i)background|bg|no[ _-]?(label|lesion|finding)|void")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
+CLASS_TYPES = ("probabilities", "probability")
+CLASS_FORMATS = ("classes", "classification", "probabilities", "probability")
+"""As MONAI's own bundles write it: "type": "probabilities", "format": "classes"."""
 HARMLESS = ("monai.", "torch.nn.", "torch.device")
 ANY_GEOMETRY: dict[str, Any] = {
     "modality": "CT",
@@ -43,7 +46,8 @@ class ImportOptions:
     ----------
     trusted : its configuration may be executed.
     name, title : of the model; empty: from its metadata.
-    findings : channel -> code (see :func:`code_of`); where given, these channels alone become findings.
+    findings : channel -> code (see :func:`code_of`); where given, these channels alone become findings. The score of a
+        class has no such code: choose classes with ``labels``.
     labels : channel -> what the radiologist reads; else from ``channel_def``.
     trained_on : goes into every result; empty: ``data_source`` of the metadata.
     research : its results are marked research, not for diagnosis.
@@ -62,12 +66,19 @@ class ImportOptions:
 
 @dataclass(frozen=True, slots=True)
 class ForeignMetadata:
-    """What is used of a foreign ``metadata.json``. ``channels``: name of each channel of the output."""
+    """What is used of a foreign ``metadata.json``.
+
+    Attributes
+    ----------
+    channels : name of each channel of the output.
+    classifies : whether a channel is the probability of a class, not of a voxel.
+    """
 
     raw: dict[str, Any]
     version: str
     title: str
     channels: dict[int, str]
+    classifies: bool = False
 
 
 def read_metadata(bundle: Path) -> ForeignMetadata:
@@ -75,7 +86,7 @@ def read_metadata(bundle: Path) -> ForeignMetadata:
 
     Raises
     ------
-    BundleRefused : ``BAD_METADATA``, ``NOT_SEGMENTATION``, ``NOT_CT``, ``INPUT_CHANNELS``.
+    BundleRefused : ``BAD_METADATA``, ``UNKNOWN_TASK``, ``NOT_CT``, ``INPUT_CHANNELS``.
     """
     try:
         raw = json.loads((bundle / METADATA).read_text(encoding="utf-8"))
@@ -84,12 +95,12 @@ def read_metadata(bundle: Path) -> ForeignMetadata:
     if not isinstance(raw, dict):
         raise BundleRefused(ImportRefusal.BAD_METADATA, "It is no JSON object.")
     image, pred = (_format_of(raw, side, usual) for side, usual in (("inputs", "image"), ("outputs", "pred")))
-    _require_segmentation(raw, pred)
+    classifies = _classifies(raw, pred)
     _require_ct(image)
     version, title = str(raw.get("version", "")).strip()[:64], str(raw.get("name") or bundle.name).strip()
     if not version:
         raise BundleRefused(ImportRefusal.BAD_METADATA, "version is missing.")
-    return ForeignMetadata(raw, version, title[:64], _channels_of(pred))
+    return ForeignMetadata(raw, version, title[:64], _channels_of(pred), classifies)
 
 
 def _format_of(raw: dict[str, Any], side: str, usual: str) -> dict[str, Any]:
@@ -103,11 +114,20 @@ def _format_of(raw: dict[str, Any], side: str, usual: str) -> dict[str, Any]:
     return chosen
 
 
-def _require_segmentation(raw: dict[str, Any], pred: dict[str, Any]) -> None:
+def _classifies(raw: dict[str, Any], pred: dict[str, Any]) -> bool:
+    """Whether it classifies volumes; else it segments them.
+
+    Raises
+    ------
+    BundleRefused : ``UNKNOWN_TASK``: it does neither.
+    """
     kind, stated = str(pred.get("type", "image")), str(pred.get("format", ""))
-    says = stated == "segmentation" or (stated in ("", "labels") and "segment" in str(raw.get("task", "")).lower())
-    if kind != "image" or not says:
-        raise BundleRefused(ImportRefusal.NOT_SEGMENTATION, f"Its output is {kind} / {stated or 'not stated'}.")
+    task = str(raw.get("task", "")).lower()
+    if kind == "image" and (stated == "segmentation" or (stated in ("", "labels") and "segment" in task)):
+        return False
+    if kind in CLASS_TYPES and (stated in CLASS_FORMATS or (not stated and "classif" in task)):
+        return True
+    raise BundleRefused(ImportRefusal.UNKNOWN_TASK, f"Its output is {kind} / {stated or 'not stated'}.")
 
 
 def _require_ct(image: dict[str, Any]) -> None:
@@ -191,14 +211,17 @@ def chosen_channels(metadata: ForeignMetadata, options: ImportOptions) -> list[i
 
     Raises
     ------
-    BundleRefused : ``UNKNOWN_CHANNEL``, ``TOO_MANY_CHANNELS``.
+    BundleRefused : ``UNKNOWN_CHANNEL``, ``TOO_MANY_CHANNELS``, ``UNKNOWN_CODE`` a code for a class.
     """
     known = metadata.channels
     for channel in (*options.findings, *options.labels):
         if channel not in known:
             there = ", ".join(f"{number} {name}" for number, name in sorted(known.items())[:20])
             raise BundleRefused(ImportRefusal.UNKNOWN_CHANNEL, f"{channel}; there are: {there}.")
-    chosen = sorted(options.findings) or [c for c in sorted(known) if not (c == 0 and BACKGROUND.fullmatch(known[c]))]
+    if metadata.classifies and options.findings:
+        raise BundleRefused(ImportRefusal.UNKNOWN_CODE, "It classifies: choose classes with --label CHANNEL=TEXT.")
+    asked = sorted(options.labels) if metadata.classifies else sorted(options.findings)
+    chosen = asked or [c for c in sorted(known) if not (c == 0 and BACKGROUND.fullmatch(known[c]))]
     if not chosen or len(chosen) > MAX_FINDINGS:
         raise BundleRefused(ImportRefusal.TOO_MANY_CHANNELS, f"{len(chosen)}, at most {MAX_FINDINGS}.")
     return chosen
@@ -250,26 +273,45 @@ def section_of(
     channels = trial["channels"] if trial["channels"] is not None else described
     if channels != described and not (channels == 1 and described == 2 and chosen == [1]):
         raise BundleRefused(ImportRefusal.CHANNELS_DIFFER, f"The network gives {channels}, described are {described}.")
+    if (trial["dimensions"] == 1) != metadata.classifies:
+        says = "a classification" if metadata.classifies else "a segmentation"
+        raise BundleRefused(ImportRefusal.CHANNELS_DIFFER, f"{trial['dimensions']} dimensions are no result of {says}.")
     trained_on = options.trained_on or str(raw.get("data_source") or "").strip() or "not stated by its makers"
     use = str(raw.get("intended_use") or raw.get("description") or raw.get("task") or metadata.title)
     name = name_of(metadata, options)
     shift = described - channels
+    output = _score if metadata.classifies else _mask
     return {
         "name": name,
-        "task": "segmentation",
+        "task": "classification" if metadata.classifies else "segmentation",
         "title": (options.title or metadata.title)[:64],
         "trained_on": trained_on,
         "research": options.research,
-        "input": ANY_GEOMETRY,
         "intended_use": use,
         "limits": ["Imported from another project; not examined by this one."],
-        "outputs": [_output(name, metadata, options, c, c - shift, float(trial["threshold"])) for c in chosen],
+        "reads": "volume",
+        "needs": {"image": ANY_GEOMETRY},
+        "gives": [output(name, metadata, options, c, c - shift, float(trial["threshold"])) for c in chosen],
         "volume": {"channels": channels, "require_head": options.require_head},
         "origin": {"name": metadata.title, "version": metadata.version, "weights_sha256": sha256},
     }
 
 
-def _output(
+def _score(
+    name: str, metadata: ForeignMetadata, options: ImportOptions, channel: int, index: int, threshold: float
+) -> dict[str, Any]:
+    label = options.labels.get(channel) or metadata.channels[channel] or f"Class {channel}"
+    return {
+        "name": f"{slug(label)[:12].rstrip('_') or 'class'}_{channel}",
+        "label": (label[:1].upper() + label[1:])[:64],
+        "kind": "score",
+        "unit": "1",
+        "threshold": threshold,
+        "channel": index,
+    }
+
+
+def _mask(
     name: str, metadata: ForeignMetadata, options: ImportOptions, channel: int, index: int, threshold: float
 ) -> dict[str, Any]:
     stated = options.findings.get(channel, "")

@@ -22,7 +22,10 @@ from safetensors.torch import load_file, save_file
 from dicomnode.dicom.geometry import weights_of
 from dicomnode.errors import BundleError, BundleRefused, ImportRefusal, InferenceError
 from dicomnode.records import Stack, Volume
-from dicomnode.zoo.parts import WEIGHTS, load_parts, load_weights
+from dicomnode.zoo.bundle import METADATA
+from dicomnode.zoo.parts import WEIGHTS, load_weights
+from dicomnode.zoo.registry import open_bundle
+from dicomnode.zoo.runner import Runner
 from dicomnode.zoo.volumes import load_volume_parts, predict
 
 CONTAINERS = ("model", "state_dict", "model_state_dict", "network")
@@ -92,15 +95,15 @@ def examine(bundle: Path) -> dict[str, Any]:
 
     Returns
     -------
-    ``kind`` ``volume`` with ``channels``, ``decision`` and ``threshold``; or ``planes`` for a bundle in this project's
-    own layout, which is built and loaded only.
+    ``kind`` ``volume`` with ``channels``, ``dimensions`` of the result, ``decision`` and ``threshold``; or ``own`` for
+    a bundle that was made for this project, which is built and loaded only.
 
     Raises
     ------
     BundleRefused : ``MISSING_PART``, ``CANNOT_BUILD``, ``NO_DECISION``, ``WEIGHTS_DO_NOT_FIT``, ``CANNOT_RUN``.
     """
-    if _reads_planes(bundle):
-        return _examine_planes(bundle)
+    if _is_own(bundle):
+        return _examine_own(bundle)
     parts = load_volume_parts(bundle)
     _load(parts.network, bundle)
     parts.network.eval()
@@ -110,24 +113,32 @@ def examine(bundle: Path) -> dict[str, Any]:
         raise BundleRefused(ImportRefusal.CANNOT_RUN, str(fault)) from fault
     except Exception as error:
         raise BundleRefused(ImportRefusal.CANNOT_RUN, f"{type(error).__name__}: {str(error)[:300]}") from error
-    if pred.ndim != 4 or not bool(torch.isfinite(pred).all()):
+    if pred.ndim not in (1, 4) or not bool(torch.isfinite(pred).all()):
         raise BundleRefused(ImportRefusal.CANNOT_RUN, f"The result has shape {tuple(pred.shape)} or is not finite.")
     channels = None if parts.decision == "labels" else int(pred.shape[0])
-    return {"kind": "volume", "channels": channels, "decision": parts.decision, "threshold": parts.threshold}
+    return {
+        "kind": "volume",
+        "channels": channels,
+        "dimensions": pred.ndim,
+        "decision": parts.decision,
+        "threshold": parts.threshold,
+    }
 
 
-def _reads_planes(bundle: Path) -> bool:
-    section = json.loads((bundle / "configs/metadata.json").read_text(encoding="utf-8")).get("dicomnode")
+def _is_own(bundle: Path) -> bool:
+    """Whether it has a section of this project that says how it reads; one that reads volumes is tried as others."""
+    section = json.loads((bundle / METADATA).read_text(encoding="utf-8")).get("dicomnode")
     return isinstance(section, dict) and section.get("volume") is None
 
 
-def _examine_planes(bundle: Path) -> dict[str, Any]:
+def _examine_own(bundle: Path) -> dict[str, Any]:
+    """Build it and load its weights, as a node would."""
     try:
-        parts = load_parts(bundle)
+        Runner(open_bundle(bundle))
     except BundleError as error:
-        raise BundleRefused(ImportRefusal.CANNOT_BUILD, str(error)) from error
-    _load(parts.network, bundle)
-    return {"kind": "planes"}
+        refusal = ImportRefusal.WEIGHTS_DO_NOT_FIT if str(WEIGHTS) in str(error) else ImportRefusal.CANNOT_BUILD
+        raise BundleRefused(refusal, str(error)[:600]) from error
+    return {"kind": "own"}
 
 
 def _load(network: torch.nn.Module, bundle: Path) -> None:

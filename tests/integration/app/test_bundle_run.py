@@ -22,6 +22,7 @@ from dicomnode.cohort.statistics import BleedKind
 from dicomnode.errors import InconsistentGeometry, Refusal
 from dicomnode.images.files import ReadError, read_image
 from dicomnode.images.volume import read_volume
+from dicomnode.records import Inputs
 from dicomnode.zoo.bundle_run import LoadVolumed
 from dicomnode.zoo.registry import BUILT_IN, Registry
 from dicomnode.zoo.runner import Runner
@@ -80,7 +81,7 @@ def test_a_nifti_file_gets_the_mask_of_the_node_on_its_own_grid(
     mask = nibabel.load(tmp_path / "out/head_hemorrhage.nii.gz")
     assert mask.shape == turned.shape
     assert np.allclose(mask.affine, turned.affine, atol=1e-4)
-    expected = runner.run(read_image(tmp_path / "head.nii.gz"))["hemorrhage"] > 0.5
+    expected = runner.outputs(Inputs(volume=read_image(tmp_path / "head.nii.gz")))["hemorrhage"] > 0.5
     seen = np.asarray(to_lps(mask).dataobj)
     assert np.array_equal(seen, expected.transpose(2, 1, 0))
     assert dice(seen.transpose(2, 1, 0) > 0, acquired.mask) > 0.7
@@ -93,7 +94,7 @@ def test_a_dicom_folder_gets_the_mask_of_the_node(tmp_path: Path, acquired: Acqu
     done = run(tmp_path / "scan", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     mask = nibabel.load(tmp_path / "out/scan_hemorrhage.nii.gz")
-    expected = runner.run(read_volume(paths))["hemorrhage"] > 0.5
+    expected = runner.outputs(Inputs(volume=read_volume(paths)))["hemorrhage"] > 0.5
     assert np.array_equal(np.asarray(mask.dataobj), expected.transpose(2, 1, 0))
     assert np.allclose(mask.affine, nifti.affine_of(acquired), atol=1e-3)
 

@@ -80,7 +80,13 @@ def every_kind(case: Case, folder: Path) -> dict[str, list[Path]]:
     full = changed(full, findings=(*full.findings, score_of(), predicted_of(case)))
     results = encode_case(full, folder, NOW, [kind for kind, row in KINDS.items() if row.made is Made.ON_REQUEST])
     results.append(encode_rejection(Rejection(tuple(results), case.identity), folder, NOW))
-    refused = NotPerformed(case.sources, case.identity, Refusal.MISSING_SLICES, "a gap of 14 mm", "head-ct")
+    refused = NotPerformed(
+        sources=case.sources,
+        identity=case.identity,
+        refusal=Refusal.MISSING_SLICES,
+        detail="a gap of 14 mm",
+        protocol="head-ct",
+    )
     results.append(encode_not_performed(refused, folder, NOW))
     found: dict[str, list[Path]] = {}
     for result in results:
@@ -170,7 +176,13 @@ def test_key_objects_and_rejection_notes_are_valid(tmp_path: Path) -> None:
 
 def test_a_refusal_passes_every_judge(tmp_path: Path) -> None:
     case = case_of(TILTED_UNEVEN, patient=JAPANESE)
-    refused = NotPerformed(case.sources, case.identity, Refusal.MISSING_SLICES, "a gap of 14 mm", "head-ct")
+    refused = NotPerformed(
+        sources=case.sources,
+        identity=case.identity,
+        refusal=Refusal.MISSING_SLICES,
+        detail="a gap of 14 mm",
+        protocol="head-ct",
+    )
     verdict = judged([encode_not_performed(refused, tmp_path, NOW).path], fast=False)
     assert (verdict.returncode, verdict.stdout) == (0, ""), verdict.stdout + verdict.stderr
 
@@ -258,7 +270,16 @@ def real_head(folder: Path, *, painted: bool) -> Case:
     mask = ellipsoid(stack, (53.0, 230, 330), (14.0, 16.0, 20.0)) & painted
     volume = Volume(series.volume.hu + np.float32(35) * mask, stack, series.volume.sop_instance_uids)
     finding = finding_of(mask, volume)
-    return Case(series.sources, series.sources[0], volume, (finding,), series.input_digests, "head", "settings", 1)
+    return Case(
+        sources=series.sources,
+        identity=series.sources[0],
+        volume=volume,
+        findings=(finding,),
+        input_digests=series.input_digests,
+        protocol="head",
+        settings_digest="settings",
+        generation=1,
+    )
 
 
 @pytest.mark.real_data

@@ -285,7 +285,16 @@ def test_results_outbox_rows_and_the_step_to_delivering_are_one(store: Store, tm
 def test_results_are_stored_all_or_none(store: Store, tmp_path: Path) -> None:
     claimed = claimed_job(store)
     good = encoded_result(tmp_path, "sr")
-    nameless = EncodedResult("sr", good.sop_class_uid, None, "1.2", good.path, good.sha256, 1, False)  # type: ignore[arg-type]
+    nameless = EncodedResult(
+        kind="sr",
+        sop_class_uid=good.sop_class_uid,
+        sop_instance_uid=None,
+        series_instance_uid="1.2",
+        path=good.path,
+        sha256=good.sha256,
+        size_bytes=1,
+        research=False,
+    )  # type: ignore[arg-type]
     before = contents(store)
     with pytest.raises(IntegrityError), store.write() as session:
         store_results(session, claimed, [good, nameless], [PACS])

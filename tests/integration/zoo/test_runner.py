@@ -16,7 +16,7 @@ from dicomnode.cohort.head import BleedOrder, SyntheticHead, make_head
 from dicomnode.cohort.statistics import BleedKind
 from dicomnode.errors import BundleError, InferenceError, Refusal, SeriesError
 from dicomnode.images.volume import read_volume
-from dicomnode.records import Volume
+from dicomnode.records import Inputs, Volume
 from dicomnode.zoo.head_check import _walls_around, brain_mask, interior_mask
 from dicomnode.zoo.orientation import orientation_of
 from dicomnode.zoo.planes import from_planes, neighbour_weights, plane_grid, to_planes
@@ -67,7 +67,7 @@ def _dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
 
 def test_a_bleed_is_found_where_it_is(runner: Runner, bled: tuple[Volume, NDArray[np.bool_]]) -> None:
     volume, truth = bled
-    probability = runner.run(volume)["hemorrhage"]
+    probability = runner.outputs(Inputs(volume=volume))["hemorrhage"]
     assert probability.shape == volume.hu.shape
     assert probability.dtype == np.float32
     assert 0.0 <= probability.min() <= probability.max() <= 1.0
@@ -79,8 +79,8 @@ def test_the_mask_follows_the_bleed_however_the_stack_is_stored(
     runner: Runner, bled: tuple[Volume, NDArray[np.bool_]], change: str
 ) -> None:
     volume, truth = bled
-    expected = mask_otherwise(runner.run(volume)["hemorrhage"] >= 0.5, change)
-    seen = runner.run(stored_otherwise(volume, change))["hemorrhage"] >= 0.5
+    expected = mask_otherwise(runner.outputs(Inputs(volume=volume))["hemorrhage"] >= 0.5, change)
+    seen = runner.outputs(Inputs(volume=stored_otherwise(volume, change)))["hemorrhage"] >= 0.5
     assert _dice(seen, expected) > 0.98
     assert _dice(seen, mask_otherwise(truth, change)) > 0.7
 
@@ -93,7 +93,7 @@ def test_the_bleed_is_found_in_thin_and_in_thick_slices(
         bleeding, Acquisition(tuple(np.arange(-20.0, 70.0, spacing_mm)), spacing_mm, 0.0, 256, 0.9), seed=7
     )
     volume = volume_from(acquired)
-    marked = runner.run(volume)["hemorrhage"] >= 0.5
+    marked = runner.outputs(Inputs(volume=volume))["hemorrhage"] >= 0.5
     assert _dice(marked, acquired.mask) > 0.75
     assert ml(marked, volume.stack) == pytest.approx(ml(acquired.mask, volume.stack), rel=0.25)
 
@@ -103,23 +103,23 @@ def test_the_mask_is_the_same_however_the_scanner_is_calibrated(
     runner: Runner, bled: tuple[Volume, NDArray[np.bool_]], error_hu: float
 ) -> None:
     volume, _ = bled
-    expected = runner.run(volume)["hemorrhage"] >= 0.5
-    seen = runner.run(replace(volume, hu=volume.hu + np.float32(error_hu)))["hemorrhage"] >= 0.5
+    expected = runner.outputs(Inputs(volume=volume))["hemorrhage"] >= 0.5
+    seen = runner.outputs(Inputs(volume=replace(volume, hu=volume.hu + np.float32(error_hu))))["hemorrhage"] >= 0.5
     assert _dice(seen, expected) > 0.98
 
 
 def test_a_head_without_bleed_stays_nearly_empty(runner: Runner, healthy: Volume) -> None:
-    assert ml(runner.run(healthy)["hemorrhage"] >= 0.5, healthy.stack) < 1.0
+    assert ml(runner.outputs(Inputs(volume=healthy))["hemorrhage"] >= 0.5, healthy.stack) < 1.0
 
 
 def test_the_same_input_gives_the_same_output(runner: Runner, bled: tuple[Volume, NDArray[np.bool_]]) -> None:
-    first, second = (runner.run(bled[0])["hemorrhage"] for _ in range(2))
+    first, second = (runner.outputs(Inputs(volume=bled[0]))["hemorrhage"] for _ in range(2))
     assert np.array_equal(first, second)
 
 
 def test_a_skull_full_of_air_is_not_a_head(runner: Runner, healthy: Volume) -> None:
     with pytest.raises(SeriesError) as caught:
-        runner.run(hollow(healthy, brain_mask(healthy)))
+        runner.outputs(Inputs(volume=hollow(healthy, brain_mask(healthy))))
     assert caught.value.refusal is Refusal.NOT_A_HEAD
 
 
@@ -157,9 +157,9 @@ def test_a_coronal_stack_is_refused() -> None:
 def test_values_that_are_not_finite_are_no_result(runner: Runner, bled: tuple[Volume, NDArray[np.bool_]]) -> None:
     broken = Runner(Registry().get("hemorrhage"))
     with torch.no_grad():
-        next(broken._parts.network.parameters()).fill_(float("nan"))
+        next(broken._loaded._parts.network.parameters()).fill_(float("nan"))
     with pytest.raises(InferenceError, match="not finite"):
-        broken.run(bled[0])
+        broken.outputs(Inputs(volume=bled[0]))
 
 
 def test_weights_that_do_not_fit_the_network_are_refused(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_a_pixel_is_within_if_walls_stand_in_half_of_the_directions() -> None:
 @pytest.mark.real_data
 def test_the_real_head_without_bleed_stays_below_the_limit(runner: Runner, real_data: Path) -> None:
     volume = read_volume(sorted((real_data / "head_ct_ge").glob("*.dcm")))
-    assert ml(runner.run(volume)["hemorrhage"] >= 0.5, volume.stack) < 5.0
+    assert ml(runner.outputs(Inputs(volume=volume))["hemorrhage"] >= 0.5, volume.stack) < 5.0
 
 
 @pytest.mark.real_data
@@ -268,7 +268,7 @@ def test_a_clot_painted_into_the_real_head_is_found(
 ) -> None:
     volume = read_volume(sorted((real_data / "head_ct_ge").glob("*.dcm")))
     painted, truth = with_painted_clot(volume, middle, 11.0)
-    marked = runner.run(painted)["hemorrhage"] >= 0.5
+    marked = runner.outputs(Inputs(volume=painted))["hemorrhage"] >= 0.5
     assert np.count_nonzero(marked & truth) > 0.7 * np.count_nonzero(truth)
     assert ml(marked & ~truth, volume.stack) < 5.0
 
@@ -277,5 +277,5 @@ def test_a_clot_painted_into_the_real_head_is_found(
 def test_the_plastic_head_is_not_a_head(runner: Runner, real_data: Path) -> None:
     volume = read_volume(sorted((real_data / "philips_plastic_head" / "S2010").iterdir()))
     with pytest.raises(SeriesError) as caught:
-        runner.run(volume)
+        runner.outputs(Inputs(volume=volume))
     assert caught.value.refusal is Refusal.NOT_A_HEAD

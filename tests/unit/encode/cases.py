@@ -249,8 +249,21 @@ def score_of(**changes: Any) -> ScoreFinding:
         threshold=0.5,
         category=("75976002", "SCT", "Low risk"),
         reference=(
-            ReferenceScore("ich_score", "ICH Score", 2.0, "{score}", "30-day mortality 26 % (Hemphill 2001)"),
-            ReferenceScore("func", "FUNC", None, "{score}", "Independence at 90 days (Rost 2008)", (6.0, 9.0)),
+            ReferenceScore(
+                name="ich_score",
+                label="ICH Score",
+                value=2.0,
+                unit="{score}",
+                meaning="30-day mortality 26 % (Hemphill 2001)",
+            ),
+            ReferenceScore(
+                name="func",
+                label="FUNC",
+                value=None,
+                unit="{score}",
+                meaning="Independence at 90 days (Rost 2008)",
+                possible=(6.0, 9.0),
+            ),
         ),
         inputs=(ScoreInput("Haematoma volume", "16.1 mL", "measured"), ScoreInput("Age", "74 years", "header")),
         missing=("Glasgow Coma Scale",),

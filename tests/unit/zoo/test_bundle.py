@@ -38,17 +38,17 @@ def test_the_manifest_says_what_the_model_is() -> None:
     assert manifest.name == "hemorrhage"
     assert manifest.research
     assert "synthetic" in manifest.trained_on
-    (output,) = manifest.outputs
+    (output,) = manifest.gives
     assert (output.name, output.detection_limit_ml) == ("hemorrhage", 0.1)
     assert (output.type.value, output.type.scheme) == ("50960005", "SCT")
     assert manifest.model_ref("sha256:00").research
 
 
 def test_every_fault_of_a_manifest_is_named_at_once(bundle: Path) -> None:
-    _edit(bundle, research="perhaps", outputs=[], surprise=1)
+    _edit(bundle, research="perhaps", gives=[], surprise=1)
     with pytest.raises(BundleError) as caught:
         load_manifest(bundle)
-    for key in ("dicomnode.research", "dicomnode.outputs", "dicomnode.surprise"):
+    for key in ("dicomnode.research", "dicomnode.gives", "dicomnode.surprise"):
         assert key in str(caught.value)
 
 

@@ -83,7 +83,7 @@ def test_an_imported_bundle_is_described_pinned_and_listed(imported: Imported) -
         True,
         "no data: the weights were set by hand",
     )
-    (output,) = manifest.outputs
+    (output,) = manifest.gives
     assert (output.label, output.channel, output.threshold) == ("Spleen", 1, 0.5)
     assert output.type.as_tuple() == ("78961009", "SCT", "Spleen")
     assert output.site is not None
@@ -141,8 +141,8 @@ METADATA_FAULTS: list[tuple[dict[str, Any], ImportRefusal]] = [
     ({"version": None}, ImportRefusal.BAD_METADATA),
     ({"network_data_format": pred(channel_def=None)}, ImportRefusal.BAD_METADATA),
     ({"network_data_format": pred(channel_def={"0": "background", "7": "spot"})}, ImportRefusal.BAD_METADATA),
-    ({"network_data_format": pred(type="probabilities", format="classes")}, ImportRefusal.NOT_SEGMENTATION),
-    ({"network_data_format": pred(format="hounsfield")}, ImportRefusal.NOT_SEGMENTATION),
+    ({"network_data_format": pred(type="probabilities", format="classes")}, ImportRefusal.UNKNOWN_TASK),
+    ({"network_data_format": pred(format="hounsfield")}, ImportRefusal.UNKNOWN_TASK),
     ({"network_data_format": image(modality="MR")}, ImportRefusal.NOT_CT),
     ({"network_data_format": image(num_channels=4)}, ImportRefusal.INPUT_CHANNELS),
     (
@@ -370,7 +370,7 @@ def test_a_bundle_in_this_projects_own_layout_comes_in_as_it_is(tmp_path: Path) 
     (source / "models/model.safetensors").unlink()
     imported = import_bundle(source, tmp_path / "models", ImportOptions(trusted=True, name="mine"))
     assert imported.manifest.volume is None
-    assert (imported.manifest.name, imported.manifest.outputs) == ("mine", load_manifest(source).outputs)
+    assert (imported.manifest.name, imported.manifest.gives) == ("mine", load_manifest(source).gives)
     fault = refusal_of(
         lambda: import_bundle(source, tmp_path / "models", ImportOptions(trusted=True, findings={0: "hemorrhage"}))
     )

@@ -19,7 +19,7 @@ from dicomnode.cli.main import app
 from dicomnode.dicom.geometry import points_of
 from dicomnode.errors import Refusal, SeriesError
 from dicomnode.images.volume import volume_of
-from dicomnode.records import Volume
+from dicomnode.records import Inputs, Volume
 from dicomnode.zoo.importing.foreign import ImportOptions
 from dicomnode.zoo.importing.importer import import_bundle
 from dicomnode.zoo.registry import open_bundle
@@ -83,7 +83,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
 @pytest.mark.parametrize("stack", STACKS)
 def test_what_a_foreign_bundle_marks_lies_where_it_is_in_the_patient(runner: Runner, stack: str) -> None:
     volume = volume_of(series(stack))
-    (scores,) = runner.run(volume).values()
+    (scores,) = runner.outputs(Inputs(volume=volume)).values()
     assert scores.shape == volume.hu.shape
     centre, volume_ml = measured(scores > 0.5, volume)
     # half a pixel in plane; a slice or two more or less at the poles of the ball along the stack
@@ -102,10 +102,10 @@ def test_other_ways_to_decide_a_voxel_are_followed(tmp_path: Path, channels: int
     source = write_foreign_bundle(tmp_path / "source", channels, post)
     options = ImportOptions(trusted=True, require_head=False)
     imported = import_bundle(source, tmp_path / "models", options)
-    (output,) = imported.manifest.outputs
+    (output,) = imported.manifest.gives
     assert (output.channel, output.threshold) == ((1, 0.5) if channels == 2 else (0, 0.6))
     volume = volume_of(series("tilted"))
-    scores = Runner(open_bundle(imported.manifest.path)).run(volume)[output.name]
+    scores = Runner(open_bundle(imported.manifest.path)).outputs(Inputs(volume=volume))[output.name]
     centre, volume_ml = measured(scores > output.threshold, volume)
     assert np.abs(centre - CENTRE_MM).max() < 1.5
     assert volume_ml == pytest.approx(TRUE_ML, rel=0.2)
@@ -113,10 +113,10 @@ def test_other_ways_to_decide_a_voxel_are_followed(tmp_path: Path, channels: int
 
 def test_a_series_without_a_brain_is_refused_unless_the_import_said_otherwise(tmp_path: Path, runner: Runner) -> None:
     volume = volume_of(series("even"))
-    assert runner.run(volume)
+    assert runner.outputs(Inputs(volume=volume))
     copy = write_copy(runner.manifest.path, tmp_path / "copy")
     with pytest.raises(SeriesError) as caught:
-        Runner(open_bundle(copy)).run(volume)
+        Runner(open_bundle(copy)).outputs(Inputs(volume=volume))
     assert caught.value.refusal is Refusal.NOT_A_HEAD
 
 

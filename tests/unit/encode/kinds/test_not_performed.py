@@ -22,7 +22,13 @@ NOW = datetime(2024, 1, 2, 11, 30, tzinfo=UTC)
 
 def not_performed(patient: Patient | None = None) -> NotPerformed:
     case = case_of(EVEN, patient=patient)
-    return NotPerformed(case.sources, case.identity, Refusal.MISSING_SLICES, "a gap of 14 mm", "head-ct")
+    return NotPerformed(
+        sources=case.sources,
+        identity=case.identity,
+        refusal=Refusal.MISSING_SLICES,
+        detail="a gap of 14 mm",
+        protocol="head-ct",
+    )
 
 
 def encoded(refused: NotPerformed, folder: Path) -> Dataset:
