@@ -9,6 +9,7 @@
     ├── SeriesError            the images are at fault; carries a coded Refusal
     │   ├── IncompleteSeries       slices are missing
     │   └── InconsistentGeometry   positions, orientations or sizes contradict each other
+    ├── ReadError              a file or folder cannot be read as an image, or a mask does not fit its image
     ├── JobError               the queue was used wrongly
     │   ├── IllegalTransition      no arrow leads from this state by this event
     │   └── LeaseLost              another worker owns the job now; the work is thrown away
@@ -22,7 +23,9 @@
     └── DeliveryError          a destination did not take a result
         ├── AssociationRejected    no association or connection, or no presentation context
         │   ├── ClassNotAccepted       the presentation context of this SOP class was rejected
+        │   ├── FindNotOffered         the destination offers no C-FIND; nothing can be asked of it
         │   └── DestinationUnavailable  a DICOMweb server is away or takes nothing now (credentials, path, overload)
+        ├── CommitmentNotOffered   the destination offers no storage commitment
         ├── StoreRefused           C-STORE or STOW-RS answered with a failure status
         └── ResultDamaged          the bytes on disk are not those that were encoded; they are never sent
 

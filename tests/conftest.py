@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dicomnode.dicom.libraries import set_up_pydicom
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEFAULT_REAL_DATA = REPOSITORY.parent / "shared" / "data"
 
@@ -15,6 +17,7 @@ DEFAULT_REAL_DATA = REPOSITORY.parent / "shared" / "data"
 def pytest_configure() -> None:
     """Which programs the tests find, and how many threads they compute with."""
     # Judges come from Debian: an activated virtual environment has a ``storescu`` and an ``echoscu`` of pynetdicom.
+    set_up_pydicom()
     here = str(Path(sys.prefix) / "bin")
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     os.environ["PATH"] = os.pathsep.join(sorted(folders, key=lambda folder: folder == here))

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dicomnode.app.known_answer import ANSWER
 from dicomnode.app.known_head import make_known_head
 from dicomnode.app.selftest import try_bundle
+from dicomnode.assemble.protocols import unmatchable_keywords
 from dicomnode.config.destinations import AnyDestination, Destination, WebDestination
 from dicomnode.config.protocols import Protocol
 from dicomnode.config.tls import server_context
@@ -128,7 +129,15 @@ def _protocols(config: Config) -> Iterator[Finding]:
                 research |= registry.get(model).manifest.research
             except BundleError as fault:
                 yield Finding(what, False, str(fault))
+        yield from _unmatchable(protocol)
         yield _ways_out(config, protocol, research)
+
+
+def _unmatchable(protocol: Protocol) -> Iterator[Finding]:
+    """Conditions on what is never kept of an image: names and numbers of patients, sequences, bulk data."""
+    for keyword in unmatchable_keywords(protocol.match):
+        says = f"match names {keyword}, which is never kept of an image: to this protocol it is always absent"
+        yield Finding(f"protocol {protocol.name}", False, says)
 
 
 def _ways_out(config: Config, protocol: Protocol, research: bool) -> Finding:

@@ -33,6 +33,7 @@ from dicomnode.dicom.commitment import (
     report_of,
 )
 from dicomnode.dicom.identity import KEYWORDS, identity_in
+from dicomnode.dicom.libraries import set_up_pydicom, set_up_pynetdicom
 from dicomnode.dicom.statuses import INVALID_OBJECT_INSTANCE, PENDING, SUCCESS, is_stored
 from dicomnode.dicom.uids import is_valid_uid
 
@@ -98,6 +99,8 @@ class ReceivingPacs:
 
     def start(self) -> None:
         """Listen. Raises OSError when the port is taken."""
+        set_up_pydicom()
+        set_up_pynetdicom()
         self.folder.mkdir(parents=True, exist_ok=True)
         handlers: list[Any] = [(evt.EVT_CONN_OPEN, self._on_opened), (evt.EVT_CONN_CLOSE, self._on_closed)]
         handlers += [(evt.EVT_ACCEPTED, self._on_accepted), (evt.EVT_C_STORE, self._on_store)]

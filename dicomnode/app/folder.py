@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pydicom
 
-from dicomnode.assemble.gate import volume_gate
-from dicomnode.assemble.protocols import explain
-from dicomnode.assemble.selection import candidate_of, rank
-from dicomnode.assemble.triage import reason_not_used, refusal_of_series
+from dicomnode.assemble.choice import best_series, protocols_for
 from dicomnode.config.protocols import Protocol
+from dicomnode.dicom.ct_slices import reason_not_used
 from dicomnode.dicom.headers import header_of
 from dicomnode.errors import Refusal, SeriesError
 from dicomnode.images.pixels import BAD_FILE
@@ -46,7 +44,7 @@ def choose_series(folder: Path, protocol: Protocol) -> FoundSeries:
             faults.append(fault)
     if not fit:
         raise faults[0]
-    return min(fit, key=lambda series: rank(candidate_of(series.headers), protocol.preferred_thickness_mm))
+    return fit[best_series([series.headers for series in fit], protocol)]
 
 
 def find_series(folder: Path) -> list[FoundSeries]:
@@ -63,14 +61,7 @@ def find_series(folder: Path) -> list[FoundSeries]:
 
 
 def _fit(series: FoundSeries, protocol: Protocol) -> FoundSeries:
-    refusal = refusal_of_series(series.headers)
-    if refusal is not None:
-        raise SeriesError(*refusal)
+    protocols_for(series.headers, [protocol])
     pairs = list(zip(series.paths, series.headers, strict=True))
     used = [(path, header) for path, header in pairs if reason_not_used(header) is None]
-    headers = tuple(header for _, header in used)
-    volume_gate(headers)
-    clauses = [clause.sentence() for clause in explain(protocol.match, headers) if not clause.ok]
-    if clauses:
-        raise SeriesError(Refusal.NO_PROTOCOL, "; ".join(clauses))
-    return FoundSeries(series.series_uid, tuple(path for path, _ in used), headers)
+    return FoundSeries(series.series_uid, tuple(path for path, _ in used), tuple(header for _, header in used))

@@ -16,11 +16,10 @@ import pydicom
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from dicomnode.assemble.choice import best_series, protocols_for
 from dicomnode.assemble.completeness import Decision, Evidence, decide
-from dicomnode.assemble.gate import extent_of, volume_gate
-from dicomnode.assemble.protocols import matches
-from dicomnode.assemble.selection import Candidate, candidate_of, is_first_choice, rank, same_acquisition
-from dicomnode.assemble.triage import reason_not_used, refusal_of_series
+from dicomnode.assemble.gate import extent_of
+from dicomnode.assemble.selection import Candidate, candidate_of, is_first_choice, same_acquisition
 from dicomnode.config.protocols import Protocol
 from dicomnode.config.whole import Config
 from dicomnode.errors import JobError, Refusal, SeriesError
@@ -40,7 +39,6 @@ from dicomnode.store.assemble.assembly import (
     pass_over_series,
     refuse_series,
     set_instance_statuses,
-    set_instances_aside,
     set_pixel_digests,
     set_series_aside,
     wait_for,
@@ -113,7 +111,8 @@ class Assembler:
             return UNREADABLE_PIXELS
 
     def _look_at(self, session: Session, series: Series) -> None:
-        _set_aside(session, series)
+        set_rejected_aside(session, series)
+        session.expire_all()
         if not _resolve(session, series):
             return  # a file came since its pixels could have been compared; the series is due again
         rows = instances_of(session, series.id)
@@ -128,7 +127,7 @@ class Assembler:
             return
         note_decision(session, series, decision.why)
         try:
-            _refuse_unfit(rows, [row.header for row in used])
+            _refuse_conflicts(rows)
             self._choose(session, series, [row.header for row in used])
         except SeriesError as fault:
             refuse_series(session, series, refusal=fault.refusal, detail=_with_rejected(fault.detail, rows))
@@ -151,16 +150,14 @@ class Assembler:
         return decide(evidence, self.config.reception)
 
     def _choose(self, session: Session, series: Series, headers: Sequence[Header]) -> None:
-        protocols = [protocol for protocol in self.config.protocol if matches(protocol.match, headers)]
-        if not protocols:
-            raise SeriesError(Refusal.NO_PROTOCOL)
+        protocols = protocols_for(headers, self.config.protocol)
         series.acquisition_key = _acquisition_key(session, series, headers)
         session.flush()
         candidate = candidate_of(headers)
         wishes, better = [], ""
         for protocol in protocols:
             rival = competing_series(session, series, protocol.name)
-            if rival is not None and rival.id != series.id and not _beats(session, candidate, rival, protocol):
+            if rival is not None and rival.id != series.id and not _beats(session, headers, rival, protocol):
                 better = rival.series_uid
             else:
                 wishes.append(self._wish(protocol, candidate))
@@ -176,15 +173,10 @@ class Assembler:
         return Wish(protocol.name, protocol.models, protocol.priority, wait_s)
 
 
-def _refuse_unfit(rows: Sequence[Instance], headers: Sequence[Header]) -> None:
-    """Every reason why a complete series cannot be run, the gravest first."""
+def _refuse_conflicts(rows: Sequence[Instance]) -> None:
     conflicts = sorted({row.sop_instance_uid for row in rows if row.status == InstanceStatus.CONFLICT})
     if conflicts:
         raise SeriesError(Refusal.CONTENT_CONFLICT, f"{len(conflicts)} instances, first {conflicts[0]}")
-    refusal = refusal_of_series(headers)
-    if refusal is not None:
-        raise SeriesError(*refusal)
-    volume_gate(headers)
 
 
 def _reason_of(rows: Sequence[Instance]) -> str:
@@ -205,15 +197,6 @@ def _shared(rows: Sequence[Instance]) -> list[list[Instance]]:
         if row.status in COUNTED:
             groups[row.sop_instance_uid].append(row)
     return [group for group in groups.values() if len(group) > 1]
-
-
-def _set_aside(session: Session, series: Series) -> None:
-    """A localizer or a dose page among the slices does not spoil the series: it counts as not used."""
-    set_rejected_aside(session, series)
-    used = [row for row in instances_of(session, series.id) if row.status == InstanceStatus.USED]
-    reasons = {row.id: reason_not_used(row.header) for row in used}
-    set_instances_aside(session, {row_id: reason.value for row_id, reason in reasons.items() if reason is not None})
-    session.expire_all()
 
 
 def _resolve(session: Session, series: Series) -> bool:
@@ -244,9 +227,8 @@ def _acquisition_key(session: Session, series: Series, headers: Sequence[Header]
     return series.series_uid
 
 
-def _beats(session: Session, candidate: Candidate, rival: Series, protocol: Protocol) -> bool:
-    preferred = protocol.preferred_thickness_mm
-    return rank(candidate, preferred) < rank(candidate_of(_headers_of(session, rival)), preferred)
+def _beats(session: Session, headers: Sequence[Header], rival: Series, protocol: Protocol) -> bool:
+    return best_series([_headers_of(session, rival), headers], protocol) == 1
 
 
 def _headers_of(session: Session, series: Series) -> list[Header]:

@@ -1,4 +1,4 @@
-"""Which instances are slices of a CT, and which series is a plain axial CT: read off the headers, coded reasons.
+"""Which series is a plain axial CT: read off the headers, with coded reasons.
 
 Only what stands at the instance or the series decides. StudyDescription and ProtocolName, which scanners copy into
 every series of an examination, do not: a stroke study named "CT head + CTA" holds the very non-contrast series that is
@@ -13,25 +13,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dicomnode.dicom.contexts import CT_IMAGE
+from dicomnode.dicom.ct_slices import reason_not_used
 from dicomnode.dicom.geometry import DUPLICATE_TOLERANCE_MM
 from dicomnode.dicom.headers import SliceHeader, text_of, values_of
 from dicomnode.errors import Refusal
 from dicomnode.records import Header
-
-_BY_SOP_CLASS = {
-    "1.2.840.10008.5.1.4.1.1.2.1": Refusal.MULTI_FRAME,  # Enhanced CT
-    "1.2.840.10008.5.1.4.1.1.2.2": Refusal.MULTI_FRAME,  # Legacy Converted Enhanced CT
-    "1.2.840.10008.5.1.4.1.1.7": Refusal.SECONDARY_CAPTURE,
-    "1.2.840.10008.5.1.4.1.1.7.1": Refusal.SECONDARY_CAPTURE,  # multi-frame single bit
-    "1.2.840.10008.5.1.4.1.1.7.2": Refusal.SECONDARY_CAPTURE,  # multi-frame grayscale byte
-    "1.2.840.10008.5.1.4.1.1.7.3": Refusal.SECONDARY_CAPTURE,  # multi-frame grayscale word
-    "1.2.840.10008.5.1.4.1.1.7.4": Refusal.SECONDARY_CAPTURE,  # multi-frame true colour
-}
-
-# Siemens writes the acquisition kind into value 4: "CT_SOM5 TOP" is a topogram, "CT_SOM5 MON" bolus monitoring.
-_LOCALIZER_TYPE = re.compile(r"LOCALIZER|SCOUT|TOPOGRAM|SURVIEW|SCANOGRAM|CT_SOM\d+ TOP\b")
-_SCREEN_TYPE = re.compile(r"SCREEN ?SAVE|^DOSE|^PROTOCOL|^REPORT")
 
 # DERIVED alone is no reason: thick axial slices averaged from thin ones, the series that is read in many hospitals, and
 # everything lossily compressed carry it (PS3.3 C.7.6.1.1.2). These say that a value is no longer the HU of its place.
@@ -66,29 +52,6 @@ MAX_LOCALIZERS = 3
 """A series of up to three non-axial images is a set of scouts (two planes, one repeated), not a reformat."""
 _STEEP = 0.5
 """|z| of a normal below which a slice is not axial (60 degrees from the long axis); no gantry tilts more than 30."""
-
-
-def reason_not_used(header: Header) -> Refusal | None:
-    """Why one instance is kept as bytes only; None for a single-frame CT slice.
-
-    A localizer is told by ImageType here, so that one inside a series of slices (older GE) does not spoil the series.
-    """
-    sop_class = text_of(header, "SOPClassUID")
-    if not sop_class:
-        return Refusal.UNREADABLE
-    if sop_class != CT_IMAGE:
-        return _BY_SOP_CLASS.get(sop_class, Refusal.NOT_CT)
-    view = SliceHeader.of(header)
-    if view.modality and view.modality != "CT":
-        return Refusal.NOT_CT
-    if view.number_of_frames > 1:
-        return Refusal.MULTI_FRAME
-    if any(_LOCALIZER_TYPE.search(value) for value in view.image_type):
-        return Refusal.LOCALIZER
-    # Colour maps and dose pages come as CT images, too.
-    if view.samples_per_pixel > 1 or any(_SCREEN_TYPE.search(value) for value in view.image_type):
-        return Refusal.SECONDARY_CAPTURE
-    return None
 
 
 def refusal_of_series(headers: Sequence[Header]) -> tuple[Refusal, str] | None:

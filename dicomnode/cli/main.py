@@ -40,6 +40,9 @@ def _root(
     ] = False,
 ) -> None:
     """Options that stand before any command."""
+    from dicomnode.dicom.libraries import set_up_pydicom
+
+    set_up_pydicom()
 
 
 def main() -> None:

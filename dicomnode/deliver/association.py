@@ -21,6 +21,7 @@ from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from dicomnode.config.destinations import Destination
 from dicomnode.config.tls import client_context
+from dicomnode.dicom.libraries import set_up_pynetdicom
 from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomnode.errors import AssociationRejected
 
@@ -89,6 +90,7 @@ def request_association(
     ------
     AssociationRejected : no connection, no answer, a rejection, or certificates that cannot be used, in words.
     """
+    set_up_pynetdicom()
     connection = _Connection(destination.timeout_s)
     try:
         assoc = _entity(destination, calling_ae).associate(

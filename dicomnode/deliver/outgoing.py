@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pydicom
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
@@ -18,9 +17,6 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 from dicomnode.config.destinations import BaseDestination
 from dicomnode.dicom.identity import KEYWORDS, identity_in, take
 from dicomnode.errors import DeliveryError, ResultDamaged
-
-# Names and numbers of a source are carried as they stand; pydicom's warnings would quote them, into the node's log.
-pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 _IDENTITY_TAGS = ("SpecificCharacterSet", *KEYWORDS)
 TRANSCODABLE = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian), str(DeflatedExplicitVRLittleEndian))

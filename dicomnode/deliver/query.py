@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pynetdicom import _config, build_context
+from pynetdicom import build_context
 from pynetdicom.association import Association
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]
 
@@ -17,9 +17,6 @@ from dicomnode.deliver.outgoing import TRANSCODABLE
 from dicomnode.dicom.identity import KEYWORDS, identity_in
 from dicomnode.dicom.statuses import SUCCESS, Category, category, sentence
 from dicomnode.errors import AssociationRejected, DeliveryError
-
-# Else every answer is formatted for a log that is never written, with warnings that quote a patient's values.
-_config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
 
 STUDY_ROOT_FIND = str(StudyRootQueryRetrieveInformationModelFind)
 

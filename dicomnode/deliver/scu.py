@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydicom.uid import UID
-from pynetdicom import _config, build_context
+from pynetdicom import build_context
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
@@ -25,9 +25,6 @@ from dicomnode.dicom.statuses import DUPLICATE_SOP_INSTANCE, SUCCESS, is_stored,
 from dicomnode.errors import AssociationRejected, ClassNotAccepted, DeliveryError, StoreRefused
 
 logger = logging.getLogger(__name__)
-
-# A path given to send_c_store is then read as it lies on disk instead of being parsed and encoded again.
-_config.STORE_SEND_CHUNKED_DATASET = True
 
 _MAX_CONTEXTS = 128
 _ABSTRACT_SYNTAX_NOT_SUPPORTED = 3

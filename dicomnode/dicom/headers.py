@@ -11,18 +11,14 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-import pydicom.config
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 
+from dicomnode.dicom.libraries import set_up_pydicom
 from dicomnode.records import Header, HeaderValue
-
-# Scanners break value rules every day (a 17-character SH, "1.0" as IS). A header is read for what it says: the rules
-# are kept where we write. Process-wide, because pydicom converts values lazily and offers no narrower switch.
-pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 MAX_TEXT = 1024
 """Characters kept of one value; no technical attribute needs more, a forged one may be gigabytes long."""
@@ -73,6 +69,7 @@ def header_of(ds: Dataset) -> Header:
 
 
 def _header_of_tags(ds: Dataset, tags: Iterable[BaseTag]) -> Header:
+    set_up_pydicom()
     header: Header = {}
     for tag in tags:
         keyword = _technical_keyword(tag)

@@ -72,7 +72,7 @@ def encode_case(
     case : at least one finding; all masks on the slices of the volume.
     folder : gets one file per result, ``<SOPInstanceUID>.dcm``; created where it is missing.
     now : time of encoding, with an offset from UTC; the clock where None.
-    requested : kinds that destinations take; those that are made on request only are encoded for these.
+    requested : kinds that are wanted; of those made on request only these are encoded.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def _check_case(case: Case) -> None:
 
 def _encoded(context: Context, kinds: Collection[str]) -> dict[str, SOPClass]:
     results: dict[str, SOPClass] = {}
-    for kind in [one for one in Kind if one in kinds and KINDS[one].made is not Made.ALONE]:
+    for kind in [one for one, row in KINDS.items() if one in kinds and row.made is not Made.ALONE]:
         encoder = ENCODERS.get(kind) or ENCODERS[first_choice(kind)]
         made = encoder(context, results, kind)
         several = made if isinstance(made, list) else [made]

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 import dicomnode
+from dicomnode.dicom.libraries import set_up_pydicom
 from dicomnode.errors import NodeError, SeriesError
 from dicomnode.execute.tasks import Failure, Ready, Reply, Task
 
@@ -53,6 +54,7 @@ def serve(connection: Connection, load: Callable[[], Worker]) -> None:
     load : builds the worker; a NodeError that it raises is the supervisor's answer.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    set_up_pydicom()
     # pydicom's warnings quote the values they are about, and standard error is the node's log.
     warnings.simplefilter("ignore")
     threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()

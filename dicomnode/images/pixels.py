@@ -19,8 +19,6 @@ from dicomnode.dicom.headers import slice_header_of
 from dicomnode.errors import Refusal, SeriesError
 from dicomnode.images import codecs
 
-codecs.register()
-
 AIR_HU = -1024.0
 """What padding becomes, and the least value of a volume: GE pads with -1500, -2000 and -3024, at times untold."""
 TISSUE_HU = -500.0
@@ -67,8 +65,10 @@ def stored_values(ds: Dataset) -> NDArray[np.int32]:
 
 def _plugin(ds: Dataset) -> str:
     """The decoder to ask; ``""`` for any. Asked for 12-bit JPEG, the other ones log an error for every slice."""
-    extended = ds.file_meta.get("TransferSyntaxUID") == JPEGExtended12Bit and int(ds.BitsStored) > 8
-    return codecs.PLUGIN if extended else ""
+    if ds.file_meta.get("TransferSyntaxUID") != JPEGExtended12Bit or int(ds.BitsStored) <= 8:
+        return ""
+    codecs.register()
+    return codecs.PLUGIN
 
 
 def _used_bits(ds: Dataset, pixels: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -9,11 +9,12 @@ from pathlib import Path
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from dicomnode.dicom.ct_slices import reason_not_used
 from dicomnode.dicom.headers import text_of
 from dicomnode.dicom.statuses import OUT_OF_RESOURCES
 from dicomnode.errors import ReceiveError, Refusal
 from dicomnode.receive.part10 import Origin
-from dicomnode.receive.reading import Reading, read, reason_not_used, usable_uid
+from dicomnode.receive.reading import Reading, read, usable_uid
 from dicomnode.receive.spool import IncomingFile, Spool
 from dicomnode.records import ReceivedInstance
 from dicomnode.store.engine import Store
@@ -108,7 +109,7 @@ class Intake:
 def describe(reading: Reading, origin: Origin, *, digest: str, size_bytes: int) -> ReceivedInstance:
     """The record of one file, still without its path. UIDs that could not serve as a name are replaced."""
     sop_instance_uid = usable_uid(origin.sop_instance_uid)
-    reason = reason_not_used(reading, origin.sop_class_uid)
+    reason = reason_not_used(reading.header, has_pixels=reading.has_pixels)
     return ReceivedInstance(
         sop_instance_uid=sop_instance_uid,
         sop_class_uid=origin.sop_class_uid,

@@ -11,12 +11,11 @@ from pathlib import Path
 from pydicom.filereader import dcmread, read_dataset, read_partial
 from pydicom.tag import BaseTag
 
-from dicomnode.dicom.contexts import CT_IMAGE, DEFLATED, MULTI_FRAME_CT
+from dicomnode.dicom.contexts import DEFLATED
 from dicomnode.dicom.equipment import is_made_here
-from dicomnode.dicom.headers import header_of, integer_of, text_of
+from dicomnode.dicom.headers import header_of, text_of
 from dicomnode.dicom.rejections import rejection_in
 from dicomnode.dicom.uids import derived_uid, is_valid_uid
-from dicomnode.errors import Refusal
 from dicomnode.kinds import KEY_OBJECT_SELECTION
 from dicomnode.receive.part10 import data_offset_of
 from dicomnode.records import Header, RejectionNote
@@ -106,22 +105,3 @@ def usable_uid(uid: str, *what: str) -> str:
     ('1.2.3', True)
     """
     return uid if is_valid_uid(uid) else derived_uid("unusable", *what, uid)
-
-
-def reason_not_used(reading: Reading, sop_class_uid: str) -> Refusal | None:
-    """Why an instance is kept as bytes only; None for a CT image that the assembler is to look at."""
-    if not _is_identified(reading.header):
-        return Refusal.UNREADABLE
-    if is_made_here(reading.header):
-        return Refusal.OWN_RESULT
-    if sop_class_uid in MULTI_FRAME_CT:
-        return Refusal.MULTI_FRAME
-    if sop_class_uid != CT_IMAGE:
-        return Refusal.NOT_CT
-    if not reading.has_pixels:
-        return Refusal.NO_PIXELS
-    return Refusal.MULTI_FRAME if (integer_of(reading.header, "NumberOfFrames") or 1) > 1 else None
-
-
-def _is_identified(header: Header) -> bool:
-    return is_valid_uid(text_of(header, "StudyInstanceUID")) and is_valid_uid(text_of(header, "SeriesInstanceUID"))

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dicomnode.config.tls import server_context
 from dicomnode.config.whole import Config
 from dicomnode.dicom.contexts import VERIFICATION
+from dicomnode.dicom.libraries import set_up_pydicom
 from dicomnode.dicom.statuses import CANNOT_UNDERSTAND, NO_SUCH_ACTION, SUCCESS
 from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomnode.errors import ReceiveError
@@ -102,6 +103,7 @@ class StorageScp:
         ConfigError : the certificates cannot be used.
         sqlalchemy.exc.SQLAlchemyError : the database is away.
         """
+        set_up_pydicom()
         # pydicom quotes values in its warnings, and warnings end up in the log.
         warnings.filterwarnings("ignore", module=r"pydicom\b")
         stale = self.spool.prepare()

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dicomnode.dicom.contexts import CT_IMAGE
 from dicomnode.dicom.geometry import SPACING_TOLERANCE_MM, even_affine
+from dicomnode.dicom.libraries import set_up_pydicom
 from dicomnode.errors import InconsistentGeometry, Refusal
 from dicomnode.images.files import ReadError, is_nifti, read_image
 from dicomnode.images.pixels import BAD_FILE
@@ -38,6 +39,7 @@ class LoadVolumed:
 
     def __init__(self, bundle: str | Path) -> None:
         self.bundle = Path(bundle)
+        set_up_pydicom()
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Reads the image, and refuses one whose mask could not be kept.

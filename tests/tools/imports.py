@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -54,12 +53,12 @@ class Sources:
     def graph(self) -> dict[str, set[str]]:
         """Module -> those that its import runs, the faces of packages among them.
 
-        Importing ``a.b.c`` runs ``a`` and ``a.b`` first. Names in JSON files are no edges: such a file is read when all
-        is imported.
+        Importing ``a.b.c`` runs ``a`` and ``a.b`` first. Texts that name a module are no edges: it is run later, or by
+        another process.
         """
         graph: dict[str, set[str]] = {name: set() for name in self.modules}
         for one in self.imports:
-            if one.importer in graph and self.is_own(one.imported):
+            if not one.named and self.is_own(one.imported):
                 graph[one.importer] |= {name for name in self._run_by(one.imported) if name != one.importer}
         return graph
 
@@ -119,7 +118,7 @@ class Sources:
             inside = local or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
             line = getattr(node, "lineno", 0)
             yield from (Import(importer, name, line, local) for name in self._imported_by(node))
-            yield from (Import(importer, name, line, named=True) for name in _named_by(node))
+            yield from (Import(importer, name, line, named=True) for name in _named_by(node, self.root.name))
             yield from self._imports_of(importer, node, inside)
 
     def _imported_by(self, node: ast.AST) -> list[str]:
@@ -151,15 +150,7 @@ def _tree(path: Path) -> ast.AST:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def _named_by(node: ast.AST) -> list[str]:
-    """What ``import_module("a.b")`` and a command ``[python, "-m", "a.b"]`` name."""
-    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-        return _texts(node.args[:1])
-    if isinstance(node, ast.List | ast.Tuple):
-        after = [k + 1 for k, item in enumerate(node.elts[:-1]) if _texts([item]) == ["-m"]]
-        return _texts([node.elts[k] for k in after])
-    return []
-
-
-def _texts(nodes: list[Any]) -> list[str]:
-    return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+def _named_by(node: ast.AST, package: str) -> list[str]:
+    """A text that is the dotted name of a module, for ``import_module`` or ``python -m``, wherever it stands."""
+    is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+    return [node.value] if is_text and re.fullmatch(rf"{package}(\.\w+)+", node.value) else []  # type: ignore[attr-defined]

@@ -31,7 +31,7 @@ ONLY_IN = {
     "torch": ("zoo", "train", "execute.model_worker"),
     "monai": ("zoo", "train"),
     "highdicom": ("encode",),
-    "pynetdicom": ("receive", "deliver", "app.demo_pacs"),
+    "pynetdicom": ("receive", "deliver", "app.demo_pacs", "dicom.libraries"),
     "sqlalchemy": ("store", "receive", "assemble", "deliver", "ops", "execute", "app", "cli"),
     "httpx": ("deliver",),
     "apscheduler": ("ops",),
@@ -112,6 +112,7 @@ def test_modules_below_an_empty_face_are_no_circle(tmp_path: Path) -> None:
         "def late():\n    import made.high",
         "import importlib\nimportlib.import_module('made.high')",
         "import subprocess, sys\nsubprocess.run([sys.executable, '-m', 'made.high', 'now'])",
+        "PROGRAM = 'made.high'",
     ],
 )
 def test_an_import_that_points_up_is_seen_however_it_is_written(tmp_path: Path, statement: str) -> None:

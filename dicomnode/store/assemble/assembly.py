@@ -119,13 +119,6 @@ def set_instance_statuses(session: Session, statuses: dict[int, InstanceStatus])
         session.execute(update(Instance).where(Instance.id == instance_id).values(status=status))
 
 
-def set_instances_aside(session: Session, reasons: dict[int, str]) -> None:
-    """Files that are no slices although they came as CT images, with the coded reason."""
-    for instance_id, reason in reasons.items():
-        values = {"status": InstanceStatus.NOT_USED, "reason": reason}
-        session.execute(update(Instance).where(Instance.id == instance_id).values(values))
-
-
 def wait_for(session: Session, series: Series, until: float) -> None:
     """Look at the series again at ``until``."""
     series.due_at = until

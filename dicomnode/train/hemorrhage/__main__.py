@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from dicomnode.dicom.libraries import set_up_pydicom
 from dicomnode.train.experiment.arms import ARMS, STUDENT, TEACHER, Plan, run_arms
 from dicomnode.train.experiment.cohorts import make_cohorts
 from dicomnode.train.experiment.ship import install, summarise
@@ -42,6 +43,7 @@ def main() -> None:
     given = parser.parse_args()
     if not {TEACHER, STUDENT} <= set(given.arms):
         parser.error("--arms: the report is about a student and its teacher, so both must be among them")
+    set_up_pydicom()
     torch.set_num_threads(given.threads)
     manifest = make_cohorts(given.out / "cohorts", given.anatomy, given.processes)
     plan = Plan(

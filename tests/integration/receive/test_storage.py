@@ -330,7 +330,9 @@ def test_real_files_in_all_transfer_syntaxes_are_kept_bit_by_bit(reception: Rece
         assert data_set_of(reception, row.path) == file.data_set
         assert row.transfer_syntax_uid == file.syntax
         assert row.header["TransferSyntaxUID"] == file.syntax
-        assert row.reason == {CT_IMAGE: "", "1.2.840.10008.5.1.4.1.1.2.1": "multi_frame"}.get(file.sop_class, "not_ct")
+        named = {"CT Image Storage": "", "Enhanced CT Image Storage": "multi_frame"}
+        capture = "Secondary Capture" in UID(file.sop_class).name
+        assert row.reason == named.get(UID(file.sop_class).name, "secondary_capture" if capture else "not_ct")
 
 
 @pytest.mark.real_data

@@ -5,7 +5,8 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from dicomnode.assemble.triage import reason_not_used, refusal_of_series
+from dicomnode.assemble.triage import refusal_of_series
+from dicomnode.dicom.ct_slices import reason_not_used
 from dicomnode.dicom.headers import header_of
 from dicomnode.errors import Refusal
 from dicomnode.records import Header

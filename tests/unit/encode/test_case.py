@@ -21,6 +21,7 @@ from dicomnode.encode.kinds.sr import measurement_report
 from dicomnode.encode.uids import ENCODER_VERSION, case_digest
 from dicomnode.encode.validate import validate
 from dicomnode.errors import EncodeError
+from dicomnode.kinds import Kind
 from dicomnode.records import Case
 from tests.unit.encode.cases import EVEN, MODEL, Patient, case_of, changed, finding_of
 
@@ -354,3 +355,9 @@ def test_a_report_on_a_segmentation_of_another_case_does_not_pass(context: Conte
     report = measurement_report(context, segmentation(context))
     with pytest.raises(EncodeError, match="not of this case"):
         validate(written(report, tmp_path), context, "sr", {})
+
+
+def test_a_destination_that_takes_rejections_and_reports_too_gets_none_with_the_results(tmp_path: Path) -> None:
+    results = encode_case(case_of(EVEN), tmp_path / "all", requested=[Kind.REJECTION, Kind.NOT_PERFORMED, Kind.KOS])
+    usual = encode_case(case_of(EVEN), tmp_path / "usual")
+    assert [result.kind for result in results] == [*(result.kind for result in usual), Kind.KOS]

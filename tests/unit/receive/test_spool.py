@@ -13,10 +13,11 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
+from dicomnode.dicom.ct_slices import reason_not_used
 from dicomnode.dicom.headers import text_of
 from dicomnode.errors import ReceiveError, Refusal
 from dicomnode.receive.part10 import Origin, data_offset_of, origin_of, preamble_of
-from dicomnode.receive.reading import Reading, read, reason_not_used, usable_uid
+from dicomnode.receive.reading import Reading, read, usable_uid
 from dicomnode.receive.spool import INCOMING, Spool, relative_path
 
 CT_IMAGE, EXPLICIT_LE = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1"
@@ -182,18 +183,19 @@ def test_reading_stops_at_the_pixels_and_tells_that_there_are_some(spool: Spool)
     reading = read(path, EXPLICIT_LE)
     assert reading.has_pixels
     assert text_of(reading.header, "SeriesInstanceUID") == "1.1.2"
-    assert reason_not_used(reading, CT_IMAGE) is None
+    assert reason_not_used(reading.header, has_pixels=reading.has_pixels) is None
     assert dcmread(path).PixelData == bytes(1000)
 
 
 def test_an_image_without_pixels_is_not_used(spool: Spool) -> None:
-    assert reason_not_used(read(written(spool, ct_header()), EXPLICIT_LE), CT_IMAGE) is Refusal.NO_PIXELS
+    reading = read(written(spool, ct_header()), EXPLICIT_LE)
+    assert reason_not_used(reading.header, has_pixels=reading.has_pixels) is Refusal.NO_PIXELS
 
 
 def test_a_file_that_is_not_there_or_no_dicom_reads_as_empty(tmp_path: Path) -> None:
     (tmp_path / "x.dcm").write_bytes(b"MZ" * 1000)
     assert read(tmp_path / "x.dcm", EXPLICIT_LE) == read(tmp_path / "none.dcm", EXPLICIT_LE) == Reading()
-    assert reason_not_used(Reading(), CT_IMAGE) is Refusal.UNREADABLE
+    assert reason_not_used(Reading().header) is Refusal.UNREADABLE
 
 
 def test_unusable_uids_are_replaced_by_the_same_uid_each_time() -> None:
