@@ -117,6 +117,40 @@ def write_foreign_bundle(folder: Path, channels: int = 2, post: list[dict[str, A
     return folder
 
 
+CLASS_WEIGHT, CLASS_BIAS = 4.0, 1.0
+"""Of the classifier: the logit of blood is the mean of the scaled HU, weighted and shifted."""
+
+
+def write_foreign_classifier(folder: Path, channels: int = 1) -> Path:
+    """A bundle that classifies volumes: one probability by a sigmoid, or two classes by a softmax."""
+    write_foreign_bundle(folder)
+    named = {"0": "blood"} if channels == 1 else {"0": "no finding", "1": "blood"}
+    described = metadata()
+    described["task"], described["name"] = "Classification of head CT", "Blood on CT"
+    described["network_data_format"]["outputs"]["pred"] = {
+        "type": "probabilities",
+        "format": "classes",
+        "num_channels": channels,
+        "channel_def": named,
+    }
+    (folder / "configs/metadata.json").write_text(json.dumps(described, indent=1))
+    layers = f"torch.nn.AdaptiveAvgPool3d(1), torch.nn.Flatten(), torch.nn.Linear(1, {channels})"
+    scaled = [step for step in preprocessing() if step["_target_"] != "Spacingd"]
+    decided = {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.4}
+    post = [SIGMOID, decided] if channels == 1 else [SOFTMAX]
+    change_json(
+        folder / "configs/inference.json",
+        network_def=f"$torch.nn.Sequential({layers})",
+        preprocessing={"_target_": "Compose", "transforms": scaled},
+        inferer={"_target_": "SimpleInferer"},
+        postprocessing={"_target_": "Compose", "transforms": post},
+    )
+    weight, bias = torch.zeros(channels, 1), torch.zeros(channels)
+    weight[-1, 0], bias[-1] = CLASS_WEIGHT, CLASS_BIAS
+    torch.save({"2.weight": weight, "2.bias": bias}, folder / "models/model.pt")
+    return folder
+
+
 def change_json(file: Path, **changes: Any) -> None:
     """Replace top-level keys of a JSON file; None removes one."""
     content = json.loads(file.read_text())

@@ -12,17 +12,18 @@ import pytest
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from dicomnode.app.selftest import (
+from dicomnode.app.known_answer import (
     ANSWER,
     Answer,
     HeadFacts,
-    KnownHead,
-    OutputAnswer,
-    differences,
-    judge,
+    ImageAnswer,
+    MaskAnswer,
+    ScoreAnswer,
     load_answer,
-    make_known_head,
+    save_answer,
 )
+from dicomnode.app.known_head import KnownHead, make_known_head
+from dicomnode.app.selftest import judge
 from dicomnode.cli.main import app
 from dicomnode.errors import BundleError
 from dicomnode.zoo.registry import BUILT_IN, Registry
@@ -30,17 +31,17 @@ from tests.tools.bundle import write_threshold_bundle
 from tests.tools.foreign_bundle import change_json
 
 HEMORRHAGE = BUILT_IN / "hemorrhage/bundle"
-KNOWN = OutputAnswer(volume_ml=20.0, slices_ml=(0.0, 8.0, 12.0), probability_ml=21.0, centre_mm=(1.0, 2.0, 3.0))
+KNOWN = MaskAnswer(volume_ml=20.0, slices_ml=(0.0, 8.0, 12.0), probability_ml=21.0, centre_mm=(1.0, 2.0, 3.0))
 FACTS = HeadFacts(seed=20, cohort_version="1", truth_ml=25.4, mean_hu=167.0)
 
 
-def changed(**values: object) -> OutputAnswer:
+def changed(**values: object) -> MaskAnswer:
     return KNOWN.model_copy(update=values)
 
 
 def test_an_answer_within_rounding_is_the_known_one() -> None:
     near = changed(volume_ml=20.03, slices_ml=(0.02, 8.02, 12.02), probability_ml=20.97, centre_mm=(1.1, 2.1, 3.0))
-    assert differences(KNOWN, KNOWN) == differences(KNOWN, near) == []
+    assert list(KNOWN.differences(KNOWN)) == list(KNOWN.differences(near)) == []
 
 
 @pytest.mark.parametrize(
@@ -54,15 +55,33 @@ def test_an_answer_within_rounding_is_the_known_one() -> None:
         (changed(centre_mm=None), "nothing marked"),
     ],
 )
-def test_an_answer_beyond_rounding_is_said_in_words(seen: OutputAnswer, says: str) -> None:
-    assert any(says in fault for fault in differences(KNOWN, seen))
+def test_an_answer_beyond_rounding_is_said_in_words(seen: MaskAnswer, says: str) -> None:
+    assert any(says in fault for fault in KNOWN.differences(seen))
+
+
+def test_scores_and_predicted_scans_are_held_to_their_answers_too() -> None:
+    score, image = ScoreAnswer(value=0.42), ImageAnswer(slices_hu=(20.0, 30.0))
+    assert list(score.differences(ScoreAnswer(value=0.4205))) == []
+    assert list(score.differences(ScoreAnswer(value=0.43))) == ["score 0.43, known is 0.42"]
+    assert list(image.differences(ImageAnswer(slices_hu=(20.0, 30.04)))) == []
+    assert list(image.differences(ImageAnswer(slices_hu=(20.0, 30.1)))) == ["slice 2 off by 0.10 HU"]
+    assert list(image.differences(ImageAnswer(slices_hu=(20.0,)))) != []
+    assert list(score.differences(KNOWN)) == ["no score any more"]
+    assert list(KNOWN.differences(score)) == ["no mask any more"]
+
+
+def test_an_answer_of_every_kind_comes_back_from_its_file(tmp_path: Path) -> None:
+    outputs = {"a": KNOWN, "b": ScoreAnswer(value=0.42), "c": ImageAnswer(slices_hu=(20.0, 30.0))}
+    answer = Answer(digest="sha256:0", head=FACTS, outputs=outputs)
+    save_answer(tmp_path, answer)
+    assert load_answer(tmp_path) == answer
 
 
 def test_another_head_is_not_taken_for_another_model() -> None:
     bundle = Registry().get("hemorrhage")
     known = Answer(digest=bundle.digest, head=FACTS, outputs={"hemorrhage": KNOWN})
     other = FACTS.model_copy(update={"cohort_version": "2", "mean_hu": 150.0})
-    head = KnownHead((), None, FACTS)  # type: ignore[arg-type]
+    head = KnownHead(None, None, FACTS)  # type: ignore[arg-type]
     assert judge(bundle, known, {"hemorrhage": KNOWN}, head).ok
     verdict = judge(bundle, known, {"hemorrhage": KNOWN}, replace(head, facts=other))
     assert (verdict.ok, "cohort version 1, now 2" in verdict.says) == (False, True)

@@ -141,7 +141,8 @@ METADATA_FAULTS: list[tuple[dict[str, Any], ImportRefusal]] = [
     ({"version": None}, ImportRefusal.BAD_METADATA),
     ({"network_data_format": pred(channel_def=None)}, ImportRefusal.BAD_METADATA),
     ({"network_data_format": pred(channel_def={"0": "background", "7": "spot"})}, ImportRefusal.BAD_METADATA),
-    ({"network_data_format": pred(type="probabilities", format="classes")}, ImportRefusal.UNKNOWN_TASK),
+    ({"network_data_format": pred(type="probabilities", format="segmentation")}, ImportRefusal.UNKNOWN_TASK),
+    ({"network_data_format": pred(type="tuples", format="classes")}, ImportRefusal.UNKNOWN_TASK),
     ({"network_data_format": pred(format="hounsfield")}, ImportRefusal.UNKNOWN_TASK),
     ({"network_data_format": image(modality="MR")}, ImportRefusal.NOT_CT),
     ({"network_data_format": image(num_channels=4)}, ImportRefusal.INPUT_CHANNELS),
@@ -329,7 +330,12 @@ def test_safetensors_are_taken_before_a_pickle(foreign: Path) -> None:
 
 def trial(channels: int | None) -> dict[str, Any]:
     """What a trial says of a network."""
-    return {"channels": channels, "decision": "labels" if channels is None else "argmax", "threshold": 0.5}
+    return {
+        "channels": channels,
+        "decision": "labels" if channels is None else "argmax",
+        "threshold": 0.5,
+        "dimensions": 4,
+    }
 
 
 def test_another_number_of_channels_than_described_is_refused(foreign: Path) -> None:
