@@ -38,7 +38,7 @@ from dicomnode.dicom.statuses import INVALID_OBJECT_INSTANCE, PENDING, SUCCESS, 
 from dicomnode.dicom.uids import is_valid_uid
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
     """One instance as it arrived.
 

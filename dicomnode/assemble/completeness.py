@@ -13,7 +13,7 @@ OPEN_RECHECK_S = 5.0
 """How soon to look again at a silent association that should have ended; its idle limit ends it in the end."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What is known of a series at one moment. Times are seconds since the epoch, UTC.
 

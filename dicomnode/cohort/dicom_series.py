@@ -23,7 +23,7 @@ PADDING = -2000
 INTERCEPT = -1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesIdentity:
     """Patient and study attributes of a written series. No real person: all made up.
 
@@ -206,5 +206,5 @@ def write_series(
     Paths in the order of the positions.
     """
     places = tuple(positions) if positions is not None else tuple(np.arange(-60.0, 90.0, 5.0).tolist())
-    scan = Acquisition(places, thickness_mm=thickness_mm, tilt_deg=tilt_deg, kernel=kernel)
+    scan = Acquisition(positions_mm=places, thickness_mm=thickness_mm, tilt_deg=tilt_deg, kernel=kernel)
     return write_acquired(acquire(head, scan, seed=head.seed), folder, identity)

@@ -36,7 +36,7 @@ GCS_POINTS_UNKNOWN = (0.45, 0.35, 0.2)
 """Weights of 0, 1 and 2 points where the GCS is not recorded."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeModel:
     """One outcome.
 
@@ -59,37 +59,37 @@ class OutcomeModel:
 
 OUTCOMES: dict[str, OutcomeModel] = {
     "prognosis_bad": OutcomeModel(
-        (Arm.ICH,),
-        Arm.ICH,
-        0.90,
-        145 / 294,
-        {
+        arms=(Arm.ICH,),
+        reference=Arm.ICH,
+        target_auc=0.90,
+        target_prevalence=145 / 294,
+        weights={
             "image": {"log_iph": 0.6, "ivh": 0.4, "infratentorial": 0.5, "deep": 0.25, "leukoaraiosis": 0.3},
             "text": {"cognitive_decline": 0.9, "found_unresponsive": 0.7, "vomiting": 0.25, "worsening": 0.5},
             "variables": {"age": 0.55, "gcs": -0.7, "glucose_mmol_l": 0.3, "anticoagulant": 0.5, "inr": 0.15},
         },
-        1.389,
-        -1.974,
+        scale=1.389,
+        intercept=-1.974,
     ),
     "expansion": OutcomeModel(
-        (Arm.ICH,),
-        Arm.ICH,
-        0.78,
-        0.28,
-        {
+        arms=(Arm.ICH,),
+        reference=Arm.ICH,
+        target_auc=0.78,
+        target_prevalence=0.28,
+        weights={
             "image": {"heterogeneity": 0.8, "log_iph": 0.4},
             "text": {"worsening": 0.6},
             "variables": {"onset_to_ct_h": -0.6, "anticoagulant": 0.8, "inr": 0.2, "sbp_mmhg": 0.25},
         },
-        0.808,
-        -1.622,
+        scale=0.808,
+        intercept=-1.622,
     ),
     "deterioration": OutcomeModel(
-        (Arm.STROKE_NO_EVT,),
-        Arm.STROKE_NO_EVT,
-        0.80,
-        0.38,
-        {
+        arms=(Arm.STROKE_NO_EVT,),
+        reference=Arm.STROKE_NO_EVT,
+        target_auc=0.80,
+        target_prevalence=0.38,
+        weights={
             "image": {"log_infarct": 0.35, "hyperdense_artery": 0.6, "leukoaraiosis": 0.15},
             "text": {"unsteadiness": 0.7, "walking_difficulty": 0.6, "vision": 0.6, "fluctuating": 0.5},
             "variables": {
@@ -102,15 +102,15 @@ OUTCOMES: dict[str, OutcomeModel] = {
                 "atrial_fibrillation": 0.25,
             },
         },
-        1.112,
-        -1.813,
+        scale=1.112,
+        intercept=-1.813,
     ),
     "oedema": OutcomeModel(
-        (),
-        Arm.MIXED,
-        0.92,
-        0.42,
-        {
+        arms=(),
+        reference=Arm.MIXED,
+        target_auc=0.92,
+        target_prevalence=0.42,
+        weights={
             "image": {"log_swelling": 0.9, "log_blood": 0.3, "atrophy": -0.3},
             "text": {"vomiting": 0.6, "headache": 0.3, "worsening": 0.8, "fluctuating": 0.4},
             "variables": {
@@ -122,15 +122,15 @@ OUTCOMES: dict[str, OutcomeModel] = {
                 "onset_to_ct_h": 0.4,
             },
         },
-        1.325,
-        0.05,
+        scale=1.325,
+        intercept=0.05,
     ),
     "haemorrhage_followup": OutcomeModel(
-        (Arm.POST_EVT,),
-        Arm.POST_EVT,
-        0.88,
-        0.40,
-        {
+        arms=(Arm.POST_EVT,),
+        reference=Arm.POST_EVT,
+        target_auc=0.88,
+        target_prevalence=0.40,
+        weights={
             "image": {"stain": 0.4, "stain_hu": 0.7, "stain_deep": 0.4, "log_infarct": 0.5, "sah": 0.8},
             "text": {"several_passes": 0.8, "incomplete_reperfusion": 0.5, "tirofiban": 0.6, "agitation": 0.3},
             "variables": {
@@ -142,8 +142,8 @@ OUTCOMES: dict[str, OutcomeModel] = {
                 "iv_thrombolysis": 0.3,
             },
         },
-        1.683,
-        -3.597,
+        scale=1.683,
+        intercept=-3.597,
     ),
 }
 

@@ -120,7 +120,7 @@ SYMPTOMS: dict[Arm, Mapping[str, float]] = {
 GRAVE = frozenset({"found_unresponsive", "worsening", "loss_of_consciousness", "vomiting"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Patient:
     """One synthetic patient at the time of the baseline CT.
 
@@ -239,7 +239,17 @@ def draw_patient(seed: int, arm: Arm = Arm.MIXED, site: Site = Site.A) -> Patien
     lesions = draw_lesions(own.value, age, CASE_MIX[site].severity_shift, seed)
     causes = _causes(own, site, age, lesions.burden, seed)
     variables = _variables(own, site, lesions, causes, seed)
-    return Patient(seed, own, site, age, sex, variables, _symptoms(own, causes, seed), lesions, causes)
+    return Patient(
+        seed=seed,
+        arm=own,
+        site=site,
+        age_years=age,
+        sex=sex,
+        variables=variables,
+        symptoms=_symptoms(own, causes, seed),
+        lesions=lesions,
+        causes=causes,
+    )
 
 
 def draw_patients(seed: int, count: int, arm: Arm = Arm.MIXED, site: Site = Site.A) -> list[Patient]:

@@ -18,7 +18,7 @@ from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import guarded_update, move, note
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parcel:
     """One leased delivery: a result file for one destination. ``path`` is relative to the data folder."""
 

@@ -16,7 +16,7 @@ from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import guarded_update, move
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
     """One result that a destination acknowledged and that is still to be proven.
 

@@ -29,7 +29,7 @@ STAT_HEAD_START_S = 900.0
 """A stat job goes before all routine jobs that became ready less than this long before it: none starves."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """A leased job. Whoever holds it passes ``token`` with every change."""
 
@@ -160,7 +160,14 @@ def claim_job(session: Session, *, owner: str, lease_s: float) -> Claim | None:
         attempts=job.attempts + 1,
     )
     return Claim(
-        job.id, job.lease_token, job.series_id, job.study_uid, job.protocol, job.generation, job.attempts, job.task
+        job_id=job.id,
+        token=job.lease_token,
+        series_id=job.series_id,
+        study_uid=job.study_uid,
+        protocol=job.protocol,
+        generation=job.generation,
+        attempts=job.attempts,
+        task=job.task,
     )
 
 

@@ -33,7 +33,9 @@ SURFACE = Lesions(side=-1, sdh_ml=50.0, edh_ml=15.0, place_mm=(-28.0, -42.0, 26.
 STAINED = Lesions(
     side=-1, place_mm=(-26.0, -4.0, 6.0), infarct_ml=60.0, infarct_depth_hu=6.0, stain_ml=6.0, stain_hu=110.0
 )
-SCAN = Acquisition(tuple(np.arange(-60.0, 86.0, 5.0)), 5.0, matrix=192, pixel_mm=1.2, noise_hu=2.0)
+SCAN = Acquisition(
+    positions_mm=tuple(np.arange(-60.0, 86.0, 5.0)), thickness_mm=5.0, matrix=192, pixel_mm=1.2, noise_hu=2.0
+)
 
 
 @pytest.fixture(scope="module")
