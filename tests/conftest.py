@@ -15,11 +15,15 @@ DEFAULT_REAL_DATA = REPOSITORY.parent / "shared" / "data"
 
 
 def pytest_configure() -> None:
-    """Judges come from Debian: an activated virtual environment has a ``storescu`` and an ``echoscu`` of pynetdicom."""
+    """Which programs the tests find, and how many threads they compute with."""
+    # Judges come from Debian: an activated virtual environment has a ``storescu`` and an ``echoscu`` of pynetdicom.
     set_up_pydicom()
     here = str(Path(sys.prefix) / "bin")
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     os.environ["PATH"] = os.pathsep.join(sorted(folders, key=lambda folder: folder == here))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # One of several processes that compute: threads that wait for a core spin, and all lose.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,13 +51,24 @@ def storescu(paths: Sequence[Path], port: int, *, called_ae: str = "AINODE", cal
 
 
 class Scanner(threading.Thread):
-    """Sends small studies one after the other until told to stop; ``sent`` are those wholly acknowledged."""
+    """Sends small studies one after the other until told to stop.
 
-    def __init__(self, folder: Path, port: int, *, pause_s: float = 0.0, most: int = 1000) -> None:
+    Attributes
+    ----------
+    sent : studies of which every image was acknowledged.
+    busy : while it says True, nothing new is sent, as nobody scans faster than the list of patients grows; what is on
+        its way is sent to its end, and :meth:`scan` has one more sent at once.
+    """
+
+    def __init__(
+        self, folder: Path, port: int, *, pause_s: float = 0.0, most: int = 1000, busy: Callable[[], bool] | None = None
+    ) -> None:
         super().__init__(daemon=True)
         self.folder, self.port, self.pause_s, self.most = folder, port, pause_s, most
+        self.busy = busy or (lambda: False)
         self.sent: list[str] = []
         self.stopping = threading.Event()
+        self._asked = threading.Event()
 
     def run(self) -> None:
         """Thread body."""
@@ -67,8 +78,20 @@ class Scanner(threading.Thread):
             while not storescu(paths, self.port):
                 time.sleep(0.2)
             self.sent.append(str(study[0].StudyInstanceUID))
-            if self.stopping.wait(self.pause_s):
+            if self.stopping.wait(self.pause_s) or not self._idle():
                 return
+
+    def _idle(self) -> bool:
+        """Wait until the next study is due; False when none is wanted any more."""
+        while self.busy() and not self._asked.is_set():
+            if self.stopping.wait(0.1):
+                return False
+        self._asked.clear()
+        return True
+
+    def scan(self) -> None:
+        """Send another study now, or right after the one that is on its way."""
+        self._asked.set()
 
     def stop(self) -> None:
         """Finish the study that is on its way."""

@@ -14,7 +14,18 @@ from typing import Any
 
 import psutil
 
+from dicomnode.store.engine import Store
+from dicomnode.store.history import list_jobs
+from tests.conftest import REPOSITORY
+
 START_S = 60.0
+PLAIN = REPOSITORY / "tests" / "tools" / "plain"
+
+
+def environment() -> dict[str, str]:
+    """Of a node: one thread to compute with, and nothing installed that only training and tests need."""
+    path = os.pathsep.join(filter(None, [str(PLAIN), os.environ.get("PYTHONPATH", "")]))
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
 
 
 def toml_value(value: Any) -> str:
@@ -83,7 +94,7 @@ class ServedNode:
         seen = self.log.stat().st_size if self.log.exists() else 0
         command = [sys.executable, "-m", "dicomnode", "serve", "--config", str(self.config)]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "2"})
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment())
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             if b'"node started"' in self.log.read_bytes()[seen:]:
@@ -122,8 +133,19 @@ class ServedNode:
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ``dicomnode ARGUMENTS --config ...``."""
         command = [sys.executable, "-m", "dicomnode", *arguments, "--config", str(self.config)]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment())
 
     def jobs(self) -> list[dict[str, Any]]:
         """What ``dicomnode jobs list --json`` says."""
         return list(json.loads(self.command("jobs", "list", "--json").stdout)["jobs"])
+
+    def states(self, study_uid: str = "") -> list[str]:
+        """Status of each job (of a study), newest first, as :meth:`jobs` tells it.
+
+        For waiting: read from the database, since a command computes for more than a second whenever it is asked.
+        """
+        store = Store(self.database_url or f"sqlite:///{self.folder}/data/node.db")
+        with store.read() as session:
+            jobs = list_jobs(session)
+        store.close()
+        return [job.status for job in jobs if study_uid in ("", job.study_uid)]

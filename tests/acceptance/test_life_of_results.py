@@ -110,7 +110,7 @@ def test_superseded_and_rejected_results_in_a_real_archive_across_kills(
     # A late slice: new results, then one note about the old ones, although the node dies while it is written.
     assert storescu(paths[-1:], node.port)
     kill_when_a_note_is(node, store, past="queued", before=0)
-    until(lambda: node.jobs()[0]["status"] == "done" and len(notes_in(orthanc, study_uid)) == 1)
+    until(lambda: node.states()[0] == "done" and len(notes_in(orthanc, study_uid)) == 1)
     (note,) = notes_in(orthanc, study_uid)
     assert named_by(note) == uids_of(first)
     second = [

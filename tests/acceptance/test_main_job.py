@@ -19,6 +19,7 @@ from dicomnode.cohort.make import make_demo_study
 from dicomnode.images.volume import read_series
 from dicomnode.kinds import KINDS as ROWS
 from dicomnode.kinds import Kind
+from tests.acceptance import orthanc as orthanc_module
 from tests.acceptance.orthanc import Orthanc, free_port
 from tests.acceptance.reading import volume_in_sr
 from tests.acceptance.scanner import storescu
@@ -33,11 +34,20 @@ RESULT_S = 120.0
 KINDS = {ROWS[kind].sop_class_uid: kind for kind in (Kind.SEG, Kind.SR, Kind.TEXT, Kind.SC)}
 
 
-@pytest.fixture
-def node(tmp_path: Path, orthanc: Orthanc) -> Iterator[ServedNode]:
-    """A node that sends to Orthanc."""
+@pytest.fixture(scope="module")
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    """One archive for all studies."""
+    if not orthanc_module.available():
+        pytest.skip("Orthanc is not installed (tests/tools/debian_tools.sh installs it)")
+    with Orthanc(tmp_path_factory.mktemp("orthanc")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory, orthanc: Orthanc) -> Iterator[ServedNode]:
+    """One node for all studies, which sends to Orthanc; stopped by SIGTERM at the end."""
     served = ServedNode(
-        tmp_path / "node",
+        tmp_path_factory.mktemp("node"),
         free_port(),
         [
             {

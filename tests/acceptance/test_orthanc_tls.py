@@ -108,7 +108,8 @@ def test_a_head_comes_over_tls_and_its_results_go_back_over_tls_and_are_committe
         orthanc.post("/modalities/in-the-clear/store", {"Resources": orthanc.get("/studies")})
     assert node.jobs() == []
     orthanc.post("/modalities/node/store", {"Resources": orthanc.get("/studies")})
-    until(lambda: [job["status"] for job in node.jobs()] == ["done"], within_s=120.0)
+    until(lambda: node.states() == ["done"], within_s=120.0)
+    assert [job["status"] for job in node.jobs()] == ["done"]
     kinds = {item["Modality"] for item in orthanc.instances(str(study[0].StudyInstanceUID))}
     assert {"CT", "SEG", "SR", "OT"} <= kinds
     job = json.loads(node.command("jobs", "show", "1", "--json").stdout)

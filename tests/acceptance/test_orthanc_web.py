@@ -156,7 +156,8 @@ def test_a_head_pushed_by_a_scanner_comes_back_by_stow_and_check_is_content(
     try:
         study = small_study("web")
         assert storescu(write_series(tmp_path / "study", study), node.port)
-        until(lambda: [job["status"] for job in node.jobs()] == ["done"], within_s=120.0)
+        until(lambda: node.states() == ["done"], within_s=120.0)
+        assert [job["status"] for job in node.jobs()] == ["done"]
     finally:
         assert node.stop() == 0
     kinds = {item["Modality"] for item in orthanc.instances(str(study[0].StudyInstanceUID))}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dicomnode.store.engine import Store
-from tests.integration.execute.world import Bundles, Workers
+from tests.integration.execute.world import MODELS, Bundles, Workers
 from tests.integration.receive.world import Reception
 from tests.integration.store.fixture import execute, new_database, sqlite_template, store
 
@@ -53,16 +53,16 @@ def _make_template(url: str) -> None:
     template.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
-    """All small bundles of the tests, written anew for each module."""
+    """All small bundles of the tests."""
     return Bundles(tmp_path_factory.mktemp("bundles"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def workers(bundles: Bundles) -> Iterator[Workers]:
-    """Workers for all tests of a module, with the threshold bundle alone."""
-    warm = Workers(bundles, ("threshold",))
+    """Workers for all tests; one that a test killed is started again by the next that needs it."""
+    warm = Workers(bundles, MODELS)
     yield warm
     warm.kill()
 

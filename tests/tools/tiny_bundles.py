@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from dicomnode.zoo.registry import BUILT_IN
 
 MODELS = "tests.tools.tiny_models"
-PER_ML, PER_YEAR, BIAS = 0.05, 0.02, -2.0
+PER_ML, PER_YEAR, BIAS = 0.02, 0.02, -2.0
 FADED = 0.9
 RISK_PER_YEAR, RISK_OF_MEN, RISK_BIAS = 0.1, 1.5, -3.0
 HIGH = {"value": "15508007", "scheme": "SCT", "meaning": "High risk"}
@@ -49,9 +49,8 @@ def write_bleed_risk(folder: Path) -> Path:
 
 def write_later_scan(folder: Path) -> Path:
     """A predicted image."""
-    image = json.loads((BUILT_IN / "hemorrhage/bundle/configs/metadata.json").read_text())["dicomnode"]["needs"][
-        "image"
-    ]
+    shipped = json.loads((BUILT_IN / "hemorrhage/bundle/configs/metadata.json").read_text())["dicomnode"]
+    image = shipped["needs"]["image"]
     return _write(
         folder,
         "later_scan",

@@ -1,6 +1,6 @@
-"""Three tiny models of the kinds that bundles may give beside masks; their weights are set by hand, so all can be checked.
+"""Three tiny models of the kinds that bundles may give beside masks; their weights are set by hand.
 
-Each is what ``model_def`` of a bundle's ``configs/inference.json`` names: called with the inputs, it gives every output.
+Each is what ``model_def`` of a bundle's ``configs/inference.json`` names: called with the inputs, it gives all outputs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ class BleedRisk:
 
     def __call__(self, inputs: Inputs) -> dict[str, float]:
         mask, age = inputs.mask("hemorrhage"), inputs.context.value("age")
-        assert mask is not None and age is not None
+        assert mask is not None
+        assert age is not None
         volume_ml = 0.0 if mask.total is None else mask.total.volume_ml
         return {"bleed_risk": float(torch.sigmoid(self.network(torch.tensor([volume_ml, float(age.value)]))))}
 
@@ -45,6 +46,7 @@ class AgeRisk:
 
     def __call__(self, inputs: Inputs) -> dict[str, float]:
         age, sex = inputs.context.value("age"), inputs.context.value("sex")
-        assert age is not None and inputs.volume is None
+        assert age is not None
+        assert inputs.volume is None
         is_male = float(sex is not None and sex.value == "male")
         return {"age_risk": float(self.network(torch.tensor([float(age.value), is_male])))}

@@ -79,8 +79,9 @@ def test_a_study_becomes_results_in_the_pacs_and_every_command_tells_of_it(
 ) -> None:
     study = small_study("node")
     send_study(node, tmp_path, study)
-    wait_until(lambda: [job["status"] for job in node.jobs()][:1] and node.jobs()[0]["status"] in OVER, 90)
+    wait_until(lambda: node.states()[:1] and node.states()[0] in OVER, 90)
     (job,) = node.jobs()
+    assert job["status"] in OVER
     shown = json.loads(node.command("jobs", "show", str(job["job_id"]), "--json").stdout)
     assert {"seg", "sr", "sc"} <= {line["kind"] for line in shown["deliveries"]}
     results = {line["sop_instance_uid"] for line in shown["deliveries"]}

@@ -9,9 +9,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from dicomnode.dicom.sop_classes import RESULT_SOP_CLASSES
 from pydicom.dataset import Dataset
-from pynetdicom import AE, evt
+from pydicom.uid import CTImageStorage
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
 from pynetdicom.association import Association
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from dicomnode.app.demo_pacs import ReceivingPacs, Stored
 from dicomnode.deliver.query import STUDY_ROOT_FIND
@@ -19,6 +22,7 @@ from dicomnode.dicom.commitment import STORAGE_COMMITMENT
 from dicomnode.dicom.statuses import SUCCESS
 
 STALL_S = 20.0
+STORED_CLASSES = frozenset({*RESULT_SOP_CLASSES.values(), CTImageStorage})
 
 
 class ScriptedPacs(ReceivingPacs):
@@ -68,18 +72,16 @@ class ScriptedPacs(ReceivingPacs):
         self.requests = 0
 
     def _entity(self) -> AE:
-        entity = super()._entity()
-        if not self.offers_find:
-            entity.remove_supported_context(STUDY_ROOT_FIND)
-        if not self.offers_commitment:
-            entity.remove_supported_context(STORAGE_COMMITMENT)
-        for context in entity.supported_contexts:
-            uid = str(context.abstract_syntax)
-            if uid in self.refused_classes:
-                entity.remove_supported_context(uid)
-            elif self.accepted_syntaxes:
-                entity.remove_supported_context(uid)
-                entity.add_supported_context(uid, self.accepted_syntaxes)
+        """Offers what a test may send, not each class of the standard: to set up all of them takes a quarter second."""
+        entity = AE(self.ae_title)
+        entity.require_called_aet = self._called_ae_checked
+        entity.add_supported_context(Verification)
+        if self.offers_find:
+            entity.add_supported_context(STUDY_ROOT_FIND)
+        if self.offers_commitment:
+            entity.add_supported_context(STORAGE_COMMITMENT)
+        for uid in STORED_CLASSES - self.refused_classes:
+            entity.add_supported_context(uid, self.accepted_syntaxes or ALL_TRANSFER_SYNTAXES)
         return entity
 
     def answer_to(self, event: evt.Event) -> int:

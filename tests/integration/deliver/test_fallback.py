@@ -289,7 +289,7 @@ def test_a_node_process_delivers_to_a_pacs_that_takes_pictures_and_enhanced_repo
         node.start()
         try:
             send_study(node, tmp_path, small_study("node"))
-            wait_until(lambda: node.jobs()[:1] and node.jobs()[0]["status"] in OVER, 200)
+            wait_until(lambda: node.states()[:1] and node.states()[0] in OVER, 200)
             shown = json.loads(node.command("jobs", "show", str(node.jobs()[0]["job_id"]), "--json").stdout)
             why = node.command("why", "ACC-node").stdout
         finally:

@@ -113,7 +113,7 @@ def until(condition: Callable[[], Any], *, within_s: float = 15.0) -> None:
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
+        time.sleep(0.02)
 
 
 @dataclass

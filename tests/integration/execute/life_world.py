@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, exists, func, select
 
 from dicomnode.assemble.not_performed import NotPerformedReports
 from dicomnode.deliver.sender import Sender
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import release_waiting
 from dicomnode.store.queue.notes import release_notes
-from dicomnode.store.tables import Event, Job
+from dicomnode.store.states import JobStatus, OutboxStatus, SeriesStatus
+from dicomnode.store.tables import Event, Job, Outbox, Series
 from tests.integration.deliver.pacs import ScriptedPacs
 from tests.integration.execute.world import Bundles, ExecutionWorld, Workers
 
 REJECTED = ("113001", "DCM")
+SILENCE_S = 0.5
+
+
+def due_before(moment: float) -> Iterator[tuple[ColumnElement[bool], ...]]:
+    """For each part of the node, the condition on what it has to do by then, or is doing."""
+    yield Series.status == SeriesStatus.RECEIVING, Series.due_at <= moment
+    yield (Series.verdict_due_at <= moment,)
+    yield Job.status.in_((JobStatus.WAITING, JobStatus.QUEUED)), Job.ready_at <= moment
+    yield (Job.status == JobStatus.RUNNING,)
+    yield Outbox.status.in_((OutboxStatus.PENDING, OutboxStatus.SENT)), Outbox.next_attempt_at <= moment
+    yield (Outbox.status == OutboxStatus.SENDING,)
 
 
 class LifeWorld(ExecutionWorld):
@@ -63,16 +75,27 @@ class LifeWorld(ExecutionWorld):
         self.step()
         self.sender.step()
 
-    def settle_all(self, *, rounds_s: float = 0.5) -> None:
-        """Turn until nothing has happened for a while."""
+    def settle_all(self) -> None:
+        """Turn until the database says that nothing is left to do, or nothing has happened for a while.
+
+        The second is for what waits on purpose: a note for results that the PACS does not show yet, a sender whose
+        circuit breaker is open.
+        """
         seen, since = self._events(), time.monotonic()
         deadline = time.monotonic() + 60
-        while time.monotonic() - since < rounds_s:
+        while time.monotonic() - since < SILENCE_S:
             assert time.monotonic() < deadline, "the node does not come to rest"
             self.turn()
             if self._events() != seen:
                 seen, since = self._events(), time.monotonic()
+            elif not self._is_due(time.time() + SILENCE_S):
+                return
             time.sleep(0.02)
+
+    def _is_due(self, before: float) -> bool:
+        """Whether any part of the node has something to do before that time, as far as the database knows."""
+        with self.store.read() as session:
+            return any(session.scalar(select(exists().where(*due))) for due in due_before(before))
 
     def turn_until(self, condition: Callable[[], Any]) -> None:
         """Turn until something is true."""

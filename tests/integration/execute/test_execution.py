@@ -17,25 +17,17 @@ from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import cancel_job, claim_job, recover_leases, requeue_job
 from dicomnode.store.queue.runs import RunIdentity, pending_runs
 from tests.acceptance.scanner import small_study
-from tests.integration.execute.world import MODELS, Bundles, ExecutionWorld, Workers
+from tests.integration.execute.world import Bundles, ExecutionWorld, Workers
 from tests.integration.store.fixture import sqlite_only
 
 NewWorld = Callable[..., ExecutionWorld]
-
-
-@pytest.fixture(scope="module")
-def workers(bundles: Bundles) -> Iterator[Workers]:
-    """Workers for all tests; one that a test killed is started again by the next that needs it."""
-    warm = Workers(bundles, MODELS)
-    yield warm
-    warm.kill()
 
 
 @pytest.fixture
 def new_world(
     new_database: Callable[..., str], tmp_path: Path, bundles: Bundles, workers: Workers
 ) -> Iterator[NewWorld]:
-    """Makes a world with the module's worker: ``new_world("threshold", run_timeout_s=1)``."""
+    """Makes a world with the session's worker: ``new_world("threshold", run_timeout_s=1)``."""
     opened = Store(new_database())
 
     def make(*models: str, **execution: object) -> ExecutionWorld:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from pydicom.config import IGNORE
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from dicomnode.clinical.sources.header import age_years, context_of_header
@@ -12,7 +15,7 @@ from dicomnode.records import ContextSource
 def header(**attributes: str) -> Dataset:
     ds = Dataset()
     for keyword, value in attributes.items():
-        setattr(ds, keyword, value)
+        ds[keyword] = DataElement(keyword, dictionary_VR(keyword), value, validation_mode=IGNORE)
     return ds
 
 
