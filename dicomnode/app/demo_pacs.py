@@ -205,7 +205,7 @@ class ReceivingPacs:
                 yield PENDING, answer
 
     def studies(self, study_uid: str) -> list[Dataset]:
-        """One answer for each patient that the study was stored under. To be overridden."""
+        """Answers to a query, one for each patient that the study was stored under. To be overridden."""
         identities = {
             tuple(identity_in(dcmread(stored.path, stop_before_pixels=True)).items())
             for stored in self.shown()

@@ -67,7 +67,7 @@ class JobLine:
     deliveries: list[DeliveryLine] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """The job as plain values, for ``--json``."""
         return asdict(self)
 
 
@@ -87,7 +87,7 @@ class SeriesLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventLine:
-    """One thing that happened."""
+    """One row of the history."""
 
     at: float
     subject: str
@@ -132,7 +132,7 @@ class HeldLine:
 
 
 def list_held(session: Session) -> list[HeldLine]:
-    """What is held, by job and destination, oldest job first."""
+    """Held results, by job and destination, oldest job first."""
     columns = (Job.id, Outbox.destination, Job.accession_number, Job.study_uid)
     statement = (
         select(*columns, func.count(), func.max(Outbox.identity), func.max(Outbox.error))

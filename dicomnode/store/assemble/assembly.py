@@ -139,7 +139,7 @@ def refuse_series(session: Session, series: Series, *, refusal: str, detail: str
 
 
 def set_series_aside(session: Session, series: Series, *, refusal: str) -> None:
-    """Nothing in the series is a CT slice: kept as bytes, not used."""
+    """Mark a series in which nothing is a CT slice: it is kept as bytes and not used."""
     move(
         session,
         series,
@@ -163,8 +163,8 @@ def other_series_of_study(session: Session, series: Series) -> Sequence[Series]:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """A protocol that matches a series: the job it would create."""
+class PlannedJob:
+    """A job to be created for a series, by a protocol that matches it."""
 
     protocol: str
     models: tuple[str, ...]
@@ -178,15 +178,15 @@ def competing_series(session: Session, series: Series, protocol: str) -> Series 
     return None if job is None else session.get_one(Series, job.series_id)
 
 
-def choose_series(session: Session, series: Series, wishes: Iterable[Wish], *, reason: str) -> None:
-    """Run the wished protocols on this series; jobs on a worse reconstruction are superseded."""
-    for wish in wishes:
-        rival = active_job(session, series.study_uid, series.acquisition_key, wish.protocol)
+def choose_series(session: Session, series: Series, plans: Iterable[PlannedJob], *, reason: str) -> None:
+    """Create the planned jobs of a series; jobs on a worse reconstruction of the same acquisition are superseded."""
+    for plan in plans:
+        rival = active_job(session, series.study_uid, series.acquisition_key, plan.protocol)
         if rival is not None:
             supersede_job(session, rival, reason="a better reconstruction came")
             _pass_over_if_idle(session, session.get_one(Series, rival.series_id), better=series)
         create_job(
-            session, series, protocol=wish.protocol, models=wish.models, priority=wish.priority, wait_s=wish.wait_s
+            session, series, protocol=plan.protocol, models=plan.models, priority=plan.priority, wait_s=plan.wait_s
         )
     move(session, series, SeriesEvent.CHOOSE, detail={"reason": reason}, due_at=None)
 

@@ -110,7 +110,7 @@ def _detail(job: Job) -> str:
 
 
 def _headers(session: Session, series: Series) -> tuple[Header, ...]:
-    """Of the slices; of what was set aside, such as a scout, only where there are none."""
+    """Headers of the slices; where there are none, of what was set aside, such as a scout."""
     mine = (Instance.series_id == series.id, Instance.status != InstanceStatus.PURGED)
     rows = session.scalars(select(Instance).where(*mine, Instance.reason.not_in(_UNSUITED)).order_by(Instance.id)).all()
     slices = [row.header for row in rows if row.reason == ""]

@@ -101,7 +101,7 @@ def supersede_jobs_of_series(session: Session, series: Series, *, reason: str, a
 
 
 def supersede_job(session: Session, job: Job, *, reason: str, at_once: bool = False) -> None:
-    """Its results hold no longer: what was not sent yet is withdrawn, what was sent gets a rejection note.
+    """Supersede a job: results that were not sent yet are withdrawn, those that were sent get a rejection note.
 
     Parameters
     ----------
@@ -225,7 +225,7 @@ def runs_of(session: Session, job_id: int) -> Sequence[Run]:
 
 
 def requeue_job(session: Session, job_id: int) -> str:
-    """An operator wants it again: run what failed, or send what was not delivered; returns the new status.
+    """Repeat a job for an operator: run what failed, or send what was not delivered; returns the new status.
 
     Raises
     ------
@@ -249,7 +249,7 @@ def requeue_job(session: Session, job_id: int) -> str:
 
 
 def cancel_job(session: Session, job_id: int) -> str:
-    """An operator does not want it: what is not sent yet is withdrawn; returns the new status.
+    """Cancel a job for an operator: what is not sent yet is withdrawn; returns the new status.
 
     Raises
     ------

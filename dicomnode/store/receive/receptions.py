@@ -199,7 +199,7 @@ def _touch(session: Session, series: Series, row: Instance, association_id: int 
 
 
 def _revive(row: Instance, received: ReceivedInstance, known: Sequence[Instance], now: float) -> None:
-    """Its results exist already; only the bytes had gone, and here they are again, for a new retention."""
+    """Take a file up again whose bytes retention had taken: its results exist already, its retention begins anew."""
     # What was set aside stays so; the reason outlasts the purge.
     row.status = InstanceStatus.NOT_USED if row.reason else _status(received)
     row.path, row.received_at = str(received.path), now
