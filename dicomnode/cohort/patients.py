@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dicomnode.cohort.lesions import Lesions, draw_lesions
-from dicomnode.cohort.streams import derived_seed, normal, stream, uniform
+from dicomnode.cohort.streams import normal, stream, uniform
 from dicomnode.cohort.variables import CONTINUOUS, HISTORY, SCORES_MISSING, nihss_motor
 
 
@@ -250,8 +250,3 @@ def draw_patient(seed: int, arm: Arm = Arm.MIXED, site: Site = Site.A) -> Patien
         lesions=lesions,
         causes=causes,
     )
-
-
-def draw_patients(seed: int, count: int, arm: Arm = Arm.MIXED, site: Site = Site.A) -> list[Patient]:
-    """Draw many; patient k (from 1) is the same whatever the count."""
-    return [draw_patient(derived_seed(seed, "patient", index), arm, site) for index in range(1, count + 1)]

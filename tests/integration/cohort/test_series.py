@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image
 
 from dicomnode.cohort.acquire import Acquisition, acquire, slice_weights_mm
 from dicomnode.cohort.canvas import Tissue
-from dicomnode.cohort.dicom_series import SeriesIdentity, write_acquired, write_series
+from dicomnode.cohort.dicom_series import SeriesIdentity, write_acquired
 from dicomnode.cohort.head import BleedOrder, SyntheticHead, make_head
 from dicomnode.cohort.make import DemoStudy, make_cohort, make_demo_study
 from dicomnode.cohort.statistics import BleedKind
@@ -24,6 +25,32 @@ from dicomnode.images.volume import read_volume
 
 GE_POSITIONS = (*np.arange(-40.0, 13.0, 4.22), 14.0, *np.arange(21.4, 80.0, 7.38))
 """Like the real tilted head: 4 mm, one gap of about 1 mm, then 7 mm."""
+
+
+def write_series(
+    head: SyntheticHead,
+    folder: Path,
+    *,
+    positions: Sequence[float] | None = None,
+    tilt_deg: float = 0.0,
+    thickness_mm: float = 5.0,
+    kernel: str = "STANDARD",
+    identity: SeriesIdentity | None = None,
+) -> list[Path]:
+    """Scan a head and write the series.
+
+    Parameters
+    ----------
+    positions : z of each slice in head coordinates, any spacing; None covers the head every 5 mm.
+    tilt_deg : gantry tilt: positions move along z while the slices lean, as a tilted gantry does; the pixels follow.
+
+    Returns
+    -------
+    Paths in the order of the positions.
+    """
+    places = tuple(positions) if positions is not None else tuple(np.arange(-60.0, 90.0, 5.0).tolist())
+    scan = Acquisition(positions_mm=places, thickness_mm=thickness_mm, tilt_deg=tilt_deg, kernel=kernel)
+    return write_acquired(acquire(head, scan, seed=head.seed), folder, identity)
 
 
 @pytest.fixture(scope="module")

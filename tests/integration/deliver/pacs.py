@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dicomnode.dicom.sop_classes import RESULT_SOP_CLASSES
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
@@ -20,6 +19,7 @@ from dicomnode.app.demo_pacs import ReceivingPacs, Stored
 from dicomnode.deliver.query import STUDY_ROOT_FIND
 from dicomnode.dicom.commitment import STORAGE_COMMITMENT
 from dicomnode.dicom.statuses import SUCCESS
+from dicomnode.kinds import RESULT_SOP_CLASSES
 
 STALL_S = 20.0
 STORED_CLASSES = frozenset({*RESULT_SOP_CLASSES.values(), CTImageStorage})

@@ -18,8 +18,9 @@ from dicomnode.cohort.outcomes import (
     ich_score_points,
     probabilities,
 )
-from dicomnode.cohort.patients import Arm, Patient, Site, draw_patient, draw_patients
+from dicomnode.cohort.patients import Arm, Patient, Site, draw_patient
 from dicomnode.cohort.streams import normal, uniform
+from tests.unit.cohort.draws import draw_patients
 
 COUNT = 5000
 

@@ -12,10 +12,11 @@ from dicomnode.cohort.canvas import Tissue
 from dicomnode.cohort.course import follow_up
 from dicomnode.cohort.lesions import Lesions
 from dicomnode.cohort.outcomes import draw_outcomes
-from dicomnode.cohort.patients import Arm, Patient, Site, draw_patients
-from dicomnode.cohort.regions import DEEP, INFRATENTORIAL, LOBAR, Region
+from dicomnode.cohort.patients import Arm, Patient, Site
+from dicomnode.cohort.regions import INFRATENTORIAL, Region
 from dicomnode.cohort.scanner import SCANNERS, Artefacts, Scan, draw_protocol, scan_scene
 from dicomnode.cohort.scene import BLOOD, Anatomy, Finding, Scene, make_anatomy, make_scene
+from tests.unit.cohort.draws import DEEP, LOBAR, draw_patients
 
 GRID_MM = 2.0
 UPRIGHT = (0.0, 0.0, 0.0)
