@@ -19,10 +19,10 @@ from dicomnode.app.demo_pacs import ReceivingPacs, Stored
 from dicomnode.deliver.query import STUDY_ROOT_FIND
 from dicomnode.dicom.commitment import STORAGE_COMMITMENT
 from dicomnode.dicom.statuses import SUCCESS
-from dicomnode.kinds import RESULT_SOP_CLASSES
+from dicomnode.kinds import KINDS
 
 STALL_S = 20.0
-STORED_CLASSES = frozenset({*RESULT_SOP_CLASSES.values(), CTImageStorage})
+STORED_CLASSES = frozenset({*(row.sop_class_uid for row in KINDS.values()), CTImageStorage})
 
 
 class ScriptedPacs(ReceivingPacs):
