@@ -180,7 +180,7 @@ def _refuse_conflicts(rows: Sequence[Instance]) -> None:
 
 
 def _reason_of(rows: Sequence[Instance]) -> str:
-    """Why nothing in a series is used: its first file's reason, unless slices were rejected."""
+    """The reason why nothing in a series is used: that of its first file, unless slices were rejected."""
     reasons = [row.reason for row in rows] or [Refusal.NO_PIXELS.value]
     return Refusal.REJECTED.value if Refusal.REJECTED in reasons else reasons[0]
 
@@ -200,7 +200,7 @@ def _shared(rows: Sequence[Instance]) -> list[list[Instance]]:
 
 
 def _resolve(session: Session, series: Series) -> bool:
-    """Equal pixels and geometry: the newest file counts. Different ones: none does, the series is refused.
+    """Say which of several files of one SOP instance counts: with equal pixels and geometry the newest, else none.
 
     False where the pixels of a file were not compared yet; nothing is changed then.
     """

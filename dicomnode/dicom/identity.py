@@ -189,7 +189,7 @@ def _usable(keyword: str, own: str, value: str) -> str:
 
 
 def _doubt(own: Identity, theirs: Identity, provisional: re.Pattern[str]) -> str:
-    """Why it may be another person; empty where it is taken to be the same."""
+    """The reason why it may be another person; empty where it is taken to be the same."""
     against = [keyword for keyword in PERSON_KEYWORDS if _contradicts(keyword, own, theirs)]
     # An archive that answers without a name may have lost it on the way: only the images can lack one.
     if not own.get("PatientName") or any(_is_provisional(identity, provisional) for identity in (own, theirs)):

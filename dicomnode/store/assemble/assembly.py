@@ -125,7 +125,7 @@ def wait_for(session: Session, series: Series, until: float) -> None:
 
 
 def refuse_series(session: Session, series: Series, *, refusal: str, detail: str) -> None:
-    """The series is not processed, for a coded reason."""
+    """Refuse a series for a coded reason: it is not processed."""
     move(
         session,
         series,
@@ -199,10 +199,10 @@ def _pass_over_if_idle(session: Session, series: Series, *, better: Series) -> N
 
 
 def pass_over_series(session: Session, series: Series, *, better: str) -> None:
-    """Another reconstruction of the same acquisition is the better one."""
+    """Pass a series over: another reconstruction of the same acquisition is better."""
     move(session, series, SeriesEvent.PASS_OVER, detail={"better": better}, due_at=None)
 
 
 def note_decision(session: Session, series: Series, why: str) -> None:
-    """Why the series was taken for complete."""
+    """Note why a series was taken for complete."""
     note(session, series, "complete", detail={"why": why})

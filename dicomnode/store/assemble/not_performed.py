@@ -35,7 +35,7 @@ _UNSUITED = (Refusal.NOT_CT, Refusal.OWN_RESULT, Refusal.UNREADABLE, Refusal.REJ
 
 @dataclass(frozen=True, slots=True)
 class NotPerformedReason:
-    """Why a series, or its job, gave no result.
+    """The reason why a series, or its job, gave no result.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ def postpone_decision(series: Iterable[Series], until: float) -> None:
 
 
 def close_decision(series: Iterable[Series]) -> None:
-    """The study is decided on, until something more of it is refused."""
+    """Close the decision on a study, until something more of it is refused."""
     for one in series:
         one.not_performed_due_at = None
 

@@ -76,7 +76,7 @@ def look_again(session: Session, parcel: Parcel, *, at: float) -> None:
 
 
 def release_settled(session: Session, parcel: Parcel) -> bool:
-    """The destination has made it clear by itself; False where somebody was faster."""
+    """Release a held result whose destination now agrees by itself; False where somebody was faster."""
     row = lock_delivery(session, parcel.outbox_id)
     if row.status == OutboxStatus.HELD:
         reason = {"reason": "the destination no longer contradicts"}

@@ -32,7 +32,7 @@ class Delivery:
 def store_results(
     session: Session, claim: Claim, results: Sequence[EncodedResult], deliveries: Iterable[Delivery]
 ) -> None:
-    """Results, outbox rows and the job's step to ``delivering``, in one transaction.
+    """Write results, outbox rows and the job's step to ``delivering``, in one transaction.
 
     A job that ran again after an operator's ``requeue`` may yield results that exist already, with the same UIDs:
     they keep their row and their bytes.

@@ -223,7 +223,7 @@ def _is_past_retention(session: Session, series: Series) -> bool:
 
 
 def _take_up_if_whole(session: Session, series: Series) -> None:
-    """Late images were set aside because slices had gone; now that all have come again they make a series with them."""
+    """Use the late images that were set aside because slices had gone, once all of those have come again."""
     session.flush()
     late = (Instance.series_id == series.id, Instance.reason == Refusal.AFTER_RETENTION)
     if session.scalar(select(Instance.id).where(*late).limit(1)) is None:
