@@ -36,8 +36,6 @@ RESOURCE_LIMITATION = 0x0213
 
 _WARNINGS = frozenset({0x0001, ATTRIBUTE_LIST_ERROR, ATTRIBUTE_VALUE_OUT_OF_RANGE})
 _PENDING = frozenset({PENDING, 0xFF01})
-# A peer short of disk or workers says these; the same call may succeed later.
-_TEMPORARY = frozenset({PROCESSING_FAILURE, RESOURCE_LIMITATION})
 
 
 class Category(StrEnum):
@@ -68,15 +66,6 @@ def category(status: int) -> Category:
 def is_stored(status: int) -> bool:
     """Whether a C-STORE with this status was stored: success, or a warning (PS3.4 B.2.3: stored, though coerced)."""
     return category(status) in (Category.SUCCESS, Category.WARNING)
-
-
-def is_temporary(status: int) -> bool:
-    """Whether the same C-STORE may succeed later: the peer was out of resources or failed to process it.
-
-    >>> is_temporary(0xA701), is_temporary(0x0122), is_temporary(0xA900)
-    (True, False, False)
-    """
-    return 0xA700 <= status <= 0xA7FF or status in _TEMPORARY
 
 
 def sentence(status: int) -> str:
