@@ -4,7 +4,8 @@ Each outcome is a Bernoulli draw with ``p = 1 / (1 + exp(-(intercept + scale x s
 *exactly* what a reader with all three channels could know: lesions as painted, symptoms as written, variables as
 recorded. A missing variable adds nothing to the sum and nothing to the outcome, so that ``p`` **is** the probability
 given all there is to see, and no model can rank patients better than it does (the oracle). ``scale`` sets how much can
-be known at all, ``intercept`` the prevalence; :func:`calibrate` finds both, and the figures found are kept here.
+be known at all, ``intercept`` the prevalence; ``benchmarks/outcomes.py`` finds both, the figures
+are kept here.
 
 Mortality at 30 days is that of the ICH Score table (Hemphill 2001, derivation cohort): 0, 13, 26, 72, 97, 100, 100 %.
 A bad outcome (GOS 1 to 3) is death or, in survivors, a logistic draw. Weights have the sign of published risk factors:
@@ -45,7 +46,7 @@ class OutcomeModel:
     arms : populations it is defined in; empty means all.
     reference : population that ``target_auc`` and ``target_prevalence`` hold for (site A).
     weights : of the features of each channel.
-    scale, intercept : found by :func:`calibrate`.
+    scale, intercept : found by ``benchmarks/outcomes.py``.
     """
 
     arms: tuple[Arm, ...]
@@ -251,16 +252,13 @@ def _sigmoid(value: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(value, -40.0, 40.0))))
 
 
-def probabilities(
-    name: str, patients: Sequence[Patient], scale: float | None = None, intercept: float | None = None
-) -> NDArray[np.float64]:
+def probabilities(name: str, patients: Sequence[Patient]) -> NDArray[np.float64]:
     """(patients,) probability of one outcome given all that can be seen."""
-    combine = _combiner(name, patients)
-    model = OUTCOMES[name]
-    return combine(model.scale if scale is None else scale, model.intercept if intercept is None else intercept)
+    return probabilities_by(name, patients)(OUTCOMES[name].scale, OUTCOMES[name].intercept)
 
 
-def _combiner(name: str, patients: Sequence[Patient]) -> Callable[[float, float], NDArray[np.float64]]:
+def probabilities_by(name: str, patients: Sequence[Patient]) -> Callable[[float, float], NDArray[np.float64]]:
+    """(scale, intercept) -> (patients,) probability of one outcome, for whoever looks for the two."""
     sums = np.array([sum(channel_scores(name, patient).values()) for patient in patients])
     dead = np.array([mortality_30d(p) for p in patients]) if name == "prognosis_bad" else np.zeros(len(sums))
 
@@ -268,37 +266,6 @@ def _combiner(name: str, patients: Sequence[Patient]) -> Callable[[float, float]
         return np.asarray(dead + (1.0 - dead) * _sigmoid(intercept + scale * sums))
 
     return combine
-
-
-def attainable_auc(p: NDArray[np.float64]) -> float:
-    """Expected AUC of the best possible ranking when outcomes are drawn with probabilities ``p``.
-
-    The probability that a random positive has a higher ``p`` than a random negative, ties counting half.
-    """
-    inverse = np.unique(p, return_inverse=True)[1]
-    positive = np.bincount(inverse, weights=p)
-    negative = np.bincount(inverse, weights=1.0 - p)
-    below = np.concatenate([[0.0], np.cumsum(negative)[:-1]])
-    return float((positive * (below + negative / 2.0)).sum() / (positive.sum() * negative.sum()))
-
-
-def _bisect(function: Callable[[float], float], low: float, high: float) -> float:
-    """Root of an increasing function."""
-    for _ in range(50):
-        middle = (low + high) / 2.0
-        low, high = (middle, high) if function(middle) < 0 else (low, middle)
-    return (low + high) / 2.0
-
-
-def calibrate(name: str, patients: Sequence[Patient]) -> tuple[float, float]:
-    """Scale and intercept that give an outcome its target AUC and prevalence in ``patients`` (of its reference arm)."""
-    model, combine = OUTCOMES[name], _combiner(name, patients)
-
-    def intercept_for(scale: float) -> float:
-        return _bisect(lambda b: float(combine(scale, b).mean()) - model.target_prevalence, -30.0, 30.0)
-
-    scale = _bisect(lambda s: attainable_auc(combine(s, intercept_for(s))) - model.target_auc, 0.0, 10.0)
-    return round(scale, 3), round(intercept_for(scale), 3)
 
 
 def _gos(dead: bool, bad: bool, p_bad: float, rng: np.random.Generator) -> int:

@@ -7,12 +7,12 @@ import statistics
 import numpy as np
 import pytest
 
+from benchmarks.outcomes import attainable_auc
 from dicomnode.cohort.outcomes import (
     CHANNELS,
     ICH_SCORE_MORTALITY,
     OUTCOMES,
     Outcomes,
-    attainable_auc,
     channel_scores,
     draw_outcomes,
     ich_score_points,
