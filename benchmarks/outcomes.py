@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.cohort.outcomes import OUTCOMES
+from dicomnode.cohort.outcomes import OUTCOMES, probabilities_by
 from dicomnode.cohort.patients import Patient, draw_patient
 from dicomnode.cohort.streams import derived_seed
 
