@@ -57,7 +57,7 @@ def make_study(folder: Path) -> None:
     bleeds = (BleedOrder(BleedKind.INTRAPARENCHYMAL, 30.0, 64.0), BleedOrder(BleedKind.INTRAPARENCHYMAL, 4.0, 60.0))
     head = make_head(7, bleeds=bleeds, spacing_mm=1.2)
     positions = tuple(float(z) for z in np.arange(SLICES) * SPACING_MM - 62.0)
-    acquired = acquire(head, Acquisition(positions, thickness_mm=SPACING_MM, pixel_mm=0.46), seed=7)
+    acquired = acquire(head, Acquisition(positions_mm=positions, thickness_mm=SPACING_MM, pixel_mm=0.46), seed=7)
     write_acquired(acquired, folder)
     np.savez_compressed(folder / "mask.npz", mask=acquired.mask)
 

@@ -41,7 +41,7 @@ def head() -> Volume:
     """A synthetic head with a bleed of 30 mL, read back from DICOM."""
     made = make_head(7, bleeds=(BleedOrder(BleedKind.INTRAPARENCHYMAL, 30.0, 64.0),), spacing_mm=1.2)
     positions = tuple(float(z) for z in np.arange(SLICES) * SPACING_MM - 62.0)
-    acquired = acquire(made, Acquisition(positions, thickness_mm=SPACING_MM, pixel_mm=PIXEL_MM), seed=7)
+    acquired = acquire(made, Acquisition(positions_mm=positions, thickness_mm=SPACING_MM, pixel_mm=PIXEL_MM), seed=7)
     with tempfile.TemporaryDirectory() as folder:
         write_acquired(acquired, Path(folder))
         return read_volume(sorted(Path(folder).glob("*.dcm")))

@@ -38,7 +38,7 @@ from dicomnode.dicom.statuses import INVALID_OBJECT_INSTANCE, PENDING, SUCCESS, 
 from dicomnode.dicom.uids import is_valid_uid
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
     """One instance as it arrived.
 
@@ -205,7 +205,7 @@ class ReceivingPacs:
                 yield PENDING, answer
 
     def studies(self, study_uid: str) -> list[Dataset]:
-        """One answer for each patient that the study was stored under. To be overridden."""
+        """Answers to a query, one for each patient that the study was stored under. To be overridden."""
         identities = {
             tuple(identity_in(dcmread(stored.path, stop_before_pixels=True)).items())
             for stored in self.shown()

@@ -58,7 +58,11 @@ def make_known_head(folder: Path) -> KnownHead:
     It goes the way of a series: written to ``folder`` as DICOM files, and read from them.
     """
     head = make_head(SEED, bleeds=(BleedOrder(BleedKind.INTRAPARENCHYMAL, BLEED_ML, BLEED_HU),), spacing_mm=1.5)
-    acquired = acquire(head, Acquisition(POSITIONS_MM, 5.5, TILT_DEG, MATRIX, PIXEL_MM), seed=SEED)
+    acquired = acquire(
+        head,
+        Acquisition(positions_mm=POSITIONS_MM, thickness_mm=5.5, tilt_deg=TILT_DEG, matrix=MATRIX, pixel_mm=PIXEL_MM),
+        seed=SEED,
+    )
     volume = read_volume(tuple(write_acquired(acquired, folder)))
     inside = volume.hu > -500.0
     facts = HeadFacts(

@@ -220,7 +220,10 @@ def serve(config: Config, role: Role) -> int:
 
 
 def devices_of(config: Config) -> Sequence[str]:
-    """One worker per entry; ``auto`` is every NVIDIA device of this machine, else one worker that finds out itself."""
+    """The devices of the workers, one for each entry of the configuration.
+
+    ``auto`` is every NVIDIA device of this machine; where there is none, one worker that finds out itself.
+    """
     devices: list[str] = []
     for device in config.execution.devices:
         found = sorted(glob.glob("/dev/nvidia[0-9]*")) if device == "auto" else []

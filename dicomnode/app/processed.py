@@ -18,7 +18,7 @@ from dicomnode.records import (
 
 
 def processed_as_dict(done: Processed) -> dict[str, Any]:
-    """For ``--json``."""
+    """What came out of a folder as plain values, for ``--json``."""
     return {
         "series_uid": done.series_uid,
         "findings": [_finding_as_dict(finding) for finding in done.findings],

@@ -1,4 +1,4 @@
-"""When is a series complete? DICOM never says so: a decision from what was seen, as a pure function."""
+"""The decision that a series is complete: DICOM never says so, hence from what was seen, by a pure function."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ OPEN_RECHECK_S = 5.0
 """How soon to look again at a silent association that should have ended; its idle limit ends it in the end."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What is known of a series at one moment. Times are seconds since the epoch, UTC.
+    """Evidence about a series at one moment. Times are seconds since the epoch, UTC.
 
     Attributes
     ----------

@@ -27,7 +27,7 @@ from dicomnode.images.pixels import BAD_FILE, pixel_digest
 from dicomnode.records import Header
 from dicomnode.store.assemble.assembly import (
     COUNTED,
-    Wish,
+    PlannedJob,
     choose_series,
     competing_series,
     due_series,
@@ -154,23 +154,23 @@ class Assembler:
         series.acquisition_key = _acquisition_key(session, series, headers)
         session.flush()
         candidate = candidate_of(headers)
-        wishes, better = [], ""
+        plans, better = [], ""
         for protocol in protocols:
             rival = competing_series(session, series, protocol.name)
             if rival is not None and rival.id != series.id and not _beats(session, headers, rival, protocol):
                 better = rival.series_uid
             else:
-                wishes.append(self._wish(protocol, candidate))
-        if wishes:
-            choose_series(session, series, wishes, reason=f"{candidate.kernel} kernel, {candidate.spacing_mm:.1f} mm")
+                plans.append(self._plan(protocol, candidate))
+        if plans:
+            choose_series(session, series, plans, reason=f"{candidate.kernel} kernel, {candidate.spacing_mm:.1f} mm")
         else:
             pass_over_series(session, series, better=better)
         log.info("series complete", extra={**_facts(series), "status": series.status, "slices": len(headers)})
 
-    def _wish(self, protocol: Protocol, candidate: Candidate) -> Wish:
+    def _plan(self, protocol: Protocol, candidate: Candidate) -> PlannedJob:
         first = is_first_choice(candidate, protocol.preferred_thickness_mm)
         wait_s = 0.0 if first else self.config.reception.selection_wait_s
-        return Wish(protocol.name, protocol.models, protocol.priority, wait_s)
+        return PlannedJob(protocol.name, protocol.models, protocol.priority, wait_s)
 
 
 def _refuse_conflicts(rows: Sequence[Instance]) -> None:
@@ -180,7 +180,7 @@ def _refuse_conflicts(rows: Sequence[Instance]) -> None:
 
 
 def _reason_of(rows: Sequence[Instance]) -> str:
-    """Why nothing in a series is used: its first file's reason, unless slices were rejected."""
+    """The reason why nothing in a series is used: that of its first file, unless slices were rejected."""
     reasons = [row.reason for row in rows] or [Refusal.NO_PIXELS.value]
     return Refusal.REJECTED.value if Refusal.REJECTED in reasons else reasons[0]
 
@@ -200,7 +200,7 @@ def _shared(rows: Sequence[Instance]) -> list[list[Instance]]:
 
 
 def _resolve(session: Session, series: Series) -> bool:
-    """Equal pixels and geometry: the newest file counts. Different ones: none does, the series is refused.
+    """Say which of several files of one SOP instance counts: with equal pixels and geometry the newest, else none.
 
     False where the pixels of a file were not compared yet; nothing is changed then.
     """

@@ -33,7 +33,7 @@ KERNELS: dict[str, Kernel] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Acquisition:
     """How a head is scanned and reconstructed.
 
@@ -61,7 +61,7 @@ class Acquisition:
     holder: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AcquiredSeries:
     """Slices and their geometry, in the order of ``acquisition.positions_mm``.
 
@@ -195,4 +195,11 @@ def acquire(head: SyntheticHead, acquisition: Acquisition, seed: int = 0) -> Acq
     weights = slice_weights_mm(acquisition.positions_mm, acquisition.tilt_deg)
     volume_ml = float((mask.sum(axis=(1, 2)) * weights).sum() * acquisition.pixel_mm**2 / 1000.0)
     orientation = (1.0, 0.0, 0.0, 0.0, sampler.cos, -sampler.sin)
-    return AcquiredSeries(acquisition, np.stack(planes), mask, np.array(positions), orientation, volume_ml)
+    return AcquiredSeries(
+        acquisition=acquisition,
+        hu=np.stack(planes),
+        mask=mask,
+        image_positions_mm=np.array(positions),
+        image_orientation=orientation,
+        volume_ml=volume_ml,
+    )

@@ -18,7 +18,7 @@ FORAMEN_MAGNUM = (0.0, 34.0)
 SIDES = (-1.0, 1.0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
     """Measures of one head.
 

@@ -38,7 +38,7 @@ class Tissue(IntEnum):
     CALCIFICATION = 11
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Canvas:
     """Mutable state while a head is painted. Index order (z, y, x); x left, y posterior, z up, millimetres.
 
@@ -146,4 +146,6 @@ def blank_canvas(seed: int, spacing_mm: float, angles_deg: Sequence[float], warp
         warped.append(row[0] * bx + row[1] * by + row[2] * bz + np.float32(warp_mm) * warp)
     hu = np.full(shape, AIR_HU, np.float32)
     x, y, z = warped
-    return Canvas(seed, spacing_mm, x, y, z, hu, np.zeros(shape, np.uint8), rotation)
+    return Canvas(
+        seed=seed, spacing_mm=spacing_mm, x=x, y=y, z=z, hu=hu, labels=np.zeros(shape, np.uint8), rotation=rotation
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +12,8 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from dicomnode.cohort.acquire import AcquiredSeries, Acquisition, acquire
+from dicomnode.cohort.acquire import AcquiredSeries, Acquisition
 from dicomnode.cohort.canvas import AIR_HU
-from dicomnode.cohort.head import SyntheticHead
 from dicomnode.dicom.uids import derived_uid
 
 PADDING = -2000
@@ -23,7 +21,7 @@ PADDING = -2000
 INTERCEPT = -1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesIdentity:
     """Patient and study attributes of a written series. No real person: all made up.
 
@@ -182,29 +180,3 @@ def write_acquired(acquired: AcquiredSeries, folder: Path, identity: SeriesIdent
     for index, path in enumerate(paths):
         _write(template, acquired, index, index + 1, path)
     return paths
-
-
-def write_series(
-    head: SyntheticHead,
-    folder: Path,
-    *,
-    positions: Sequence[float] | None = None,
-    tilt_deg: float = 0.0,
-    thickness_mm: float = 5.0,
-    kernel: str = "STANDARD",
-    identity: SeriesIdentity | None = None,
-) -> list[Path]:
-    """Scan a head and write the series.
-
-    Parameters
-    ----------
-    positions : z of each slice in head coordinates, any spacing; None covers the head every 5 mm.
-    tilt_deg : gantry tilt: positions move along z while the slices lean, as a tilted gantry does; the pixels follow.
-
-    Returns
-    -------
-    Paths in the order of the positions.
-    """
-    places = tuple(positions) if positions is not None else tuple(np.arange(-60.0, 90.0, 5.0).tolist())
-    scan = Acquisition(places, thickness_mm=thickness_mm, tilt_deg=tilt_deg, kernel=kernel)
-    return write_acquired(acquire(head, scan, seed=head.seed), folder, identity)

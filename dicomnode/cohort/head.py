@@ -26,7 +26,7 @@ class BleedOrder:
     hu: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SyntheticHead:
     """A head without scanner: no noise, no blur, no slices.
 

@@ -42,7 +42,7 @@ LOBES = ("frontal lobe", "parietal lobe", "temporal lobe", "occipital lobe")
 INFRATENTORIAL = ("cerebellum", "brainstem")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lesions:
     """What one scan shows.
 

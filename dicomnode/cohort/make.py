@@ -51,7 +51,7 @@ def make_demo_study(folder: Path, seed: int = 7) -> DemoStudy:
     """Write one series: 30 slices of 5 mm with an intraparenchymal bleed of about 25 mL; a few seconds on one core."""
     head = make_head(seed, bleeds=(BleedOrder(BleedKind.INTRAPARENCHYMAL, 25.0, 64.0),), spacing_mm=1.2)
     positions = tuple(float(z) for z in np.arange(30) * 5.0 - 62.0)
-    acquired = acquire(head, Acquisition(positions, pixel_mm=0.46, centre_mm=(1.5, -2.0)), seed=seed)
+    acquired = acquire(head, Acquisition(positions_mm=positions, pixel_mm=0.46, centre_mm=(1.5, -2.0)), seed=seed)
     identity = SeriesIdentity(patient_name="DEMO^SYNTHETIC", patient_id="COHORT-DEMO", accession_number="DEMO0001")
     return DemoStudy(write_acquired(acquired, folder, identity), acquired.mask, acquired.volume_ml)
 
@@ -130,7 +130,16 @@ def make_cohort(
         load_template(anatomy)
     out.mkdir(parents=True, exist_ok=True)
     orders = [
-        PatientOrder(out, index, derived_seed(seed, "patient", index), Arm(arm), Site(site), matrix, chosen, anatomy)
+        PatientOrder(
+            out=out,
+            index=index,
+            seed=derived_seed(seed, "patient", index),
+            arm=Arm(arm),
+            site=Site(site),
+            matrix=matrix,
+            formats=chosen,
+            anatomy=anatomy,
+        )
         for index in range(1, patients + 1)
     ]
     with _made(orders, processes) as stream:

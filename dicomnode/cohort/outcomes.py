@@ -4,7 +4,8 @@ Each outcome is a Bernoulli draw with ``p = 1 / (1 + exp(-(intercept + scale x s
 *exactly* what a reader with all three channels could know: lesions as painted, symptoms as written, variables as
 recorded. A missing variable adds nothing to the sum and nothing to the outcome, so that ``p`` **is** the probability
 given all there is to see, and no model can rank patients better than it does (the oracle). ``scale`` sets how much can
-be known at all, ``intercept`` the prevalence; :func:`calibrate` finds both, and the figures found are kept here.
+be known at all, ``intercept`` the prevalence; ``benchmarks/outcomes.py`` finds both, the figures
+are kept here.
 
 Mortality at 30 days is that of the ICH Score table (Hemphill 2001, derivation cohort): 0, 13, 26, 72, 97, 100, 100 %.
 A bad outcome (GOS 1 to 3) is death or, in survivors, a logistic draw. Weights have the sign of published risk factors:
@@ -36,7 +37,7 @@ GCS_POINTS_UNKNOWN = (0.45, 0.35, 0.2)
 """Weights of 0, 1 and 2 points where the GCS is not recorded."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeModel:
     """One outcome.
 
@@ -45,7 +46,7 @@ class OutcomeModel:
     arms : populations it is defined in; empty means all.
     reference : population that ``target_auc`` and ``target_prevalence`` hold for (site A).
     weights : of the features of each channel.
-    scale, intercept : found by :func:`calibrate`.
+    scale, intercept : found by ``benchmarks/outcomes.py``.
     """
 
     arms: tuple[Arm, ...]
@@ -59,37 +60,37 @@ class OutcomeModel:
 
 OUTCOMES: dict[str, OutcomeModel] = {
     "prognosis_bad": OutcomeModel(
-        (Arm.ICH,),
-        Arm.ICH,
-        0.90,
-        145 / 294,
-        {
+        arms=(Arm.ICH,),
+        reference=Arm.ICH,
+        target_auc=0.90,
+        target_prevalence=145 / 294,
+        weights={
             "image": {"log_iph": 0.6, "ivh": 0.4, "infratentorial": 0.5, "deep": 0.25, "leukoaraiosis": 0.3},
             "text": {"cognitive_decline": 0.9, "found_unresponsive": 0.7, "vomiting": 0.25, "worsening": 0.5},
             "variables": {"age": 0.55, "gcs": -0.7, "glucose_mmol_l": 0.3, "anticoagulant": 0.5, "inr": 0.15},
         },
-        1.389,
-        -1.974,
+        scale=1.389,
+        intercept=-1.974,
     ),
     "expansion": OutcomeModel(
-        (Arm.ICH,),
-        Arm.ICH,
-        0.78,
-        0.28,
-        {
+        arms=(Arm.ICH,),
+        reference=Arm.ICH,
+        target_auc=0.78,
+        target_prevalence=0.28,
+        weights={
             "image": {"heterogeneity": 0.8, "log_iph": 0.4},
             "text": {"worsening": 0.6},
             "variables": {"onset_to_ct_h": -0.6, "anticoagulant": 0.8, "inr": 0.2, "sbp_mmhg": 0.25},
         },
-        0.808,
-        -1.622,
+        scale=0.808,
+        intercept=-1.622,
     ),
     "deterioration": OutcomeModel(
-        (Arm.STROKE_NO_EVT,),
-        Arm.STROKE_NO_EVT,
-        0.80,
-        0.38,
-        {
+        arms=(Arm.STROKE_NO_EVT,),
+        reference=Arm.STROKE_NO_EVT,
+        target_auc=0.80,
+        target_prevalence=0.38,
+        weights={
             "image": {"log_infarct": 0.35, "hyperdense_artery": 0.6, "leukoaraiosis": 0.15},
             "text": {"unsteadiness": 0.7, "walking_difficulty": 0.6, "vision": 0.6, "fluctuating": 0.5},
             "variables": {
@@ -102,15 +103,15 @@ OUTCOMES: dict[str, OutcomeModel] = {
                 "atrial_fibrillation": 0.25,
             },
         },
-        1.112,
-        -1.813,
+        scale=1.112,
+        intercept=-1.813,
     ),
     "oedema": OutcomeModel(
-        (),
-        Arm.MIXED,
-        0.92,
-        0.42,
-        {
+        arms=(),
+        reference=Arm.MIXED,
+        target_auc=0.92,
+        target_prevalence=0.42,
+        weights={
             "image": {"log_swelling": 0.9, "log_blood": 0.3, "atrophy": -0.3},
             "text": {"vomiting": 0.6, "headache": 0.3, "worsening": 0.8, "fluctuating": 0.4},
             "variables": {
@@ -122,15 +123,15 @@ OUTCOMES: dict[str, OutcomeModel] = {
                 "onset_to_ct_h": 0.4,
             },
         },
-        1.325,
-        0.05,
+        scale=1.325,
+        intercept=0.05,
     ),
     "haemorrhage_followup": OutcomeModel(
-        (Arm.POST_EVT,),
-        Arm.POST_EVT,
-        0.88,
-        0.40,
-        {
+        arms=(Arm.POST_EVT,),
+        reference=Arm.POST_EVT,
+        target_auc=0.88,
+        target_prevalence=0.40,
+        weights={
             "image": {"stain": 0.4, "stain_hu": 0.7, "stain_deep": 0.4, "log_infarct": 0.5, "sah": 0.8},
             "text": {"several_passes": 0.8, "incomplete_reperfusion": 0.5, "tirofiban": 0.6, "agitation": 0.3},
             "variables": {
@@ -142,8 +143,8 @@ OUTCOMES: dict[str, OutcomeModel] = {
                 "iv_thrombolysis": 0.3,
             },
         },
-        1.683,
-        -3.597,
+        scale=1.683,
+        intercept=-3.597,
     ),
 }
 
@@ -251,16 +252,13 @@ def _sigmoid(value: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(value, -40.0, 40.0))))
 
 
-def probabilities(
-    name: str, patients: Sequence[Patient], scale: float | None = None, intercept: float | None = None
-) -> NDArray[np.float64]:
+def probabilities(name: str, patients: Sequence[Patient]) -> NDArray[np.float64]:
     """(patients,) probability of one outcome given all that can be seen."""
-    combine = _combiner(name, patients)
-    model = OUTCOMES[name]
-    return combine(model.scale if scale is None else scale, model.intercept if intercept is None else intercept)
+    return probabilities_by(name, patients)(OUTCOMES[name].scale, OUTCOMES[name].intercept)
 
 
-def _combiner(name: str, patients: Sequence[Patient]) -> Callable[[float, float], NDArray[np.float64]]:
+def probabilities_by(name: str, patients: Sequence[Patient]) -> Callable[[float, float], NDArray[np.float64]]:
+    """(scale, intercept) -> (patients,) probability of one outcome, for whoever looks for the two."""
     sums = np.array([sum(channel_scores(name, patient).values()) for patient in patients])
     dead = np.array([mortality_30d(p) for p in patients]) if name == "prognosis_bad" else np.zeros(len(sums))
 
@@ -268,37 +266,6 @@ def _combiner(name: str, patients: Sequence[Patient]) -> Callable[[float, float]
         return np.asarray(dead + (1.0 - dead) * _sigmoid(intercept + scale * sums))
 
     return combine
-
-
-def attainable_auc(p: NDArray[np.float64]) -> float:
-    """Expected AUC of the best possible ranking when outcomes are drawn with probabilities ``p``.
-
-    The probability that a random positive has a higher ``p`` than a random negative, ties counting half.
-    """
-    inverse = np.unique(p, return_inverse=True)[1]
-    positive = np.bincount(inverse, weights=p)
-    negative = np.bincount(inverse, weights=1.0 - p)
-    below = np.concatenate([[0.0], np.cumsum(negative)[:-1]])
-    return float((positive * (below + negative / 2.0)).sum() / (positive.sum() * negative.sum()))
-
-
-def _bisect(function: Callable[[float], float], low: float, high: float) -> float:
-    """Root of an increasing function."""
-    for _ in range(50):
-        middle = (low + high) / 2.0
-        low, high = (middle, high) if function(middle) < 0 else (low, middle)
-    return (low + high) / 2.0
-
-
-def calibrate(name: str, patients: Sequence[Patient]) -> tuple[float, float]:
-    """Scale and intercept that give an outcome its target AUC and prevalence in ``patients`` (of its reference arm)."""
-    model, combine = OUTCOMES[name], _combiner(name, patients)
-
-    def intercept_for(scale: float) -> float:
-        return _bisect(lambda b: float(combine(scale, b).mean()) - model.target_prevalence, -30.0, 30.0)
-
-    scale = _bisect(lambda s: attainable_auc(combine(s, intercept_for(s))) - model.target_auc, 0.0, 10.0)
-    return round(scale, 3), round(intercept_for(scale), 3)
 
 
 def _gos(dead: bool, bad: bool, p_bad: float, rng: np.random.Generator) -> int:

@@ -34,7 +34,7 @@ FOLDERS = {"baseline": "ct", "follow-up": "followup_ct"}
 MASKS = {"baseline": "mask.npz", "follow-up": "followup_mask.npz"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PatientOrder:
     """What to make and where.
 

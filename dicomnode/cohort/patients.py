@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dicomnode.cohort.lesions import Lesions, draw_lesions
-from dicomnode.cohort.streams import derived_seed, normal, stream, uniform
+from dicomnode.cohort.streams import normal, stream, uniform
 from dicomnode.cohort.variables import CONTINUOUS, HISTORY, SCORES_MISSING, nihss_motor
 
 
@@ -120,7 +120,7 @@ SYMPTOMS: dict[Arm, Mapping[str, float]] = {
 GRAVE = frozenset({"found_unresponsive", "worsening", "loss_of_consciousness", "vomiting"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Patient:
     """One synthetic patient at the time of the baseline CT.
 
@@ -239,9 +239,14 @@ def draw_patient(seed: int, arm: Arm = Arm.MIXED, site: Site = Site.A) -> Patien
     lesions = draw_lesions(own.value, age, CASE_MIX[site].severity_shift, seed)
     causes = _causes(own, site, age, lesions.burden, seed)
     variables = _variables(own, site, lesions, causes, seed)
-    return Patient(seed, own, site, age, sex, variables, _symptoms(own, causes, seed), lesions, causes)
-
-
-def draw_patients(seed: int, count: int, arm: Arm = Arm.MIXED, site: Site = Site.A) -> list[Patient]:
-    """Draw many; patient k (from 1) is the same whatever the count."""
-    return [draw_patient(derived_seed(seed, "patient", index), arm, site) for index in range(1, count + 1)]
+    return Patient(
+        seed=seed,
+        arm=own,
+        site=site,
+        age_years=age,
+        sex=sex,
+        variables=variables,
+        symptoms=_symptoms(own, causes, seed),
+        lesions=lesions,
+        causes=causes,
+    )

@@ -40,8 +40,6 @@ class Region(IntEnum):
     MIDLINE = 17
 
 
-LOBAR = frozenset(range(Region.FRONTAL_LEFT, Region.OCCIPITAL_RIGHT + 1))
-DEEP = frozenset(range(Region.BASAL_GANGLIA_LEFT, Region.THALAMUS_RIGHT + 1))
 INFRATENTORIAL = frozenset({Region.CEREBELLUM_LEFT, Region.CEREBELLUM_RIGHT, Region.BRAINSTEM})
 
 

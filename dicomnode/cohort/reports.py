@@ -68,7 +68,7 @@ class Report:
 
     @property
     def text(self) -> str:
-        """Both parts under their headings, as a RIS exports them."""
+        """The report as a RIS exports it: both parts under their headings."""
         return f"INDICATION: {self.indication}\nFINDINGS: {self.findings}"
 
 

@@ -30,7 +30,7 @@ from dicomnode.cohort.scene import Finding, Scene
 from dicomnode.cohort.streams import stream
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scanner:
     """One site's scanner and head protocol.
 
@@ -58,46 +58,46 @@ class Scanner:
 
 SCANNERS: dict[Site, Scanner] = {
     Site.A: Scanner(
-        "dicomnode cohort A",
-        "Synthetic 64",
-        ((5.0,), (5.0,), (3.0,)),
-        (0.8, 1.0),
-        ("STANDARD", "SOFT"),
-        (2.0, 3.5),
-        0.15,
-        12.0,
-        (0.0, 2.0),
-        0.8,
-        0.1,
-        0.05,
+        manufacturer="dicomnode cohort A",
+        model="Synthetic 64",
+        spacings_mm=((5.0,), (5.0,), (3.0,)),
+        thickness_share=(0.8, 1.0),
+        kernels=("STANDARD", "SOFT"),
+        noise_hu=(2.0, 3.5),
+        tilt_share=0.15,
+        tilt_limit_deg=12.0,
+        offset_hu=(0.0, 2.0),
+        holder=0.8,
+        couch=0.1,
+        wide_share=0.05,
     ),
     Site.B: Scanner(
-        "dicomnode cohort B",
-        "Synthetic 16",
-        ((2.5,), (4.0,), (4.0, 7.0), (1.25,)),
-        (0.5, 1.0),
-        ("STANDARD", "STANDARD", "STANDARD", "STANDARD", "SOFT", "SOFT", "BONE"),
-        (2.5, 4.5),
-        0.5,
-        22.0,
-        (-3.0, 6.0),
-        0.4,
-        0.5,
-        0.2,
+        manufacturer="dicomnode cohort B",
+        model="Synthetic 16",
+        spacings_mm=((2.5,), (4.0,), (4.0, 7.0), (1.25,)),
+        thickness_share=(0.5, 1.0),
+        kernels=("STANDARD", "STANDARD", "STANDARD", "STANDARD", "SOFT", "SOFT", "BONE"),
+        noise_hu=(2.5, 4.5),
+        tilt_share=0.5,
+        tilt_limit_deg=22.0,
+        offset_hu=(-3.0, 6.0),
+        holder=0.4,
+        couch=0.5,
+        wide_share=0.2,
     ),
     Site.C: Scanner(
-        "dicomnode cohort C",
-        "Synthetic 4",
-        ((7.0,), (6.0,), (4.22, 7.38)),
-        (0.9, 1.0),
-        ("SOFT",),
-        (3.0, 5.0),
-        0.8,
-        20.0,
-        (4.0, 5.0),
-        1.0,
-        0.3,
-        0.1,
+        manufacturer="dicomnode cohort C",
+        model="Synthetic 4",
+        spacings_mm=((7.0,), (6.0,), (4.22, 7.38)),
+        thickness_share=(0.9, 1.0),
+        kernels=("SOFT",),
+        noise_hu=(3.0, 5.0),
+        tilt_share=0.8,
+        tilt_limit_deg=20.0,
+        offset_hu=(4.0, 5.0),
+        holder=1.0,
+        couch=0.3,
+        wide_share=0.1,
     ),
 }
 """Made-up scanners; the ranges are those met in practice."""
@@ -302,4 +302,11 @@ def _series(sampler: SlabSampler, hu: Field, findings: NDArray[np.uint8]) -> Acq
     weights = slice_weights_mm(acquisition.positions_mm, acquisition.tilt_deg)
     volume_ml = float((mask.sum(axis=(1, 2)) * weights).sum() * acquisition.pixel_mm**2 / 1000.0)
     orientation = (1.0, 0.0, 0.0, 0.0, sampler.cos, -sampler.sin)
-    return AcquiredSeries(acquisition, hu.astype(np.float32), mask, np.array(positions), orientation, volume_ml)
+    return AcquiredSeries(
+        acquisition=acquisition,
+        hu=hu.astype(np.float32),
+        mask=mask,
+        image_positions_mm=np.array(positions),
+        image_orientation=orientation,
+        volume_ml=volume_ml,
+    )

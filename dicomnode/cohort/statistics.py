@@ -27,7 +27,7 @@ class BleedKind(StrEnum):
     SUBARACHNOID = "subarachnoid"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BleedStatistics:
     """Distribution of one type of bleed over scans.
 
@@ -49,9 +49,49 @@ class BleedStatistics:
 
 
 BLEED_STATISTICS: dict[BleedKind, BleedStatistics] = {
-    BleedKind.INTRAPARENCHYMAL: BleedStatistics(2.035, 1.797, (0.2, 150.0), 61.0, 7.0, (50.0, 80.0), 141),
-    BleedKind.INTRAVENTRICULAR: BleedStatistics(0.811, 1.745, (0.1, 60.0), 57.0, 6.0, (50.0, 75.0), 109),
-    BleedKind.SUBDURAL: BleedStatistics(1.802, 1.522, (0.5, 120.0), 60.0, 7.0, (50.0, 78.0), 73),
-    BleedKind.EPIDURAL: BleedStatistics(1.744, 1.364, (0.5, 120.0), 63.0, 7.0, (50.0, 80.0), 45),
-    BleedKind.SUBARACHNOID: BleedStatistics(0.693, 1.637, (0.2, 60.0), 57.0, 5.0, (50.0, 72.0), 116),
+    BleedKind.INTRAPARENCHYMAL: BleedStatistics(
+        log_mean=2.035,
+        log_sd=1.797,
+        volume_limits_ml=(0.2, 150.0),
+        hu_mean=61.0,
+        hu_sd=7.0,
+        hu_limits=(50.0, 80.0),
+        scans=141,
+    ),
+    BleedKind.INTRAVENTRICULAR: BleedStatistics(
+        log_mean=0.811,
+        log_sd=1.745,
+        volume_limits_ml=(0.1, 60.0),
+        hu_mean=57.0,
+        hu_sd=6.0,
+        hu_limits=(50.0, 75.0),
+        scans=109,
+    ),
+    BleedKind.SUBDURAL: BleedStatistics(
+        log_mean=1.802,
+        log_sd=1.522,
+        volume_limits_ml=(0.5, 120.0),
+        hu_mean=60.0,
+        hu_sd=7.0,
+        hu_limits=(50.0, 78.0),
+        scans=73,
+    ),
+    BleedKind.EPIDURAL: BleedStatistics(
+        log_mean=1.744,
+        log_sd=1.364,
+        volume_limits_ml=(0.5, 120.0),
+        hu_mean=63.0,
+        hu_sd=7.0,
+        hu_limits=(50.0, 80.0),
+        scans=45,
+    ),
+    BleedKind.SUBARACHNOID: BleedStatistics(
+        log_mean=0.693,
+        log_sd=1.637,
+        volume_limits_ml=(0.2, 60.0),
+        hu_mean=57.0,
+        hu_sd=5.0,
+        hu_limits=(50.0, 72.0),
+        scans=116,
+    ),
 }

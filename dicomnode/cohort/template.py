@@ -28,7 +28,7 @@ MIDDLE_MM = (0.0, -14.0, 5.0)
 VENTRICLE_DEPTH_MM = 18.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
     """Template volumes on one grid, index order (x, y, z) of the file.
 
@@ -79,7 +79,7 @@ def load_template(folder: Path) -> Template:
     spacing_mm = np.abs(np.diag(affine))[:3]
     outside, inside = (distance_transform_edt(side, spacing_mm) for side in (~brain, brain))
     distance = (outside - inside).astype(np.float32)
-    return Template(hu, grey, white, csf, distance, np.linalg.inv(affine))
+    return Template(hu=hu, grey=grey, white=white, csf=csf, distance=distance, to_index=np.linalg.inv(affine))
 
 
 def _sampler(template: Template, canvas: Canvas, scale: NDArray[np.float64]) -> NDArray[np.float32]:

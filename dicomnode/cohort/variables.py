@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Continuous:
     """One measured variable.
 
@@ -68,28 +68,102 @@ class Binary:
 
 
 CONTINUOUS: dict[str, Continuous] = {
-    "sbp_mmhg": Continuous(156.0, 25.0, (80.0, 260.0), 0, 0.01, {"vascular": 0.35, "severity": 0.2}),
-    "dbp_mmhg": Continuous(88.0, 14.0, (40.0, 150.0), 0, 0.01, {"vascular": 0.3, "severity": 0.15, "age": -0.25}),
-    "heart_rate_per_min": Continuous(81.0, 15.0, (40.0, 170.0), 0, 0.01, {"severity": 0.25, "inflammation": 0.25}),
-    "temperature_celsius": Continuous(36.8, 0.5, (34.5, 40.5), 1, 0.05, {"inflammation": 0.5, "severity": 0.15}),
+    "sbp_mmhg": Continuous(
+        mean=156.0, sd=25.0, limits=(80.0, 260.0), digits=0, missing=0.01, loadings={"vascular": 0.35, "severity": 0.2}
+    ),
+    "dbp_mmhg": Continuous(
+        mean=88.0,
+        sd=14.0,
+        limits=(40.0, 150.0),
+        digits=0,
+        missing=0.01,
+        loadings={"vascular": 0.3, "severity": 0.15, "age": -0.25},
+    ),
+    "heart_rate_per_min": Continuous(
+        mean=81.0,
+        sd=15.0,
+        limits=(40.0, 170.0),
+        digits=0,
+        missing=0.01,
+        loadings={"severity": 0.25, "inflammation": 0.25},
+    ),
+    "temperature_celsius": Continuous(
+        mean=36.8, sd=0.5, limits=(34.5, 40.5), digits=1, missing=0.05, loadings={"inflammation": 0.5, "severity": 0.15}
+    ),
     "d_dimer_mg_l_feu": Continuous(
-        -0.45, 1.0, (0.1, 35.0), 2, 0.15, {"age": 0.35, "severity": 0.3, "inflammation": 0.2}, log=True
+        mean=-0.45,
+        sd=1.0,
+        limits=(0.1, 35.0),
+        digits=2,
+        missing=0.15,
+        loadings={"age": 0.35, "severity": 0.3, "inflammation": 0.2},
+        log=True,
     ),
-    "fibrinogen_g_l": Continuous(3.4, 0.9, (0.8, 9.0), 2, 0.15, {"inflammation": 0.5, "age": 0.1}),
-    "wbc_10e9_l": Continuous(2.15, 0.32, (1.5, 35.0), 1, 0.04, {"inflammation": 0.6, "severity": 0.2}, log=True),
+    "fibrinogen_g_l": Continuous(
+        mean=3.4, sd=0.9, limits=(0.8, 9.0), digits=2, missing=0.15, loadings={"inflammation": 0.5, "age": 0.1}
+    ),
+    "wbc_10e9_l": Continuous(
+        mean=2.15,
+        sd=0.32,
+        limits=(1.5, 35.0),
+        digits=1,
+        missing=0.04,
+        loadings={"inflammation": 0.6, "severity": 0.2},
+        log=True,
+    ),
     "neutrophils_10e9_l": Continuous(
-        1.75, 0.42, (0.5, 30.0), 1, 0.08, {"inflammation": 0.65, "severity": 0.25}, log=True
+        mean=1.75,
+        sd=0.42,
+        limits=(0.5, 30.0),
+        digits=1,
+        missing=0.08,
+        loadings={"inflammation": 0.65, "severity": 0.25},
+        log=True,
     ),
-    "lymphocytes_10e9_l": Continuous(0.4, 0.42, (0.2, 8.0), 1, 0.08, {"inflammation": -0.35, "age": -0.2}, log=True),
-    "platelets_10e9_l": Continuous(222.0, 62.0, (25.0, 700.0), 0, 0.04, {"age": -0.1, "inflammation": 0.15}),
-    "haemoglobin_g_l": Continuous(137.0, 17.0, (60.0, 190.0), 0, 0.04, {"age": -0.25}),
-    "glucose_mmol_l": Continuous(1.98, 0.32, (2.5, 30.0), 1, 0.04, {"vascular": 0.4, "severity": 0.3}, log=True),
-    "hba1c_percent": Continuous(1.82, 0.18, (4.2, 14.0), 1, 0.3, {"vascular": 0.5}, log=True),
-    "sodium_mmol_l": Continuous(138.5, 3.5, (115.0, 160.0), 0, 0.04, {"age": -0.1}),
-    "creatinine_umol_l": Continuous(4.42, 0.32, (30.0, 900.0), 0, 0.04, {"age": 0.3, "vascular": 0.3}, log=True),
-    "ldl_mmol_l": Continuous(2.9, 0.95, (0.6, 7.5), 1, 0.25, {"age": -0.15}),
-    "hs_crp_mg_l": Continuous(1.2, 1.1, (0.1, 300.0), 1, 0.25, {"inflammation": 0.7}, log=True),
-    "inr": Continuous(0.05, 0.1, (0.8, 2.0), 2, 0.06, {"age": 0.15}, log=True),
+    "lymphocytes_10e9_l": Continuous(
+        mean=0.4,
+        sd=0.42,
+        limits=(0.2, 8.0),
+        digits=1,
+        missing=0.08,
+        loadings={"inflammation": -0.35, "age": -0.2},
+        log=True,
+    ),
+    "platelets_10e9_l": Continuous(
+        mean=222.0, sd=62.0, limits=(25.0, 700.0), digits=0, missing=0.04, loadings={"age": -0.1, "inflammation": 0.15}
+    ),
+    "haemoglobin_g_l": Continuous(
+        mean=137.0, sd=17.0, limits=(60.0, 190.0), digits=0, missing=0.04, loadings={"age": -0.25}
+    ),
+    "glucose_mmol_l": Continuous(
+        mean=1.98,
+        sd=0.32,
+        limits=(2.5, 30.0),
+        digits=1,
+        missing=0.04,
+        loadings={"vascular": 0.4, "severity": 0.3},
+        log=True,
+    ),
+    "hba1c_percent": Continuous(
+        mean=1.82, sd=0.18, limits=(4.2, 14.0), digits=1, missing=0.3, loadings={"vascular": 0.5}, log=True
+    ),
+    "sodium_mmol_l": Continuous(
+        mean=138.5, sd=3.5, limits=(115.0, 160.0), digits=0, missing=0.04, loadings={"age": -0.1}
+    ),
+    "creatinine_umol_l": Continuous(
+        mean=4.42,
+        sd=0.32,
+        limits=(30.0, 900.0),
+        digits=0,
+        missing=0.04,
+        loadings={"age": 0.3, "vascular": 0.3},
+        log=True,
+    ),
+    "ldl_mmol_l": Continuous(mean=2.9, sd=0.95, limits=(0.6, 7.5), digits=1, missing=0.25, loadings={"age": -0.15}),
+    "hs_crp_mg_l": Continuous(
+        mean=1.2, sd=1.1, limits=(0.1, 300.0), digits=1, missing=0.25, loadings={"inflammation": 0.7}, log=True
+    ),
+    "inr": Continuous(mean=0.05, sd=0.1, limits=(0.8, 2.0), digits=2, missing=0.06, loadings={"age": 0.15}, log=True),
 }
 
 HISTORY: dict[str, Binary] = {

@@ -1,4 +1,4 @@
-"""Where results go: by C-STORE or by DICOMweb."""
+"""Destinations of results: a PACS that takes them by C-STORE, or a server that takes them by DICOMweb."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Node(Section):
 
 
 class Database(Section):
-    """Where job state lives. Empty: SQLite below ``data_dir``."""
+    """The database that holds the queue and its history. ``url`` empty: SQLite below ``data_dir``."""
 
     url: str = ""
 
@@ -127,7 +127,7 @@ class Sender(Section):
 
 
 class Execution(Section):
-    """Where and how long models run."""
+    """The devices that models run on, and for how long they may."""
 
     backend: Literal["local"] = "local"
     devices: Annotated[tuple[str, ...], Field(min_length=1)] = ("auto",)

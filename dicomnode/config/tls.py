@@ -11,7 +11,7 @@ from dicomnode.errors import ConfigError
 
 
 def server_context(tls: ReceptionTls) -> ssl.SSLContext | None:
-    """For the node's SCP; None where it speaks plain DICOM.
+    """The TLS context of the node's own port; None where it speaks plain DICOM.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def server_context(tls: ReceptionTls) -> ssl.SSLContext | None:
 
 
 def client_context(tls: DestinationTls, name: str) -> ssl.SSLContext | None:
-    """For associations with a destination; None where it speaks plain DICOM.
+    """The TLS context for associations with a destination; None where it speaks plain DICOM.
 
     The destination's certificate must be signed by ``ca``, or by what the system trusts, and name its host.
 
@@ -40,7 +40,7 @@ def client_context(tls: DestinationTls, name: str) -> ssl.SSLContext | None:
 
 
 def web_context(tls: WebTls, name: str) -> ssl.SSLContext:
-    """For HTTPS to a DICOMweb server, whose certificate must be signed by ``ca``, or by what the system trusts.
+    """The TLS context towards a DICOMweb server, whose certificate is signed by ``ca``, or by what the system trusts.
 
     Raises
     ------

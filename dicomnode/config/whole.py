@@ -29,17 +29,17 @@ class Config(Section):
 
     @property
     def spool_dir(self) -> Path:
-        """Where received instances lie."""
+        """Folder of the received instances."""
         return self.node.data_dir / "spool"
 
     @property
     def work_dir(self) -> Path:
-        """Where findings and encoded results lie."""
+        """Folder of findings and encoded results."""
         return self.node.data_dir / "work"
 
     @property
     def models_dir(self) -> Path:
-        """Where imported models lie."""
+        """Folder of the imported models."""
         return self.node.data_dir / "models"
 
     @property

@@ -147,7 +147,7 @@ def _why_not(assoc: Association, destination: Destination, calling_ae: str, conn
 
 
 def _why_rejected(assoc: Association, calling_ae: str) -> str:
-    """In words, from the A-ASSOCIATE-RJ (DICOM PS3.8 9.3.4)."""
+    """The reason of a rejection in words, from the A-ASSOCIATE-RJ (DICOM PS3.8 9.3.4)."""
     answer: Any = assoc.acceptor.primitive
     reason = answer.reason_str
     if answer.result_source == 1 and answer.diagnostic == 3:

@@ -1,4 +1,4 @@
-"""When a delivery is tried again: exponential back-off with jitter, from seconds to hours, until it is given up."""
+"""The next attempt at a delivery: exponential back-off with jitter, from seconds to hours, until it is given up."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Backoff:
 
     @classmethod
     def of(cls, destination: BaseDestination) -> Backoff:
-        """As configured."""
+        """The back-off that a destination is configured for."""
         return cls(destination.retry_min_s, destination.retry_max_s, destination.give_up_after_h * 3600.0)
 
     def nominal_s(self, attempts: int) -> float:

@@ -53,7 +53,7 @@ class Breaker:
         return delay_s
 
     def answered(self) -> None:
-        """The destination answered a C-STORE, with whatever status."""
+        """Count an answer of the destination to a C-STORE, whatever its status."""
         self._failures = 0
         self._echo_misled = False
 

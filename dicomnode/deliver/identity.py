@@ -20,7 +20,7 @@ from dicomnode.config.whole import Config
 from dicomnode.deliver.outgoing import Coercion, Outgoing
 from dicomnode.deliver.query import FindNotOffered
 from dicomnode.deliver.route import Route
-from dicomnode.dicom.identity import Identity, Judgement, Stand, judge
+from dicomnode.dicom.identity import Agreement, Identity, Judgement, judge
 from dicomnode.errors import DeliveryError, LeaseLost
 from dicomnode.store.deliver import holding
 from dicomnode.store.deliver.outbox import Parcel
@@ -124,7 +124,7 @@ class IdentityCheck:
             judged = self._judged(parcel, Outgoing.from_file(self._data_dir / parcel.path), answers)
         except DeliveryError:
             return True  # it cannot be read, now or for ever: it stays where it is
-        return judged.judgement is not None and judged.judgement.stand is Stand.CONFLICT
+        return judged.judgement is not None and judged.judgement.agreement is Agreement.CONFLICT
 
     def _ask(self, parcels: Sequence[Parcel]) -> Answers:
         if self._destination.identity == "trust" or not parcels:
@@ -142,7 +142,7 @@ class IdentityCheck:
             return _Judged(parcel, file, "own, trusted" if trusted else "own, since C-FIND is not offered")
         trusted = parcel.identity_by == holding.PACS
         judgement = judge(file.identity(), answers[parcel.study_uid], self._provisional, trusted=trusted)
-        return _Judged(parcel, file, str(judgement.stand), judgement)
+        return _Judged(parcel, file, str(judgement.agreement), judgement)
 
     def _settled(self, judged: Sequence[_Judged]) -> Iterator[tuple[Parcel, Outgoing]]:
         """Note whose identity each goes under, hold what is in doubt, and give the rest the identity it is to carry."""
@@ -150,9 +150,9 @@ class IdentityCheck:
         for one in judged:
             if one.parcel.outbox_id not in since:
                 continue
-            if one.judgement is None or one.judgement.stand in (Stand.ABSENT, Stand.SAME):
+            if one.judgement is None or one.judgement.agreement in (Agreement.ABSENT, Agreement.SAME):
                 yield one.parcel, one.file
-            elif one.judgement.stand is Stand.CONFLICT:
+            elif one.judgement.agreement is Agreement.CONFLICT:
                 self._hold(one.parcel, one.judgement)
             else:
                 yield one.parcel, self._coerced(one, one.judgement, since[one.parcel.outbox_id])

@@ -16,6 +16,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 
 from dicomnode.config.destinations import BaseDestination
 from dicomnode.dicom.identity import KEYWORDS, identity_in, take
+from dicomnode.dicom.libraries import set_up_pydicom
 from dicomnode.errors import DeliveryError, ResultDamaged
 
 _IDENTITY_TAGS = ("SpecificCharacterSet", *KEYWORDS)
@@ -42,7 +43,7 @@ class Coercion:
     at: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
     """One file to be stored at a peer.
 
@@ -69,6 +70,7 @@ class Outgoing:
         ResultDamaged : it cannot be parsed.
         DeliveryError : the file cannot be read now.
         """
+        set_up_pydicom()
         try:
             meta = read_file_meta_info(path)
             return cls(

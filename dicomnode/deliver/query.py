@@ -107,7 +107,7 @@ def _answers(assoc: Association, identifier: Dataset) -> Iterator[Any]:
 
 
 def _is_of(answer: Any, study_uid: str) -> bool:
-    """Not where a peer that ignores the key answers with other studies."""
+    """Whether an answer is about a study; a peer that ignores the key answers with others."""
     return answer is not None and str(answer.get("StudyInstanceUID", study_uid)) == study_uid
 
 

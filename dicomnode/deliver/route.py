@@ -117,7 +117,7 @@ class WebRoute:
 
 
 def route_to(destination: AnyDestination, calling_ae: str) -> Route:
-    """The way that the configuration gives."""
+    """The route to a destination: by DIMSE or by DICOMweb, as it is configured."""
     if isinstance(destination, WebDestination):
         return WebRoute(destination)
     return DimseRoute(destination, calling_ae)

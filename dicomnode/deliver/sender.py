@@ -133,7 +133,7 @@ class Sender:
         return claimed
 
     def _offered(self, parcels: Sequence[Parcel]) -> list[Parcel]:
-        """Without what the destination is known to refuse: it is not offered again."""
+        """The parcels that are offered: without those of SOP classes that the destination is known to refuse."""
         with self._store.read() as session:
             refused = fallback.refused_classes(session, self.destination.name)
         known = [parcel for parcel in parcels if parcel.sop_class_uid in refused]
@@ -190,7 +190,7 @@ class Sender:
             self._destination_failed(batch, fault)
 
     def _cleared(self, batch: Batch) -> Batch:
-        """What is left of a batch once it is settled whose study each result belongs to."""
+        """The rest of a batch once it is settled whose study each result belongs to."""
         try:
             cleared, unreadable = self._identity.cleared(batch) if batch else (batch, [])
         except AssociationRejected as fault:
@@ -204,7 +204,7 @@ class Sender:
         return cleared
 
     def _look_again(self) -> None:
-        """At what is held; where the destination cannot be asked, the next look is as good."""
+        """Look at the held results again; where the destination cannot be asked, the next look is as good."""
         try:
             released = self._identity.look_again()
         except DeliveryError as fault:

@@ -129,7 +129,7 @@ class WebClient:
 
 
 def _path(url: str) -> str:
-    """Without what was asked for: one message for one fault."""
+    """The path of a URL without its query, so that one fault has one message."""
     return url.partition("?")[0]
 
 

@@ -56,9 +56,6 @@ VOLUME_ABC2 = Code("ABC2", PRIVATE_SCHEME, "Volume estimated by ABC/2")
 PROBABILITY = Code("122157", "DCM", "Probability")
 PROBABILISTIC_SEGMENTATION = Code("110854", "DCM", "Fractional Probabilistic Segmentation")
 THRESHOLD_VALUE = Code("122411", "DCM", "Threshold Value")
-HIGH_RISK = Code("15508007", "SCT", "High risk")
-MODERATE_RISK = Code("25594002", "SCT", "Moderate risk")
-LOW_RISK = Code("75976002", "SCT", "Low risk")
 MEAN = Code("373098007", "SCT", "Mean")
 MAXIMUM = Code("56851009", "SCT", "Maximum")
 MILLILITRE = Code("mL", "UCUM", "mL")
@@ -198,7 +195,3 @@ def private_code(name: str, meaning: str) -> Code:
     Code(value='ICH_SCORE', scheme='99DCMNODE', meaning='ICH Score')
     """
     return Code(name.upper()[:16], PRIVATE_SCHEME, meaning[:64])
-
-
-ALL_CODES: tuple[Code, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Code))
-"""Every concept of this table, for its tests."""

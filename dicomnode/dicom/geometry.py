@@ -35,7 +35,7 @@ SHEAR_TOLERANCE = 1e-4
 
 
 class Plane(Protocol):
-    """What is needed of one slice; ``SliceHeader`` has it."""
+    """The attributes of a slice that its geometry needs; ``SliceHeader`` has them."""
 
     @property
     def position_mm(self) -> tuple[float, float, float] | None: ...
@@ -174,7 +174,7 @@ def weights_of(offsets_mm: ArrayLike) -> NDArray[np.float64]:
 
 
 def gaps_of(offsets_mm: ArrayLike) -> tuple[int, ...]:
-    """Where slices are missing: i says that something lay between slice i and slice i + 1.
+    """Indices of the places where slices are missing: i says that something lay between slice i and slice i + 1.
 
     A gap has lost a slice where it exceeds ``MISSING_RATIO`` times *every* adjacent gap. A lasting change of spacing
     is therefore none (4 mm through the posterior fossa, then 7 mm), neither is a short step between two table runs.

@@ -165,7 +165,7 @@ def _number(value: Any) -> str | float | None:
     return number if math.isfinite(number) else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SliceHeader:
     """Typed view of a :data:`~dicomnode.records.Header`; what is absent or unreadable is None or empty.
 

@@ -44,8 +44,8 @@ _NO_DATE = frozenset({"", "00000000", "19000101", "99991231"})
 _SEXES = frozenset({"M", "F"})
 
 
-class Stand(StrEnum):
-    """How an archive's word about a study compares with ours."""
+class Agreement(StrEnum):
+    """Whether an archive and a result agree whose study it is."""
 
     ABSENT = "absent"
     SAME = "same"
@@ -64,7 +64,7 @@ class Judgement:
     taken : keyword -> value that results are to carry in place of their own; an empty one: the attribute is emptied.
     """
 
-    stand: Stand
+    agreement: Agreement
     keywords: tuple[str, ...] = ()
     reason: str = ""
     taken: Identity = field(default_factory=dict)
@@ -114,24 +114,24 @@ def judge(
     """
     own, persons = _said(own), _distinct(map(_said, answers))
     if not persons:
-        return Judgement(Stand.ABSENT)
+        return Judgement(Agreement.ABSENT)
     if len(persons) > 1:
         differing = [keyword for keyword in PERSON_KEYWORDS if len({person.get(keyword, "") for person in persons}) > 1]
         reason = f"the destination has this study under {len(persons)} patients"
-        return Judgement(Stand.CONFLICT, tuple(differing), reason)
+        return Judgement(Agreement.CONFLICT, tuple(differing), reason)
     theirs = persons[0]
     taken = _taken(own, theirs)
     keywords = tuple(keyword for keyword in KEYWORDS if keyword in taken)
     if not keywords:
-        return Judgement(Stand.SAME)
+        return Judgement(Agreement.SAME)
     reason = "" if trusted else _doubt(own, theirs, provisional)
     if reason:
-        return Judgement(Stand.CONFLICT, keywords, reason)
-    return Judgement(Stand.ADOPTED, keywords, taken=taken)
+        return Judgement(Agreement.CONFLICT, keywords, reason)
+    return Judgement(Agreement.ADOPTED, keywords, taken=taken)
 
 
 def _said(identity: Identity) -> dict[str, str]:
-    """Without a name that has no letters: some systems answer with the carets alone."""
+    """The identity without a name that has no letters: some systems answer with the carets alone."""
     name = identity.get("PatientName", "")
     return {**identity, "PatientName": name if any(map(str.isalnum, name)) or has_lost_letters(name) else ""}
 
@@ -189,7 +189,7 @@ def _usable(keyword: str, own: str, value: str) -> str:
 
 
 def _doubt(own: Identity, theirs: Identity, provisional: re.Pattern[str]) -> str:
-    """Why it may be another person; empty where it is taken to be the same."""
+    """The reason why it may be another person; empty where it is taken to be the same."""
     against = [keyword for keyword in PERSON_KEYWORDS if _contradicts(keyword, own, theirs)]
     # An archive that answers without a name may have lost it on the way: only the images can lack one.
     if not own.get("PatientName") or any(_is_provisional(identity, provisional) for identity in (own, theirs)):
@@ -208,7 +208,7 @@ def _is_provisional(identity: Identity, provisional: re.Pattern[str]) -> bool:
 
 
 def _known(keyword: str, one: Identity, other: Identity) -> tuple[str, str] | None:
-    """Both values, where both say something."""
+    """A pair of values where both say something."""
     pair = one.get(keyword, ""), other.get(keyword, "")
     if keyword == "PatientBirthDate":
         pair = _date(pair[0]), _date(pair[1])
@@ -236,7 +236,7 @@ def _agrees(keyword: str, own: Identity, theirs: Identity) -> bool:
 
 
 def _plain(value: str) -> str:
-    """Of an ID or a date: case and leading zeros tell nobody apart."""
+    """An ID or a date as it is compared: case and leading zeros tell nobody apart."""
     return value.casefold().lstrip("0")
 
 

@@ -36,8 +36,6 @@ RESOURCE_LIMITATION = 0x0213
 
 _WARNINGS = frozenset({0x0001, ATTRIBUTE_LIST_ERROR, ATTRIBUTE_VALUE_OUT_OF_RANGE})
 _PENDING = frozenset({PENDING, 0xFF01})
-# A peer short of disk or workers says these; the same call may succeed later.
-_TEMPORARY = frozenset({PROCESSING_FAILURE, RESOURCE_LIMITATION})
 
 
 class Category(StrEnum):
@@ -70,15 +68,6 @@ def is_stored(status: int) -> bool:
     return category(status) in (Category.SUCCESS, Category.WARNING)
 
 
-def is_temporary(status: int) -> bool:
-    """Whether the same C-STORE may succeed later: the peer was out of resources or failed to process it.
-
-    >>> is_temporary(0xA701), is_temporary(0x0122), is_temporary(0xA900)
-    (True, False, False)
-    """
-    return 0xA700 <= status <= 0xA7FF or status in _TEMPORARY
-
-
 def sentence(status: int) -> str:
     """The status as a person reads it, such as ``0xA700 failure (out of resources)``."""
     return f"0x{status:04X} {category(status)}" + (f" ({meaning})" if (meaning := _meaning(status)) else "")
@@ -88,22 +77,32 @@ def _meaning(status: int) -> str:
     for low, high, meaning in _RANGES:
         if low <= status <= high:
             return meaning
-    return ""
+    return _MEANINGS.get(status, "")
 
 
 _RANGES = (
-    (0xA700, 0xA7FF, "out of resources"),
-    (0xA900, 0xA9FF, "data set does not match SOP class"),
-    (0xB000, 0xB000, "coercion of data elements"),
-    (0xB006, 0xB006, "elements discarded"),
-    (0xB007, 0xB007, "data set does not match SOP class"),
-    (0xC000, 0xCFFF, "cannot understand"),
-    (0x0107, 0x0107, "attribute list error"),
-    (0x0110, 0x0110, "processing failure"),
-    (0x0111, 0x0111, "duplicate SOP instance"),
-    (0x0112, 0x0112, "no such SOP instance"),
-    (0x0117, 0x0117, "invalid object instance"),
-    (0x0122, 0x0122, "SOP class not supported"),
-    (0x0124, 0x0124, "not authorised"),
-    (0x0213, 0x0213, "resource limitation"),
+    (OUT_OF_RESOURCES, 0xA7FF, "out of resources"),
+    (DOES_NOT_MATCH_SOP_CLASS, 0xA9FF, "data set does not match SOP class"),
+    (CANNOT_UNDERSTAND, 0xCFFF, "cannot understand"),
 )
+_MEANINGS = {
+    COERCION_OF_DATA_ELEMENTS: "coercion of data elements",
+    ELEMENTS_DISCARDED: "elements discarded",
+    WARNING_DOES_NOT_MATCH_SOP_CLASS: "data set does not match SOP class",
+    ATTRIBUTE_LIST_ERROR: "attribute list error",
+    PROCESSING_FAILURE: "processing failure",
+    DUPLICATE_SOP_INSTANCE: "duplicate SOP instance",
+    NO_SUCH_SOP_INSTANCE: "no such SOP instance",
+    INVALID_ARGUMENT_VALUE: "invalid argument value",
+    ATTRIBUTE_VALUE_OUT_OF_RANGE: "attribute value out of range",
+    INVALID_OBJECT_INSTANCE: "invalid object instance",
+    NO_SUCH_SOP_CLASS: "no such SOP class",
+    CLASS_INSTANCE_CONFLICT: "class and instance contradict each other",
+    MISSING_ATTRIBUTE: "missing attribute",
+    SOP_CLASS_NOT_SUPPORTED: "SOP class not supported",
+    NO_SUCH_ACTION: "no such action",
+    NOT_AUTHORISED: "not authorised",
+    DUPLICATE_INVOCATION: "duplicate invocation",
+    UNRECOGNISED_OPERATION: "unrecognised operation",
+    RESOURCE_LIMITATION: "resource limitation",
+}

@@ -36,7 +36,7 @@ class _Plane:
 
 
 def is_nifti(path: Path) -> bool:
-    """By its name."""
+    """Whether the name of a file is that of a NIfTI file."""
     return path.name.lower().endswith(NIFTI)
 
 

@@ -112,7 +112,7 @@ def hounsfield(ds: Dataset, stored: NDArray[np.int32]) -> NDArray[np.float32]:
 
 
 def _padding(ds: Dataset, stored: NDArray[np.int32]) -> NDArray[np.bool_] | None:
-    """Where the stored value is padding; None where the file names none."""
+    """Mask of the padding among stored values; None where the file names none."""
     first = _stored_value(ds, "PixelPaddingValue")
     if first is None:
         return None

@@ -62,11 +62,6 @@ def read_volume(paths: Sequence[Path]) -> Volume:
     return read_series(paths).volume
 
 
-def volume_of(datasets: Sequence[Dataset]) -> Volume:
-    """The volume of datasets with pixels, in any order; they are not changed. Raises as :func:`read_series`."""
-    return _load(_decode(ds) for ds in datasets).volume
-
-
 def _load(decoded: Iterable[_Slice]) -> LoadedSeries:
     slices = list(decoded)
     stack = stack_of([slice_header_of(item.source) for item in slices])

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist, squareform
 
-from dicomnode.records import Stack
-
 FULL_SLICE_FRACTION = 0.75
 """A slice with a larger share of the largest area counts as one (Kothari 1996)."""
 HALF_SLICE_FRACTION = 0.25
@@ -86,20 +84,6 @@ def abc2_ml(
     """
     height_mm = float(np.sum(slice_shares(areas_mm2) * weights_mm))
     return longest_mm * perpendicular_mm * height_mm / 2 / 1000
-
-
-def abc2_of(mask: NDArray[np.bool_], stack: Stack) -> float | None:
-    """ABC/2 of one connected region, in millilitres; None where the mask is empty.
-
-    Parameters
-    ----------
-    mask : (slices, rows, columns), on the stack's own slices.
-    """
-    areas = mask.sum(axis=(1, 2)).astype(np.float64)
-    if not areas.any():
-        return None
-    widest = diameters(mask[int(np.argmax(areas))], stack.row_spacing_mm, stack.column_spacing_mm)
-    return abc2_ml(widest.longest_mm, widest.perpendicular_mm, areas, stack.weights_mm)
 
 
 def _outer_corners(plane: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -27,7 +27,7 @@ _QUIET = {
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
+    """Formats a record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as JSON: at, level, logger, message, then its ``extra`` fields."""
@@ -44,7 +44,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """For a person at a terminal."""
+    """Formats a record for a person at a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Time, level, message, then ``key=value`` of its ``extra`` fields."""

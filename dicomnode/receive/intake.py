@@ -1,4 +1,4 @@
-"""One received file on its way in: bytes durable, header read, row written. Knows nothing of the network."""
+"""The way of a received file: bytes durable, header read, row written. Knows nothing of the network."""
 
 from __future__ import annotations
 

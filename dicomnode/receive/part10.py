@@ -63,7 +63,7 @@ def origin_of(path: Path) -> Origin:
 
 
 def data_offset_of(path: Path) -> int:
-    """Where the data set begins in a file that :func:`preamble_of` began.
+    """Offset of the data set in a file that :func:`preamble_of` began.
 
     Raises
     ------

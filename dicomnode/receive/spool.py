@@ -209,7 +209,7 @@ class IncomingFile:
 
 
 def relative_path(study_uid: str, series_uid: str, sop_instance_uid: str, digest: str) -> Path:
-    """Where the spool keeps an instance.
+    """Path of an instance in the spool.
 
     Raises
     ------

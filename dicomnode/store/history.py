@@ -13,7 +13,7 @@ from dicomnode.store.states import OutboxStatus, SeriesStatus
 from dicomnode.store.tables import Event, Instance, Job, Outbox, Result, Run, Series
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunLine:
     """One model of a job."""
 
@@ -27,7 +27,7 @@ class RunLine:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryLine:
     """One result on its way to one destination."""
 
@@ -44,7 +44,7 @@ class DeliveryLine:
     identity: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobLine:
     """One job as operators see it."""
 
@@ -67,11 +67,11 @@ class JobLine:
     deliveries: list[DeliveryLine] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """The job as plain values, for ``--json``."""
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesLine:
     """One series that has no job of its own: refused, not chosen, set aside, or still being received."""
 
@@ -85,9 +85,9 @@ class SeriesLine:
     last_instance_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventLine:
-    """One thing that happened."""
+    """One row of the history."""
 
     at: float
     subject: str
@@ -118,7 +118,7 @@ def _held(session: Session, job_ids: Sequence[int]) -> dict[int, int]:
     return {job_id: count for job_id, count in session.execute(statement.group_by(Outbox.job_id))}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeldLine:
     """Results of a job that are held for a destination, because it says another identity."""
 
@@ -132,7 +132,7 @@ class HeldLine:
 
 
 def list_held(session: Session) -> list[HeldLine]:
-    """What is held, by job and destination, oldest job first."""
+    """Held results, by job and destination, oldest job first."""
     columns = (Job.id, Outbox.destination, Job.accession_number, Job.study_uid)
     statement = (
         select(*columns, func.count(), func.max(Outbox.identity), func.max(Outbox.error))
@@ -141,7 +141,18 @@ def list_held(session: Session) -> list[HeldLine]:
         .group_by(*columns)
         .order_by(Job.id, Outbox.destination)
     )
-    return [HeldLine(*row) for row in session.execute(statement)]
+    return [
+        HeldLine(
+            job_id=job_id,
+            destination=destination,
+            accession_number=accession_number,
+            study_uid=study_uid,
+            count=count,
+            identity=identity,
+            reason=reason,
+        )
+        for job_id, destination, accession_number, study_uid, count, identity, reason in session.execute(statement)
+    ]
 
 
 def list_series_without_job(session: Session, *, limit: int = 50) -> list[SeriesLine]:
@@ -151,14 +162,14 @@ def list_series_without_job(session: Session, *, limit: int = 50) -> list[Series
     )
     return [
         SeriesLine(
-            row.series_uid,
-            row.study_uid,
-            row.accession_number,
-            row.modality,
-            row.status,
-            row.refusal,
-            row.refusal_detail,
-            row.last_instance_at,
+            series_uid=row.series_uid,
+            study_uid=row.study_uid,
+            accession_number=row.accession_number,
+            modality=row.modality,
+            status=row.status,
+            refusal=row.refusal,
+            detail=row.refusal_detail,
+            last_instance_at=row.last_instance_at,
         )
         for row in session.scalars(statement)
     ]
@@ -175,17 +186,17 @@ def show_job(session: Session, job_id: int) -> JobLine | None:
     for row, result in session.execute(deliveries.order_by(Outbox.id)):
         line.deliveries.append(
             DeliveryLine(
-                row.destination,
-                result.kind,
-                row.status,
-                row.attempts,
-                row.next_attempt_at,
-                result.sop_instance_uid,
-                row.error,
-                row.proof,
-                row.proven_by,
-                row.losses,
-                row.identity,
+                destination=row.destination,
+                kind=result.kind,
+                status=row.status,
+                attempts=row.attempts,
+                next_attempt_at=row.next_attempt_at,
+                sop_instance_uid=result.sop_instance_uid,
+                error=row.error,
+                proof=row.proof,
+                proven_by=row.proven_by,
+                losses=row.losses,
+                identity=row.identity,
             )
         )
     return replace(line, held=sum(delivery.status == OutboxStatus.HELD for delivery in line.deliveries))
@@ -217,7 +228,16 @@ def _job_line(job: Job, series_uid: str) -> JobLine:
 def _run_line(run: Run) -> RunLine:
     ended = run.started_at is not None and run.finished_at is not None
     seconds = round(run.finished_at - run.started_at, 3) if ended else None  # type: ignore[operator]
-    return RunLine(run.model, run.status, run.attempts, run.crashes, run.device, run.model_digest, seconds, run.error)
+    return RunLine(
+        model=run.model,
+        status=run.status,
+        attempts=run.attempts,
+        crashes=run.crashes,
+        device=run.device,
+        digest=run.model_digest,
+        seconds=seconds,
+        error=run.error,
+    )
 
 
 def events_of(session: Session, identifier: str) -> list[EventLine]:
@@ -229,15 +249,15 @@ def events_of(session: Session, identifier: str) -> list[EventLine]:
     rows = session.scalars(select(Event).where(about).order_by(Event.at, Event.id))
     return [
         EventLine(
-            row.at,
-            row.subject,
-            row.subject_id,
-            row.name,
-            row.before,
-            row.after,
-            row.series_uid,
-            row.job_id,
-            row.detail,
+            at=row.at,
+            subject=row.subject,
+            subject_id=row.subject_id,
+            name=row.name,
+            before=row.before,
+            after=row.after,
+            series_uid=row.series_uid,
+            job_id=row.job_id,
+            detail=row.detail,
         )
         for row in rows
     ]

@@ -47,7 +47,7 @@ from enum import StrEnum
 
 
 class SeriesStatus(StrEnum):
-    """Where a series stands."""
+    """States of a series."""
 
     RECEIVING = "receiving"
     CHOSEN = "chosen"
@@ -67,7 +67,7 @@ class SeriesEvent(StrEnum):
 
 
 class JobStatus(StrEnum):
-    """Where a job stands."""
+    """States of a job."""
 
     WAITING = "waiting"
     QUEUED = "queued"
@@ -105,7 +105,7 @@ class JobEvent(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """Where a run stands."""
+    """States of a run."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -126,7 +126,7 @@ class RunEvent(StrEnum):
 
 
 class OutboxStatus(StrEnum):
-    """Where the delivery of one result to one destination stands."""
+    """States of the delivery of one result to one destination."""
 
     PENDING = "pending"
     SENDING = "sending"

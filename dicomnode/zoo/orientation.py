@@ -17,7 +17,7 @@ MIN_AXIAL_COSINE = 0.7
 T = TypeVar("T", bound=np.generic)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Orientation:
     """Index changes that bring a stack to the canonical orientation; exact, without interpolation.
 

@@ -17,7 +17,7 @@ CONFIG = Path("configs/inference.json")
 WEIGHTS = Path("models/model.safetensors")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BundleParts:
     """The working parts of a slice-wise bundle.
 

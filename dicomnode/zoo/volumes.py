@@ -33,7 +33,7 @@ FILE_STEPS = {"loadimage", "ensurechannelfirst", "addchannel", "aschannelfirst",
 Decision = Literal["argmax", "threshold", "labels"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VolumeParts:
     """The working parts of a bundle that reads volumes.
 

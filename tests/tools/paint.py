@@ -16,7 +16,7 @@ from scipy import ndimage
 from dicomnode.dicom.headers import SliceHeader, header_of
 from dicomnode.dicom.uids import derived_uid
 from dicomnode.images.pixels import stored_values
-from dicomnode.images.volume import volume_of
+from dicomnode.images.volume import read_volume
 from dicomnode.records import Stack, Volume
 from tests.tools.series import voxel_points
 
@@ -92,7 +92,7 @@ def paint_bleed(
     ValueError : no brain was found, or it has no room for such a volume.
     """
     datasets = [pydicom.dcmread(path) for path in sorted(folder_in.iterdir()) if pydicom.misc.is_dicom(path)]
-    volume = volume_of(datasets)
+    volume = read_volume([Path(ds.filename) for ds in datasets])
     ordered = [datasets[index] for index in volume.stack.order]
     painted, mask = paint_volume(
         volume, room_for(volume, kind), volume_ml=volume_ml, hu=hu, centre_mm=centre_mm, kind=kind
@@ -103,7 +103,7 @@ def paint_bleed(
     return PaintedTruth(
         mask=mask,
         volume_ml=volume.stack.volume_ml(mask),
-        mean_hu=float(volume_of([pydicom.dcmread(path) for path in paths]).hu[mask].mean()),
+        mean_hu=float(read_volume(paths).hu[mask].mean()),
         stack=volume.stack,
         paths=paths,
         sop_instance_uids=tuple(str(ds.SOPInstanceUID) for ds in ordered),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from dicomnode.dicom.geometry import points_of, stack_of
 from dicomnode.dicom.headers import SliceHeader, header_of
 from dicomnode.dicom.uids import derived_uid
-from dicomnode.records import Header, Stack
+from dicomnode.images.volume import read_volume
+from dicomnode.records import Header, Stack, Volume
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -82,6 +84,12 @@ def write_series(folder: Path, datasets: Sequence[Dataset]) -> list[Path]:
     for path, ds in zip(paths, datasets, strict=True):
         ds.save_as(path, enforce_file_format=True)
     return paths
+
+
+def volume_of(datasets: Sequence[Dataset]) -> Volume:
+    """The volume of datasets with pixels, by way of files."""
+    with tempfile.TemporaryDirectory() as folder:
+        return read_volume(write_series(Path(folder), datasets))
 
 
 def head_hu(points: NDArray[np.float64]) -> NDArray[np.float64]:

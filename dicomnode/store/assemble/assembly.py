@@ -125,7 +125,7 @@ def wait_for(session: Session, series: Series, until: float) -> None:
 
 
 def refuse_series(session: Session, series: Series, *, refusal: str, detail: str) -> None:
-    """The series is not processed, for a coded reason."""
+    """Refuse a series for a coded reason: it is not processed."""
     move(
         session,
         series,
@@ -139,7 +139,7 @@ def refuse_series(session: Session, series: Series, *, refusal: str, detail: str
 
 
 def set_series_aside(session: Session, series: Series, *, refusal: str) -> None:
-    """Nothing in the series is a CT slice: kept as bytes, not used."""
+    """Mark a series in which nothing is a CT slice: it is kept as bytes and not used."""
     move(
         session,
         series,
@@ -163,8 +163,8 @@ def other_series_of_study(session: Session, series: Series) -> Sequence[Series]:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """A protocol that matches a series: the job it would create."""
+class PlannedJob:
+    """A job to be created for a series, by a protocol that matches it."""
 
     protocol: str
     models: tuple[str, ...]
@@ -178,15 +178,15 @@ def competing_series(session: Session, series: Series, protocol: str) -> Series 
     return None if job is None else session.get_one(Series, job.series_id)
 
 
-def choose_series(session: Session, series: Series, wishes: Iterable[Wish], *, reason: str) -> None:
-    """Run the wished protocols on this series; jobs on a worse reconstruction are superseded."""
-    for wish in wishes:
-        rival = active_job(session, series.study_uid, series.acquisition_key, wish.protocol)
+def choose_series(session: Session, series: Series, plans: Iterable[PlannedJob], *, reason: str) -> None:
+    """Create the planned jobs of a series; jobs on a worse reconstruction of the same acquisition are superseded."""
+    for plan in plans:
+        rival = active_job(session, series.study_uid, series.acquisition_key, plan.protocol)
         if rival is not None:
             supersede_job(session, rival, reason="a better reconstruction came")
             _pass_over_if_idle(session, session.get_one(Series, rival.series_id), better=series)
         create_job(
-            session, series, protocol=wish.protocol, models=wish.models, priority=wish.priority, wait_s=wish.wait_s
+            session, series, protocol=plan.protocol, models=plan.models, priority=plan.priority, wait_s=plan.wait_s
         )
     move(session, series, SeriesEvent.CHOOSE, detail={"reason": reason}, due_at=None)
 
@@ -199,10 +199,10 @@ def _pass_over_if_idle(session: Session, series: Series, *, better: Series) -> N
 
 
 def pass_over_series(session: Session, series: Series, *, better: str) -> None:
-    """Another reconstruction of the same acquisition is the better one."""
+    """Pass a series over: another reconstruction of the same acquisition is better."""
     move(session, series, SeriesEvent.PASS_OVER, detail={"better": better}, due_at=None)
 
 
 def note_decision(session: Session, series: Series, why: str) -> None:
-    """Why the series was taken for complete."""
+    """Note why a series was taken for complete."""
     note(session, series, "complete", detail={"why": why})

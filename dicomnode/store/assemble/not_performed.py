@@ -35,7 +35,7 @@ _UNSUITED = (Refusal.NOT_CT, Refusal.OWN_RESULT, Refusal.UNREADABLE, Refusal.REJ
 
 @dataclass(frozen=True, slots=True)
 class NotPerformedReason:
-    """Why a series, or its job, gave no result.
+    """The reason why a series, or its job, gave no result.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ def postpone_decision(series: Iterable[Series], until: float) -> None:
 
 
 def close_decision(series: Iterable[Series]) -> None:
-    """The study is decided on, until something more of it is refused."""
+    """Close the decision on a study, until something more of it is refused."""
     for one in series:
         one.not_performed_due_at = None
 
@@ -110,7 +110,7 @@ def _detail(job: Job) -> str:
 
 
 def _headers(session: Session, series: Series) -> tuple[Header, ...]:
-    """Of the slices; of what was set aside, such as a scout, only where there are none."""
+    """Headers of the slices; where there are none, of what was set aside, such as a scout."""
     mine = (Instance.series_id == series.id, Instance.status != InstanceStatus.PURGED)
     rows = session.scalars(select(Instance).where(*mine, Instance.reason.not_in(_UNSUITED)).order_by(Instance.id)).all()
     slices = [row.header for row in rows if row.reason == ""]

@@ -39,7 +39,7 @@ def refused_classes(session: Session, destination: str) -> frozenset[str]:
 
 
 def list_refusals(session: Session, destination: str = "") -> list[RefusalLine]:
-    """What is known, by destination."""
+    """The SOP classes that destinations are known to refuse, by destination."""
     statement = select(RefusedClass).order_by(RefusedClass.destination, RefusedClass.sop_class_uid)
     if destination:
         statement = statement.where(RefusedClass.destination == destination)
@@ -58,7 +58,7 @@ def learn_refusal(session: Session, destination: str, sop_class_uid: str, *, how
 
 
 def forget_refusals(session: Session, destination: str, sop_class_uids: Collection[str] | None = None) -> int:
-    """The next results are offered in their first choice again; returns how many classes were forgotten."""
+    """Forget what a destination refuses, so that it is offered the first choice again; returns how many classes."""
     statement = delete(RefusedClass).where(RefusedClass.destination == destination)
     if sop_class_uids is not None:
         statement = statement.where(RefusedClass.sop_class_uid.in_(sop_class_uids))
@@ -84,7 +84,7 @@ def missing_kinds(session: Session, job_id: int) -> list[Kind]:
 
 
 def record_refused(session: Session, parcel: Parcel, *, how: str) -> bool:
-    """The destination takes no instance of this class: remember that, and send what stands in for it.
+    """Remember that a destination takes no instance of a SOP class, and send the stand-in of a refused result.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def record_refused(session: Session, parcel: Parcel, *, how: str) -> bool:
 
 
 def send_stand_ins(session: Session, job_id: int, *, made: Collection[str] = ()) -> None:
-    """Send what stands in for the replaced results of a job; where it does not exist yet, have it made.
+    """Send the stand-ins for the replaced results of a job; have those made that do not exist yet.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def send_stand_ins(session: Session, job_id: int, *, made: Collection[str] = ())
 
 
 def _unresolved(session: Session, job_id: int) -> list[tuple[Outbox, Kind, Sequence[Result]]]:
-    """Replaced deliveries of a job in whose place nothing is sent yet: row, kind to be sent, results of that kind."""
+    """Replaced deliveries of a job whose stand-in is not sent yet: row, kind of the stand-in, results of that kind."""
     statement = (
         select(Outbox, Result.kind)
         .join(Result, Result.id == Outbox.result_id)

@@ -21,15 +21,15 @@ OWN, PACS = "own", "pacs"
 """What a person may decide about a held result: its own identity is right, or the one at the destination."""
 
 
-def record_identity(session: Session, parcel: Parcel, stand: str, keywords: Sequence[str] = ()) -> float:
-    """Note under whose identity a leased result goes, where that is news; returns since when it stands so.
+def record_identity(session: Session, parcel: Parcel, agreement: str, keywords: Sequence[str] = ()) -> float:
+    """Note under whose identity a leased result goes, where that is news; returns since when that holds.
 
     Raises
     ------
     LeaseLost : the result was withdrawn or taken over in the meantime.
     """
     row = lock_delivery(session, parcel.outbox_id)
-    identity = f"{stand}: {', '.join(keywords)}" if keywords else stand
+    identity = f"{agreement}: {', '.join(keywords)}" if keywords else agreement
     if row.identity == identity and row.identity_at is not None:
         return row.identity_at
     now = time.time()
@@ -40,13 +40,13 @@ def record_identity(session: Session, parcel: Parcel, stand: str, keywords: Sequ
     changes: dict[str, Any] = {"identity": identity, "identity_at": now}
     guarded_update(session, row, before=OutboxStatus.SENDING, token=parcel.token, **changes)
     if is_news:
-        detail = {"destination": row.destination, "stand": stand, "differs": ", ".join(keywords)}
+        detail = {"destination": row.destination, "agreement": agreement, "differs": ", ".join(keywords)}
         note(session, session.get_one(Job, row.job_id), "identity", detail=detail)
     return now
 
 
 def record_held(session: Session, parcel: Parcel, *, reason: str, look_at: float) -> None:
-    """It is not to be sent: whose study it is has to be settled first. Looked at again at ``look_at``.
+    """Hold a leased result back until it is settled whose study it is. It is looked at again at ``look_at``.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def record_held(session: Session, parcel: Parcel, *, reason: str, look_at: float
 
 
 def held_parcels(session: Session, destination: str, *, due: float | None = None, limit: int = 50) -> list[Parcel]:
-    """What is held for a destination, oldest job first; only what is to be looked at again, where ``due`` says when."""
+    """Results held for a destination, oldest job first; with ``due``, only those to be looked at by then."""
     statement = select(Outbox, Result).join(Result, Result.id == Outbox.result_id)
     statement = statement.where(Outbox.destination == destination, Outbox.status == OutboxStatus.HELD)
     if due is not None:
@@ -69,14 +69,14 @@ def held_parcels(session: Session, destination: str, *, due: float | None = None
 
 
 def look_again(session: Session, parcel: Parcel, *, at: float) -> None:
-    """It stays held; it is looked at again at ``at``."""
+    """Leave a result held, to be looked at again at ``at``."""
     row = lock_delivery(session, parcel.outbox_id)
     if row.status == OutboxStatus.HELD:
         guarded_update(session, row, before=OutboxStatus.HELD, token=None, next_attempt_at=at)
 
 
 def release_settled(session: Session, parcel: Parcel) -> bool:
-    """The destination has made it clear by itself; False where somebody was faster."""
+    """Release a held result whose destination now agrees by itself; False where somebody was faster."""
     row = lock_delivery(session, parcel.outbox_id)
     if row.status == OutboxStatus.HELD:
         reason = {"reason": "the destination no longer contradicts"}

@@ -18,7 +18,7 @@ from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import guarded_update, move, note
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parcel:
     """One leased delivery: a result file for one destination. ``path`` is relative to the data folder."""
 
@@ -107,7 +107,7 @@ def extend_lease(session: Session, parcel: Parcel, *, lease_s: float) -> None:
 
 
 def try_extend_lease(session: Session, parcel: Parcel, *, lease_s: float) -> bool:
-    """As :func:`extend_lease`; False instead of LeaseLost."""
+    """Extend a lease as :func:`extend_lease` does; False where that would raise LeaseLost."""
     try:
         extend_lease(session, parcel, lease_s=lease_s)
     except LeaseLost:
@@ -117,14 +117,14 @@ def try_extend_lease(session: Session, parcel: Parcel, *, lease_s: float) -> boo
 
 
 def _let_go(session: Session, parcel: Parcel) -> None:
-    """It was withdrawn before its turn: nobody has to wait for what becomes of it."""
+    """Give up the lease of a parcel that was withdrawn before its turn: nobody has to wait for its outcome."""
     row = lock_delivery(session, parcel.outbox_id)
     if row.status == OutboxStatus.WITHDRAWN and row.lease_token == parcel.token:
         guarded_update(session, row, before=row.status, token=parcel.token, lease_until=None)
 
 
 def record_sent(session: Session, parcel: Parcel, *, status: int) -> None:
-    """The destination answered Success or a warning; where it proves nothing, the job may end here.
+    """Record that a destination answered Success or a warning; where it proves nothing, the job may end here.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def record_sent(session: Session, parcel: Parcel, *, status: int) -> None:
 def record_failure(
     session: Session, parcel: Parcel, *, error: str, status: int | None, failed_at: float, retry_at: float | None
 ) -> None:
-    """The destination did not take it: try again at ``retry_at``, or give up when that is None.
+    """Record that a destination did not take a result: try again at ``retry_at``, or give up when that is None.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def record_failure(
 
 
 def note_sent_unrecorded(session: Session, parcel: Parcel, *, status: int) -> None:
-    """The destination took a result that was withdrawn, or taken over, while it was on its way: ``why`` shows it."""
+    """Note that a destination took a result which was withdrawn, or taken over, on its way: ``why`` shows it."""
     row = lock_delivery(session, parcel.outbox_id)
     if row.status == OutboxStatus.WITHDRAWN:
         guarded_update(session, row, before=row.status, token=parcel.token, sent_at=time.time(), lease_until=None)
@@ -190,7 +190,7 @@ def note_sent_unrecorded(session: Session, parcel: Parcel, *, status: int) -> No
 
 
 def wake_parcels(session: Session, destination: str) -> int:
-    """The destination answers again: make due at once what waits because it could not be reached; returns how many.
+    """Make due at once what waits because it could not be reached; returns how many.
 
     What it refused with a status keeps its own time.
     """

@@ -16,7 +16,7 @@ from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import guarded_update, move
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
     """One result that a destination acknowledged and that is still to be proven.
 
@@ -81,7 +81,7 @@ def read_sent(row: Outbox, result: Result) -> Sent:
 
 
 def record_proven(session: Session, sent: Sent, *, by: str) -> None:
-    """The destination has it, and ``by`` (commitment, query) says so; the job may be done."""
+    """Record that a destination has a result, as ``by`` (commitment, query) says; the job may be done."""
     row = _still_sent(session, sent)
     if row is not None:
         detail = {"by": by, "losses": row.losses}
@@ -90,7 +90,7 @@ def record_proven(session: Session, sent: Sent, *, by: str) -> None:
 
 
 def record_missing(session: Session, sent: Sent, *, error: str, retry_at: float | None) -> None:
-    """The destination does not have what it acknowledged: send it again, or give up when ``retry_at`` is None."""
+    """Send a result again that a destination acknowledged and does not have; give up when ``retry_at`` is None."""
     row = _still_sent(session, sent)
     if row is None:
         return
@@ -120,7 +120,7 @@ def record_no_answer(session: Session, sent: Sent, *, error: str, look_at: float
 
 
 def count_request(session: Session, sent: Sequence[Sent]) -> None:
-    """The destination accepted a commitment request for these."""
+    """Count a commitment request that a destination accepted for these results."""
     ids = [one.outbox_id for one in sent]
     statement = update(Outbox).where(Outbox.id.in_(ids)).values(commitment_requests=Outbox.commitment_requests + 1)
     session.execute(statement)

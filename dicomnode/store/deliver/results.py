@@ -1,4 +1,4 @@
-"""What became of a job: its results, where each is to go, and the end of the job once all are there."""
+"""Results of a job: their rows, their deliveries, and the end of the job once all are delivered."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dicomnode.store.transitions import move, note
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Where kinds of result go, whether research results may go there, and how their arrival is proven."""
+    """A destination for results: which kinds go there, whether research results may, and how arrival is proven."""
 
     destination: str
     kinds: tuple[Kind, ...]
@@ -32,7 +32,7 @@ class Delivery:
 def store_results(
     session: Session, claim: Claim, results: Sequence[EncodedResult], deliveries: Iterable[Delivery]
 ) -> None:
-    """Results, outbox rows and the job's step to ``delivering``, in one transaction.
+    """Write results, outbox rows and the job's step to ``delivering``, in one transaction.
 
     A job that ran again after an operator's ``requeue`` may yield results that exist already, with the same UIDs:
     they keep their row and their bytes.
@@ -54,7 +54,7 @@ def store_results(
 
 
 def _supersede_reports(session: Session, claim: Claim) -> None:
-    """What was said of the study while it had no result is no longer true."""
+    """Supersede the reports that nothing was done for a study: it has a result now."""
     mine = (Job.study_uid == claim.study_uid, Job.protocol == claim.protocol, Job.task == JobTask.NOT_PERFORMED)
     reports = session.scalars(select(Job).where(*mine, Job.status.not_in(JOB_INACTIVE)).order_by(Job.id)).all()
     if reports:
@@ -87,7 +87,7 @@ def _result_row(session: Session, job: Job, result: EncodedResult) -> Result:
 
 
 def outbox_row(session: Session, result: Result, delivery: Delivery) -> None:
-    """The result is to be sent there; where it was once withdrawn or replaced, again."""
+    """Put a result into the outbox of a destination; one that was withdrawn or replaced there is sent again."""
     now = time.time()
     known = session.scalars(
         select(Outbox).where(Outbox.result_id == result.id, Outbox.destination == delivery.destination)

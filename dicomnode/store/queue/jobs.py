@@ -29,7 +29,7 @@ STAT_HEAD_START_S = 900.0
 """A stat job goes before all routine jobs that became ready less than this long before it: none starves."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """A leased job. Whoever holds it passes ``token`` with every change."""
 
@@ -101,7 +101,7 @@ def supersede_jobs_of_series(session: Session, series: Series, *, reason: str, a
 
 
 def supersede_job(session: Session, job: Job, *, reason: str, at_once: bool = False) -> None:
-    """Its results hold no longer: what was not sent yet is withdrawn, what was sent gets a rejection note.
+    """Supersede a job: results that were not sent yet are withdrawn, those that were sent get a rejection note.
 
     Parameters
     ----------
@@ -160,7 +160,14 @@ def claim_job(session: Session, *, owner: str, lease_s: float) -> Claim | None:
         attempts=job.attempts + 1,
     )
     return Claim(
-        job.id, job.lease_token, job.series_id, job.study_uid, job.protocol, job.generation, job.attempts, job.task
+        job_id=job.id,
+        token=job.lease_token,
+        series_id=job.series_id,
+        study_uid=job.study_uid,
+        protocol=job.protocol,
+        generation=job.generation,
+        attempts=job.attempts,
+        task=job.task,
     )
 
 
@@ -218,7 +225,7 @@ def runs_of(session: Session, job_id: int) -> Sequence[Run]:
 
 
 def requeue_job(session: Session, job_id: int) -> str:
-    """An operator wants it again: run what failed, or send what was not delivered; returns the new status.
+    """Repeat a job for an operator: run what failed, or send what was not delivered; returns the new status.
 
     Raises
     ------
@@ -242,7 +249,7 @@ def requeue_job(session: Session, job_id: int) -> str:
 
 
 def cancel_job(session: Session, job_id: int) -> str:
-    """An operator does not want it: what is not sent yet is withdrawn; returns the new status.
+    """Cancel a job for an operator: what is not sent yet is withdrawn; returns the new status.
 
     Raises
     ------

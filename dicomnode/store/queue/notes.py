@@ -1,4 +1,4 @@
-"""When a note may be written, and what it is about: rejections of delivered results, reports that nothing was done.
+"""Notes (rejections of delivered results, reports that nothing was done): when one may be written, what it says.
 
 A note for superseded results is released once those that take their place are stored at the same destination, or will
 never be: nobody is left without a result for longer than need be, and no outdated one is left standing.
@@ -114,7 +114,7 @@ def doubtful_deliveries(session: Session, destination: str) -> list[Sent]:
 
 
 def settle_doubt(session: Session, delivery: Sent, *, found: bool) -> None:
-    """The destination was asked for a withdrawn result: it has it, or it does not."""
+    """Record whether a destination that was asked for a withdrawn result has it."""
     row = lock_delivery(session, delivery.outbox_id)
     if row.status != OutboxStatus.WITHDRAWN:
         return
@@ -125,7 +125,7 @@ def settle_doubt(session: Session, delivery: Sent, *, found: bool) -> None:
 
 
 def postpone_doubt(session: Session, delivery: Sent, *, until: float) -> None:
-    """The destination did not answer: ask again later."""
+    """Ask a destination that did not answer again later."""
     row = session.get_one(Outbox, delivery.outbox_id)
     guarded_update(session, row, before=OutboxStatus.WITHDRAWN, token=None, next_attempt_at=until)
 
@@ -149,7 +149,7 @@ def rejection_of(session: Session, claim: Claim) -> RejectionBrief:
 
 
 def drop_note(session: Session, claim: Claim, *, reason: str) -> None:
-    """A claimed note is not wanted.
+    """Drop a claimed note that is not wanted.
 
     Raises
     ------

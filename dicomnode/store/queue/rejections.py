@@ -40,7 +40,7 @@ def plan_rejections(session: Session, job: Job, *, reason: str, at_once: bool) -
 
 
 def hasten_rejections(session: Session, series: Series) -> None:
-    """Notes about results of a series that wait for those that take their place wait no longer."""
+    """Let the rejection notes about a series be written at once, without waiting for the results in their place."""
     mine = (Job.series_id == series.id, Job.task == JobTask.REJECTION, Job.status == JobStatus.WAITING)
     for job in lock_jobs(session, *mine):
         job.about = {**(job.about or {}), "at_once": True}

@@ -199,7 +199,7 @@ def _touch(session: Session, series: Series, row: Instance, association_id: int 
 
 
 def _revive(row: Instance, received: ReceivedInstance, known: Sequence[Instance], now: float) -> None:
-    """Its results exist already; only the bytes had gone, and here they are again, for a new retention."""
+    """Take a file up again whose bytes retention had taken: its results exist already, its retention begins anew."""
     # What was set aside stays so; the reason outlasts the purge.
     row.status = InstanceStatus.NOT_USED if row.reason else _status(received)
     row.path, row.received_at = str(received.path), now
@@ -223,7 +223,7 @@ def _is_past_retention(session: Session, series: Series) -> bool:
 
 
 def _take_up_if_whole(session: Session, series: Series) -> None:
-    """Late images were set aside because slices had gone; now that all have come again they make a series with them."""
+    """Use the late images that were set aside because slices had gone, once all of those have come again."""
     session.flush()
     late = (Instance.series_id == series.id, Instance.reason == Refusal.AFTER_RETENTION)
     if session.scalar(select(Instance.id).where(*late).limit(1)) is None:

@@ -97,7 +97,7 @@ def _results(session: Session, uids: Sequence[str]) -> Iterable[Result]:
 
 
 def _note_rejected_results(session: Session, rejection: RejectionNote, results: Sequence[Result]) -> None:
-    """Somebody rejected results of this node where they are stored: ``why`` shows it, nothing else follows."""
+    """Note that somebody rejected results of this node where they are stored; nothing else follows."""
     for job_id, count in sorted(Counter(row.job_id for row in results).items()):
         detail = {"code": rejection.code, "meaning": rejection.meaning, "results": count}
         note(session, session.get_one(Job, job_id), "results_rejected", detail=detail)

@@ -38,7 +38,7 @@ ANY_GEOMETRY: dict[str, Any] = {
 """Where the metadata of others say nothing: what the node's own gate lets through."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImportOptions:
     """What a person says about a foreign bundle.
 

@@ -50,7 +50,7 @@ class Imported:
     executed: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Judged:
     """A bundle that may come in. ``metadata``: None for one that has a ``dicomnode`` section of its own."""
 
@@ -113,7 +113,7 @@ def _judged(folder: Path, options: ImportOptions) -> _Judged:
                 ImportRefusal.UNKNOWN_CHANNEL, "The bundle has a dicomnode section that names its findings."
             )
     executed = tuple(executed_by(read_config(folder)))
-    return _Judged(folder, name, raw, metadata, executed, weights_of(folder))
+    return _Judged(folder=folder, name=name, raw=raw, metadata=metadata, executed=executed, weights=weights_of(folder))
 
 
 def _own_section(folder: Path) -> dict[str, Any] | None:

@@ -34,7 +34,13 @@ UNEVEN = tuple(float(z) for z in (*np.arange(-64.0, 10.0, 4.22), *np.arange(18.7
 def scanned(positions: tuple[float, ...]) -> AcquiredSeries:
     """A tilted head with a bleed of 25 mL on one side."""
     head = make_head(5, bleeds=(BleedOrder(BleedKind.INTRAPARENCHYMAL, 25.0, 66.0),), spacing_mm=1.5)
-    return acquire(head, Acquisition(positions, 5.0, 12.0, 256, 0.9, (3.0, -2.0)), seed=5)
+    return acquire(
+        head,
+        Acquisition(
+            positions_mm=positions, thickness_mm=5.0, tilt_deg=12.0, matrix=256, pixel_mm=0.9, centre_mm=(3.0, -2.0)
+        ),
+        seed=5,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 import dicomnode
 from dicomnode.app import show
 from dicomnode.app.demo_pacs import ReceivingPacs
-from dicomnode.app.selftest import ANSWER
+from dicomnode.app.known_answer import ANSWER
 from dicomnode.cli.main import app
 from dicomnode.zoo.registry import BUILT_IN
 from tests.acceptance.scanner import small_study

@@ -125,7 +125,7 @@ def test_uneven_stacks_have_no_nifti(cohort: Path) -> None:
     from dicomnode.cohort.scene import make_anatomy, make_scene
 
     scene = make_scene(make_anatomy(1, Lesions(), spacing_mm=4.0), Lesions())
-    scan = scan_scene(scene, Acquisition((0.0, 4.0, 11.0), matrix=32, pixel_mm=8.0), Artefacts(), 1)
+    scan = scan_scene(scene, Acquisition(positions_mm=(0.0, 4.0, 11.0), matrix=32, pixel_mm=8.0), Artefacts(), 1)
     assert not nifti.write(scan.series, scan.findings, cohort / "uneven.nii.gz")
     assert not (cohort / "uneven.nii.gz").exists()
 

@@ -52,7 +52,16 @@ def test_heads_are_those_the_shipped_weights_saw(bled: SyntheticHead) -> None:
 
 
 def test_scans_are_those_the_shipped_weights_saw(bled: SyntheticHead) -> None:
-    scan = Acquisition(tuple(np.arange(-40.0, 60.0, 8.0)), 5.0, 12.0, 128, 1.8, (2.0, -3.0), "BONE", hu_offset=-7.0)
+    scan = Acquisition(
+        positions_mm=tuple(np.arange(-40.0, 60.0, 8.0)),
+        thickness_mm=5.0,
+        tilt_deg=12.0,
+        matrix=128,
+        pixel_mm=1.8,
+        centre_mm=(2.0, -3.0),
+        kernel="BONE",
+        hu_offset=-7.0,
+    )
     series = acquire(bled, scan, seed=3)
     assert _digest(series.hu) == pytest.approx(SCAN_HU, abs=TOLERANCE)
     assert _digest(series.mask) == pytest.approx(SCAN_MASK, abs=TOLERANCE)

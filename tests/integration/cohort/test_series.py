@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image
 
 from dicomnode.cohort.acquire import Acquisition, acquire, slice_weights_mm
 from dicomnode.cohort.canvas import Tissue
-from dicomnode.cohort.dicom_series import SeriesIdentity, write_acquired, write_series
+from dicomnode.cohort.dicom_series import SeriesIdentity, write_acquired
 from dicomnode.cohort.head import BleedOrder, SyntheticHead, make_head
 from dicomnode.cohort.make import DemoStudy, make_cohort, make_demo_study
 from dicomnode.cohort.statistics import BleedKind
@@ -24,6 +25,32 @@ from dicomnode.images.volume import read_volume
 
 GE_POSITIONS = (*np.arange(-40.0, 13.0, 4.22), 14.0, *np.arange(21.4, 80.0, 7.38))
 """Like the real tilted head: 4 mm, one gap of about 1 mm, then 7 mm."""
+
+
+def write_series(
+    head: SyntheticHead,
+    folder: Path,
+    *,
+    positions: Sequence[float] | None = None,
+    tilt_deg: float = 0.0,
+    thickness_mm: float = 5.0,
+    kernel: str = "STANDARD",
+    identity: SeriesIdentity | None = None,
+) -> list[Path]:
+    """Scan a head and write the series.
+
+    Parameters
+    ----------
+    positions : z of each slice in head coordinates, any spacing; None covers the head every 5 mm.
+    tilt_deg : gantry tilt: positions move along z while the slices lean, as a tilted gantry does; the pixels follow.
+
+    Returns
+    -------
+    Paths in the order of the positions.
+    """
+    places = tuple(positions) if positions is not None else tuple(np.arange(-60.0, 90.0, 5.0).tolist())
+    scan = Acquisition(positions_mm=places, thickness_mm=thickness_mm, tilt_deg=tilt_deg, kernel=kernel)
+    return write_acquired(acquire(head, scan, seed=head.seed), folder, identity)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +74,16 @@ def _with_marker(head: SyntheticHead, point_mm: tuple[float, float, float]) -> S
 @pytest.mark.parametrize("tilt", [0.0, 18.5, -12.0])
 def test_pixels_lie_where_their_positions_say(head: SyntheticHead, tmp_path: Path, tilt: float) -> None:
     marker = (20.0, -30.0, 25.0)
-    scan = Acquisition(tuple(np.arange(-60.0, 90.0, 4.0)), 4.0, tilt, 128, 1.8, (3.0, -5.0), noise_hu=0.0, holder=False)
+    scan = Acquisition(
+        positions_mm=tuple(np.arange(-60.0, 90.0, 4.0)),
+        thickness_mm=4.0,
+        tilt_deg=tilt,
+        matrix=128,
+        pixel_mm=1.8,
+        centre_mm=(3.0, -5.0),
+        noise_hu=0.0,
+        holder=False,
+    )
     volume = read_volume(write_acquired(acquire(_with_marker(head, marker), scan), tmp_path))
     weight = np.clip(volume.hu + 990.0, 0.0, None) * volume.stack.weights_mm[:, None, None]
     indices = np.stack(np.nonzero(weight), axis=-1)
@@ -57,7 +93,9 @@ def test_pixels_lie_where_their_positions_say(head: SyntheticHead, tmp_path: Pat
 
 
 def test_an_uneven_tilted_series_is_read_back_with_its_geometry(head: SyntheticHead, tmp_path: Path) -> None:
-    scan = Acquisition(GE_POSITIONS, 4.0, 18.5, 128, 1.8, noise_hu=2.0)
+    scan = Acquisition(
+        positions_mm=GE_POSITIONS, thickness_mm=4.0, tilt_deg=18.5, matrix=128, pixel_mm=1.8, noise_hu=2.0
+    )
     acquired = acquire(head, scan, seed=3)
     paths = write_acquired(acquired, tmp_path)
     volume = read_volume(paths[::-1])
@@ -70,20 +108,28 @@ def test_an_uneven_tilted_series_is_read_back_with_its_geometry(head: SyntheticH
 
 
 def test_the_mask_on_the_slices_has_the_painted_volume(head: SyntheticHead) -> None:
-    acquired = acquire(head, Acquisition(tuple(np.arange(-60.0, 90.0, 3.0)), 3.0, 10.0, 256, 0.9))
+    acquired = acquire(
+        head,
+        Acquisition(
+            positions_mm=tuple(np.arange(-60.0, 90.0, 3.0)), thickness_mm=3.0, tilt_deg=10.0, matrix=256, pixel_mm=0.9
+        ),
+    )
     assert acquired.volume_ml == pytest.approx(head.volume_ml, rel=0.08)
 
 
 def test_a_calibration_offset_moves_every_value(head: SyntheticHead) -> None:
-    plain = acquire(head, Acquisition((10.0, 15.0), matrix=64, pixel_mm=3.5), seed=1)
-    moved = acquire(head, Acquisition((10.0, 15.0), matrix=64, pixel_mm=3.5, hu_offset=12.0), seed=1)
+    plain = acquire(head, Acquisition(positions_mm=(10.0, 15.0), matrix=64, pixel_mm=3.5), seed=1)
+    moved = acquire(head, Acquisition(positions_mm=(10.0, 15.0), matrix=64, pixel_mm=3.5, hu_offset=12.0), seed=1)
     assert np.allclose(moved.hu - plain.hu, 12.0, atol=1e-2)
 
 
 def test_thick_slices_mix_skull_and_brain(head: SyntheticHead) -> None:
     top = float(head.origin_mm[0] + 2.0 * np.nonzero((head.labels == Tissue.WHITE_MATTER).any(axis=(1, 2)))[0].max())
     thin, thick = (
-        acquire(head, Acquisition((top, top + 9.0), thickness, matrix=128, pixel_mm=1.8, noise_hu=0.0)).hu
+        acquire(
+            head,
+            Acquisition(positions_mm=(top, top + 9.0), thickness_mm=thickness, matrix=128, pixel_mm=1.8, noise_hu=0.0),
+        ).hu
         for thickness in (1.0, 7.0)
     )
     between = [np.count_nonzero((hu > 90) & (hu < 400)) for hu in (thin, thick)]

@@ -115,7 +115,7 @@ def test_an_emergency_patient_who_was_identified_gets_the_results(
     differs = "PatientID, PatientName, PatientBirthDate, AccessionNumber"
     assert set(identities(world, job_id)) == {f"adopted: {differs}"}
     (told,) = world.events("identity", subject="job")
-    assert told.detail == {"destination": "pacs", "stand": "adopted", "differs": differs}
+    assert told.detail == {"destination": "pacs", "agreement": "adopted", "differs": differs}
     with world.store.read() as session:
         assert "identity" in {event.name for event in events_of(session, str(job_id))}
     logged = logged_by(caplog)
@@ -249,7 +249,7 @@ def test_a_destination_without_c_find_cannot_be_asked_and_that_is_noted(world: W
         world.sender(world.destination(pacs.port, proof="status")).step()
     assert world.job(job_id).status == "sent_unproven"
     assert identities(world, job_id) == ["own, since C-FIND is not offered"]
-    assert world.events("identity", subject="job")[0].detail["stand"] == "own, since C-FIND is not offered"
+    assert world.events("identity", subject="job")[0].detail["agreement"] == "own, since C-FIND is not offered"
 
 
 def test_a_trusted_destination_is_not_asked(world: World, pacs: ScriptedPacs) -> None:

@@ -56,7 +56,13 @@ def test_a_peer_without_the_files_syntax_gets_it_transcoded_with_the_same_conten
 
 
 def test_a_compressed_file_is_never_offered_in_another_syntax(tmp_path: Path) -> None:
-    file = Outgoing(tmp_path / "x.dcm", str(SegmentationStorage), "1.2.3", str(JPEG2000Lossless), 10)
+    file = Outgoing(
+        path=tmp_path / "x.dcm",
+        sop_class_uid=str(SegmentationStorage),
+        sop_instance_uid="1.2.3",
+        transfer_syntax_uid=str(JPEG2000Lossless),
+        size_bytes=10,
+    )
     proposed = [(str(cx.abstract_syntax), [str(uid) for uid in cx.transfer_syntax]) for cx in contexts_for([file])]
     assert proposed == [(str(SegmentationStorage), [str(JPEG2000Lossless)])]
 
@@ -217,7 +223,14 @@ def test_a_port_that_is_no_dicom_port_is_said() -> None:
 
 def test_a_peer_that_stops_reading_does_not_hold_the_sender_for_ever(tmp_path: Path) -> None:
     file = outgoing(tmp_path, "seg", payload=30_000_000)
-    quick = Outgoing(file.path, file.sop_class_uid, file.sop_instance_uid, file.transfer_syntax_uid, 0, file.sha256)
+    quick = Outgoing(
+        path=file.path,
+        sop_class_uid=file.sop_class_uid,
+        sop_instance_uid=file.sop_instance_uid,
+        transfer_syntax_uid=file.transfer_syntax_uid,
+        size_bytes=0,
+        sha256=file.sha256,
+    )
     started = time.monotonic()
     with StalledPacs(tmp_path / "pacs") as pacs:
         (outcome,) = send([quick], destination(pacs.port, timeout_s=1.0), "NODE")

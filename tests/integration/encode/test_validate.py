@@ -211,11 +211,11 @@ def test_results_under_another_identity_are_valid(tmp_path: Path) -> None:
     files = []
     for result in encode_case(case, tmp_path, NOW, ["kos"]):
         ds = Outgoing(
-            result.path,
-            result.sop_class_uid,
-            result.sop_instance_uid,
-            "",
-            result.size_bytes,
+            path=result.path,
+            sop_class_uid=result.sop_class_uid,
+            sop_instance_uid=result.sop_instance_uid,
+            transfer_syntax_uid="",
+            size_bytes=result.size_bytes,
             coercion=Coercion(taken, "NODE", "20240102113500+0000"),
         ).dataset()
         files.append(tmp_path / f"{result.kind}-{result.sop_instance_uid}.dcm")

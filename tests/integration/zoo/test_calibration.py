@@ -19,7 +19,9 @@ def head(request: pytest.FixtureRequest) -> np.ndarray:
     """(slices, rows, columns) HU of a synthetic head on a well calibrated scanner."""
     bleeds = (BleedOrder(BleedKind.INTRAPARENCHYMAL, request.param, 65.0),) if request.param else ()
     positions = tuple(float(z) for z in np.arange(14) * 10.0 - 62.0)
-    return acquire(make_head(11, bleeds=bleeds, spacing_mm=1.8), Acquisition(positions, matrix=208, pixel_mm=1.0), 3).hu
+    return acquire(
+        make_head(11, bleeds=bleeds, spacing_mm=1.8), Acquisition(positions_mm=positions, matrix=208, pixel_mm=1.0), 3
+    ).hu
 
 
 @pytest.mark.parametrize("error_hu", [-15.0, -4.0, 0.0, 15.0])

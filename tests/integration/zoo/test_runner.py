@@ -51,14 +51,32 @@ def bleeding() -> SyntheticHead:
 @pytest.fixture(scope="module")
 def bled(bleeding: SyntheticHead) -> tuple[Volume, NDArray[np.bool_]]:
     """A tilted, unevenly spaced head with a bleed on one side, and the truth."""
-    acquired = acquire(bleeding, Acquisition(UNEVEN, 4.0, 12.0, 256, 0.9, (4.0, -3.0)), seed=31)
+    acquired = acquire(
+        bleeding,
+        Acquisition(
+            positions_mm=UNEVEN, thickness_mm=4.0, tilt_deg=12.0, matrix=256, pixel_mm=0.9, centre_mm=(4.0, -3.0)
+        ),
+        seed=31,
+    )
     return volume_from(acquired), acquired.mask
 
 
 @pytest.fixture(scope="module")
 def healthy() -> Volume:
     head = make_head(32, spacing_mm=1.5)
-    return volume_from(acquire(head, Acquisition(tuple(np.arange(-64.0, 82.0, 5.0)), 5.0, 0.0, 256, 0.9), seed=32))
+    return volume_from(
+        acquire(
+            head,
+            Acquisition(
+                positions_mm=tuple(np.arange(-64.0, 82.0, 5.0)),
+                thickness_mm=5.0,
+                tilt_deg=0.0,
+                matrix=256,
+                pixel_mm=0.9,
+            ),
+            seed=32,
+        )
+    )
 
 
 def _dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
@@ -90,7 +108,15 @@ def test_the_bleed_is_found_in_thin_and_in_thick_slices(
     runner: Runner, bleeding: SyntheticHead, spacing_mm: float
 ) -> None:
     acquired = acquire(
-        bleeding, Acquisition(tuple(np.arange(-20.0, 70.0, spacing_mm)), spacing_mm, 0.0, 256, 0.9), seed=7
+        bleeding,
+        Acquisition(
+            positions_mm=tuple(np.arange(-20.0, 70.0, spacing_mm)),
+            thickness_mm=spacing_mm,
+            tilt_deg=0.0,
+            matrix=256,
+            pixel_mm=0.9,
+        ),
+        seed=7,
     )
     volume = volume_from(acquired)
     marked = runner.outputs(Inputs(volume=volume))["hemorrhage"] >= 0.5

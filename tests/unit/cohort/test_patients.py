@@ -7,19 +7,20 @@ import statistics
 import numpy as np
 import pytest
 
+from benchmarks.outcomes import attainable_auc
 from dicomnode.cohort.outcomes import (
     CHANNELS,
     ICH_SCORE_MORTALITY,
     OUTCOMES,
     Outcomes,
-    attainable_auc,
     channel_scores,
     draw_outcomes,
     ich_score_points,
     probabilities,
 )
-from dicomnode.cohort.patients import Arm, Patient, Site, draw_patient, draw_patients
+from dicomnode.cohort.patients import Arm, Patient, Site, draw_patient
 from dicomnode.cohort.streams import normal, uniform
+from tests.unit.cohort.draws import draw_patients
 
 COUNT = 5000
 

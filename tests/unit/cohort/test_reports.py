@@ -7,8 +7,9 @@ import inspect
 
 import pytest
 
-from dicomnode.cohort.patients import SYMPTOMS, Arm, draw_patient, draw_patients
+from dicomnode.cohort.patients import SYMPTOMS, Arm, draw_patient
 from dicomnode.cohort.reports import ABSENT, PRESENT, write_report
+from tests.unit.cohort.draws import draw_patients
 
 
 @pytest.mark.parametrize("arm", [arm for arm in Arm if arm is not Arm.MIXED])

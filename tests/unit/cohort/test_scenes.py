@@ -12,10 +12,11 @@ from dicomnode.cohort.canvas import Tissue
 from dicomnode.cohort.course import follow_up
 from dicomnode.cohort.lesions import Lesions
 from dicomnode.cohort.outcomes import draw_outcomes
-from dicomnode.cohort.patients import Arm, Patient, Site, draw_patients
-from dicomnode.cohort.regions import DEEP, INFRATENTORIAL, LOBAR, Region
+from dicomnode.cohort.patients import Arm, Patient, Site
+from dicomnode.cohort.regions import INFRATENTORIAL, Region
 from dicomnode.cohort.scanner import SCANNERS, Artefacts, Scan, draw_protocol, scan_scene
 from dicomnode.cohort.scene import BLOOD, Anatomy, Finding, Scene, make_anatomy, make_scene
+from tests.unit.cohort.draws import DEEP, LOBAR, draw_patients
 
 GRID_MM = 2.0
 UPRIGHT = (0.0, 0.0, 0.0)
@@ -33,7 +34,9 @@ SURFACE = Lesions(side=-1, sdh_ml=50.0, edh_ml=15.0, place_mm=(-28.0, -42.0, 26.
 STAINED = Lesions(
     side=-1, place_mm=(-26.0, -4.0, 6.0), infarct_ml=60.0, infarct_depth_hu=6.0, stain_ml=6.0, stain_hu=110.0
 )
-SCAN = Acquisition(tuple(np.arange(-60.0, 86.0, 5.0)), 5.0, matrix=192, pixel_mm=1.2, noise_hu=2.0)
+SCAN = Acquisition(
+    positions_mm=tuple(np.arange(-60.0, 86.0, 5.0)), thickness_mm=5.0, matrix=192, pixel_mm=1.2, noise_hu=2.0
+)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from dicomnode.config.sections import PROVISIONAL_NAMES
 from dicomnode.dicom import person_names
-from dicomnode.dicom.identity import Judgement, Stand, identity_in, judge, take
+from dicomnode.dicom.identity import Agreement, Judgement, identity_in, judge, take
 from dicomnode.dicom.person_names import same_name, same_person
 from tests.unit.encode.cases import as_received
 
@@ -85,7 +85,7 @@ def test_another_name_may_be_that_of_the_same_person(one: str, other: str, perso
 
 
 def test_an_archive_without_the_study_changes_nothing() -> None:
-    assert judge(OWN, [], PROVISIONAL) == Judgement(Stand.ABSENT)
+    assert judge(OWN, [], PROVISIONAL) == Judgement(Agreement.ABSENT)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_an_archive_without_the_study_changes_nothing() -> None:
     ],
 )
 def test_what_says_the_same_or_nothing_is_no_difference(theirs: dict[str, str]) -> None:
-    assert judged(theirs) == Judgement(Stand.SAME)
+    assert judged(theirs) == Judgement(Agreement.SAME)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_what_says_the_same_or_nothing_is_no_difference(theirs: dict[str, str]) 
 )
 def test_one_correction_is_taken_over_and_named(changes: dict[str, str]) -> None:
     judgement = judged(with_(**changes))
-    assert judgement.stand is Stand.ADOPTED
+    assert judgement.agreement is Agreement.ADOPTED
     assert set(judgement.keywords) == set(changes)
     assert judgement.taken == changes
 
@@ -143,7 +143,7 @@ def test_one_correction_is_taken_over_and_named(changes: dict[str, str]) -> None
 )
 def test_what_may_be_another_person_is_a_conflict(changes: dict[str, str]) -> None:
     judgement = judged(with_(**changes))
-    assert judgement.stand is Stand.CONFLICT
+    assert judgement.agreement is Agreement.CONFLICT
     assert judgement.reason
     assert judgement.taken == {}
     said = judgement.reason + " ".join(judgement.keywords)
@@ -153,9 +153,9 @@ def test_what_may_be_another_person_is_a_conflict(changes: dict[str, str]) -> No
 def test_a_number_alone_against_another_number_shows_nothing() -> None:
     own = {"PatientID": "4711", "PatientName": "Muster^Erika", "PatientBirthDate": ""}
     judgement = judged({"PatientID": "0815", "PatientName": "Muster", "PatientBirthDate": "19500102"}, own)
-    assert judgement.stand is Stand.ADOPTED
+    assert judgement.agreement is Agreement.ADOPTED
     nothing_agrees = {"PatientID": "0815", "PatientName": "??", "PatientBirthDate": "19500102"}
-    assert judged(nothing_agrees, own).stand is Stand.CONFLICT
+    assert judged(nothing_agrees, own).agreement is Agreement.CONFLICT
 
 
 @pytest.mark.parametrize(
@@ -164,46 +164,48 @@ def test_a_number_alone_against_another_number_shows_nothing() -> None:
 def test_a_patient_who_was_not_identified_contradicts_nobody(name: str) -> None:
     provisional = {"PatientID": "TMP1", "PatientName": name, "PatientBirthDate": "19900101", "PatientSex": "F"}
     there = judged(OWN, provisional)
-    assert (there.stand, there.taken["PatientName"]) == (Stand.ADOPTED, "Muster^Erika")
+    assert (there.agreement, there.taken["PatientName"]) == (Agreement.ADOPTED, "Muster^Erika")
     # The archive is the one that does not know yet: the result follows its study, and is merged with it later.
     here = judged(provisional)
-    assert (here.stand, here.taken["PatientID"]) == (Stand.ADOPTED, "TMP1")
+    assert (here.agreement, here.taken["PatientID"]) == (Agreement.ADOPTED, "TMP1")
     assert here.taken["IssuerOfPatientID"] == ""
     other_sex = judged(with_(PatientSex="M"), provisional)
-    assert other_sex.stand is Stand.CONFLICT
+    assert other_sex.agreement is Agreement.CONFLICT
 
 
 def test_images_without_a_name_contradict_nobody_but_an_archive_without_one_may() -> None:
     nameless = {"PatientID": "TMP1", "PatientName": "^", "PatientBirthDate": "19900101", "PatientSex": "F"}
-    assert judged(OWN, nameless).stand is Stand.ADOPTED
-    assert judged(nameless).stand is Stand.CONFLICT
+    assert judged(OWN, nameless).agreement is Agreement.ADOPTED
+    assert judged(nameless).agreement is Agreement.CONFLICT
 
 
 @pytest.mark.parametrize("name", ["Traumann^Erika", "Doe^Henrietta", "Nna^Ada", "Knownun^X"])
 def test_a_name_that_only_looks_provisional_is_a_name(name: str) -> None:
     own = with_(PatientName=name)
-    assert judged(with_(PatientID="0815", PatientBirthDate="19800505"), own).stand is Stand.CONFLICT
+    assert judged(with_(PatientID="0815", PatientBirthDate="19800505"), own).agreement is Agreement.CONFLICT
 
 
 def test_a_study_under_two_patients_is_a_conflict_whoever_they_are() -> None:
     judgement = judge(OWN, [OWN, with_(PatientID="0815")], PROVISIONAL, trusted=True)
-    assert (judgement.stand, judgement.keywords) == (Stand.CONFLICT, ("PatientID",))
+    assert (judgement.agreement, judgement.keywords) == (Agreement.CONFLICT, ("PatientID",))
     assert "under 2 patients" in judgement.reason
 
 
 def test_one_patient_with_two_orders_for_a_study_keeps_the_own_accession_number() -> None:
-    assert judge(OWN, [with_(AccessionNumber="B"), with_(AccessionNumber="C")], PROVISIONAL) == Judgement(Stand.SAME)
+    assert judge(OWN, [with_(AccessionNumber="B"), with_(AccessionNumber="C")], PROVISIONAL) == Judgement(
+        Agreement.SAME
+    )
 
 
 def test_somebody_who_has_looked_overrules_the_doubt() -> None:
     other = with_(PatientID="0815", PatientName="Meier^Hans", PatientBirthDate="19800505")
     judgement = judged(other, trusted=True)
-    assert (judgement.stand, judgement.taken["PatientName"]) == (Stand.ADOPTED, "Meier^Hans")
+    assert (judgement.agreement, judgement.taken["PatientName"]) == (Agreement.ADOPTED, "Meier^Hans")
 
 
 def test_an_archive_that_files_without_a_patient_id_gets_none() -> None:
     judgement = judged(with_(PatientID=""))
-    assert (judgement.stand, judgement.taken) == (Stand.ADOPTED, {"PatientID": ""})
+    assert (judgement.agreement, judgement.taken) == (Agreement.ADOPTED, {"PatientID": ""})
 
 
 @pytest.mark.parametrize(
@@ -221,11 +223,11 @@ def test_an_archive_that_files_without_a_patient_id_gets_none() -> None:
     ],
 )
 def test_what_a_poorer_character_set_left_of_a_name_says_nothing(own: str, theirs: str) -> None:
-    assert judged(with_(PatientName=theirs), with_(PatientName=own)) == Judgement(Stand.SAME)
+    assert judged(with_(PatientName=theirs), with_(PatientName=own)) == Judgement(Agreement.SAME)
     merged = judged(with_(PatientName=theirs, PatientID="0815"), with_(PatientName=own))
     assert merged.taken == {"PatientID": "0815"}  # the birth date agrees
     nobody = with_(PatientName=theirs, PatientID="0815", PatientBirthDate="19800505")
-    assert judged(nobody, with_(PatientName=own)).stand is Stand.CONFLICT
+    assert judged(nobody, with_(PatientName=own)).agreement is Agreement.CONFLICT
     if same_name(own, theirs):
         return
     # The other way round the archive knows better.
@@ -235,7 +237,7 @@ def test_what_a_poorer_character_set_left_of_a_name_says_nothing(own: str, their
 
 def test_a_name_that_a_poorer_character_set_would_not_leave_is_another() -> None:
     other = judged(with_(PatientName="Miller^Jrg", PatientID="0815"), with_(PatientName="Müller^Jörg"))
-    assert other.stand is Stand.CONFLICT
+    assert other.agreement is Agreement.CONFLICT
 
 
 def answer(name: str, charset: str | list[str], **more: str) -> Dataset:

@@ -5,7 +5,7 @@ import doctest
 from pynetdicom.status import STORAGE_SERVICE_CLASS_STATUS
 
 from dicomnode.dicom import statuses
-from dicomnode.dicom.statuses import category, is_stored, is_temporary, sentence
+from dicomnode.dicom.statuses import category, is_stored, sentence
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
@@ -27,12 +27,6 @@ def test_only_success_and_warnings_count_as_stored() -> None:
     assert is_stored(0xB000)
     for code in (0xA700, 0xA900, 0xC000, 0x0122, 0xFE00, 0xFF00, 0x4242):
         assert not is_stored(code)
-
-
-def test_a_full_disk_is_temporary_and_a_wrong_class_is_not() -> None:
-    assert is_temporary(statuses.OUT_OF_RESOURCES)
-    assert not is_temporary(statuses.SOP_CLASS_NOT_SUPPORTED)
-    assert not is_temporary(statuses.CANNOT_UNDERSTAND)
 
 
 def test_a_status_reads_as_a_phrase() -> None:

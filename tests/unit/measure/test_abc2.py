@@ -7,11 +7,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
-from dicomnode.measure.abc2 import abc2_ml, abc2_of, diameters, slice_shares
+from dicomnode.measure.abc2 import abc2_ml, diameters, slice_shares
+from dicomnode.records import Stack
 from tests.unit.encode.cases import TILTED_UNEVEN, Geometry, ellipsoid, stack_of_geometry
 
 FINE = Geometry(tuple(2.0 * i for i in range(40)), rows=160, columns=160, row_spacing_mm=0.5, column_spacing_mm=0.5)
+
+
+def abc2_of(mask: NDArray[np.bool_], stack: Stack) -> float | None:
+    """ABC/2 of one connected region, in millilitres; None where the mask is empty.
+
+    Parameters
+    ----------
+    mask : (slices, rows, columns), on the stack's own slices.
+    """
+    areas = mask.sum(axis=(1, 2)).astype(np.float64)
+    if not areas.any():
+        return None
+    widest = diameters(mask[int(np.argmax(areas))], stack.row_spacing_mm, stack.column_spacing_mm)
+    return abc2_ml(widest.longest_mm, widest.perpendicular_mm, areas, stack.weights_mm)
 
 
 def test_the_published_example_gives_20_ml() -> None:

@@ -21,7 +21,7 @@ def acquired_head(seed: int, volume_ml: float = 0.0) -> AcquiredSeries:
     """A head of 17 slices, with one intraparenchymal bleed unless the volume is 0."""
     bleeds = (BleedOrder(BleedKind.INTRAPARENCHYMAL, volume_ml, 66.0),) if volume_ml else ()
     head = make_head(seed, bleeds=bleeds, spacing_mm=2.0)
-    acquisition = Acquisition(POSITIONS_MM, matrix=MATRIX, pixel_mm=1.25, centre_mm=(2.0, -3.0))
+    acquisition = Acquisition(positions_mm=POSITIONS_MM, matrix=MATRIX, pixel_mm=1.25, centre_mm=(2.0, -3.0))
     return acquire(head, acquisition, seed=seed)
 
 

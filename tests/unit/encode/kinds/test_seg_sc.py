@@ -1,4 +1,4 @@
-"""Pictures of the marked slices, and the reports of the lower rungs: what they say, and that they are checked."""
+"""Pictures of the marked slices, and the reports that stand in for others: what they say, and that they are checked."""
 
 from __future__ import annotations
 
