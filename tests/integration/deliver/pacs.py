@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dicomnode.dicom.sop_classes import RESULT_SOP_CLASSES
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
@@ -20,9 +19,10 @@ from dicomnode.app.demo_pacs import ReceivingPacs, Stored
 from dicomnode.deliver.query import STUDY_ROOT_FIND
 from dicomnode.dicom.commitment import STORAGE_COMMITMENT
 from dicomnode.dicom.statuses import SUCCESS
+from dicomnode.kinds import KINDS
 
 STALL_S = 20.0
-STORED_CLASSES = frozenset({*RESULT_SOP_CLASSES.values(), CTImageStorage})
+STORED_CLASSES = frozenset({*(row.sop_class_uid for row in KINDS.values()), CTImageStorage})
 
 
 class ScriptedPacs(ReceivingPacs):

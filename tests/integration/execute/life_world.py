@@ -28,7 +28,7 @@ SILENCE_S = 0.5
 def due_before(moment: float) -> Iterator[tuple[ColumnElement[bool], ...]]:
     """For each part of the node, the condition on what it has to do by then, or is doing."""
     yield Series.status == SeriesStatus.RECEIVING, Series.due_at <= moment
-    yield (Series.verdict_due_at <= moment,)
+    yield (Series.not_performed_due_at <= moment,)
     yield Job.status.in_((JobStatus.WAITING, JobStatus.QUEUED)), Job.ready_at <= moment
     yield (Job.status == JobStatus.RUNNING,)
     yield Outbox.status.in_((OutboxStatus.PENDING, OutboxStatus.SENT)), Outbox.next_attempt_at <= moment
