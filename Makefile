@@ -13,8 +13,8 @@ TORCH_INDEX ?=
 PIP_TORCH := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 # What takes long is named at the end, so that the whole stays within its 20 minutes.
 PYTEST := $(BIN)/python -m pytest --durations=40 --durations-min=3
-# Two processes, a file to each, in order: the kills begin early and mostly wait, while everything else works.
-PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
+# Three processes, a file to each, in order: what starts first (acceptance) mostly waits, while the others compute.
+PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: install demo test test-full lint tools clean
 
