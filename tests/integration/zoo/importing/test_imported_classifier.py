@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 from dicomnode.cli.main import app
 from dicomnode.errors import BundleRefused, ImportRefusal
-from dicomnode.images.volume import volume_of
 from dicomnode.records import Inputs, ScoreFinding
 from dicomnode.zoo.importing.foreign import ImportOptions
 from dicomnode.zoo.importing.importer import import_bundle
@@ -28,6 +27,7 @@ from tests.tools.foreign_bundle import (
     write_foreign_classifier,
 )
 from tests.tools.series import write_series
+from tests.unit.measure.test_lesions import volume_of
 
 TRUSTED = ImportOptions(trusted=True)
 
