@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 from dicomnode.cli.main import app
 from dicomnode.errors import BundleRefused, ImportRefusal
-from dicomnode.images.volume import volume_of
 from dicomnode.records import Inputs, ScoreFinding
 from dicomnode.zoo.importing.foreign import ImportOptions
 from dicomnode.zoo.importing.importer import import_bundle
@@ -27,7 +26,7 @@ from tests.tools.foreign_bundle import (
     write_foreign_bundle,
     write_foreign_classifier,
 )
-from tests.tools.series import write_series
+from tests.tools.series import volume_of, write_series
 
 TRUSTED = ImportOptions(trusted=True)
 
