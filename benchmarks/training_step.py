@@ -21,10 +21,12 @@ import torch
 from monai.transforms import Compose
 
 from dicomnode.train.engine import FitSettings, channels_last
+from dicomnode.train.hemorrhage.recipes import fast_recipe
 from dicomnode.train.manifest import Case
 from dicomnode.train.slices.data import Source, plain_tensors, transforms
 from dicomnode.train.slices.exams import Exam
-from dicomnode.train.slices.recipes import Recipe, recipe_named, segmentation_loss
+from dicomnode.train.slices.losses import segmentation_loss
+from dicomnode.train.slices.recipes import Recipe
 
 SAMPLES, BATCH, ROUNDS = 48, 16, 5
 SLICES = 12
@@ -103,7 +105,7 @@ def steps(recipe: Recipe) -> None:
 def main() -> None:
     """Measure and print one line of JSON each."""
     torch.set_num_threads(1)
-    recipe = recipe_named("hemorrhage")
+    recipe = fast_recipe()
     samples(recipe)
     steps(recipe)
     print(json.dumps({"load of the machine": os.getloadavg()[0]}))

@@ -16,8 +16,8 @@ from dicomnode.execute.backends.local import LocalBackend
 from dicomnode.execute.child import ChildProcess
 from dicomnode.execute.dispatcher import case_worker, local_backend
 from dicomnode.execute.findings_file import load_findings
-from dicomnode.execute.job import kinds_taken, settings_digest
 from dicomnode.execute.plan import Plan, givers_of, plan_of, registry_of
+from dicomnode.execute.results import kinds_taken, settings_digest
 from dicomnode.execute.tasks import EncodeReply, EncodeTask, Failure, InferTask, ReadReply, ReadTask, Reply, Source
 from dicomnode.records import EncodedResult, Finding, PatientContext
 from dicomnode.zoo.bundle import BundleManifest

@@ -41,11 +41,12 @@ def train(
     """
     with exit_codes(), training_extra():
         from dicomnode.train.engine import FitSettings
-        from dicomnode.train.run import TrainSettings, train_model
+        from dicomnode.train.learners import learner_named
+        from dicomnode.train.run import train_model
+        from dicomnode.train.settings import TrainSettings
 
         fit = FitSettings(epochs=epochs, learning_rate=rate, patience=patience, seed=seed, device=device)
         settings = TrainSettings(
-            model=model,
             fit=fit,
             steps=steps,
             batch=batch,
@@ -55,7 +56,7 @@ def train(
             skip_unusable=skip_unusable,
             progress=sys.stderr.isatty(),
         )
-        typer.echo(str(train_model(manifest, out, settings)))
+        typer.echo(str(train_model(manifest, out, learner_named(model), settings)))
 
 
 @app.command()
@@ -68,6 +69,10 @@ def evaluate(
     compare: Annotated[
         Path | None, typer.Option(help="results.csv of another model's report, to compare with exam by exam.")
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="calibration.json of the training: tell what the weights give as corrected, too."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 1,
     skip_unusable: Annotated[bool, typer.Option(help="Leave out exams that cannot be used, and say which.")] = False,
 ) -> None:
@@ -76,18 +81,20 @@ def evaluate(
     Example: `dicomnode evaluate hemorrhage -m manifest.csv -w training/best.safetensors -o report`
     """
     with exit_codes(), training_extra():
+        from dicomnode.train.learners import learner_named
         from dicomnode.train.manifest import Split
         from dicomnode.train.run import evaluate_model
 
         if split not in [*Split, "all"]:
             raise ConfigError([f"--split {split}: use {', '.join(Split)} or all"])
         report = evaluate_model(
-            model,
             manifest,
             weights,
             out,
+            learner_named(model),
             split=None if split == "all" else Split(split),
             compare=compare,
+            calibration=calibration,
             seed=seed,
             skip_unusable=skip_unusable,
             progress=sys.stderr.isatty(),

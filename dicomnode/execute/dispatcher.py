@@ -9,11 +9,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dicomnode.config.whole import Config
 from dicomnode.errors import InferenceError, LeaseLost
+from dicomnode.execute.analysis import analyse
 from dicomnode.execute.backends.contract import Backend
 from dicomnode.execute.backends.local import LocalBackend, ModelWorkerSettings
 from dicomnode.execute.child import ChildProcess
 from dicomnode.execute.job import ClaimedJob, Workplace
 from dicomnode.execute.plan import Plan, plans_of
+from dicomnode.execute.results import write_note
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import claim_job
 from dicomnode.store.states import JobTask
@@ -87,7 +89,7 @@ class Dispatcher:
         job = ClaimedJob(self._workplace(), claim)
         log.info("job claimed", extra=job.facts)
         try:
-            job.analyse() if claim.task == JobTask.ANALYSIS else job.write_note()
+            analyse(job) if claim.task == JobTask.ANALYSIS else write_note(job)
         except LeaseLost:
             log.warning("job lost to a newer one", extra=job.facts)
         return True

@@ -160,6 +160,13 @@ def channels_last(value: torch.Tensor) -> torch.Tensor:
     return value.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value
 
 
+def _place(network: torch.nn.Module, device: torch.device) -> None:
+    """Move a network to its device; one that convolves in two dimensions to the faster layout, too."""
+    network.to(device)
+    if not any(value.ndim == 5 for value in network.parameters()):  # 3D convolutions have a layout of their own
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 class _Half(SimpleInferer):  # type: ignore[misc]
     """Forward pass in bfloat16 on the CPU; weights, loss and optimiser stay in float32, as on CUDA."""
 
@@ -181,7 +188,7 @@ class _Run:
         self.history: list[dict[str, float]] = []
         self.losses: list[float] = []
         self.start = 0
-        task.network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        _place(task.network, self.device)
         self.optimizer = torch.optim.AdamW(
             task.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )

@@ -1,6 +1,7 @@
 """The manifest: one CSV row per exam, what there is of it, and in which split it stands.
 
-Columns (only ``id``, ``patient`` and ``image`` must be there; paths are relative to the manifest's folder)::
+Columns (only ``id`` and ``patient`` must be there, and what a learner needs; paths are relative to the manifest's
+folder)::
 
     id         unique
     patient    exams of one patient never stand in two splits
@@ -8,9 +9,11 @@ Columns (only ``id``, ``patient`` and ``image`` must be there; paths are relativ
     masks      hemorrhage=masks/1.nii.gz; edema=masks/1.nii.gz#3   (#3+4: voxels of value 3 or 4; else all above 0)
     variables  age=72; gcs=13                                      (absent = not known)
     text       path of a UTF-8 file with the report
-    labels     deterioration=1; mrs=4                              (0 to 1 unless a range is declared)
+    labels     deterioration=1; mrs=4                              (0 to 1 unless the learner declares a range)
+    targets    followup=ct/1-followup                              (images to be predicted, named like ``image``)
     split      train, validation, calibration, test or unlabelled; empty in every row = to be drawn by patient
     site       free
+    groups     scanner=GE; sex=F                                   (free: subgroups for which figures are given, too)
     synthetic  yes or no; every figure made from a synthetic row says so
 """
 
@@ -26,8 +29,21 @@ from pathlib import Path
 
 from dicomnode.errors import ManifestError
 
-COLUMNS = ("id", "patient", "image", "masks", "variables", "text", "labels", "split", "site", "synthetic")
-REQUIRED = ("id", "patient", "image")
+COLUMNS = (
+    "id",
+    "patient",
+    "image",
+    "masks",
+    "variables",
+    "text",
+    "labels",
+    "targets",
+    "split",
+    "site",
+    "groups",
+    "synthetic",
+)
+REQUIRED = ("id", "patient")
 LABEL_RANGE = (0.0, 1.0)
 
 
@@ -64,20 +80,25 @@ class Case:
 
     Attributes
     ----------
+    image : None where the manifest names none.
     masks : name of the finding -> where its mask is.
     variables, labels : name -> number; what is not known is absent.
+    targets : name -> image that a model is to predict.
+    groups : name -> word, such as a scanner's maker; figures are given for exams of the same word, too.
     split : None where the manifest leaves it to be drawn.
     """
 
     id: str
     patient: str
-    image: Path
+    image: Path | None = None
     masks: Mapping[str, MaskFile] = field(default_factory=dict)
     variables: Mapping[str, float] = field(default_factory=dict)
     text: Path | None = None
     labels: Mapping[str, float] = field(default_factory=dict)
+    targets: Mapping[str, Path] = field(default_factory=dict)
     split: Split | None = None
     site: str = ""
+    groups: Mapping[str, str] = field(default_factory=dict)
     synthetic: bool = False
 
 
@@ -151,17 +172,19 @@ class _Line:
         for name in REQUIRED:
             if not self.row.get(name):
                 self.fault(name, "is empty")
-        text = self.row.get("text", "")
+        image, text = self.row.get("image", ""), self.row.get("text", "")
         return Case(
             id=self.row.get("id", ""),
             patient=self.row.get("patient", ""),
-            image=self._file("image", self.row.get("image", "")),
+            image=self._file("image", image) if image else None,
             masks={name: self._mask(value) for name, value in self._pairs("masks").items()},
             variables=self._numbers("variables"),
             text=self._file("text", text) if text else None,
             labels=self._labels(),
+            targets={name: self._file("targets", value) for name, value in self._pairs("targets").items()},
             split=self._split(),
             site=self.row.get("site", ""),
+            groups=self._pairs("groups"),
             synthetic=self._synthetic(),
         )
 
@@ -282,13 +305,15 @@ def _row(case: Case, folder: Path) -> dict[str, str]:
     return {
         "id": case.id,
         "patient": case.patient,
-        "image": _relative(case.image, folder),
+        "image": _relative(case.image, folder) if case.image else "",
         "masks": "; ".join(f"{name}={_mask_text(mask, folder)}" for name, mask in case.masks.items()),
         "variables": "; ".join(f"{name}={value!r}" for name, value in case.variables.items()),
         "text": _relative(case.text, folder) if case.text else "",
         "labels": "; ".join(f"{name}={value:g}" for name, value in case.labels.items()),
+        "targets": "; ".join(f"{name}={_relative(target, folder)}" for name, target in case.targets.items()),
         "split": case.split.value if case.split else "",
         "site": case.site,
+        "groups": "; ".join(f"{name}={word}" for name, word in case.groups.items()),
         "synthetic": "yes" if case.synthetic else "no",
     }
 

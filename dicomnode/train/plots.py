@@ -12,8 +12,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from dicomnode.train import statistics
-from dicomnode.train.results import ExamResult
+from dicomnode.train.results import Floats
 
+Pair = tuple[Floats, Floats]
+"""Two numbers of each exam."""
 SYNTHETIC = "synthetic"
 SIZE_INCH = (5.2, 4.4)
 DPI = 110
@@ -38,39 +40,54 @@ def title_of(title: str, synthetic: bool) -> str:
     return f"{title} ({SYNTHETIC} exams)" if synthetic else title
 
 
-def roc_plot(path: Path, sets: Mapping[str, Sequence[ExamResult]], synthetic: bool) -> None:
-    """ROC curve of each named set of results."""
+def roc_plot(path: Path, sets: Mapping[str, Pair], synthetic: bool) -> None:
+    """ROC curve of each named (labels, scores)."""
     with _plot(path, "ROC", synthetic) as axes:
         axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":")
-        for name, results in sets.items():
-            labels, scores = labels_and_scores(results)
+        for name, (labels, scores) in sets.items():
             alarms, hits, _ = statistics.roc_curve(labels, scores)
             axes.plot(alarms, hits, label=f"{name}, AUC {statistics.auc(labels, scores):.3f}")
         axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.01, 1.0), ylim=(0.0, 1.01))
         axes.legend(loc="lower right", fontsize=8)
 
 
-def reliability_plot(path: Path, sets: Mapping[str, Sequence[ExamResult]], synthetic: bool) -> None:
-    """Observed share over mean probability in bins of equally many exams."""
+def reliability_plot(path: Path, sets: Mapping[str, Pair], synthetic: bool) -> None:
+    """Of each named (labels, scores): observed share over mean probability in bins of equally many exams."""
     with _plot(path, "Reliability", synthetic) as axes:
         axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":")
-        for name, results in sets.items():
-            mean, share, _ = statistics.reliability_curve(*labels_and_scores(results))
+        for name, pair in sets.items():
+            mean, share, _ = statistics.reliability_curve(*pair)
             axes.plot(mean, share, marker="o", markersize=4, label=name)
         axes.set(xlabel="mean probability", ylabel="observed share", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         axes.legend(loc="upper left", fontsize=8)
 
 
-def dice_plot(path: Path, sets: Mapping[str, Sequence[ExamResult]], synthetic: bool) -> None:
-    """Dice of each exam over its true volume."""
+def dice_plot(path: Path, sets: Mapping[str, Pair], synthetic: bool) -> None:
+    """Of each named (true volumes in mL, Dice): Dice of each exam over its true volume."""
     with _plot(path, "Dice over true volume", synthetic) as axes:
-        for name, results in sets.items():
-            used = [result for result in results if result.truth_ml > 0 and np.isfinite(result.dice)]
-            volumes = [max(result.truth_ml, SMALLEST_ML) for result in used]
-            axes.scatter(volumes, [result.dice for result in used], s=14, alpha=0.7, label=name)
+        for name, (volumes, dice) in sets.items():
+            axes.scatter(np.maximum(volumes, SMALLEST_ML), dice, s=14, alpha=0.7, label=name)
         axes.set_xscale("log")
         axes.set(xlabel="true volume, mL", ylabel="Dice", ylim=(-0.02, 1.02))
         axes.legend(loc="lower right", fontsize=8)
+
+
+def value_plot(
+    path: Path,
+    sets: Mapping[str, Pair],
+    quantity: str,
+    synthetic: bool,
+    across: tuple[str, str] = ("true", "given"),
+) -> None:
+    """Of each named pair, such as (true, given): the second over the first, beside the line on which they are equal."""
+    with _plot(path, quantity[:1].upper() + quantity[1:], synthetic) as axes:
+        values = np.concatenate([part for pair in sets.values() for part in pair])
+        ends = [float(values.min()), float(values.max())]
+        axes.plot(ends, ends, color="grey", linewidth=0.8, linestyle=":")
+        for name, (first, second) in sets.items():
+            axes.scatter(first, second, s=14, alpha=0.7, label=name)
+        axes.set(xlabel=f"{quantity}: {across[0]}", ylabel=f"{quantity}: {across[1]}")
+        axes.legend(loc="upper left", fontsize=8)
 
 
 def training_plot(path: Path, history: Sequence[Mapping[str, float]], synthetic: bool) -> None:
@@ -86,9 +103,3 @@ def training_plot(path: Path, history: Sequence[Mapping[str, float]], synthetic:
         right.set_ylabel("validation score")
         lines = [*axes.get_lines(), *right.get_lines()]
         axes.legend(lines, [str(line.get_label()) for line in lines], fontsize=8)
-
-
-def labels_and_scores(results: Sequence[ExamResult]) -> tuple[list[float], list[float]]:
-    """Of the exams whose label is known."""
-    known = [result for result in results if np.isfinite(result.label)]
-    return [result.label for result in known], [result.score for result in known]

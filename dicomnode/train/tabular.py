@@ -1,85 +1,84 @@
-"""Exams for models that answer with a number: image, clinical variables and label, missing values included."""
+"""Variables, labels and other small tensors of exams; what is missing stays NaN.
+
+A network gets NaN for a variable that is not known and decides what to make of it; a loss passes over such a label.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from dicomnode.cohort.streams import stream
 from dicomnode.errors import ManifestError
 from dicomnode.train.manifest import Case
-from dicomnode.train.slices.exams import Exam
 
 SMALLEST_DEVIATION = 1e-6
+NAN = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
-class VariableTable:
-    """Standardises variables as the training exams have them; what is missing becomes the mean, and is flagged.
+class ExamTensors:
+    """One exam as tensors by name, such as ``variables``, ``features``, ``label``."""
 
-    Attributes
+    case: Case
+    tensors: Mapping[str, torch.Tensor]
+
+
+def numbers_of(known: Mapping[str, float], names: Sequence[str]) -> torch.Tensor:
+    """(names,) float32 in this order, such as of a case's variables or labels; NaN for what is not known."""
+    return torch.tensor([known.get(name, NAN) for name in names], dtype=torch.float32)
+
+
+def scale_of(values: torch.Tensor, names: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation of each variable, for a network to keep in buffers.
+
+    Parameters
     ----------
-    mean, deviation : (variables,) over the training exams in which each is known.
-    """
+    values : (exams, names) of the training exams alone: those of validation and test must not shape the scale.
 
-    names: tuple[str, ...]
-    mean: NDArray[np.float64]
-    deviation: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, training: Sequence[Case], names: Sequence[str]) -> VariableTable:
-        """Measure on the training exams alone: those of validation and test must not shape the scale.
-
-        Raises
-        ------
-        ManifestError : a variable is known in no training exam.
-        """
-        columns = [[case.variables[name] for case in training if name in case.variables] for name in names]
-        absent = [name for name, column in zip(names, columns, strict=True) if not column]
-        if absent:
-            raise ManifestError([f"variable {name} is known in no training exam" for name in absent])
-        spread = [max(float(np.std(column)), SMALLEST_DEVIATION) for column in columns]
-        return cls(tuple(names), np.array([np.mean(column) for column in columns]), np.array(spread))
-
-    def encode(self, cases: Sequence[Case]) -> torch.Tensor:
-        """(exams, 2 x variables) float32: standardised values, 0 where missing; then 1 where known, else 0."""
-        raw = np.array([[case.variables.get(name, np.nan) for name in self.names] for case in cases])
-        known = np.isfinite(raw)
-        values = np.where(known, (raw - self.mean) / self.deviation, 0.0)
-        return torch.from_numpy(np.concatenate([values, known], axis=1).astype(np.float32))
-
-
-def labels_of(cases: Sequence[Case], label: str) -> torch.Tensor:
-    """(exams, 1) float32.
+    Returns
+    -------
+    (names,) float32 each, over the exams in which a variable is known.
 
     Raises
     ------
-    ManifestError : exams without the label, all of them listed.
+    ManifestError : a variable is known in no training exam.
     """
-    missing = [f"exam {case.id} has no label {label}" for case in cases if label not in case.labels]
-    if missing:
-        raise ManifestError(missing)
-    return torch.tensor([[case.labels[label]] for case in cases], dtype=torch.float32)
+    absent = [name for name, known in zip(names, torch.isfinite(values).any(dim=0), strict=True) if not known]
+    if absent:
+        raise ManifestError([f"variable {name} is known in no training exam" for name in absent])
+    mean = values.nanmean(dim=0)
+    deviation = (values - mean).square().nanmean(dim=0).sqrt()
+    return mean, deviation.clamp(min=SMALLEST_DEVIATION)
 
 
-def volume_of(exam: Exam, shape: tuple[int, int, int], low_hu: float, high_hu: float) -> torch.Tensor:
-    """(1, slices, rows, columns) float32 in [0, 1]: the planes in a fixed HU window, averaged to ``shape``."""
-    hu = torch.from_numpy(exam.hu.astype(np.float32))
-    scaled = ((hu - low_hu) / (high_hu - low_hu)).clamp(0.0, 1.0)
-    return torch.nn.functional.adaptive_avg_pool3d(scaled[None], shape)
+def over_known(loss: Callable[..., torch.Tensor], given: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Mean of a loss over what is known of the truth; 0 with a gradient of 0 where nothing is.
+
+    Parameters
+    ----------
+    loss : one of :mod:`torch.nn.functional` that takes ``reduction``.
+    given, truth : of the same shape; the truth is NaN where not known.
+    """
+    known = torch.isfinite(truth)
+    each = loss(given, torch.where(known, truth, 0.0), reduction="none")
+    return torch.where(known, each, 0.0).sum() / known.sum().clamp(min=1)
+
+
+def stacked(samples: Sequence[ExamTensors]) -> dict[str, torch.Tensor]:
+    """Name -> (exams, ...) of all of them."""
+    return {name: torch.stack([sample.tensors[name] for sample in samples]) for name in samples[0].tensors}
 
 
 @dataclass(frozen=True, slots=True)
-class ScalarBatches:
-    """Batches of any epoch for :class:`dicomnode.train.engine.Task`; the same epoch gives the same batches.
+class ExamBatches:
+    """Batches of whole exams; each is seen at most once in an epoch, in an order of the epoch's own.
 
     Attributes
     ----------
-    tensors : such as ``image``, ``variables`` and ``label``, all of the same first length.
+    tensors : such as :func:`stacked` gives, all of the same first length.
     """
 
     tensors: Mapping[str, torch.Tensor]
@@ -92,7 +91,7 @@ class ScalarBatches:
         return max(1, len(next(iter(self.tensors.values()))) // self.batch)
 
     def __call__(self, epoch: int) -> Iterator[Mapping[str, torch.Tensor]]:
-        """Every exam at most once, in random order."""
+        """The batches of an epoch."""
         count = len(next(iter(self.tensors.values())))
         order = torch.from_numpy(stream(self.seed, "exams", epoch).permutation(count))
         for step in range(self.steps):

@@ -13,37 +13,55 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dicomnode.train.experiment.arms import (
-    ARMS,
-    SECOND,
-    STUDENT,
-    TEACHER,
-    UNRANKED,
-    Plan,
-    folder_of,
-    run_arms,
-)
-from dicomnode.train.experiment.cohorts import PARTS, Part, make_cohorts
+from dicomnode.train.engine import FitSettings
+from dicomnode.train.experiment.arms import Arm, Plan, Runs, best_runs, folder_of, run_arms
+from dicomnode.train.experiment.cohorts import Part, make_cohorts
 from dicomnode.train.experiment.report import not_trained
-from dicomnode.train.experiment.ship import (
-    UNCALIBRATED,
-    best_students,
-    committee_weights,
-    exam_calibration,
-    summarise,
-)
-from dicomnode.train.manifest import Manifest, Split, read_manifest
-from dicomnode.train.results import ExamResult
-from dicomnode.train.slices.recipes import recipe_named
+from dicomnode.train.experiment.ship import summarise
+from dicomnode.train.hemorrhage import experiment as hemorrhage
+from dicomnode.train.hemorrhage.cohorts import PARTS
+from dicomnode.train.hemorrhage.committee import SEATS, committee
+from dicomnode.train.hemorrhage.experiment import SECOND, STUDENT, TEACHER, UNRANKED
+from dicomnode.train.hemorrhage.recipes import fast_recipe
+from dicomnode.train.manifest import Case, Manifest, Split, read_manifest
+from dicomnode.train.outputs.probability import UNCALIBRATED, Probability
+from dicomnode.train.results import Results, results_of
+from dicomnode.train.settings import TrainSettings
+from dicomnode.train.slices.learner import SliceLearner
 
+# Patients whose scans have few slices; some with blood, some without.
 FEW = (
-    Part(name="a-few", site="A", arm="ich", patients=3, seed=14, use=Split.TRAIN, followups=True),
-    Part(name="a-calibration", site="A", arm="mixed", patients=2, seed=7, use=Split.CALIBRATION, followups=False),
-    Part(name="b-pool", site="B", arm="ich", patients=1, seed=5, use=Split.UNLABELLED, followups=False),
-    Part(name="b-test", site="B", arm="mixed", patients=2, seed=6, use=Split.TEST, followups=True),
+    Part(name="a-few", site="A", arm="ich", patients=3, seed=131, use=Split.TRAIN, followups=True),
+    Part(name="a-calibration", site="A", arm="mixed", patients=2, seed=187, use=Split.CALIBRATION, followups=False),
+    Part(name="b-pool", site="B", arm="ich", patients=1, seed=59, use=Split.UNLABELLED, followups=False),
+    Part(name="b-test", site="B", arm="mixed", patients=2, seed=55, use=Split.TEST, followups=True),
 )
-PLAN = Plan(seeds=(1,), epochs=1, steps=2, batch=4, progress=False)
-Runs = dict[tuple[int, str], list[ExamResult]]
+MATRIX = 96
+
+
+def coarse(arm: Arm) -> Arm:
+    """The same arm on planes of 4 mm a pixel: the same network, a sixteenth of the work."""
+
+    def learner() -> SliceLearner:
+        fine = arm.learner()
+        assert isinstance(fine, SliceLearner)
+        recipe = replace(fine.recipe, planes=replace(fine.recipe.planes, size=64, pixel_mm=4.0))
+        return SliceLearner(recipe, fine.without, fine.member_of, fine.ranked_share)
+
+    return replace(arm, learner=learner)
+
+
+ARMS = tuple(coarse(arm) for arm in hemorrhage.ARMS)
+EXPERIMENT = replace(hemorrhage.EXPERIMENT, parts=FEW, arms=ARMS)
+SETTINGS = TrainSettings(
+    fit=FitSettings(epochs=1, learning_rate=2e-3, patience=0),
+    steps=2,
+    batch=4,
+    skip_unusable=True,
+    progress=False,
+)
+NAMES = tuple(arm.name for arm in ARMS)
+PLAN = Plan((1,), NAMES, SETTINGS)
 # The first test that asks for ``runs`` waits for four trainings, longer still where other work runs beside.
 pytestmark = pytest.mark.timeout(1200)
 
@@ -63,12 +81,12 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def manifest(out: Path) -> Path:
-    return make_cohorts(out / "cohorts", None, 1, FEW)
+    return make_cohorts(out / "cohorts", None, 1, EXPERIMENT.parts, MATRIX)
 
 
 @pytest.fixture(scope="module")
 def runs(out: Path, manifest: Path) -> Runs:
-    return {(seed, arm): results for seed, arm, results in run_arms(manifest, out, PLAN)}
+    return dict(run_arms(manifest, out, ARMS, PLAN))
 
 
 @pytest.fixture(scope="module")
@@ -99,34 +117,34 @@ def test_the_types_of_blood_add_up_to_all_of_it(read: Manifest) -> None:
 
 
 def test_every_arm_is_scored_on_the_same_exams(runs: Runs) -> None:
-    assert set(runs) == {(1, arm) for arm in ARMS}
-    assert len({tuple(result.id for result in results) for results in runs.values()}) == 1
+    assert set(runs) == {(1, arm) for arm in NAMES}
+    assert len({results.ids for results in runs.values()}) == 1
 
 
 def test_what_is_trained_is_not_trained_again(out: Path, manifest: Path, runs: Runs) -> None:
-    weights = folder_of(out, STUDENT, 1) / "best.safetensors"
+    weights = folder_of(out, (1, STUDENT)) / "best.safetensors"
     before = weights.stat().st_mtime_ns
-    again = {(seed, arm): results for seed, arm, results in run_arms(manifest, out, PLAN)}
-    assert {run: [x.score for x in results] for run, results in again.items()} == {
-        run: [x.score for x in results] for run, results in runs.items()
+    again = dict(run_arms(manifest, out, ARMS, PLAN))
+    assert {run: results["score"].tolist() for run, results in again.items()} == {
+        run: results["score"].tolist() for run, results in runs.items()
     }
     assert weights.stat().st_mtime_ns == before
 
 
 def test_the_second_student_starts_from_the_first_and_sees_unlabelled_exams(out: Path, runs: Runs) -> None:
-    settings = json.loads((folder_of(out, SECOND, 1) / "report" / "report.json").read_text())["about"]["settings"]
-    assert settings["teacher"] == str(folder_of(out, STUDENT, 1) / "best.safetensors")
+    settings = json.loads((folder_of(out, (1, SECOND)) / "report" / "report.json").read_text())["about"]["settings"]
+    assert settings["teacher"] == str(folder_of(out, (1, STUDENT)) / "best.safetensors")
     assert settings["ranked_share"] == 0.1
 
 
 def test_only_what_is_trained_is_reported_where_nothing_is_to_be_trained(out: Path, manifest: Path, runs: Runs) -> None:
-    more = Plan(seeds=(1, 2), arms=(TEACHER, STUDENT))
-    done = run_arms(manifest, out, more, trained_only=True)
-    assert [(seed, arm) for seed, arm, _ in done] == [(1, TEACHER), (1, STUDENT)]
+    more = Plan((1, 2), (TEACHER, STUDENT), SETTINGS)
+    done = run_arms(manifest, out, ARMS, more, trained_only=True)
+    assert [run for run, _ in done] == [(1, TEACHER), (1, STUDENT)]
 
 
 def test_the_report_says_synthetic_and_the_weights_fit_the_zoos_network(out: Path, manifest: Path, runs: Runs) -> None:
-    report = summarise(manifest, out, replace(PLAN, seeds=(1, 2), arms=(TEACHER, STUDENT)), runs)
+    report = summarise(EXPERIMENT, manifest, out, replace(PLAN, seeds=(1, 2), arms=(TEACHER, STUDENT)), runs)
     text = report.read_text()
     assert "(synthetic)" in text
     assert "research, not for diagnosis" in text.lower()
@@ -140,7 +158,7 @@ def test_the_report_says_synthetic_and_the_weights_fit_the_zoos_network(out: Pat
     assert "roc.png" in pictures
     assert all((report.parent / name).stat().st_size > 1000 for name in pictures)
     figures = json.loads((report.parent / "figures.json").read_text())
-    assert [(run["seed"], run["arm"]) for run in figures["shipped"]] == best_students(out, runs)
+    assert [(run["seed"], run["arm"]) for run in figures["shipped"]] == best_runs(out, runs, ARMS, SEATS)
     student, teacher = (figures["arms"][f"seed 1, {arm}"]["false_ml"][0] for arm in (STUDENT, TEACHER))
     of_each_seed = re.search(r"student minus teacher.*?\| marked[^|]*\|[^|]*\|[^|]*\| ([-+.\d]+) \|", text, re.DOTALL)
     assert of_each_seed
@@ -153,11 +171,11 @@ def test_the_report_says_synthetic_and_the_weights_fit_the_zoos_network(out: Pat
     }
     with (report.parent / "training.csv").open() as log:
         epochs = list(csv.DictReader(log))
-    assert [(int(row["seed"]), row["arm"], row["epoch"]) for row in epochs] == [(1, arm, "1") for arm in ARMS]
+    assert [(int(row["seed"]), row["arm"], row["epoch"]) for row in epochs] == [(1, arm, "1") for arm in NAMES]
     assert all(0.0 < float(row["loss"]) < 5.0 for row in epochs)
     state = load_file(report.parent / "students.safetensors")
     assert state["members.0.1.head.weight"].dtype == torch.float16
-    recipe_named("hemorrhage").bundled().load_state_dict(state)
+    fast_recipe().bundled().load_state_dict(state)
 
 
 def test_a_report_of_all_that_was_planned_misses_nothing(runs: Runs) -> None:
@@ -166,10 +184,10 @@ def test_a_report_of_all_that_was_planned_misses_nothing(runs: Runs) -> None:
 
 def _validated(out: Path, scores: dict[tuple[int, str], list[float]]) -> Runs:
     for (seed, arm), values in scores.items():
-        report = folder_of(out, arm, seed) / "report"
+        report = folder_of(out, (seed, arm)) / "report"
         report.mkdir(parents=True)
         (report / "report.json").write_text(json.dumps({"history": [{"score": value} for value in values]}))
-    return {run: [] for run in scores}
+    return {run: results_of([], []) for run in scores}
 
 
 def test_the_two_best_students_of_different_seeds_ship_and_no_other_arm(tmp_path: Path) -> None:
@@ -184,18 +202,19 @@ def test_the_two_best_students_of_different_seeds_ship_and_no_other_arm(tmp_path
             (3, TEACHER): [0.99],
         },
     )
-    assert best_students(tmp_path, runs) == [(2, SECOND), (3, STUDENT)]
+    assert best_runs(tmp_path, runs, ARMS, SEATS) == [(2, SECOND), (3, STUDENT)]
 
 
 def test_a_single_student_takes_both_seats(out: Path, tmp_path: Path, runs: Runs) -> None:
-    weights = folder_of(out, STUDENT, 1) / "best.safetensors"
-    state = load_file(committee_weights([weights], tmp_path / "both.safetensors"))
+    weights = folder_of(out, (1, STUDENT)) / "best.safetensors"
+    committee([weights], tmp_path / "both.safetensors")
+    state = load_file(tmp_path / "both.safetensors")
     assert torch.equal(state["members.0.1.head.weight"], state["members.1.1.head.weight"])
 
 
-def _results(labels: list[float], scores: list[float]) -> list[ExamResult]:
-    pairs = enumerate(zip(labels, scores, strict=True))
-    return [ExamResult(str(n), str(n), "A", label, score, marked_ml=0.0) for n, (label, score) in pairs]
+def _results(labels: list[float], scores: list[float]) -> Results:
+    rows = [{"label": label, "score": score} for label, score in zip(labels, scores, strict=True)]
+    return results_of([Case(id=str(n), patient=str(n), site="A") for n in range(len(rows))], rows)
 
 
 @pytest.mark.parametrize(
@@ -204,10 +223,12 @@ def _results(labels: list[float], scores: list[float]) -> list[ExamResult]:
     ids=["one kind of exam", "falling with the truth", "all alike"],
 )
 def test_scores_that_can_calibrate_nothing_stay_as_they_are(labels: list[float], scores: list[float]) -> None:
-    assert exam_calibration(_results(labels, scores)) == UNCALIBRATED
+    assert Probability("exam").calibration(_results(labels, scores)) == UNCALIBRATED
 
 
 def test_an_overconfident_network_is_toned_down_and_its_threshold_parts_the_exams() -> None:
-    found = exam_calibration(_results([0.0, 0.0, 0.0, 1.0, 1.0, 1.0], [0.001, 0.01, 0.9, 0.6, 0.999, 0.9999]))
-    assert 0.0 < found.slope < 1.0
-    assert 0.05 <= found.threshold <= 0.95
+    apart = _results([0.0, 0.0, 0.0, 1.0, 1.0, 1.0], [0.001, 0.01, 0.9, 0.6, 0.999, 0.9999])
+    found = Probability("exam").calibration(apart)
+    assert found
+    assert 0.0 < found["slope"] < 1.0
+    assert 0.05 <= found["threshold"] <= 0.95

@@ -1,91 +1,104 @@
-"""Teacher, students and the student without a ranker, from several seeds, each scored on the same unseen exams.
-
-The claim of Lin and Yuh, tried on synthetic exams: a student that learns from unlabelled scans of another hospital is
-better there than its teacher, and the ranker is what keeps the teacher's false marks out. A second student has the
-first one as its teacher, as in Xie et al. (Self-training with Noisy Student, CVPR 2020).
-"""
+"""Seeds x arms: every arm is trained from every seed and scored on the same exams; what is trained stays."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from dicomnode.train.engine import FitSettings
-from dicomnode.train.results import ExamResult, read_results
-from dicomnode.train.run import TrainSettings, train_model
-from dicomnode.train.slices.noisy_student import RANKED_SHARE
+from dicomnode.train.learner import Learner
+from dicomnode.train.results import Results, read_results
+from dicomnode.train.run import BEST, REPORT, history_of, train_model
+from dicomnode.train.settings import TrainSettings
 
-MODEL = "hemorrhage"
-TEACHER, STUDENT, UNRANKED, SECOND = "teacher", "student", "student without ranker", "second student"
-ARMS = (TEACHER, STUDENT, UNRANKED, SECOND)
-TAUGHT_BY = {STUDENT: TEACHER, UNRANKED: TEACHER, SECOND: STUDENT}
-STUDENTS = (STUDENT, SECOND)
-"""Those that may ship; the student without a ranker is there for comparison."""
+Run = tuple[int, str]
+"""Seed and arm."""
+Runs = Mapping[Run, Results]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What every training of the experiment has in common.
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way of training, to be compared with others.
 
     Attributes
     ----------
-    arms : those to train; whom an arm is taught by comes before it.
-    steps : batches of an epoch.
-    workers : processes that prepare batches beside the training.
+    learner : made anew for each training.
+    taught_by : the arm whose weights of the same seed are its teacher; None learns from labels alone.
+    ships : may its weights ship? An arm that is there for comparison does not.
     """
 
-    seeds: tuple[int, ...] = (1, 2, 3)
-    arms: tuple[str, ...] = ARMS
-    epochs: int = 7
-    steps: int = 750
-    batch: int = 16
-    learning_rate: float = 2e-3
-    workers: int = 0
-    progress: bool = True
+    name: str
+    learner: Callable[[], Learner[Any]]
+    taught_by: str | None = None
+    ships: bool = True
 
 
-def folder_of(out: Path, arm: str, seed: int) -> Path:
-    """Where an arm's weights and report lie."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be trained.
+
+    Attributes
+    ----------
+    arms : names; whom an arm is taught by comes before it.
+    settings : of every training; the seed is set for each.
+    """
+
+    seeds: tuple[int, ...]
+    arms: tuple[str, ...]
+    settings: TrainSettings = field(default_factory=TrainSettings)
+
+
+def folder_of(out: Path, run: Run) -> Path:
+    """Where the weights and the report of a training lie."""
+    seed, arm = run
     return out / f"seed-{seed}" / arm.replace(" ", "-")
 
 
 def run_arms(
-    manifest: Path, out: Path, plan: Plan, *, trained_only: bool = False
-) -> Iterator[tuple[int, str, list[ExamResult]]]:
+    manifest: Path, out: Path, arms: Sequence[Arm], plan: Plan, *, trained_only: bool = False
+) -> Iterator[tuple[Run, Results]]:
     """Train what is not yet trained; or, with ``trained_only``, pass over it.
 
     Yields
     ------
-    Seed, arm and the results of its test exams.
+    Seed and arm, and the results of its test exams.
 
     Raises
     ------
     ManifestError, TrainingError : see :func:`dicomnode.train.run.train_model`.
     """
+    by_name = {arm.name: arm for arm in arms}
     for seed in plan.seeds:
-        for arm in plan.arms:
-            results = folder_of(out, arm, seed) / "report" / "results.csv"
+        for name in plan.arms:
+            results = folder_of(out, (seed, name)) / REPORT / "results.csv"
             if not results.exists():
                 if trained_only:
                     continue
-                train_model(manifest, folder_of(out, arm, seed), _settings(out, arm, seed, plan))
-            yield seed, arm, read_results(results)
+                arm = by_name[name]
+                train_model(manifest, folder_of(out, (seed, name)), arm.learner(), _settings(out, arm, seed, plan))
+            yield (seed, name), read_results(results)
 
 
-def _settings(out: Path, arm: str, seed: int, plan: Plan) -> TrainSettings:
-    fit = FitSettings(epochs=plan.epochs, learning_rate=plan.learning_rate, patience=0, seed=seed)
-    common = TrainSettings(
-        model=MODEL,
-        fit=fit,
-        steps=plan.steps,
-        batch=plan.batch,
-        workers=plan.workers,
-        cache=out / "cache",
-        skip_unusable=True,
-        progress=plan.progress,
-    )
-    if arm == TEACHER:
-        return common
-    teacher = folder_of(out, TAUGHT_BY[arm], seed) / "best.safetensors"
-    return replace(common, teacher=teacher, ranked_share=1.0 if arm == UNRANKED else RANKED_SHARE)
+def _settings(out: Path, arm: Arm, seed: int, plan: Plan) -> TrainSettings:
+    teacher = folder_of(out, (seed, arm.taught_by)) / BEST if arm.taught_by else None
+    fit = replace(plan.settings.fit, seed=seed)
+    return replace(plan.settings, fit=fit, cache=out / "cache", teacher=teacher)
+
+
+def seeds_of_both(runs: Runs, arm: str, other: str) -> list[int]:
+    """The seeds that two arms were both trained from."""
+    return sorted(seed for seed, name in runs if name == arm and (seed, other) in runs)
+
+
+def best_runs(out: Path, runs: Runs, arms: Sequence[Arm], count: int) -> list[Run]:
+    """Those that ship: the best validation score first, each of another seed; test exams have no say."""
+    may_ship = {arm.name for arm in arms if arm.ships}
+
+    def score(run: Run) -> float:
+        return max(float(entry["score"]) for entry in history_of(folder_of(out, run)))
+
+    best_of_seed: dict[int, Run] = {}
+    for run in sorted((run for run in runs if run[1] in may_ship), key=score, reverse=True):
+        best_of_seed.setdefault(run[0], run)
+    return list(best_of_seed.values())[:count]

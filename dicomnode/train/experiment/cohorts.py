@@ -1,13 +1,8 @@
-"""The exams of the haemorrhage model: labelled ones of site A, unlabelled ones of A and B, unseen patients of B.
-
-Labelled exams hold more bleeds than a hospital meets (arms ``ich``, ``trauma`` and ``post_evt`` beside the site's own
-mix; thin blood outside the brain is the hardest to learn), as the hand-picked scans of a labelled set do; the
-unlabelled ones, the test exams and those that set the threshold of the exam probability are the sites' own mix.
-"""
+"""The synthetic cohorts of an experiment, and one manifest of all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +11,7 @@ from dicomnode.train.importers import cohort
 from dicomnode.train.manifest import Case, Split, write_manifest
 
 MATRIX = 256
-"""Rows and columns: the network reads planes of 1 mm, finer images would only take longer."""
+"""Rows and columns: networks read planes of 1 mm and coarser, finer images would only take longer."""
 TEMPLATE_SEED = 1000
 """Added to the seed where heads are warped from a template, so that no two parts share a patient."""
 
@@ -41,25 +36,15 @@ class Part:
     followups: bool
 
 
-PARTS = (
-    Part(name="a-labelled", site="A", arm="mixed", patients=50, seed=101, use=Split.TRAIN, followups=True),
-    Part(name="a-ich", site="A", arm="ich", patients=60, seed=105, use=Split.TRAIN, followups=True),
-    Part(name="a-trauma", site="A", arm="trauma", patients=140, seed=106, use=Split.TRAIN, followups=True),
-    Part(name="a-evt", site="A", arm="post_evt", patients=30, seed=108, use=Split.TRAIN, followups=True),
-    Part(name="a-calibration", site="A", arm="mixed", patients=60, seed=107, use=Split.CALIBRATION, followups=False),
-    Part(name="a-pool", site="A", arm="mixed", patients=20, seed=102, use=Split.UNLABELLED, followups=False),
-    Part(name="b-pool", site="B", arm="mixed", patients=70, seed=103, use=Split.UNLABELLED, followups=False),
-    Part(name="b-test", site="B", arm="mixed", patients=53, seed=104, use=Split.TEST, followups=True),
-)
-
-
-def make_cohorts(out: Path, anatomy: Path | None, processes: int, parts: tuple[Part, ...] = PARTS) -> Path:
+def make_cohorts(out: Path, anatomy: Path | None, processes: int, parts: Sequence[Part], matrix: int = MATRIX) -> Path:
     """Make what is not yet there, and the manifest of all.
 
     Parameters
     ----------
     out : folder; one cohort a folder, ``manifest.csv`` beside them.
     anatomy : folder with a CT template; then as many heads again are warped from it.
+    processes : that make patients.
+    matrix : rows and columns of the images.
 
     Returns
     -------
@@ -82,7 +67,7 @@ def make_cohorts(out: Path, anatomy: Path | None, processes: int, parts: tuple[P
                     arm=part.arm,
                     site=part.site,
                     anatomy=template,
-                    matrix=MATRIX,
+                    matrix=matrix,
                     formats=("dicom",),
                     processes=processes,
                 )

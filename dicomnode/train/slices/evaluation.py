@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
 from rich.progress import track
 
 from dicomnode.measure.exam import exam_score, slice_scores
-from dicomnode.train import statistics
 from dicomnode.train.engine import channels_last
-from dicomnode.train.results import NAN, ExamResult
+from dicomnode.train.outputs.mask import mask_measures
+from dicomnode.train.results import NAN, Results, results_of
 from dicomnode.train.slices.exams import UNKNOWN, Exam
-from dicomnode.train.slices.recipes import Recipe, branches
+from dicomnode.train.slices.losses import branches
+from dicomnode.train.slices.recipes import Recipe
 
 THRESHOLD = 0.5
 CHUNK = 8
@@ -61,59 +61,51 @@ def ranking_scores(recipe: Recipe, probability: torch.Tensor, slices: torch.Tens
     return torch.from_numpy(slice_scores(probability[0].numpy(), recipe.planes.pixel_mm**2))
 
 
-def judge(exam: Exam, probability: torch.Tensor, score: float, finding: str, index: int = 0) -> ExamResult:
+def judge(exam: Exam, probability: torch.Tensor, score: float, finding: str, index: int = 0) -> dict[str, float]:
     """Compare one exam with its truth.
 
     Parameters
     ----------
     probability : (slices, size, size) of the finding.
     index : of the finding in the exam's truth; the precision over voxels, which is slow, is computed of the first.
+
+    Returns
+    -------
+    ``label`` (0, 1, NaN where not known), ``score``, and the columns of a mask; all begin with the finding's name, but
+    those of the first one.
     """
-    case, truth = exam.case, exam.truth[:, index]
-    known = exam.known(index)
-    blood, marked = truth == 1, probability.numpy() > THRESHOLD
-    label = float(case.labels[finding] >= 0.5) if finding in case.labels else float(blood.any()) if known else NAN
-    result = ExamResult(case.id, case.patient, case.site, label, score, marked_ml=_volume(marked, exam))
-    if not known:
-        return result
-    return replace(
-        result,
-        dice=statistics.dice(blood, marked),
-        truth_ml=_volume(blood, exam),
-        false_ml=_volume(marked & ~blood, exam),
-        pixel_precision=NAN if index else statistics.average_precision(blood.ravel(), probability.numpy().ravel()),
+    truth, known = exam.truth[:, index], exam.known(index)
+    label = exam.case.labels.get(finding)
+    positive = label >= 0.5 if label is not None else bool((truth == 1).any())
+    measures = mask_measures(
+        truth == 1 if known else None, probability.numpy(), THRESHOLD, exam.pixel_ml, precise=index == 0
     )
+    row = {"label": float(positive) if known or label is not None else NAN, "score": score, **measures}
+    return {prefix_of(finding, index) + name: value for name, value in row.items()}
 
 
-def _volume(mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], exam: Exam) -> float:
-    return float((np.count_nonzero(mask, axis=(1, 2)) * exam.pixel_ml).sum())
+def prefix_of(finding: str, index: int) -> str:
+    """How the columns of a finding begin."""
+    return f"{finding}_" if index else ""
 
 
-def score_exams(
-    recipe: Recipe, network: torch.nn.Module, exams: Sequence[Exam], *, progress: bool = True
-) -> list[ExamResult]:
-    """Judge every exam by the main finding; see :func:`score_findings`."""
-    return score_findings(recipe, network, exams, (recipe.finding,), progress=progress)[recipe.finding]
-
-
-def score_findings(
-    recipe: Recipe, network: torch.nn.Module, exams: Sequence[Exam], names: Sequence[str], *, progress: bool = True
-) -> dict[str, list[ExamResult]]:
-    """Judge every exam by the named findings of the recipe.
+def score_exams(recipe: Recipe, network: torch.nn.Module, exams: Sequence[Exam], *, progress: bool = True) -> Results:
+    """Judge every exam by every finding of the recipe.
 
     Volumes and Dice are of the planes, confined to the interior of the skull as the node confines them. Where the
     network has a slice branch, its highest slice is the score of the first finding (PatchFCN's rule).
     """
     network.eval()
-    results: dict[str, list[ExamResult]] = {name: [] for name in names}
+    rows = []
     for exam in track(exams, description="scoring exams", disable=not progress):
         probability, slices = predict(recipe, network, exam)
-        for name in names:
-            index = recipe.planes.findings.index(name)
+        row: dict[str, float] = {}
+        for index, name in enumerate(recipe.planes.findings):
             branch = slices if index == 0 else None
             score = exam_score(probability[index].numpy(), exam.pixel_ml) if branch is None else float(branch.max())
-            results[name].append(judge(exam, probability[index], score, name, index))
-    return results
+            row |= judge(exam, probability[index], score, name, index)
+        rows.append(row)
+    return results_of([exam.case for exam in exams], rows)
 
 
 def pooled_dice(recipe: Recipe, network: torch.nn.Module, exams: Sequence[Exam], *, bfloat16: bool = False) -> float:

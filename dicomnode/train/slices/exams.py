@@ -5,24 +5,21 @@ The way from scan to plane is that of the runner (``zoo.planes``), so that train
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 
-from dicomnode.errors import ManifestError, SeriesError
-from dicomnode.images.files import ReadError, read_image
+from dicomnode.images.files import read_image
 from dicomnode.records import Volume
 from dicomnode.train.manifest import Case
 from dicomnode.train.masks import read_mask
+from dicomnode.train.samples import digest_of, gathered, image_of, stamp_of
 from dicomnode.zoo.calibration import brain_offset_hu
 from dicomnode.zoo.head_check import brain_mask, interior_mask
 from dicomnode.zoo.orientation import orientation_of
@@ -101,15 +98,11 @@ def load_exams(
     ------
     ManifestError : exams cannot be used (no head, no geometry, mask of another size, ...), all of them listed.
     """
-    exams, faults = [], []
-    for case in track(cases, description="reading exams", disable=not progress):
-        try:
-            exams.append(_cached(case, planes, cache))
-        except (ReadError, SeriesError) as fault:
-            faults.append(f"exam {case.id}: {fault}")
-    if faults and not (skip_unusable and exams):
-        raise ManifestError(faults)
-    return exams, faults
+
+    def read(case: Case) -> Exam:
+        return _cached(case, planes, cache)
+
+    return gathered(cases, read, skip_unusable=skip_unusable, progress=progress)
 
 
 def _cached(case: Case, planes: Planes, cache: Path) -> Exam:
@@ -145,18 +138,13 @@ def _into_place(part: Path, folder: Path) -> None:
 
 def _digest(case: Case, planes: Planes) -> str:
     """Of all that shapes the planes: files with size and time, findings, labels that stand for an empty mask."""
-    files = [case.image, *(case.masks[name].path for name in planes.findings if name in case.masks)]
-    stamps = [_stamp(path) for path in files]
+    files = [image_of(case), *(case.masks[name].path for name in planes.findings if name in case.masks)]
+    stamps = [stamp_of(path) for path in files]
     values = [case.masks[name].values if name in case.masks else None for name in planes.findings]
     empty = [case.labels.get(name) == 0 for name in planes.findings]
-    key = [VERSION, planes.size, planes.pixel_mm, planes.findings, planes.reference_hu, stamps, values, empty]
-    return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:40]
-
-
-def _stamp(path: Path) -> list[object]:
-    parts: Iterable[Path] = sorted(path.iterdir()) if path.is_dir() else [path]
-    stats = [(part.name, part.stat()) for part in parts]
-    return [str(path.absolute()), [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]]
+    return digest_of(
+        [VERSION, planes.size, planes.pixel_mm, planes.findings, planes.reference_hu, stamps, values, empty]
+    )
 
 
 def make_exam(case: Case, planes: Planes) -> Exam:
@@ -167,7 +155,7 @@ def make_exam(case: Case, planes: Planes) -> Exam:
     ReadError : a file cannot be read, or a mask does not fit the image.
     SeriesError : the image is no head CT.
     """
-    volume = read_image(case.image)
+    volume = read_image(image_of(case))
     orientation = orientation_of(volume.stack)
     grid = plane_grid(volume, brain_mask(volume), planes.size, planes.pixel_mm)
     cut = to_planes(volume, grid)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import event, update
 
-from dicomnode.execute.job import _Heartbeat
+from dicomnode.execute.job import Heartbeat
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import claim_job
 from dicomnode.store.states import JobStatus
@@ -30,7 +30,7 @@ def test_a_busy_worker_writes_once_in_a_third_of_its_lease(store: Store) -> None
             writes.append(time.monotonic())
 
     event.listen(store.engine, "before_cursor_execute", count)
-    tick = _Heartbeat(store, claim, LEASE_S)
+    tick = Heartbeat(store, claim, LEASE_S)
     begun = time.monotonic()
     while time.monotonic() < begun + 4.2:
         tick()

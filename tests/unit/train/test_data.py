@@ -7,16 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from dicomnode.train.learners import learner_named
 from dicomnode.train.manifest import Case
 from dicomnode.train.slices.data import SliceBatches, Source, pseudo_exam
 from dicomnode.train.slices.exams import UNKNOWN, Exam, Planes
-from dicomnode.train.slices.recipes import (
-    Recipe,
-    masked_dice_loss,
-    recipe_named,
-    segmentation_loss,
-    slice_truth,
-)
+from dicomnode.train.slices.learner import SliceLearner
+from dicomnode.train.slices.losses import masked_dice_loss, segmentation_loss, slice_truth
+from dicomnode.train.slices.recipes import Recipe
 from dicomnode.zoo.hemorrhage.patchfcn import PatchOutput
 
 RECIPE = Recipe(
@@ -153,7 +150,9 @@ def test_a_slice_is_negative_only_when_all_of_it_is_known() -> None:
 
 @pytest.mark.parametrize(("name", "channels"), [("hemorrhage", 6), ("hemorrhage-paper", 3)])
 def test_every_recipe_prepares_what_its_network_reads(name: str, channels: int) -> None:
-    recipe = recipe_named(name)
+    learner = learner_named(name)
+    assert isinstance(learner, SliceLearner)
+    recipe = learner.recipe
     prepared = recipe.prepare(torch.full((3, 32, 32), 60.0))
     assert prepared.shape == (channels, 32, 32)
     assert 0.0 <= float(prepared.min()) <= float(prepared.max()) <= 1.0

@@ -1,87 +1,57 @@
 from __future__ import annotations
 
-from pathlib import Path
+import math
 
-import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from dicomnode.errors import ManifestError
-from dicomnode.train import statistics
-from dicomnode.train.engine import FitSettings, Task, fit
-from dicomnode.train.manifest import Case
-from dicomnode.train.slices.exams import Exam
-from dicomnode.train.tabular import ScalarBatches, VariableTable, labels_of, volume_of
+from dicomnode.train.tabular import ExamBatches, numbers_of, over_known, scale_of
+
+NAN = float("nan")
 
 
-def case(name: str, label: float | None = None, **variables: float) -> Case:
-    return Case(
-        id=name, patient=name, image=Path("x"), variables=variables, labels={} if label is None else {"death": label}
-    )
+def test_what_is_not_known_of_an_exam_is_nan_in_the_order_of_the_names() -> None:
+    found = numbers_of({"gcs": 13.0, "age": 72.0, "unused": 1.0}, ("age", "nihss", "gcs"))
+    assert found[[0, 2]].tolist() == [72.0, 13.0]
+    assert math.isnan(found[1])
 
 
-def test_variables_are_scaled_by_the_training_exams_and_missing_ones_flagged() -> None:
-    table = VariableTable.of([case("a", age=60.0, gcs=15.0), case("b", age=80.0)], ("age", "gcs"))
-    encoded = table.encode([case("c", age=80.0), case("d", gcs=15.0)])
-    assert encoded.tolist() == [[1.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+def test_variables_are_scaled_by_the_exams_in_which_they_are_known() -> None:
+    mean, deviation = scale_of(torch.tensor([[60.0, 15.0], [80.0, NAN], [70.0, NAN]]), ("age", "gcs"))
+    assert mean.tolist() == [70.0, 15.0]
+    assert deviation.tolist() == pytest.approx([math.sqrt(200 / 3), 1e-6])
 
 
 def test_what_no_training_exam_knows_is_refused() -> None:
-    with pytest.raises(ManifestError, match="variable nihss is known in no training exam"):
-        VariableTable.of([case("a", age=60.0)], ("age", "nihss"))
     with pytest.raises(ManifestError) as caught:
-        labels_of([case("a"), case("b", 1.0), case("c")], "death")
-    assert caught.value.faults == ["exam a has no label death", "exam c has no label death"]
+        scale_of(torch.tensor([[60.0, NAN, NAN]]), ("age", "nihss", "gcs"))
+    assert caught.value.faults == [f"variable {name} is known in no training exam" for name in ("nihss", "gcs")]
 
 
-def test_a_volume_is_windowed_and_brought_to_its_shape() -> None:
-    hu = np.zeros((6, 8, 8), np.int16)
-    hu[:, :4] = 200
-    exam = Exam(
-        case=case("a"), hu=hu, truth=np.zeros((6, 1, 8, 8), np.int8), offsets_mm=np.arange(6.0), pixel_ml=np.ones(6)
-    )
-    volume = volume_of(exam, (3, 4, 4), 0.0, 80.0)
-    assert volume.shape == (1, 3, 4, 4)
-    assert volume[0, :, :2].unique().tolist() == [1.0]
-    assert volume[0, :, 2:].unique().tolist() == [0.0]
+def test_a_label_that_is_not_known_has_no_part_in_the_loss() -> None:
+    given = torch.tensor([1.0, 2.0, 5.0], requires_grad=True)
+    loss = over_known(mse_loss, given, torch.tensor([0.0, NAN, 4.0]))
+    assert float(loss.detach()) == 1.0
+    loss.backward()
+    assert given.grad is not None
+    assert given.grad.tolist() == [1.0, 0.0, 1.0]
+    assert float(over_known(binary_cross_entropy_with_logits, given, torch.full((3,), NAN)).detach()) == 0.0
 
 
-def test_a_model_of_image_and_variables_learns_a_label_from_both(tmp_path: Path) -> None:
-    rng = np.random.default_rng(1)
-    cases, images = [], []
-    for k in range(96):
-        volume, age = rng.normal(), rng.normal(70.0, 10.0)
-        cases.append(case(f"e{k}", float(volume + (age - 70.0) / 10.0 > 0), **({"age": age} if k % 8 else {})))
-        images.append(torch.full((1, 2, 4, 4), float(volume)))
-    table = VariableTable.of(cases[:64], ("age",))
-    tensors = {"image": torch.stack(images), "variables": table.encode(cases), "label": labels_of(cases, "death")}
+def test_an_epoch_shows_every_exam_once_and_repeats_itself() -> None:
+    made = ExamBatches({"x": torch.arange(64.0), "y": torch.arange(64.0) * 2.0}, 16, seed=1)
+    assert made.steps == 4
 
-    class Both(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.line = nn.Linear(3, 1)
+    def order(epoch: int) -> list[float]:
+        return torch.cat([batch["x"] for batch in made(epoch)]).tolist()
 
-        def forward(self, image: torch.Tensor, variables: torch.Tensor) -> torch.Tensor:
-            return torch.as_tensor(self.line(torch.cat([image.mean(dim=(1, 2, 3, 4))[:, None], variables], dim=1)))
+    assert sorted(order(1)) == list(range(64))
+    assert order(1) == order(1) != order(2)
+    assert all(torch.equal(batch["y"], 2.0 * batch["x"]) for batch in made(1))
 
-    def validate(network: nn.Module) -> float:
-        scores = network(tensors["image"][64:], tensors["variables"][64:])
-        return statistics.auc(tensors["label"][64:, 0].numpy(), scores[:, 0].numpy())
 
-    batches = ScalarBatches({name: tensor[:64] for name, tensor in tensors.items()}, 16, seed=1)
-    assert batches.steps == 4
-    assert sorted(torch.cat([b["image"][:, 0, 0, 0, 0] for b in batches(1)]).tolist()) == sorted(
-        tensors["image"][:64, 0, 0, 0, 0].tolist()
-    )
-    torch.manual_seed(1)
-    made = Task(
-        network=Both(),
-        loss=lambda out, batch: nn.functional.binary_cross_entropy_with_logits(out, batch["label"]),
-        batches=batches,
-        steps=batches.steps,
-        validate=validate,
-        inputs=("image", "variables"),
-    )
-    settings = FitSettings(epochs=12, learning_rate=0.1, patience=0, device="cpu")
-    assert fit(made, settings, tmp_path, progress=False).best_score > 0.9
+def test_exams_fewer_than_a_batch_are_one_batch() -> None:
+    made = ExamBatches({"x": torch.arange(3.0)}, 16, seed=1)
+    assert [sorted(batch["x"].tolist()) for batch in made(1)] == [[0.0, 1.0, 2.0]]

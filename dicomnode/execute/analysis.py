@@ -1,0 +1,157 @@
+"""An analysis from its images to its findings: read the series, run the models in the order of their needs."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from dicomnode.config.protocols import Protocol
+from dicomnode.errors import RunTimedOut, WorkerCrashed
+from dicomnode.execute.job import ClaimedJob
+from dicomnode.execute.plan import Plan, givers_of, identities
+from dicomnode.execute.results import kinds_taken, write_results
+from dicomnode.execute.tasks import FINDINGS, Failure, InferReply, InferTask, ReadReply, ReadTask, Source
+from dicomnode.kinds import Kind
+from dicomnode.records import PatientContext
+from dicomnode.store.queue.runs import (
+    RunIdentity,
+    RunRow,
+    fail_job,
+    findings_by_model,
+    finish_run,
+    pending_runs,
+    refuse_job,
+    source_paths,
+    start_run,
+)
+from dicomnode.zoo.bundle import BundleManifest
+
+log = logging.getLogger(__name__)
+
+CRASHES_TO_QUARANTINE = 2
+VOLUME = "volume.npz"
+
+
+def analyse(job: ClaimedJob) -> None:
+    """Take an analysis through its runs and its encoding; every outcome is recorded.
+
+    Raises
+    ------
+    LeaseLost : the job was superseded, cancelled or taken over.
+    """
+    protocol = job.at.config.protocol_named(job.claim.protocol)
+    if protocol is None:
+        job.fail(f"the configuration has no protocol {job.claim.protocol!r} any more", retry=False)
+        return
+    source = _source(job)
+    if source is None:
+        job.fail("the images are no longer kept: their retention is over", retry=False)
+        return
+    _forget_volumes(job)
+    volume = job.folder / VOLUME
+    try:
+        read = _read(job, source, volume)
+        succeeded = read is not None and _Runs(job, protocol, volume, read.context).all_succeed()
+    finally:
+        volume.unlink(missing_ok=True)
+    if succeeded:
+        write_results(job, protocol, source)
+
+
+def _forget_volumes(job: ClaimedJob) -> None:
+    """Claims of this job that ended by a kill left theirs behind: tens of megabytes each, of no use to anyone."""
+    for left in job.folder.parent.glob(f"*/{VOLUME}"):
+        left.unlink(missing_ok=True)
+
+
+def _source(job: ClaimedJob) -> Source | None:
+    with job.at.store.read() as session:
+        paths = source_paths(session, job.claim.series_id)
+    spool = job.at.config.spool_dir.absolute()
+    return Source(tuple(spool / path for path in paths), spool / paths[-1]) if paths else None
+
+
+def _read(job: ClaimedJob, source: Source, volume: Path) -> ReadReply | None:
+    """The volume on disk and the header's context; None where the job ended here."""
+    reply = job.ask(ReadTask(source, volume), "reading the images")
+    if isinstance(reply, Failure):
+        _ended(job, reply, None)
+    return reply if isinstance(reply, ReadReply) else None
+
+
+def _ended(job: ClaimedJob, failure: Failure, row: RunRow | None) -> None:
+    """The images are at fault, or the model is."""
+    if not failure.refusal:
+        job.fail(failure.message, run=row, redo_runs=failure.stage == FINDINGS)
+        return
+    with job.at.store.write() as session:
+        refuse_job(session, job.claim, run=row, refusal=failure.refusal, detail=failure.detail)
+    log.warning("job refused", extra={**job.facts, "refusal": failure.refusal})
+
+
+class _Runs:
+    """The runs of one job."""
+
+    def __init__(self, job: ClaimedJob, protocol: Protocol, volume: Path, context: PatientContext) -> None:
+        self.job, self.volume, self.context = job, volume, context
+        self.plan: Plan = job.at.plans[protocol.name]
+        self.keep_probability = Kind.PROBABILITY in kinds_taken(job.at.config, protocol)
+        self.wanted: Mapping[str, RunIdentity] = identities(self.plan, job.at.backend.models, context)
+        self.work_dir = job.at.config.work_dir.absolute()
+
+    def all_succeed(self) -> bool:
+        """Do those that are to be done; whether every run of the job has succeeded now."""
+        with self.job.at.store.write() as session:
+            rows = {row.model: row for row in pending_runs(session, self.job.claim, self.wanted)}
+        return all(self._run(rows[manifest.name], manifest) for manifest in self.plan if manifest.name in rows)
+
+    def _run(self, row: RunRow, manifest: BundleManifest) -> bool:
+        task = self._task(manifest)
+        with self.job.at.store.write() as session:
+            start_run(session, self.job.claim, row)
+        try:
+            reply = self.job.at.backend.infer(task, timeout_s=self.job.timeout_s, tick=self.job.tick)
+        except (WorkerCrashed, RunTimedOut) as fault:
+            self._crashed(row, str(fault))
+            return False
+        if isinstance(reply, Failure):
+            _ended(self.job, reply, row)
+            return False
+        self._succeeded(row, task, reply)
+        return True
+
+    def _task(self, manifest: BundleManifest) -> InferTask:
+        with self.job.at.store.read() as session:
+            found = findings_by_model(session, self.job.claim.job_id)
+        return InferTask(
+            model=manifest.name,
+            volume=None if manifest.needs.image is None else self.volume,
+            context=self.context,
+            earlier=tuple(self.work_dir / found[name] for name in givers_of(manifest, self.plan)),
+            findings=self.job.folder / f"{manifest.name}.npz",
+            keep_probability=self.keep_probability,
+        )
+
+    def _succeeded(self, row: RunRow, task: InferTask, reply: InferReply) -> None:
+        path = str(task.findings.relative_to(self.work_dir))
+        identity = RunIdentity(reply.model_digest, self.wanted[row.model].inputs_digest)
+        with self.job.at.store.write() as session:
+            finish_run(session, self.job.claim, row, findings_path=path, identity=identity, device=reply.device)
+        log.info("run succeeded", extra={**self.job.facts, "model": row.model, "seconds": reply.seconds})
+
+    def _crashed(self, row: RunRow, error: str) -> None:
+        if self.job.is_stopping():
+            return
+        log.error("worker died during a run", extra={**self.job.facts, "model": row.model, "reason": error})
+        with self.job.at.store.write() as session:
+            fail_job(
+                session,
+                self.job.claim,
+                run=row,
+                error=error,
+                crashed=True,
+                quarantine=row.crashes + 1 >= CRASHES_TO_QUARANTINE,
+                retry_at=time.time(),
+            )

@@ -1,0 +1,25 @@
+"""What can be trained, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dicomnode.errors import ConfigError
+from dicomnode.train.hemorrhage.recipes import fast_learner, paper_learner
+from dicomnode.train.learner import Learner
+
+LEARNERS: dict[str, Callable[[], Learner[Any]]] = {"hemorrhage": fast_learner, "hemorrhage-paper": paper_learner}
+
+
+def learner_named(name: str) -> Learner[Any]:
+    """The learner of a model.
+
+    Raises
+    ------
+    ConfigError : there is none of this name.
+    BundleError : the bundle that holds the network cannot be built.
+    """
+    if name not in LEARNERS:
+        raise ConfigError([f"there is no model {name!r} to train; there are: {', '.join(LEARNERS)}"])
+    return LEARNERS[name]()

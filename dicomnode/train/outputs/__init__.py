@@ -1,0 +1,1 @@
+"""What a model can give, and how each kind is judged: probabilities, masks, values, images."""

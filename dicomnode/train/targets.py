@@ -1,0 +1,37 @@
+"""Images that a model is to predict, on the slices of the image that it predicts them from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dicomnode.images.files import read_image
+from dicomnode.records import Stack
+from dicomnode.zoo.grid import on_source_slices, regular_grid
+from dicomnode.zoo.planes import AIR_HU
+
+
+def target_on(path: Path, stack: Stack) -> NDArray[np.float32]:
+    """A target in HU at the pixels of the slices of another image, by linear interpolation in the patient.
+
+    Both are taken to lie in one frame of reference: a follow-up must have been registered to its baseline. Air where
+    the target does not reach.
+
+    Parameters
+    ----------
+    stack : of the image.
+
+    Returns
+    -------
+    (slices, rows, columns) float32 in stack order.
+
+    Raises
+    ------
+    ReadError, SeriesError : the target cannot be used.
+    """
+    grid, affine = regular_grid(read_image(path))
+    slices = on_source_slices((grid - AIR_HU)[None].contiguous(), affine, stack)
+    return np.asarray((torch.cat(list(slices)) + AIR_HU).numpy(), np.float32)
