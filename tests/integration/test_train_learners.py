@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from dicomnode.cli import app
+from dicomnode.cli.main import app
 from dicomnode.errors import ConfigError, ManifestError, TrainingError
 from dicomnode.train import learners, statistics
 from dicomnode.train.engine import FitSettings
