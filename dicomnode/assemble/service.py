@@ -154,20 +154,20 @@ class Assembler:
         series.acquisition_key = _acquisition_key(session, series, headers)
         session.flush()
         candidate = candidate_of(headers)
-        plans, better = [], ""
+        planned, better = [], ""
         for protocol in protocols:
             rival = competing_series(session, series, protocol.name)
             if rival is not None and rival.id != series.id and not _beats(session, headers, rival, protocol):
                 better = rival.series_uid
             else:
-                plans.append(self._plan(protocol, candidate))
-        if plans:
-            choose_series(session, series, plans, reason=f"{candidate.kernel} kernel, {candidate.spacing_mm:.1f} mm")
+                planned.append(self._planned_job(protocol, candidate))
+        if planned:
+            choose_series(session, series, planned, reason=f"{candidate.kernel} kernel, {candidate.spacing_mm:.1f} mm")
         else:
             pass_over_series(session, series, better=better)
         log.info("series complete", extra={**_facts(series), "status": series.status, "slices": len(headers)})
 
-    def _plan(self, protocol: Protocol, candidate: Candidate) -> PlannedJob:
+    def _planned_job(self, protocol: Protocol, candidate: Candidate) -> PlannedJob:
         first = is_first_choice(candidate, protocol.preferred_thickness_mm)
         wait_s = 0.0 if first else self.config.reception.selection_wait_s
         return PlannedJob(protocol.name, protocol.models, protocol.priority, wait_s)

@@ -32,6 +32,7 @@ from tests.tools.bundle import write_threshold_bundle
 from tests.tools.series import write_series
 from tests.tools.tiny_bundles import (
     FADED,
+    LOW,
     age_risk,
     bleed_risk,
     write_age_risk,
@@ -168,7 +169,7 @@ def test_scores_and_a_predicted_scan_reach_the_pacs_beside_the_mask(
     volume_ml = volume_in_sr(sr)
     by_bleed, by_age = group_of(report, "Risk by bleed and age"), group_of(report, "Risk by age")
     assert numbers(by_bleed) == pytest.approx([bleed_risk(volume_ml, 63.0), 0.5], abs=1e-3)
-    assert coded(by_bleed, codes.RISK_CATEGORY) == codes.LOW_RISK.value
+    assert coded(by_bleed, codes.RISK_CATEGORY) == LOW["value"]
     assert texts(by_bleed, codes.INPUT_USED) == [
         f"Intracranial haemorrhage {volume_ml:.1f} mL (measured)",
         "Age 63 a (header, 2026-01-01)",

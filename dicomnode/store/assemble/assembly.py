@@ -178,16 +178,14 @@ def competing_series(session: Session, series: Series, protocol: str) -> Series 
     return None if job is None else session.get_one(Series, job.series_id)
 
 
-def choose_series(session: Session, series: Series, plans: Iterable[PlannedJob], *, reason: str) -> None:
+def choose_series(session: Session, series: Series, planned: Iterable[PlannedJob], *, reason: str) -> None:
     """Create the planned jobs of a series; jobs on a worse reconstruction of the same acquisition are superseded."""
-    for plan in plans:
-        rival = active_job(session, series.study_uid, series.acquisition_key, plan.protocol)
+    for job in planned:
+        rival = active_job(session, series.study_uid, series.acquisition_key, job.protocol)
         if rival is not None:
             supersede_job(session, rival, reason="a better reconstruction came")
             _pass_over_if_idle(session, session.get_one(Series, rival.series_id), better=series)
-        create_job(
-            session, series, protocol=plan.protocol, models=plan.models, priority=plan.priority, wait_s=plan.wait_s
-        )
+        create_job(session, series, protocol=job.protocol, models=job.models, priority=job.priority, wait_s=job.wait_s)
     move(session, series, SeriesEvent.CHOOSE, detail={"reason": reason}, due_at=None)
 
 

@@ -29,7 +29,14 @@ _WITHOUT = {
     JobStatus.FAILED: Refusal.RUN_FAILED.value,
     JobStatus.QUARANTINED: Refusal.RUN_FAILED.value,
 }
-_UNSUITED = (Refusal.NOT_CT, Refusal.OWN_RESULT, Refusal.UNREADABLE, Refusal.REJECTED, Refusal.AFTER_RETENTION)
+_UNSUITED = (
+    Refusal.NOT_CT,
+    Refusal.SECONDARY_CAPTURE,
+    Refusal.OWN_RESULT,
+    Refusal.UNREADABLE,
+    Refusal.REJECTED,
+    Refusal.AFTER_RETENTION,
+)
 """Instances with these reasons are no attempt at a scan that a protocol could want."""
 
 

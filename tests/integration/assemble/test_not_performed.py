@@ -36,7 +36,7 @@ class Study(World):
         )
 
     def decide(self, *, after_s: float = QUIET_S + 1) -> None:
-        """The study has been quiet for so long; assembler and verdicts look."""
+        """The study has been quiet for so long; assembler and reports look."""
         self.age(after_s)
         self.change(
             lambda session: session.execute(

@@ -9,6 +9,7 @@ from pydicom.uid import generate_uid
 
 from dicomnode.store.engine import Store
 from tests.integration.assemble.test_assembly import head
+from tests.integration.assemble.test_not_performed import Study
 from tests.integration.assemble.world import World
 
 
@@ -34,3 +35,13 @@ def test_another_system_s_secondary_capture_is_called_one_at_reception(world: Wo
     capture.SOPClassUID = capture.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
     world.assemble([capture])
     assert [row.reason for row in world.instances()] == ["secondary_capture"]
+
+
+def test_a_study_of_pictures_alone_is_not_reported_as_not_performed(store: Store, tmp_path: Path) -> None:
+    study = Study(store, tmp_path / "data")
+    (capture,) = head()[:1]
+    capture.SOPClassUID = capture.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
+    study.assemble([capture])
+    study.decide()
+    study.decide()
+    assert study.reports() == []

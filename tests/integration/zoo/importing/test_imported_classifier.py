@@ -26,8 +26,7 @@ from tests.tools.foreign_bundle import (
     write_foreign_bundle,
     write_foreign_classifier,
 )
-from tests.tools.series import write_series
-from tests.unit.measure.test_lesions import volume_of
+from tests.tools.series import volume_of, write_series
 
 TRUSTED = ImportOptions(trusted=True)
 
