@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dicomnode.cli.common import exit_codes, training_extra
 from dicomnode.errors import ConfigError
+
+if TYPE_CHECKING:
+    from dicomnode.train.manifest import Manifest
 
 app = typer.Typer()
 manifest_app = typer.Typer(help="The table of exams that training and evaluation read.", no_args_is_help=True)
@@ -22,8 +25,8 @@ def train(
     manifest: Annotated[Path, typer.Option("--manifest", "-m", help="CSV file; see docs/training.md.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder; the same call again goes on where it stopped.")],
     epochs: Annotated[int, typer.Option(min=1, help="At most; it stops early.")] = 30,
-    steps: Annotated[int, typer.Option(min=1, help="Batches of an epoch.")] = 100,
-    batch: Annotated[int, typer.Option(min=2, help="Slices of a batch; even.")] = 16,
+    steps: Annotated[int, typer.Option(min=1, help="Batches of an epoch, where they are drawn.")] = 100,
+    batch: Annotated[int, typer.Option(min=2, help="Slices or exams of a batch; even.")] = 16,
     rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
     patience: Annotated[int, typer.Option(min=0, help="Epochs without a better validation score; 0: never stop.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same training.")] = 1,
@@ -37,7 +40,13 @@ def train(
 ) -> None:
     """Train a model on the exams of a manifest; weights and one report folder come out.
 
-    Example: `dicomnode train hemorrhage --manifest manifest.csv --out training`
+    Examples:
+
+    `dicomnode train hemorrhage --manifest manifest.csv --out training`
+
+    `dicomnode train hemorrhage --manifest manifest.csv --out cross-validation --folds 5`
+
+    `dicomnode train hemorrhage --manifest manifest.csv --out student --teacher training/best.safetensors`
     """
     with exit_codes(), training_extra():
         from dicomnode.train.engine import FitSettings
@@ -78,7 +87,11 @@ def evaluate(
 ) -> None:
     """Score the exams of a manifest with given weights; one report folder comes out.
 
-    Example: `dicomnode evaluate hemorrhage -m manifest.csv -w training/best.safetensors -o report`
+    Examples:
+
+    `dicomnode evaluate hemorrhage -m manifest.csv -w training/best.safetensors -o report`
+
+    `dicomnode evaluate hemorrhage -m m.csv -w student/best.safetensors -o report --compare training/report/results.csv`
     """
     with exit_codes(), training_extra():
         from dicomnode.train.learners import learner_named
@@ -105,21 +118,36 @@ def evaluate(
 @manifest_app.command("check")
 def manifest_check(
     manifest: Annotated[Path, typer.Argument(help="CSV file; see docs/training.md.")],
+    model: Annotated[str | None, typer.Option(help="Check what this model needs, too.")] = None,
 ) -> None:
     """List every fault of a manifest, or say how many exams stand in each split.
 
-    Example: `dicomnode manifest check manifest.csv`
+    Examples:
+
+    `dicomnode manifest check manifest.csv`
+
+    `dicomnode manifest check manifest.csv --model hemorrhage`
     """
     from collections import Counter
 
-    from dicomnode.train.manifest import read_manifest
-
     with exit_codes():
-        read = read_manifest(manifest)
+        read = _read(manifest, model)
         count = Counter(case.split.value if case.split else "not drawn yet" for case in read.cases)
         parts = ", ".join(f"{name} {number}" for name, number in sorted(count.items()))
         patients = len({case.patient for case in read.cases})
         typer.echo(f"{len(read.cases)} exams of {patients} patients ({parts}){', synthetic' if read.synthetic else ''}")
+
+
+def _read(manifest: Path, model: str | None) -> Manifest:
+    if model is None:
+        from dicomnode.train.manifest import read_manifest
+
+        return read_manifest(manifest)
+    with training_extra():
+        from dicomnode.train.learners import learner_named
+        from dicomnode.train.run import read_for
+
+        return read_for(learner_named(model), manifest)
 
 
 @manifest_app.command("import")

@@ -70,6 +70,8 @@ class Learner(ABC, Generic[S]):
     outputs : what it gives; their columns are those of :meth:`judge`.
     stratify_by : label by which splits and folds are balanced; None: by whether there is a mask.
     inputs : keys of a batch that the network takes, in the order of its arguments.
+    needs : what every exam must have.
+    unlabelled : does it learn from the exams of that split by itself, as a pretraining does? Else a teacher must.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Learner(ABC, Generic[S]):
     stratify_by: str | None = None
     inputs: tuple[str, ...] = ("image",)
     needs: Needs = Needs()
+    unlabelled: bool = False
 
     def settings(self) -> Mapping[str, object]:
         """What shapes the figures beside the settings of the training, JSON-able."""
@@ -136,7 +139,7 @@ class Learner(ABC, Generic[S]):
 
         Parameters
         ----------
-        samples : those of split ``unlabelled`` carry the teacher's targets; there are none without a teacher.
+        samples : of every split; those of ``unlabelled``, with a teacher, carry its targets.
 
         Raises
         ------

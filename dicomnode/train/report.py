@@ -157,11 +157,6 @@ def _draw(
 
 
 def _sections(about: About, judged: Judged, figures: Figures, other: Named | None, drawn: Sequence[str]) -> list[str]:
-    results = judged.results
-    told = ", ".join(
-        [f"{len(results)} exams of {len({*results.patients})} patients"]
-        + [account.sentence for account in judged.accounts.values() if account.sentence]
-    )
     tables = [
         Section(
             ("figure", "value (95 % interval)"),
@@ -169,16 +164,21 @@ def _sections(about: About, judged: Judged, figures: Figures, other: Named | Non
         ),
         *(section for account in judged.accounts.values() for section in account.sections),
         *([_difference_section(about, judged, other[0])] if other else []),
-        *subgroup_sections(results, figures, about.seed, about.resamples),
+        *subgroup_sections(judged.results, figures, about.seed, about.resamples),
     ]
     return [
         f"# {about.title}{about.kind}",
         f"{RESEARCH_NOTICE}. {NO_ACCURACY * about.synthetic}".strip(),
-        f"Model: {about.model}. Data: {about.data}: {told}. Intervals: 95 %, bootstrap over patients, "
+        f"Model: {about.model}. Data: {about.data}: {_counts(judged)}. Intervals: 95 %, bootstrap over patients, "
         f"{about.resamples} resamples, seed {about.seed}.",
         *(section_text(section, about.kind) for section in tables),
         *(picture_text(name, about.kind) for name in drawn),
     ]
+
+
+def _counts(judged: Judged) -> str:
+    counted = f"{len(judged.results)} exams of {len({*judged.results.patients})} patients"
+    return ", ".join([counted, *(account.sentence for account in judged.accounts.values() if account.sentence)])
 
 
 def _difference_section(about: About, judged: Judged, other: str) -> Section:

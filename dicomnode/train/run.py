@@ -26,7 +26,7 @@ REPORT = "report"
 LEFT_OUT = "left-out.txt"
 """Names the exams that were not used, and why."""
 FITTED = (Split.TRAIN, Split.VALIDATION, Split.TEST)
-"""What a training reads; a student reads ``UNLABELLED`` too, and ``CALIBRATION`` is read where there is any."""
+"""What a training must have; ``CALIBRATION`` is read where there is any, ``UNLABELLED`` where it is learned from."""
 FOLD_SHARES = {Split.TRAIN: 0.85, Split.VALIDATION: 0.15}
 
 
@@ -206,7 +206,8 @@ def _note_left_out(out: Path, sentences: Sequence[str]) -> None:
 
 def _load(learner: Learner[S], parts: Parts, out: Path, settings: TrainSettings) -> dict[Split, Sequence[S]]:
     """Samples of every split; the faults of all splits are listed together."""
-    wanted = (*FITTED, Split.CALIBRATION, *([Split.UNLABELLED] if settings.teacher else []))
+    more = [Split.UNLABELLED] if settings.teacher or learner.unlabelled else []
+    wanted = (*FITTED, Split.CALIBRATION, *more)
     cases = [case for split in wanted for case in parts[split]]
     samples, left_out = learner.samples(
         cases, settings.cache or out / "cache", skip_unusable=settings.skip_unusable, progress=settings.progress

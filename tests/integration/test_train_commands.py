@@ -68,6 +68,13 @@ def test_check_counts_exams_and_says_synthetic(manifest: Path) -> None:
     assert "synthetic" in called.output
 
 
+def test_check_says_what_a_model_needs_and_an_exam_lacks(manifest: Path, tmp_path: Path) -> None:
+    (bare := tmp_path / "bare.csv").write_text("id,patient\na,p\n")
+    found = [CliRunner().invoke(app, ["manifest", "check", str(m), "--model", "hemorrhage"]) for m in (manifest, bare)]
+    assert [called.exit_code for called in found] == [0, 2]
+    assert "bare.csv: exam a has no image, which hemorrhage needs" in found[1].output
+
+
 def test_evaluate_writes_its_report_where_it_says(manifest: Path, tmp_path: Path) -> None:
     options = ["-m", str(manifest), "-w", str(WEIGHTS), "-o", str(tmp_path / "report"), "--split", "all"]
     called = CliRunner().invoke(app, ["evaluate", "hemorrhage", *options])

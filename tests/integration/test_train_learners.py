@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from dicomnode.train.results import read_results
 from dicomnode.train.run import evaluate_model, train_model
 from dicomnode.train.settings import TrainSettings
 from dicomnode.train.splits import draw_splits
+from dicomnode.train.tabular import ExamBatches, ExamTensors
 from tests.unit.train.learners import (
     VARIABLES,
     FeatureLearner,
@@ -180,6 +181,30 @@ def test_what_a_learner_needs_and_a_manifest_lacks_is_all_listed(manifest: Path,
     nobody = write_manifest(tmp_path / "n.csv", [replace(case, variables={"age_years": 70.0}) for case in cases])
     with pytest.raises(ManifestError, match="variable gcs is known in no training exam"):
         train_model(nobody, tmp_path / "c", OutcomeLearner(), SETTINGS)
+
+
+class Pretraining(OutcomeLearner):
+    """Stands for a model that learns from exams without labels before it learns from others."""
+
+    unlabelled = True
+
+    def batches(self, samples: Mapping[Split, Sequence[ExamTensors]], settings: TrainSettings) -> ExamBatches:
+        both = [*samples[Split.TRAIN], *samples[Split.UNLABELLED]]
+        return super().batches({**samples, Split.TRAIN: both}, settings)
+
+
+def test_unlabelled_exams_are_read_by_those_alone_that_learn_from_them(split_manifest: Path, tmp_path: Path) -> None:
+    cases = read_manifest(split_manifest, {"mrs": (0, 6)}).cases
+    hidden = [c if c.split is not Split.CALIBRATION else replace(c, split=Split.UNLABELLED, labels={}) for c in cases]
+    manifest, steps = write_manifest(tmp_path / "m.csv", hidden), {}
+    for learner in (OutcomeLearner(), Pretraining()):
+        out = tmp_path / type(learner).__name__
+        train_model(manifest, out, learner, replace(SETTINGS, fit=replace(FIT, epochs=1)))
+        (epoch,) = (out / "checkpoints").iterdir()
+        steps[type(learner)] = json.loads((epoch / "progress.json").read_text())["settings"]["steps"]
+    count = {split: sum(case.split is split for case in hidden) for split in Split}
+    assert steps[OutcomeLearner] == count[Split.TRAIN] // 8
+    assert steps[Pretraining] == (count[Split.TRAIN] + count[Split.UNLABELLED]) // 8
 
 
 def test_a_calibration_of_another_model_is_refused(split_manifest: Path, trained: Path, tmp_path: Path) -> None:

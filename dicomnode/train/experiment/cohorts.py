@@ -78,7 +78,7 @@ def make_cohorts(out: Path, anatomy: Path | None, processes: int, parts: Sequenc
 def exams_of(folder: Path, part: Part) -> Iterator[Case]:
     """The exams of one cohort, named after its folder, in the split they are for.
 
-    Unlabelled exams keep neither mask nor label. The validation patients of a labelled cohort have one exam.
+    Unlabelled exams keep neither mask nor label nor target. The validation patients of a labelled cohort have one exam.
     """
     followups = cohort.read_followups(folder) if part.followups else []
     for case in [*cohort.read(folder, folder), *followups]:
@@ -87,5 +87,5 @@ def exams_of(folder: Path, part: Part) -> Iterator[Case]:
             continue
         named = replace(case, id=f"{folder.name}/{case.id}", patient=f"{folder.name}/{case.patient}")
         if part.use is Split.UNLABELLED:
-            named = replace(named, masks={}, labels={})
-        yield replace(named, split=Split.VALIDATION if validates else part.use, text=None)
+            named = replace(named, masks={}, labels={}, targets={})
+        yield replace(named, split=Split.VALIDATION if validates else part.use)

@@ -25,6 +25,7 @@ from dicomnode.train.statistics import RESAMPLES, Difference, Estimate, brier, o
 Pair = tuple[str, str]
 """An arm, and the one it is compared with."""
 DIGITS = 2
+DIFFERENCE_HEADER = ("difference (95 % interval, over patients)", "p", "of each seed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,27 +102,28 @@ def differences(runs: Runs, outputs: Sequence[Output], pair: Pair) -> dict[str, 
 
 
 def _content(summary: Summary, compared: Compared) -> dict[str, object]:
-    def plain(item: Estimate) -> list[float | None]:
-        return [round(x, 4) if np.isfinite(x) else None for x in (item.value, item.low, item.high)]
-
-    as_shipped = figures_of(summary.results, figures_of_all(summary.outputs), 1, RESAMPLES)
     return {
         "notice": RESEARCH_NOTICE,
         "synthetic": summary.synthetic,
         "shipped": [{"seed": seed, "arm": arm} for seed, arm in summary.shipped],
-        "as_shipped": {name: plain(item) for name, item in as_shipped.items()},
+        "as_shipped": _plain(figures_of(summary.results, figures_of_all(summary.outputs), 1, RESAMPLES)),
         # how each output is corrected stands under its name
         **{name: dict(correction) for name, correction in summary.corrections.items()},
         "cohorts": dict(summary.digests),
-        "arms": {
-            f"seed {seed}, {arm}": {name: plain(item) for name, item in figures.items()}
-            for (seed, arm), figures in compared.per_run.items()
-        },
+        "arms": {f"seed {seed}, {arm}": _plain(figures) for (seed, arm), figures in compared.per_run.items()},
         "differences": {
-            f"{arm} minus {other}": {n: [*plain(item.estimate), round(item.p_value, 4)] for n, item in found.items()}
+            f"{arm} minus {other}": {n: [*_rounded(item.estimate), round(item.p_value, 4)] for n, item in found.items()}
             for (arm, other), found in compared.against.items()
         },
     }
+
+
+def _plain(figures: Mapping[str, Estimate]) -> dict[str, list[float | None]]:
+    return {name: _rounded(item) for name, item in figures.items()}
+
+
+def _rounded(item: Estimate) -> list[float | None]:
+    return [round(x, 4) if np.isfinite(x) else None for x in (item.value, item.low, item.high)]
 
 
 def _sections(summary: Summary, compared: Compared) -> list[str]:
@@ -177,27 +179,22 @@ def not_trained(plan: Plan, runs: Runs) -> list[str]:
 
 def _difference_text(summary: Summary, compared: Compared, pair: Pair, kind: str) -> str:
     found, seeds = compared.against[pair], seeds_of_both(summary.runs, *pair)
+    trained = f"{len(seeds)} seed{'s' * (len(seeds) > 1)}"
+    header = (f"{pair[0]} minus {pair[1]}, mean of {trained}", *DIFFERENCE_HEADER)
     each = [[compared.per_run[seed, arm] for arm in pair] for seed in seeds]
     rows = [
-        (
-            figure.title,
-            found[figure.key].estimate.text(),
-            f"{found[figure.key].p_value:.4f}",
-            ", ".join(f"{one[figure.key].value - other[figure.key].value:+.3f}" for one, other in each),
-        )
+        (figure.title, *_difference_row(found[figure.key], [[arm[figure.key] for arm in arms] for arms in each]))
         for figure in summary.shown
         if figure.key in found
     ]
-    trained = f"{len(seeds)} seed{'s' * (len(seeds) > 1)}"
-    header = (
-        f"{pair[0]} minus {pair[1]}, mean of {trained}",
-        "difference (95 % interval, over patients)",
-        "p",
-        "of each seed",
-    )
     said = verdict(found, [figure for figure in summary.shown if figure.key in summary.experiment.claimed])
     table = section_text(Section(header, rows), kind)
     return f"## {pair[0].capitalize()} against {pair[1]}\n\n{table}\n\n{said}."
+
+
+def _difference_row(found: Difference, each: Sequence[Sequence[Estimate]]) -> tuple[str, ...]:
+    of_each_seed = ", ".join(f"{one.value - other.value:+.3f}" for one, other in each)
+    return found.estimate.text(), f"{found.p_value:.4f}", of_each_seed
 
 
 def verdict(found: Mapping[str, Difference], claimed: Sequence[Figure]) -> str:

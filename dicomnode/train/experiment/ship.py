@@ -8,14 +8,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from dicomnode.errors import TrainingError
-from dicomnode.train.calibrate import fitted, told
+from dicomnode.train.calibrate import Corrections, fitted, told
 from dicomnode.train.experiment.arms import Plan, Run, Runs, best_runs, folder_of
 from dicomnode.train.experiment.design import Experiment, Shipped
 from dicomnode.train.experiment.records import LOG, digests, write_log
 from dicomnode.train.experiment.report import Summary, write_summary
 from dicomnode.train.learner import Learner
-from dicomnode.train.manifest import Split
+from dicomnode.train.manifest import Manifest, Split
 from dicomnode.train.report import TRAINING
 from dicomnode.train.results import Results
 from dicomnode.train.run import BEST, LEFT_OUT, REPORT, read_for
@@ -40,15 +42,9 @@ def summarise(experiment: Experiment, manifest: Path, out: Path, plan: Plan, run
         raise TrainingError(f"{out} holds no training of an arm that may ship")
     (out / SUMMARY).mkdir(exist_ok=True)
     learner = next(arm for arm in experiment.arms if arm.name == best[0][1]).learner()
-    read, progress = read_for(learner, manifest), plan.settings.progress
+    read = read_for(learner, manifest)
     network = experiment.assemble([folder_of(out, run) / BEST for run in best], out / SUMMARY / experiment.weights)
-
-    def exams(split: Split) -> tuple[list[Any], list[str]]:
-        return learner.samples(read.of(split), out / "cache", skip_unusable=True, progress=progress)
-
-    apart, (tested, left_out) = exams(Split.CALIBRATION)[0], exams(Split.TEST)
-    corrections = fitted(learner.judge(network, apart, progress=progress), learner.outputs) if apart else {}
-    results = told(learner.judge(network, tested, progress=progress), learner.outputs, corrections)
+    shipped, corrections = _judged(learner, network, read, out / "cache", plan.settings.progress)
     write_log(out, runs, out / SUMMARY / LOG)
     return write_summary(
         out / SUMMARY,
@@ -59,18 +55,33 @@ def summarise(experiment: Experiment, manifest: Path, out: Path, plan: Plan, run
             runs=runs,
             synthetic=read.synthetic,
             shipped=best,
-            results=results,
+            results=shipped.results,
             corrections=corrections,
-            tables=experiment.tables(Shipped(learner, network, tested, results, progress)),
-            left_out=_left_out(folder_of(out, best[0])) if left_out else (),
+            tables=experiment.tables(shipped),
+            left_out=_left_out(folder_of(out, best[0])),
             digests=digests(out / "cohorts"),
-            pictures=_draw(out, best[0], learner, results, read.synthetic),
+            pictures=_draw(out, best[0], learner, shipped.results, read.synthetic),
         ),
     )
 
 
+def _judged(
+    learner: Learner[Any], network: torch.nn.Module, read: Manifest, cache: Path, progress: bool
+) -> tuple[Shipped, Corrections]:
+    """The test exams, corrected by the calibration exams where there are any."""
+
+    def samples(split: Split) -> list[Any]:
+        return learner.samples(read.of(split), cache, skip_unusable=True, progress=progress)[0]
+
+    apart, tested = samples(Split.CALIBRATION), samples(Split.TEST)
+    corrections = fitted(learner.judge(network, apart, progress=progress), learner.outputs) if apart else {}
+    results = told(learner.judge(network, tested, progress=progress), learner.outputs, corrections)
+    return Shipped(learner, network, tested, results, progress), corrections
+
+
 def _left_out(folder: Path) -> list[str]:
-    return (folder / LEFT_OUT).read_text(encoding="utf-8").splitlines()
+    sentences = folder / LEFT_OUT
+    return sentences.read_text(encoding="utf-8").splitlines() if sentences.exists() else []
 
 
 def _draw(out: Path, best: Run, learner: Learner[Any], results: Results, synthetic: bool) -> list[str]:

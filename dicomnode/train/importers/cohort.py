@@ -24,15 +24,16 @@ def read(folder: Path, beside: Path) -> list[Case]:
     """One exam for each patient, the baseline CT.
 
     Masks: ``hemorrhage`` is all blood, ``extra_axial`` what lies outside the brain, the others are named as the
-    cohort's findings. Labels: the outcomes, and ``hemorrhage``, whether the baseline CT shows blood.
+    cohort's findings. Labels: the outcomes, and ``hemorrhage``, whether the baseline CT shows blood. Target:
+    ``followup``, the follow-up CT of the same head, which lies as the baseline does.
 
     Raises
     ------
     ManifestError : a part of the layout is missing, or a row cannot be read.
     """
     require(folder, TABLE)
-    rows = rows_of(folder / TABLE, COLUMNS)
-    require(folder, *(part for row in rows for part in (_image(row), row["masks"])))
+    rows = rows_of(folder / TABLE, (*COLUMNS, *FOLLOWUP_COLUMNS))
+    require(folder, *(part for row in rows for part in (_image(row), row["masks"], _image(row, "followup_"))))
     cases, faults = [], []
     for row in rows:
         try:
@@ -92,6 +93,7 @@ def _case(row: dict[str, str], folder: Path, beside: Path) -> Case:
         variables=_numbers(json.loads(row["variables"])),
         text=text,
         labels={**_numbers(json.loads(row["labels"])), "hemorrhage": float(float(row["volume_ml"]) > 0.0)},
+        targets={"followup": folder / _image(row, "followup_")},
         split=Split(row["split"]),
         site=row["site"],
         synthetic=True,

@@ -13,7 +13,7 @@ from dicomnode.train import plots, statistics
 from dicomnode.train.outputs.figures import Figure, known_pairs
 from dicomnode.train.outputs.output import CALIBRATED, Account, Calibration, Output, Section, number
 from dicomnode.train.results import Floats, Results
-from dicomnode.train.statistics import Difference
+from dicomnode.train.statistics import Difference, OperatingPoint
 
 UNCALIBRATED: Calibration = {"slope": 1.0, "intercept": 0.0, "threshold": 0.5}
 THRESHOLDS = (0.05, 0.95)
@@ -48,28 +48,21 @@ class Probability(Output):
     def account(self, results: Results) -> Account:
         """How many are positive; Brier score, calibration and operating points where both classes are present."""
         labels, scores = self.pairs(results)
-        content: dict[str, object] = {"known": len(labels), "positive": int((labels == 1).sum())}
+        positive = int((labels == 1).sum())
+        content: dict[str, object] = {"known": len(labels), "positive": positive}
         if len(set(labels)) < 2:
-            return Account(f"{content['positive']} positive", content)
-        columns = self._columns(results)
-        found = {says: statistics.calibration(*self.pairs(results, ending)) for says, ending in columns.items()}
-        points = {
-            "0.5": statistics.operating_point(labels, scores, 0.5),
-            "Youden": statistics.youden_point(labels, scores),
-            "sensitivity 95 %": statistics.sensitivity_point(labels, scores),
+            return Account(f"{positive} positive", content)
+        agreement = {
+            f"{self.name}{says}": asdict(statistics.calibration(*self.pairs(results, ending)))
+            for says, ending in self._columns(results).items()
         }
-        content["calibration"] = {f"{self.name}{says}": asdict(item) for says, item in found.items()}
-        content["operating_points"] = {says: asdict(point) for says, point in points.items()}
-        agreement = [(f"{self.name}{says}", *map(number, asdict(item).values())) for says, item in found.items()]
-        operating = [(says, *map(number, asdict(point).values())) for says, point in points.items()]
-        return Account(
-            f"{content['positive']} positive",
-            content,
-            (
-                Section(("output", "Brier score", "calibration slope", "calibration intercept"), agreement),
-                Section((f"operating point, {self.name}", *POINT_HEADER), operating),
-            ),
+        points = {says: asdict(point) for says, point in _points(labels, scores).items()}
+        sections = (
+            Section(("output", "Brier score", "calibration slope", "calibration intercept"), _rows(agreement)),
+            Section((f"operating point, {self.name}", *POINT_HEADER), _rows(points)),
         )
+        content |= {"calibration": agreement, "operating_points": points}
+        return Account(f"{positive} positive", content, sections)
 
     def draw(self, out: Path, sets: Mapping[str, Results], synthetic: bool) -> list[str]:
         """ROC and reliability, where the first set has both classes."""
@@ -119,3 +112,15 @@ class Probability(Output):
 
 def _auc(labels: Floats, scores: Floats) -> float:
     return statistics.auc(*known_pairs(labels, scores))
+
+
+def _points(labels: Floats, scores: Floats) -> dict[str, OperatingPoint]:
+    return {
+        "0.5": statistics.operating_point(labels, scores, 0.5),
+        "Youden": statistics.youden_point(labels, scores),
+        "sensitivity 95 %": statistics.sensitivity_point(labels, scores),
+    }
+
+
+def _rows(table: Mapping[str, Mapping[str, float]]) -> list[tuple[str, ...]]:
+    return [(says, *map(number, values.values())) for says, values in table.items()]

@@ -25,6 +25,7 @@ from dicomnode.store.history import events_of, list_jobs
 from dicomnode.store.queue.jobs import cancel_job
 from tests.integration.deliver.pacs import ScriptedPacs
 from tests.integration.deliver.world import JAPANESE, PATIENT, World, data_set_sha256
+from tests.integration.store.fixture import sqlite_only
 
 EMERGENCY = {"PatientName": "Unknown^Male", "PatientID": "TMP-12", "PatientBirthDate": "", "PatientSex": "M"}
 ANOTHER = {"PatientName": "Suzuki^Ichirou", "PatientID": "0815", "PatientBirthDate": "19800505", "PatientSex": "M"}
@@ -60,6 +61,7 @@ def identities(world: World, job_id: int) -> list[str]:
     return [row.identity for row in world.rows(job_id)]
 
 
+@sqlite_only
 def test_a_pacs_without_the_study_gets_the_results_byte_for_byte(world: World, pacs: ScriptedPacs) -> None:
     job_id, results = world.deliver("seg", "sr")
     world.sender(world.destination(pacs.port)).step()
@@ -69,6 +71,7 @@ def test_a_pacs_without_the_study_gets_the_results_byte_for_byte(world: World, p
     assert (world.job(job_id).status, identities(world, job_id)) == ("done", ["absent", "absent"])
 
 
+@sqlite_only
 @pytest.mark.parametrize(
     ("charset", "name"),
     [
@@ -123,6 +126,7 @@ def test_an_emergency_patient_who_was_identified_gets_the_results(
     assert not any(word in logged for word in ("Yamada", "山田", "4711", "A-77", "Unknown", "TMP-12", "19500102"))
 
 
+@sqlite_only
 def test_what_is_sent_again_after_a_loss_is_the_same_bytes(world: World, pacs: ScriptedPacs) -> None:
     job_id, _ = world.deliver("sr", patient=EMERGENCY)
     pacs.patients = [patient(**PATIENT)]
@@ -241,6 +245,7 @@ def test_cancelling_a_job_withdraws_what_is_held(world: World, pacs: ScriptedPac
     assert world.statuses(job_id) == ["withdrawn"]
 
 
+@sqlite_only
 def test_a_destination_without_c_find_cannot_be_asked_and_that_is_noted(world: World, tmp_path: Path) -> None:
     pacs = ScriptedPacs(tmp_path / "pacs")
     pacs.offers_find = False
@@ -252,6 +257,7 @@ def test_a_destination_without_c_find_cannot_be_asked_and_that_is_noted(world: W
     assert world.events("identity", subject="job")[0].detail["agreement"] == "own, since C-FIND is not offered"
 
 
+@sqlite_only
 def test_a_trusted_destination_is_not_asked(world: World, pacs: ScriptedPacs) -> None:
     pacs.patients = [patient(**ANOTHER)]
     job_id, _ = world.deliver("sr")
@@ -259,6 +265,7 @@ def test_a_trusted_destination_is_not_asked(world: World, pacs: ScriptedPacs) ->
     assert (pacs.study_looks, world.job(job_id).status, identities(world, job_id)) == (0, "done", ["own, trusted"])
 
 
+@sqlite_only
 def test_nothing_leaves_while_the_question_is_not_answered(world: World, pacs: ScriptedPacs) -> None:
     pacs.study_find_status = 0xC001
     job_id, _ = world.deliver("sr")
@@ -270,6 +277,7 @@ def test_nothing_leaves_while_the_question_is_not_answered(world: World, pacs: S
     world.step_until(sender, lambda: world.job(job_id).status == "done")
 
 
+@sqlite_only
 def test_a_result_that_cannot_be_read_does_not_hold_up_the_others(world: World, pacs: ScriptedPacs) -> None:
     job_id, (damaged, _) = world.deliver("seg", "sr")
     path = world.data_dir / damaged.path

@@ -22,6 +22,7 @@ from dicomnode.store.queue.jobs import requeue_job, supersede_job
 from dicomnode.store.tables import Job, Outbox
 from tests.integration.deliver.pacs import ScriptedPacs, free_port
 from tests.integration.deliver.world import SOP_CLASSES, World, data_set_sha256, until
+from tests.integration.store.fixture import sqlite_only
 
 
 @pytest.fixture
@@ -90,6 +91,7 @@ def test_a_job_is_done_only_when_every_destination_has_it(world: World, pacs: Sc
     assert world.job(job_id).status == "done"
 
 
+@sqlite_only
 @pytest.mark.parametrize("status", [0xB000, 0xB006, 0xB007])
 def test_a_warning_counts_as_sent_and_is_kept(world: World, pacs: ScriptedPacs, status: int) -> None:
     job_id, _ = world.deliver("sr")
@@ -115,6 +117,7 @@ def test_out_of_resources_is_retried_with_growing_pauses_until_success(world: Wo
     assert all(later.detail["failed_at"] > event.detail["retry_at"] for event, later in itertools.pairwise(retries))
 
 
+@sqlite_only
 def test_a_refused_instance_does_not_hold_up_the_others(world: World, pacs: ScriptedPacs) -> None:
     job_id, results = world.deliver("seg", "sr", "sc")
     pacs.statuses = [0xC000]
@@ -187,6 +190,7 @@ def test_an_association_lost_in_the_middle_resends_only_what_was_not_answered(wo
     assert sorted(pacs.uids) == sorted(uids)
 
 
+@sqlite_only
 def test_an_instance_that_makes_the_peer_fall_over_blocks_nobody_else(world: World, pacs: ScriptedPacs) -> None:
     job_id, results = world.deliver("seg", "sr", "sc")
     pacs.falls_over_at = {results[0].sop_instance_uid}
@@ -195,6 +199,7 @@ def test_an_instance_that_makes_the_peer_fall_over_blocks_nobody_else(world: Wor
     assert world.statuses(job_id)[0] == "pending"
 
 
+@sqlite_only
 def test_a_refused_sop_class_without_a_stand_in_is_retried_and_in_the_end_undelivered(
     world: World, tmp_path: Path
 ) -> None:
@@ -390,6 +395,7 @@ def test_two_claimers_at_once_never_get_the_same_parcel(world: World) -> None:
     assert len(claimed) == len(set(claimed)) == 24
 
 
+@sqlite_only
 def test_a_damaged_file_is_never_sent_and_given_up_at_once(world: World, pacs: ScriptedPacs) -> None:
     job_id, results = world.deliver("seg", "sr")
     path = world.data_dir / results[0].path
@@ -403,6 +409,7 @@ def test_a_damaged_file_is_never_sent_and_given_up_at_once(world: World, pacs: S
     assert hashlib.sha256(content).hexdigest() != world.result(results[0].sop_instance_uid).digest
 
 
+@sqlite_only
 def test_a_file_on_a_share_that_comes_back_is_sent_then(world: World, pacs: ScriptedPacs) -> None:
     job_id, results = world.deliver("sr")
     path = world.data_dir / results[0].path

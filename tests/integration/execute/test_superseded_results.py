@@ -224,7 +224,9 @@ def test_a_note_whose_writer_died_is_written_once_with_the_same_uid(new_world: N
     with world.store.write() as session:
         lost = claim_job(session, owner="node", lease_s=60.0)
     assert lost is not None
-    prepared = prepare_note(world.config, world.store, lost, world.config.work_dir.absolute() / "lost")
+    prepared = prepare_note(
+        world.config, world.store, lost, world.config.work_dir.absolute() / "lost", is_research=True
+    )
     assert prepared.task is not None
     written = world.dispatcher.case_worker.ask(prepared.task, timeout_s=60, tick=lambda: None)
     assert isinstance(written, EncodeReply)

@@ -24,6 +24,7 @@ from dicomnode.store.tables import Job, Result, Series
 from tests.integration.receive import peers
 from tests.integration.receive.peers import CT_IMAGE, ScriptedPeer, ct_slice, encoded, sent
 from tests.integration.receive.world import Reception, sha256, wait_until
+from tests.integration.store.fixture import sqlite_only
 
 SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700
 
@@ -124,6 +125,7 @@ def test_dose_reports_label_maps_and_private_objects_are_kept_but_not_used(recep
     assert [(row.status, row.reason) for row in rows] == [("not_used", "not_ct")] * 4 + [("used", "")]
 
 
+@sqlite_only
 def test_every_storage_class_of_the_standard_is_accepted(reception: Reception) -> None:
     for start in range(0, len(STORAGE_SOP_CLASSES), 100):  # an association has room for 128 contexts
         batch = STORAGE_SOP_CLASSES[start : start + 100]
@@ -133,6 +135,7 @@ def test_every_storage_class_of_the_standard_is_accepted(reception: Reception) -
             peer.abort()
 
 
+@sqlite_only
 def test_services_other_than_storage_are_not_accepted(reception: Reception) -> None:
     find, commitment = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.1.20.1"
     with ScriptedPeer(reception.port) as peer:
@@ -177,6 +180,7 @@ def test_what_cannot_be_parsed_is_kept_and_costs_no_association(
     assert good.status == "used"
 
 
+@sqlite_only
 def test_a_deflated_bomb_is_kept_and_does_not_fill_the_memory(reception: Reception) -> None:
     head = encoded(ct_slice())[:-2048] + struct.pack("<HH2sHL", 0x7FE0, 0x10, b"OW", 0, 0xF0000000)
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
@@ -237,6 +241,7 @@ def _with_uid(raw: bytes, element: int, uid: str) -> bytes:
     return raw[: start + 6] + struct.pack("<H", len(value)) + value + raw[start + 8 + length :]
 
 
+@sqlite_only
 def test_a_command_without_instance_uid_is_answered(reception: Reception) -> None:
     with ScriptedPeer(reception.port) as peer:
         peer.associate()
@@ -300,6 +305,7 @@ def _remember_result(store: Store, sop_instance_uid: str) -> None:
         )
 
 
+@sqlite_only
 def test_every_transfer_syntax_is_accepted_for_ct(reception: Reception) -> None:
     for syntax in TRANSFER_SYNTAXES:
         with ScriptedPeer(reception.port) as peer:
@@ -308,6 +314,7 @@ def test_every_transfer_syntax_is_accepted_for_ct(reception: Reception) -> None:
             peer.abort()
 
 
+@sqlite_only
 def test_uncompressed_is_preferred_and_lossless_before_lossy(reception: Reception) -> None:
     baseline, lossless, explicit = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.70", peers.EXPLICIT_LE
     for offered, taken in (([baseline, lossless, explicit], explicit), ([baseline, lossless], lossless)):
@@ -317,6 +324,7 @@ def test_uncompressed_is_preferred_and_lossless_before_lossy(reception: Receptio
             peer.abort()
 
 
+@sqlite_only
 @pytest.mark.real_data
 def test_real_files_in_all_transfer_syntaxes_are_kept_bit_by_bit(reception: Reception, real_data: Path) -> None:
     folder = real_data / "awkward" / "transfer_syntaxes"
@@ -362,6 +370,7 @@ def _store_all(reception: Reception, files: list[peers.EncodedFile]) -> None:
             peer.release()
 
 
+@sqlite_only
 @pytest.mark.tools
 @pytest.mark.real_data
 @pytest.mark.parametrize("sender", ["storescu", "dcmsend"])
@@ -381,6 +390,7 @@ def test_dcmtk_sends_a_real_series(reception: Reception, real_data: Path, sender
     assert reception.ended_association().outcome == "released"
 
 
+@sqlite_only
 @pytest.mark.tools
 def test_verification_is_answered_and_leaves_no_row(reception: Reception) -> None:
     with ScriptedPeer(reception.port) as peer:
@@ -391,6 +401,7 @@ def test_verification_is_answered_and_leaves_no_row(reception: Reception) -> Non
     assert reception.associations() == []
 
 
+@sqlite_only
 def test_a_large_object_passes_without_filling_the_memory(reception: Reception) -> None:
     process = psutil.Process()
     part = bytes(1 << 20)
@@ -420,6 +431,7 @@ def test_a_deeply_nested_private_sequence_is_no_obstacle(reception: Reception) -
     assert [row.status for row in reception.instances()] == ["used"]
 
 
+@sqlite_only
 def test_a_full_disk_is_told_as_out_of_resources_and_leaves_nothing(
     store: Store, new_reception: Callable[..., Reception]
 ) -> None:

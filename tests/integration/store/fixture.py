@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, text
 from dicomnode.store.engine import Store
 
 sqlite_only = pytest.mark.parametrize("new_database", ["sqlite"], indirect=True)
-"""For tests in which no two parties meet in the database."""
+"""For tests in which no two parties meet in the database, and peers or files decide what is asked."""
 
 _numbers = itertools.count(1)
 

@@ -14,10 +14,12 @@ import pytest
 from dicomnode.cohort.acquire import AcquiredSeries
 from dicomnode.cohort.make import make_cohort
 from dicomnode.errors import ConfigError, ManifestError
+from dicomnode.images.files import read_image
 from dicomnode.train.importers.cohort import read, read_followups
 from dicomnode.train.importers.layouts import LAYOUTS, import_layout
 from dicomnode.train.manifest import Manifest, Split, read_manifest
 from dicomnode.train.slices.exams import Planes, load_exams
+from dicomnode.train.targets import target_on
 
 from .heads import acquired_head, nifti_of, write_dicom_exam
 
@@ -176,6 +178,9 @@ def test_the_cohorts_own_table_becomes_a_manifest_that_says_synthetic(cohort: Pa
     assert {"age_years", "male", "gcs"} <= case.variables.keys()
     assert case.text is not None
     assert "INDICATION" in case.text.read_text()
+    volume = read_image(case.image)
+    bone, bone_later = volume.hu > 300, target_on(case.targets["followup"], volume.stack) > 300
+    assert 2 * (bone & bone_later).sum() / (bone.sum() + bone_later.sum()) > 0.9  # the same head in the same place
     planes = Planes(96, 2.2, ("hemorrhage", "intraparenchymal"))
     (exam,), _ = load_exams(read.cases, planes, tmp_path / "cache", progress=False)
     with (cohort / "manifest.csv").open() as stream:

@@ -48,6 +48,20 @@ def test_a_mask_of_several_values_is_read_and_written(folder: Path) -> None:
     assert read_manifest(write_manifest(folder / "again.csv", read.cases)).cases == read.cases
 
 
+def test_targets_and_groups_are_read_and_written(folder: Path) -> None:
+    header = "id,patient,targets,groups\n"
+    read = read_manifest(manifest(folder, "e1,p1,followup=b.nii,scanner=GE; sex=F", "e2,p2,,", header=header))
+    assert read.cases[0].targets == {"followup": folder / "b.nii"}
+    assert read.cases[0].groups == {"scanner": "GE", "sex": "F"}
+    assert (read.cases[1].targets, read.cases[1].groups, read.cases[1].image) == ({}, {}, None)
+    assert read_manifest(write_manifest(folder / "again.csv", read.cases)).cases == read.cases
+    wrong = manifest(folder, "e1,p1,followup=gone.nii,GE", header=header)
+    assert faults(wrong) == [
+        "manifest.csv: line 2, targets: there is no gone.nii",
+        "manifest.csv: line 2, groups: 'GE' is not name=value",
+    ]
+
+
 def test_three_columns_are_enough_and_real_is_the_default(folder: Path) -> None:
     read = read_manifest(manifest(folder, "e1,p1,a.nii", header="id,patient,image\n"))
     assert read.cases[0].split is None
