@@ -26,7 +26,7 @@ from dicomnode.store.history import JobLine, list_jobs, show_job
 from tests.acceptance.orthanc import Orthanc, free_port
 from tests.acceptance.reading import contents, volume_in_sr
 from tests.acceptance.scanner import small_study, storescu
-from tests.acceptance.served import ServedNode
+from tests.acceptance.served import ServedNode, environment
 from tests.conftest import REPOSITORY
 from tests.tools.bundle import write_threshold_bundle
 from tests.tools.series import write_series
@@ -240,7 +240,9 @@ def test_after_a_kill_between_two_runs_the_first_is_not_run_again_and_one_set_ar
 def dicomnode(*arguments: object) -> subprocess.CompletedProcess[str]:
     """A command in a process of its own."""
     command = [sys.executable, "-m", "dicomnode", *map(str, arguments)]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=180)
+    return subprocess.run(
+        command, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, check=False, timeout=180
+    )
 
 
 def test_process_gives_the_same_findings_and_files_without_a_network(node: ServedNode, tmp_path: Path) -> None:
