@@ -74,7 +74,7 @@ def evaluate(
     manifest: Annotated[Path, typer.Option("--manifest", "-m", help="CSV file; see docs/training.md.")],
     weights: Annotated[Path, typer.Option("--weights", "-w", help="A safetensors file, such as best.safetensors.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the report.")],
-    split: Annotated[str, typer.Option(help="train, validation, test, unlabelled or all.")] = "test",
+    split: Annotated[str, typer.Option(help="train, validation, calibration, test, unlabelled or all.")] = "test",
     compare: Annotated[
         Path | None, typer.Option(help="results.csv of another model's report, to compare with exam by exam.")
     ] = None,

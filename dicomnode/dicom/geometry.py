@@ -244,22 +244,3 @@ def even_affine(stack: Stack) -> tuple[NDArray[np.float64], float]:
     affine[:3, 2] = step
     affine[:3, 3] = stack.positions_mm[0]
     return affine, float(np.linalg.norm(stack.positions_mm - even, axis=1).max())
-
-
-def points_of(stack: Stack, indices: ArrayLike) -> NDArray[np.float64]:
-    """Patient coordinates of voxels; right for tilted and uneven stacks, since each slice's own position is used.
-
-    Parameters
-    ----------
-    indices : (n, 3) slice, row, column; rows and columns may be fractions, slices are integers.
-
-    Returns
-    -------
-    (n, 3) float64: x, y, z, LPS, millimetres.
-    """
-    index = np.asarray(indices, dtype=np.float64).reshape(-1, 3)
-    return np.asarray(
-        stack.positions_mm[index[:, 0].astype(np.intp)]
-        + index[:, 1:2] * stack.row_spacing_mm * stack.column_cosines
-        + index[:, 2:3] * stack.column_spacing_mm * stack.row_cosines
-    )

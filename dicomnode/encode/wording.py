@@ -124,8 +124,13 @@ def input_phrase(item: ScoreInput) -> str:
 
 def not_applicable_sentence(finding: NotApplicable) -> str:
     """That a finding is not given for this patient, and why: nobody shall take silence for "nothing found"."""
+    return f"{finding.label}: not applicable. {why_not_applicable(finding)}"
+
+
+def why_not_applicable(finding: NotApplicable) -> str:
+    """The reason in one sentence, with what is known of it in brackets."""
     detail = f" ({finding.detail})" if finding.detail else ""
-    return f"{finding.label}: not applicable. {finding.reason.sentence().removesuffix('.')}{detail}."
+    return f"{finding.reason.sentence().removesuffix('.')}{detail}."
 
 
 def in_unit(value: float, unit: str) -> str:

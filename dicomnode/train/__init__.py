@@ -1,4 +1,5 @@
-"""Manifest -> training, cross-validation, evaluation and one report: one path for every model of the zoo.
+"""Manifest -> training, cross-validation, evaluation, calibration and one report: one way for every model of the zoo.
 
-Needs the extra ``[train]``. Networks, losses and windows live in ``zoo``; nothing here defines a network.
+What is particular to a model, its learner says (:mod:`dicomnode.train.learner`). Needs the extra ``[train]``. Networks
+and windows live in ``zoo``; nothing here defines a network.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +14,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from dicomnode.errors import TrainingError
 from dicomnode.train.engine import FitSettings
 from dicomnode.train.experiment.arms import Arm, Plan, Runs, best_runs, folder_of, run_arms
 from dicomnode.train.experiment.cohorts import Part, make_cohorts
+from dicomnode.train.experiment.command import run
 from dicomnode.train.experiment.report import not_trained
-from dicomnode.train.experiment.ship import summarise
+from dicomnode.train.experiment.ship import install, summarise
 from dicomnode.train.hemorrhage import experiment as hemorrhage
 from dicomnode.train.hemorrhage.cohorts import PARTS
 from dicomnode.train.hemorrhage.committee import SEATS, committee
-from dicomnode.train.hemorrhage.experiment import SECOND, STUDENT, TEACHER, UNRANKED
+from dicomnode.train.hemorrhage.experiment import PROGRAM, SECOND, STUDENT, TEACHER, UNRANKED
 from dicomnode.train.hemorrhage.recipes import fast_recipe
 from dicomnode.train.manifest import Case, Manifest, Split, read_manifest
 from dicomnode.train.outputs.probability import UNCALIBRATED, Probability
@@ -52,7 +55,6 @@ def coarse(arm: Arm) -> Arm:
 
 
 ARMS = tuple(coarse(arm) for arm in hemorrhage.ARMS)
-EXPERIMENT = replace(hemorrhage.EXPERIMENT, parts=FEW, arms=ARMS)
 SETTINGS = TrainSettings(
     fit=FitSettings(epochs=1, learning_rate=2e-3, patience=0),
     steps=2,
@@ -60,6 +62,7 @@ SETTINGS = TrainSettings(
     skip_unusable=True,
     progress=False,
 )
+EXPERIMENT = replace(hemorrhage.EXPERIMENT, parts=FEW, arms=ARMS, settings=SETTINGS)
 NAMES = tuple(arm.name for arm in ARMS)
 PLAN = Plan((1,), NAMES, SETTINGS)
 # The first test that asks for ``runs`` waits for four trainings, longer still where other work runs beside.
@@ -143,15 +146,23 @@ def test_only_what_is_trained_is_reported_where_nothing_is_to_be_trained(out: Pa
     assert [run for run, _ in done] == [(1, TEACHER), (1, STUDENT)]
 
 
-def test_the_report_says_synthetic_and_the_weights_fit_the_zoos_network(out: Path, manifest: Path, runs: Runs) -> None:
-    report = summarise(EXPERIMENT, manifest, out, replace(PLAN, seeds=(1, 2), arms=(TEACHER, STUDENT)), runs)
+def test_the_report_says_synthetic_and_the_weights_fit_the_zoos_network(
+    out: Path, runs: Runs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    called = ["hemorrhage", "--out", str(out), "--seeds", "1", "2", "--epochs", "1", "--steps", "2", "--trained-only"]
+    monkeypatch.setattr("sys.argv", called)
+    run(EXPERIMENT, PROGRAM)
+    said = capsys.readouterr().out.splitlines()
+    assert said[:-1] == [f"seed 1, {arm}: 4 test exams" for arm in NAMES]
+    report = Path(said[-1])
     text = report.read_text()
+    assert f"Made by `{PROGRAM} --out FOLDER --anatomy TEMPLATES --seeds 1 2 --arms 'teacher' 'student' " in text
     assert "(synthetic)" in text
     assert "research, not for diagnosis" in text.lower()
     assert "student minus teacher" in text
     assert "student minus student without ranker" in text
     assert "second student minus student" in text
-    assert "Not trained, so nothing is said of it: teacher of seed 2, student of seed 2." in text
+    assert f"Not trained, so nothing is said of it: {', '.join(f'{arm} of seed 2' for arm in NAMES)}." in text
     for name in ("intraventricular", "extra_axial", "-15 HU", "+15 HU", "distance of slices"):
         assert name in text
     pictures = re.findall(r"\]\((\w+\.png)\)", text)
@@ -176,6 +187,23 @@ def test_the_report_says_synthetic_and_the_weights_fit_the_zoos_network(out: Pat
     state = load_file(report.parent / "students.safetensors")
     assert state["members.0.1.head.weight"].dtype == torch.float16
     fast_recipe().bundled().load_state_dict(state)
+
+
+def test_what_ships_and_its_report_are_installed_in_their_places(out: Path, runs: Runs, tmp_path: Path) -> None:
+    summarise(EXPERIMENT, out / "cohorts" / "manifest.csv", out, PLAN, runs)
+    bundle = tmp_path / "bundle"
+    shutil.copytree(hemorrhage.BUNDLE / "configs", bundle / "configs")
+    (bundle / "models").mkdir()
+    install(replace(EXPERIMENT, bundle=bundle, docs=tmp_path / "docs"), out)
+    assert (bundle / "models" / "model.safetensors").read_bytes() == (
+        out / "summary" / "students.safetensors"
+    ).read_bytes()
+    exam = json.loads((tmp_path / "docs" / "figures.json").read_text())["exam"]
+    text = (bundle / "configs" / "metadata.json").read_text()
+    assert all(f'"exam_{name}": {value:g}' in text for name, value in exam.items())
+    assert {path.name for path in (tmp_path / "docs").iterdir()} >= {"report.md", "training.csv", "roc.png"}
+    with pytest.raises(TrainingError, match="no place in the project"):
+        install(replace(EXPERIMENT, bundle=None), out)
 
 
 def test_a_report_of_all_that_was_planned_misses_nothing(runs: Runs) -> None:

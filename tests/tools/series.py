@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dicomnode.dicom.geometry import points_of, stack_of
+from dicomnode.dicom.geometry import stack_of
 from dicomnode.dicom.headers import SliceHeader, header_of
 from dicomnode.dicom.uids import derived_uid
 from dicomnode.images.volume import read_volume
@@ -70,6 +70,25 @@ def ct_series(
 def ct_headers(offsets_mm: Sequence[float] = EVEN, **keywords: Any) -> list[Header]:
     """Headers of :func:`ct_series`."""
     return [header_of(ds) for ds in ct_series(offsets_mm, matrix=8, **keywords)]
+
+
+def points_of(stack: Stack, indices: ArrayLike) -> NDArray[np.float64]:
+    """Patient coordinates of voxels; right for tilted and uneven stacks, since each slice's own position is used.
+
+    Parameters
+    ----------
+    indices : (n, 3) slice, row, column; rows and columns may be fractions, slices are integers.
+
+    Returns
+    -------
+    (n, 3) float64: x, y, z, LPS, millimetres.
+    """
+    index = np.asarray(indices, dtype=np.float64).reshape(-1, 3)
+    return np.asarray(
+        stack.positions_mm[index[:, 0].astype(np.intp)]
+        + index[:, 1:2] * stack.row_spacing_mm * stack.column_cosines
+        + index[:, 2:3] * stack.column_spacing_mm * stack.row_cosines
+    )
 
 
 def stack_from(datasets: Sequence[Dataset]) -> Stack:

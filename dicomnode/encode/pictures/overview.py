@@ -33,6 +33,7 @@ BANNER_HEIGHT = 40
 HEADER_HEIGHT = 120
 PANEL_WIDTH = SIZE[0] - 3 * MARGIN - TILE_COLUMNS * TILE - (TILE_COLUMNS - 1) * GAP
 MAX_HEADLINES = 4
+MODEL_HEIGHT = 44
 TABLE_ROWS = {1: 8, 2: 2}
 """Lesions listed for each finding, by the number of findings; more findings leave no room for any."""
 
@@ -148,8 +149,11 @@ def _side_panel(pen: Pen, case: Case, box: Box) -> None:
         y = pen.heading((left, y), "Detection limit", right - left)
     for finding in case.masks:
         y = _limits(pen, finding, left, right, y)
-    for model in dict.fromkeys(finding.model for finding in case.findings):
-        y = _model(pen, model, left, right, y + 10)
+    models = list(dict.fromkeys(finding.model for finding in case.findings))
+    if len(models) == 1:
+        _model(pen, models[0], left, right, y + 10)
+    else:
+        _models(pen, models, left, right, y + 10, box[3] - 14)
 
 
 def _score(pen: Pen, score: ScoreFinding, left: int, right: int, y: int) -> int:
@@ -172,8 +176,7 @@ def _score(pen: Pen, score: ScoreFinding, left: int, right: int, y: int) -> int:
 def _not_applicable(pen: Pen, finding: NotApplicable, left: int, right: int, y: int) -> int:
     y = pen.heading((left, y), finding.label, right - left)
     y = pen.row(left, right, y, "Result", "not applicable")
-    detail = f"{finding.reason.sentence()} {finding.detail}".strip()
-    return pen.paragraph((left, y), detail, right - left, 14, DIM) + 10
+    return pen.paragraph((left, y), wording.why_not_applicable(finding), right - left, 14, DIM) + 10
 
 
 def _measurements(pen: Pen, finding: MaskFinding, left: int, right: int, y: int) -> int:
@@ -220,6 +223,19 @@ def _model(pen: Pen, model: ModelRef, left: int, right: int, y: int) -> int:
     y = pen.paragraph((left, y), f"{model.title} ({model.name} {model.version})", right - left, 15, INK)
     y = pen.paragraph((left, y + 4), f"Trained on {model.trained_on}", right - left, 14, DIM)
     return pen.paragraph((left, y + 4), model.digest[:26] + "…", right - left, 12, FAINT)
+
+
+def _models(pen: Pen, models: list[ModelRef], left: int, right: int, y: int, bottom: int) -> None:
+    """Two lines for each model, as many as there is room for; the reports name them all, with digests."""
+    y = pen.heading((left, y), "Models", right - left)
+    for place, model in enumerate(models):
+        left_over = len(models) - place
+        if y + MODEL_HEIGHT * (1 if left_over == 1 else 2) > bottom + MODEL_HEIGHT // 2:
+            pen.text((left, y), f"and {left_over} more, see the text report", 14, FAINT)
+            return
+        pen.text((left, y), pen.shortened(f"{model.title} ({model.name} {model.version})", right - left, 14), 14, INK)
+        pen.text((left, y + 19), pen.shortened(f"Trained on {model.trained_on}", right - left, 13), 13, DIM)
+        y += MODEL_HEIGHT
 
 
 def _footer(pen: Pen, case: Case, top: int) -> None:

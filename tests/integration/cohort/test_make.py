@@ -20,8 +20,8 @@ from dicomnode.cohort.patients import Arm, Site, draw_patient
 from dicomnode.cohort.reports import write_report
 from dicomnode.cohort.scene import BLOOD
 from dicomnode.cohort.streams import derived_seed
-from dicomnode.dicom.geometry import points_of
 from dicomnode.images.volume import read_volume
+from tests.tools.series import points_of
 
 
 def _rows(manifest: Path) -> list[dict[str, str]]:

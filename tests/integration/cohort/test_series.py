@@ -20,8 +20,9 @@ from dicomnode.cohort.dicom_series import SeriesIdentity, write_acquired
 from dicomnode.cohort.head import BleedOrder, SyntheticHead, make_head
 from dicomnode.cohort.make import DemoStudy, make_cohort, make_demo_study
 from dicomnode.cohort.statistics import BleedKind
-from dicomnode.dicom.geometry import points_of, tilt_deg
+from dicomnode.dicom.geometry import tilt_deg
 from dicomnode.images.volume import read_volume
+from tests.tools.series import points_of
 
 GE_POSITIONS = (*np.arange(-40.0, 13.0, 4.22), 14.0, *np.arange(21.4, 80.0, 7.38))
 """Like the real tilted head: 4 mm, one gap of about 1 mm, then 7 mm."""

@@ -32,6 +32,7 @@ from tests.unit.encode.cases import (
     changed,
     ellipsoid,
     finding_of,
+    not_applicable_of,
     predicted_of,
     score_of,
     with_probability,
@@ -152,7 +153,8 @@ def test_two_findings_on_a_tilted_uneven_stack_pass_every_judge(tmp_path: Path) 
 
 
 def test_generated_scores_pass_every_judge(tmp_path: Path) -> None:
-    case = changed(case_of(EVEN), findings=(score_of(), score_of(name="nihss", value=14.0, unit="{score}")))
+    numbers = (score_of(), score_of(name="nihss", value=14.0, unit="{score}"))
+    case = changed(case_of(EVEN), findings=(*numbers, not_applicable_of()))
     scores = next(result.path for result in encode_case(case, tmp_path, NOW) if result.kind == "scores")
     verdict = judged([scores], fast=False)
     assert (verdict.returncode, verdict.stdout) == (0, ""), verdict.stdout + verdict.stderr

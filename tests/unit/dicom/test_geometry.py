@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomnode.dicom import geometry
-from dicomnode.dicom.geometry import affine_of, gaps_of, obliquity_deg, points_of, stack_of, tilt_deg, weights_of
+from dicomnode.dicom.geometry import affine_of, gaps_of, obliquity_deg, stack_of, tilt_deg, weights_of
 from dicomnode.dicom.headers import SliceHeader, header_of
 from dicomnode.errors import InconsistentGeometry, Refusal
-from tests.tools.series import ct_headers, ct_series, stack_from, tilted, voxel_points
+from tests.tools.series import ct_headers, ct_series, points_of, stack_from, tilted, voxel_points
 
 
 def slices_of(*offsets_mm: float, **keywords: object) -> list[SliceHeader]:

@@ -20,8 +20,10 @@ from dicomnode.records import (
     PROBABILITY_SCALE,
     Case,
     ImageFinding,
+    Inapplicable,
     MaskFinding,
     ModelRef,
+    NotApplicable,
     ReferenceScore,
     ScoreFinding,
     ScoreInput,
@@ -270,6 +272,20 @@ def score_of(**changes: Any) -> ScoreFinding:
         warnings=("Developed for spontaneous haemorrhage only.",),
     )
     return replace(score, **changes)
+
+
+def not_applicable_of(**changes: Any) -> NotApplicable:
+    """That a model gives no number for this patient."""
+    finding = NotApplicable(
+        name="deterioration",
+        label="Neurological deterioration within 7 days",
+        model=replace(MODEL, name="deterioration", title="Generated score"),
+        reason=Inapplicable.OUTSIDE_POPULATION,
+        detail="no thrombectomy; here yes",
+        inputs=(ScoreInput("Age", "74 a", "header", "2024-01-02"),),
+        missing=("D-dimer",),
+    )
+    return replace(finding, **changes)
 
 
 def predicted_of(case: Case, **changes: Any) -> ImageFinding:

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from dicomnode.dicom.geometry import points_of
 from dicomnode.records import Volume
 from dicomnode.zoo.grid import LPS_TO_RAS, on_source_slices, regular_grid
+from tests.tools.series import points_of
 from tests.unit.zoo.volumes import make_volume, stored_otherwise
 
 EVEN = np.arange(20) * 5.0

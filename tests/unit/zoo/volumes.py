@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dicomnode.cohort.acquire import AcquiredSeries
-from dicomnode.dicom.geometry import SHEAR_TOLERANCE, points_of, weights_of
+from dicomnode.dicom.geometry import SHEAR_TOLERANCE, weights_of
 from dicomnode.records import Stack, Volume
+from tests.tools.series import points_of
 
 
 def volume_from(acquired: AcquiredSeries) -> Volume:

@@ -16,7 +16,6 @@ from typer.testing import CliRunner, Result
 
 from dicomnode.app import show
 from dicomnode.cli.main import app
-from dicomnode.dicom.geometry import points_of
 from dicomnode.errors import Refusal, SeriesError
 from dicomnode.records import Inputs, Volume
 from dicomnode.zoo.importing.foreign import ImportOptions
@@ -24,7 +23,7 @@ from dicomnode.zoo.importing.importer import import_bundle
 from dicomnode.zoo.registry import open_bundle
 from dicomnode.zoo.runner import Runner
 from tests.tools.foreign_bundle import ARGMAX, HOLES, SIGMOID, SOFTMAX, change_json, write_foreign_bundle
-from tests.tools.series import AXIAL, ct_series, head_hu, tilted, volume_of, write_series
+from tests.tools.series import AXIAL, ct_series, head_hu, points_of, tilted, volume_of, write_series
 
 CENTRE_MM, RADIUS_MM = np.array((20.0, 10.0, 75.0)), 15.0
 TRUE_ML = 4 / 3 * np.pi * RADIUS_MM**3 / 1000.0  # 14.1

@@ -11,14 +11,15 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage
 
+from dicomnode.dicom import codes
 from dicomnode.encode.case import encode_case
 from dicomnode.encode.context import context_of
 from dicomnode.encode.files import bytes_of
 from dicomnode.encode.kinds.scores import score_report
 from dicomnode.encode.validate import validate
 from dicomnode.errors import EncodeError
-from dicomnode.records import Case
-from tests.unit.encode.cases import EVEN, MODEL, case_of, changed, score_of
+from dicomnode.records import Case, Inapplicable, NotApplicable
+from tests.unit.encode.cases import EVEN, MODEL, case_of, changed, not_applicable_of, score_of
 from tests.unit.encode.kinds.test_sr import code_of, items, numbers, walk
 from tests.unit.encode.kinds.test_text import lines
 
@@ -118,6 +119,52 @@ def test_the_text_report_tells_the_scores_too(case: Case, tmp_path: Path) -> Non
 def test_a_case_of_scores_alone_has_no_segmentation_and_no_measurements(tmp_path: Path) -> None:
     case = changed(case_of(EVEN), findings=(score_of(),))
     assert [result.kind for result in encode_case(case, tmp_path)] == ["scores", "text", "sc"]
+
+
+def test_what_is_not_applicable_has_its_code_and_no_number_in_every_report(tmp_path: Path) -> None:
+    case = changed(case_of(EVEN), findings=(not_applicable_of(),))
+    results = {result.kind: dcmread(result.path) for result in encode_case(case, tmp_path)}
+    assert set(results) == {"scores", "text", "sc"}
+    report = results["scores"]
+    assert [item for item in report.iterall() if item.keyword == "NumericValue"] == []
+    (said,) = items(report, codes.APPLICABILITY.value)
+    assert said.ConceptCodeSequence[0].CodeValue == codes.NOT_APPLICABLE.value
+    (why,) = items(report, codes.WHY_NOT_APPLICABLE.value)
+    assert (why.ConceptCodeSequence[0].CodeValue, why.ConceptCodeSequence[0].CodingSchemeDesignator) == (
+        "POPULATION",
+        codes.PRIVATE_SCHEME,
+    )
+    sentence = (
+        "Neurological deterioration within 7 days: not applicable. The patient lies outside the population that the "
+        "model is for (no thrombectomy; here yes)."
+    )
+    assert sentence in lines(results["text"], "Impressions")
+    assert sentence in results["sc"].ImageComments
+    assert [item.TextValue for item in items(report, codes.INPUT_USED.value)] == ["Age 74 a (header, 2024-01-02)"]
+    assert [item.TextValue for item in items(report, codes.INPUT_MISSING.value)] == ["D-dimer"]
+
+
+def test_another_reason_is_another_result() -> None:
+    def digest(finding: NotApplicable) -> str:
+        return context_of(changed(case_of(EVEN), findings=(finding,))).digest
+
+    plain = not_applicable_of()
+    others = [
+        not_applicable_of(reason=Inapplicable.MISSING_VARIABLE),
+        not_applicable_of(detail="adults; here 12 a"),
+        not_applicable_of(inputs_digest="other inputs"),
+    ]
+    assert len({digest(plain), *map(digest, others)}) == 4
+
+
+def test_a_report_that_hides_what_is_not_applicable_does_not_pass(case: Case, tmp_path: Path) -> None:
+    context = context_of(changed(case, findings=(*case.findings, not_applicable_of())))
+    report = score_report(context_of(case))
+    assert report is not None
+    path = tmp_path / "scores.dcm"
+    path.write_bytes(bytes_of(report))
+    with pytest.raises(EncodeError):
+        validate(path, context, "scores", {})
 
 
 def test_another_input_is_another_result_and_the_same_input_is_the_same(case: Case) -> None:

@@ -29,6 +29,7 @@ from tests.unit.encode.cases import (
     case_of,
     changed,
     finding_of,
+    not_applicable_of,
     stack_of_geometry,
 )
 
@@ -117,13 +118,17 @@ def test_a_short_stack_is_shown_whole() -> None:
     assert key_slices(case_of(EVEN), 12) == list(range(12))
 
 
-@pytest.fixture(scope="module", params=["positive", "negative", "pieces below the limit", "two findings"])
+@pytest.fixture(
+    scope="module", params=["positive", "negative", "pieces below the limit", "two findings", "not applicable"]
+)
 def any_case(request: pytest.FixtureRequest) -> Case:
     case = case_of(TILTED_UNEVEN, BLEED if request.param in {"positive", "two findings"} else ())
     if request.param == "pieces below the limit":
         mask = np.zeros(case.findings[0].mask.shape, dtype=bool)
         mask[4, 60, 40:43] = True
         case = changed(case, findings=(finding_of(mask, case.volume),))
+    if request.param == "not applicable":
+        case = changed(case, findings=(*case.findings, not_applicable_of()))
     if request.param == "two findings":
         mask = np.roll(case.findings[0].mask, 20, axis=1)
         oedema = finding_of(mask, case.volume, name="edema", label="Perihaematomal oedema")
