@@ -192,28 +192,32 @@ class _Run:
         self.optimizer = torch.optim.AdamW(
             task.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        self.trainer: Any = SupervisedTrainer(
-            device=self.device,
-            max_epochs=settings.epochs,
-            train_data_loader=self._stream(),
-            epoch_length=task.steps,
-            network=task.network,
-            optimizer=self.optimizer,
-            loss_function=task.loss,
-            prepare_batch=self._prepare,
-            inferer=_Half(settings.bfloat16()),
-            optim_set_to_none=True,
-            decollate=False,
-            amp=settings.mixed_precision and self.device.type == "cuda",
-        )
+        self.trainer: Any = self._trainer()
         self.stopping = EarlyStopping(
             patience=settings.patience or settings.epochs + 1,
             score_function=lambda engine: self.history[-1]["score"],
             trainer=self.trainer,
         )
         self.stopping.logger.setLevel(logging.WARNING)
-        self.trainer.logger.setLevel(logging.WARNING)
         self.writer: Any = None
+
+    def _trainer(self) -> Any:
+        trainer = SupervisedTrainer(
+            device=self.device,
+            max_epochs=self.settings.epochs,
+            train_data_loader=self._stream(),
+            epoch_length=self.task.steps,
+            network=self.task.network,
+            optimizer=self.optimizer,
+            loss_function=self.task.loss,
+            prepare_batch=self._prepare,
+            inferer=_Half(self.settings.bfloat16()),
+            optim_set_to_none=True,
+            decollate=False,
+            amp=self.settings.mixed_precision and self.device.type == "cuda",
+        )
+        trainer.logger.setLevel(logging.WARNING)
+        return trainer
 
     @property
     def done(self) -> bool:
@@ -221,7 +225,12 @@ class _Run:
         return self.start >= self.settings.epochs or self.stopping.counter >= self.stopping.patience
 
     def resume(self) -> None:
-        """Take up the last checkpoint, if there is one."""
+        """Take up the last checkpoint, if there is one.
+
+        Raises
+        ------
+        TrainingError : it cannot be read, was made with other settings, or does not fit the network.
+        """
         found = latest_checkpoint(self.out / "checkpoints")
         if found is not None:
             self._refuse_other_settings(found.progress["settings"])

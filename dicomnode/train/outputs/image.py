@@ -9,7 +9,7 @@ import numpy as np
 
 from dicomnode.train import plots
 from dicomnode.train.outputs.figures import Figure, known_pairs, mean_of
-from dicomnode.train.outputs.output import Account, Output
+from dicomnode.train.outputs.output import Account, Output, having
 from dicomnode.train.results import Floats, Results
 
 UNCHANGED = "unchanged_"
@@ -49,11 +49,8 @@ class ImageOutput(Output):
 
     def draw(self, out: Path, sets: Mapping[str, Results], synthetic: bool) -> list[str]:
         """Error of the prediction over that of the unchanged image, where the first set has an exam with both."""
-        shown = {
-            name: known_pairs(results[self.pair[1]], results[self.pair[0]])
-            for name, results in sets.items()
-            if all(column in results.columns for column in self.pair)
-        }
+        used = having(sets, *self.pair)
+        shown = {name: known_pairs(results[self.pair[1]], results[self.pair[0]]) for name, results in used.items()}
         if not shown or not len(next(iter(shown.values()))[0]):
             return []
         name = f"{self.prefix}error_over_unchanged.png"

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dicomnode.train import plots, statistics
 from dicomnode.train.outputs.figures import Figure, mean_of
-from dicomnode.train.outputs.output import Account, Output
+from dicomnode.train.outputs.output import Account, Output, having
 from dicomnode.train.outputs.probability import Probability
 from dicomnode.train.results import NAN, Floats, Results
 
@@ -61,7 +61,7 @@ class MaskOutput(Output):
 
     def draw(self, out: Path, sets: Mapping[str, Results], synthetic: bool) -> list[str]:
         """Dice over true volume, where the first set has exams with the finding."""
-        used = {name: self._shown(results) for name, results in sets.items() if self.dice in results.columns}
+        used = {name: self._shown(results) for name, results in having(sets, self.dice, self.truth_ml).items()}
         if not used or not len(next(iter(used.values()))[0]):
             return []
         name = f"{self.prefix}dice_over_volume.png"

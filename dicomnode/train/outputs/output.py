@@ -80,6 +80,11 @@ class Output(ABC):
         return {}
 
 
+def having(sets: Mapping[str, Results], *columns: str) -> dict[str, Results]:
+    """The named results that have all of these columns; those of another kind of model may not."""
+    return {name: results for name, results in sets.items() if all(column in results.columns for column in columns)}
+
+
 def figures_of_all(outputs: Sequence[Output]) -> tuple[Figure, ...]:
     """The figures of several outputs."""
     return tuple(figure for output in outputs for figure in output.figures)

@@ -11,7 +11,7 @@ import numpy as np
 from dicomnode.measure.exam import calibrated
 from dicomnode.train import plots, statistics
 from dicomnode.train.outputs.figures import Figure, known_pairs
-from dicomnode.train.outputs.output import CALIBRATED, Account, Calibration, Output, Section, number
+from dicomnode.train.outputs.output import CALIBRATED, Account, Calibration, Output, Section, having, number
 from dicomnode.train.results import Floats, Results
 from dicomnode.train.statistics import Difference, OperatingPoint
 
@@ -66,12 +66,13 @@ class Probability(Output):
 
     def draw(self, out: Path, sets: Mapping[str, Results], synthetic: bool) -> list[str]:
         """ROC and reliability, where the first set has both classes."""
-        if len(set(self.pairs(next(iter(sets.values())))[0])) < 2:
+        used = having(sets, self.label, self.score)
+        shown = {name: self.pairs(results) for name, results in used.items()}
+        if not shown or len(set(next(iter(shown.values()))[0])) < 2:
             return []
-        shown = {name: self.pairs(results) for name, results in sets.items()}
         told = {
             f"{name}{says}": self.pairs(results, ending)
-            for name, results in sets.items()
+            for name, results in used.items()
             for says, ending in self._columns(results).items()
         }
         names = [f"{self.prefix}roc.png", f"{self.prefix}reliability.png"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from dicomnode.train import agreement, plots
 from dicomnode.train.outputs.figures import Figure, known_pairs
-from dicomnode.train.outputs.output import CALIBRATED, Account, Calibration, Output, Section, number
+from dicomnode.train.outputs.output import CALIBRATED, Account, Calibration, Output, Section, having, number
 from dicomnode.train.results import Floats, Results
 
 
@@ -64,8 +64,9 @@ class Value(Output):
 
     def draw(self, out: Path, sets: Mapping[str, Results], synthetic: bool) -> list[str]:
         """Given over true, where the first set has an exam in which both are known."""
-        shown = {name: known_pairs(results[self.truth], results[self.given]) for name, results in sets.items()}
-        if not len(next(iter(shown.values()))[0]):
+        used = having(sets, self.truth, self.given)
+        shown = {name: known_pairs(results[self.truth], results[self.given]) for name, results in used.items()}
+        if not shown or not len(next(iter(shown.values()))[0]):
             return []
         name = f"{self.prefix}given_over_true.png"
         plots.value_plot(out / name, shown, self.axis, synthetic)

@@ -162,13 +162,7 @@ def make_exam(case: Case, planes: Planes) -> Exam:
     if planes.reference_hu is not None:
         cut = cut - brain_offset_hu(cut.numpy(), planes.reference_hu)
     hu = cut.round().clamp(-1024, 3071).numpy().astype(np.int16)
-    truth = np.full((len(hu), len(planes.findings), planes.size, planes.size), UNKNOWN, np.int8)
-    for index, name in enumerate(planes.findings):
-        if name in case.masks:
-            mask = orientation.from_canonical(read_mask(case.masks[name], volume))
-            truth[:, index] = _on_planes(mask, volume, grid)
-        elif case.labels.get(name) == 0:
-            truth[:, index] = 0
+    truth = _truth(case, planes, volume, grid, len(hu))
     weights = volume.stack.weights_mm[::-1] if orientation.flip_slices else volume.stack.weights_mm
     pixel_ml = np.asarray(weights * planes.pixel_mm**2 / 1000.0)
     offsets_mm = np.asarray(orientation.offsets_mm(volume.stack))
@@ -180,6 +174,18 @@ def make_exam(case: Case, planes: Planes) -> Exam:
         pixel_ml=pixel_ml,
         inside=_on_planes(interior_mask(volume), volume, grid),
     )
+
+
+def _truth(case: Case, planes: Planes, volume: Volume, grid: PlaneGrid, count: int) -> NDArray[np.int8]:
+    """(count, findings, size, size): 1, 0 or ``UNKNOWN``."""
+    truth = np.full((count, len(planes.findings), planes.size, planes.size), UNKNOWN, np.int8)
+    for index, name in enumerate(planes.findings):
+        if name in case.masks:
+            mask = grid.orientation.from_canonical(read_mask(case.masks[name], volume))
+            truth[:, index] = _on_planes(mask, volume, grid)
+        elif case.labels.get(name) == 0:
+            truth[:, index] = 0
+    return truth
 
 
 def _on_planes(mask: NDArray[np.bool_], volume: Volume, grid: PlaneGrid) -> NDArray[np.bool_]:

@@ -152,6 +152,19 @@ def test_scalar_results_need_no_masks(tmp_path: Path) -> None:
     assert "calibration slope" in text
 
 
+def test_a_model_of_another_kind_is_compared_in_what_both_have(tmp_path: Path) -> None:
+    made = exams()
+    scalar = made.with_columns({})
+    del scalar.columns["dice"]  # type: ignore[attr-defined]
+    write_report(tmp_path, about(False), made, OUTPUTS, other=("scalar", scalar))
+    differences = json.loads((tmp_path / "report.json").read_text())["differences"]
+    assert {"auc", "volume_bias_ml"} <= differences.keys()
+    assert not {"dice", "dice_large"} & differences.keys()
+    nothing = table([{"grade": 1.0} for _ in range(len(made))], list(made.patients))
+    write_report(tmp_path, about(False), made, OUTPUTS, other=("grades", nothing))
+    assert json.loads((tmp_path / "report.json").read_text())["differences"] == {}
+
+
 def test_results_that_do_not_match_are_refused(tmp_path: Path) -> None:
     a, (first, second) = exams(), range(2)
     with pytest.raises(ManifestError, match="share no exam"):
