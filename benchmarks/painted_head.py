@@ -8,6 +8,8 @@ Several types and volumes, each at calibration offsets of -15, 0 and +15 HU. The
 from __future__ import annotations
 
 import argparse
+import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 
 from dicomnode.images.volume import read_volume
 from dicomnode.measure.exam import exam_probability
 from dicomnode.records import Inputs, Volume
-from dicomnode.zoo.registry import Registry
+from dicomnode.zoo.registry import Registry, open_bundle
 from dicomnode.zoo.runner import Runner
 from tests.tools.paint import Kind, paint_volume, room_for
 
@@ -90,6 +91,17 @@ def try_all(runner: Runner, volume: Volume) -> Iterator[Marked]:
             yield mark(runner, replace(volume, hu=hu), truth, kind, offset_hu)
 
 
+def runner_of(bundle: str, weights: Path | None, threads: int) -> Runner:
+    """A bundle, with weights in place of its own where given."""
+    registered = Registry().get(bundle)
+    if weights is None:
+        return Runner(registered, threads=threads)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copytree(registered.manifest.path, Path(folder) / "bundle"))
+        shutil.copyfile(weights, copy / "models/model.safetensors")
+        return Runner(open_bundle(copy), threads=threads)
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -98,9 +110,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="in place of the bundle's own")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
-    runner = Runner(Registry().get(given.bundle), threads=given.threads)
-    if given.weights:
-        runner._parts.network.load_state_dict(load_file(given.weights))
+    runner = runner_of(given.bundle, given.weights, given.threads)
     torch.manual_seed(0)
     volume = read_volume(sorted(path for path in given.folder.iterdir() if path.suffix == ".dcm"))
     print("type              painted mL  offset HU   Dice  marked mL   exam  found")

@@ -30,6 +30,7 @@ from dicomnode.store.queue.jobs import (
     withdraw_results,
 )
 from dicomnode.store.queue.runs import (
+    RunIdentity,
     fail_job,
     finish_run,
     pending_runs,
@@ -43,6 +44,9 @@ from dicomnode.store.transitions import move
 from tests.integration.deliver.world import claimed_job, encoded_result, new_job, new_series
 
 PACS = Delivery("pacs", ("seg", "sr", "sc"), accept_research=False, proof="status")
+
+
+SAME = RunIdentity("sha256:a", "")
 
 
 def claim(store: Store, *, owner: str = "worker", lease_s: float = 60.0) -> Claim | None:
@@ -169,7 +173,7 @@ def test_a_run_under_a_stale_claim_raises_lease_lost_and_changes_nothing(store: 
     before = contents(store)
     actions = {
         "start_run": lambda session: start_run(session, claimed, run),
-        "finish_run": lambda session: finish_run(session, claimed, run, findings_path="x", digest="d", device="cpu"),
+        "finish_run": lambda session: finish_run(session, claimed, run, findings_path="x", identity=SAME, device="cpu"),
         "refuse_job": lambda session: refuse_job(session, claimed, run=run, refusal="not_a_head", detail=""),
         "fail_run": lambda session: fail_job(session, claimed, error="x", retry_at=None, run=run),
     }
@@ -403,16 +407,19 @@ def test_two_destinations_that_finish_at_once_end_the_job(store: Store, tmp_path
             assert job_of(store, claimed).status == "sent_unproven"
 
 
-def test_a_run_that_succeeded_counts_only_with_the_model_it_ran_with(store: Store) -> None:
+def test_a_run_that_succeeded_counts_only_with_the_model_and_the_inputs_it_ran_with(store: Store) -> None:
     claimed = claimed_job(store)
     with store.write() as session:
-        (run,) = pending_runs(session, claimed, {"hemorrhage": "sha256:a"})
+        (run,) = pending_runs(session, claimed, {"hemorrhage": SAME})
         start_run(session, claimed, run)
-        finish_run(session, claimed, run, findings_path="work/1", digest="sha256:a", device="cpu")
+        finish_run(session, claimed, run, findings_path="work/1", identity=SAME, device="cpu")
     with store.write() as session:
-        assert pending_runs(session, claimed, {"hemorrhage": "sha256:a"}) == []
+        assert pending_runs(session, claimed, {"hemorrhage": SAME}) == []
         assert succeeded_findings(session, claimed.job_id) == ["work/1"]
-        assert [row.model for row in pending_runs(session, claimed, {"hemorrhage": "sha256:b"})] == ["hemorrhage"]
+    for other in (RunIdentity("sha256:b", ""), RunIdentity("sha256:a", "another context")):
+        with store.write() as session:
+            assert [row.model for row in pending_runs(session, claimed, {"hemorrhage": other})] == ["hemorrhage"]
+            session.rollback()
 
 
 def test_a_failed_transaction_leaves_no_event(store: Store) -> None:
