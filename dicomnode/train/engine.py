@@ -138,8 +138,8 @@ def fit(task: Task, settings: FitSettings, out: Path, *, progress: bool = True) 
 
     Raises
     ------
-    TrainingError : the loss is not finite, or the folder holds a checkpoint that cannot be read or was made with other
-        settings.
+    TrainingError : the loss or the validation score is not finite, or the folder holds a checkpoint that cannot be read
+        or was made with other settings.
     """
     out.mkdir(parents=True, exist_ok=True)
     run = _Run(task, settings, out)
@@ -314,6 +314,8 @@ class _Run:
             score = float(self.task.validate(self.task.network))
         self.task.network.train()
         epoch = int(engine.state.epoch)
+        if not math.isfinite(score):
+            raise TrainingError(f"the validation score is {score} after epoch {epoch}: no epoch can be called the best")
         entry = {
             "epoch": float(epoch),
             "loss": sum(self.losses) / len(self.losses),

@@ -33,7 +33,7 @@ def run(experiment: Experiment, program: str) -> None:
     parser = _parser(experiment, program)
     given = parser.parse_args()
     if not {*experiment.needed} <= {*given.arms}:
-        parser.error(f"--arms: the report is about {' and '.join(experiment.needed)}, so both must be among them")
+        parser.error(f"--arms: the report is about {' and '.join(experiment.needed)}, which must be among them")
     set_up_pydicom()
     torch.set_num_threads(given.threads)
     manifest = make_cohorts(given.out / "cohorts", given.anatomy, given.processes, experiment.parts)

@@ -108,6 +108,28 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_keeps_the_last_good_che
     assert json.loads((kept / "progress.json").read_text())["epoch"] == 2
 
 
+def test_a_validation_score_that_is_not_defined_ends_the_training(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="the validation score is nan after epoch 2"):
+        fit(task(scores=[0.5, float("nan"), 0.7]), SETTINGS, tmp_path, progress=False)
+    (kept,) = (tmp_path / "checkpoints").iterdir()
+    assert json.loads((kept / "progress.json").read_text())["epoch"] == 1
+
+
+def test_a_network_of_three_dimensions_is_trained_like_any_other(tmp_path: Path) -> None:
+    def batches(epoch: int) -> Iterator[Batch]:
+        yield from ({"image": torch.ones(2, 1, 2, 3, 4), "y": torch.full((2, 1, 2, 3, 4), 3.0)} for _ in range(5))
+
+    made = Task(
+        network=nn.Conv3d(1, 1, 1),
+        loss=lambda output, batch: nn.functional.mse_loss(output, batch["y"]),
+        batches=batches,
+        steps=5,
+        validate=lambda net: -float((net(torch.ones(1, 1, 1, 1, 1)) - 3.0).abs()),
+    )
+    fitted = fit(made, replace(SETTINGS, epochs=20), tmp_path, progress=False)
+    assert fitted.best_score > fitted.history[0]["score"] > -4.0
+
+
 def test_a_damaged_checkpoint_is_refused_with_its_name(tmp_path: Path) -> None:
     fit(task(), SETTINGS, tmp_path, progress=False)
     (kept,) = (tmp_path / "checkpoints").iterdir()
