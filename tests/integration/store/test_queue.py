@@ -30,6 +30,7 @@ from dicomnode.store.queue.jobs import (
     withdraw_results,
 )
 from dicomnode.store.queue.runs import (
+    RunIdentity,
     fail_job,
     finish_run,
     pending_runs,
@@ -122,6 +123,7 @@ STALE_ACTIONS = {
     "retry_job": lambda session, stale, result: fail_job(session, stale, error="x", retry_at=time.time()),
 }
 """Everything that a worker does under its lease."""
+RAN = RunIdentity(model_digest="sha256:a", inputs_digest="sha256:inputs")
 
 
 def lose_to_another_worker(store: Store, claimed: Claim) -> None:
@@ -169,7 +171,7 @@ def test_a_run_under_a_stale_claim_raises_lease_lost_and_changes_nothing(store: 
     before = contents(store)
     actions = {
         "start_run": lambda session: start_run(session, claimed, run),
-        "finish_run": lambda session: finish_run(session, claimed, run, findings_path="x", digest="d", device="cpu"),
+        "finish_run": lambda session: finish_run(session, claimed, run, findings_path="x", identity=RAN, device="cpu"),
         "refuse_job": lambda session: refuse_job(session, claimed, run=run, refusal="not_a_head", detail=""),
         "fail_run": lambda session: fail_job(session, claimed, error="x", retry_at=None, run=run),
     }
@@ -403,16 +405,19 @@ def test_two_destinations_that_finish_at_once_end_the_job(store: Store, tmp_path
             assert job_of(store, claimed).status == "sent_unproven"
 
 
-def test_a_run_that_succeeded_counts_only_with_the_model_it_ran_with(store: Store) -> None:
+def test_a_run_that_succeeded_counts_only_with_the_model_and_the_inputs_it_ran_with(store: Store) -> None:
     claimed = claimed_job(store)
     with store.write() as session:
-        (run,) = pending_runs(session, claimed, {"hemorrhage": "sha256:a"})
+        (run,) = pending_runs(session, claimed, {"hemorrhage": RAN})
         start_run(session, claimed, run)
-        finish_run(session, claimed, run, findings_path="work/1", digest="sha256:a", device="cpu")
+        finish_run(session, claimed, run, findings_path="work/1", identity=RAN, device="cpu")
     with store.write() as session:
-        assert pending_runs(session, claimed, {"hemorrhage": "sha256:a"}) == []
+        assert pending_runs(session, claimed, {"hemorrhage": RAN}) == []
         assert succeeded_findings(session, claimed.job_id) == ["work/1"]
-        assert [row.model for row in pending_runs(session, claimed, {"hemorrhage": "sha256:b"})] == ["hemorrhage"]
+    for other in (RunIdentity("sha256:b", RAN.inputs_digest), RunIdentity(RAN.model_digest, "sha256:others")):
+        with store.write() as session:
+            assert [row.model for row in pending_runs(session, claimed, {"hemorrhage": other})] == ["hemorrhage"]
+            session.rollback()
 
 
 def test_a_failed_transaction_leaves_no_event(store: Store) -> None:
