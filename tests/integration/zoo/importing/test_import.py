@@ -345,11 +345,11 @@ def test_another_number_of_channels_than_described_is_refused(foreign: Path) -> 
     fault = refusal_of(lambda: section_of(read, TRUSTED, trial(2), "00"))
     assert (fault.refusal, "gives 2, described are 3" in fault.detail) == (ImportRefusal.CHANNELS_DIFFER, True)
     for fits in (3, None):
-        assert [output["channel"] for output in section_of(read, TRUSTED, trial(fits), "00")["outputs"]] == [1, 2]
+        assert [output["channel"] for output in section_of(read, TRUSTED, trial(fits), "00")["gives"]] == [1, 2]
 
 
 def test_one_channel_beside_a_described_background_is_that_of_the_finding(foreign: Path) -> None:
-    (output,) = section_of(read_metadata(foreign), TRUSTED, trial(1), "00")["outputs"]
+    (output,) = section_of(read_metadata(foreign), TRUSTED, trial(1), "00")["gives"]
     assert (output["channel"], output["label"]) == (0, "Bright spot")
 
 
