@@ -19,6 +19,7 @@ from dicomnode.execute.findings_file import load_findings
 from dicomnode.execute.plan import Plan, givers_of, plan_of, registry_of
 from dicomnode.execute.results import kinds_taken, settings_digest
 from dicomnode.execute.tasks import EncodeReply, EncodeTask, Failure, InferTask, ReadReply, ReadTask, Reply, Source
+from dicomnode.kinds import Kind
 from dicomnode.records import EncodedResult, Finding, PatientContext
 from dicomnode.zoo.bundle import BundleManifest
 
@@ -115,7 +116,7 @@ class _Bench:
             context=context,
             earlier=tuple(map(self._findings_of, givers_of(manifest, self.plan))),
             findings=self._findings_of(manifest.name),
-            keep_probability="probability" in kinds_taken(self.config, self.protocol),
+            keep_probability=Kind.PROBABILITY in kinds_taken(self.config, self.protocol),
         )
         _answer(self.backend.infer(task, timeout_s=self._timeout_s))
 
