@@ -7,7 +7,9 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ from dicomnode.train.experiment.arms import Arm, Plan, Runs, best_runs, folder_o
 from dicomnode.train.experiment.cohorts import Part, make_cohorts
 from dicomnode.train.experiment.command import run
 from dicomnode.train.experiment.report import not_trained
-from dicomnode.train.experiment.ship import install, summarise
+from dicomnode.train.experiment.ship import install
 from dicomnode.train.hemorrhage import experiment as hemorrhage
 from dicomnode.train.hemorrhage.cohorts import PARTS
 from dicomnode.train.hemorrhage.committee import SEATS, committee
@@ -93,6 +95,16 @@ def runs(out: Path, manifest: Path) -> Runs:
 
 
 @pytest.fixture(scope="module")
+def reported(out: Path, runs: Runs) -> str:
+    """What the command prints when it is called again for one seed more, and is to train nothing."""
+    called = ["hemorrhage", "--out", str(out), "--seeds", "1", "2", "--epochs", "1", "--steps", "2", "--trained-only"]
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as printed:
+        patch.setattr("sys.argv", called)
+        run(EXPERIMENT, PROGRAM)
+    return printed.getvalue()
+
+
+@pytest.fixture(scope="module")
 def read(manifest: Path) -> Manifest:
     return read_manifest(manifest)
 
@@ -146,13 +158,8 @@ def test_only_what_is_trained_is_reported_where_nothing_is_to_be_trained(out: Pa
     assert [run for run, _ in done] == [(1, TEACHER), (1, STUDENT)]
 
 
-def test_the_report_says_synthetic_and_the_weights_fit_the_zoos_network(
-    out: Path, runs: Runs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    called = ["hemorrhage", "--out", str(out), "--seeds", "1", "2", "--epochs", "1", "--steps", "2", "--trained-only"]
-    monkeypatch.setattr("sys.argv", called)
-    run(EXPERIMENT, PROGRAM)
-    said = capsys.readouterr().out.splitlines()
+def test_the_report_says_synthetic_and_the_weights_fit_the_zoos_network(out: Path, runs: Runs, reported: str) -> None:
+    said = reported.splitlines()
     assert said[:-1] == [f"seed 1, {arm}: 4 test exams" for arm in NAMES]
     report = Path(said[-1])
     text = report.read_text()
@@ -189,8 +196,7 @@ def test_the_report_says_synthetic_and_the_weights_fit_the_zoos_network(
     fast_recipe().bundled().load_state_dict(state)
 
 
-def test_what_ships_and_its_report_are_installed_in_their_places(out: Path, runs: Runs, tmp_path: Path) -> None:
-    summarise(EXPERIMENT, out / "cohorts" / "manifest.csv", out, PLAN, runs)
+def test_what_ships_and_its_report_are_installed_in_their_places(out: Path, reported: str, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
     shutil.copytree(hemorrhage.BUNDLE / "configs", bundle / "configs")
     (bundle / "models").mkdir()
