@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
 from pydicom.dataset import Dataset
 
 from dicomnode.encode.context import Context
 
+EVEN_MM = 0.01
+"""Distances between slices that differ by less are one: headers round them."""
 
-def pixel_measures_by_slice(ds: Dataset, context: Context) -> None:
-    """Give each frame the measures of its own slice where they differ, in place.
 
-    highdicom writes one Pixel Measures item, from the first source, for all frames: wrong for a stack of 4 and 7 mm
-    slices. An attribute stands either in the shared or in every per-frame group, never in both (PS3.3 C.7.6.16.1.1).
+def pixel_measures(references: Sequence[Dataset]) -> Dataset:
+    """The one Pixel Measures item of all frames, for the shared functional groups.
+
+    The standard would let each frame state its own where slices differ (PS3.3 C.7.6.16.1.1), but viewers look for it in
+    the shared groups alone, and OHIF 3.13 empties its page where it is not there; in both it may not stand. So the
+    thickness is that of most slices. Frames lie where their own plane positions say, whatever it is.
     """
-    spacing = context.case.volume.stack.spacings_mm
-    thicknesses = {float(ref.SliceThickness) for ref in context.references}
-    pixel_spacings = {tuple(float(v) for v in ref.PixelSpacing) for ref in context.references}
-    if len(thicknesses) == len(pixel_spacings) == 1 and np.ptp(spacing) < 0.01:
-        return
-    del ds.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
-    by_uid = {ref.SOPInstanceUID: ref for ref in context.references}
-    for group in ds.PerFrameFunctionalGroupsSequence:
-        source_item = group.DerivationImageSequence[0].SourceImageSequence[0]
-        group.PixelMeasuresSequence = [_pixel_measures(by_uid[source_item.ReferencedSOPInstanceUID])]
-
-
-def _pixel_measures(reference: Dataset) -> Dataset:
+    thickness, _ = Counter(str(reference.SliceThickness) for reference in references).most_common(1)[0]
     item = Dataset()
-    item.PixelSpacing = reference.PixelSpacing
-    item.SliceThickness = reference.SliceThickness
+    item.PixelSpacing = references[0].PixelSpacing
+    item.SliceThickness = thickness
     return item
+
+
+def share_pixel_measures(ds: Dataset, context: Context) -> None:
+    """Where slices differ, replace what highdicom took from the first source by what holds for most, in place."""
+    thicknesses = {float(reference.SliceThickness) for reference in context.references}
+    if len(thicknesses) == 1 and np.ptp(context.case.volume.stack.spacings_mm) < EVEN_MM:
+        return
+    ds.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence = [pixel_measures(context.references)]
 
 
 def fixed_dimension_organization(ds: Dataset, uid: str) -> None:

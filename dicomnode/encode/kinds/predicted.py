@@ -25,6 +25,7 @@ from dicomnode.dicom.uids import derived_uid
 from dicomnode.encode.capture import lay_on, new_capture, source_image
 from dicomnode.encode.content import private_scheme
 from dicomnode.encode.context import Context, coded, stamp
+from dicomnode.encode.frames import pixel_measures
 from dicomnode.encode.pictures.drawing import Pen, font
 from dicomnode.encode.pictures.slices import WINDOW_CENTRE_HU, WINDOW_WIDTH_HU, edge_letters
 from dicomnode.kinds import MULTI_FRAME_WORD_SC, SECONDARY_CAPTURE, Kind
@@ -138,18 +139,15 @@ def _shared_groups(context: Context) -> Dataset:
     plane.ImageOrientationPatient = context.references[0].ImageOrientationPatient
     groups = Dataset()
     groups.PlaneOrientationSequence = [plane]
+    groups.PixelMeasuresSequence = [pixel_measures(context.references)]
     return groups
 
 
 def _frame_groups(number: int, context: Context) -> Dataset:
-    """Position and measures of one frame: those of the source's own slice (PS3.3 C.7.6.16.2.1, C.7.6.16.2.3)."""
-    reference = context.references[number]
-    position, measures, groups = Dataset(), Dataset(), Dataset()
-    position.ImagePositionPatient = reference.ImagePositionPatient
-    measures.PixelSpacing = reference.PixelSpacing
-    measures.SliceThickness = reference.SliceThickness
+    """Position of one frame: that of the source's own slice (PS3.3 C.7.6.16.2.3)."""
+    position, groups = Dataset(), Dataset()
+    position.ImagePositionPatient = context.references[number].ImagePositionPatient
     groups.PlanePositionSequence = [position]
-    groups.PixelMeasuresSequence = [measures]
     return groups
 
 

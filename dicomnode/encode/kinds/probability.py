@@ -23,7 +23,7 @@ from dicomnode.dicom import codes
 from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
 from dicomnode.dicom.uids import derived_uid
 from dicomnode.encode.context import Context, coded, stamp
-from dicomnode.encode.frames import fixed_dimension_organization, pixel_measures_by_slice
+from dicomnode.encode.frames import fixed_dimension_organization, share_pixel_measures
 from dicomnode.errors import EncodeError
 from dicomnode.kinds import Kind
 from dicomnode.records import PROBABILITY_SCALE, MaskFinding
@@ -81,7 +81,7 @@ def _map(finding: MaskFinding, index: int, context: Context) -> ParametricMap:
     )
     _in_slice_order(pm, context)
     _frame_anatomy(pm, finding)
-    pixel_measures_by_slice(pm, context)
+    share_pixel_measures(pm, context)
     fixed_dimension_organization(pm, derived_uid("dimension organization", context.digest, KIND, finding.name))
     return pm
 

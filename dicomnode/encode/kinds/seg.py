@@ -18,7 +18,7 @@ from dicomnode.dicom import codes
 from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
 from dicomnode.dicom.uids import derived_uid
 from dicomnode.encode.context import Context, stamp
-from dicomnode.encode.frames import fixed_dimension_organization, pixel_measures_by_slice
+from dicomnode.encode.frames import fixed_dimension_organization, share_pixel_measures
 from dicomnode.encode.wording import parameters_of
 from dicomnode.errors import EncodeError
 from dicomnode.kinds import Kind
@@ -45,7 +45,7 @@ def segmentation(context: Context) -> Segmentation | None:
     for _, finding in segments:
         _check_fit(finding, context)
     seg = _segmentation([finding for _, finding in segments], context)
-    pixel_measures_by_slice(seg, context)
+    share_pixel_measures(seg, context)
     fixed_dimension_organization(seg, derived_uid("dimension organization", context.digest))
     stamp(seg, context, KIND, _series_description(segments))
     return seg
