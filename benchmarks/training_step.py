@@ -12,7 +12,6 @@ import json
 import os
 import statistics
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from monai.transforms import Compose
 from dicomnode.train.engine import FitSettings, channels_last
 from dicomnode.train.hemorrhage.recipes import fast_recipe
 from dicomnode.train.manifest import Case
-from dicomnode.train.slices.data import Source, plain_tensors, transforms
+from dicomnode.train.slices.data import Source, WithoutMetadata, transforms
 from dicomnode.train.slices.exams import Exam
 from dicomnode.train.slices.losses import segmentation_loss
 from dicomnode.train.slices.recipes import Recipe
@@ -51,10 +50,10 @@ def noise_exam(recipe: Recipe) -> Exam:
 
 def sample_ms(chain: Compose, items: list[dict[str, Any]], *, plain: bool) -> float:
     """CPU milliseconds a sample."""
-    with plain_tensors() if plain else nullcontext():
-        start = time.process_time()
-        for item in items:
-            chain(item)
+    call = WithoutMetadata(chain.transforms) if plain else chain
+    start = time.process_time()
+    for item in items:
+        call(item)
     return 1000.0 * (time.process_time() - start) / len(items)
 
 
@@ -89,8 +88,7 @@ def samples(recipe: Recipe) -> None:
 def steps(recipe: Recipe) -> None:
     """Print what the network costs."""
     hu = torch.rand(3, BATCH, recipe.window, recipe.window) * 80.0
-    with plain_tensors():
-        image = recipe.prepare(hu).transpose(0, 1).contiguous()
+    image = torch.as_tensor(WithoutMetadata([recipe.prepare])(hu)).transpose(0, 1).contiguous()
     truth = torch.zeros(BATCH, len(recipe.planes.findings), recipe.window, recipe.window)
     truth[:, :, 40:60, 40:60] = 1.0
     ways: list[Trained] = []

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from monai.data import get_track_meta
 
 from dicomnode.train.learners import learner_named
 from dicomnode.train.manifest import Case
@@ -51,6 +52,13 @@ def batches(seed: int = 1, pseudo: Source | None = None) -> SliceBatches:
         seed=seed,
         pseudo=pseudo,
     )
+
+
+def test_a_training_that_is_broken_off_leaves_monais_metadata_to_whoever_is_next() -> None:
+    before = get_track_meta()
+    broken_off = batches()(1)
+    next(iter(broken_off))  # held, neither read to its end nor closed
+    assert get_track_meta() == before is True
 
 
 def test_slices_with_the_finding_come_as_often_as_said() -> None:
