@@ -1,4 +1,4 @@
-"""What a radiologist sees of a real head whose slices lie unevenly and tilted, with a bleed painted into it, in OHIF."""
+"""What a radiologist sees in OHIF of a real head, tilted and unevenly spaced, with a bleed painted into it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def case_of_run(folder: Path) -> Case:
 
 
 def test_the_segmentation_opens_and_is_red_where_the_bleed_is(shown: Shown) -> None:
-    sight = shown.look("AI haemorrhage segmentation", "real-segmentation", scroll=PRESS_DOWN)
+    sight = shown.look("AI haemorrhage segmentation", "real-segmentation", scroll=3)
     finding = shown.case.masks[0]
     index = slice_shown(sight, shown.case)
     assert likeness(sight, shown.case.volume.hu[index]) > 0.8
