@@ -107,8 +107,12 @@ def _check_path(client: WebClient, base: str, study_uid: str) -> None:
 
 
 def _rows(answer: Answer, url: str) -> list[dict[str, Any]]:
-    """The matches of one answer; 204 and 404 say that there are none (PS3.18 table 10.6.3-1)."""
-    if answer.status in (204, 404):
+    """The matches of one answer.
+
+    204 and 404 say that there are none (PS3.18 table 10.6.3-1), and so do 200 with no body, and the ``null`` of servers
+    to which an empty list is nothing.
+    """
+    if answer.status in (204, 404) or (answer.status == 200 and not answer.content.strip()):
         return []
     if answer.status != 200:
         raise DeliveryError(f"{url}: QIDO-RS was answered with HTTP {answer.status}")
@@ -116,9 +120,9 @@ def _rows(answer: Answer, url: str) -> list[dict[str, Any]]:
         said: Any = json.loads(answer.content)
     except (ValueError, RecursionError) as fault:
         raise DeliveryError(f"{url}: QIDO-RS was answered with something that is no JSON") from fault
-    if not isinstance(said, list):
+    if said is not None and not isinstance(said, list):
         raise DeliveryError(f"{url}: QIDO-RS was answered with something that is no list of matches")
-    return [row for row in said if isinstance(row, dict)]
+    return [row for row in said or [] if isinstance(row, dict)]
 
 
 def _uid_of(row: dict[str, Any], study_uid: str, series_uid: str) -> set[str]:

@@ -350,6 +350,27 @@ def test_a_query_that_fails_is_repeated_and_nothing_is_sent_twice(world: World, 
     assert pacs.asked == [results[0].sop_instance_uid]
 
 
+@pytest.mark.parametrize("nothing", [Reply(200), Reply(200, b" \r\n"), Reply(200, b"null"), Reply(200, []), Reply(204)])
+def test_a_server_that_has_nothing_may_say_so_in_any_way(world: World, pacs: WebPacs, nothing: Reply) -> None:
+    pacs.nothing = nothing
+    job_id, results = world.deliver("sr")
+    pacs.loses = {results[0].sop_instance_uid: 1}
+    sender = world.sender(web(pacs, proof_wait_s=0.05))
+    sender.step()
+    assert (pacs.asked, [row.identity for row in world.rows(job_id)]) == ([results[0].sop_instance_uid], ["absent"])
+    world.step_until(sender, lambda: world.job(job_id).status == "done")
+    assert [row.losses for row in world.rows(job_id)] == [1]
+
+
+@pytest.mark.parametrize("nothing", [b"{}", b"<html>", b'"none"', b"0"])
+def test_what_is_no_list_of_matches_is_no_answer(world: World, pacs: WebPacs, nothing: bytes) -> None:
+    pacs.nothing = Reply(200, nothing)
+    job_id, _ = world.deliver("sr")
+    world.sender(web(pacs)).step()
+    assert (pacs.asked, world.statuses(job_id)) == ([], ["pending"])
+    assert "whose study it is could not be asked" in world.rows(job_id)[0].error
+
+
 def test_an_emergency_patient_who_was_identified_gets_the_results(world: World, pacs: WebPacs) -> None:
     pacs.patients = [patient(AccessionNumber="A-77", **PATIENT)]
     job_id, results = world.deliver("seg", "sr", patient=EMERGENCY)

@@ -28,7 +28,7 @@ class Reply:
 
     Attributes
     ----------
-    payload : the data set in JSON; None: no body.
+    payload : the data set in JSON, or bytes as they are; None: no body.
     keeps : whether the instance is stored all the same.
     cut : the connection is closed in the middle of the body.
     wait_s : silence before the answer.
@@ -77,6 +77,7 @@ class WebPacs:
     loses : SOP Instance UID -> how many times it is acknowledged and not kept.
     page : most matches in one QIDO-RS answer; 0: no limit.
     not_found : QIDO-RS answers 404 where nothing matches, instead of an empty list.
+    nothing : where given, the answer of QIDO-RS where nothing matches.
     patients : whom it has every study under; None: those of what it keeps.
     offers_query : whether there is QIDO-RS at all.
     find_status : answered to queries for instances in place of matches, where not 200.
@@ -95,6 +96,7 @@ class WebPacs:
         self.loses: dict[str, int] = {}
         self.page = 0
         self.not_found = False
+        self.nothing: Reply | None = None
         self.patients: list[Dataset] | None = None
         self.offers_query = True
         self.find_status = 200
@@ -167,6 +169,11 @@ class WebPacs:
         kept = [uid for uid, (study, _) in self.instances.items() if study == study_uid and uid in self.files]
         return [_study(dcmread(io.BytesIO(self.files[uid])), study_uid) for uid in kept]
 
+    def answer(self, path: list[str], query: dict[str, list[str]]) -> Reply:
+        """The reply to a QIDO-RS request, in the words that this server has for nothing."""
+        reply = self.matches(path, query)
+        return self.nothing if self.nothing is not None and reply.payload == [] else reply
+
     def matches(self, path: list[str], query: dict[str, list[str]]) -> Reply:
         """The reply to a QIDO-RS request."""
         if not self.offers_query:
@@ -231,7 +238,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
         if self._let_in():
-            self._reply(self.server.pacs.matches(parts.path.strip("/").split("/")[1:], parse_qs(parts.query)))
+            self._reply(self.server.pacs.answer(parts.path.strip("/").split("/")[1:], parse_qs(parts.query)))
 
     def _let_in(self) -> bool:
         known = self.server.pacs.authorizations
@@ -251,7 +258,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _reply(self, reply: Reply) -> None:
         self.server.pacs.pause(reply.wait_s)
-        body = b"" if reply.payload is None else json.dumps(reply.payload).encode()
+        body = b"" if reply.payload is None else reply.payload
+        body = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(reply.status)
         for name, value in ({"Content-Type": JSON} | reply.headers).items():
             self.send_header(name, value)
