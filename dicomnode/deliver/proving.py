@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -17,6 +17,7 @@ from pydicom.uid import generate_uid
 from sqlalchemy.orm import Session
 
 from dicomnode.config.destinations import AnyDestination
+from dicomnode.deliver.answers import Series, Shown
 from dicomnode.deliver.backoff import Backoff
 from dicomnode.deliver.commitment import CommitmentNotOffered
 from dicomnode.deliver.route import Route
@@ -36,6 +37,8 @@ LOOK_MIN_S, LOOK_MAX_S = 1.0, 600.0
 
 REQUESTS_BEFORE_QUERY = 3
 """Commitment requests without a report before the archive is queried instead: it may not know the node's address."""
+
+_UNTOLD = "sent, but it cannot be told whether the destination has it: its answer names no instance"
 
 
 class Prover:
@@ -90,10 +93,12 @@ class Prover:
             logger.warning("withdrawn results not looked for", extra=self._facts(error=str(fault)))
             self._leave_in_doubt(doubtful)
             return
+        shown = {sent: found[sent.study_uid, sent.series_uid] for sent in doubtful}
+        told = [sent for sent in doubtful if sent.sop_instance_uid in shown[sent] or shown[sent].is_whole]
         with self._store.write() as session:
-            for sent in doubtful:
-                there = sent.sop_instance_uid in found[sent.study_uid, sent.series_uid]
-                notes.settle_doubt(session, sent, found=there)
+            for sent in told:
+                notes.settle_doubt(session, sent, found=sent.sop_instance_uid in shown[sent])
+        self._leave_in_doubt([sent for sent in doubtful if sent not in told])
 
     def _leave_in_doubt(self, doubtful: Sequence[Sent]) -> None:
         """Ask again later; what was never acknowledged and cannot be told for days is not named in the note."""
@@ -154,12 +159,16 @@ class Prover:
         for _, of_job in groupby(due, key=lambda sent: sent.job_id):
             self._judge(list(of_job), found)
 
-    def _judge(self, due: Sequence[Sent], found: dict[tuple[str, str], set[str]]) -> None:
+    def _judge(self, due: Sequence[Sent], found: Mapping[Series, Shown]) -> None:
         """Record what the answer says of one job's results, in one transaction."""
         with self._store.write() as session:
             for sent in due:
-                if sent.sop_instance_uid in found[sent.study_uid, sent.series_uid]:
+                shown = found[sent.study_uid, sent.series_uid]
+                if sent.sop_instance_uid in shown:
                     proofs.record_proven(session, sent, by="query")
+                elif not shown.is_whole:
+                    look_at = None if self._is_too_old(sent) else self._next_look(sent)
+                    proofs.record_no_answer(session, sent, error=_UNTOLD, look_at=look_at)
                 elif time.time() - sent.sent_at < self._destination.proof_wait_s:
                     error = "sent, but the destination does not show it yet"
                     proofs.record_no_answer(session, sent, error=error, look_at=self._next_look(sent))
@@ -182,6 +191,12 @@ class Prover:
 
     def _next_look(self, sent: Sent) -> float:
         return time.time() + self._looks.delay_s(sent.attempts + 1, self._draw)
+
+    def _is_too_old(self, sent: Sent) -> bool:
+        """Whether a result is no longer looked for: long enough after it was sent, the last time perhaps just now."""
+        now = time.time()
+        waited = now - sent.sent_at >= self._destination.proof_wait_s
+        return waited and self._backoff.gives_up(sent.created_at, now)
 
     def _next_sending(self, sent: Sent) -> float | None:
         now = time.time()

@@ -18,7 +18,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from dicomnode.app.demo_pacs import ReceivingPacs, Stored
 from dicomnode.deliver.query import STUDY_ROOT_FIND
 from dicomnode.dicom.commitment import STORAGE_COMMITMENT
-from dicomnode.dicom.statuses import SUCCESS
+from dicomnode.dicom.statuses import PENDING, SUCCESS
 from dicomnode.kinds import KINDS
 
 STALL_S = 20.0
@@ -45,6 +45,8 @@ class ScriptedPacs(ReceivingPacs):
     patients : answered to every C-FIND for a study, where given, in place of what is stored.
     study_looks : number of C-FINDs for a study so far.
     study_find_status : answered to these in place of matches, where not Success.
+    says : keyword -> what every answer to a C-FIND says in this element in place of what is true; None: it is left out.
+    alone_status : answered to every C-FIND for an instance alone, without study and series, where not Success.
     offers_commitment : whether storage commitment is offered (before ``start``).
     mute_reports : how many commitment requests are accepted and never reported on.
     requests : number of commitment requests so far.
@@ -67,6 +69,8 @@ class ScriptedPacs(ReceivingPacs):
         self.patients: list[Dataset] | None = None
         self.study_looks = 0
         self.study_find_status = SUCCESS
+        self.says: dict[str, Any] = {}
+        self.alone_status = SUCCESS
         self.offers_commitment = True
         self.mute_reports = 0
         self.requests = 0
@@ -111,16 +115,32 @@ class ScriptedPacs(ReceivingPacs):
         wanted: Any = event.identifier
         if wanted.QueryRetrieveLevel == "STUDY":
             self.study_looks += 1
-            if self.study_find_status != SUCCESS:
-                yield self.study_find_status, None
-                return
-            yield from super()._on_find(event)
+            failure, answers = self.study_find_status, super()._on_find(event)
+        elif not wanted.StudyInstanceUID:
+            failure, answers = self.alone_status, self._alone(str(wanted.SOPInstanceUID))
+        else:
+            self.looks += 1
+            failure, answers = self.find_status, super()._on_find(event)
+        if failure != SUCCESS:
+            yield failure, None
             return
-        self.looks += 1
-        if self.find_status != SUCCESS:
-            yield self.find_status, None
-            return
-        yield from super()._on_find(event)
+        yield from ((status, self._said(answer)) for status, answer in answers)
+
+    def _alone(self, sop_instance_uid: str) -> Iterator[tuple[int, Dataset | None]]:
+        for stored in self.shown():
+            if stored.sop_instance_uid == sop_instance_uid:
+                answer = Dataset()
+                answer.QueryRetrieveLevel, answer.SOPInstanceUID = "IMAGE", sop_instance_uid
+                answer.StudyInstanceUID, answer.SeriesInstanceUID = stored.study_uid, stored.series_uid
+                yield PENDING, answer
+
+    def _said(self, answer: Dataset | None) -> Dataset | None:
+        for keyword, value in self.says.items():
+            if answer is not None and value is None:
+                answer.pop(keyword, None)
+            elif answer is not None:
+                setattr(answer, keyword, value)
+        return answer
 
     def studies(self, study_uid: str) -> list[Dataset]:
         if self.patients is None:

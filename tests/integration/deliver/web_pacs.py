@@ -75,9 +75,12 @@ class WebPacs:
     files : SOP Instance UID -> the bytes that arrived.
     asked : SOP Instance UID of each STOW-RS request, also of those not kept.
     loses : SOP Instance UID -> how many times it is acknowledged and not kept.
+    offers_lone_query : whether QIDO-RS answers queries for an instance alone, without study and series.
+    knows_offset : whether it gives the next page; else the first one again.
     page : most matches in one QIDO-RS answer; 0: no limit.
     not_found : QIDO-RS answers 404 where nothing matches, instead of an empty list.
     nothing : where given, the answer of QIDO-RS where nothing matches.
+    says : tag -> what every match says in this element in place of what is true; None: it is left out.
     patients : whom it has every study under; None: those of what it keeps.
     offers_query : whether there is QIDO-RS at all.
     find_status : answered to queries for instances in place of matches, where not 200.
@@ -94,9 +97,12 @@ class WebPacs:
         self.files: dict[str, bytes] = {}
         self.asked: list[str] = []
         self.loses: dict[str, int] = {}
+        self.offers_lone_query = True
+        self.knows_offset = True
         self.page = 0
         self.not_found = False
         self.nothing: Reply | None = None
+        self.says: dict[str, Any] = {}
         self.patients: list[Dataset] | None = None
         self.offers_query = True
         self.find_status = 200
@@ -172,6 +178,9 @@ class WebPacs:
     def answer(self, path: list[str], query: dict[str, list[str]]) -> Reply:
         """The reply to a QIDO-RS request, in the words that this server has for nothing."""
         reply = self.matches(path, query)
+        if self.says and isinstance(reply.payload, list):
+            told = [match | self.says for match in reply.payload]
+            reply.payload = [{tag: said for tag, said in match.items() if said is not None} for match in told]
         return self.nothing if self.nothing is not None and reply.payload == [] else reply
 
     def matches(self, path: list[str], query: dict[str, list[str]]) -> Reply:
@@ -182,15 +191,22 @@ class WebPacs:
             return Reply(200, self._studies(query["StudyInstanceUID"][0]))
         if self.find_status != 200:
             return Reply(self.find_status)
+        if path == ["instances"]:
+            return self._alone(query["SOPInstanceUID"][0])
         self.looks += 1
         study, series = path[1], path[3]
         found = sorted(uid for uid, where in self.instances.items() if where == (study, series))
         if not found and self.not_found:
             return Reply(404)
-        offset = int(query.get("offset", ["0"])[0])
+        offset = int(query.get("offset", ["0"])[0]) if self.knows_offset else 0
         page = found[offset : offset + (self.page or len(found))]
         more = {"Warning": "299 server: there are more"} if offset + len(page) < len(found) else {}
         return Reply(200, [_match(uid, study, series) for uid in page], more)
+
+    def _alone(self, uid: str) -> Reply:
+        if not self.offers_lone_query:
+            return Reply(404)
+        return Reply(200, [_match(uid, *self.instances[uid])] if uid in self.instances else [])
 
 
 def _study(ds: Dataset, study_uid: str) -> dict[str, Any]:
