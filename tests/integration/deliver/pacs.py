@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class ScriptedPacs(ReceivingPacs):
     study_looks : number of C-FINDs for a study so far.
     study_find_status : answered to these in place of matches, where not Success.
     says : keyword -> what every answer to a C-FIND says in this element in place of what is true; None: it is left out.
+    refiles_under : ``study_uid`` or ``series_uid`` that takes the place of the one that an instance came with.
     alone_status : answered to every C-FIND for an instance alone, without study and series, where not Success.
     offers_commitment : whether storage commitment is offered (before ``start``).
     mute_reports : how many commitment requests are accepted and never reported on.
@@ -70,6 +72,7 @@ class ScriptedPacs(ReceivingPacs):
         self.study_looks = 0
         self.study_find_status = SUCCESS
         self.says: dict[str, Any] = {}
+        self.refiles_under: dict[str, str] = {}
         self.alone_status = SUCCESS
         self.offers_commitment = True
         self.mute_reports = 0
@@ -160,7 +163,9 @@ class ScriptedPacs(ReceivingPacs):
         super().report(report, assoc)
 
     def shown(self) -> list[Stored]:
-        return super().shown() if not self.hidden_looks or self.looks > self.hidden_looks else []
+        if self.hidden_looks and self.looks <= self.hidden_looks:
+            return []
+        return [replace(stored, **self.refiles_under) for stored in super().shown()]
 
     @property
     def uids(self) -> list[str]:

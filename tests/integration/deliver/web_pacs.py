@@ -77,6 +77,7 @@ class WebPacs:
     loses : SOP Instance UID -> how many times it is acknowledged and not kept.
     offers_lone_query : whether QIDO-RS answers queries for an instance alone, without study and series.
     knows_offset : whether it gives the next page; else the first one again.
+    refiles_under : study that takes the place of the one that an instance came with.
     page : most matches in one QIDO-RS answer; 0: no limit.
     not_found : QIDO-RS answers 404 where nothing matches, instead of an empty list.
     nothing : where given, the answer of QIDO-RS where nothing matches.
@@ -99,6 +100,7 @@ class WebPacs:
         self.loses: dict[str, int] = {}
         self.offers_lone_query = True
         self.knows_offset = True
+        self.refiles_under = ""
         self.page = 0
         self.not_found = False
         self.nothing: Reply | None = None
@@ -165,7 +167,7 @@ class WebPacs:
         if self.loses.get(uid, 0) > 0:
             self.loses[uid] -= 1
         elif reply.keeps:
-            self.instances[uid] = (str(ds.StudyInstanceUID), str(ds.SeriesInstanceUID))
+            self.instances[uid] = (self.refiles_under or str(ds.StudyInstanceUID), str(ds.SeriesInstanceUID))
             self.files[uid] = content
         return reply
 
