@@ -91,19 +91,16 @@ class Prover:
             doubtful = notes.doubtful_deliveries(session, self._destination.name)
         if not doubtful:
             return
-        places = [(sent.study_uid, sent.series_uid) for sent in doubtful]
         try:
-            found = self._route.find_instances(places)
+            verdicts = search(self._route, doubtful, lambda _: True)
         except DeliveryError as fault:
             logger.warning("withdrawn results not looked for", extra=self._facts(error=str(fault)))
-            self._leave_in_doubt(doubtful)
-            return
-        shown = {sent: found[sent.study_uid, sent.series_uid] for sent in doubtful}
-        told = [sent for sent in doubtful if sent.sop_instance_uid in shown[sent] or shown[sent].is_whole]
+            verdicts = dict.fromkeys(doubtful, Verdict.UNTOLD)
         with self._store.write() as session:
-            for sent in told:
-                notes.settle_doubt(session, sent, found=sent.sop_instance_uid in shown[sent])
-        self._leave_in_doubt([sent for sent in doubtful if sent not in told])
+            for sent, verdict in verdicts.items():
+                if verdict is not Verdict.UNTOLD:
+                    notes.settle_doubt(session, sent, found=verdict is not Verdict.ABSENT)
+        self._leave_in_doubt([sent for sent, verdict in verdicts.items() if verdict is Verdict.UNTOLD])
 
     def _leave_in_doubt(self, doubtful: Sequence[Sent]) -> None:
         """Ask again later; what was never acknowledged and cannot be told for days is not named in the note."""

@@ -147,6 +147,17 @@ def test_an_answer_about_other_instances_is_none(world: World, pacs: WebPacs) ->
     assert "but for other instances" in world.events("retry")[0].detail["error"]
 
 
+@pytest.mark.parametrize("named", [[""], [None], []])
+def test_an_item_that_names_no_instance_is_about_the_only_one_that_was_sent(
+    world: World, pacs: WebPacs, named: list[str | None]
+) -> None:
+    item = {"00081155": {"vr": "UI", "Value": named}, "00081197": {"vr": "US", "Value": [0x0124]}}
+    job_id, _ = world.deliver("sr")
+    pacs.replies = [Reply(409, {"00081198": {"vr": "SQ", "Value": [item]}})]
+    world.sender(web(pacs, retry_min_s=30, retry_max_s=60)).step()
+    assert [row.last_status for row in world.rows(job_id)] == [0x0124]
+
+
 def test_a_success_without_a_payload_is_believed_only_when_the_query_shows_it(world: World, pacs: WebPacs) -> None:
     job_id, results = world.deliver("seg", "sr")
     pacs.replies = [Reply(200), Reply(200, "gibberish", keeps=True)]
