@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableSequence
+from collections.abc import Iterable, Iterator, MutableSequence, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 from pynetdicom import build_context
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]
 
 from dicomnode.config.destinations import Destination
@@ -46,7 +48,8 @@ def find_anywhere(destination: Destination, calling_ae: str, sop_instance_uids: 
     """In which studies the destination shows each instance, whatever study and series it was sent for.
 
     The SOP Instance UID is the only key; study and series are asked for as return keys. That is a relational query
-    (PS3.4 C.4.1.2.2.1), which not every destination answers.
+    (PS3.4 C.4.1.2.2.1), which is proposed for and asked also where the destination does not answer to the proposal:
+    many know no negotiation and answer the question all the same.
 
     Raises
     ------
@@ -54,7 +57,7 @@ def find_anywhere(destination: Destination, calling_ae: str, sop_instance_uids: 
     AssociationRejected : no association, or the association was lost.
     DeliveryError : C-FIND was answered with a failure.
     """
-    with _queryable(destination, calling_ae) as assoc:
+    with _queryable(destination, calling_ae, [_relational()]) as assoc:
         return {uid: studies_of(_matches(assoc, "", "", uid), uid) for uid in dict.fromkeys(sop_instance_uids)}
 
 
@@ -76,10 +79,20 @@ def find_identities(
         return {uid: _identities(assoc, uid) for uid in dict.fromkeys(study_uids)}
 
 
+def _relational() -> SOPClassExtendedNegotiation:
+    """The proposal of relational queries: its first byte is 1 (PS3.4 C.5.1.1.1)."""
+    proposal = SOPClassExtendedNegotiation()
+    proposal.sop_class_uid = UID(STUDY_ROOT_FIND)
+    proposal.service_class_application_information = b"\x01"
+    return proposal
+
+
 @contextmanager
-def _queryable(destination: Destination, calling_ae: str) -> Iterator[Association]:
+def _queryable(
+    destination: Destination, calling_ae: str, extended: Sequence[SOPClassExtendedNegotiation] = ()
+) -> Iterator[Association]:
     contexts = [build_context(STUDY_ROOT_FIND, list(TRANSCODABLE[:2]))]
-    assoc = request_association(destination, calling_ae, contexts)
+    assoc = request_association(destination, calling_ae, contexts, extended=extended)
     try:
         if not assoc.is_established:
             raise FindNotOffered(f"{destination.ae_title} does not accept Study Root Query (C-FIND)")

@@ -48,6 +48,7 @@ class ScriptedPacs(ReceivingPacs):
     study_find_status : answered to these in place of matches, where not Success.
     says : keyword -> what every answer to a C-FIND says in this element in place of what is true; None: it is left out.
     refiles_under : ``study_uid`` or ``series_uid`` that takes the place of the one that an instance came with.
+    proposals : SOP class UID -> application information of each extended negotiation so far.
     alone_status : answered to every C-FIND for an instance alone, without study and series, where not Success.
     offers_commitment : whether storage commitment is offered (before ``start``).
     mute_reports : how many commitment requests are accepted and never reported on.
@@ -73,10 +74,20 @@ class ScriptedPacs(ReceivingPacs):
         self.study_find_status = SUCCESS
         self.says: dict[str, Any] = {}
         self.refiles_under: dict[str, str] = {}
+        self.proposals: list[dict[str, bytes]] = []
         self.alone_status = SUCCESS
         self.offers_commitment = True
         self.mute_reports = 0
         self.requests = 0
+
+    def start(self) -> None:
+        super().start()
+        self._server.bind(evt.EVT_SOP_EXTENDED, self._on_proposed)
+
+    def _on_proposed(self, event: evt.Event) -> dict[Any, bytes]:
+        if event.app_info:
+            self.proposals.append({str(uid): proposed for uid, proposed in event.app_info.items()})
+        return {}
 
     def _entity(self) -> AE:
         """Offers what a test may send, not each class of the standard: to set up all of them takes a quarter second."""

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from sqlalchemy import select, update
 
 from dicomnode.config.destinations import WebDestination
+from dicomnode.deliver.query import STUDY_ROOT_FIND
 from dicomnode.deliver.sender import Sender
 from dicomnode.dicom.commitment import report_of
 from dicomnode.store.deliver import holding
@@ -61,6 +62,7 @@ def test_a_result_that_the_pacs_says_it_filed_elsewhere_is_asked_for_by_its_own_
     world.sender(world.destination(pacs.port)).step()
     assert world.job(job_id).status == "done"
     assert pacs.asked == [result.sop_instance_uid for result in results]
+    assert pacs.proposals == [{STUDY_ROOT_FIND: b"\x01"}]  # relational queries
     assert [event.detail["filed"] for event in world.events("prove")] == ["in another study"] * 2
 
 
