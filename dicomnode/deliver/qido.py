@@ -84,7 +84,10 @@ def _identities(client: WebClient, destination: WebDestination, study_uid: str) 
     rows = _rows(answer, url)
     if any(_match_of(row).study_uid is None for row in rows):
         raise DeliveryError(f"{url}: QIDO-RS was answered with something of which it cannot be told what it is about")
-    return [_identity_of(row) for row in rows if _match_of(row).study_uid in ("", study_uid)]
+    own = [row for row in rows if _match_of(row).study_uid in ("", study_uid)]
+    if rows and not own and (len(rows) >= PAGE or "warning" in answer.headers):
+        raise DeliveryError(f"{url}: QIDO-RS was answered with other studies, and not with all that the server has")
+    return [_identity_of(row) for row in own]
 
 
 def _identity_of(row: Any) -> dict[str, str]:

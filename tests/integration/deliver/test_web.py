@@ -425,6 +425,18 @@ def test_matches_that_are_no_objects_do_not_mean_that_the_study_is_absent(
     assert "it cannot be told what it is about" in world.rows(job_id)[0].error
 
 
+@pytest.mark.parametrize(("count", "headers"), [(1, {"Warning": "299 server: there are more"}), (100, {})])
+def test_a_part_of_the_other_studies_does_not_mean_that_this_one_is_absent(
+    world: World, pacs: WebPacs, count: int, headers: dict[str, str]
+) -> None:
+    other = {"0020000D": {"vr": "UI", "Value": ["1.2.3"]}}
+    pacs.nothing = Reply(200, [other] * count, headers)
+    job_id, _ = world.deliver("sr")
+    world.sender(web(pacs)).step()
+    assert (pacs.asked, world.statuses(job_id)) == ([], ["pending"])
+    assert "not with all that the server has" in world.rows(job_id)[0].error
+
+
 def test_what_a_server_keeps_back_is_not_lost(world: World, pacs: WebPacs) -> None:
     pacs.offers_lone_query = False
     job_id, (result,) = world.deliver("sr")
