@@ -96,7 +96,7 @@ def _database(config: Config) -> Iterator[Finding]:
         says = f"{count} results wait for it, but it is not configured; 'dicomnode jobs withdraw {name}' ends that"
         yield Finding(f"destination {name}", False, says)
     for name, count in held.items():
-        says = f"{count} results are held, since it is in doubt whose study it is: see 'dicomnode jobs held'"
+        says = f"{count} results are held until somebody decides: see 'dicomnode jobs held'"
         yield Finding(f"destination {name}", False, says, fatal=False)
 
 

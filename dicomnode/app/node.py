@@ -141,7 +141,7 @@ class Node:
                 extra={"destination": name, "count": count},
             )
         for name, count in held.items():
-            message = "results are held: it must be settled whose study it is (dicomnode jobs held)"
+            message = "results are held until somebody decides (dicomnode jobs held)"
             log.error(message, extra={"destination": name, "count": count})
         for destination in self.config.destination:
             sender = Sender(self.config, store, self.config.node.data_dir, self.owner, destination)

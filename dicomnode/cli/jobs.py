@@ -91,7 +91,7 @@ def jobs_cancel(
 
 @app.command("held")
 def jobs_held(config: ConfigFile = Path("config.toml"), json: AsJson = False) -> None:
-    """Results that are held because a destination has their study under another identity, with the reason.
+    """Results that are held, since a destination has their study under another identity or does not show what it took.
 
     Look at both, then `dicomnode jobs release` or `dicomnode jobs discard`.
     """

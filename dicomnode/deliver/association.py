@@ -16,6 +16,7 @@ from typing import Any
 from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
@@ -79,12 +80,14 @@ def request_association(
     calling_ae: str,
     contexts: list[PresentationContext],
     handlers: Sequence[tuple[Any, Any]] = (),
+    extended: Sequence[SOPClassExtendedNegotiation] = (),
 ) -> Association:
     """An established association, or one that was accepted without any presentation context.
 
     Parameters
     ----------
     handlers : (event, handler) pairs of pynetdicom, besides those that keep time.
+    extended : what is proposed beyond the presentation contexts (PS3.7 D.3.3.5).
 
     Raises
     ------
@@ -98,6 +101,7 @@ def request_association(
             destination.port,
             contexts=contexts,
             ae_title=destination.ae_title,
+            ext_neg=list(extended),
             tls_args=_tls_of(destination),
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, connection.on_open),

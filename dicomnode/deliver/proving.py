@@ -20,7 +20,8 @@ from dicomnode.config.destinations import AnyDestination
 from dicomnode.deliver.backoff import Backoff
 from dicomnode.deliver.commitment import CommitmentNotOffered
 from dicomnode.deliver.route import Route
-from dicomnode.dicom.commitment import Reference
+from dicomnode.deliver.searching import IN_VAIN, Verdict, search, why_held
+from dicomnode.dicom.commitment import UNKNOWN_INSTANCE, Reference
 from dicomnode.dicom.statuses import sentence
 from dicomnode.errors import DeliveryError
 from dicomnode.store.deliver import commitments, proofs
@@ -37,6 +38,8 @@ LOOK_MIN_S, LOOK_MAX_S = 1.0, 600.0
 REQUESTS_BEFORE_QUERY = 3
 """Commitment requests without a report before the archive is queried instead: it may not know the node's address."""
 
+_UNTOLD = "sent, but it cannot be told whether the destination has it: its answer names no instance"
+
 
 class Prover:
     """Proves what was sent to one destination.
@@ -44,14 +47,18 @@ class Prover:
     Parameters
     ----------
     backoff : the destination's; says how soon what was lost is sent again, and when it is given up.
+    look_again_s : pause between two looks for what is held since it is not shown.
     """
 
-    def __init__(self, store: Store, destination: AnyDestination, route: Route, backoff: Backoff) -> None:
+    def __init__(
+        self, store: Store, destination: AnyDestination, route: Route, backoff: Backoff, *, look_again_s: float
+    ) -> None:
         self._store = store
         self._destination = destination
         self._route = route
         self._backoff = backoff
         self._looks = replace(backoff, min_s=LOOK_MIN_S, max_s=LOOK_MAX_S)
+        self._look_again_s = look_again_s
         self._draw = random.Random()
 
     def step(self) -> int:
@@ -75,6 +82,7 @@ class Prover:
             self._ask_commitment(to_ask)
         if asked_in_vain:
             self._query(asked_in_vain)
+        self._look_at_held()
         return len(due)
 
     def _settle_doubts(self) -> None:
@@ -83,17 +91,16 @@ class Prover:
             doubtful = notes.doubtful_deliveries(session, self._destination.name)
         if not doubtful:
             return
-        places = [(sent.study_uid, sent.series_uid) for sent in doubtful]
         try:
-            found = self._route.find_instances(places)
+            verdicts = search(self._route, doubtful, lambda _: True)
         except DeliveryError as fault:
             logger.warning("withdrawn results not looked for", extra=self._facts(error=str(fault)))
-            self._leave_in_doubt(doubtful)
-            return
+            verdicts = dict.fromkeys(doubtful, Verdict.UNTOLD)
         with self._store.write() as session:
-            for sent in doubtful:
-                there = sent.sop_instance_uid in found[sent.study_uid, sent.series_uid]
-                notes.settle_doubt(session, sent, found=there)
+            for sent, verdict in verdicts.items():
+                if verdict is not Verdict.UNTOLD:
+                    notes.settle_doubt(session, sent, found=verdict is not Verdict.ABSENT)
+        self._leave_in_doubt([sent for sent, verdict in verdicts.items() if verdict is Verdict.UNTOLD])
 
     def _leave_in_doubt(self, doubtful: Sequence[Sent]) -> None:
         """Ask again later; what was never acknowledged and cannot be told for days is not named in the note."""
@@ -132,41 +139,84 @@ class Prover:
             reports = commitments.answered(session, self._destination.name)
         for report in reports:
             with self._store.write() as session:
-                for sent in report.sent:
-                    self._conclude_one(session, report, sent)
+                unclear = [sent for sent in report.sent if not self._conclude_one(session, report, sent)]
                 commitments.conclude(session, report.commitment_id)
+            if unclear:
+                self._query(unclear)
 
-    def _conclude_one(self, session: Session, report: Answered, sent: Sent) -> None:
+    def _conclude_one(self, session: Session, report: Answered, sent: Sent) -> bool:
+        """Act on what a report says of one result; False: it leaves open whether that is there."""
         if sent.sop_instance_uid in report.committed:
             proofs.record_proven(session, sent, by="commitment")
         elif sent.sop_instance_uid in report.failed:
             reason = report.failed[sent.sop_instance_uid]
+            if reason != UNKNOWN_INSTANCE or sent.status in IN_VAIN:
+                return False
             error = f"the destination does not commit to it: {sentence(reason)}"
             proofs.record_missing(session, sent, error=error, retry_at=self._next_sending(sent))
             logger.warning("result not committed", extra=self._about(sent))
+        return True
 
     def _query(self, due: Sequence[Sent]) -> None:
         try:
-            found = self._route.find_instances([(sent.study_uid, sent.series_uid) for sent in due])
+            verdicts = search(self._route, due, lambda sent: self._is_late(sent) or sent.status in IN_VAIN)
         except DeliveryError as fault:
             self._no_answer(due, f"sent, but not proven yet: {fault}")
             return
         for _, of_job in groupby(due, key=lambda sent: sent.job_id):
-            self._judge(list(of_job), found)
+            with self._store.write() as session:
+                for sent in of_job:
+                    self._judge(session, sent, verdicts[sent])
 
-    def _judge(self, due: Sequence[Sent], found: dict[tuple[str, str], set[str]]) -> None:
-        """Record what the answer says of one job's results, in one transaction."""
-        with self._store.write() as session:
-            for sent in due:
-                if sent.sop_instance_uid in found[sent.study_uid, sent.series_uid]:
-                    proofs.record_proven(session, sent, by="query")
-                elif time.time() - sent.sent_at < self._destination.proof_wait_s:
-                    error = "sent, but the destination does not show it yet"
-                    proofs.record_no_answer(session, sent, error=error, look_at=self._next_look(sent))
-                else:
-                    error = "the destination answered Success but does not have it"
-                    proofs.record_missing(session, sent, error=error, retry_at=self._next_sending(sent))
-                    logger.warning("result lost by the destination", extra=self._about(sent))
+    def _judge(self, session: Session, sent: Sent, verdict: Verdict) -> None:
+        """Record what the answer says of one result."""
+        reason = why_held(sent, verdict)
+        if verdict is Verdict.THERE or (verdict is Verdict.ELSEWHERE and not reason):
+            proofs.record_proven(session, sent, by="query", elsewhere=verdict is Verdict.ELSEWHERE)
+        elif reason and (verdict is Verdict.ELSEWHERE or self._is_late(sent)):
+            proofs.record_unplaced(session, sent, reason=reason, look_at=time.time() + self._look_again_s)
+            logger.error("result held: see dicomnode jobs held", extra=self._facts(job_id=sent.job_id, reason=reason))
+        else:
+            self._record_unshown(session, sent, verdict)
+
+    def _record_unshown(self, session: Session, sent: Sent, verdict: Verdict) -> None:
+        if verdict is Verdict.UNTOLD:
+            is_final = self._is_late(sent) and self._backoff.gives_up(sent.created_at, time.time())
+            look_at = None if is_final else self._next_look(sent)
+            proofs.record_no_answer(session, sent, error=_UNTOLD, look_at=look_at)
+        elif not self._is_late(sent):
+            error = "sent, but the destination does not show it yet"
+            proofs.record_no_answer(session, sent, error=error, look_at=self._next_look(sent))
+        else:
+            error = "the destination answered Success but does not have it"
+            proofs.record_missing(session, sent, error=error, retry_at=self._next_sending(sent))
+            logger.warning("result lost by the destination", extra=self._about(sent))
+
+    def _look_at_held(self) -> None:
+        """What was held since it is not shown may be shown by now."""
+        with self._store.read() as session:
+            held = proofs.held_unproven(session, self._destination.name)
+        if not held:
+            return
+        try:
+            verdicts = search(self._route, held, lambda _: True)
+        except DeliveryError as fault:
+            logger.warning("held results not looked for", extra=self._facts(error=str(fault)))
+            verdicts = dict.fromkeys(held, Verdict.UNTOLD)
+        for sent in held:
+            with self._store.write() as session:
+                self._judge_held(session, sent, verdicts[sent])
+
+    def _judge_held(self, session: Session, sent: Sent, verdict: Verdict) -> None:
+        reason = why_held(sent, verdict)
+        if verdict in (Verdict.THERE, Verdict.ELSEWHERE) and not reason:
+            proofs.record_proven(session, sent, by="query", elsewhere=verdict is Verdict.ELSEWHERE)
+        else:
+            proofs.look_again(session, sent, at=time.time() + self._look_again_s)
+
+    def _is_late(self, sent: Sent) -> bool:
+        """Whether the destination has had its time to show a result."""
+        return time.time() - sent.sent_at >= self._destination.proof_wait_s
 
     def _no_answer(self, due: Sequence[Sent], error: str) -> None:
         logger.warning("proof not obtained", extra=self._facts(error=error))

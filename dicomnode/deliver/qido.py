@@ -9,7 +9,7 @@ from typing import Any
 from pydicom.datadict import tag_for_keyword
 
 from dicomnode.config.destinations import WebDestination
-from dicomnode.deliver.query import Series
+from dicomnode.deliver.answers import Match, Series, Shown, Studies, shown_of, studies_of, uid_of
 from dicomnode.deliver.stow import NOT_OFFERED, values
 from dicomnode.deliver.web_client import Answer, WebClient
 from dicomnode.dicom.identity import KEYWORDS
@@ -23,7 +23,7 @@ PAGE = 100
 _MAX_PAGES = 1000
 
 
-def find_instances(client: WebClient, destination: WebDestination, series: Iterable[Series]) -> dict[Series, set[str]]:
+def find_instances(client: WebClient, destination: WebDestination, series: Iterable[Series]) -> dict[Series, Shown]:
     """SOP Instance UIDs that the server says it has, per series; the counterpart of a C-FIND at IMAGE level.
 
     Raises
@@ -32,7 +32,31 @@ def find_instances(client: WebClient, destination: WebDestination, series: Itera
     DestinationUnavailable : no connection, the server answers no query now, or not with these credentials.
     DeliveryError : an answer that is none.
     """
-    return {one: _found(client, destination, *one) for one in dict.fromkeys(series)}
+    return {one: _found(client, destination, one) for one in dict.fromkeys(series)}
+
+
+def find_anywhere(
+    client: WebClient, destination: WebDestination, sop_instance_uids: Iterable[str]
+) -> dict[str, Studies]:
+    """In which studies the server shows each instance, whatever study it was sent for (PS3.18 table 10.6.1-2).
+
+    The counterpart of :func:`dicomnode.deliver.query.find_anywhere`.
+
+    Raises
+    ------
+    AssociationRejected : no whole answer in time.
+    DestinationUnavailable : no connection, the server answers no query now, or not with these credentials.
+    DeliveryError : an answer that is none, or no query for instances alone at this path.
+    """
+    return {uid: _studies(client, destination, uid) for uid in dict.fromkeys(sop_instance_uids)}
+
+
+def _studies(client: WebClient, destination: WebDestination, uid: str) -> Studies:
+    url = f"{destination.query_url or destination.url}/instances"
+    answer = client.request("GET", f"{url}?SOPInstanceUID={uid}&includefield=StudyInstanceUID,SeriesInstanceUID")
+    if answer.status in NOT_OFFERED:
+        raise DeliveryError(_no_query(url, answer))
+    return studies_of([_match_of(row) for row in _rows(answer, url)], uid)
 
 
 def find_identities(
@@ -58,10 +82,15 @@ def _identities(client: WebClient, destination: WebDestination, study_uid: str) 
     if answer.status in NOT_OFFERED:
         raise DeliveryError(f"{_no_query(url, answer)}, or set identity = 'trust'")
     rows = _rows(answer, url)
-    return [_identity_of(row) for row in rows if values(row, STUDY_INSTANCE_UID) in ([study_uid], [])]
+    if any(_match_of(row).study_uid is None for row in rows):
+        raise DeliveryError(f"{url}: QIDO-RS was answered with something of which it cannot be told what it is about")
+    own = [row for row in rows if _match_of(row).study_uid in ("", study_uid)]
+    if rows and not own and (len(rows) >= PAGE or "warning" in answer.headers):
+        raise DeliveryError(f"{url}: QIDO-RS was answered with other studies, and not with all that the server has")
+    return [_identity_of(row) for row in own]
 
 
-def _identity_of(row: dict[str, Any]) -> dict[str, str]:
+def _identity_of(row: Any) -> dict[str, str]:
     """What one match says; a keyword that is not in it: nothing was said about it."""
     tags = {keyword: f"{tag_for_keyword(keyword):08X}" for keyword in KEYWORDS}
     return {keyword: _text(values(row, tag)) for keyword, tag in tags.items() if tag in row}
@@ -80,21 +109,24 @@ def _no_query(url: str, answer: Answer) -> str:
     return f"{url}: the server does not offer QIDO-RS here (HTTP {answer.status}); check url and query_url"
 
 
-def _found(client: WebClient, destination: WebDestination, study_uid: str, series_uid: str) -> set[str]:
+def _found(client: WebClient, destination: WebDestination, series: Series) -> Shown:
     base = destination.query_url or destination.url
-    url = f"{base}/studies/{study_uid}/series/{series_uid}/instances"
-    found: set[str] = set()
-    rows = 0
+    url = f"{base}/studies/{series[0]}/series/{series[1]}/instances"
+    found, rows = Shown(), 0
     for _ in range(_MAX_PAGES):
         answer = client.request("GET", f"{url}?offset={rows}" if rows else url)
         if answer.status == 404:
-            _check_path(client, base, study_uid)
+            _check_path(client, base, series[0])
         page = _rows(answer, url)
-        uids = set().union(*(_uid_of(row, study_uid, series_uid) for row in page)) - found
-        found, rows = found | uids, rows + len(page)
-        # A server that knows no offset answers with the same again.
-        if not uids or (len(page) < PAGE and "warning" not in answer.headers):
-            break
+        shown = shown_of(map(_match_of, page), series)
+        is_news, is_cut = not shown <= found, "warning" in answer.headers
+        found |= shown
+        rows += len(page)
+        # A server that knows no offset answers with the same again: where it kept some back, they stay unknown.
+        found.is_whole = found.is_whole and shown.is_whole and (is_news or not page or not is_cut)
+        if not is_news or (len(page) < PAGE and not is_cut):
+            return found
+    found.is_whole = False
     return found
 
 
@@ -106,9 +138,13 @@ def _check_path(client: WebClient, base: str, study_uid: str) -> None:
         raise DeliveryError(_no_query(url, answer))
 
 
-def _rows(answer: Answer, url: str) -> list[dict[str, Any]]:
-    """The matches of one answer; 204 and 404 say that there are none (PS3.18 table 10.6.3-1)."""
-    if answer.status in (204, 404):
+def _rows(answer: Answer, url: str) -> list[Any]:
+    """The matches of one answer, which need not be JSON objects.
+
+    204 and 404 say that there are none (PS3.18 table 10.6.3-1), and so do 200 with no body, and the ``null`` of servers
+    to which an empty list is nothing.
+    """
+    if answer.status in (204, 404) or (answer.status == 200 and not answer.content.strip()):
         return []
     if answer.status != 200:
         raise DeliveryError(f"{url}: QIDO-RS was answered with HTTP {answer.status}")
@@ -116,15 +152,14 @@ def _rows(answer: Answer, url: str) -> list[dict[str, Any]]:
         said: Any = json.loads(answer.content)
     except (ValueError, RecursionError) as fault:
         raise DeliveryError(f"{url}: QIDO-RS was answered with something that is no JSON") from fault
-    if not isinstance(said, list):
+    if said is not None and not isinstance(said, list):
         raise DeliveryError(f"{url}: QIDO-RS was answered with something that is no list of matches")
-    return [row for row in said if isinstance(row, dict)]
+    return said or []
 
 
-def _uid_of(row: dict[str, Any], study_uid: str, series_uid: str) -> set[str]:
-    """The instance of one match; nothing where a server that knows no hierarchy answers with other series."""
-    if values(row, STUDY_INSTANCE_UID) not in ([study_uid], []):
-        return set()
-    if values(row, SERIES_INSTANCE_UID) not in ([series_uid], []):
-        return set()
-    return {str(uid) for uid in values(row, SOP_INSTANCE_UID)[:1]}
+def _match_of(row: Any) -> Match:
+    """The UIDs of one match; what is no JSON object cannot be read."""
+    if not isinstance(row, dict):
+        return Match()
+    tags = (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID)
+    return Match(*(uid_of(values(row, tag)) for tag in tags))

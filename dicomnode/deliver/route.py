@@ -8,8 +8,8 @@ from typing import Protocol
 
 from dicomnode.config.destinations import AnyDestination, Destination, WebDestination
 from dicomnode.deliver import commitment, qido, query, scu, stow
+from dicomnode.deliver.answers import Series, Shown, Studies
 from dicomnode.deliver.outgoing import Outgoing
-from dicomnode.deliver.query import Series
 from dicomnode.deliver.web_auth import Credentials
 from dicomnode.deliver.web_client import WebClient
 from dicomnode.dicom.commitment import Reference
@@ -42,8 +42,11 @@ class Route(Protocol):
     def ask(self) -> None:
         """Whether it would take results now: returns, or raises the reason."""
 
-    def find_instances(self, series: Iterable[Series]) -> dict[Series, set[str]]:
+    def find_instances(self, series: Iterable[Series]) -> dict[Series, Shown]:
         """SOP Instance UIDs that it says it has, per series."""
+
+    def find_anywhere(self, sop_instance_uids: Iterable[str]) -> dict[str, Studies]:
+        """In which studies it shows each instance, whatever study it was sent for."""
 
     def find_identities(self, study_uids: Iterable[str]) -> dict[str, list[dict[str, str]]]:
         """Whose study each is, as the destination says; raises FindNotOffered where it can be asked nothing."""
@@ -67,9 +70,13 @@ class DimseRoute:
         """See :func:`dicomnode.deliver.scu.echo`."""
         scu.echo(self._destination, self._calling_ae)
 
-    def find_instances(self, series: Iterable[Series]) -> dict[Series, set[str]]:
+    def find_instances(self, series: Iterable[Series]) -> dict[Series, Shown]:
         """See :func:`dicomnode.deliver.query.find_instances`."""
         return query.find_instances(self._destination, self._calling_ae, series)
+
+    def find_anywhere(self, sop_instance_uids: Iterable[str]) -> dict[str, Studies]:
+        """See :func:`dicomnode.deliver.query.find_anywhere`."""
+        return query.find_anywhere(self._destination, self._calling_ae, sop_instance_uids)
 
     def find_identities(self, study_uids: Iterable[str]) -> dict[str, list[dict[str, str]]]:
         """See :func:`dicomnode.deliver.query.find_identities`."""
@@ -98,10 +105,15 @@ class WebRoute:
         with self._client() as client:
             stow.ask(client, self._destination)
 
-    def find_instances(self, series: Iterable[Series]) -> dict[Series, set[str]]:
+    def find_instances(self, series: Iterable[Series]) -> dict[Series, Shown]:
         """See :func:`dicomnode.deliver.qido.find_instances`."""
         with self._client() as client:
             return qido.find_instances(client, self._destination, series)
+
+    def find_anywhere(self, sop_instance_uids: Iterable[str]) -> dict[str, Studies]:
+        """See :func:`dicomnode.deliver.qido.find_anywhere`."""
+        with self._client() as client:
+            return qido.find_anywhere(client, self._destination, sop_instance_uids)
 
     def find_identities(self, study_uids: Iterable[str]) -> dict[str, list[dict[str, str]]]:
         """See :func:`dicomnode.deliver.qido.find_identities`."""

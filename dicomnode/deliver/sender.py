@@ -73,7 +73,7 @@ class Sender:
         self._backoff = Backoff.of(destination)
         self._breaker = Breaker(self._backoff, self._draw, echo_interval_s=echo_interval_s)
         self._identity = IdentityCheck(config, store, data_dir, destination, self._route, look_again_s=look_again_s)
-        self._prover = Prover(store, destination, self._route, self._backoff)
+        self._prover = Prover(store, destination, self._route, self._backoff, look_again_s=look_again_s)
         self._stop = threading.Event()
         self._recovery_due = True
         self._rest_leased_until = 0.0

@@ -18,6 +18,7 @@ from typing import Any
 from pydicom.errors import InvalidDicomError
 
 from dicomnode.config.destinations import WebDestination
+from dicomnode.deliver.answers import uid_of
 from dicomnode.deliver.outgoing import Outgoing, answer_timeout_s
 from dicomnode.deliver.web_client import Answer, WebClient
 from dicomnode.dicom.statuses import DUPLICATE_SOP_INSTANCE, OUT_OF_RESOURCES, PROCESSING_FAILURE, SUCCESS, sentence
@@ -200,7 +201,7 @@ def _items(payload: Item, tag: str) -> list[Item]:
 def _item_of(payload: Item, tag: str, uid: str) -> Item | None:
     """The item that names the instance, or that names none: only one was sent."""
     for item in _items(payload, tag):
-        if values(item, REFERENCED_SOP_INSTANCE_UID) in ([uid], []):
+        if uid_of(values(item, REFERENCED_SOP_INSTANCE_UID)) in ("", uid):
             return item
     return None
 

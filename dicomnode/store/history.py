@@ -120,7 +120,7 @@ def _held(session: Session, job_ids: Sequence[int]) -> dict[int, int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldLine:
-    """Results of a job that are held for a destination, because it says another identity."""
+    """Results of a job that are held for a destination: it says another identity, or does not show what it took."""
 
     job_id: int
     destination: str

@@ -31,12 +31,12 @@ Run::
 Outbox::
 
     pending --claim--> sending --sent--> sent --prove--> proven
-    sent --miss--> pending                sent --give_up--> failed
+    sent --miss--> pending                sent --give_up--> failed   held --prove--> proven
     sending --retry--> pending            sending --lease_expired--> pending   sending --give_up--> failed
     pending --withdraw--> withdrawn       sending --withdraw--> withdrawn      failed --withdraw--> withdrawn
     withheld --withdraw--> withdrawn      failed, withdrawn --requeue--> pending
     pending, withdrawn, held, replaced --withhold--> withheld
-    sending --hold--> held --release--> pending   held --withdraw--> withdrawn
+    sending, sent --hold--> held --release--> pending   held --withdraw--> withdrawn
     sending --replace--> replaced --requeue--> pending   replaced --give_up--> failed
 """
 
@@ -251,6 +251,8 @@ OUTBOX: dict[tuple[str, str], str] = {
     (_O.REPLACED, _OE.REQUEUE): _O.PENDING,
     (_O.REPLACED, _OE.GIVE_UP): _O.FAILED,
     (_O.SENDING, _OE.HOLD): _O.HELD,
+    (_O.SENT, _OE.HOLD): _O.HELD,
+    (_O.HELD, _OE.PROVE): _O.PROVEN,
     (_O.HELD, _OE.RELEASE): _O.PENDING,
     **{(s, _OE.WITHDRAW): _O.WITHDRAWN for s in (_O.PENDING, _O.SENDING, _O.FAILED, _O.WITHHELD, _O.HELD)},
 }

@@ -51,12 +51,15 @@ def open_commitment(session: Session, destination: str, transaction_uid: str, se
 
 
 def record_report(session: Session, report: Report) -> bool:
-    """Write down what a peer reported; False: no such transaction. The same report twice changes nothing."""
+    """Write down what a peer reported; False: no such transaction.
+
+    The same report twice changes nothing, and one that names no instance says nothing: another may come.
+    """
     found = lock_commitments(session, Commitment.transaction_uid == report.transaction_uid)
     if not found:
         return False
     commitment = found[0]
-    if commitment.answered_at is None:
+    if commitment.answered_at is None and (report.committed or report.failed):
         commitment.answered_at = time.time()
         commitment.report = {"committed": list(report.committed), "failed": report.failed}
     return True

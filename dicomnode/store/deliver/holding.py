@@ -6,9 +6,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from dicomnode.dicom.identity import Agreement
 from dicomnode.errors import JobError
 from dicomnode.store.deliver.outbox import Parcel, parcel_of
 from dicomnode.store.deliver.results import settle_deliveries
@@ -19,6 +20,11 @@ from dicomnode.store.transitions import guarded_update, move, note
 
 OWN, PACS = "own", "pacs"
 """What a person may decide about a held result: its own identity is right, or the one at the destination."""
+
+
+def in_conflict() -> ColumnElement[bool]:
+    """Condition on a held outbox row: it is in doubt whose study it is; any other was sent and is not shown."""
+    return Outbox.identity.startswith(Agreement.CONFLICT)
 
 
 def record_identity(session: Session, parcel: Parcel, agreement: str, keywords: Sequence[str] = ()) -> float:
@@ -59,9 +65,12 @@ def record_held(session: Session, parcel: Parcel, *, reason: str, look_at: float
 
 
 def held_parcels(session: Session, destination: str, *, due: float | None = None, limit: int = 50) -> list[Parcel]:
-    """Results held for a destination, oldest job first; with ``due``, only those to be looked at by then."""
+    """Results held for a destination since it is in doubt whose study it is, oldest job first.
+
+    With ``due``, only those to be looked at by then.
+    """
     statement = select(Outbox, Result).join(Result, Result.id == Outbox.result_id)
-    statement = statement.where(Outbox.destination == destination, Outbox.status == OutboxStatus.HELD)
+    statement = statement.where(Outbox.destination == destination, Outbox.status == OutboxStatus.HELD, in_conflict())
     if due is not None:
         statement = statement.where(Outbox.next_attempt_at <= due)
     rows = session.execute(statement.order_by(Outbox.job_id, Outbox.id).limit(limit))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
+from dicomnode.store.deliver.holding import in_conflict
 from dicomnode.store.deliver.results import settle_deliveries
 from dicomnode.store.locks import lock_delivery, lock_job
 from dicomnode.store.states import JobStatus, OutboxEvent, OutboxStatus
@@ -25,6 +26,7 @@ class Sent:
     attempts : looks at it since it was sent that proved nothing.
     requests : how often commitment to it was asked for since it was sent, and accepted.
     losses : how often it was missing before and was sent again.
+    status : with what DIMSE status it was acknowledged.
     """
 
     outbox_id: int
@@ -38,6 +40,7 @@ class Sent:
     attempts: int
     requests: int
     losses: int
+    status: int | None
 
 
 def _due(destination: str, proof: str) -> tuple[ColumnElement[bool], ...]:
@@ -77,14 +80,31 @@ def read_sent(row: Outbox, result: Result) -> Sent:
         attempts=row.proof_attempts,
         requests=row.commitment_requests,
         losses=row.losses,
+        status=row.last_status,
     )
 
 
-def record_proven(session: Session, sent: Sent, *, by: str) -> None:
-    """Record that a destination has a result, as ``by`` (commitment, query) says; the job may be done."""
-    row = _still_sent(session, sent)
+def held_unproven(session: Session, destination: str, *, limit: int = 200) -> list[Sent]:
+    """What was sent to a destination, is held since it is not shown, and is to be looked for again now."""
+    statement = (
+        select(Outbox, Result)
+        .join(Result, Result.id == Outbox.result_id)
+        .where(Outbox.destination == destination, Outbox.status == OutboxStatus.HELD, ~in_conflict())
+        .where(Outbox.next_attempt_at <= time.time())
+        .order_by(Outbox.job_id, Outbox.id)
+        .limit(limit)
+    )
+    return [read_sent(row, result) for row, result in session.execute(statement)]
+
+
+def record_proven(session: Session, sent: Sent, *, by: str, elsewhere: bool = False) -> None:
+    """Record that a destination has a result, as ``by`` (commitment, query) says; the job may be done.
+
+    ``elsewhere``: in another study than it was sent for, as the destination had announced.
+    """
+    row = _still_sent(session, sent, OutboxStatus.SENT, OutboxStatus.HELD)
     if row is not None:
-        detail = {"by": by, "losses": row.losses}
+        detail = {"by": by, "losses": row.losses, **({"filed": "in another study"} if elsewhere else {})}
         move(session, row, OutboxEvent.PROVE, detail=detail, proven_by=by, proven_at=time.time(), error="")
         settle_deliveries(session, sent.job_id)
 
@@ -104,6 +124,23 @@ def record_missing(session: Session, sent: Sent, *, error: str, retry_at: float 
         error=error,
     )
     settle_deliveries(session, sent.job_id)
+
+
+def record_unplaced(session: Session, sent: Sent, *, reason: str, look_at: float) -> None:
+    """Hold what a destination acknowledged and does not show as it was sent: to send it again would change nothing.
+
+    It is looked for again at ``look_at``.
+    """
+    row = _still_sent(session, sent)
+    if row is not None:
+        move(session, row, OutboxEvent.HOLD, detail={"reason": reason}, next_attempt_at=look_at, error=reason)
+
+
+def look_again(session: Session, sent: Sent, *, at: float) -> None:
+    """Leave held what is still not shown, to be looked for again at ``at``."""
+    row = _still_sent(session, sent, OutboxStatus.HELD)
+    if row is not None:
+        guarded_update(session, row, before=OutboxStatus.HELD, token=None, next_attempt_at=at)
 
 
 def record_no_answer(session: Session, sent: Sent, *, error: str, look_at: float | None) -> None:
@@ -126,12 +163,15 @@ def count_request(session: Session, sent: Sequence[Sent]) -> None:
     session.execute(statement)
 
 
-def _still_sent(session: Session, sent: Sent) -> Outbox | None:
-    """The row, locked; None when another node was faster or the job is no longer delivering."""
+def _still_sent(session: Session, sent: Sent, *states: OutboxStatus) -> Outbox | None:
+    """The row, locked; None when another node was faster or the job is no longer delivering.
+
+    ``states``: in which it may be; only sent, unless told.
+    """
     lock_job(session, sent.job_id)
     row = lock_delivery(session, sent.outbox_id)
     delivering = session.get_one(Job, sent.job_id, populate_existing=True).status == JobStatus.DELIVERING
-    return row if row.status == OutboxStatus.SENT and delivering else None
+    return row if row.status in (states or (OutboxStatus.SENT,)) and delivering else None
 
 
 def adopt_proof(session: Session, destination: str, proof: str) -> int:

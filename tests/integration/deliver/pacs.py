@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from dicomnode.app.demo_pacs import ReceivingPacs, Stored
 from dicomnode.deliver.query import STUDY_ROOT_FIND
 from dicomnode.dicom.commitment import STORAGE_COMMITMENT
-from dicomnode.dicom.statuses import SUCCESS
+from dicomnode.dicom.statuses import PENDING, SUCCESS
 from dicomnode.kinds import KINDS
 
 STALL_S = 20.0
@@ -45,6 +46,10 @@ class ScriptedPacs(ReceivingPacs):
     patients : answered to every C-FIND for a study, where given, in place of what is stored.
     study_looks : number of C-FINDs for a study so far.
     study_find_status : answered to these in place of matches, where not Success.
+    says : keyword -> what every answer to a C-FIND says in this element in place of what is true; None: it is left out.
+    refiles_under : ``study_uid`` or ``series_uid`` that takes the place of the one that an instance came with.
+    proposals : SOP class UID -> application information of each extended negotiation so far.
+    alone_status : answered to every C-FIND for an instance alone, without study and series, where not Success.
     offers_commitment : whether storage commitment is offered (before ``start``).
     mute_reports : how many commitment requests are accepted and never reported on.
     requests : number of commitment requests so far.
@@ -67,9 +72,22 @@ class ScriptedPacs(ReceivingPacs):
         self.patients: list[Dataset] | None = None
         self.study_looks = 0
         self.study_find_status = SUCCESS
+        self.says: dict[str, Any] = {}
+        self.refiles_under: dict[str, str] = {}
+        self.proposals: list[dict[str, bytes]] = []
+        self.alone_status = SUCCESS
         self.offers_commitment = True
         self.mute_reports = 0
         self.requests = 0
+
+    def start(self) -> None:
+        super().start()
+        self._server.bind(evt.EVT_SOP_EXTENDED, self._on_proposed)
+
+    def _on_proposed(self, event: evt.Event) -> dict[Any, bytes]:
+        if event.app_info:
+            self.proposals.append({str(uid): proposed for uid, proposed in event.app_info.items()})
+        return {}
 
     def _entity(self) -> AE:
         """Offers what a test may send, not each class of the standard: to set up all of them takes a quarter second."""
@@ -111,16 +129,32 @@ class ScriptedPacs(ReceivingPacs):
         wanted: Any = event.identifier
         if wanted.QueryRetrieveLevel == "STUDY":
             self.study_looks += 1
-            if self.study_find_status != SUCCESS:
-                yield self.study_find_status, None
-                return
-            yield from super()._on_find(event)
+            failure, answers = self.study_find_status, super()._on_find(event)
+        elif not wanted.StudyInstanceUID:
+            failure, answers = self.alone_status, self._alone(str(wanted.SOPInstanceUID))
+        else:
+            self.looks += 1
+            failure, answers = self.find_status, super()._on_find(event)
+        if failure != SUCCESS:
+            yield failure, None
             return
-        self.looks += 1
-        if self.find_status != SUCCESS:
-            yield self.find_status, None
-            return
-        yield from super()._on_find(event)
+        yield from ((status, self._said(answer)) for status, answer in answers)
+
+    def _alone(self, sop_instance_uid: str) -> Iterator[tuple[int, Dataset | None]]:
+        for stored in self.shown():
+            if stored.sop_instance_uid == sop_instance_uid:
+                answer = Dataset()
+                answer.QueryRetrieveLevel, answer.SOPInstanceUID = "IMAGE", sop_instance_uid
+                answer.StudyInstanceUID, answer.SeriesInstanceUID = stored.study_uid, stored.series_uid
+                yield PENDING, answer
+
+    def _said(self, answer: Dataset | None) -> Dataset | None:
+        for keyword, value in self.says.items():
+            if answer is not None and value is None:
+                answer.pop(keyword, None)
+            elif answer is not None:
+                setattr(answer, keyword, value)
+        return answer
 
     def studies(self, study_uid: str) -> list[Dataset]:
         if self.patients is None:
@@ -140,7 +174,9 @@ class ScriptedPacs(ReceivingPacs):
         super().report(report, assoc)
 
     def shown(self) -> list[Stored]:
-        return super().shown() if not self.hidden_looks or self.looks > self.hidden_looks else []
+        if self.hidden_looks and self.looks <= self.hidden_looks:
+            return []
+        return [replace(stored, **self.refiles_under) for stored in super().shown()]
 
     @property
     def uids(self) -> list[str]:

@@ -188,6 +188,26 @@ def test_a_study_under_two_patients_is_held_even_if_one_is_ours(world: World, pa
     assert "under 2 patients" in world.rows(job_id)[0].error
 
 
+@sqlite_only
+@pytest.mark.parametrize("said", ["", None])
+def test_an_answer_that_names_no_study_is_about_the_one_that_was_asked_for(
+    world: World, pacs: ScriptedPacs, said: str | None
+) -> None:
+    pacs.says, pacs.patients = {"StudyInstanceUID": said}, [patient(**ANOTHER)]
+    job_id, _ = world.deliver("sr")
+    world.sender(world.destination(pacs.port)).step()
+    assert (world.statuses(job_id), pacs.asked) == (["held"], [])
+
+
+@sqlite_only
+def test_an_answer_of_which_the_study_cannot_be_told_does_not_mean_absent(world: World, pacs: ScriptedPacs) -> None:
+    pacs.says, pacs.patients = {"StudyInstanceUID": ["1.2", "1.3"]}, [patient(**ANOTHER)]
+    job_id, _ = world.deliver("sr")
+    world.sender(world.destination(pacs.port)).step()
+    assert (world.statuses(job_id), pacs.asked) == (["pending"], [])
+    assert "it cannot be told which study it is about" in world.rows(job_id)[0].error
+
+
 def test_a_conflict_that_is_settled_in_the_archive_releases_the_results(world: World, pacs: ScriptedPacs) -> None:
     pacs.patients = [patient(**ANOTHER)]
     job_id, _ = world.deliver("sr")

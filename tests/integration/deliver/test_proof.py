@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,6 +91,48 @@ def test_a_result_filed_in_another_study_is_not_found(world: World, pacs: Script
     destination = world.destination(pacs.port)
     right, wrong = (stored.study_uid, stored.series_uid), ("1.2.3", stored.series_uid)
     assert find_instances(destination, "NODE", [right, wrong]) == {right: {stored.sop_instance_uid}, wrong: set()}
+
+
+@pytest.mark.parametrize("level", ["StudyInstanceUID", "SeriesInstanceUID"])
+@pytest.mark.parametrize("said", ["", None])
+def test_an_answer_with_an_empty_key_belongs_to_what_was_asked(
+    world: World, pacs: ScriptedPacs, level: str, said: str | None
+) -> None:
+    pacs.says = {level: said}
+    job_id, results = world.deliver("seg", "sr")
+    world.sender(world.destination(pacs.port, proof_wait_s=0.01)).step()
+    assert world.job(job_id).status == "done"
+    assert pacs.asked == [result.sop_instance_uid for result in results]
+
+
+@pytest.mark.parametrize(
+    "said", [{"SOPInstanceUID": ""}, {"SOPInstanceUID": None}, {"StudyInstanceUID": ["1.2", "1.3"]}]
+)
+def test_an_answer_that_cannot_be_attributed_is_neither_yes_nor_no(
+    world: World, pacs: ScriptedPacs, said: dict[str, str | None]
+) -> None:
+    pacs.alone_status = 0xA900
+    job_id, results = world.deliver("sr")
+    sender = world.sender(world.destination(pacs.port, proof_wait_s=0.01, identity="trust"))
+    pacs.says = said
+    for _ in range(3):
+        sender.step()
+        look_at_once(world)
+        time.sleep(0.02)
+    (row,) = world.rows(job_id)
+    assert (row.status, row.losses, row.proof_attempts) == ("sent", 0, 3)
+    assert "it cannot be told whether the destination has it" in row.error
+    pacs.says = {}
+    world.step_until(sender, lambda: world.job(job_id).status == "done")
+    assert pacs.asked == [results[0].sop_instance_uid]
+
+
+def test_what_can_never_be_told_is_given_up_in_the_end(world: World, pacs: ScriptedPacs) -> None:
+    pacs.says, pacs.alone_status = {"SOPInstanceUID": ""}, 0xA900
+    job_id, results = world.deliver("sr")
+    sender = world.sender(world.destination(pacs.port, proof_wait_s=0.01, give_up_after_h=1.0 / 3600))
+    world.step_until(sender, lambda: world.job(job_id).status == "undelivered", within_s=30.0)
+    assert pacs.asked == [results[0].sop_instance_uid]
 
 
 def test_without_proof_a_job_ends_sent_unproven(world: World, pacs: ScriptedPacs) -> None:

@@ -147,6 +147,17 @@ def test_an_answer_about_other_instances_is_none(world: World, pacs: WebPacs) ->
     assert "but for other instances" in world.events("retry")[0].detail["error"]
 
 
+@pytest.mark.parametrize("named", [[""], [None], []])
+def test_an_item_that_names_no_instance_is_about_the_only_one_that_was_sent(
+    world: World, pacs: WebPacs, named: list[str | None]
+) -> None:
+    item = {"00081155": {"vr": "UI", "Value": named}, "00081197": {"vr": "US", "Value": [0x0124]}}
+    job_id, _ = world.deliver("sr")
+    pacs.replies = [Reply(409, {"00081198": {"vr": "SQ", "Value": [item]}})]
+    world.sender(web(pacs, retry_min_s=30, retry_max_s=60)).step()
+    assert [row.last_status for row in world.rows(job_id)] == [0x0124]
+
+
 def test_a_success_without_a_payload_is_believed_only_when_the_query_shows_it(world: World, pacs: WebPacs) -> None:
     job_id, results = world.deliver("seg", "sr")
     pacs.replies = [Reply(200), Reply(200, "gibberish", keeps=True)]
@@ -348,6 +359,98 @@ def test_a_query_that_fails_is_repeated_and_nothing_is_sent_twice(world: World, 
     pacs.find_status = 200
     world.step_until(sender, lambda: world.job(job_id).status == "done")
     assert pacs.asked == [results[0].sop_instance_uid]
+
+
+@pytest.mark.parametrize("nothing", [Reply(200), Reply(200, b" \r\n"), Reply(200, b"null"), Reply(200, []), Reply(204)])
+def test_a_server_that_has_nothing_may_say_so_in_any_way(world: World, pacs: WebPacs, nothing: Reply) -> None:
+    pacs.nothing = nothing
+    job_id, results = world.deliver("sr")
+    pacs.loses = {results[0].sop_instance_uid: 1}
+    sender = world.sender(web(pacs, proof_wait_s=0.05))
+    sender.step()
+    assert (pacs.asked, [row.identity for row in world.rows(job_id)]) == ([results[0].sop_instance_uid], ["absent"])
+    world.step_until(sender, lambda: world.job(job_id).status == "done")
+    assert [row.losses for row in world.rows(job_id)] == [1]
+
+
+@pytest.mark.parametrize("nothing", [b"{}", b"<html>", b'"none"', b"0"])
+def test_what_is_no_list_of_matches_is_no_answer(world: World, pacs: WebPacs, nothing: bytes) -> None:
+    pacs.nothing = Reply(200, nothing)
+    job_id, _ = world.deliver("sr")
+    world.sender(web(pacs)).step()
+    assert (pacs.asked, world.statuses(job_id)) == ([], ["pending"])
+    assert "whose study it is could not be asked" in world.rows(job_id)[0].error
+
+
+EMPTY = [None, {"vr": "UI"}, {"vr": "UI", "Value": []}, {"vr": "UI", "Value": [""]}, {"vr": "UI", "Value": [None]}]
+
+
+@pytest.mark.parametrize("said", EMPTY)
+def test_a_match_with_an_empty_key_belongs_to_what_was_asked(world: World, pacs: WebPacs, said: Any) -> None:
+    pacs.says = {"0020000D": said, "0020000E": said}
+    job_id, results = world.deliver("seg", "sr")
+    sender = world.sender(web(pacs, proof_wait_s=0.01))
+    sender.step()
+    assert world.job(job_id).status == "done"
+    pacs.patients = [patient(**ANOTHER)]
+    other, _ = world.deliver("sr")
+    sender.step()
+    assert world.statuses(other) == ["held"]
+    assert pacs.asked == [result.sop_instance_uid for result in results]
+
+
+@pytest.mark.parametrize("said", [*EMPTY, {"vr": "UI", "Value": [{"a": 1}]}, {"vr": "UI", "Value": ["1.2", "1.3"]}])
+def test_a_match_that_names_no_instance_is_neither_yes_nor_no(world: World, pacs: WebPacs, said: Any) -> None:
+    pacs.offers_lone_query = False
+    pacs.says = {"00080018": said}
+    job_id, results = world.deliver("sr")
+    sender = world.sender(web(pacs, proof_wait_s=0.01))
+    sender.step()
+    (row,) = world.rows(job_id)
+    assert (row.status, row.losses) == ("sent", 0)
+    assert "it cannot be told whether the destination has it" in row.error
+    pacs.says = {}
+    world.step_until(sender, lambda: world.job(job_id).status == "done")
+    assert pacs.asked == [results[0].sop_instance_uid]
+
+
+@pytest.mark.parametrize("matches", [[None], ["1.2.3"], [[]]])
+def test_matches_that_are_no_objects_do_not_mean_that_the_study_is_absent(
+    world: World, pacs: WebPacs, matches: list[Any]
+) -> None:
+    pacs.nothing = Reply(200, matches)
+    job_id, _ = world.deliver("sr")
+    world.sender(web(pacs)).step()
+    assert (pacs.asked, world.statuses(job_id)) == ([], ["pending"])
+    assert "it cannot be told what it is about" in world.rows(job_id)[0].error
+
+
+@pytest.mark.parametrize(("count", "headers"), [(1, {"Warning": "299 server: there are more"}), (100, {})])
+def test_a_part_of_the_other_studies_does_not_mean_that_this_one_is_absent(
+    world: World, pacs: WebPacs, count: int, headers: dict[str, str]
+) -> None:
+    other = {"0020000D": {"vr": "UI", "Value": ["1.2.3"]}}
+    pacs.nothing = Reply(200, [other] * count, headers)
+    job_id, _ = world.deliver("sr")
+    world.sender(web(pacs)).step()
+    assert (pacs.asked, world.statuses(job_id)) == ([], ["pending"])
+    assert "not with all that the server has" in world.rows(job_id)[0].error
+
+
+def test_what_a_server_keeps_back_is_not_lost(world: World, pacs: WebPacs) -> None:
+    pacs.offers_lone_query = False
+    job_id, (result,) = world.deliver("sr")
+    place = (world.result(result.sop_instance_uid).study_uid, result.series_instance_uid)
+    pacs.instances = {f"1.2.{number}": place for number in range(3)}
+    pacs.page, pacs.knows_offset = 2, False
+    sender = world.sender(web(pacs, proof_wait_s=0.01))
+    sender.step()
+    time.sleep(0.02)
+    sender.step()
+    assert (world.statuses(job_id), world.rows(job_id)[0].losses) == (["sent"], 0)
+    pacs.knows_offset = True
+    world.step_until(sender, lambda: world.job(job_id).status == "done")
+    assert pacs.asked == [result.sop_instance_uid]
 
 
 def test_an_emergency_patient_who_was_identified_gets_the_results(world: World, pacs: WebPacs) -> None:

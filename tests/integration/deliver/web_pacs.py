@@ -28,7 +28,7 @@ class Reply:
 
     Attributes
     ----------
-    payload : the data set in JSON; None: no body.
+    payload : the data set in JSON, or bytes as they are; None: no body.
     keeps : whether the instance is stored all the same.
     cut : the connection is closed in the middle of the body.
     wait_s : silence before the answer.
@@ -75,8 +75,13 @@ class WebPacs:
     files : SOP Instance UID -> the bytes that arrived.
     asked : SOP Instance UID of each STOW-RS request, also of those not kept.
     loses : SOP Instance UID -> how many times it is acknowledged and not kept.
+    offers_lone_query : whether QIDO-RS answers queries for an instance alone, without study and series.
+    knows_offset : whether it gives the next page; else the first one again.
+    refiles_under : study that takes the place of the one that an instance came with.
     page : most matches in one QIDO-RS answer; 0: no limit.
     not_found : QIDO-RS answers 404 where nothing matches, instead of an empty list.
+    nothing : where given, the answer of QIDO-RS where nothing matches.
+    says : tag -> what every match says in this element in place of what is true; None: it is left out.
     patients : whom it has every study under; None: those of what it keeps.
     offers_query : whether there is QIDO-RS at all.
     find_status : answered to queries for instances in place of matches, where not 200.
@@ -93,8 +98,13 @@ class WebPacs:
         self.files: dict[str, bytes] = {}
         self.asked: list[str] = []
         self.loses: dict[str, int] = {}
+        self.offers_lone_query = True
+        self.knows_offset = True
+        self.refiles_under = ""
         self.page = 0
         self.not_found = False
+        self.nothing: Reply | None = None
+        self.says: dict[str, Any] = {}
         self.patients: list[Dataset] | None = None
         self.offers_query = True
         self.find_status = 200
@@ -157,7 +167,7 @@ class WebPacs:
         if self.loses.get(uid, 0) > 0:
             self.loses[uid] -= 1
         elif reply.keeps:
-            self.instances[uid] = (str(ds.StudyInstanceUID), str(ds.SeriesInstanceUID))
+            self.instances[uid] = (self.refiles_under or str(ds.StudyInstanceUID), str(ds.SeriesInstanceUID))
             self.files[uid] = content
         return reply
 
@@ -167,6 +177,14 @@ class WebPacs:
         kept = [uid for uid, (study, _) in self.instances.items() if study == study_uid and uid in self.files]
         return [_study(dcmread(io.BytesIO(self.files[uid])), study_uid) for uid in kept]
 
+    def answer(self, path: list[str], query: dict[str, list[str]]) -> Reply:
+        """The reply to a QIDO-RS request, in the words that this server has for nothing."""
+        reply = self.matches(path, query)
+        if self.says and isinstance(reply.payload, list):
+            told = [match | self.says for match in reply.payload]
+            reply.payload = [{tag: said for tag, said in match.items() if said is not None} for match in told]
+        return self.nothing if self.nothing is not None and reply.payload == [] else reply
+
     def matches(self, path: list[str], query: dict[str, list[str]]) -> Reply:
         """The reply to a QIDO-RS request."""
         if not self.offers_query:
@@ -175,15 +193,22 @@ class WebPacs:
             return Reply(200, self._studies(query["StudyInstanceUID"][0]))
         if self.find_status != 200:
             return Reply(self.find_status)
+        if path == ["instances"]:
+            return self._alone(query["SOPInstanceUID"][0])
         self.looks += 1
         study, series = path[1], path[3]
         found = sorted(uid for uid, where in self.instances.items() if where == (study, series))
         if not found and self.not_found:
             return Reply(404)
-        offset = int(query.get("offset", ["0"])[0])
+        offset = int(query.get("offset", ["0"])[0]) if self.knows_offset else 0
         page = found[offset : offset + (self.page or len(found))]
         more = {"Warning": "299 server: there are more"} if offset + len(page) < len(found) else {}
         return Reply(200, [_match(uid, study, series) for uid in page], more)
+
+    def _alone(self, uid: str) -> Reply:
+        if not self.offers_lone_query:
+            return Reply(404)
+        return Reply(200, [_match(uid, *self.instances[uid])] if uid in self.instances else [])
 
 
 def _study(ds: Dataset, study_uid: str) -> dict[str, Any]:
@@ -231,7 +256,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
         if self._let_in():
-            self._reply(self.server.pacs.matches(parts.path.strip("/").split("/")[1:], parse_qs(parts.query)))
+            self._reply(self.server.pacs.answer(parts.path.strip("/").split("/")[1:], parse_qs(parts.query)))
 
     def _let_in(self) -> bool:
         known = self.server.pacs.authorizations
@@ -251,7 +276,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _reply(self, reply: Reply) -> None:
         self.server.pacs.pause(reply.wait_s)
-        body = b"" if reply.payload is None else json.dumps(reply.payload).encode()
+        body = b"" if reply.payload is None else reply.payload
+        body = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(reply.status)
         for name, value in ({"Content-Type": JSON} | reply.headers).items():
             self.send_header(name, value)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
+from sqlalchemy import update
 
 from dicomnode.execute.notes import prepare_note
 from dicomnode.execute.tasks import EncodeReply
@@ -17,6 +18,7 @@ from dicomnode.store.deliver.outbox import claim_parcels, note_sent_unrecorded, 
 from dicomnode.store.engine import Store
 from dicomnode.store.history import EventLine, events_of
 from dicomnode.store.queue.jobs import claim_job, recover_leases
+from dicomnode.store.tables import Outbox
 from tests.acceptance.scanner import small_study
 from tests.integration.deliver.pacs import ScriptedPacs
 from tests.integration.execute.life_world import LifeWorld, named_by, predecessors_of, uids_of
@@ -151,6 +153,29 @@ def test_a_result_whose_answer_was_lost_is_rejected_because_the_pacs_shows_it(ne
     (note,) = world.rejections()
     assert named_by(note) == there
     assert [event.name for event in _events(world) if event.name == "found"] == ["found"]
+
+
+@sqlite_only
+def test_an_answer_that_names_nothing_does_not_mean_that_a_result_never_arrived(new_world: NewWorld) -> None:
+    world = new_world(destination={"retry_min_s": 60.0, "retry_max_s": 60.0})
+    series = small_study("head")
+    world.assemble(series[:-1])
+    world.duties()
+    assert world.step()
+    world.pacs.keeps_then_drops = True
+    world.sender.step()
+    there = uids_of(world.received())
+    world.assemble(series[-1:])
+    world.pacs.says, world.pacs.alone_status = {"SOPInstanceUID": ""}, 0xA900
+    world.sender = world.new_sender()
+    for _ in range(20):
+        world.turn()
+    assert [job.status for job in world.notes("rejection")] == ["waiting"]
+    world.pacs.says, world.pacs.alone_status = {}, 0x0000
+    world.change(lambda session: session.execute(update(Outbox).values(next_attempt_at=0.0)))
+    world.settle_all()
+    (note,) = world.rejections()
+    assert named_by(note) == there
 
 
 def test_a_result_that_was_on_its_way_when_it_was_superseded_is_rejected_once_its_answer_is_known(
