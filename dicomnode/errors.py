@@ -64,6 +64,7 @@ class Refusal(StrEnum):
     UNEVEN_STACK = "uneven_stack"
     COVERAGE_TOO_SMALL = "coverage_too_small"
     NO_RESCALE = "no_rescale"
+    IMPLAUSIBLE_HU = "implausible_hu"
     NOT_A_HEAD = "not_a_head"
     CONTENT_CONFLICT = "content_conflict"
     REJECTED = "rejected"
@@ -100,6 +101,7 @@ _SENTENCES: dict[Refusal, str] = {
     Refusal.UNEVEN_STACK: "The slices are unevenly spaced or sheared by gantry tilt: they form no regular grid.",
     Refusal.COVERAGE_TOO_SMALL: "The slices cover less than 100 mm: not a whole head.",
     Refusal.NO_RESCALE: "RescaleSlope or RescaleIntercept is missing: no Hounsfield units.",
+    Refusal.IMPLAUSIBLE_HU: "The pixels hold values that their header does not allow: no Hounsfield units.",
     Refusal.NOT_A_HEAD: "No brain was found within a skull.",
     Refusal.CONTENT_CONFLICT: "The same SOP Instance UID was received with different pixels or geometry.",
     Refusal.REJECTED: "The images were rejected by a rejection note (IHE IOCM): they must not be used.",

@@ -48,6 +48,7 @@ NEEDED: dict[Refusal, str] = {
             Refusal.DUPLICATE_POSITIONS,
             Refusal.CONTENT_CONFLICT,
             Refusal.NO_RESCALE,
+            Refusal.IMPLAUSIBLE_HU,
         ),
         RESEND,
     ),
