@@ -12,7 +12,6 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 
-import pydicom
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -22,6 +21,7 @@ from dicomnode.assemble.gate import extent_of
 from dicomnode.assemble.selection import Candidate, candidate_of, is_first_choice, same_acquisition
 from dicomnode.config.protocols import Protocol
 from dicomnode.config.whole import Config
+from dicomnode.dicom.received import read_received
 from dicomnode.errors import JobError, Refusal, SeriesError
 from dicomnode.images.pixels import BAD_FILE, pixel_digest
 from dicomnode.records import Header
@@ -106,7 +106,7 @@ class Assembler:
 
     def _pixel_digest(self, row: Instance) -> str:
         try:
-            return pixel_digest(pydicom.dcmread(self.config.spool_dir / row.path))
+            return pixel_digest(read_received(self.config.spool_dir / row.path))
         except (SeriesError, *BAD_FILE):
             return UNREADABLE_PIXELS
 
