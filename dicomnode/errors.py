@@ -46,6 +46,7 @@ class Refusal(StrEnum):
     NOT_CT = "not_ct"
     NO_PIXELS = "no_pixels"
     UNREADABLE = "unreadable"
+    INVALID_UID = "invalid_uid"
     OWN_RESULT = "own_result"
     LOCALIZER = "localizer"
     DERIVED = "derived"
@@ -82,6 +83,8 @@ _SENTENCES: dict[Refusal, str] = {
     Refusal.NOT_CT: "Not a CT image. Only CT image series are processed.",
     Refusal.NO_PIXELS: "The instance has no pixel data.",
     Refusal.UNREADABLE: "The file cannot be parsed or its pixels cannot be decoded; the bytes are kept.",
+    Refusal.INVALID_UID: "StudyInstanceUID or SeriesInstanceUID is missing or no UID: more than 64 characters, "
+    "or others than digits and points.",
     Refusal.OWN_RESULT: "A result of this node that came back. Own results are never processed.",
     Refusal.LOCALIZER: "A localizer (scout) image, not an axial slice.",
     Refusal.DERIVED: "A derived or reformatted image, not an original axial acquisition.",

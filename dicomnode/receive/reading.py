@@ -17,7 +17,6 @@ from dicomnode.dicom.headers import header_of, text_of
 from dicomnode.dicom.mending import with_known_vrs
 from dicomnode.dicom.received import PIXEL_TAGS, read_received
 from dicomnode.dicom.rejections import rejection_in
-from dicomnode.dicom.uids import derived_uid, is_valid_uid
 from dicomnode.kinds import KEY_OBJECT_SELECTION
 from dicomnode.receive.part10 import data_offset_of
 from dicomnode.records import Header, RejectionNote
@@ -96,12 +95,3 @@ def _inflated(path: Path) -> bytes:
         file.seek(data_offset_of(path))
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         return inflater.decompress(file.read(MAX_INFLATED_BYTES), MAX_INFLATED_BYTES)
-
-
-def usable_uid(uid: str, *what: str) -> str:
-    """The UID itself, or, where it is none and could not serve as a name, one derived from it and ``what``.
-
-    >>> usable_uid("1.2.3"), usable_uid("../../etc/passwd") == usable_uid("../../etc/passwd")
-    ('1.2.3', True)
-    """
-    return uid if is_valid_uid(uid) else derived_uid("unusable", *what, uid)

@@ -47,6 +47,7 @@ NEEDED: dict[Refusal, str] = {
     **dict.fromkeys(
         (
             Refusal.UNREADABLE,
+            Refusal.INVALID_UID,
             Refusal.NO_GEOMETRY,
             Refusal.MISSING_SLICES,
             Refusal.DUPLICATE_POSITIONS,
