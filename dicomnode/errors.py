@@ -46,6 +46,7 @@ class Refusal(StrEnum):
     NOT_CT = "not_ct"
     NO_PIXELS = "no_pixels"
     UNREADABLE = "unreadable"
+    INVALID_UID = "invalid_uid"
     OWN_RESULT = "own_result"
     LOCALIZER = "localizer"
     DERIVED = "derived"
@@ -64,6 +65,7 @@ class Refusal(StrEnum):
     UNEVEN_STACK = "uneven_stack"
     COVERAGE_TOO_SMALL = "coverage_too_small"
     NO_RESCALE = "no_rescale"
+    IMPLAUSIBLE_HU = "implausible_hu"
     NOT_A_HEAD = "not_a_head"
     CONTENT_CONFLICT = "content_conflict"
     REJECTED = "rejected"
@@ -81,6 +83,8 @@ _SENTENCES: dict[Refusal, str] = {
     Refusal.NOT_CT: "Not a CT image. Only CT image series are processed.",
     Refusal.NO_PIXELS: "The instance has no pixel data.",
     Refusal.UNREADABLE: "The file cannot be parsed or its pixels cannot be decoded; the bytes are kept.",
+    Refusal.INVALID_UID: "StudyInstanceUID or SeriesInstanceUID is missing or no UID: more than 64 characters, "
+    "or others than digits and points.",
     Refusal.OWN_RESULT: "A result of this node that came back. Own results are never processed.",
     Refusal.LOCALIZER: "A localizer (scout) image, not an axial slice.",
     Refusal.DERIVED: "A derived or reformatted image, not an original axial acquisition.",
@@ -100,6 +104,7 @@ _SENTENCES: dict[Refusal, str] = {
     Refusal.UNEVEN_STACK: "The slices are unevenly spaced or sheared by gantry tilt: they form no regular grid.",
     Refusal.COVERAGE_TOO_SMALL: "The slices cover less than 100 mm: not a whole head.",
     Refusal.NO_RESCALE: "RescaleSlope or RescaleIntercept is missing: no Hounsfield units.",
+    Refusal.IMPLAUSIBLE_HU: "The pixels hold values that their header does not allow: no Hounsfield units.",
     Refusal.NOT_A_HEAD: "No brain was found within a skull.",
     Refusal.CONTENT_CONFLICT: "The same SOP Instance UID was received with different pixels or geometry.",
     Refusal.REJECTED: "The images were rejected by a rejection note (IHE IOCM): they must not be used.",

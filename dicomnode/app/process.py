@@ -28,11 +28,17 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Processed:
-    """What came out of a folder."""
+    """What came out of a folder.
+
+    Attributes
+    ----------
+    left_out : how many files were not used, and why, in words.
+    """
 
     series_uid: str
     findings: tuple[Finding, ...]
     results: tuple[EncodedResult, ...]
+    left_out: tuple[str, ...] = ()
 
 
 def process_folder(folder: Path, out: Path, config: Config, protocol: Protocol, progress: Progress) -> Processed:
@@ -48,11 +54,13 @@ def process_folder(folder: Path, out: Path, config: Config, protocol: Protocol, 
     progress("reading headers")
     series = choose_series(folder, protocol)
     progress(f"series {series.series_uid}: {len(series.paths)} slices")
+    for line in series.left_out:
+        progress(f"left out: {line}")
     with tempfile.TemporaryDirectory(prefix="dicomnode-") as scratch:
         bench = _Bench(config, protocol, plan, Path(scratch), progress)
         files, results = bench.process(Source(series.paths, series.paths[-1]))
         findings = tuple(finding for file in files for finding in load_findings(file))
-        return Processed(series.series_uid, findings, tuple(_move(result, out) for result in results))
+        return Processed(series.series_uid, findings, tuple(_move(result, out) for result in results), series.left_out)
 
 
 def _plan(config: Config, protocol: Protocol) -> Plan:

@@ -23,6 +23,7 @@ def processed_as_dict(done: Processed) -> dict[str, Any]:
         "series_uid": done.series_uid,
         "findings": [_finding_as_dict(finding) for finding in done.findings],
         "results": [{"kind": result.kind, "path": str(result.path)} for result in done.results],
+        "left_out": list(done.left_out),
         "notice": RESEARCH_NOTICE,
     }
 

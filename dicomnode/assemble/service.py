@@ -9,19 +9,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 
-import pydicom
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from dicomnode.assemble.choice import best_series, protocols_for
 from dicomnode.assemble.completeness import Decision, Evidence, decide
+from dicomnode.assemble.copies import UNREADABLE_PIXELS, is_one_image, refuse_conflicts, shared
 from dicomnode.assemble.gate import extent_of
 from dicomnode.assemble.selection import Candidate, candidate_of, is_first_choice, same_acquisition
 from dicomnode.config.protocols import Protocol
 from dicomnode.config.whole import Config
+from dicomnode.dicom.received import read_received
 from dicomnode.errors import JobError, Refusal, SeriesError
 from dicomnode.images.pixels import BAD_FILE, pixel_digest
 from dicomnode.records import Header
@@ -50,7 +50,6 @@ from dicomnode.store.tables import Instance, Series
 
 log = logging.getLogger(__name__)
 
-UNREADABLE_PIXELS = "unreadable"
 POSTPONED_S = 60.0
 """A series that breaks the assembler stands back this long, so that it holds up no other."""
 
@@ -106,7 +105,7 @@ class Assembler:
 
     def _pixel_digest(self, row: Instance) -> str:
         try:
-            return pixel_digest(pydicom.dcmread(self.config.spool_dir / row.path))
+            return pixel_digest(read_received(self.config.spool_dir / row.path))
         except (SeriesError, *BAD_FILE):
             return UNREADABLE_PIXELS
 
@@ -127,7 +126,7 @@ class Assembler:
             return
         note_decision(session, series, decision.why)
         try:
-            _refuse_conflicts(rows)
+            refuse_conflicts(row.sop_instance_uid for row in rows if row.status == InstanceStatus.CONFLICT)
             self._choose(session, series, [row.header for row in used])
         except SeriesError as fault:
             refuse_series(session, series, refusal=fault.refusal, detail=_with_rejected(fault.detail, rows))
@@ -173,12 +172,6 @@ class Assembler:
         return PlannedJob(protocol.name, protocol.models, protocol.priority, wait_s)
 
 
-def _refuse_conflicts(rows: Sequence[Instance]) -> None:
-    conflicts = sorted({row.sop_instance_uid for row in rows if row.status == InstanceStatus.CONFLICT})
-    if conflicts:
-        raise SeriesError(Refusal.CONTENT_CONFLICT, f"{len(conflicts)} instances, first {conflicts[0]}")
-
-
 def _reason_of(rows: Sequence[Instance]) -> str:
     """The reason why nothing in a series is used: that of its first file, unless slices were rejected."""
     reasons = [row.reason for row in rows] or [Refusal.NO_PIXELS.value]
@@ -192,11 +185,7 @@ def _with_rejected(detail: str, rows: Sequence[Instance]) -> str:
 
 def _shared(rows: Sequence[Instance]) -> list[list[Instance]]:
     """Groups of more than one file with the same SOP instance UID, oldest first."""
-    groups: dict[str, list[Instance]] = defaultdict(list)
-    for row in rows:
-        if row.status in COUNTED:
-            groups[row.sop_instance_uid].append(row)
-    return [group for group in groups.values() if len(group) > 1]
+    return shared((row for row in rows if row.status in COUNTED), lambda row: row.sop_instance_uid)
 
 
 def _resolve(session: Session, series: Series) -> bool:
@@ -209,7 +198,7 @@ def _resolve(session: Session, series: Series) -> bool:
         digests = {row.pixel_digest for row in group}
         if "" in digests:
             return False
-        same = len(digests) == 1 and digests != {UNREADABLE_PIXELS}
+        same = is_one_image(digests)
         for row in group:
             statuses[row.id] = InstanceStatus.OLDER if same else InstanceStatus.CONFLICT
         if same:

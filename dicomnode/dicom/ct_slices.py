@@ -46,7 +46,7 @@ def reason_not_used(header: Header, *, has_pixels: bool = True) -> Refusal | Non
     if sop_class != CT_IMAGE:
         return _BY_SOP_CLASS.get(sop_class, Refusal.NOT_CT)
     if not _is_identified(header):
-        return Refusal.UNREADABLE
+        return Refusal.INVALID_UID
     return _reason_of_image(SliceHeader.of(header)) if has_pixels else Refusal.NO_PIXELS
 
 

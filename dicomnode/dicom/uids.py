@@ -40,3 +40,22 @@ def derived_uid(*parts: str) -> str:
     if not parts:
         raise ValueError("a derived UID needs at least one part")
     return f"2.25.{uuid.uuid5(_NAMESPACE, json.dumps(parts)).int}"
+
+
+def usable_uid(uid: str, *what: str) -> str:
+    """The UID itself, or, where it is none and could not serve as a name, one derived from it and ``what``.
+
+    >>> usable_uid("1.2.3"), usable_uid("../../etc/passwd") == usable_uid("../../etc/passwd")
+    ('1.2.3', True)
+    """
+    return uid if is_valid_uid(uid) else derived_uid("unusable", *what, uid)
+
+
+def names_of(identifier: str) -> tuple[str, ...]:
+    """What a person may have been told, and what the node keeps it under where it is no UID (:func:`usable_uid`).
+
+    >>> names_of("1.2.3"), len(names_of("1." + "2" * 66))
+    (('1.2.3',), 4)
+    """
+    kept = (usable_uid(identifier, *what) for what in (("study",), ("series",), ()))
+    return tuple(dict.fromkeys((identifier, *kept)))

@@ -8,8 +8,16 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-# All that pydicom raises on values it cannot convert, such as a PatientWeight of "70kg".
-_CONVERSION_ERRORS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, struct.error)
+# All that pydicom raises on values it cannot convert, such as a PatientWeight of "70kg" or a VR that does not exist.
+_CONVERSION_ERRORS = (
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    NotImplementedError,
+    struct.error,
+)
 
 
 def value_of(ds: Dataset, keyword: str) -> Any | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
@@ -26,6 +27,8 @@ from dicomnode.records import RESEARCH_NOTICE, Case, EncodedResult, ModelRef
 BODY_PART = "HEAD"
 
 _COLLISION_STEP = 100_000
+_OFFSET = re.compile(r"[+-](?:0[0-9]|1[0-4])[0-5][0-9]")
+"""From -1200 to +1400 (PS3.3 C.12.1.1.8); an offset beyond is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +143,7 @@ def _zone(header: Dataset, name: str) -> timezone | ZoneInfo:
     TimezoneOffsetFromUTC governs StudyTime too, which is copied: an offset stated by the source must be kept.
     """
     stated = text_of(header, "TimezoneOffsetFromUTC")
-    if len(stated) == 5 and stated[0] in "+-" and stated[1:].isdigit():
+    if _OFFSET.fullmatch(stated):
         offset = timedelta(hours=int(stated[1:3]), minutes=int(stated[3:]))
         return timezone(-offset if stated[0] == "-" else offset)
     return ZoneInfo(name)

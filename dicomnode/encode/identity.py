@@ -7,16 +7,17 @@ rule; a date, age or number that cannot be read is emptied, or left out where th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
-from pydicom.config import RAISE, disable_value_validation
+from pydicom.config import IGNORE, RAISE, disable_value_validation
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.valuerep import validate_value
 
-from dicomnode.dicom.charsets import carry
+from dicomnode.dicom.charsets import carry, text_vr_of
 from dicomnode.dicom.uids import derived_uid, is_valid_uid
 from dicomnode.dicom.values import number_of, text_of, value_of
 from dicomnode.encode.standard import faults
@@ -152,6 +153,15 @@ _CHECKED_VRS = frozenset({"AS", "DA", "DS", "DT", "FD", "IS", "TM", "US"})
 """An unreadable value of these says nothing; texts and identifiers are carried as they stand."""
 _TIME_VRS = frozenset({"AS", "DA", "DT", "TM"})
 _SEXES = frozenset({"M", "F", "O"})
+_PLAIN_TEXT = r"[ -~]{0,64}"
+_PLAIN_FORMS = {
+    "StudyInstanceUID": r"[0-9.]{1,64}",
+    "PatientBirthDate": r"[0-9]{8}",
+    "StudyDate": r"[0-9]{8}",
+    "StudyTime": r"[0-9]{6}",
+    "PatientSex": r"[MFO]",
+}
+"""What :func:`plain_identity_of` takes."""
 
 
 def identity_of(header: Dataset) -> Dataset:
@@ -175,6 +185,30 @@ def identity_of(header: Dataset) -> Dataset:
             identity[keyword] = DataElement(keyword, dictionary_VR(keyword), None)
     _say_how_deidentified(identity)
     return identity
+
+
+def plain_identity_of(header: Dataset) -> Dataset:
+    """The least that a report about a failure carries: study and patient, read off the bytes.
+
+    It shares nothing with :func:`identity_of`, so that a value which breaks that cannot break the report too: no
+    sequence is looked at, nothing is converted, and what is not plain ASCII of its form is left empty.
+
+    Returns
+    -------
+    Dataset : StudyInstanceUID and the type 2 attributes.
+    """
+    identity = Dataset()
+    for keyword in ("StudyInstanceUID", *TYPE_2_KEYWORDS):
+        text = _plain_text(header, keyword)
+        value = text if re.fullmatch(_PLAIN_FORMS.get(keyword, _PLAIN_TEXT), text) else ""
+        identity[keyword] = DataElement(keyword, dictionary_VR(keyword), value, validation_mode=IGNORE)
+    return identity
+
+
+def _plain_text(header: Dataset, keyword: str) -> str:
+    raw: Any = header.get_item(keyword) if keyword in header else None
+    value = b"" if raw is None else raw.value
+    return (value.decode("latin-1") if isinstance(value, bytes) else str(value or "")).strip(" \0")
 
 
 def reference_datasets(case: Case, identity: Dataset) -> tuple[Dataset, ...]:
@@ -226,7 +260,13 @@ def slice_thickness_mm(source: Any, stack: Stack, index: int) -> Any:
 
 
 def _is_readable(header: Dataset, keyword: str) -> bool:
-    """Whether there is a value, and it says something."""
+    """Whether there is a value, and it says something.
+
+    Texts are looked at as bytes: pydicom would decode them, and put U+FFFD where it cannot.
+    """
+    raw: Any = header.get_item(keyword) if keyword in header else None
+    if text_vr_of(raw):
+        return bool((raw.value or b"").strip(b" \0"))
     if value_of(header, keyword) is None:
         return False
     if keyword == "PatientSex":

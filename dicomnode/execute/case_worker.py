@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
-import pydicom
 from pydicom.dataset import Dataset
 
 from dicomnode.clinical.sources.header import context_of_header
+from dicomnode.dicom.received import at_pixels, read_received
 from dicomnode.encode.case import encode_case
 from dicomnode.errors import InferenceError
 from dicomnode.execute.findings_file import load_findings
@@ -101,7 +101,7 @@ def _note(task: RejectionTask | NotPerformedTask) -> EncodeReply:
 
 def _identity(source: Source) -> Dataset:
     """The newest header received: a name corrected after the scan is corrected in the results."""
-    return pydicom.dcmread(source.newest, stop_before_pixels=True)
+    return read_received(source.newest, at_pixels)
 
 
 def case_of(task: EncodeTask, series: LoadedSeries, findings: Sequence[Finding]) -> Case:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import pydicom
 from pydicom.dataset import Dataset
 
+from dicomnode.dicom.received import at_pixels, read_received
 from dicomnode.encode.kinds.kos import encode_rejection
 from dicomnode.encode.kinds.not_performed import encode_not_performed
 from dicomnode.execute.tasks import NotPerformedTask, RejectionTask
@@ -23,7 +23,7 @@ def write_rejection(task: RejectionTask) -> EncodedResult:
     EncodeError : it cannot be written as a valid object.
     OSError : the disk is full or gone.
     """
-    identity = pydicom.dcmread(task.header, stop_before_pixels=True)
+    identity = read_received(task.header, at_pixels)
     rejection = Rejection(task.results, identity, task.timezone, task.station_ae_title, task.description)
     return encode_rejection(rejection, task.folder)
 
@@ -55,7 +55,7 @@ def _headers(paths: Sequence[Path]) -> Iterator[Dataset]:
     """Of the files that can be parsed and referred to; one that cannot may be the very reason."""
     for path in paths:
         try:
-            ds = pydicom.dcmread(path, stop_before_pixels=True)
+            ds = read_received(path, at_pixels)
         except BAD_FILE:
             continue
         if "SOPInstanceUID" in ds and "SeriesInstanceUID" in ds:

@@ -18,6 +18,8 @@ from scipy import ndimage
 from dicomnode.dicom.headers import slice_header_of
 from dicomnode.errors import Refusal, SeriesError
 from dicomnode.images import codecs
+from dicomnode.images.bits import padding_of, padding_value, used_bits
+from dicomnode.images.plausibility import require_plausible
 
 AIR_HU = -1024.0
 """What padding becomes, and the least value of a volume: GE pads with -1500, -2000 and -3024, at times untold."""
@@ -52,7 +54,7 @@ def stored_values(ds: Dataset) -> NDArray[np.int32]:
     if "PixelData" not in ds:
         raise SeriesError(Refusal.NO_PIXELS)
     try:
-        # pydicom would cut every value to BitsStored; see _used_bits.
+        # pydicom would cut every value to BitsStored; see used_bits.
         pixels = pixel_array(ds, decoding_plugin=_plugin(ds), correct_unused_bits=False)
     except BAD_FILE as error:
         raise SeriesError(Refusal.UNREADABLE, type(error).__name__) from error
@@ -60,7 +62,7 @@ def stored_values(ds: Dataset) -> NDArray[np.int32]:
         raise SeriesError(Refusal.MULTI_FRAME)
     if pixels.ndim != 2:
         raise SeriesError(Refusal.SECONDARY_CAPTURE, "colour")
-    return _used_bits(ds, pixels.astype(np.int32))
+    return used_bits(ds, pixels.astype(np.int32))
 
 
 def _plugin(ds: Dataset) -> str:
@@ -71,66 +73,23 @@ def _plugin(ds: Dataset) -> str:
     return codecs.PLUGIN
 
 
-def _used_bits(ds: Dataset, pixels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Drop retired overlay bits and extend the sign where a scanner left the unused bits of signed pixels at zero.
-
-    Values that do not fit BitsStored are else left alone: they say that BitsStored is wrong, not the values. Cut to
-    12 bits, a padding of -3024 would become 1072, bone around the head.
-    """
-    bits = int(ds.BitsStored)
-    if bits >= int(ds.BitsAllocated):
-        return pixels
-    if _has_overlay_bits(ds):
-        pixels = pixels & ((1 << bits) - 1)
-    if ds.PixelRepresentation == 1 and pixels.min() >= 0 and 1 << (bits - 1) <= pixels.max() < 1 << bits:
-        pixels = np.where(pixels >= 1 << (bits - 1), pixels - (1 << bits), pixels)
-    return pixels
-
-
-def _has_overlay_bits(ds: Dataset) -> bool:
-    """Whether an overlay lies in the unused bits of the pixels (retired, PS3.5 8.1.2)."""
-    positions = [tag for tag in sorted(ds.keys()) if 0x6000 <= tag.group <= 0x601E and tag.element == 0x0102]
-    return any(int(ds[tag].value or 0) > 0 for tag in positions)
-
-
 def hounsfield(ds: Dataset, stored: NDArray[np.int32]) -> NDArray[np.float32]:
     """(rows, columns) Hounsfield units; padding and all below is ``AIR_HU`` (PS3.3 C.11.1.1.2, C.7.5.1.1.2).
 
     Raises
     ------
-    SeriesError : ``NO_RESCALE``.
+    SeriesError : ``NO_RESCALE``, or ``IMPLAUSIBLE_HU``: the values lie outside of what the header allows.
     """
     rescale = slice_header_of(ds).rescale
     if rescale is None or rescale[0] == 0:
         raise SeriesError(Refusal.NO_RESCALE)
     slope, intercept = rescale
     hu = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
-    padding = _padding(ds, stored)
-    if padding is not None:
+    require_plausible(ds, stored, hu)
+    padding = padding_of(ds, stored)
+    if padding.any():
         hu[padding if hu[padding].max(initial=AIR_HU) < TISSUE_HU else _outside(padding)] = AIR_HU
     return np.asarray(np.maximum(hu, np.float32(AIR_HU), out=hu))
-
-
-def _padding(ds: Dataset, stored: NDArray[np.int32]) -> NDArray[np.bool_] | None:
-    """Mask of the padding among stored values; None where the file names none."""
-    first = _stored_value(ds, "PixelPaddingValue")
-    if first is None:
-        return None
-    last = _stored_value(ds, "PixelPaddingRangeLimit")
-    low, high = sorted((first, first if last is None else last))
-    return np.asarray((stored >= low) & (stored <= high))
-
-
-def _stored_value(ds: Dataset, keyword: str) -> int | None:
-    """A value written as US or SS, read as the pixels are: GE writes 63536 for -2000 of signed pixels."""
-    try:
-        value = int(ds[keyword].value)
-    except BAD_FILE:
-        return None
-    bits = int(ds.BitsAllocated)
-    if ds.PixelRepresentation == 1 and value >= 1 << (bits - 1):
-        return value - (1 << bits)
-    return value + (1 << bits) if ds.PixelRepresentation == 0 and value < 0 else value
 
 
 def _outside(padding: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -152,8 +111,8 @@ def digest_of(ds: Dataset, stored: NDArray[np.int32]) -> str:
         _rounded(view.orientation),
         _rounded(view.pixel_spacing_mm),
         _rounded(view.rescale),
-        _stored_value(ds, "PixelPaddingValue"),
-        _stored_value(ds, "PixelPaddingRangeLimit"),
+        padding_value(ds, "PixelPaddingValue"),
+        padding_value(ds, "PixelPaddingRangeLimit"),
         stored.shape,
     ]
     digest = hashlib.sha256(repr(geometry).encode())

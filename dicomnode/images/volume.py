@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicomnode.dicom.geometry import stack_of
 from dicomnode.dicom.headers import slice_header_of
+from dicomnode.dicom.received import read_received
 from dicomnode.errors import Refusal, SeriesError
 from dicomnode.images.pixels import BAD_FILE, digest_of, hounsfield, stored_values
 from dicomnode.records import Volume
@@ -76,7 +76,7 @@ def _load(decoded: Iterable[_Slice]) -> LoadedSeries:
 
 def _read_slice(path: Path) -> _Slice:
     try:
-        ds = pydicom.dcmread(path)
+        ds = read_received(path)
     except BAD_FILE as error:
         raise SeriesError(Refusal.UNREADABLE, type(error).__name__) from error
     return _decode(ds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sqlalchemy.exc import DataError, SQLAlchemyError
@@ -12,16 +12,20 @@ from sqlalchemy.orm import Session
 from dicomnode.dicom.ct_slices import reason_not_used
 from dicomnode.dicom.headers import text_of
 from dicomnode.dicom.statuses import OUT_OF_RESOURCES
+from dicomnode.dicom.uids import is_valid_uid, usable_uid
 from dicomnode.errors import ReceiveError, Refusal
 from dicomnode.receive.part10 import Origin
-from dicomnode.receive.reading import Reading, read, usable_uid
+from dicomnode.receive.reading import Reading, read
 from dicomnode.receive.spool import IncomingFile, Spool
-from dicomnode.records import ReceivedInstance
+from dicomnode.records import Header, ReceivedInstance
 from dicomnode.store.engine import Store
 from dicomnode.store.receive.receptions import Indexed, index_instance, is_own_result, open_association
 from dicomnode.store.receive.rejected_images import is_rejected
 
 log = logging.getLogger(__name__)
+
+MAX_TOLD = 128
+"""Characters of a UID that is none in the log; it may be as long as a peer likes."""
 
 
 @dataclass(slots=True)
@@ -32,6 +36,7 @@ class Peer:
     ----------
     receiver : names this acceptor.
     association_id : of its row, which the first instance writes: a Verification alone leaves none.
+    told_of : UIDs that are none, which the log has named already.
     """
 
     receiver: str
@@ -39,6 +44,7 @@ class Peer:
     called_ae: str
     address: str
     association_id: int | None = None
+    told_of: set[str] = field(default_factory=set)
 
 
 class Intake:
@@ -67,6 +73,7 @@ class Intake:
         incoming.flush()
         reading = read(incoming.path, origin.transfer_syntax_uid)
         received = describe(reading, origin, digest=incoming.digest, size_bytes=incoming.size_bytes)
+        _tell_of_no_uids(received, peer)
         path = self.spool.commit(
             incoming,
             study_uid=received.study_uid,
@@ -106,15 +113,29 @@ class Intake:
         return outcome
 
 
+def _tell_of_no_uids(received: ReceivedInstance, peer: Peer) -> None:
+    """One line for each study or series UID that is none, with what it is kept under."""
+    kept = {"StudyInstanceUID": received.study_uid, "SeriesInstanceUID": received.series_uid}
+    for keyword, uid in kept.items():
+        sent = text_of(received.header, keyword)
+        if sent and not is_valid_uid(sent) and sent not in peer.told_of:
+            peer.told_of.add(sent)
+            facts = {"keyword": keyword, "sent": sent[:MAX_TOLD], "kept_under": uid, "calling_ae": peer.calling_ae}
+            log.warning("UID is no UID", extra=facts)
+
+
 def describe(reading: Reading, origin: Origin, *, digest: str, size_bytes: int) -> ReceivedInstance:
-    """The record of one file, still without its path. UIDs that could not serve as a name are replaced."""
+    """The record of one file, still without its path.
+
+    A UID that could not serve as a name is replaced, the same one by the same: what came together stays together.
+    """
     sop_instance_uid = usable_uid(origin.sop_instance_uid)
     reason = reason_not_used(reading.header, has_pixels=reading.has_pixels)
     return ReceivedInstance(
         sop_instance_uid=sop_instance_uid,
         sop_class_uid=origin.sop_class_uid,
-        study_uid=usable_uid(text_of(reading.header, "StudyInstanceUID"), "study", sop_instance_uid),
-        series_uid=usable_uid(text_of(reading.header, "SeriesInstanceUID"), "series", sop_instance_uid),
+        study_uid=_kept_under(reading.header, "StudyInstanceUID", "study", sop_instance_uid),
+        series_uid=_kept_under(reading.header, "SeriesInstanceUID", "series", sop_instance_uid),
         transfer_syntax_uid=origin.transfer_syntax_uid,
         path=Path(),
         digest=digest,
@@ -123,6 +144,12 @@ def describe(reading: Reading, origin: Origin, *, digest: str, size_bytes: int) 
         not_used=None if reason is None else reason.value,
         rejection=reading.rejection,
     )
+
+
+def _kept_under(header: Header, keyword: str, what: str, sop_instance_uid: str) -> str:
+    """The UID that came, or the one that stands for it; images of which nothing came belong to no other."""
+    sent = text_of(header, keyword)
+    return usable_uid(sent, what) if sent else usable_uid(sent, what, sop_instance_uid)
 
 
 def set_aside_if_known(session: Session, received: ReceivedInstance) -> ReceivedInstance:

@@ -32,12 +32,11 @@ from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 from dicomnode.dicom.commitment import STORAGE_COMMITMENT
 from dicomnode.dicom.contexts import STORAGE_SERVICE, TRANSFER_SYNTAXES, UNCOMPRESSED, VERIFICATION, is_storage
 from dicomnode.dicom.statuses import CANNOT_UNDERSTAND
-from dicomnode.dicom.uids import MAX_UID_LENGTH
+from dicomnode.dicom.uids import MAX_UID_LENGTH, usable_uid
 from dicomnode.errors import ReceiveError
 from dicomnode.receive.admission import Rejection
 from dicomnode.receive.intake import Peer
 from dicomnode.receive.part10 import Origin, preamble_of
-from dicomnode.receive.reading import usable_uid
 from dicomnode.receive.spool import IncomingFile, Spool
 
 log = logging.getLogger(__name__)

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 
-from pydicom.filereader import dcmread, read_dataset, read_partial
+from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 
 from dicomnode.dicom.contexts import DEFLATED
 from dicomnode.dicom.equipment import is_made_here
 from dicomnode.dicom.headers import header_of, text_of
+from dicomnode.dicom.mending import with_known_vrs
+from dicomnode.dicom.received import PIXEL_TAGS, read_received
 from dicomnode.dicom.rejections import rejection_in
-from dicomnode.dicom.uids import derived_uid, is_valid_uid
 from dicomnode.kinds import KEY_OBJECT_SELECTION
 from dicomnode.receive.part10 import data_offset_of
 from dicomnode.records import Header, RejectionNote
@@ -29,8 +30,6 @@ MAX_INFLATED_BYTES = 64 << 20
 
 MAX_KEY_OBJECT_BYTES = 64 << 20
 """A key object of a study with ten thousand images has about 2 MB."""
-
-_PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +67,16 @@ def _read(path: Path, transfer_syntax_uid: str) -> Reading:
     seen: list[BaseTag] = []
 
     def at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-        if tag in _PIXEL_TAGS:
+        if tag in PIXEL_TAGS:
             seen.append(tag)
-        return bool(seen)
+        return tag in PIXEL_TAGS
 
     if transfer_syntax_uid == DEFLATED:
-        ds = read_dataset(BytesIO(_inflated(path)), False, True, stop_when=at_pixels)
+        body = with_known_vrs(_inflated(path), is_little_endian=True)
+        ds = read_dataset(BytesIO(body), False, True, stop_when=at_pixels)
         return Reading({**header_of(ds), "TransferSyntaxUID": transfer_syntax_uid}, bool(seen))
-    with path.open("rb") as file:
-        ds = read_partial(file, at_pixels, defer_size=DEFER_BYTES)
-        return Reading(header_of(ds), bool(seen))
+    ds = read_received(path, at_pixels, DEFER_BYTES)
+    return Reading(header_of(ds), bool(seen))
 
 
 def _with_rejection(reading: Reading, path: Path) -> Reading:
@@ -87,7 +86,7 @@ def _with_rejection(reading: Reading, path: Path) -> Reading:
     if path.stat().st_size > MAX_KEY_OBJECT_BYTES:
         log.warning("key object too large to be read", extra={"action": "read"})
         return reading
-    return replace(reading, rejection=rejection_in(dcmread(path)))
+    return replace(reading, rejection=rejection_in(read_received(path)))
 
 
 def _inflated(path: Path) -> bytes:
@@ -96,12 +95,3 @@ def _inflated(path: Path) -> bytes:
         file.seek(data_offset_of(path))
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         return inflater.decompress(file.read(MAX_INFLATED_BYTES), MAX_INFLATED_BYTES)
-
-
-def usable_uid(uid: str, *what: str) -> str:
-    """The UID itself, or, where it is none and could not serve as a name, one derived from it and ``what``.
-
-    >>> usable_uid("1.2.3"), usable_uid("../../etc/passwd") == usable_uid("../../etc/passwd")
-    ('1.2.3', True)
-    """
-    return uid if is_valid_uid(uid) else derived_uid("unusable", *what, uid)

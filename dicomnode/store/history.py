@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from dicomnode.dicom.uids import names_of
 from dicomnode.store.states import OutboxStatus, SeriesStatus
 from dicomnode.store.tables import Event, Instance, Job, Outbox, Result, Run, Series
 
@@ -241,7 +242,10 @@ def _run_line(run: Run) -> RunLine:
 
 
 def events_of(session: Session, identifier: str) -> list[EventLine]:
-    """Everything that happened to an accession number, a study, series or SOP instance UID, or a job id, in order."""
+    """Everything that happened to an accession number, a study, series or SOP instance UID, or a job id, in order.
+
+    A UID that is none is looked for as it was sent, too.
+    """
     studies, jobs = _studies_of(session, identifier), _jobs_of(identifier)
     if not studies and not jobs:
         return []
@@ -264,14 +268,15 @@ def events_of(session: Session, identifier: str) -> list[EventLine]:
 
 
 def _studies_of(session: Session, identifier: str) -> list[str]:
+    names = names_of(identifier)
     by_series = select(Series.study_uid).where(
         or_(
-            Series.study_uid == identifier,
-            Series.series_uid == identifier,
+            Series.study_uid.in_(names),
+            Series.series_uid.in_(names),
             (Series.accession_number == identifier) & (Series.accession_number != ""),
         )
     )
-    by_instance = select(Instance.study_uid).where(Instance.sop_instance_uid == identifier)
+    by_instance = select(Instance.study_uid).where(Instance.sop_instance_uid.in_(names))
     by_result = select(Result.study_uid).where(
         or_(Result.sop_instance_uid == identifier, Result.series_uid == identifier)
     )

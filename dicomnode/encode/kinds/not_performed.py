@@ -6,6 +6,8 @@ needed.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -24,13 +26,15 @@ from dicomnode.encode.content import (
     text_item,
 )
 from dicomnode.encode.context import Envelope, created_at, stamp
-from dicomnode.encode.identity import bare_reference, identity_of
+from dicomnode.encode.identity import bare_reference, identity_of, plain_identity_of
 from dicomnode.encode.single import encoding, write_single
 from dicomnode.encode.uids import attributes_of, digest_of
 from dicomnode.encode.wording import DISCLAIMER
 from dicomnode.errors import EncodeError, Refusal
 from dicomnode.kinds import Kind
 from dicomnode.records import EncodedResult, NotPerformed
+
+log = logging.getLogger(__name__)
 
 KIND = Kind.NOT_PERFORMED
 RESEND = "Send the series again, complete and as the scanner made it."
@@ -43,11 +47,13 @@ NEEDED: dict[Refusal, str] = {
     **dict.fromkeys(
         (
             Refusal.UNREADABLE,
+            Refusal.INVALID_UID,
             Refusal.NO_GEOMETRY,
             Refusal.MISSING_SLICES,
             Refusal.DUPLICATE_POSITIONS,
             Refusal.CONTENT_CONFLICT,
             Refusal.NO_RESCALE,
+            Refusal.IMPLAUSIBLE_HU,
         ),
         RESEND,
     ),
@@ -79,7 +85,8 @@ def encode_not_performed(not_performed: NotPerformed, folder: Path, now: datetim
 
     Returns
     -------
-    EncodedResult : of kind ``not_performed``. The same reason for the same images has the same UIDs.
+    EncodedResult : of kind ``not_performed``. The same reason for the same images has the same UIDs. Where a value of
+        the header breaks the encoding, the report is written with :func:`plain_identity_of`.
 
     Raises
     ------
@@ -88,8 +95,19 @@ def encode_not_performed(not_performed: NotPerformed, folder: Path, now: datetim
     """
     if not not_performed.sources:
         raise EncodeError("a report without images")
+    try:
+        return _written(not_performed, folder, now, identity_of)
+    except EncodeError as fault:
+        # The fault names types and places, no value.
+        log.warning("report is written with the least identity", extra={"action": "encode", "error": str(fault)})
+        return _written(not_performed, folder, now, plain_identity_of)
+
+
+def _written(
+    not_performed: NotPerformed, folder: Path, now: datetime | None, identify: Callable[[Dataset], Dataset]
+) -> EncodedResult:
     with encoding(KIND):
-        envelope = _envelope_of(not_performed, now)
+        envelope = _envelope_of(not_performed, now, identify(not_performed.identity))
         references = [_reference(source, envelope.identity) for source in not_performed.sources]
         report = new_document(envelope, KIND, _content(not_performed, envelope), references)
         report.CodingSchemeIdentificationSequence = [private_scheme()]
@@ -97,11 +115,10 @@ def encode_not_performed(not_performed: NotPerformed, folder: Path, now: datetim
     return write_single(report, KIND, envelope, references, folder)
 
 
-def _envelope_of(not_performed: NotPerformed, now: datetime | None) -> Envelope:
-    identity = identity_of(not_performed.identity)
+def _envelope_of(not_performed: NotPerformed, now: datetime | None, identity: Dataset) -> Envelope:
     parts = {
         "kind": KIND,
-        "sources": sorted(str(source.SOPInstanceUID) for source in not_performed.sources),
+        "sources": sorted(text_of(source, "SOPInstanceUID") for source in not_performed.sources),
         "reason": [not_performed.refusal.value, not_performed.detail, not_performed.protocol],
         "generation": not_performed.generation,
         "identity": attributes_of(identity),

@@ -34,6 +34,7 @@ _UNSUITED = (
     Refusal.SECONDARY_CAPTURE,
     Refusal.OWN_RESULT,
     Refusal.UNREADABLE,
+    Refusal.INVALID_UID,
     Refusal.REJECTED,
     Refusal.AFTER_RETENTION,
 )

@@ -233,6 +233,7 @@ def test_process_writes_the_results_of_a_folder(config: Path, tmp_path: Path) ->
     # A ball of 15 mm radius holds 14.1 mL.
     assert done["findings"][0]["total"]["volume_ml"] == pytest.approx(14.1, rel=0.2)
     assert "not for diagnosis" in done["notice"]
+    assert done["left_out"][-1] == "1 files: no DICOM instances"
 
 
 def test_process_ends_with_1_and_the_reason_where_no_series_can_be_run(config: Path, tmp_path: Path) -> None:

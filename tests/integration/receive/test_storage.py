@@ -228,7 +228,7 @@ def test_hostile_uids_stay_within_the_spool(reception: Reception, tmp_path: Path
         assert data_set_of(reception, row.path) == data_set
         assert all(UID(part).is_valid for part in Path(row.path).parts[:2])
     usable = UID(hostile.replace("\x00", "")).is_valid  # what a NUL leaves
-    assert [row.reason for row in rows[1:]] == ["" if usable else "unreadable"] * 2
+    assert [row.reason for row in rows[1:]] == ["" if usable else "invalid_uid"] * 2
     spooled = {reception.spool.root / row.path for row in rows}
     assert {path for path in reception.everything_below() if not path.suffix.startswith(".db")} == spooled
 

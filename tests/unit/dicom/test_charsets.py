@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from dicomnode.dicom.charsets import carry, settle
 
@@ -76,6 +78,94 @@ def test_texts_within_sequences_are_carried_too() -> None:
     assert result.SpecificCharacterSet == "ISO_IR 192"
     assert result.ProcedureCodeSequence[0].CodeMeaning == "Schädel"
     assert target.ProcedureCodeSequence[0] is not item
+
+
+GB = "王^小东".encode("gb18030")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns of what it would put in the place of a letter
+@pytest.mark.parametrize(
+    ("charset", "name", "expected"),
+    [
+        ("", "Müller^Jörg".encode(), "Müller^Jörg"),
+        ("", "王^小東".encode(), "王^小東"),
+        ("ISO_IR 6", "Łukasz^Żak".encode(), "Łukasz^Żak"),
+        ("ISO_IR 999", "Łukasz^Żak".encode(), "Łukasz^Żak"),
+    ],
+)
+def test_undeclared_utf_8_is_read_as_what_it_is(charset: str, name: bytes, expected: str) -> None:
+    target = Dataset()
+    carry(read_as(charset, name), target, ["PatientName"])
+    assert str(through_bytes(target).PatientName) == expected
+    assert through_bytes(target).SpecificCharacterSet == "ISO_IR 192"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns of what it would put in the place of a letter
+@pytest.mark.parametrize(
+    ("charset", "name"),
+    [
+        ("ISO_IR 192", GB),
+        ("ISO_IR 192", "Müller^Jörg".encode("latin-1")),
+        ("GB18030", b"M\xff^J"),
+        (["", "ISO 2022 IR 87"], b"M\xfcller^Eva"),
+        ("ISO_IR 6", b"M\xfcller^Eva"),
+        (["", "ISO 2022 IR 87"], b"Yamada=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce"),
+        ("", GB),
+        ("", "Müller^Jörg".encode("latin-1")),
+        ("ISO_IR 999", GB),
+    ],
+)
+def test_a_name_that_cannot_be_decoded_keeps_its_bytes_and_its_character_set(
+    charset: str | list[str], name: bytes
+) -> None:
+    source, target = read_as(charset, name), Dataset()
+    carry(source, target, ["PatientName"])
+    settle(target)
+    result = through_bytes(target)
+    assert result.get_item("PatientName").value.strip() == name
+    assert b"\xef\xbf\xbd" not in result.get_item("PatientName").value
+    if charset in ("", "ISO_IR 6", "ISO_IR 999"):
+        assert "SpecificCharacterSet" not in result
+    else:
+        assert result.SpecificCharacterSet == source.SpecificCharacterSet
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns of what it would put in the place of a letter
+def test_names_that_can_be_decoded_stand_beside_one_that_cannot() -> None:
+    source, target = read_as("ISO_IR 192", GB), Dataset()
+    source.ReferringPhysicianName, source.StudyDescription = "Müller^Jörg", "Schädel"
+    carry(source, target, ["PatientName", "ReferringPhysicianName", "StudyDescription"])
+    result = through_bytes(target)
+    assert result.get_item("PatientName").value.strip() == GB
+    assert (str(result.ReferringPhysicianName), result.StudyDescription) == ("Müller^Jörg", "Schädel")
+
+
+def test_another_text_that_cannot_be_decoded_is_left_out() -> None:
+    source, target = read_as("ISO_IR 192", b"Doe^J"), Dataset()
+    tag = 0x00081030
+    source[tag] = RawDataElement(Tag(tag), "LO", len(GB), GB, 0, False, True)
+    carry(source, target, ["PatientName", "StudyDescription"])
+    assert "StudyDescription" not in target
+    assert target.PatientName == "Doe^J"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns of what it would put in the place of a letter
+def test_a_name_within_a_sequence_keeps_its_bytes_too() -> None:
+    source, item, target = read_as("ISO_IR 192", b"Doe^J"), Dataset(), Dataset()
+    item[0x00100010] = RawDataElement(Tag(0x00100010), "PN", len(GB), GB, 0, False, True)
+    source.ReferencedPatientSequence = [item]
+    carry(source, target, ["PatientName", "ReferencedPatientSequence"])
+    result = through_bytes(target)
+    assert result.ReferencedPatientSequence[0].get_item("PatientName").value.strip() == GB
+
+
+def test_an_element_of_an_item_that_cannot_be_read_costs_that_element_alone() -> None:
+    source, item, target = Dataset(), Dataset(), Dataset()
+    item.CodeMeaning = "Head"
+    item[0x00080100] = RawDataElement(Tag(0x00080100), "XX", 4, b"T-D1", 0, False, True)
+    source.ProcedureCodeSequence = [item]
+    carry(source, target, ["ProcedureCodeSequence"])
+    assert [element.keyword for element in target.ProcedureCodeSequence[0]] == ["CodeMeaning"]
 
 
 @pytest.mark.real_data

@@ -69,6 +69,43 @@ def test_a_name_in_any_character_set_is_carried_in_utf_8(name: str, charset: str
         assert ds.SpecificCharacterSet == "ISO_IR 192"
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns of what it would put in the place of a letter
+@pytest.mark.parametrize(
+    ("charset", "name"),
+    [
+        ("ISO_IR 192", "王^小东".encode("gb18030")),
+        (None, "Müller^Eva".encode("latin-1")),
+        (None, "Müller^Eva".encode()),
+    ],
+)
+def test_no_result_holds_a_replacement_character_for_a_name(charset: str | None, name: bytes, tmp_path: Path) -> None:
+    case = case_of(EVEN, patient=Patient("Test^Head", charset))
+    tag = case.identity["PatientName"].tag
+    case.identity[tag] = RawDataElement(tag, "PN", len(name), name, 0, False, True)
+    for result in encode_case(case, tmp_path, NOW):
+        content = result.path.read_bytes()
+        assert "\N{REPLACEMENT CHARACTER}".encode() not in content
+        assert name in content
+
+
+@pytest.mark.parametrize("vr", ["XX", "--", "\0\0"])
+@pytest.mark.parametrize("keyword", ["PatientComments", "PatientWeight", "StudyDate", "AccessionNumber", "PatientName"])
+def test_a_vr_that_does_not_exist_costs_its_value_alone(keyword: str, vr: str, tmp_path: Path) -> None:
+    case = case_of(EVEN, patient=Patient(extra={"PatientComments": "none"}))
+    tag = case.identity[keyword].tag
+    case.identity[tag] = RawDataElement(tag, vr, 4, b"abcd", 0, False, True)
+    for result in encode_case(case, tmp_path, NOW):
+        ds = dcmread(result.path)
+        assert not ds.get(keyword)
+        assert (ds.PatientID, ds.StudyID) == ("ID-1", "77")
+
+
+@pytest.mark.parametrize("offset", ["+9900", "-2500", "+0199", "abcde"])
+def test_an_offset_that_is_none_is_not_followed(offset: str, tmp_path: Path) -> None:
+    case = case_of(EVEN, patient=Patient(extra={"TimezoneOffsetFromUTC": offset}))
+    assert dcmread(encode_case(case, tmp_path, NOW)[0].path).TimezoneOffsetFromUTC == "+0100"
+
+
 def test_texts_within_sequences_are_decoded_too() -> None:
     ds = header(SpecificCharacterSet="ISO_IR 126", PatientName="Ελένη")
     item = Dataset()

@@ -15,9 +15,10 @@ from pydicom.filewriter import write_dataset
 
 from dicomnode.dicom.ct_slices import reason_not_used
 from dicomnode.dicom.headers import text_of
+from dicomnode.dicom.uids import usable_uid
 from dicomnode.errors import ReceiveError, Refusal
 from dicomnode.receive.part10 import Origin, data_offset_of, origin_of, preamble_of
-from dicomnode.receive.reading import Reading, read, usable_uid
+from dicomnode.receive.reading import Reading, read
 from dicomnode.receive.spool import INCOMING, Spool, relative_path
 
 CT_IMAGE, EXPLICIT_LE = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import EnhancedSRStorage
 
+from dicomnode.encode.identity import identity_of
 from dicomnode.encode.kinds.not_performed import NEEDED, encode_not_performed, reason_code
 from dicomnode.errors import EncodeError, Refusal
 from dicomnode.records import NotPerformed
@@ -89,6 +93,38 @@ def test_a_refusal_for_cleared_models_is_not_marked_as_research(tmp_path: Path) 
     ds = encoded(replace(not_performed(), research=False), tmp_path)
     assert "ContentQualification" not in ds
     assert "research" not in ds.SeriesDescription
+
+
+def nested(depth: int) -> bytes:
+    """Other patient IDs within other patient IDs, each of defined length."""
+    value = b""
+    for _ in range(depth):
+        item = struct.pack("<HHL", 0xFFFE, 0xE000, len(value)) + value
+        value = struct.pack("<HH2sHL", 0x0010, 0x1002, b"SQ", 0, len(item)) + item
+    return value[12:]
+
+
+def test_a_value_that_breaks_the_encoding_of_results_does_not_break_the_report_about_it(tmp_path: Path) -> None:
+    refused = not_performed(Patient("Doe^Eva"))
+    header, value = refused.identity, nested(2000)
+    tag = Tag("OtherPatientIDsSequence")
+    header[tag] = RawDataElement(tag, "SQ", len(value), value, 0, False, True)
+    with pytest.raises(RecursionError):
+        identity_of(header)
+    header[tag] = RawDataElement(tag, "SQ", len(value), value, 0, False, True)
+    ds = encoded(refused, tmp_path)
+    assert (str(ds.PatientName), ds.PatientID, ds.AccessionNumber) == ("Doe^Eva", "ID-1", "ACC-1")
+    assert ds.StudyInstanceUID == header.StudyInstanceUID
+    assert text(ds, "NEEDED") == "Send the series again, complete and as the scanner made it."
+
+
+@pytest.mark.parametrize("vr", ["XX", "--"])
+def test_a_vr_that_does_not_exist_leaves_the_report_writable(vr: str, tmp_path: Path) -> None:
+    refused = not_performed(Patient(extra={"PatientComments": "none"}))
+    tag = Tag("PatientComments")
+    refused.identity[tag] = RawDataElement(tag, vr, 4, b"none", 0, False, True)
+    ds = encoded(refused, tmp_path)
+    assert (ds.PatientID, "PatientComments" in ds) == ("ID-1", False)
 
 
 def test_images_without_the_uids_of_a_reference_are_an_encode_error_without_a_patients_value(tmp_path: Path) -> None:
