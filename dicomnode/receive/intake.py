@@ -28,7 +28,7 @@ MAX_TOLD = 128
 """Characters of a UID that is none in the log; it may be as long as a peer likes."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Peer:
     """Who is at the other end of one association.
 

@@ -208,7 +208,7 @@ def test_intake_commits_before_the_database_is_asked(reception: Reception) -> No
     origin = Origin(CT_IMAGE, ds.SOPInstanceUID, peers.EXPLICIT_LE, "SCANNER", "NODE")
     incoming = reception.spool.open(preamble_of(origin))
     incoming.write(encoded(ds))
-    peer = Peer("receiver-1", "SCANNER", "NODE", "127.0.0.1")
+    peer = Peer(receiver="receiver-1", calling_ae="SCANNER", called_ae="NODE", address="127.0.0.1")
     with outage(reception.store), pytest.raises(Exception, match="database") as refused:
         reception.scp._intake.take(incoming, origin, peer)
     assert refused.value.status == OUT_OF_RESOURCES
