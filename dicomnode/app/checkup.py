@@ -29,6 +29,7 @@ from dicomnode.dicom.uids import derived_uid
 from dicomnode.errors import BundleError, ConfigError, DeliveryError, InferenceError
 from dicomnode.execute.backends.local import LocalBackend
 from dicomnode.execute.dispatcher import local_backend
+from dicomnode.execute.plan import plan_of
 from dicomnode.kinds import KINDS, Kind, stand_ins
 from dicomnode.store.deliver import fallback, holding, outbox
 from dicomnode.store.engine import Store
@@ -129,8 +130,19 @@ def _protocols(config: Config) -> Iterator[Finding]:
                 research |= registry.get(model).manifest.research
             except BundleError as fault:
                 yield Finding(what, False, str(fault))
+        yield from _unserved(registry, protocol)
         yield from _unmatchable(protocol)
         yield _ways_out(config, protocol, research)
+
+
+def _unserved(registry: Registry, protocol: Protocol) -> Iterator[Finding]:
+    """Needs that no model of the protocol serves, and circles of needs: the node would not start."""
+    if not {manifest.name for manifest in registry.list()}.issuperset(protocol.models):
+        return  # said of the models themselves
+    try:
+        plan_of(registry, protocol)
+    except BundleError as fault:
+        yield Finding(f"protocol {protocol.name}", False, str(fault))
 
 
 def _unmatchable(protocol: Protocol) -> Iterator[Finding]:
