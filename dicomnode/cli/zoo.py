@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli.common import FAILED, AsJson, exit_codes
+from dicomnode.cli.common import FAILED, AsJson, exit_codes, require_device, require_folder
 
 BundlesOf = Annotated[
     Path | None,
@@ -80,6 +80,7 @@ def zoo_selftest(
     from dicomnode.app.models import selftest_page
 
     with exit_codes():
+        require_device(device)
         raise typer.Exit(0 if selftest_page(name, config, device, keep=record, as_json=json) else FAILED)
 
 
@@ -121,6 +122,7 @@ def zoo_import(
 
     with exit_codes():
         folder = models_folder(config, into)
+        require_folder("the models folder", folder)
         options = ImportOptions(
             trusted=trust,
             name=name,
