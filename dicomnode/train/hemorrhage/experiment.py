@@ -16,7 +16,7 @@ from dicomnode.train.experiment.design import Experiment, Words
 from dicomnode.train.hemorrhage.cohorts import PARTS
 from dicomnode.train.hemorrhage.committee import SEATS, committee
 from dicomnode.train.hemorrhage.recipes import BUNDLE, fast_learner
-from dicomnode.train.hemorrhage.tables import SHOWN, tables
+from dicomnode.train.slices.tables import SHOWN, tables
 from dicomnode.train.settings import TrainSettings
 
 PROGRAM = "python -m dicomnode.train.hemorrhage"
