@@ -70,8 +70,8 @@ class CaseWorker:
     def _read(self, task: ReadTask) -> ReadReply:
         seconds: dict[str, float] = {}
         with timed(seconds, "read"):
-            series = self._load(task.source)
-            save_volume(task.volume, series.volume)
+            if task.volume is not None:
+                save_volume(task.volume, self._load(task.source).volume)
         return ReadReply(context_of_header(_identity(task.source)), seconds)
 
     def _encode(self, task: EncodeTask) -> EncodeReply | Failure:

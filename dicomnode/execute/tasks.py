@@ -19,15 +19,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class ReadTask:
-    """Read a series and write its volume to ``volume``, for the models."""
+    """Read a series and write its volume to ``volume``, for the models; None: only its header is read."""
 
     source: Source
-    volume: Path
+    volume: Path | None
 
 
 @dataclass(frozen=True, slots=True)
 class ReadReply:
-    """The volume is on disk. ``context``: what the images' header tells of the patient."""
+    """What was asked for is read. ``context``: what the images' header tells of the patient."""
 
     context: PatientContext
     seconds: dict[str, float]

@@ -269,12 +269,12 @@ def test_process_gives_the_same_findings_and_files_without_a_network(node: Serve
 
 
 def test_the_self_test_knows_scores_and_predicted_scans(node: ServedNode, zoo: Path) -> None:
-    for name in ("bleed_risk", "later_scan", "age_risk"):
-        recorded = dicomnode("zoo", "selftest", name, "--record", "--config", node.config)
-        assert recorded.returncode == 0, recorded.stdout + recorded.stderr
-    ended = dicomnode("zoo", "selftest", "--json", "--config", node.config)
+    tiny = ("bleed_risk", "later_scan", "age_risk")
+    recorded = dicomnode("zoo", "selftest", *tiny, "--record", "--config", node.config)
+    assert recorded.returncode == 0, recorded.stdout + recorded.stderr
+    ended = dicomnode("zoo", "selftest", *tiny, "threshold", "--json", "--config", node.config)
     verdicts = {verdict["name"]: verdict["ok"] for verdict in json.loads(ended.stdout)}
-    assert verdicts == {"age_risk": True, "bleed_risk": True, "hemorrhage": True, "later_scan": True, "threshold": None}
+    assert verdicts == {"bleed_risk": True, "later_scan": True, "age_risk": True, "threshold": None}
     write_age_risk(zoo / "age_risk")
     other = json.loads((zoo / "age_risk/selftest.json").read_text())
     other["outputs"]["age_risk"]["value"] += 0.1
