@@ -163,15 +163,16 @@ def _differs(keyword: str, own: str, theirs: str) -> bool:
 def _taken(own: Identity, theirs: Identity) -> dict[str, str]:
     """What the archive says otherwise.
 
-    Silence overrules nothing, save for the patient ID: a key that every archive must answer (PS3.4 C.6.2.1.2), by which
-    it files. An issuer goes with its ID.
+    Silence overrules nothing, save for a patient ID under another name: who files a study under "Unknown" has no number
+    for it. An issuer goes with its ID.
     """
     taken = {}
     for keyword in KEYWORDS:
         value = _usable(keyword, own.get(keyword, ""), theirs.get(keyword, ""))
-        says = bool(value) or (keyword == "PatientID" and keyword in theirs and any(theirs.values()))
-        if says and _differs(keyword, own.get(keyword, ""), value):
+        if value and _differs(keyword, own.get(keyword, ""), value):
             taken[keyword] = value
+    if "PatientName" in taken and own.get("PatientID") and theirs.get("PatientID") == "":
+        taken["PatientID"] = ""
     if "PatientID" in taken and own.get("IssuerOfPatientID") and not theirs.get("IssuerOfPatientID"):
         taken["IssuerOfPatientID"] = ""
     return taken
