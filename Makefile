@@ -3,14 +3,17 @@
 # make test      lint, types and tests (under 20 minutes; what CI runs)
 # make test-full everything, long
 #
-# Without an NVIDIA card choose the CPU build of torch, which is much smaller:
-#   make install TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# torch comes for the CPU unless an NVIDIA card answers (nvidia-smi):
+#   make install GPU=1                 with CUDA all the same (about 6 GB on disk)
+#   make install GPU=0                 for the CPU all the same (about SIZE on disk, all in all)
+#   make install TORCH_INDEX=URL       from another index
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+GPU ?= auto
 TORCH_INDEX ?=
-PIP_TORCH := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 # What takes long is named at the end, so that the whole stays within its 20 minutes.
 PYTEST := $(BIN)/python -m pytest --durations=40 --durations-min=3
 # Three processes, a file to each, in order: what starts first (acceptance) mostly waits, while the others compute.
@@ -25,12 +28,14 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "Installing into $(VENV); torch is large, this takes a few minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_TORCH) --editable .
-	touch $@
+	@index=$$($(BIN)/python deploy/torch_index.py '$(GPU)' '$(TORCH_INDEX)') || exit; set -x; $(PIP_INSTALL) $$index torch
+	$(PIP_INSTALL) --editable .
+	@touch $@
+	@echo "$(VENV) takes $$(du -sh $(VENV) | cut -f1) on disk. What next: $(BIN)/dicomnode --help"
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_TORCH) --editable ".[dev]"
-	touch $@
+	$(PIP_INSTALL) --editable ".[dev]"
+	@touch $@
 
 demo: install
 	$(BIN)/dicomnode demo --out demo-output

@@ -5,6 +5,7 @@
     NodeError
     ├── ConfigError            the configuration is wrong (all faults at once); the admin mends it
     │   └── ManifestError          a manifest for training or evaluation is wrong (all faults at once)
+    ├── DatabaseUnusable       the database is missing, away, of another version or not allowed; says what to do
     ├── ReceiveError           an instance cannot be taken; carries the DIMSE status for the sender
     ├── SeriesError            the images are at fault; carries a coded Refusal
     │   ├── IncompleteSeries       slices are missing
@@ -136,6 +137,12 @@ class ConfigError(NodeError):
 
 class ManifestError(ConfigError):
     """A manifest for training or evaluation is wrong; every fault names its line and column."""
+
+
+class DatabaseUnusable(NodeError):
+    """The database is missing, away, of another version, or this user may not use it; the message says what to do."""
+
+    retryable = True
 
 
 class ReceiveError(NodeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import tempfile
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom.uid import UID
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import make_url
 
 from dicomnode.app.known_answer import ANSWER
 from dicomnode.app.known_head import make_known_head
@@ -26,13 +27,13 @@ from dicomnode.deliver.route import Route, route_to
 from dicomnode.deliver.scu import probe
 from dicomnode.dicom.commitment import STORAGE_COMMITMENT
 from dicomnode.dicom.uids import derived_uid
-from dicomnode.errors import BundleError, ConfigError, DeliveryError, InferenceError
+from dicomnode.errors import BundleError, ConfigError, DatabaseUnusable, DeliveryError, InferenceError
 from dicomnode.execute.backends.local import LocalBackend
 from dicomnode.execute.dispatcher import local_backend
 from dicomnode.execute.plan import plan_of
 from dicomnode.kinds import KINDS, Kind, stand_ins
 from dicomnode.store.deliver import fallback, holding, outbox
-from dicomnode.store.engine import Store
+from dicomnode.store.opening import Schema, existing_store, schema_at
 from dicomnode.zoo.registry import Registry
 
 GIB = 1024**3
@@ -66,10 +67,16 @@ def checkup(config: Config, *, load_models: bool = True) -> Iterator[Finding]:
 
 
 def _disk(config: Config) -> Finding:
-    config.node.data_dir.mkdir(parents=True, exist_ok=True)
-    free_gb = shutil.disk_usage(config.node.data_dir).free / GIB
+    """Room and rights; nothing is made: made by another user than the node's, a folder would lock the node out."""
+    folder = config.node.data_dir
+    existing = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    for one in (existing, config.spool_dir, config.work_dir):
+        if one.exists() and not os.access(one, os.R_OK | os.W_OK | os.X_OK):
+            return Finding("disk", False, f"folder {one} cannot be read and written by this user")
+    free_gb = shutil.disk_usage(existing).free / GIB
     reserve = config.reception.min_free_gb
-    says = f"{free_gb:.1f} GB free in {config.node.data_dir}, {reserve:g} GB are kept as reserve"
+    unmade = "" if existing == folder else ", which the node makes when it starts"
+    says = f"{free_gb:.1f} GB free in {folder}{unmade}, {reserve:g} GB are kept as reserve"
     if free_gb <= reserve:
         return Finding("disk", False, f"{says}: every C-STORE would be refused with 0xA700")
     return Finding("disk", True, says)
@@ -81,18 +88,25 @@ def _clock() -> Finding:
 
 
 def _database(config: Config) -> Iterator[Finding]:
-    store = Store(config.database_url)
+    """The database as it is; the node makes it, or brings it up to date, when it starts."""
+    url = config.database_url
     try:
-        store.migrate()
-        with store.read() as session:
-            orphaned = outbox.orphaned(session, [destination.name for destination in config.destination])
-            held = holding.count_held(session)
-    except SQLAlchemyError as fault:
-        yield Finding("database", False, str(fault).splitlines()[0])
+        schema = schema_at(url)
+        if schema is Schema.CURRENT:
+            yield from _waiting(config)
+    except (ConfigError, DatabaseUnusable) as fault:
+        yield Finding("database", False, str(fault))
         return
-    finally:
-        store.close()
-    yield Finding("database", True, f"{store.engine.dialect.name}, schema up to date")
+    told = {Schema.NONE: "none yet: the node makes it when it starts", Schema.CURRENT: "schema up to date"}
+    says = told.get(schema, "of an older version: the node brings it up to date when it starts")
+    yield Finding("database", True, f"{make_url(url).get_backend_name()}, {says}")
+
+
+def _waiting(config: Config) -> Iterator[Finding]:
+    """Results that wait for somebody's decision, or for a destination that is gone."""
+    with existing_store(config.database_url) as store, store.read() as session:
+        orphaned = outbox.orphaned(session, [destination.name for destination in config.destination])
+        held = holding.count_held(session)
     for name, count in orphaned.items():
         says = f"{count} results wait for it, but it is not configured; 'dicomnode jobs withdraw {name}' ends that"
         yield Finding(f"destination {name}", False, says)
@@ -225,17 +239,14 @@ def _destination(config: Config, destination: Destination, route: Route) -> Iter
 
 def _learned(config: Config, destination: str, asked: set[str], taken: set[str]) -> dict[str, float]:
     """SOP class that it refuses -> since when that is known; what an association just now showed is remembered."""
-    store = Store(config.database_url)
     try:
-        with store.write() as session:
+        with existing_store(config.database_url) as store, store.write() as session:
             fallback.forget_refusals(session, destination, taken)
             for uid in asked - taken if taken else ():
                 fallback.learn_refusal(session, destination, uid, how="rejected when dicomnode check asked")
             return {line.sop_class_uid: line.learned_at for line in fallback.list_refusals(session, destination)}
-    except SQLAlchemyError:
+    except (ConfigError, DatabaseUnusable):
         return {}  # said of the database already
-    finally:
-        store.close()
 
 
 def _kinds(what: str, wanted: Sequence[Kind], taken: set[str], since: dict[str, float]) -> Iterator[Finding]:

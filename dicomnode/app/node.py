@@ -19,13 +19,11 @@ from enum import StrEnum
 from types import TracebackType
 from typing import IO
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from dicomnode.assemble.not_performed import NOT_PERFORMED_TICK_S, NotPerformedReports
 from dicomnode.assemble.service import Assembler
 from dicomnode.config.whole import Config
 from dicomnode.deliver.sender import Sender
-from dicomnode.errors import ConfigError, NodeError
+from dicomnode.errors import ConfigError
 from dicomnode.execute.dispatcher import Dispatcher
 from dicomnode.ops.retention import HOUR_S, purge
 from dicomnode.ops.scheduler import TICK_S, Duty, Scheduler, queue_duties
@@ -33,6 +31,7 @@ from dicomnode.receive.scp import StorageScp
 from dicomnode.receive.spool import Spool
 from dicomnode.store.deliver import holding, outbox
 from dicomnode.store.engine import Store
+from dicomnode.store.opening import up_to_date_store
 from dicomnode.store.queue.jobs import recover_leases
 
 log = logging.getLogger(__name__)
@@ -93,10 +92,10 @@ class Node:
         Raises
         ------
         ConfigError : a folder or the port cannot be used.
-        NodeError : the database cannot be used now; a service manager is to try again.
+        DatabaseUnusable : the database cannot be used now; a service manager is to try again.
         """
         self._lock = _exclusive_folder(self.config, self.role)
-        self.store = _open_store(self.config)
+        self.store = up_to_date_store(self.config.database_url)
         self._heal(self.store)
         duties: list[Duty] = []
         if self._does(Role.WORK):
@@ -247,13 +246,3 @@ def _exclusive_folder(config: Config, role: Role) -> IO[str]:
     lock.write(str(os.getpid()))
     lock.flush()
     return lock
-
-
-def _open_store(config: Config) -> Store:
-    store = Store(config.database_url)
-    try:
-        store.migrate()
-    except SQLAlchemyError as fault:
-        reason = str(fault).splitlines()[0]
-        raise NodeError(f"database.url: the database cannot be used ({reason})") from fault
-    return store

@@ -11,12 +11,12 @@ from pathlib import Path
 from dicomnode.app.folder import choose_series
 from dicomnode.config.protocols import Protocol
 from dicomnode.config.whole import Config
-from dicomnode.errors import BundleError, ConfigError, InferenceError, Refusal, SeriesError
+from dicomnode.errors import InferenceError, Refusal, SeriesError
 from dicomnode.execute.backends.local import LocalBackend
 from dicomnode.execute.child import ChildProcess
 from dicomnode.execute.dispatcher import case_worker, local_backend
 from dicomnode.execute.findings_file import load_findings
-from dicomnode.execute.plan import Plan, givers_of, plan_of, registry_of
+from dicomnode.execute.plan import Plan, givers_of, plans_of
 from dicomnode.execute.results import kinds_taken, settings_digest
 from dicomnode.execute.tasks import EncodeReply, EncodeTask, Failure, InferTask, ReadReply, ReadTask, Reply, Source
 from dicomnode.kinds import Kind
@@ -50,7 +50,7 @@ def process_folder(folder: Path, out: Path, config: Config, protocol: Protocol, 
     SeriesError : no series in the folder can be processed; the reason of the best one.
     InferenceError : a model or the encoding failed.
     """
-    plan = _plan(config, protocol)
+    plan = plans_of(config, protocol)[protocol.name]
     progress("reading headers")
     series = choose_series(folder, protocol)
     progress(f"series {series.series_uid}: {len(series.paths)} slices")
@@ -61,13 +61,6 @@ def process_folder(folder: Path, out: Path, config: Config, protocol: Protocol, 
         files, results = bench.process(Source(series.paths, series.paths[-1]))
         findings = tuple(finding for file in files for finding in load_findings(file))
         return Processed(series.series_uid, findings, tuple(_move(result, out) for result in results), series.left_out)
-
-
-def _plan(config: Config, protocol: Protocol) -> Plan:
-    try:
-        return plan_of(registry_of(config), protocol)
-    except BundleError as fault:
-        raise ConfigError([f"protocol {protocol.name}: {line}" for line in str(fault).splitlines()]) from fault
 
 
 class _Bench:

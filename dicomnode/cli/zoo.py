@@ -9,17 +9,23 @@ import typer
 
 from dicomnode.cli.common import FAILED, AsJson, exit_codes
 
+BundlesOf = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Also the bundles of this configuration.", envvar="DICOMNODE_CONFIG"),
+]
+
 app = typer.Typer(help="The models: list them, read their cards, verify their digests.", no_args_is_help=True)
 
 
 @app.command("list")
 def zoo_list(
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Also the bundles of this configuration.")
-    ] = None,
+    config: BundlesOf = None,
     json: AsJson = False,
 ) -> None:
-    """The models this node can run."""
+    """The models this node can run.
+
+    Example: `dicomnode zoo list --config config.toml`
+    """
     from dicomnode.app.models import bundles_table, registry_of
 
     with exit_codes():
@@ -29,12 +35,13 @@ def zoo_list(
 @app.command("show")
 def zoo_show(
     name: Annotated[str, typer.Argument(help="As in zoo list.")],
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Also the bundles of this configuration.")
-    ] = None,
+    config: BundlesOf = None,
     json: AsJson = False,
 ) -> None:
-    """The card of a model: what it does, on what it was trained, its figures and limits."""
+    """The card of a model: what it does, on what it was trained, its figures and limits.
+
+    Example: `dicomnode zoo show hemorrhage`
+    """
     from dicomnode.app.models import bundle_card, registry_of
 
     with exit_codes():
@@ -43,12 +50,13 @@ def zoo_show(
 
 @app.command("verify")
 def zoo_verify(
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Also the bundles of this configuration.")
-    ] = None,
+    config: BundlesOf = None,
     json: AsJson = False,
 ) -> None:
-    """Compare every bundle with its pinned digest and read its weights' header."""
+    """Compare every bundle with its pinned digest and read its weights' header.
+
+    Example: `dicomnode zoo verify --config config.toml`
+    """
     from dicomnode.app.models import registry_of, verify_table
 
     with exit_codes():

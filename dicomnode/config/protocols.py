@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import keyword_dict, tag_for_keyword
 
+from dicomnode.config.known import did_you_mean
 from dicomnode.config.sections import Name, Section, is_pattern
 
 HEAD_CT: dict[str, Any] = {
@@ -44,7 +45,7 @@ def _kind_of_match(value: Any) -> str:
 
 def _is_keyword(value: str) -> str:
     if tag_for_keyword(value) is None:
-        raise ValueError(f"{value!r} is no DICOM keyword")
+        raise ValueError(f"{value!r} is no DICOM keyword{did_you_mean(value, keyword_dict)}")
     return value
 
 

@@ -7,8 +7,11 @@ import re
 import zoneinfo
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from dicomnode.config.paths import ConfigPath, DatabaseUrl, FileName
 
 AeTitle = Annotated[
     str,
@@ -50,7 +53,7 @@ class Node(Section):
     ae_title: AeTitle = "DICOMNODE"
     host: str = "0.0.0.0"
     port: Port = 11112
-    data_dir: Path = Path("data")
+    data_dir: Annotated[ConfigPath, Field(validate_default=True)] = Path("data")
     timezone: str = "UTC"
     provisional_names: Annotated[str, AfterValidator(is_pattern)] = PROVISIONAL_NAMES
 
@@ -67,22 +70,26 @@ class Node(Section):
 class Database(Section):
     """The database that holds the queue and its history. ``url`` empty: SQLite below ``data_dir``."""
 
-    url: str = ""
+    url: DatabaseUrl = ""
 
     @field_validator("url")
     @classmethod
     def _supported_url(cls, value: str) -> str:
         if value and not value.startswith(("sqlite:///", "postgresql+psycopg://")):
             raise ValueError("must begin with 'sqlite:///' or 'postgresql+psycopg://'")
+        try:
+            urlsplit(value).port  # noqa: B018 (reading it is what checks it)
+        except ValueError as fault:
+            raise ValueError(f"is no URL ({fault}); write '@', '/' and ':' of a user as %40, %2F and %3A") from fault
         return value
 
 
 class ReceptionTls(Section):
     """TLS of the node's own port; without a certificate the port speaks plain DICOM. PEM files."""
 
-    cert: str = ""
-    key: str = ""
-    ca: str = ""
+    cert: FileName = ""
+    key: FileName = ""
+    ca: FileName = ""
     require_client_cert: bool = True
 
     @model_validator(mode="after")
@@ -150,7 +157,7 @@ class Execution(Section):
 class Zoo(Section):
     """Bundles beyond the built-in ones, and pinned digests (name -> ``sha256:...``)."""
 
-    paths: tuple[Path, ...] = ()
+    paths: tuple[ConfigPath, ...] = ()
     digests: dict[str, str] = {}
 
 

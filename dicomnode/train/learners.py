@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from dicomnode.config.known import there_are
 from dicomnode.errors import ConfigError
 from dicomnode.train.hemorrhage.recipes import fast_learner, paper_learner
 from dicomnode.train.learner import Learner
@@ -21,5 +22,5 @@ def learner_named(name: str) -> Learner[Any]:
     BundleError : the bundle that holds the network cannot be built.
     """
     if name not in LEARNERS:
-        raise ConfigError([f"there is no model {name!r} to train; there are: {', '.join(LEARNERS)}"])
+        raise ConfigError([f"there is no model {name!r} to train{there_are(name, LEARNERS)}"])
     return LEARNERS[name]()

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dicomnode.config.known import there_are
 from dicomnode.errors import BundleError
 from dicomnode.records import ModelRef
 from dicomnode.zoo.bundle import BundleManifest, bundle_digest, load_manifest
@@ -180,7 +181,7 @@ class Registry:
         """
         manifest = self._manifests.get(name)
         if manifest is None:
-            raise BundleError(f"no bundle named {name}; there are: {', '.join(sorted(self._manifests))}")
+            raise BundleError(f"no bundle named {name}{there_are(name, sorted(self._manifests))}")
         return manifest
 
     def get(self, name: str) -> RegisteredBundle:

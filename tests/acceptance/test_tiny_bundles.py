@@ -187,7 +187,7 @@ def test_scores_and_a_predicted_scan_reach_the_pacs_beside_the_mask(
 def test_models_run_in_the_order_of_their_needs(node: ServedNode, pacs: Orthanc, tmp_path: Path) -> None:
     study_uid = pushed(node, tmp_path, study_of("in-order", PatientAge="070Y"))
     results_of(node, pacs, study_uid)
-    said = json.loads(node.command("why", study_uid, "--json").stdout)
+    said = json.loads(node.command("why", study_uid, "--json").stdout)["events"]
     started = [event["detail"]["model"] for event in said if event["name"] == "start"]
     assert tuple(started) == PLAN
 
@@ -273,7 +273,7 @@ def test_the_self_test_knows_scores_and_predicted_scans(node: ServedNode, zoo: P
     recorded = dicomnode("zoo", "selftest", *tiny, "--record", "--config", node.config)
     assert recorded.returncode == 0, recorded.stdout + recorded.stderr
     ended = dicomnode("zoo", "selftest", *tiny, "threshold", "--json", "--config", node.config)
-    verdicts = {verdict["name"]: verdict["ok"] for verdict in json.loads(ended.stdout)}
+    verdicts = {verdict["name"]: verdict["ok"] for verdict in json.loads(ended.stdout)["selftests"]}
     assert verdicts == {"bleed_risk": True, "later_scan": True, "age_risk": True, "threshold": None}
     write_age_risk(zoo / "age_risk")
     other = json.loads((zoo / "age_risk/selftest.json").read_text())
