@@ -117,10 +117,15 @@ class Reception(Section):
 
 
 class Sender(Section):
-    """A peer that may send. ``host``: an address or a network in CIDR notation; empty: any address."""
+    """A peer that may send. ``host``: an address or a network in CIDR notation; empty: any address.
+
+    ``certificate``: common name or an alternative name of its TLS certificate. Nobody without it has the AE title, and
+    nobody with it has another.
+    """
 
     ae_title: AeTitle
     host: str = ""
+    certificate: str = ""
 
     @field_validator("host")
     @classmethod
