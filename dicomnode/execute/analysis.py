@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dicomnode.config.protocols import Protocol
 from dicomnode.errors import RunTimedOut, WorkerCrashed
+from dicomnode.execute.context import context_of
 from dicomnode.execute.job import ClaimedJob
 from dicomnode.execute.plan import Plan, givers_of, identities
 from dicomnode.execute.results import kinds_taken, write_results
@@ -53,11 +54,12 @@ def analyse(job: ClaimedJob) -> None:
     volume = job.folder / VOLUME
     try:
         read = _read(job, source, volume)
-        succeeded = read is not None and _Runs(job, protocol, volume, read.context).all_succeed()
+        context = None if read is None else context_of(job, read)
+        succeeded = context is not None and _Runs(job, protocol, volume, context).all_succeed()
     finally:
         volume.unlink(missing_ok=True)
-    if succeeded:
-        write_results(job, protocol, source)
+    if context is not None and succeeded:
+        write_results(job, protocol, source, context)
 
 
 def _forget_volumes(job: ClaimedJob) -> None:
@@ -75,7 +77,7 @@ def _source(job: ClaimedJob) -> Source | None:
 
 def _read(job: ClaimedJob, source: Source, volume: Path) -> ReadReply | None:
     """The volume on disk and the header's context; None where the job ended here."""
-    reply = job.ask(ReadTask(source, volume), "reading the images")
+    reply = job.ask(ReadTask(source, volume, job.at.config.node.timezone), "reading the images")
     if isinstance(reply, Failure):
         _ended(job, reply, None)
     return reply if isinstance(reply, ReadReply) else None
