@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from dicomnode.config.protocols import Protocol
 from dicomnode.errors import RunTimedOut, WorkerCrashed
+from dicomnode.execute.context import context_of
 from dicomnode.execute.job import ClaimedJob
 from dicomnode.execute.plan import Plan, givers_of, identities
 from dicomnode.execute.results import kinds_taken, write_results
@@ -49,9 +51,10 @@ def analyse(job: ClaimedJob) -> None:
         job.fail("the images are no longer kept: their retention is over", retry=False)
         return
     _forget_volumes(job)
-    header = _read(job, ReadTask(source, None))
-    if header is not None and _Runs(job, protocol, source, header.context).all_succeed():
-        write_results(job, protocol, source)
+    header = _read(job, source, None)
+    context = None if header is None else context_of(job, header)
+    if context is not None and _Runs(job, protocol, source, context).all_succeed():
+        write_results(job, protocol, source, context)
 
 
 def _forget_volumes(job: ClaimedJob) -> None:
@@ -67,9 +70,9 @@ def _source(job: ClaimedJob) -> Source | None:
     return Source(tuple(spool / path for path in paths), spool / paths[-1]) if paths else None
 
 
-def _read(job: ClaimedJob, task: ReadTask) -> ReadReply | None:
+def _read(job: ClaimedJob, source: Source, volume: Path | None) -> ReadReply | None:
     """The worker's answer; None where the job ended here."""
-    reply = job.ask(task, "reading the images")
+    reply = job.ask(ReadTask(source, volume, job.at.config.node.timezone), "reading the images")
     if isinstance(reply, Failure):
         _ended(job, reply, None)
     return reply if isinstance(reply, ReadReply) else None
@@ -104,7 +107,7 @@ class _Runs:
 
     def _do(self, rows: Mapping[str, RunRow]) -> bool:
         try:
-            if _read(self.job, ReadTask(self.source, self.volume)) is None:
+            if _read(self.job, self.source, self.volume) is None:
                 return False
             return all(self._run(rows[manifest.name], manifest) for manifest in self.plan if manifest.name in rows)
         finally:
