@@ -121,17 +121,6 @@ def test_operators_see_what_is_known_and_why_a_value_is_not_used(node: ServedNod
     (told,) = [e for e in json.loads(node.command("why", "ACC-ANNA", "--json").stdout) if e["name"] == "context"]
     assert told["detail"]["known"] == ["gcs (file)", "bleed_location (file)", "ivh (file)"]
     assert told["detail"]["contradict"] == {"birth_date": 1}
-    assert node.command("context", "show", "NOBODY").returncode == 1
-    (other,) = json.loads(node.command("context", "show", "BERT", "--json").stdout)
-    assert [line["value"] for line in other["known"]] == ["39 {score}"]
-
-
-def test_where_nobody_told_anything_there_is_no_report_of_scores(
-    node: ServedNode, pacs: Orthanc, tmp_path: Path
-) -> None:
-    found = results(node, pacs, tmp_path, "CARL")
-    assert sorted(ds.Modality for ds in found) == ["OT", "SEG", "SR", "SR"]
-    assert not any("scores" in ds.SeriesDescription for ds in found)
 
 
 def test_what_is_known_under_an_id_that_was_merged_counts_for_the_survivor(
