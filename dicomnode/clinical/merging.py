@@ -66,10 +66,10 @@ def merged(
     header : what the images themselves tell.
     observations, texts : what is known under the patient's ID; those that contradict birth date or sex do not count.
     """
-    chosen = {one.name: _value(one, scan) for one in _nearest(observations, scan)}
+    chosen = {one.name: _value(one, scan) for one in nearest(observations, scan)}
     values = {**chosen, **{value.name: value for value in header.values}}
     values = {**_derived(values, scan), **values}
-    sections = {one.section: _text(one, scan) for one in _nearest(texts, scan)}
+    sections = {one.section: _text(one, scan) for one in nearest(texts, scan)}
     ordered = sorted(values.values(), key=lambda value: list(VARIABLES).index(value.name))
     return PatientContext(values=tuple(ordered), texts=tuple(sections[name] for name in sorted(sections)))
 
@@ -83,10 +83,10 @@ def refusals(known: Iterable[Observation | ReportSection], patient: Patient) -> 
     return found
 
 
-def _nearest(known: Iterable[Known], scan: Scan) -> list[Known]:
-    """The one of each name that counts: nearest in time, then the one that arrived last."""
+def nearest(known: Iterable[Known], scan: Scan) -> list[Known]:
+    """The one of each name that is used: nearest in time, then the one that arrived last."""
     best: dict[str, Known] = {}
-    usable = (one for one in known if not contradictions(scan.patient, one.patient) and _counts(one, scan))
+    usable = (one for one in known if not contradictions(scan.patient, one.patient) and counts(one, scan))
     for one in sorted(usable, key=lambda one: (-_distance(one, scan), one.arrived_at)):
         best[_name(one)] = one
     return list(best.values())
@@ -96,14 +96,16 @@ def _name(one: Observation | ReportSection) -> str:
     return one.name if isinstance(one, Observation) else one.section
 
 
-def _observed_at(one: Observation | ReportSection) -> float | None:
+def observed_at(one: Observation | ReportSection) -> float | None:
+    """When it was observed or written."""
     return one.observed_at if isinstance(one, Observation) else one.written_at
 
 
-def _counts(one: Observation | ReportSection, scan: Scan) -> bool:
+def counts(one: Observation | ReportSection, scan: Scan) -> bool:
+    """Whether it was observed near enough to the scan, or lasts."""
     if isinstance(one, Observation) and one.name not in VARIABLES:
         return False  # stored by another version
-    moment = _observed_at(one)
+    moment = observed_at(one)
     if moment is None:
         # only what lasts, or what came with the images, is taken without a time
         return True
@@ -116,7 +118,7 @@ def _counts(one: Observation | ReportSection, scan: Scan) -> bool:
 
 def _distance(one: Observation | ReportSection, scan: Scan) -> float:
     """How far from the scan; what has no time is farther than all that has."""
-    offset_s = scan.offset_s(_observed_at(one))
+    offset_s = scan.offset_s(observed_at(one))
     return float("inf") if offset_s is None else abs(offset_s)
 
 

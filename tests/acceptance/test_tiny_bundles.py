@@ -245,6 +245,13 @@ def dicomnode(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+def told_of(folder: Path, **values: float) -> Path:
+    """A document about the patient of the tests."""
+    path = folder / "context.json"
+    path.write_text(json.dumps({"values": [{"name": name, "value": value} for name, value in values.items()]}))
+    return path
+
+
 def test_process_gives_the_same_findings_and_files_without_a_network(node: ServedNode, tmp_path: Path) -> None:
     write_series(tmp_path / "in", study_of("a-folder", PatientAge="063Y", PatientSex="M"))
     ended = dicomnode(
@@ -256,10 +263,14 @@ def test_process_gives_the_same_findings_and_files_without_a_network(node: Serve
         "head-ct",
         "--out",
         tmp_path / "out",
+        "--context",
+        told_of(tmp_path, gcs=10),
         "--json",
     )
     assert ended.returncode == 0, ended.stderr
     said = json.loads(ended.stdout)
+    ich = next(score for score in said["reference"] if score["name"] == "ich_score")
+    assert ich["inputs"][0] | {"value": "10", "source": "file"} == ich["inputs"][0]
     findings: dict[str, dict[str, Any]] = {finding["name"]: finding for finding in said["findings"]}
     volume_ml = findings["hemorrhage"]["total"]["volume_ml"]
     assert findings["bleed_risk"]["value"] == pytest.approx(bleed_risk(volume_ml, 63.0), abs=1e-6)

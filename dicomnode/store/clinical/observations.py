@@ -12,7 +12,7 @@ from sqlalchemy import delete, select, tuple_
 from sqlalchemy.orm import Session
 
 from dicomnode.records import ContextSource, Observation, Patient, ReportSection
-from dicomnode.store.clinical.patients import all_keys
+from dicomnode.store.clinical.patients import PatientKey, all_keys
 from dicomnode.store.inserting import insert_if_absent
 from dicomnode.store.tables import ClinicalText, ClinicalValue, MergedPatient, StudyPatient
 
@@ -131,6 +131,15 @@ def _section(row: ClinicalText) -> ReportSection:
 
 def _patient(row: ClinicalValue | ClinicalText) -> Patient:
     return Patient(patient_id=row.patient_id, issuer=row.issuer, birth_date=row.birth_date, sex=row.sex)
+
+
+def patients_named(session: Session, patient_id: str) -> list[PatientKey]:
+    """Under which issuers anything is stored of an ID."""
+    found: set[PatientKey] = set()
+    for table in (ClinicalValue, ClinicalText, MergedPatient):
+        statement = select(table.patient_id, table.issuer).where(table.patient_id == patient_id).distinct()
+        found |= {(row.patient_id, row.issuer) for row in session.execute(statement)}
+    return sorted(found)
 
 
 def forget_context(session: Session, *, before: float) -> int:

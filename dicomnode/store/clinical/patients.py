@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, select, tuple_
@@ -112,8 +111,3 @@ def _merged_into(session: Session, key: PatientKey) -> PatientKey | None:
     of = (MergedPatient.patient_id == key[0], MergedPatient.issuer == key[1])
     row = session.execute(select(MergedPatient.survivor_id, MergedPatient.survivor_issuer).where(*of)).first()
     return None if row is None else (row.survivor_id, row.survivor_issuer)
-
-
-def merged_keys(session: Session, keys: Sequence[PatientKey]) -> list[PatientKey]:
-    """Those of the IDs that were merged into another."""
-    return [key for key in keys if _merged_into(session, key) is not None]
