@@ -2,8 +2,8 @@
 
     python3 deploy/torch_index.py [auto|0|1] [INDEX]
 
-auto: CUDA where an NVIDIA card answers (nvidia-smi); 0: the CPU; 1: CUDA. INDEX: another index for torch, used as it is.
-What is taken and why goes to standard error. Needs nothing but Python.
+auto: CUDA where an NVIDIA card answers (nvidia-smi); 0: the CPU; 1: CUDA. INDEX: another index for torch, used as it
+is. What is taken and why goes to standard error. Needs nothing but Python.
 """
 
 from __future__ import annotations

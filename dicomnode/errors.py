@@ -18,12 +18,14 @@
     ├── BundleError            a model bundle is missing, damaged or not what its digest says
     │   └── BundleRefused          a foreign bundle cannot be imported; carries a coded ImportRefusal
     ├── InferenceError         a model failed on this input
+    │   ├── DeviceMissing          the device that was asked for is not there
     │   ├── WorkerCrashed          the worker process died (retryable until quarantined)
     │   └── RunTimedOut            the watchdog killed the worker (retryable until quarantined)
     ├── TrainingError          a training cannot go on: the loss is not finite, a checkpoint does not fit
     ├── EncodeError            findings could not be written as a valid object; nothing is sent
     └── DeliveryError          a destination did not take a result
         ├── AssociationRejected    no association or connection, or no presentation context
+        │   ├── NotAdmitted            the peer was reached, but wants no association with this node
         │   ├── ClassNotAccepted       the presentation context of this SOP class was rejected
         │   ├── FindNotOffered         the destination offers no C-FIND; nothing can be asked of it
         │   └── DestinationUnavailable  a DICOMweb server is away or takes nothing now (credentials, path, overload)
@@ -340,6 +342,10 @@ class InferenceError(NodeError):
     retryable = True
 
 
+class DeviceMissing(InferenceError):
+    """The device that was asked for is not there: no card, no driver, or a torch that is built for the CPU."""
+
+
 class WorkerCrashed(InferenceError):
     """The worker process died during a run."""
 
@@ -369,6 +375,10 @@ class DeliveryError(NodeError):
 
 class AssociationRejected(DeliveryError):
     """No association or connection, or no accepted presentation context."""
+
+
+class NotAdmitted(AssociationRejected):
+    """The peer was reached, but rejected the association or ended it while it was negotiated."""
 
 
 class DestinationUnavailable(AssociationRejected):

@@ -14,6 +14,7 @@ from dicomnode.dicom.ct_slices import reason_not_used
 from dicomnode.dicom.headers import header_of, text_of
 from dicomnode.dicom.received import PIXEL_TAGS, read_received
 from dicomnode.errors import Refusal, SeriesError
+from dicomnode.images.files import ReadError
 from dicomnode.images.pixels import BAD_FILE, pixel_digest
 from dicomnode.records import Header
 
@@ -64,11 +65,12 @@ def choose_series(folder: Path, protocol: Protocol) -> FoundSeries:
 
     Raises
     ------
+    ReadError : the folder holds no DICOM file.
     SeriesError : none passes; the reason of the one with the most files.
     """
     found, others = find_series(folder)
     if not found:
-        raise SeriesError(Refusal.UNREADABLE, f"no DICOM files in {folder}")
+        raise ReadError(f"no DICOM files in {folder} ({others} other files)")
     fit, faults = [], []
     for series in found:
         try:

@@ -21,6 +21,7 @@ from typing import IO
 
 from dicomnode.assemble.not_performed import NOT_PERFORMED_TICK_S, NotPerformedReports
 from dicomnode.assemble.service import Assembler
+from dicomnode.config.tls import server_context
 from dicomnode.config.whole import Config
 from dicomnode.deliver.sender import Sender
 from dicomnode.errors import ConfigError
@@ -91,9 +92,11 @@ class Node:
 
         Raises
         ------
-        ConfigError : a folder or the port cannot be used.
+        ConfigError : a certificate, a folder or the port cannot be used.
         DatabaseUnusable : the database cannot be used now; a service manager is to try again.
         """
+        if self._does(Role.RECEIVE):
+            server_context(self.config.reception.tls)  # its faults are to be said before anything is done
         self._lock = _exclusive_folder(self.config, self.role)
         self.store = up_to_date_store(self.config.database_url)
         self._heal(self.store)
@@ -196,7 +199,8 @@ class Node:
             self.store.close()
         if self._lock is not None:
             self._lock.close()
-        log.info("node stopped")
+        if self._scheduler is not None:
+            log.info("node stopped")
 
     def __enter__(self) -> Node:
         try:

@@ -58,6 +58,7 @@ def process_folder(
     ------
     ContextError : the document cannot be taken, or is about another patient.
     ConfigError : the models of the protocol cannot be run in any order, or are not there.
+    ReadError : the folder holds no DICOM file.
     SeriesError : no series in the folder can be processed; the reason of the best one.
     InferenceError : a model or the encoding failed.
     """

@@ -12,6 +12,7 @@ import typer
 
 from dicomnode.config.known import there_are
 from dicomnode.config.load import load_config
+from dicomnode.config.sections import DEVICES, is_device
 from dicomnode.config.whole import Config
 from dicomnode.errors import BundleError, ConfigError, NodeError
 
@@ -42,6 +43,17 @@ def require_known(what: str, given: str, known: Iterable[str]) -> None:
     names = [str(name) for name in known]
     if given not in names:
         raise ConfigError([f"{what} {given}: unknown{there_are(given, names)}"])
+
+
+def require_device(given: str) -> None:
+    """Do nothing where ``--device`` names one, whether it is there or not.
+
+    Raises
+    ------
+    ConfigError : it names none.
+    """
+    if given and not is_device(given):
+        raise ConfigError([f"--device {given}: use {DEVICES}"])
 
 
 def require_folder(what: str, folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dicomnode.cli.common import exit_codes, require_folder, require_known, training_extra
+from dicomnode.cli.common import exit_codes, require_device, require_folder, require_known, training_extra
 
 if TYPE_CHECKING:
     from dicomnode.train.manifest import Manifest
@@ -54,6 +54,7 @@ def train(
         from dicomnode.train.settings import TrainSettings
 
         require_folder("--out", out)
+        require_device(device)
         fit = FitSettings(epochs=epochs, learning_rate=rate, patience=patience, seed=seed, device=device)
         settings = TrainSettings(
             fit=fit,

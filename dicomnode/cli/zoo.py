@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli.common import FAILED, AsJson, exit_codes
+from dicomnode.cli.common import FAILED, AsJson, exit_codes, require_device, require_folder
 
 BundlesOf = Annotated[
     Path | None,
@@ -82,6 +82,7 @@ def zoo_selftest(
     from dicomnode.app.models import selftest_page
 
     with exit_codes():
+        require_device(device)
         raise typer.Exit(0 if selftest_page(names or [], config, device, keep=record, as_json=json) else FAILED)
 
 
@@ -123,6 +124,7 @@ def zoo_import(
 
     with exit_codes():
         folder = models_folder(config, into)
+        require_folder("the models folder", folder)
         options = ImportOptions(
             trusted=trust,
             name=name,

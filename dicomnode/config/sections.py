@@ -138,6 +138,14 @@ class Sender(Section):
         return value
 
 
+DEVICES = "'auto', 'cpu', 'cuda' or 'cuda:0'"
+
+
+def is_device(name: str) -> bool:
+    """Whether it names a device, which need not be there."""
+    return re.fullmatch(r"auto|cpu|cuda(:\d+)?", name) is not None
+
+
 class Execution(Section):
     """The devices that models run on, and for how long they may."""
 
@@ -153,9 +161,8 @@ class Execution(Section):
     @field_validator("devices")
     @classmethod
     def _known_devices(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for device in value:
-            if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-                raise ValueError(f"{device!r}: use 'auto', 'cpu', 'cuda' or 'cuda:0'")
+        if wrong := [device for device in value if not is_device(device)]:
+            raise ValueError(f"{wrong[0]!r}: use {DEVICES}")
         return value
 
 

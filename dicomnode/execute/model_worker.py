@@ -16,6 +16,7 @@ from dicomnode.execute.program import serve, timed
 from dicomnode.execute.tasks import InferReply, InferTask, Ready, Task
 from dicomnode.execute.volume_file import load_volume
 from dicomnode.records import Inputs, Volume
+from dicomnode.zoo.devices import resolve_device
 from dicomnode.zoo.registry import Registry
 from dicomnode.zoo.runner import Runner
 
@@ -68,10 +69,3 @@ class ModelWorker:
         if self._volume is None or self._volume[0] != path:
             self._volume = path, load_volume(path)
         return self._volume[1]
-
-
-def resolve_device(device: str) -> str:
-    """``auto`` -> ``cuda:0`` where CUDA works, else ``cpu``."""
-    if device == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
-    return "cuda:0" if device == "cuda" else device

@@ -196,6 +196,8 @@ def _says_of(url: str, fault: Exception) -> str:
     path = sqlite_file(url)
     lines = str(getattr(fault, "orig", None) or fault).strip().splitlines()
     said = lines[0] if lines else type(fault).__name__
+    if path is not None and path.is_dir():
+        return f"{_where(url)} cannot be used: it is a folder, not a file"
     if path is not None and any(part in said for part in ("unable to open", "readonly database")):
         return f"{_where(url)} cannot be used ({said}){_whose(path)}"
     hint = next((hint for part, hint in _HINTS.items() if part in said.lower()), "")
@@ -212,8 +214,6 @@ def _where(url: str) -> str:
 def _whose(path: Path) -> str:
     """Whom the command must be run as, where file or folder belongs to another user."""
     near = next((one for one in (path, *path.parents) if _is_seen(one)), path.parent)
-    if near.is_dir() and near == path:
-        return ": it is a folder, not a file"
     if os.access(near, os.R_OK | os.W_OK):
         return ": is its disk still there, and not full?"
     try:
