@@ -11,6 +11,7 @@
     │   ├── IncompleteSeries       slices are missing
     │   └── InconsistentGeometry   positions, orientations or sizes contradict each other
     ├── ReadError              a file or folder cannot be read as an image, or a mask does not fit its image
+    ├── ContextError           values or texts of a patient cannot be taken; each with a coded ContextRefusal
     ├── JobError               the queue was used wrongly
     │   ├── IllegalTransition      no arrow leads from this state by this event
     │   └── LeaseLost              another worker owns the job now; the work is thrown away
@@ -37,6 +38,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 
@@ -183,6 +185,65 @@ class IncompleteSeries(SeriesError):
 
 class InconsistentGeometry(SeriesError):
     """Positions, orientations or sizes contradict each other."""
+
+
+class ContextRefusal(StrEnum):
+    """Coded reasons why a value or a text of a patient is not taken; :meth:`sentence` is what a person reads."""
+
+    NOT_READABLE = "not_readable"
+    TOO_LARGE = "too_large"
+    NOTHING_IN_IT = "nothing_in_it"
+    UNKNOWN_FIELD = "unknown_field"
+    MISSING_FIELD = "missing_field"
+    NO_PATIENT = "no_patient"
+    WRONG_PATIENT = "wrong_patient"
+    UNKNOWN_VARIABLE = "unknown_variable"
+    NO_UNIT = "no_unit"
+    UNKNOWN_UNIT = "unknown_unit"
+    NOT_A_NUMBER = "not_a_number"
+    NOT_YES_OR_NO = "not_yes_or_no"
+    UNKNOWN_WORD = "unknown_word"
+    NOT_A_TIME = "not_a_time"
+    NO_TIME = "no_time"
+    IMPLAUSIBLE = "implausible"
+
+    def sentence(self) -> str:
+        """What a person reads, and what would be needed."""
+        return _CONTEXT_SENTENCES[self]
+
+
+_CONTEXT_SENTENCES: dict[ContextRefusal, str] = {
+    ContextRefusal.NOT_READABLE: "Neither JSON nor CSV with a line of names, in UTF-8.",
+    ContextRefusal.TOO_LARGE: "Longer than a document about patients may be.",
+    ContextRefusal.NOTHING_IN_IT: "It holds neither a value nor a text.",
+    ContextRefusal.UNKNOWN_FIELD: "A field that the format does not have, or one of another type than it has.",
+    ContextRefusal.MISSING_FIELD: "A field that is needed is missing or empty.",
+    ContextRefusal.NO_PATIENT: "It does not say whose it is: a patient ID is needed.",
+    ContextRefusal.WRONG_PATIENT: "It is about another patient: patient ID, birth date or sex contradict.",
+    ContextRefusal.UNKNOWN_VARIABLE: "A variable or LOINC code that the node does not know.",
+    ContextRefusal.NO_UNIT: "The unit is missing; of a D-dimer it must say FEU or DDU.",
+    ContextRefusal.UNKNOWN_UNIT: "The node knows no conversion from this unit; of a D-dimer it must say FEU or DDU.",
+    ContextRefusal.NOT_A_NUMBER: "Not a number, or one written with a comma.",
+    ContextRefusal.NOT_YES_OR_NO: "Neither yes nor no.",
+    ContextRefusal.UNKNOWN_WORD: "Not one of the words that this variable has.",
+    ContextRefusal.NOT_A_TIME: "Not a date and time as ISO 8601 writes them, such as 2026-11-28T02:10:00+01:00.",
+    ContextRefusal.NO_TIME: "When it was observed is missing, to the minute: this variable changes within hours.",
+    ContextRefusal.IMPLAUSIBLE: "Outside the plausible range of this variable in its unit.",
+}
+
+
+class ContextError(NodeError):
+    """Values or texts of a patient cannot be taken; none of their document is.
+
+    Parameters
+    ----------
+    faults : where in the document, and why; without values.
+    """
+
+    def __init__(self, faults: Sequence[tuple[str, ContextRefusal]]) -> None:
+        lines = [f"{where}: {why.value}: {why.sentence()}".removeprefix(": ") for where, why in faults]
+        super().__init__("\n".join(lines))
+        self.faults = tuple(faults)
 
 
 class JobError(NodeError):

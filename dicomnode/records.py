@@ -197,6 +197,10 @@ class MaskFinding:
     inputs_digest: str = ""
 
 
+MEASURED = "measured"
+"""Source of an input that was measured on the scan itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class ScoreInput:
     """A value that a score was computed from.
@@ -207,12 +211,14 @@ class ScoreInput:
     value : with its unit, such as ``12`` or ``16.1 mL``.
     source : where it comes from: ``measured``, ``header``, ``HL7``, ``entered``, ...
     observed_at : ISO 8601; empty where the source does not say.
+    offset_s : from the scan to the observation; negative before it; None where either time is not known.
     """
 
     label: str
     value: str
     source: str
     observed_at: str = ""
+    offset_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +231,9 @@ class ReferenceScore:
     value : None where an input is missing; then ``possible`` holds the lowest and the highest it may be.
     unit : UCUM code, such as ``{score}``.
     meaning : what it says and for whom, such as ``30-day mortality 72 % (Hemphill 2001, 152 patients)``.
+    possible : the lowest and the highest that it may be; None where nothing is known of it, or ``value`` is.
+    working : how it comes about, such as ``GCS 1, volume 1, age 0 to 1``.
+    inputs, missing : what it was computed from; the labels of what was not known.
     """
 
     name: str
@@ -233,6 +242,9 @@ class ReferenceScore:
     unit: str
     meaning: str
     possible: tuple[float, float] | None = None
+    working: str = ""
+    inputs: tuple[ScoreInput, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -360,6 +372,7 @@ class ContextValue:
     value : in ``unit``; a word where the variable is no number.
     unit : UCUM code; empty for words and for yes or no.
     observed_at : ISO 8601; empty where the source does not say.
+    offset_s : from the scan to the observation; negative before it; None where either time is not known.
     """
 
     name: str
@@ -367,6 +380,7 @@ class ContextValue:
     source: ContextSource
     unit: str = ""
     observed_at: str = ""
+    offset_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,12 +391,76 @@ class ContextText:
     ----------
     section : machine name, such as ``indication``.
     written_at : ISO 8601; empty where the source does not say.
+    offset_s : as of a :class:`ContextValue`.
     """
 
     section: str
     text: str
     source: ContextSource
     written_at: str = ""
+    offset_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patient:
+    """Whom images, values and texts are about, as their source states it.
+
+    Attributes
+    ----------
+    patient_id, issuer : PatientID and IssuerOfPatientID, or what stands for them; a patient is known by both.
+    birth_date : ``YYYYMMDD``; empty where it is not stated.
+    sex : ``M``, ``F`` or ``O``; empty where it is not stated.
+    """
+
+    patient_id: str
+    issuer: str = ""
+    birth_date: str = ""
+    sex: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """A value of a coded variable, as it came in and is stored.
+
+    Attributes
+    ----------
+    name : of a variable of ``clinical.variables``.
+    value : in ``unit``; a moment as ISO 8601 in UTC.
+    unit : UCUM code of the variable; empty for words, moments and for yes or no.
+    observed_at : seconds since the epoch; None where the source does not say, as it may of what lasts.
+    arrived_at : seconds since the epoch; when the node first had it.
+    provenance : where in its source it stood, such as ``values[2]``; no attribute of the patient.
+    """
+
+    patient: Patient
+    name: str
+    value: float | str | bool
+    source: ContextSource
+    unit: str = ""
+    observed_at: float | None = None
+    arrived_at: float = 0.0
+    provenance: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportSection:
+    """A section of a report, as it came in and is stored.
+
+    Attributes
+    ----------
+    section : machine name, such as ``indication``, ``findings``, ``impression``.
+    author : who wrote it; empty where the source does not say.
+    written_at, arrived_at, provenance : as of an :class:`Observation`.
+    """
+
+    patient: Patient
+    section: str
+    text: str
+    source: ContextSource
+    author: str = ""
+    written_at: float | None = None
+    arrived_at: float = 0.0
+    provenance: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,6 +513,7 @@ class Case:
     generation : counts the job's amendments; a later generation has other UIDs.
     predecessors : superseded results that these take the place of; a report names the one of its kind.
     timezone : IANA name, for TimezoneOffsetFromUTC and result times.
+    reference : scores that need no learning, from the findings and from what is known of the patient.
     """
 
     sources: tuple[Any, ...]
@@ -448,6 +527,7 @@ class Case:
     predecessors: tuple[EncodedResult, ...] = ()
     timezone: str = "UTC"
     station_ae_title: str = "DICOMNODE"
+    reference: tuple[ReferenceScore, ...] = ()
 
     @property
     def masks(self) -> tuple[MaskFinding, ...]:

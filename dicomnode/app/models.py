@@ -136,19 +136,19 @@ def imported_page(imported: Imported, *, named_folder: Path | None, as_json: boo
     show.out.print("\nFor the configuration:\n" + "\n".join(lines), markup=False)
 
 
-def selftest_page(name: str, config: Path | None, device: str, *, keep: bool, as_json: bool) -> bool:
+def selftest_page(names: Sequence[str], config: Path | None, device: str, *, keep: bool, as_json: bool) -> bool:
     """Run or record selftests; whether none failed.
 
     Raises
     ------
     BundleError : an unknown name, or an answer that is not worth keeping.
-    ConfigError : ``keep`` without a name, or the configuration is wrong.
+    ConfigError : ``keep`` without names, or the configuration is wrong.
     """
-    if keep and not name:
-        raise ConfigError(["--record needs the name of a model"])
+    if keep and not names:
+        raise ConfigError(["--record needs the names of models"])
     loaded = built_in_config() if config is None else load_config(config, serving=False)
     registry = Registry(loaded.bundle_paths if config is not None else (), loaded.zoo.digests)
-    names = [name] if name else [manifest.name for manifest in registry.list()]
+    names = names or [manifest.name for manifest in registry.list()]
     execution = loaded.execution
     settings = ModelWorkerSettings(
         device=device or execution.devices[0],

@@ -26,7 +26,7 @@ from dicomnode.config.whole import Config
 from dicomnode.deliver.sender import Sender
 from dicomnode.errors import ConfigError
 from dicomnode.execute.dispatcher import Dispatcher
-from dicomnode.ops.retention import HOUR_S, purge
+from dicomnode.ops.retention import HOUR_S, drop_folder_of, purge
 from dicomnode.ops.scheduler import TICK_S, Duty, Scheduler, queue_duties
 from dicomnode.receive.scp import StorageScp
 from dicomnode.receive.spool import Spool
@@ -131,7 +131,9 @@ class Node:
             dispatcher = Dispatcher(self.config, store, owner=self.owner, device=device)
             self._dispatchers.append(dispatcher)
             self._spawn(f"dispatcher {device}", dispatcher.run)
-        return [*queue_duties(store), Duty("retention", HOUR_S, lambda: purge(self.config, store))]
+        duties = [*queue_duties(store), Duty("retention", HOUR_S, lambda: purge(self.config, store))]
+        drop = drop_folder_of(self.config, store)
+        return [*duties, Duty("drop folder", self.config.clinical.drop_every_s, drop.look)] if drop else duties
 
     def _start_senders(self, store: Store) -> None:
         with store.read() as session:

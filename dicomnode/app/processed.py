@@ -13,6 +13,7 @@ from dicomnode.records import (
     ImageFinding,
     MaskFinding,
     NotApplicable,
+    ReferenceScore,
     ScoreFinding,
 )
 
@@ -22,6 +23,7 @@ def processed_as_dict(done: Processed) -> dict[str, Any]:
     return {
         "series_uid": done.series_uid,
         "findings": [_finding_as_dict(finding) for finding in done.findings],
+        "reference": [asdict(score) for score in done.reference],
         "results": [{"kind": result.kind, "path": str(result.path)} for result in done.results],
         "left_out": list(done.left_out),
         "notice": RESEARCH_NOTICE,
@@ -48,6 +50,8 @@ def processed_table(done: Processed) -> None:
     """Findings and files for a person."""
     for finding in done.findings:
         show.out.print(finding_sentence(finding))
+    for score in done.reference:
+        show.out.print(reference_sentence(score))
     show.table("Results", ["kind", "file"], [[result.kind, str(result.path)] for result in done.results])
     show.out.print(f"[yellow]{RESEARCH_NOTICE}.[/yellow]")
 
@@ -62,6 +66,15 @@ def finding_sentence(finding: Finding) -> str:
     if isinstance(finding, NotApplicable):
         return f"{finding.label}: not applicable: {finding.reason.sentence()} {finding.detail} ({model})"
     return _mask_sentence(finding, f"{model}, threshold {finding.threshold:g}")
+
+
+def reference_sentence(score: ReferenceScore) -> str:
+    """One reference score in words."""
+    if score.value is not None:
+        return f"{score.label}: {score.value:g}. {score.meaning}"
+    if score.possible is not None:
+        return f"{score.label}: {score.possible[0]:g} to {score.possible[1]:g}. {score.meaning}"
+    return f"{score.label}: cannot be computed. {score.meaning}"
 
 
 def _mask_sentence(finding: MaskFinding, model: str) -> str:

@@ -97,6 +97,10 @@ def process(
         Path | None,
         typer.Option("--config", "-c", help="The TOML file; without it the built-in head-ct protocol is used."),
     ] = None,
+    context: Annotated[
+        Path | None,
+        typer.Option(help="JSON or CSV with values and texts of the patient (docs/context.md)."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Run the same pipeline without a network: a folder with a series in, SEG, SR and SC files out.
@@ -116,7 +120,7 @@ def process(
         if not folder.is_dir():
             raise ConfigError([f"{folder} is no folder"])
         require_folder("--out", out)
-        done = process_folder(folder, out, loaded, chosen, lambda line: show.err.print(f"[dim]{line}[/dim]"))
+        done = process_folder(folder, out, loaded, chosen, lambda line: show.err.print(f"[dim]{line}[/dim]"), context)
         print_document(processed_as_dict(done)) if json else processed_table(done)
 
 

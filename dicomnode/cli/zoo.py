@@ -65,7 +65,9 @@ def zoo_verify(
 
 @app.command("selftest")
 def zoo_selftest(
-    name: Annotated[str, typer.Argument(help="As in zoo list; without it, all models.")] = "",
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="As in zoo list; without any, all models.")
+    ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="Also the bundles of this configuration, on its device.")
     ] = None,
@@ -81,7 +83,7 @@ def zoo_selftest(
 
     with exit_codes():
         require_device(device)
-        raise typer.Exit(0 if selftest_page(name, config, device, keep=record, as_json=json) else FAILED)
+        raise typer.Exit(0 if selftest_page(names or [], config, device, keep=record, as_json=json) else FAILED)
 
 
 @app.command("import")

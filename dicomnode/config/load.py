@@ -110,7 +110,20 @@ def _cross_faults(raw: dict[str, Any], base: Path | None, serving: bool) -> Iter
             yield ("protocol", index), f"{protocol.get('name')!r} names no destination: its results would go nowhere"
     if serving and not protocols:
         yield ("protocol",), "no [[protocol]]: nothing would ever be processed"
+    yield from _certificate_faults(raw)
     yield from _folder_faults(raw, base)
+
+
+def _certificate_faults(raw: dict[str, Any]) -> Iterator[tuple[Location, str]]:
+    reception = raw.get("reception", {})
+    tls = reception.get("tls", {}) if isinstance(reception, dict) else {}
+    asks = isinstance(tls, dict) and tls.get("cert") and tls.get("ca") and tls.get("require_client_cert", True)
+    for index, sender in enumerate(_tables(raw, "sender")):
+        if sender.get("certificate") and not asks:
+            yield (
+                ("sender", index, "certificate"),
+                "nobody shows one: reception.tls needs cert, key and ca",
+            )
 
 
 def _tables(raw: dict[str, Any], section: str) -> list[dict[str, Any]]:

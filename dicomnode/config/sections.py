@@ -121,10 +121,15 @@ class Reception(Section):
 
 
 class Sender(Section):
-    """A peer that may send. ``host``: an address or a network in CIDR notation; empty: any address."""
+    """A peer that may send. ``host``: an address or a network in CIDR notation; empty: any address.
+
+    ``certificate``: common name or an alternative name of its TLS certificate. Nobody without it has the AE title, and
+    nobody with it has another.
+    """
 
     ae_title: AeTitle
     host: str = ""
+    certificate: str = ""
 
     @field_validator("host")
     @classmethod
@@ -170,6 +175,20 @@ class Zoo(Section):
 
     paths: tuple[ConfigPath, ...] = ()
     digests: dict[str, str] = {}
+
+
+class Clinical(Section):
+    """What is known of patients beside the images: from where, how near to the scan, and for how long it is kept.
+
+    ``issuer``: of patient IDs that come without one, in images as in other sources.
+    """
+
+    issuer: Annotated[str, Field(max_length=64)] = ""
+    hours_before: Annotated[float, Field(ge=0)] = 24.0
+    hours_after: Annotated[float, Field(ge=0)] = 6.0
+    retention_days: Annotated[float, Field(ge=0)] = 14.0
+    drop_folder: FileName = ""
+    drop_every_s: Annotated[float, Field(ge=0.1)] = 2.0
 
 
 class Operations(Section):

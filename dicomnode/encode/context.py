@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from highdicom.base import SOPClass
@@ -17,6 +16,7 @@ import dicomnode
 from dicomnode.dicom import codes
 from dicomnode.dicom.charsets import settle
 from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
+from dicomnode.dicom.times import zone_of
 from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomnode.dicom.values import number_of, text_of
 from dicomnode.encode import uids
@@ -27,8 +27,6 @@ from dicomnode.records import RESEARCH_NOTICE, Case, EncodedResult, ModelRef
 BODY_PART = "HEAD"
 
 _COLLISION_STEP = 100_000
-_OFFSET = re.compile(r"[+-](?:0[0-9]|1[0-4])[0-5][0-9]")
-"""From -1200 to +1400 (PS3.3 C.12.1.1.8); an offset beyond is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,19 +132,7 @@ def created_at(header: Dataset, zone: str, now: datetime | None = None) -> datet
     ------
     ZoneInfoNotFoundError : the zone is unknown.
     """
-    return (now or datetime.now(UTC)).astimezone(_zone(header, zone))
-
-
-def _zone(header: Dataset, name: str) -> timezone | ZoneInfo:
-    """The zone of all times in a result (PS3.3 C.12.1.1.8).
-
-    TimezoneOffsetFromUTC governs StudyTime too, which is copied: an offset stated by the source must be kept.
-    """
-    stated = text_of(header, "TimezoneOffsetFromUTC")
-    if _OFFSET.fullmatch(stated):
-        offset = timedelta(hours=int(stated[1:3]), minutes=int(stated[3:]))
-        return timezone(-offset if stated[0] == "-" else offset)
-    return ZoneInfo(name)
+    return (now or datetime.now(UTC)).astimezone(zone_of(header, zone))
 
 
 def stamp(ds: SOPClass, envelope: Envelope, kind: Kind, description: str) -> None:

@@ -13,7 +13,16 @@ from collections.abc import Mapping
 from pydicom.dataset import Dataset
 
 from dicomnode.dicom.uids import derived_uid
-from dicomnode.records import Case, Finding, ImageFinding, MaskFinding, NotApplicable
+from dicomnode.records import (
+    MEASURED,
+    Case,
+    Finding,
+    ImageFinding,
+    MaskFinding,
+    NotApplicable,
+    ReferenceScore,
+    ScoreInput,
+)
 
 ENCODER_VERSION = "5"
 """Counts up whenever the same case would be written with another meaning or another look."""
@@ -39,8 +48,20 @@ def case_digest(case: Case, identity: Dataset) -> str:
         "settings": case.settings_digest,
         "findings": [_finding(finding) for finding in case.findings],
         "generation": case.generation,
+        # only where there are any: results without stay the instances that they were
+        **({"reference": [_reference(score) for score in case.reference]} if case.reference else {}),
     }
     return digest_of(parts)
+
+
+def _reference(score: ReferenceScore) -> list[str | list[str]]:
+    """What is measured follows from the masks, and differs in the last bit between devices: it does not enter."""
+    told = [item for item in score.inputs if item.source != MEASURED]
+    return [score.name, [_input(item) for item in told], list(score.missing)]
+
+
+def _input(item: ScoreInput) -> str:
+    return f"{item.label}={item.value} ({item.source} {item.observed_at})"
 
 
 def digest_of(parts: Mapping[str, object]) -> str:
@@ -78,5 +99,5 @@ def _finding(finding: Finding) -> list[str | float]:
         return [*parts, finding.horizon, *finding.warnings]
     if isinstance(finding, NotApplicable):
         return [*parts, finding.reason, finding.detail]
-    inputs = [f"{item.label}={item.value} ({item.source} {item.observed_at})" for item in finding.inputs]
+    inputs = [_input(item) for item in finding.inputs]
     return [*parts, str(finding.threshold), *inputs, *finding.missing, *finding.warnings]

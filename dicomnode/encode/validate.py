@@ -29,7 +29,7 @@ from dicomnode.encode.kinds.sr import MAX_LESION_GROUPS, VOLUME_DECIMALS
 from dicomnode.encode.standard import faults, mandatory_modules
 from dicomnode.errors import EncodeError
 from dicomnode.kinds import Kind, first_choice
-from dicomnode.records import MaskFinding
+from dicomnode.records import MaskFinding, ReferenceScore
 
 POSITION_TOLERANCE_MM = 1e-3
 COLOUR_CONTRAST = 60
@@ -198,15 +198,20 @@ def _check_flags(ds: Dataset, kind: Kind) -> None:
 
 
 def _check_scores(ds: Dataset, context: Context) -> None:
-    """Every score has its group, in order, and its first number is the score; what is not applicable has no number."""
+    """Every score has its group, in order, and its first number is the score; what has no number is there without."""
     _check_flags(ds, Kind.SCORES)
-    groups = [_numbers_of(group) for group in _items_named(ds, codes.MEASUREMENT_GROUP)]
-    expected = [round(score.value, DECIMALS) for score in context.case.scores]
-    written = [numbers[0] for numbers in groups if numbers]
-    _demand(written == expected, Kind.SCORES, "the values differ from those computed")
-    silent = len(groups) - len(written)
-    told = silent == len(context.case.not_applicable)
-    _demand(told, Kind.SCORES, "what is not applicable is not said, or has a number")
+    groups = [_numbers_of(group)[:1] for group in _items_named(ds, codes.MEASUREMENT_GROUP)]
+    case = context.case
+    expected = [[round(score.value, DECIMALS)] for score in case.scores]
+    expected += [[] for _ in case.not_applicable]
+    expected += [_first_number(reference) for reference in case.reference]
+    _demand(groups == expected, Kind.SCORES, "the values differ from those computed")
+
+
+def _first_number(reference: ReferenceScore) -> list[float]:
+    """The value, or the lowest that is possible; nothing of what cannot be computed."""
+    known = reference.value if reference.possible is None else reference.possible[0]
+    return [] if known is None else [round(known, DECIMALS)]
 
 
 def _numbers_of(group: Dataset) -> list[float]:

@@ -114,12 +114,30 @@ def reference_sentence(reference: ReferenceScore) -> str:
     if reference.possible is None:
         return f"{reference.label}: cannot be computed. {reference.meaning}"
     low, high = (in_unit(limit, reference.unit) for limit in reference.possible)
-    return f"{reference.label}: {low} to {high}, as inputs are missing. {reference.meaning}"
+    is_measured_twice = bool(reference.inputs) and not reference.missing
+    why = "as the volumes by ABC/2 and by voxels lead to both" if is_measured_twice else "as inputs are missing"
+    return f"{reference.label}: {low} to {high}, {why}. {reference.meaning}"
 
 
 def input_phrase(item: ScoreInput) -> str:
-    """``Glasgow Coma Scale 12 (HL7, 2026-11-28T02:10)``."""
-    return f"{item.label} {item.value} ({', '.join(filter(None, (item.source, item.observed_at)))})"
+    """``Glasgow Coma Scale 12 (HL7, 2026-11-28T02:10+01:00, 1.3 h before the scan)``."""
+    parts = (item.source, item.observed_at, offset_phrase(item.offset_s))
+    return f"{item.label} {item.value} ({', '.join(filter(None, parts))})"
+
+
+def offset_phrase(offset_s: float | None) -> str:
+    """``20 min before the scan``, ``1.3 h after the scan``, ``3 d before the scan``; empty where it is not known."""
+    if offset_s is None:
+        return ""
+    minutes = abs(offset_s) / 60
+    amount = (
+        f"{minutes:.0f} min"
+        if minutes < 60
+        else f"{minutes / 60:.1f} h"
+        if minutes < 2880
+        else f"{minutes / 1440:.0f} d"
+    )
+    return f"{amount} {'before' if offset_s < 0 else 'after'} the scan"
 
 
 def not_applicable_sentence(finding: NotApplicable) -> str:

@@ -121,7 +121,8 @@ def _as_stored(value: Any) -> Any:
 
 
 def _reference(item: dict[str, Any]) -> ReferenceScore:
-    return ReferenceScore(**{key: _as_stored(value) for key, value in item.items()})
+    inputs = tuple(ScoreInput(**one) for one in item.get("inputs", ()))
+    return ReferenceScore(**{key: _as_stored(value) for key, value in item.items() if key != "inputs"}, inputs=inputs)
 
 
 def _region(item: dict[str, Any] | None) -> Region | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dicomnode.errors import Refusal
-from dicomnode.records import EncodedResult, PatientContext
+from dicomnode.records import EncodedResult, Patient, PatientContext, ReferenceScore
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +19,30 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class ReadTask:
-    """Read a series and write its volume to ``volume``, for the models."""
+    """Read a series and write its volume to ``volume``, for the models; None: only its header is read.
+
+    ``timezone``: of headers without an offset.
+    """
 
     source: Source
-    volume: Path
+    volume: Path | None
+    timezone: str = "UTC"
 
 
 @dataclass(frozen=True, slots=True)
 class ReadReply:
-    """The volume is on disk. ``context``: what the images' header tells of the patient."""
+    """What was asked for is read.
+
+    Attributes
+    ----------
+    context : what the images' header tells of the patient.
+    patient : whose scan it is, as the newest header states it.
+    scanned_at : of the acquisition, seconds since the epoch; None where the header does not tell.
+    """
 
     context: PatientContext
+    patient: Patient
+    scanned_at: float | None
     seconds: dict[str, float]
 
 
@@ -67,7 +80,7 @@ class EncodeTask:
     """Encode the findings of all runs of a job together, into ``folder``.
 
     ``requested``: kinds of result that the job's destinations take; those encoded on request only are made for these.
-    ``predecessors``: superseded results whose place the new ones take.
+    ``predecessors``: superseded results whose place the new ones take. ``context``: for the reference scores.
     """
 
     source: Source
@@ -78,6 +91,7 @@ class EncodeTask:
     generation: int
     timezone: str
     station_ae_title: str
+    context: PatientContext
     requested: tuple[str, ...] = ()
     predecessors: tuple[EncodedResult, ...] = ()
 
@@ -111,10 +125,11 @@ class NotPerformedTask:
 
 @dataclass(frozen=True, slots=True)
 class EncodeReply:
-    """The results are on disk, validated."""
+    """The results are on disk, validated. ``reference``: the reference scores in them."""
 
     results: tuple[EncodedResult, ...]
     seconds: dict[str, float]
+    reference: tuple[ReferenceScore, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,11 @@ import logging
 import shutil
 import time
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+from dicomnode.clinical.sources.drop_folder import DropFolder
 from dicomnode.config.whole import Config
+from dicomnode.store.clinical.observations import forget_context
 from dicomnode.store.engine import Store
 from dicomnode.store.retention import Limits, expired_series, finished_jobs, lock_expired, mark_purged
 
@@ -29,9 +32,29 @@ def purge(config: Config, store: Store, *, now: float | None = None) -> int:
         series_ids = expired_series(session, limits)
     gone = sum(_purge_series(config.spool_dir, store, series_id, limits) for series_id in series_ids)
     _purge_work(config, store, limits.used_before)
+    _purge_context(config, store, now - config.clinical.retention_days * DAY_S)
     if gone:
         log.info("retention over", extra={"files": gone})
     return gone
+
+
+def drop_folder_of(config: Config, store: Store) -> DropFolder | None:
+    """The drop folder of a configuration; None where it has none."""
+    clinical = config.clinical
+    if not clinical.drop_folder:
+        return None
+    zone = ZoneInfo(config.node.timezone)
+    return DropFolder(store=store, folder=Path(clinical.drop_folder), zone=zone, issuer=clinical.issuer)
+
+
+def _purge_context(config: Config, store: Store, before: float) -> None:
+    """Health data goes by its own retention, and the documents that it came in."""
+    with store.write() as session:
+        gone = forget_context(session, before=before)
+    folder = drop_folder_of(config, store)
+    files = 0 if folder is None else folder.purge(before)
+    if gone or files:
+        log.info("retention of context over", extra={"rows": gone, "files": files})
 
 
 def _purge_series(spool: Path, store: Store, series_id: int, limits: Limits) -> int:

@@ -36,6 +36,7 @@ class Peer:
     ----------
     receiver : names this acceptor.
     association_id : of its row, which the first instance writes: a Verification alone leaves none.
+    images : instances acknowledged so far.
     told_of : UIDs that are none, which the log has named already.
     """
 
@@ -44,6 +45,7 @@ class Peer:
     called_ae: str
     address: str
     association_id: int | None = None
+    images: int = 0
     told_of: set[str] = field(default_factory=set)
 
 

@@ -1,5 +1,5 @@
 """The database: association, instance, rejected instance, series, job, run, result, outbox, commitment, refused class,
-event.
+clinical value, clinical text, merged patient, patient of a study, event.
 
 All ``*_at`` columns are seconds since the epoch, UTC (float): comparable across machines, never local time.
 A ``status`` column changes only through :mod:`dicomnode.store.transitions`.
@@ -276,6 +276,77 @@ class RefusedClass(Base):
     sop_class_uid: Mapped[str] = mapped_column(Uid)
     learned_at: Mapped[float]
     how: Mapped[str] = mapped_column(Text, default="")
+
+
+class ClinicalValue(Base):
+    """A value of a coded variable of a patient. ``digest``: of all that it says, so that a repeat is one row.
+
+    ``birth_date``, ``sex``: of the patient, as the source stated them. Health data: goes by its own retention.
+    """
+
+    __tablename__ = "clinical_value"
+    __table_args__ = (Index("ix_clinical_value_patient", "patient_id", "issuer"),)
+
+    patient_id: Mapped[str] = mapped_column(String(64))
+    issuer: Mapped[str] = mapped_column(String(64), default="")
+    birth_date: Mapped[str] = mapped_column(String(8), default="")
+    sex: Mapped[str] = mapped_column(String(1), default="")
+    name: Mapped[str] = mapped_column(String(32))
+    value: Mapped[Any] = mapped_column(JSON)
+    unit: Mapped[str] = mapped_column(String(16), default="")
+    source: Mapped[str] = mapped_column(String(16))
+    observed_at: Mapped[float | None]
+    arrived_at: Mapped[float] = mapped_column(index=True)
+    provenance: Mapped[str] = mapped_column(String(255), default="")
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+
+
+class ClinicalText(Base):
+    """A section of a report about a patient; the columns are those of a value."""
+
+    __tablename__ = "clinical_text"
+    __table_args__ = (Index("ix_clinical_text_patient", "patient_id", "issuer"),)
+
+    patient_id: Mapped[str] = mapped_column(String(64))
+    issuer: Mapped[str] = mapped_column(String(64), default="")
+    birth_date: Mapped[str] = mapped_column(String(8), default="")
+    sex: Mapped[str] = mapped_column(String(1), default="")
+    section: Mapped[str] = mapped_column(String(32))
+    text: Mapped[str] = mapped_column(Text)
+    author: Mapped[str] = mapped_column(String(255), default="")
+    source: Mapped[str] = mapped_column(String(16))
+    written_at: Mapped[float | None]
+    arrived_at: Mapped[float] = mapped_column(index=True)
+    provenance: Mapped[str] = mapped_column(String(255), default="")
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+
+
+class MergedPatient(Base):
+    """An ID that was merged into another (HL7 ADT^A40): what is known under it is about the survivor."""
+
+    __tablename__ = "merged_patient"
+    __table_args__ = (UniqueConstraint("patient_id", "issuer"),)
+
+    patient_id: Mapped[str] = mapped_column(String(64))
+    issuer: Mapped[str] = mapped_column(String(64), default="")
+    survivor_id: Mapped[str] = mapped_column(String(64), index=True)
+    survivor_issuer: Mapped[str] = mapped_column(String(64), default="")
+    merged_at: Mapped[float] = mapped_column(index=True)
+
+
+class StudyPatient(Base):
+    """Whose study it is and when it was scanned, as the images say: what context it has is found by it."""
+
+    __tablename__ = "study_patient"
+    __table_args__ = (Index("ix_study_patient_patient", "patient_id", "issuer"),)
+
+    study_uid: Mapped[str] = mapped_column(Uid, unique=True)
+    patient_id: Mapped[str] = mapped_column(String(64))
+    issuer: Mapped[str] = mapped_column(String(64), default="")
+    birth_date: Mapped[str] = mapped_column(String(8), default="")
+    sex: Mapped[str] = mapped_column(String(1), default="")
+    scanned_at: Mapped[float | None]
+    seen_at: Mapped[float] = mapped_column(index=True)
 
 
 class Event(Base):

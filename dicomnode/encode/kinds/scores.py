@@ -28,19 +28,20 @@ from dicomnode.encode.content import (
 )
 from dicomnode.encode.context import Context, stamp
 from dicomnode.kinds import Kind
-from dicomnode.records import NotApplicable, ScoreFinding
+from dicomnode.records import NotApplicable, ReferenceScore, ScoreFinding
 
 DECIMALS = 6
 
 
 def score_report(context: Context, kind: Kind = Kind.SCORES) -> Report | None:
-    """The report of a case's scores, and of what was not applicable; None where it has neither.
+    """The report of a case's scores, of what was not applicable, and of reference scores; None where it has none.
 
     Parameters
     ----------
     kind : ``SCORES``, or one that stands in for it.
     """
-    if not context.case.scores and not context.case.not_applicable:
+    case = context.case
+    if not (case.scores or case.not_applicable or case.reference):
         return None
     report = new_document(context, kind, _content(context), context.references)
     report.CodingSchemeIdentificationSequence = [private_scheme()]
@@ -56,6 +57,8 @@ def _content(context: Context) -> Dataset:
         groups.ContentSequence.extend(_group(score, context))
     for finding in context.case.not_applicable:
         groups.ContentSequence.extend(_not_applicable_group(finding, context))
+    for reference in context.case.reference:
+        groups.ContentSequence.extend(_reference_group(reference, context))
     root.ContentSequence.append(groups)
     evaluations = container(codes.QUALITATIVE_EVALUATIONS)
     evaluations.ContentSequence.append(text_item(codes.NOTICE, wording.DISCLAIMER))
@@ -92,6 +95,39 @@ def _not_applicable_group(finding: NotApplicable, context: Context) -> hd_sr.Mea
     sentences = [(codes.IMPRESSION, wording.not_applicable_sentence(finding)), *_said_of_inputs(finding)]
     group[0].ContentSequence.extend([text_item(of, text) for of, text in sentences])
     return group
+
+
+def _reference_group(reference: ReferenceScore, context: Context) -> hd_sr.MeasurementsAndQualitativeEvaluations:
+    """A score that no model made: its number, or the two between which it lies, or that it cannot be computed."""
+    name = codes.private_code(reference.name, reference.label)
+    numbers = list(_reference_numbers(reference))
+    silent = hd_sr.QualitativeEvaluation(Code(*codes.COMPUTABILITY), Code(*codes.NOT_COMPUTABLE))
+    group = hd_sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=hd_sr.TrackingIdentifier(context.tracking_uid(reference.name), reference.label),
+        finding_type=Code(*name),
+        measurements=numbers or None,
+        qualitative_evaluations=None if numbers else [silent],
+    )
+    group[0].ContentSequence.extend([text_item(of, text) for of, text in _said_of_reference(reference)])
+    return group
+
+
+def _reference_numbers(reference: ReferenceScore) -> Iterator[hd_sr.Measurement]:
+    unit = codes.unit_code(reference.unit)
+    if reference.value is not None:
+        yield _number(codes.private_code(reference.name, reference.label), reference.value, unit)
+    for name, limit in zip((codes.LOWEST_POSSIBLE, codes.HIGHEST_POSSIBLE), reference.possible or (), strict=False):
+        yield _number(name, limit, unit)
+
+
+def _said_of_reference(reference: ReferenceScore) -> Iterator[tuple[codes.Code, str]]:
+    yield codes.REFERENCE_SCORE, wording.reference_sentence(reference)
+    if reference.working:
+        yield codes.WORKING, reference.working
+    for item in reference.inputs:
+        yield codes.INPUT_USED, wording.input_phrase(item)
+    for label in reference.missing:
+        yield codes.INPUT_MISSING, label
 
 
 def _numbers(score: ScoreFinding) -> Iterator[hd_sr.Measurement]:

@@ -17,7 +17,7 @@ from dicomnode.encode.content import Report, broken, container, new_document, ro
 from dicomnode.encode.context import Context, stamp
 from dicomnode.encode.pictures.slices import slice_range
 from dicomnode.kinds import Kind
-from dicomnode.records import Case, MaskFinding, NotApplicable, ScoreFinding
+from dicomnode.records import Case, MaskFinding, NotApplicable, ReferenceScore, ScoreFinding
 
 KIND = Kind.TEXT
 MAX_LESION_LINES = 25
@@ -88,6 +88,17 @@ def _findings(case: Case) -> Iterator[Line]:
         yield from ((codes.FINDING, text) for text in _of_score(score))
     for refused in case.not_applicable:
         yield from ((codes.FINDING, text) for text in _of_inputs(refused))
+    for reference in case.reference:
+        yield from ((codes.FINDING, text) for text in _of_reference(reference))
+
+
+def _of_reference(reference: ReferenceScore) -> Iterator[str]:
+    """A score that no model made, and what it was computed from; one that cannot be computed says what is not known."""
+    yield wording.reference_sentence(reference)
+    if reference.inputs and (reference.value is not None or reference.possible is not None):
+        yield f"{reference.label}: inputs {', '.join(map(wording.input_phrase, reference.inputs))}."
+    if reference.missing and reference.possible is not None:
+        yield f"{reference.label}: not known: {', '.join(reference.missing)}."
 
 
 def _of_score(score: ScoreFinding) -> Iterator[str]:

@@ -14,8 +14,8 @@ from dicomnode.store.locks import lock_series
 from dicomnode.store.queue.jobs import Claim, interrupt_runs, leased_job, runs_of
 from dicomnode.store.retention import is_taken_in_part
 from dicomnode.store.states import InstanceStatus, JobEvent, JobStatus, JobTask, RunEvent, RunStatus
-from dicomnode.store.tables import Instance, Job, Run, Series
-from dicomnode.store.transitions import move
+from dicomnode.store.tables import Instance, Job, Result, Run, Series
+from dicomnode.store.transitions import move, note
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,23 @@ def findings_by_model(session: Session, job_id: int) -> dict[str, str]:
     """Paths of the findings of the runs that have succeeded, below the work folder, by the name of the model."""
     runs = runs_of(session, job_id)
     return {run.model: run.findings_path for run in runs if run.status == RunStatus.SUCCEEDED}
+
+
+def has_results(session: Session, job_id: int) -> bool:
+    """Whether results of the job are stored."""
+    return session.scalar(select(Result.id).where(Result.job_id == job_id).limit(1)) is not None
+
+
+def note_context(session: Session, claim: Claim, *, known: Sequence[str], contradict: Mapping[str, int]) -> None:
+    """Tell in the history of a job what is known of the patient, and how much contradicts; no values.
+
+    Raises
+    ------
+    LeaseLost : another worker owns the job now.
+    """
+    job = leased_job(session, claim)
+    _guard(job, claim)
+    note(session, job, "context", detail={"known": list(known), "contradict": dict(contradict)})
 
 
 def refuse_job(session: Session, claim: Claim, *, run: RunRow | None, refusal: str, detail: str) -> None:

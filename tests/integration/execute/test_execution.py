@@ -6,12 +6,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
 
+from dicomnode.errors import WorkerCrashed
 from dicomnode.execute.findings_file import load_findings
+from dicomnode.execute.tasks import EncodeTask, ReadTask, Reply, Task
 from dicomnode.ops.retention import DAY_S, purge
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import cancel_job, claim_job, recover_leases, requeue_job
@@ -206,6 +209,30 @@ def test_findings_damaged_on_disk_are_made_again(new_world: NewWorld) -> None:
     assert "findings cannot be read" in job.error
     world.step_again()
     assert load_findings(world.config.work_dir / world.run(job_id, "threshold").findings_path)
+
+
+@sqlite_only
+def test_a_job_whose_runs_have_all_succeeded_is_encoded_again_without_a_volume_for_the_models(
+    new_world: NewWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = new_world("threshold")
+    worker, asked = world.workers.case_worker, list[Task]()
+    really_ask = worker.ask
+
+    def ask(task: Task, **options: Any) -> Reply:
+        asked.append(task)
+        if [type(one) for one in asked].count(EncodeTask) == 1 and isinstance(task, EncodeTask):
+            raise WorkerCrashed("killed")
+        return really_ask(task, **options)
+
+    monkeypatch.setattr(worker, "ask", ask)
+    job_id = world.queue_head()
+    world.step()
+    assert world.job(job_id).status == "queued"
+    first = len(asked)
+    world.step_again()
+    assert world.job(job_id).status == "delivering"
+    assert [task.volume for task in asked[first:] if isinstance(task, ReadTask)] == [None]
 
 
 @sqlite_only
