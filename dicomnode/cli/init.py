@@ -65,9 +65,8 @@ def init(
     }
     with exit_codes():
         text = first_config({key: value for key, value in given.items() if value is not None}, sender or [])
-        parsed = parse_config(
-            tomllib.loads(text), source=str(path), text=text, base=path.parent.resolve(), environment={}
-        )
+        raw, base = tomllib.loads(text), path.parent.resolve()
+        parsed = parse_config(raw, source=str(path), text=text, base=base, serving=False, environment={})
         shipped = [(SHIPPED / name, deploy / name) for name in ("dicomnode.service", "Dockerfile")] if deploy else []
         _require_new([path, *[target for _, target in shipped]], force=force)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -111,7 +111,7 @@ def _cross_faults(raw: dict[str, Any], base: Path | None, serving: bool) -> Iter
     if serving and not protocols:
         yield ("protocol",), "no [[protocol]]: nothing would ever be processed"
     yield from _certificate_faults(raw)
-    yield from _folder_faults(raw, base)
+    yield from _folder_faults(raw, base, serving)
 
 
 def _certificate_faults(raw: dict[str, Any]) -> Iterator[tuple[Location, str]]:
@@ -138,11 +138,11 @@ def _duplicates(section: str, tables: list[dict[str, Any]]) -> Iterator[tuple[Lo
             yield (section, index, "name"), f"the name {name!r} is used twice"
 
 
-def _folder_faults(raw: dict[str, Any], base: Path | None) -> Iterator[tuple[Location, str]]:
+def _folder_faults(raw: dict[str, Any], base: Path | None, serving: bool) -> Iterator[tuple[Location, str]]:
     node, zoo = raw.get("node", {}), raw.get("zoo", {})
     paths = zoo.get("paths", ()) if isinstance(zoo, dict) else ()
     folder = _raw_path(node.get("data_dir", "data") if isinstance(node, dict) else "data", base)
-    if folder is not None and (says := _cannot_hold_data(folder)):
+    if folder is not None and (says := _cannot_hold_data(folder, serving)):
         yield ("node", "data_dir"), says
     for index, text in enumerate(paths if isinstance(paths, (list, tuple)) else ()):
         path = _raw_path(text, base)
@@ -159,11 +159,12 @@ def _raw_path(value: object, base: Path | None) -> Path | None:
         return None
 
 
-def _cannot_hold_data(folder: Path) -> str:
+def _cannot_hold_data(folder: Path, serving: bool) -> str:
+    """Why a folder cannot be ``data_dir``; what this user may do there is asked only for a node that is to run."""
     existing = next(parent for parent in (folder, *folder.absolute().parents) if os.path.lexists(parent))
     if not existing.is_dir():
         return f"{existing} is {'a link to nothing' if existing.is_symlink() else 'a file'}, not a folder"
-    if os.access(existing, os.R_OK | os.W_OK | os.X_OK):
+    if not serving or os.access(existing, os.R_OK | os.W_OK | os.X_OK):
         return ""
     return f"folder {existing} cannot be read and written by this user"
 

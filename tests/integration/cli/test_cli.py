@@ -127,7 +127,7 @@ def test_a_database_that_is_none_ends_with_1_and_a_sentence(config: Path, tmp_pa
     (tmp_path / "data/node.db").write_text("this is a letter, not a database, and it is long enough to be read as one")
     ended = run("jobs", "list", "--config", config)
     assert ended.exit_code == 1
-    assert f"the database {tmp_path}/data/node.db cannot be used (file is not a database)" in ended.stderr
+    assert f"the database cannot be used: {tmp_path}/data/node.db (file is not a database)" in ended.stderr
 
 
 def test_jobs_of_a_new_node_are_none_also_as_json(started: Path) -> None:
