@@ -30,6 +30,8 @@ def sentence(locate: Locator, item: Any) -> str:
         message = "missing"
     elif item["type"] in ("tuple_type", "model_type") and len(where) == 1:
         message = f"write it as [[{where[0]}]]" if item["type"] == "tuple_type" else f"write it as [{where[0]}], once"
+    elif item["type"] == "string_pattern_mismatch":  # of Name, the only pattern here
+        message = "letters, digits, '.', '_' and '-' alone"
     elif item["type"] in ("enum", "literal_error"):
         message += did_you_mean(str(item["input"]), re.findall("'([^']*)'", item["ctx"]["expected"]))
     return f"{locate(where)}: {message}"

@@ -278,6 +278,8 @@ def test_paths_of_bundles_are_relative_to_the_file_too(tmp_path: Path) -> None:
         ("[[protocol]]\nname='p'\nmodels=['m']\nmatch={ Modalty='CT' }", "no DICOM keyword; did you mean 'Modality'?"),
         ("[[protocol]]\nname='p'\nmodels=['m']\nmatch={ SliceThickness={ mni=1 } }", "did you mean 'min'?"),
         (GOOD.replace('destinations = ["pacs"]', 'destinations = ["pasc"]'), "named 'pasc'; did you mean 'pacs'?"),
+        ("[[protocol]]\nname='a head'\nmodels=['m']\nmatch={}", "protocol[0].name: letters, digits, '.', '_' and '-'"),
+        ("[node]\nae_title='A TITLE THAT IS TOO LONG'", "node.ae_title: 1 to 16 characters of ASCII"),
         ("[destination]\nname='p'", "destination: write it as [[destination]]"),
         ("[[node]]\nport=1", "node: write it as [node], once"),
     ],
