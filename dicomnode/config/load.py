@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from dicomnode.config.faults import Location, Locator, sentence
 from dicomnode.config.sections import Section
 from dicomnode.config.whole import Config, holds_bundles
-from dicomnode.errors import ConfigError
+from dicomnode.environment import Fault, fault_of, said_by
+from dicomnode.errors import ConfigError, EnvironmentFault
 
 ENVIRONMENT_PREFIX = "DICOMNODE_"
 
@@ -34,15 +35,22 @@ def load_config(path: Path, *, serving: bool = True, environment: Mapping[str, s
     Raises
     ------
     ConfigError : with every fault found.
+    EnvironmentFault : the disk or the memory failed, or ``data_dir`` cannot be written: no fault of what is configured.
     """
     try:
         text = path.read_text(encoding="utf-8")
         raw = tomllib.loads(text)
     except OSError as fault:
+        if fault_of(fault) is Fault.PASSES and not isinstance(fault, PermissionError):
+            raise EnvironmentFault(f"{path}: cannot be read now ({said_by(fault)})") from fault
         raise ConfigError([f"{path}: cannot be read ({fault.strerror})"]) from fault
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise ConfigError([f"{path}: not valid TOML: {fault}"]) from fault
-    return parse_config(raw, source=str(path), text=text, serving=serving, environment=environment)
+    config = parse_config(raw, source=str(path), text=text, serving=serving, environment=environment)
+    existing = _existing(config.node.data_dir)
+    if not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
+        raise EnvironmentFault(f"node.data_dir: folder {existing} cannot be read and written by this user")
+    return config
 
 
 def parse_config(
@@ -100,15 +108,18 @@ def _duplicates(section: str, tables: list[dict[str, Any]]) -> Iterator[tuple[Lo
 def _folder_faults(raw: dict[str, Any]) -> Iterator[tuple[Location, str]]:
     node, zoo = raw.get("node", {}), raw.get("zoo", {})
     folder = Path(str(node.get("data_dir", "data")) if isinstance(node, dict) else "data")
-    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    existing = _existing(folder)
     if not existing.is_dir():
         yield ("node", "data_dir"), f"{existing} is a file, not a folder"
-    elif not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
-        yield ("node", "data_dir"), f"folder {existing} cannot be read and written by this user"
     for index, path in enumerate(zoo.get("paths", ()) if isinstance(zoo, dict) else ()):
         if not holds_bundles(Path(str(path))):
             says = f"{path} is no readable bundle, nor a folder of bundles (configs/metadata.json is missing)"
             yield ("zoo", "paths", index), says
+
+
+def _existing(folder: Path) -> Path:
+    """The folder itself, or the nearest one above it that is there."""
+    return next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
 
 
 def _apply_environment(raw: dict[str, Any], environment: Mapping[str, str]) -> list[str]:

@@ -65,9 +65,12 @@ class Node(Section):
 
 
 class Database(Section):
-    """The database that holds the queue and its history. ``url`` empty: SQLite below ``data_dir``."""
+    """The database that holds the queue and its history. ``url`` empty: SQLite below ``data_dir``.
 
-    url: str = ""
+    The URL may hold a password: it is not shown where the configuration is.
+    """
+
+    url: Annotated[str, Field(repr=False)] = ""
 
     @field_validator("url")
     @classmethod

@@ -31,8 +31,9 @@ from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from dicomnode.dicom.commitment import STORAGE_COMMITMENT
 from dicomnode.dicom.contexts import STORAGE_SERVICE, TRANSFER_SYNTAXES, UNCOMPRESSED, VERIFICATION, is_storage
-from dicomnode.dicom.statuses import CANNOT_UNDERSTAND
+from dicomnode.dicom.statuses import CANNOT_UNDERSTAND, OUT_OF_RESOURCES
 from dicomnode.dicom.uids import MAX_UID_LENGTH, usable_uid
+from dicomnode.environment import Fault, fault_of
 from dicomnode.errors import ReceiveError
 from dicomnode.receive.admission import Rejection
 from dicomnode.receive.intake import Peer
@@ -74,7 +75,8 @@ class SpooledDataSet(BytesIO):
             self._drop(fault)
         except Exception as fault:  # noqa: BLE001 (part of the SCP handler, run by pynetdicom's network thread)
             log.error("data set not spooled", extra={"action": "spool", "error": type(fault).__name__})
-            self._drop(ReceiveError(f"spool: {type(fault).__name__}", CANNOT_UNDERSTAND))
+            status = CANNOT_UNDERSTAND if fault_of(fault) is Fault.STAYS else OUT_OF_RESOURCES
+            self._drop(ReceiveError(f"spool: {type(fault).__name__}", status))
         return len(data)
 
     def _write(self, data: bytes) -> None:
