@@ -22,6 +22,7 @@ from dicomnode.assemble.selection import Candidate, candidate_of, is_first_choic
 from dicomnode.config.protocols import Protocol
 from dicomnode.config.whole import Config
 from dicomnode.dicom.received import read_received
+from dicomnode.environment import Fault, fault_of, raise_unless_it_stays, said_by
 from dicomnode.errors import JobError, Refusal, SeriesError
 from dicomnode.images.pixels import BAD_FILE, pixel_digest
 from dicomnode.records import Header
@@ -66,8 +67,8 @@ class Assembler:
 
         Raises
         ------
-        Exception : a fault of this code, or the database failed. The series it failed on stands back; the next tick
-            takes the others.
+        Exception : a fault of this code. The series it failed on stands back; the next tick takes the others. So does
+            one whose files cannot be read now, but the others are looked at all the same.
         """
         with self.store.read() as session:
             due = due_series(session, time.time())
@@ -77,9 +78,12 @@ class Assembler:
             except JobError:
                 # A worker or a sender moved the job on that was to be superseded: the series is still due.
                 log.info("series is weighed again", extra={"series_id": series_id})
-            except Exception:
+            except Exception as fault:
                 self._postpone(series_id)
-                raise
+                if fault_of(fault) is Fault.STAYS:
+                    raise
+                facts = {"action": "environment", "series_id": series_id, "error": said_by(fault)}
+                log.error("series waits: the environment failed", extra=facts)
         return len(due)
 
     def _look_at_one(self, series_id: int) -> None:
@@ -106,7 +110,8 @@ class Assembler:
     def _pixel_digest(self, row: Instance) -> str:
         try:
             return pixel_digest(read_received(self.config.spool_dir / row.path))
-        except (SeriesError, *BAD_FILE):
+        except (SeriesError, *BAD_FILE) as fault:
+            raise_unless_it_stays(fault)
             return UNREADABLE_PIXELS
 
     def _look_at(self, session: Session, series: Series) -> None:

@@ -23,16 +23,15 @@ def context_show(
 
     Age and sex of the images are not listed: they come with them. Example: `dicomnode context show ACC1234`
     """
-    from dataclasses import asdict
-
-    from dicomnode.app import show
     from dicomnode.app.context_shown import pages_of, pages_table
+    from dicomnode.app.documents import print_document
 
     with exit_codes(), opened_store(config) as (loaded, store), store.read() as session:
         pages = pages_of(session, loaded, identifier)
         if not pages:
             raise NodeError("nothing is known of this patient or study")
-        show.as_json([asdict(page) for page in pages]) if json else pages_table(pages, loaded.node.timezone)
+        zone = loaded.node.timezone
+        print_document({"patients": pages}, timezone=zone) if json else pages_table(pages, zone)
 
 
 @app.command("merge")
@@ -48,6 +47,7 @@ def context_merge(
     Example: `dicomnode context merge EMERGENCY-17 0012345`
     """
     from dicomnode.app import show
+    from dicomnode.app.documents import print_document
     from dicomnode.store.clinical.patients import merge_patients
 
     with exit_codes():
@@ -57,4 +57,4 @@ def context_merge(
             of = issuer or loaded.clinical.issuer
             merge_patients(session, (prior, of), (survivor, of))
     said = "the two patient IDs are one patient now"
-    show.as_json({"merged": True}) if json else show.out.print(said)
+    print_document({"merged": True}) if json else show.out.print(said)

@@ -68,9 +68,12 @@ class Node(Section):
 
 
 class Database(Section):
-    """The database that holds the queue and its history. ``url`` empty: SQLite below ``data_dir``."""
+    """The database that holds the queue and its history. ``url`` empty: SQLite below ``data_dir``.
 
-    url: DatabaseUrl = ""
+    The URL may hold a password: it is not shown where the configuration is.
+    """
+
+    url: Annotated[DatabaseUrl, Field(repr=False)] = ""
 
     @field_validator("url")
     @classmethod

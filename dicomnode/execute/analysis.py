@@ -79,7 +79,10 @@ def _read(job: ClaimedJob, source: Source, volume: Path | None) -> ReadReply | N
 
 
 def _ended(job: ClaimedJob, failure: Failure, row: RunRow | None) -> None:
-    """The images are at fault, or the model is."""
+    """The environment is at fault, or the images, or the model."""
+    if job.is_held_up(failure):
+        job.postpone(failure.message)
+        return
     if not failure.refusal:
         job.fail(failure.message, run=row, redo_runs=failure.stage == FINDINGS)
         return

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from dicomnode.environment import Fault, fault_of
 from dicomnode.errors import InferenceError
 from dicomnode.records import (
     Finding,
@@ -69,12 +70,15 @@ def load_findings(path: Path) -> tuple[Finding, ...]:
     Raises
     ------
     InferenceError : the file is missing or damaged.
+    OSError, MemoryError : disk or memory failed; see :mod:`dicomnode.environment`.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
             meta = json.loads(arrays["meta"].tobytes())
             return tuple(_finding(item, arrays, index) for index, item in enumerate(meta))
     except _DAMAGE as fault:
+        if fault_of(fault) is Fault.PASSES:
+            raise
         raise InferenceError(f"findings cannot be read: {type(fault).__name__}") from fault
 
 

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from dicomnode.dicom.received import at_pixels, read_received
 from dicomnode.encode.kinds.kos import encode_rejection
 from dicomnode.encode.kinds.not_performed import encode_not_performed
+from dicomnode.environment import raise_unless_it_stays
 from dicomnode.execute.tasks import NotPerformedTask, RejectionTask
 from dicomnode.images.pixels import BAD_FILE
 from dicomnode.records import EncodedResult, NotPerformed, Rejection
@@ -34,7 +35,7 @@ def write_not_performed(task: NotPerformedTask) -> EncodedResult:
     Raises
     ------
     EncodeError : no image can be parsed, or the report cannot be written as a valid object.
-    OSError : the disk is full or gone.
+    OSError : the disk is full or gone, or an image is not there.
     """
     headers = tuple(_headers(task.paths))
     not_performed = NotPerformed(
@@ -56,7 +57,8 @@ def _headers(paths: Sequence[Path]) -> Iterator[Dataset]:
     for path in paths:
         try:
             ds = read_received(path, at_pixels)
-        except BAD_FILE:
+        except BAD_FILE as fault:
+            raise_unless_it_stays(fault)
             continue
         if "SOPInstanceUID" in ds and "SeriesInstanceUID" in ds:
             yield ds

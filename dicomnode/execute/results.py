@@ -107,7 +107,9 @@ def _have_written(
     only : kinds that were missing from a job which has its other results already; empty: all.
     """
     reply = job.ask(task, "encoding")
-    if isinstance(reply, Failure):
+    if isinstance(reply, Failure) and job.is_held_up(reply):
+        job.postpone(f"encoding: {reply.message}")
+    elif isinstance(reply, Failure):
         job.fail(f"encoding: {reply.message}", redo_runs=reply.stage == FINDINGS)
     elif isinstance(reply, EncodeReply):
         made = task.requested if isinstance(task, EncodeTask) else ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dicomnode.environment import Fault
 from dicomnode.errors import Refusal
 from dicomnode.records import EncodedResult, Patient, PatientContext, ReferenceScore
 
@@ -148,12 +149,14 @@ class Failure:
     ----------
     message : without values of the images' headers.
     stage : ``FINDINGS`` where the findings on disk are of no use.
+    fault : whether it passes; what does is no fault of images, model or code.
     """
 
     message: str
     refusal: str = ""
     detail: str = ""
     stage: str = ""
+    fault: Fault = Fault.STAYS
 
 
 FINDINGS = "findings"

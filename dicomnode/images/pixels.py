@@ -16,6 +16,7 @@ from pydicom.uid import JPEGExtended12Bit
 from scipy import ndimage
 
 from dicomnode.dicom.headers import slice_header_of
+from dicomnode.environment import raise_unless_it_stays
 from dicomnode.errors import Refusal, SeriesError
 from dicomnode.images import codecs
 from dicomnode.images.bits import padding_of, padding_value, used_bits
@@ -41,7 +42,7 @@ BAD_FILE = (
     struct.error,
     zlib.error,
 )
-"""What pydicom and its decoders raise on damaged or unsupported files."""
+"""What pydicom and its decoders raise on damaged or unsupported files; an OSError may be the disk's own."""
 
 
 def stored_values(ds: Dataset) -> NDArray[np.int32]:
@@ -57,6 +58,7 @@ def stored_values(ds: Dataset) -> NDArray[np.int32]:
         # pydicom would cut every value to BitsStored; see used_bits.
         pixels = pixel_array(ds, decoding_plugin=_plugin(ds), correct_unused_bits=False)
     except BAD_FILE as error:
+        raise_unless_it_stays(error)
         raise SeriesError(Refusal.UNREADABLE, type(error).__name__) from error
     if int(ds.get("NumberOfFrames") or 1) > 1:
         raise SeriesError(Refusal.MULTI_FRAME)

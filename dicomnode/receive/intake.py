@@ -13,6 +13,7 @@ from dicomnode.dicom.ct_slices import reason_not_used
 from dicomnode.dicom.headers import text_of
 from dicomnode.dicom.statuses import OUT_OF_RESOURCES
 from dicomnode.dicom.uids import is_valid_uid, usable_uid
+from dicomnode.environment import said_by
 from dicomnode.errors import ReceiveError, Refusal
 from dicomnode.receive.part10 import Origin
 from dicomnode.receive.reading import Reading, read
@@ -73,7 +74,7 @@ class Intake:
         ReceiveError : 0xA700, disk or database cannot take it now; the sender is to try again.
         """
         incoming.flush()
-        reading = read(incoming.path, origin.transfer_syntax_uid)
+        reading = _read(incoming.path, origin.transfer_syntax_uid)
         received = describe(reading, origin, digest=incoming.digest, size_bytes=incoming.size_bytes)
         _tell_of_no_uids(received, peer)
         path = self.spool.commit(
@@ -86,7 +87,7 @@ class Intake:
             return self._index(replace(received, path=path), peer)
         except DataError:
             raise  # this instance's own fault: trying again would not help
-        except SQLAlchemyError as fault:
+        except (SQLAlchemyError, MemoryError) as fault:
             raise ReceiveError(f"database: {type(fault).__name__}", OUT_OF_RESOURCES) from fault
 
     def _index(self, received: ReceivedInstance, peer: Peer) -> Indexed:
@@ -113,6 +114,13 @@ class Intake:
         # Not before the commit: a row that was rolled back has no id.
         peer.association_id = association_id
         return outcome
+
+
+def _read(path: Path, transfer_syntax_uid: str) -> Reading:
+    try:
+        return read(path, transfer_syntax_uid)
+    except (OSError, MemoryError) as fault:
+        raise ReceiveError(f"spool: {said_by(fault)}", OUT_OF_RESOURCES) from fault
 
 
 def _tell_of_no_uids(received: ReceivedInstance, peer: Peer) -> None:

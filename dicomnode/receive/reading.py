@@ -17,6 +17,7 @@ from dicomnode.dicom.headers import header_of, text_of
 from dicomnode.dicom.mending import with_known_vrs
 from dicomnode.dicom.received import PIXEL_TAGS, read_received
 from dicomnode.dicom.rejections import rejection_in
+from dicomnode.environment import raise_unless_it_stays
 from dicomnode.kinds import KEY_OBJECT_SELECTION
 from dicomnode.receive.part10 import data_offset_of
 from dicomnode.records import Header, RejectionNote
@@ -51,13 +52,20 @@ class Reading:
 def read(path: Path, transfer_syntax_uid: str) -> Reading:
     """Parse a file up to its pixels. Whatever cannot be parsed yields an empty header, never an error.
 
+    That the file could not be read says nothing about what is in it.
+
     Parameters
     ----------
     path : of a DICOM file (PS3.10 chapter 7).
+
+    Raises
+    ------
+    OSError, MemoryError : the disk or the memory failed; see :mod:`dicomnode.environment`.
     """
     try:
         return _with_rejection(_read(path, transfer_syntax_uid), path)
     except Exception as fault:  # noqa: BLE001 (rule 2: what a peer sends may break pydicom anywhere; the bytes are kept)
+        raise_unless_it_stays(fault)
         # Not the message: it may quote a value.
         log.warning("instance cannot be parsed", extra={"action": "read", "error": type(fault).__name__})
         return Reading()

@@ -24,8 +24,9 @@ from dicomnode.config.tls import server_context
 from dicomnode.config.whole import Config
 from dicomnode.dicom.contexts import VERIFICATION
 from dicomnode.dicom.libraries import set_up_pydicom, set_up_pynetdicom
-from dicomnode.dicom.statuses import CANNOT_UNDERSTAND, NO_SUCH_ACTION, SUCCESS
+from dicomnode.dicom.statuses import CANNOT_UNDERSTAND, NO_SUCH_ACTION, OUT_OF_RESOURCES, SUCCESS
 from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicomnode.environment import Fault, fault_of
 from dicomnode.errors import ReceiveError
 from dicomnode.receive.admission import Admission, Rejection, Requestor
 from dicomnode.receive.data_sets import SpooledDataSet
@@ -220,7 +221,7 @@ class StorageScp:
             return refused.status
         except Exception as fault:  # noqa: BLE001 (the boundary; neither message nor values, they may quote a patient)
             log.error("instance not stored", extra={"error": type(fault).__name__, "place": _place_of(fault)})
-            return CANNOT_UNDERSTAND
+            return CANNOT_UNDERSTAND if fault_of(fault) is Fault.STAYS else OUT_OF_RESOURCES
 
     def _on_report(self, event: Event) -> tuple[int, None]:
         """A PACS reports on a storage commitment; acted on by the sender, who finds it in the database."""

@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dicomnode.dicom.statuses import OUT_OF_RESOURCES
@@ -42,10 +42,19 @@ class Spool:
     root : made when absent, for this user only.
     owner : the receiver; several that share one spool keep their temporary files apart.
     min_free_bytes : reserve of the file system below which nothing more is taken.
+    is_there : whether the folder at ``root`` is the spool; where its mount is away, an empty folder is not.
     """
 
-    def __init__(self, root: Path, *, owner: str = "node", min_free_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        owner: str = "node",
+        min_free_bytes: int = 0,
+        is_there: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.root = root.absolute()
+        self.is_there = is_there
         self.min_free_bytes = min_free_bytes
         self._incoming = self.root / INCOMING / re.sub(r"[^A-Za-z0-9-]", "_", owner)
 
@@ -53,7 +62,13 @@ class Spool:
         """Make the folders and remove what a crash of this receiver left half-written; returns how many files.
 
         Call at start, before anything is received.
+
+        Raises
+        ------
+        OSError : the spool is away, or cannot be written.
         """
+        if not self.is_there():
+            raise FileNotFoundError(errno.ENOENT, "the spool is away")
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._incoming.mkdir(parents=True, exist_ok=True)
         stale = [path for path in self._incoming.iterdir() if path.is_file()]
@@ -68,9 +83,14 @@ class Spool:
 
         Raises
         ------
-        ReceiveError : 0xA700, the reserve of the disk is reached.
+        ReceiveError : 0xA700, the reserve of the disk is reached, or the disk is away.
         """
-        free = shutil.disk_usage(self.root).free
+        if not self.is_there():
+            raise ReceiveError("the spool is away", OUT_OF_RESOURCES)
+        try:
+            free = shutil.disk_usage(self.root).free
+        except OSError as fault:
+            raise _refusal(fault) from fault
         if free < self.min_free_bytes:
             raise ReceiveError(f"disk reserve reached: {free} of {self.min_free_bytes} bytes free", OUT_OF_RESOURCES)
 
@@ -101,6 +121,8 @@ class Spool:
         relative = relative_path(study_uid, series_uid, sop_instance_uid, incoming.digest)
         try:
             incoming.sync()
+            if not self.is_there():
+                raise FileNotFoundError(errno.ENOENT, "the spool is away")
             self._rename(incoming, self.root / relative)
             # All of them, and each time: another thread may have made a folder without having synchronised it yet.
             for folder in (self.root / study_uid / series_uid, self.root / study_uid, self.root):

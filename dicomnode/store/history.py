@@ -331,7 +331,7 @@ def events_of(session: Session, identifier: str) -> list[EventLine]:
     if not studies and not jobs:
         return []
     about = or_(Event.study_uid.in_(studies), Event.job_id.in_([*jobs, *_jobs_of_studies(session, studies)]))
-    rows = session.scalars(select(Event).where(about).order_by(Event.at, Event.id))
+    rows = session.scalars(select(Event).where(about).order_by(Event.id))
     return [
         EventLine(
             at=row.at,

@@ -109,7 +109,7 @@ def test_the_scores_in_the_pacs_tell_their_inputs_with_sources_times_and_what_is
 
 
 def test_operators_see_what_is_known_and_why_a_value_is_not_used(node: ServedNode) -> None:
-    (page,) = json.loads(node.command("context", "show", "ACC-ANNA", "--json").stdout)
+    (page,) = json.loads(node.command("context", "show", "ACC-ANNA", "--json").stdout)["patients"]
     verdicts = {(line["name"], line["value"]): line["verdict"] for line in page["known"]}
     assert verdicts == {
         ("gcs", "14 {score}"): "another is nearer",

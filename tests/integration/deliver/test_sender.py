@@ -315,9 +315,19 @@ def test_a_crash_between_success_and_its_record_sends_the_same_bytes_twice(world
     assert row.attempts == 2
 
 
-def test_a_pacs_that_kept_it_but_never_answered_gets_the_same_bytes_again(world: World, pacs: ScriptedPacs) -> None:
+def test_a_pacs_that_kept_it_but_never_answered_is_not_sent_it_again(world: World, pacs: ScriptedPacs) -> None:
     job_id, results = world.deliver("sr")
     pacs.keeps_then_drops = True
+    sender = world.sender(world.destination(pacs.port))
+    world.step_until(sender, lambda: world.job(job_id).status == "done")
+    assert pacs.asked == [results[0].sop_instance_uid]
+
+
+def test_a_pacs_that_kept_it_and_does_not_show_it_yet_gets_the_same_bytes_again(
+    world: World, pacs: ScriptedPacs
+) -> None:
+    job_id, results = world.deliver("sr")
+    pacs.keeps_then_drops, pacs.hidden_looks = True, 2
     sender = world.sender(world.destination(pacs.port))
     world.step_until(sender, lambda: world.job(job_id).status == "done")
     assert pacs.uids == [results[0].sop_instance_uid] * 2

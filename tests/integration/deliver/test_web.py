@@ -253,6 +253,7 @@ def test_wrong_credentials_stop_everything_until_they_are_right(
     caplog.set_level(logging.DEBUG)
     secret = tmp_path / "secret"
     secret.write_text("open says me\n")
+    secret.chmod(0o600)
     pacs.authorizations = {basic("ai", "open sesame")}
     job_id, results = world.deliver("sr", "sc")
     auth = {"scheme": "basic", "user": "ai", "secret_file": str(secret)}
@@ -291,6 +292,7 @@ def test_a_secret_file_that_is_not_there_is_named(pacs: WebPacs, tmp_path: Path)
 def oauth(pacs: WebPacs, tmp_path: Path) -> dict[str, Any]:
     """Client credentials at the token endpoint of the scripted server."""
     (tmp_path / "secret").write_text("pass:word")
+    (tmp_path / "secret").chmod(0o600)
     token_url = f"http://127.0.0.1:{pacs.port}/token"
     keys = {"token_url": token_url, "client_id": "node 1", "scope": "dicom.write"}
     return {"scheme": "oauth", "secret_file": str(tmp_path / "secret"), **keys}
@@ -528,6 +530,7 @@ def test_check_says_what_works_and_stores_nothing(pacs: WebPacs, tmp_path: Path)
 def test_check_says_that_the_credentials_are_refused(pacs: WebPacs, tmp_path: Path) -> None:
     pacs.authorizations = {"Bearer right"}
     (tmp_path / "secret").write_text("wrong")
+    (tmp_path / "secret").chmod(0o600)
     (only,) = check(pacs, tmp_path, auth={"scheme": "bearer", "secret_file": str(tmp_path / "secret")})
     assert (only.ok, only.fatal) == (False, True)
     assert only.says == (
