@@ -15,6 +15,7 @@ from dicomnode.config.load import load_config
 from dicomnode.config.whole import built_in_config, holds_bundles
 from dicomnode.errors import ConfigError
 from dicomnode.execute.backends.local import ModelWorkerSettings
+from dicomnode.language import model_name
 from dicomnode.zoo.bundle import BundleManifest
 from dicomnode.zoo.importing.importer import Imported, coded_as, threshold_of
 from dicomnode.zoo.registry import BUILT_IN, Registry
@@ -143,7 +144,7 @@ def selftest_page(name: str, config: Path | None, device: str, *, keep: bool, as
         raise ConfigError(["--record needs the name of a model"])
     loaded = built_in_config() if config is None else load_config(config, serving=False)
     registry = Registry(loaded.bundle_paths if config is not None else (), loaded.zoo.digests)
-    names = [name] if name else [manifest.name for manifest in registry.list()]
+    names = [model_name(name)] if name else [manifest.name for manifest in registry.list()]
     execution = loaded.execution
     settings = ModelWorkerSettings(
         device=device or execution.devices[0],

@@ -139,6 +139,7 @@ class _Bench:
             generation=1,
             timezone=self.config.node.timezone,
             station_ae_title=self.config.node.ae_title,
+            language=self.config.node.language,
             requested=kinds_taken(self.config, self.protocol),
         )
         reply = _answer(self.case_worker.ask(task, timeout_s=self._timeout_s))

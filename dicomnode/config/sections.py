@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from dicomnode.language import Language
+
 AeTitle = Annotated[
     str,
     Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e]([\x20-\x5b\x5d-\x7e]*[\x21-\x5b\x5d-\x7e])?$"),
@@ -44,6 +46,7 @@ PROVISIONAL_NAMES = (
 class Node(Section):
     """Who the node is and where it keeps its data.
 
+    ``language``: of the sentences in results; codes keep the meaning that DICOM gives them.
     ``provisional_names``: regular expression for the names of patients who are not identified yet.
     """
 
@@ -52,6 +55,7 @@ class Node(Section):
     port: Port = 11112
     data_dir: Path = Path("data")
     timezone: str = "UTC"
+    language: Language = Language.BRITISH
     provisional_names: Annotated[str, AfterValidator(is_pattern)] = PROVISIONAL_NAMES
 
     @field_validator("timezone")

@@ -118,4 +118,5 @@ def case_of(task: EncodeTask, series: LoadedSeries, findings: Sequence[Finding])
         predecessors=task.predecessors,
         timezone=task.timezone,
         station_ae_title=task.station_ae_title,
+        language=task.language,
     )

@@ -55,6 +55,7 @@ def write_results(job: ClaimedJob, protocol: Protocol, source: Source) -> None:
         generation=job.claim.generation,
         timezone=config.node.timezone,
         station_ae_title=config.node.ae_title,
+        language=config.node.language,
         requested=tuple(sorted({*taken, *missing})),
         predecessors=tuple(replaced),
     )

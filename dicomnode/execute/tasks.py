@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dicomnode.decision import Outcome
 from dicomnode.errors import Refusal
-from dicomnode.records import EncodedResult, PatientContext
+from dicomnode.language import Language
+from dicomnode.records import EncodedResult, PatientContext, Withdrawal
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,12 @@ class InferTask:
 
 @dataclass(frozen=True, slots=True)
 class InferReply:
-    """The findings are on disk."""
+    """The findings are on disk. ``outcomes``: what each mask among them comes to."""
 
     model_digest: str
     device: str
     seconds: dict[str, float]
+    outcomes: tuple[Outcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,7 @@ class EncodeTask:
     station_ae_title: str
     requested: tuple[str, ...] = ()
     predecessors: tuple[EncodedResult, ...] = ()
+    language: Language = Language.BRITISH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +92,11 @@ class RejectionTask:
 
     header: Path
     results: tuple[EncodedResult, ...]
-    description: str
+    why: Withdrawal
     folder: Path
     timezone: str
     station_ae_title: str
+    language: Language = Language.BRITISH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +112,7 @@ class NotPerformedTask:
     folder: Path
     timezone: str
     station_ae_title: str
+    language: Language = Language.BRITISH
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from dicomnode.decision import Outcome, worst
 from dicomnode.dicom.uids import names_of
-from dicomnode.store.states import OutboxStatus, SeriesStatus
+from dicomnode.store.states import OutboxStatus, RunStatus, SeriesStatus
 from dicomnode.store.tables import Event, Instance, Job, Outbox, Result, Run, Series
 
 
@@ -26,6 +28,7 @@ class RunLine:
     digest: str
     seconds: float | None
     error: str
+    outcomes: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,14 @@ class DeliveryLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobLine:
-    """One job as operators see it."""
+    """One job as operators see it.
+
+    Attributes
+    ----------
+    decision : the gravest of its findings; empty before a model has spoken.
+    result : what they come to in words, such as ``positive, 26.9 mL, 1 lesion``.
+    outcomes : of each finding, the figures of the results.
+    """
 
     job_id: int
     status: str
@@ -64,6 +74,9 @@ class JobLine:
     error: str
     held: int = 0
     task: str = "analysis"
+    decision: str = ""
+    result: str = ""
+    outcomes: list[dict[str, Any]] = field(default_factory=list)
     runs: list[RunLine] = field(default_factory=list)
     deliveries: list[DeliveryLine] = field(default_factory=list)
 
@@ -107,8 +120,37 @@ def list_jobs(session: Session, *, status: str = "", limit: int = 50) -> list[Jo
     if status:
         statement = statement.where(Job.status == status)
     lines = [_job_line(job, series_uid) for job, series_uid in session.execute(statement.limit(limit))]
-    held = _held(session, [line.job_id for line in lines])
-    return [replace(line, held=held.get(line.job_id, 0)) for line in lines]
+    job_ids = [line.job_id for line in lines]
+    held, outcomes = _held(session, job_ids), _outcomes(session, job_ids)
+    told = [_told(line, outcomes.get(line.job_id, ())) for line in lines]
+    return [replace(line, held=held.get(line.job_id, 0)) for line in told]
+
+
+def _outcomes(session: Session, job_ids: Sequence[int]) -> dict[int, list[Outcome]]:
+    """Job id -> what its findings come to, in the order of its models."""
+    statement = (
+        select(Run.job_id, Run.outcomes)
+        .where(Run.job_id.in_(job_ids), Run.status == RunStatus.SUCCEEDED)
+        .order_by(Run.job_id, Run.position)
+    )
+    found: dict[int, list[Outcome]] = defaultdict(list)
+    for job_id, outcomes in session.execute(statement):
+        found[job_id] += map(Outcome.from_dict, outcomes)
+    return found
+
+
+def _told(line: JobLine, outcomes: Sequence[Outcome]) -> JobLine:
+    """The job with what it came to; of several findings each has its name."""
+    if not outcomes:
+        return line
+    words = [outcome.in_words() for outcome in outcomes]
+    named = [f"{outcome.finding}: {text}" for outcome, text in zip(outcomes, words, strict=True)]
+    return replace(
+        line,
+        decision=str(worst(outcome.decision for outcome in outcomes) or ""),
+        result=words[0] if len(words) == 1 else "; ".join(named),
+        outcomes=[outcome.as_dict() for outcome in outcomes],
+    )
 
 
 def _held(session: Session, job_ids: Sequence[int]) -> dict[int, int]:
@@ -182,6 +224,7 @@ def show_job(session: Session, job_id: int) -> JobLine | None:
     if job is None:
         return None
     line = _job_line(job, session.get_one(Series, job.series_id).series_uid)
+    line = _told(line, _outcomes(session, [job_id]).get(job_id, ()))
     line.runs.extend(_run_line(run) for run in _of(session, Run, job_id))
     deliveries = select(Outbox, Result).join(Result, Outbox.result_id == Result.id).where(Outbox.job_id == job_id)
     for row, result in session.execute(deliveries.order_by(Outbox.id)):
@@ -238,6 +281,7 @@ def _run_line(run: Run) -> RunLine:
         digest=run.model_digest,
         seconds=seconds,
         error=run.error,
+        outcomes=run.outcomes,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dicomnode.errors import ConfigError
+from dicomnode.language import model_name
 from dicomnode.train.hemorrhage.recipes import fast_learner, paper_learner
 from dicomnode.train.learner import Learner
 
@@ -20,6 +21,7 @@ def learner_named(name: str) -> Learner[Any]:
     ConfigError : there is none of this name.
     BundleError : the bundle that holds the network cannot be built.
     """
-    if name not in LEARNERS:
+    known = LEARNERS.get(model_name(name))
+    if known is None:
         raise ConfigError([f"there is no model {name!r} to train; there are: {', '.join(LEARNERS)}"])
-    return LEARNERS[name]()
+    return known()
