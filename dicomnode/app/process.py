@@ -147,6 +147,7 @@ class _Bench:
             generation=1,
             timezone=self.config.node.timezone,
             station_ae_title=self.config.node.ae_title,
+            language=self.config.node.language,
             requested=kinds_taken(self.config, self.protocol),
             context=context,
         )

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from dicomnode.config.paths import ConfigPath, DatabaseUrl, FileName
+from dicomnode.language import Language
 
 AeTitle = Annotated[
     str,
@@ -47,6 +48,7 @@ PROVISIONAL_NAMES = (
 class Node(Section):
     """Who the node is and where it keeps its data.
 
+    ``language``: of the sentences in results; codes keep the meaning that DICOM gives them.
     ``provisional_names``: regular expression for the names of patients who are not identified yet.
     """
 
@@ -55,6 +57,7 @@ class Node(Section):
     port: Port = 11112
     data_dir: Annotated[ConfigPath, Field(validate_default=True)] = Path("data")
     timezone: str = "UTC"
+    language: Language = Language.BRITISH
     provisional_names: Annotated[str, AfterValidator(is_pattern)] = PROVISIONAL_NAMES
 
     @field_validator("timezone")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from dicomnode.config.destinations import WebDestination
 from dicomnode.deliver.answers import uid_of
@@ -126,12 +127,18 @@ def _headers(boundary: str, length: int) -> dict[str, str]:
 
 
 def _body_of(file: Outgoing) -> tuple[_Body, int]:
-    """The DICOM file as it leaves, in pieces, and its length in bytes."""
-    if file.coercion is None:
+    """The DICOM file as it leaves, in pieces, and its length in bytes.
+
+    What is deflated leaves inflated: no server need take that syntax (PS3.18 8.7.3), and none can be asked before.
+    """
+    if file.coercion is None and file.transfer_syntax_uid != DeflatedExplicitVRLittleEndian:
         return lambda: _pieces_of(file.path), file.size_bytes
     buffer = io.BytesIO()
     try:
-        file.dataset().save_as(buffer, enforce_file_format=True)
+        ds = file.dataset()
+        if file.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+            ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        ds.save_as(buffer, enforce_file_format=True)
     except (OSError, MemoryError) as fault:
         raise unread(fault) from fault
     except (AttributeError, ValueError, InvalidDicomError) as fault:

@@ -147,7 +147,15 @@ class _Runs:
         path = str(task.findings.relative_to(self.work_dir))
         identity = RunIdentity(reply.model_digest, self.wanted[row.model].inputs_digest)
         with self.job.at.store.write() as session:
-            finish_run(session, self.job.claim, row, findings_path=path, identity=identity, device=reply.device)
+            finish_run(
+                session,
+                self.job.claim,
+                row,
+                findings_path=path,
+                identity=identity,
+                device=reply.device,
+                outcomes=reply.outcomes,
+            )
         log.info("run succeeded", extra={**self.job.facts, "model": row.model, "seconds": reply.seconds})
 
     def _crashed(self, row: RunRow, error: str) -> None:

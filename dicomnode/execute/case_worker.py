@@ -123,4 +123,5 @@ def case_of(task: EncodeTask, series: LoadedSeries, findings: Sequence[Finding])
         timezone=task.timezone,
         station_ae_title=task.station_ae_title,
         reference=reference_scores(findings, series.volume, task.context),
+        language=task.language,
     )

@@ -25,7 +25,14 @@ def write_rejection(task: RejectionTask) -> EncodedResult:
     OSError : the disk is full or gone.
     """
     identity = read_received(task.header, at_pixels)
-    rejection = Rejection(task.results, identity, task.timezone, task.station_ae_title, task.description)
+    rejection = Rejection(
+        results=task.results,
+        identity=identity,
+        timezone=task.timezone,
+        station_ae_title=task.station_ae_title,
+        why=task.why,
+        language=task.language,
+    )
     return encode_rejection(rejection, task.folder)
 
 
@@ -48,6 +55,7 @@ def write_not_performed(task: NotPerformedTask) -> EncodedResult:
         generation=task.generation,
         timezone=task.timezone,
         station_ae_title=task.station_ae_title,
+        language=task.language,
     )
     return encode_not_performed(not_performed, task.folder)
 

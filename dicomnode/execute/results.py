@@ -60,6 +60,7 @@ def write_results(job: ClaimedJob, protocol: Protocol, source: Source, context: 
         generation=job.claim.generation,
         timezone=config.node.timezone,
         station_ae_title=config.node.ae_title,
+        language=config.node.language,
         requested=tuple(sorted({*taken, *missing})),
         predecessors=tuple(replaced),
         context=context,

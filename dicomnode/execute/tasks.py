@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dicomnode.decision import Outcome
 from dicomnode.environment import Fault
 from dicomnode.errors import Refusal
-from dicomnode.records import EncodedResult, Patient, PatientContext, ReferenceScore
+from dicomnode.language import Language
+from dicomnode.records import EncodedResult, Patient, PatientContext, ReferenceScore, Withdrawal
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +71,12 @@ class InferTask:
 
 @dataclass(frozen=True, slots=True)
 class InferReply:
-    """The findings are on disk."""
+    """The findings are on disk. ``outcomes``: what each mask among them comes to."""
 
     model_digest: str
     device: str
     seconds: dict[str, float]
+    outcomes: tuple[Outcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +98,7 @@ class EncodeTask:
     context: PatientContext
     requested: tuple[str, ...] = ()
     predecessors: tuple[EncodedResult, ...] = ()
+    language: Language = Language.BRITISH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +107,11 @@ class RejectionTask:
 
     header: Path
     results: tuple[EncodedResult, ...]
-    description: str
+    why: Withdrawal
     folder: Path
     timezone: str
     station_ae_title: str
+    language: Language = Language.BRITISH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +127,7 @@ class NotPerformedTask:
     folder: Path
     timezone: str
     station_ae_title: str
+    language: Language = Language.BRITISH
 
 
 @dataclass(frozen=True, slots=True)

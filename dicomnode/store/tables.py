@@ -30,7 +30,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, list[int]: JSON}  # noqa: RUF012 (SQLAlchemy's own idiom)
+    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, list[int]: JSON, list[dict[str, Any]]: JSON}  # noqa: RUF012 (SQLAlchemy's own idiom)
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
 
@@ -202,6 +202,7 @@ class Run(Base):
     model_digest: Mapped[str] = mapped_column(String(80), default="")
     inputs_digest: Mapped[str] = mapped_column(String(64), default="")
     findings_path: Mapped[str] = mapped_column(String(512), default="")
+    outcomes: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     error: Mapped[str] = mapped_column(Text, default="")

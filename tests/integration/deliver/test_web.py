@@ -14,6 +14,7 @@ from typing import Any
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from dicomnode.app.checkup import Finding, checkup
 from dicomnode.config.destinations import WebDestination
@@ -69,6 +70,17 @@ def test_a_job_is_stored_byte_for_byte_and_proven_over_one_connection(world: Wor
     for result in results:
         assert pacs.files[result.sop_instance_uid] == (world.data_dir / result.path).read_bytes()
     assert pacs.connections == 3  # whose study it is, storing, looking
+
+
+def test_a_deflated_overview_leaves_inflated_since_no_server_need_take_it(world: World, pacs: WebPacs) -> None:
+    job_id, (result,) = world.deliver("sc", payload=200_000, syntax=DeflatedExplicitVRLittleEndian)
+    world.sender(web(pacs)).step()
+    assert world.job(job_id).status == "done"
+    received = pydicom.dcmread(io.BytesIO(pacs.files[result.sop_instance_uid]))
+    sent = pydicom.dcmread(world.data_dir / result.path)
+    assert received.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert received.SOPInstanceUID == sent.SOPInstanceUID
+    assert {element.tag: element.value for element in received} == {element.tag: element.value for element in sent}
 
 
 def test_without_a_proof_the_job_ends_sent_unproven_and_nothing_is_queried(world: World, pacs: WebPacs) -> None:

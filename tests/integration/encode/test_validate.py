@@ -80,7 +80,7 @@ def every_kind(case: Case, folder: Path) -> dict[str, list[Path]]:
     full = with_probability(case)
     full = changed(full, findings=(*full.findings, score_of(), predicted_of(case)))
     results = encode_case(full, folder, NOW, [kind for kind, row in KINDS.items() if row.made is Made.ON_REQUEST])
-    results.append(encode_rejection(Rejection(tuple(results), case.identity), folder, NOW))
+    results.append(encode_rejection(Rejection(results=tuple(results), identity=case.identity), folder, NOW))
     refused = NotPerformed(
         sources=case.sources,
         identity=case.identity,
@@ -171,7 +171,7 @@ def test_a_generated_predicted_scan_on_a_tilted_uneven_stack_is_valid(tmp_path: 
 def test_key_objects_and_rejection_notes_are_valid(tmp_path: Path) -> None:
     case = case_of(EVEN, BLEEDS, GREEK)
     results = encode_case(case, tmp_path, NOW, ["kos"])
-    note = encode_rejection(Rejection(tuple(results), case.identity), tmp_path, NOW)
+    note = encode_rejection(Rejection(results=tuple(results), identity=case.identity), tmp_path, NOW)
     verdict = judged([results[-1].path, note.path], fast=True)
     assert (results[-1].kind, verdict.returncode, verdict.stdout) == ("kos", 0, ""), verdict.stdout + verdict.stderr
 
