@@ -73,8 +73,8 @@ SENTENCES = {
     "prediction": "{label}, {horizon}: von einem Modell als eigene Serie berechnet, nie aufgenommen.",
     "reference unknown": "{label}: nicht berechenbar. {meaning}",
     "reference range": "{label}: {low} bis {high}, da Angaben fehlen. {meaning}",
-    "reference range by two volumes": "{label}: {low} bis {high}, da ABC/2 und die Auszählung der Voxel zu beidem führen. "
-    "{meaning}",
+    "reference range by two volumes": "{label}: {low} bis {high}, da ABC/2 und die Auszählung der Voxel zu beidem "
+    "führen. {meaning}",
     "not applicable": "{label}: nicht anwendbar. {why}",
     "inputs": "{label}: Angaben {inputs}.",
     "inputs missing": "{label}: nicht bekannt: {inputs}.",
