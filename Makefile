@@ -5,7 +5,7 @@
 #
 # torch comes for the CPU unless an NVIDIA card answers (nvidia-smi):
 #   make install GPU=1                 with CUDA all the same (about 6 GB on disk)
-#   make install GPU=0                 for the CPU all the same (about SIZE on disk, all in all)
+#   make install GPU=0                 for the CPU all the same (about 1.3 GB on disk, all in all)
 #   make install TORCH_INDEX=URL       from another index
 
 PYTHON ?= python3
@@ -19,16 +19,24 @@ PYTEST := $(BIN)/python -m pytest --durations=40 --durations-min=3
 # Three processes, a file to each, in order: what starts first (acceptance) mostly waits, while the others compute.
 PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: install demo test test-full lint tools clean
+.PHONY: install demo test test-full lint tools clean FORCE
 
 install: $(VENV)/.installed
+# Another torch than the one that is there: asked for by name, it is installed anew.
+ifneq ($(filter install,$(MAKECMDGOALS)),)
+ifneq ($(filter-out auto,$(GPU))$(TORCH_INDEX),)
+$(VENV)/.installed: FORCE
+REPLACE := $(BIN)/python -m pip uninstall --quiet --yes torch;
+endif
+endif
+
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "dicomnode needs Python 3.11 or newer; name it with make PYTHON=python3.12"; exit 1; }
 	@echo "Installing into $(VENV); torch is large, this takes a few minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	@index=$$($(BIN)/python deploy/torch_index.py '$(GPU)' '$(TORCH_INDEX)') || exit; set -x; $(PIP_INSTALL) $$index torch
+	@index=$$($(BIN)/python deploy/torch_index.py '$(GPU)' '$(TORCH_INDEX)') || exit; set -x; $(REPLACE) $(PIP_INSTALL) $$index torch
 	$(PIP_INSTALL) --editable .
 	@touch $@
 	@echo "$(VENV) takes $$(du -sh $(VENV) | cut -f1) on disk. What next: $(BIN)/dicomnode --help"

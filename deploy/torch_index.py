@@ -30,7 +30,7 @@ def main(gpu: str = "auto", index: str = "") -> int:
     elif gpu == "1" or (gpu == "auto" and has_card()):
         say("torch comes with CUDA, about 6 GB on disk (GPU=0 takes the one for the CPU).")
     elif is_reached(CPU_INDEX):
-        say("torch comes for the CPU, about 1.6 GB on disk with all else (GPU=1 takes CUDA, about 6 GB).")
+        say("torch comes for the CPU, about 1.3 GB on disk with all else (GPU=1 takes CUDA, about 6 GB).")
         print(f"--extra-index-url {CPU_INDEX}")
     else:
         say(f"{CPU_INDEX} cannot be reached: torch comes from where pip looks, which may bring CUDA (about 6 GB).")

@@ -32,7 +32,7 @@ def load_config(path: Path, *, serving: bool = True, environment: Mapping[str, s
     Parameters
     ----------
     path : the TOML file; relative paths in it are relative to its folder.
-    serving : also require what a node needs: a protocol, and destinations for it.
+    serving : also require what a node needs: a protocol, destinations for it, and a folder that this user may write.
     environment : defaults to ``os.environ``.
 
     Raises
@@ -48,7 +48,7 @@ def load_config(path: Path, *, serving: bool = True, environment: Mapping[str, s
     base = path.parent.resolve()
     config = parse_config(raw, source=str(path), text=text, base=base, serving=serving, environment=environment)
     existing = _existing(config.node.data_dir)
-    if not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
+    if serving and not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
         raise EnvironmentFault(f"node.data_dir: folder {existing} cannot be read and written by this user")
     return config
 
@@ -120,7 +120,7 @@ def _cross_faults(raw: dict[str, Any], base: Path | None, serving: bool) -> Iter
     if serving and not protocols:
         yield ("protocol",), "no [[protocol]]: nothing would ever be processed"
     yield from _certificate_faults(raw)
-    yield from _folder_faults(raw, base)
+    yield from _folder_faults(raw, base, serving)
 
 
 def _certificate_faults(raw: dict[str, Any]) -> Iterator[tuple[Location, str]]:
@@ -147,7 +147,7 @@ def _duplicates(section: str, tables: list[dict[str, Any]]) -> Iterator[tuple[Lo
             yield (section, index, "name"), f"the name {name!r} is used twice"
 
 
-def _folder_faults(raw: dict[str, Any], base: Path | None) -> Iterator[tuple[Location, str]]:
+def _folder_faults(raw: dict[str, Any], base: Path | None, serving: bool) -> Iterator[tuple[Location, str]]:
     node, zoo = raw.get("node", {}), raw.get("zoo", {})
     paths = zoo.get("paths", ()) if isinstance(zoo, dict) else ()
     folder = _raw_path(node.get("data_dir", "data") if isinstance(node, dict) else "data", base)

@@ -14,10 +14,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from dicomnode.config.paths import ConfigPath, DatabaseUrl, FileName
 from dicomnode.language import Language
 
-AeTitle = Annotated[
-    str,
-    Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e]([\x20-\x5b\x5d-\x7e]*[\x21-\x5b\x5d-\x7e])?$"),
-]
+
+def _is_ae_title(value: str) -> str:
+    if len(value) > 16 or not re.fullmatch(r"[\x21-\x5b\x5d-\x7e]([\x20-\x5b\x5d-\x7e]*[\x21-\x5b\x5d-\x7e])?", value):
+        raise ValueError("1 to 16 characters of ASCII without a backslash, and no blank at either end")
+    return value
+
+
+AeTitle = Annotated[str, AfterValidator(_is_ae_title)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(ge=0)]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
@@ -189,7 +193,7 @@ class Clinical(Section):
     hours_before: Annotated[float, Field(ge=0)] = 24.0
     hours_after: Annotated[float, Field(ge=0)] = 6.0
     retention_days: Annotated[float, Field(ge=0)] = 14.0
-    drop_folder: str = ""
+    drop_folder: FileName = ""
     drop_every_s: Annotated[float, Field(ge=0.1)] = 2.0
 
 

@@ -202,18 +202,22 @@ def _says_of(url: str, fault: Exception) -> str:
     lines = str(getattr(fault, "orig", None) or fault).strip().splitlines()
     said = lines[0] if lines else type(fault).__name__
     if path is not None and path.is_dir():
-        return f"{_where(url)} cannot be used: it is a folder, not a file"
+        return f"the database cannot be used: {path} is a folder, not a file"
     if path is not None and any(part in said for part in ("unable to open", "readonly database")):
-        return f"{_where(url)} cannot be used ({said}){_whose(path)}"
+        return f"the database cannot be used: {path} ({said}){_whose(path)}"
     hint = next((hint for part, hint in _HINTS.items() if part in said.lower()), "")
     if "database" in said and "does not exist" in said:
         hint = "create it there (createdb), or correct database.url"
-    return f"{_where(url)} cannot be used ({said}){f': {hint}' if hint else ''}"
+    return f"the database cannot be used: {_name(url)} ({said}){f': {hint}' if hint else ''}"
 
 
 def _where(url: str) -> str:
+    return f"the database {_name(url)}"
+
+
+def _name(url: str) -> str:
     path = sqlite_file(url)
-    return f"the database {path if path is not None else make_url(url).render_as_string(hide_password=True)}"
+    return str(path) if path is not None else make_url(url).render_as_string(hide_password=True)
 
 
 def _whose(path: Path) -> str:

@@ -118,7 +118,9 @@ def test_operators_see_what_is_known_and_why_a_value_is_not_used(node: ServedNod
         ("bleed_location", "basal_ganglia"): "used",
         ("nihss", "40 {score}"): "another patient: birth_date contradict",
     }
-    (told,) = [e for e in json.loads(node.command("why", "ACC-ANNA", "--json").stdout) if e["name"] == "context"]
+    (told,) = [
+        e for e in json.loads(node.command("why", "ACC-ANNA", "--json").stdout)["events"] if e["name"] == "context"
+    ]
     assert told["detail"]["known"] == ["gcs (file)", "bleed_location (file)", "ivh (file)"]
     assert told["detail"]["contradict"] == {"birth_date": 1}
 

@@ -23,6 +23,7 @@ from dicomnode.cli.main import app
 from dicomnode.zoo.registry import BUILT_IN
 from tests.acceptance.scanner import small_study
 from tests.tools.bundle import write_threshold_bundle
+from tests.tools.command_line import commands
 from tests.tools.series import ct_series, write_series
 
 READING = (["jobs", "list"], ["jobs", "show", "7"], ["jobs", "retry", "7"], ["jobs", "cancel", "7"], ["why", "ACC7"])
@@ -126,7 +127,7 @@ def test_a_database_that_is_none_ends_with_1_and_a_sentence(config: Path, tmp_pa
     (tmp_path / "data/node.db").write_text("this is a letter, not a database, and it is long enough to be read as one")
     ended = run("jobs", "list", "--config", config)
     assert ended.exit_code == 1
-    assert f"the database {tmp_path}/data/node.db cannot be used (file is not a database)" in ended.stderr
+    assert f"the database cannot be used: {tmp_path}/data/node.db (file is not a database)" in ended.stderr
 
 
 def test_jobs_of_a_new_node_are_none_also_as_json(started: Path) -> None:
@@ -263,15 +264,6 @@ def test_process_ends_with_2_for_an_unknown_protocol_or_no_folder(config: Path, 
     assert (unknown.exit_code, "there are: head-ct" in unknown.stderr) == (2, True)
     absent = run("process", tmp_path / "absent", "--out", tmp_path / "out", "--config", config)
     assert (absent.exit_code, "is no folder" in absent.stderr) == (2, True)
-
-
-def commands(group: Any, *above: str) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command with its words."""
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
-            yield from commands(command, *above, name)
-        else:
-            yield (*above, name), command
 
 
 def test_the_help_of_every_command_is_a_sentence_and_of_every_argument_too() -> None:

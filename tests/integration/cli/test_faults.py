@@ -106,7 +106,7 @@ def test_a_database_url_that_is_none_is_a_fault_of_its_key(written: Callable[[st
 def test_a_database_that_is_a_folder_says_so(written: Callable[[str], Path], tmp_path: Path) -> None:
     (tmp_path / "rows.db").mkdir()
     ended = run("jobs", "list", "--config", written("[database]\nurl = 'sqlite:///rows.db'"))
-    assert (ended.exit_code, "it is a folder, not a file" in ended.stderr) == (1, True)
+    assert (ended.exit_code, "is a folder, not a file" in ended.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("folder", ["/proc/dicomnode", "/sys/dicomnode"])

@@ -204,6 +204,8 @@ data_dir = "here"
 url = "sqlite:///rows.db"
 [reception]
 tls = { cert = "tls/a.pem", key = "tls/b.pem", ca = "/etc/ca.pem" }
+[clinical]
+drop_folder = "drop"
 [[destination]]
 name = "pacs"
 ae_title = "PACS"
@@ -229,11 +231,12 @@ def test_every_relative_path_is_relative_to_the_folder_of_the_file(
         pacs, web = config.destination
         assert isinstance(pacs, Destination)
         assert isinstance(web, WebDestination)
-        named = [config.reception.tls.cert, config.reception.tls.ca, pacs.tls.ca, web.tls.ca, web.auth.secret_file]
+        named = [config.reception.tls.cert, config.reception.tls.ca]
+        named += [pacs.tls.ca, web.tls.ca, web.auth.secret_file, config.clinical.drop_folder]
         assert [str(Path(one).resolve()) for one in named] == [
             str(tmp_path / "tls/a.pem"),
             "/etc/ca.pem",
-            *[str(tmp_path / name) for name in ("pacs.pem", "web.pem", "secret")],
+            *[str(tmp_path / name) for name in ("pacs.pem", "web.pem", "secret", "drop")],
         ]
         assert config.node.data_dir.resolve() == tmp_path / "here"
         assert Path(config.database_url.removeprefix("sqlite:///")).resolve() == tmp_path / "rows.db"
