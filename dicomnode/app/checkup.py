@@ -17,6 +17,7 @@ from dicomnode.app.known_answer import ANSWER
 from dicomnode.app.known_head import make_known_head
 from dicomnode.app.selftest import try_bundle
 from dicomnode.assemble.protocols import unmatchable_keywords
+from dicomnode.clinical.sources.drop_folder import FAILED, REASON
 from dicomnode.config.destinations import AnyDestination, Destination, WebDestination
 from dicomnode.config.protocols import Protocol
 from dicomnode.config.tls import server_context
@@ -57,6 +58,7 @@ def checkup(config: Config, *, load_models: bool = True) -> Iterator[Finding]:
     yield _port(config)
     yield from _protocols(config)
     yield from _models(config, load_models)
+    yield from _drop_folder(config)
     for destination in config.destination:
         route = route_to(destination, config.node.ae_title)
         if isinstance(destination, WebDestination):
@@ -73,6 +75,23 @@ def _disk(config: Config) -> Finding:
     if free_gb <= reserve:
         return Finding("disk", False, f"{says}: every C-STORE would be refused with 0xA700")
     return Finding("disk", True, says)
+
+
+def _drop_folder(config: Config) -> Iterator[Finding]:
+    if not config.clinical.drop_folder:
+        return
+    folder = Path(config.clinical.drop_folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix="."):
+            failed = sum(not path.name.endswith(REASON) for path in (folder / FAILED).glob("*"))
+    except OSError as fault:
+        yield Finding(
+            "drop folder", False, f"{folder} cannot be written to ({fault.strerror}): nothing is taken from it"
+        )
+        return
+    says = f"{folder} can be written to; {failed} refused documents lie in {FAILED}/, each with its reasons"
+    yield Finding("drop folder", failed == 0, says, fatal=False)
 
 
 def _clock() -> Finding:
