@@ -31,8 +31,9 @@ from dicomnode.environment import said_by
 from dicomnode.errors import EnvironmentFault
 from dicomnode.execute.dispatcher import Dispatcher
 from dicomnode.ops.clock import ClockWatch
+from dicomnode.ops.context import context_duties
 from dicomnode.ops.permissions import close_to_others, private_files
-from dicomnode.ops.retention import HOUR_S, drop_folder_of, purge
+from dicomnode.ops.retention import HOUR_S, purge
 from dicomnode.ops.scheduler import TICK_S, Duty, Scheduler, queue_duties
 from dicomnode.receive.scp import StorageScp
 from dicomnode.receive.spool import Spool
@@ -145,8 +146,7 @@ class Node:
             self._dispatchers.append(dispatcher)
             self._spawn(f"dispatcher {device}", dispatcher.run)
         duties = [*queue_duties(store), Duty("retention", HOUR_S, lambda: purge(self.config, store))]
-        drop = drop_folder_of(self.config, store)
-        return [*duties, Duty("drop folder", self.config.clinical.drop_every_s, drop.look)] if drop else duties
+        return [*duties, *context_duties(self.config, store)]
 
     def _start_senders(self, store: Store, clock: ClockWatch) -> None:
         with store.read() as session:

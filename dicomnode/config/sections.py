@@ -195,6 +195,7 @@ class Clinical(Section):
     retention_days: Annotated[float, Field(ge=0)] = 14.0
     drop_folder: FileName = ""
     drop_every_s: Annotated[float, Field(ge=0.1)] = 2.0
+    structured_reports: bool = True
 
 
 class Operations(Section):

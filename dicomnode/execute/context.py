@@ -10,16 +10,17 @@ import json
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from dicomnode.clinical.matching import with_issuer
 from dicomnode.clinical.merging import HOUR_S, Scan, merged, refusals
 from dicomnode.config.whole import Config
 from dicomnode.execute.job import ClaimedJob
 from dicomnode.execute.tasks import ReadReply
-from dicomnode.records import ContextSource, ContextText, ContextValue, Patient, PatientContext
+from dicomnode.records import ContextSource, ContextText, ContextValue, PatientContext
 from dicomnode.store.clinical.observations import known_of
 from dicomnode.store.clinical.patients import record_study
 from dicomnode.store.queue.runs import has_results, note_context
@@ -39,11 +40,6 @@ def scan_of(config: Config, read: ReadReply) -> Scan:
         before_s=clinical.hours_before * HOUR_S,
         after_s=clinical.hours_after * HOUR_S,
     )
-
-
-def with_issuer(patient: Patient, issuer: str) -> Patient:
-    """The patient, with the issuer that stands for none; nobody issues an ID that is not there."""
-    return replace(patient, issuer=patient.issuer or (issuer if patient.patient_id else ""))
 
 
 def context_of(job: ClaimedJob, read: ReadReply) -> PatientContext:

@@ -7,10 +7,9 @@ import logging
 import shutil
 import time
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-from dicomnode.clinical.sources.drop_folder import DropFolder
 from dicomnode.config.whole import Config
+from dicomnode.ops.context import drop_folder_of
 from dicomnode.store.clinical.observations import forget_context
 from dicomnode.store.engine import Store
 from dicomnode.store.retention import Limits, expired_series, finished_jobs, lock_expired, mark_purged
@@ -44,15 +43,6 @@ def purge(config: Config, store: Store, *, now: float | None = None) -> int:
     if gone:
         log.info("retention over", extra={"files": gone})
     return gone
-
-
-def drop_folder_of(config: Config, store: Store) -> DropFolder | None:
-    """The drop folder of a configuration; None where it has none."""
-    clinical = config.clinical
-    if not clinical.drop_folder:
-        return None
-    zone = ZoneInfo(config.node.timezone)
-    return DropFolder(store=store, folder=Path(clinical.drop_folder), zone=zone, issuer=clinical.issuer)
 
 
 def _purge_context(config: Config, store: Store, before: float) -> None:

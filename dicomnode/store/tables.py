@@ -369,6 +369,16 @@ class StudyPatient(Base):
     seen_at: Mapped[float] = mapped_column(index=True)
 
 
+class ReadReport(Base):
+    """A structured report of another system that was looked through for values and texts, and what came of it."""
+
+    __tablename__ = "read_report"
+
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id"), unique=True)
+    outcome: Mapped[str] = mapped_column(String(32))
+    read_at: Mapped[float]
+
+
 class Event(Base):
     """One change of state, or one thing worth telling; ``dicomnode why`` prints them in order."""
 

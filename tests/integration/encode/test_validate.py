@@ -37,6 +37,7 @@ from tests.unit.encode.cases import (
     score_of,
     with_probability,
 )
+from tests.unit.encode.kinds.test_reference_scores import KNOWN, OPEN, SILENT, TWICE
 
 CHECK = Path(__file__).resolve().parents[2] / "tools" / "check_results.sh"
 DEBIAN_TOOLS = ("dciodvfy", "dcentvfy", "dsrdump", "dcmdump", "DicomSRValidator")
@@ -154,7 +155,8 @@ def test_two_findings_on_a_tilted_uneven_stack_pass_every_judge(tmp_path: Path) 
 
 def test_generated_scores_pass_every_judge(tmp_path: Path) -> None:
     numbers = (score_of(), score_of(name="nihss", value=14.0, unit="{score}"))
-    case = changed(case_of(EVEN), findings=(*numbers, not_applicable_of()))
+    reference = (KNOWN, OPEN, TWICE, SILENT)
+    case = changed(case_of(EVEN), findings=(*numbers, not_applicable_of()), reference=reference)
     scores = next(result.path for result in encode_case(case, tmp_path, NOW) if result.kind == "scores")
     verdict = judged([scores], fast=False)
     assert (verdict.returncode, verdict.stdout) == (0, ""), verdict.stdout + verdict.stderr
@@ -200,7 +202,8 @@ STAND_INS = ["seg_sc", "sr_comp", "sr_enhanced", "scores_comp", "scores_enhanced
 )
 def test_what_stands_in_for_refused_classes_is_valid(tmp_path: Path, kinds: list[str], fast: bool) -> None:
     case = case_of(TILTED_UNEVEN, BLEEDS, JAPANESE)
-    results = encode_case(changed(case, findings=(*case.findings, score_of())), tmp_path, NOW, kinds)
+    case = changed(case, findings=(*case.findings, score_of()), reference=(KNOWN, OPEN, TWICE, SILENT))
+    results = encode_case(case, tmp_path, NOW, kinds)
     assert {result.kind for result in results} >= set(kinds)
     verdict = judged([result.path for result in results if result.kind in kinds], fast=fast)
     assert (verdict.returncode, verdict.stdout) == (0, ""), verdict.stdout + verdict.stderr

@@ -86,9 +86,19 @@ def upgrade() -> None:
     )
     op.create_index("ix_study_patient_patient", "study_patient", ["patient_id", "issuer"])
     op.create_index(op.f("ix_study_patient_seen_at"), "study_patient", ["seen_at"])
+    op.create_table(
+        "read_report",
+        sa.Column("id", ROW_ID, autoincrement=True, nullable=False),
+        sa.Column("instance_id", ROW_ID, nullable=False),
+        sa.Column("outcome", sa.String(length=32), nullable=False),
+        sa.Column("read_at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(["instance_id"], ["instance.id"], name=op.f("fk_read_report_instance_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_read_report")),
+        sa.UniqueConstraint("instance_id", name=op.f("uq_read_report_instance_id")),
+    )
 
 
 def downgrade() -> None:
     """Back."""
-    for table in ("study_patient", "merged_patient", "clinical_text", "clinical_value"):
+    for table in ("read_report", "study_patient", "merged_patient", "clinical_text", "clinical_value"):
         op.drop_table(table)
