@@ -136,7 +136,7 @@ def test_the_ct_alone_is_grey_and_is_the_slice_it_says(shown: Shown) -> None:
     assert not coloured(sight, codes.colour_of(shown.case.masks[0])).any()
 
 
-def test_the_segmentation_is_red_where_the_bleed_is(shown: Shown) -> None:
+def test_the_segmentation_is_red_where_the_bleed_is_failure_mode_18(shown: Shown) -> None:
     sight = shown.look("AI haemorrhage segmentation", "segmentation", scroll=3)
     finding = shown.case.masks[0]
     plane = finding.mask[slice_shown(sight, shown.case)]

@@ -47,7 +47,9 @@ def test_a_batch_goes_over_one_association_in_order_and_byte_for_byte(tmp_path: 
     assert {stored.calling_ae for stored in pacs.instances} == {"NODE"}
 
 
-def test_a_peer_without_the_files_syntax_gets_it_transcoded_with_the_same_content(tmp_path: Path) -> None:
+def test_a_peer_without_the_files_syntax_gets_it_transcoded_with_the_same_content_failure_mode_13(
+    tmp_path: Path,
+) -> None:
     file = outgoing(tmp_path, "seg")
     pacs = ScriptedPacs(tmp_path / "pacs")
     pacs.accepted_syntaxes = [ImplicitVRLittleEndian]
@@ -119,7 +121,7 @@ def test_a_failure_status_is_an_error_that_carries_it_and_the_next_file_still_go
     assert pacs.associations == 1
 
 
-def test_a_refused_sop_class_is_named_and_the_others_are_stored(tmp_path: Path) -> None:
+def test_a_refused_sop_class_is_named_and_the_others_are_stored_failure_mode_13(tmp_path: Path) -> None:
     files = [outgoing(tmp_path, "seg"), outgoing(tmp_path, "sc")]
     pacs = ScriptedPacs(tmp_path / "pacs")
     pacs.refused_classes = {SOP_CLASSES["seg"]}

@@ -173,7 +173,9 @@ def test_what_was_refused_with_a_status_does_not_profit_from_an_echo(world: Worl
     assert world.rows(refused)[0].next_attempt_at > time.time() + 500
 
 
-def test_an_association_lost_in_the_middle_resends_only_what_was_not_answered(world: World, pacs: ScriptedPacs) -> None:
+def test_an_association_lost_in_the_middle_resends_only_what_was_not_answered_failure_mode_16(
+    world: World, pacs: ScriptedPacs
+) -> None:
     job_id, results = world.deliver("sr", "seg", "sc", "sr", "sc")
     uids = [result.sop_instance_uid for result in results]
     pacs.aborts_after = 2
@@ -473,7 +475,7 @@ def test_a_slow_peer_does_not_cost_the_lease_of_what_waits(world: World, pacs: S
     assert min(seen) - time.time() > 300.0
 
 
-def test_a_database_that_fails_in_between_costs_nothing(world: World, pacs: ScriptedPacs) -> None:
+def test_a_database_that_fails_in_between_costs_nothing_failure_mode_06(world: World, pacs: ScriptedPacs) -> None:
     job_id, _ = world.deliver("sr")
     broken = world.sender(world.destination(pacs.port))
     with world.store.write() as session:

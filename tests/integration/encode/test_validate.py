@@ -146,7 +146,7 @@ def test_every_report_passes_every_judge(name: str, tmp_path: Path) -> None:
     assert (verdict.returncode, verdict.stdout) == (0, ""), verdict.stdout + verdict.stderr
 
 
-def test_two_findings_on_a_tilted_uneven_stack_pass_every_judge(tmp_path: Path) -> None:
+def test_two_findings_on_a_tilted_uneven_stack_pass_every_judge_failure_mode_11(tmp_path: Path) -> None:
     case = case_of(TILTED_UNEVEN, BLEEDS, JAPANESE)
     mask = ellipsoid(case.volume.stack, BLEEDS[1][0], (9.0, 7.0, 7.0))
     oedema = finding_of(mask, case.volume, name="edema", label="Perihaematomal oedema")
@@ -296,7 +296,9 @@ def test_every_kind_of_object_of_a_real_head_is_valid(real_data: Path, tmp_path:
 
 
 @pytest.mark.real_data
-def test_a_bleed_painted_into_a_real_tilted_head_lies_on_its_own_slices(real_data: Path, tmp_path: Path) -> None:
+def test_a_bleed_painted_into_a_real_tilted_head_lies_on_its_own_slices_failure_mode_11(
+    real_data: Path, tmp_path: Path
+) -> None:
     case = real_head(real_data, painted=True)
     stack, (finding,) = case.volume.stack, case.masks
     results = encode_case(case, tmp_path, NOW)

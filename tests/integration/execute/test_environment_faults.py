@@ -83,7 +83,7 @@ def test_a_job_waits_for_its_spool_untouched(world: ExecutionWorld) -> None:
     assert world.job(job_id).status == "delivering"
 
 
-def test_a_spool_that_goes_while_the_job_runs_postpones_it_and_costs_no_attempt(
+def test_a_spool_that_goes_while_the_job_runs_postpones_it_and_costs_no_attempt_failure_mode_06(
     world: ExecutionWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
     job_id = world.queue_head()

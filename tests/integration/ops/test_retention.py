@@ -66,7 +66,7 @@ def test_images_stay_for_their_retention_and_go_afterwards_with_their_folders(wo
     assert purge(world.config, world.store) == 0
 
 
-def test_nothing_of_an_open_job_goes_however_old(world: World) -> None:
+def test_nothing_of_an_open_job_goes_however_old_failure_mode_02(world: World) -> None:
     world.assemble(head())
     for status in JOB_OPEN:
         end_job(world, status)
@@ -272,7 +272,7 @@ class TellingSpool(Spool):
         return path
 
 
-def test_purging_and_receiving_at_once_lose_no_acknowledged_file(world: World) -> None:
+def test_purging_and_receiving_at_once_lose_no_acknowledged_file_failure_mode_02(world: World) -> None:
     series = head()
     world.assemble(series)
     end_job(world, JobStatus.DONE)

@@ -54,7 +54,9 @@ def outage(store: Store) -> Iterator[None]:
     server.dispose()
 
 
-def test_a_database_that_is_away_is_told_as_out_of_resources_and_a_retry_succeeds(reception: Reception) -> None:
+def test_a_database_that_is_away_is_told_as_out_of_resources_and_a_retry_succeeds_failure_mode_06(
+    reception: Reception,
+) -> None:
     first, second = ct_slice(number=1), ct_slice(number=2)
     with ScriptedPeer(reception.port) as peer:
         peer.associate()
@@ -217,7 +219,7 @@ def test_intake_commits_before_the_database_is_asked(reception: Reception) -> No
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_killed_reception_has_all_that_it_acknowledged(
+def test_a_killed_reception_has_all_that_it_acknowledged_failure_mode_03(
     new_database: Callable[..., str], tmp_path: Path, seed: int
 ) -> None:
     url, data_dir = new_database(), tmp_path / "killed"

@@ -112,7 +112,7 @@ def test_an_expired_lease_queues_the_job_again_without_counting_an_attempt(store
     assert again.token > claimed.token
 
 
-def test_a_restart_recovers_its_own_leases_and_no_others(store: Store) -> None:
+def test_a_restart_recovers_its_own_leases_and_no_others_failure_mode_05(store: Store) -> None:
     mine, others = claimed_job(store, owner="node-a"), claimed_job(store, owner="node-b")
     with store.write() as session:
         assert recover_leases(session, time.time(), owner="node-a") == 1
@@ -153,7 +153,9 @@ def lose_to_cancelling(store: Store, claimed: Claim) -> None:
 
 @pytest.mark.parametrize("lose", [lose_to_another_worker, lose_to_recovery, lose_to_superseding, lose_to_cancelling])
 @pytest.mark.parametrize("action", STALE_ACTIONS)
-def test_a_stale_claim_raises_lease_lost_and_changes_nothing(store: Store, tmp_path: Path, action: str, lose) -> None:  # type: ignore[no-untyped-def]
+def test_a_stale_claim_raises_lease_lost_and_changes_nothing_failure_mode_05(
+    store: Store, tmp_path: Path, action: str, lose
+) -> None:  # type: ignore[no-untyped-def]
     claimed = claimed_job(store)
     lose(store, claimed)
     result = encoded_result(tmp_path, "sr")

@@ -143,7 +143,7 @@ def test_a_good_file_loads_and_names_its_destinations(tmp_path: Path) -> None:
     assert config.database_url == f"sqlite:///{tmp_path}/node.db"
 
 
-def test_every_fault_is_named_at_once_with_its_line(tmp_path: Path) -> None:
+def test_every_fault_is_named_at_once_with_its_line_failure_mode_19(tmp_path: Path) -> None:
     blocked = tmp_path / "a-file"
     blocked.write_text("")
     path = write(

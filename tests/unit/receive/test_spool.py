@@ -82,7 +82,7 @@ def test_what_is_no_uid_becomes_no_path(spool: Spool, which: str, uid: str) -> N
         relative_path(**{**UIDS, which: uid}, digest="0" * 64)
 
 
-def test_the_disk_reserve_is_asked_before_the_first_byte(tmp_path: Path) -> None:
+def test_the_disk_reserve_is_asked_before_the_first_byte_failure_mode_04(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool", min_free_bytes=1 << 60)
     spool.prepare()
     with pytest.raises(ReceiveError) as refused:

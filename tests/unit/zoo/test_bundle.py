@@ -113,7 +113,7 @@ def test_the_built_in_bundle_verifies() -> None:
     assert (BUILT_IN / "models" / "model.safetensors").stat().st_size < 8_000_000
 
 
-def test_a_pinned_digest_is_accepted_and_a_wrong_one_refused() -> None:
+def test_a_pinned_digest_is_accepted_and_a_wrong_one_refused_failure_mode_20() -> None:
     digest = bundle_digest(BUILT_IN)
     assert Registry(digests={"hemorrhage": digest}).get("hemorrhage").pinned
     wrong = Registry(digests={"hemorrhage": "sha256:" + "0" * 64})
