@@ -12,7 +12,7 @@ from dicomnode.assemble.copies import UNREADABLE_PIXELS, is_one_image, refuse_co
 from dicomnode.config.protocols import Protocol
 from dicomnode.dicom.ct_slices import reason_not_used
 from dicomnode.dicom.headers import header_of, text_of
-from dicomnode.dicom.received import PIXEL_TAGS, read_received
+from dicomnode.dicom.received import PIXEL_TAGS, read_leading, read_received
 from dicomnode.errors import Refusal, SeriesError
 from dicomnode.images.pixels import BAD_FILE, pixel_digest
 from dicomnode.records import Header
@@ -108,6 +108,9 @@ def _read(path: Path) -> FoundFile | None:
 
     try:
         ds = read_received(path, stop)
+    except SeriesError as refused:
+        header = header_of(read_leading(path))
+        return FoundFile(path, header, refused.refusal) if text_of(header, "SOPClassUID") else None
     except BAD_FILE:
         return None
     header = header_of(ds)

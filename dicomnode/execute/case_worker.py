@@ -15,10 +15,12 @@ from dicomnode.dicom.received import at_pixels, read_received
 from dicomnode.encode.case import encode_case
 from dicomnode.errors import InferenceError
 from dicomnode.execute.findings_file import load_findings
+from dicomnode.execute.limits import reading
 from dicomnode.execute.note_writer import write_not_performed, write_rejection
 from dicomnode.execute.program import serve, timed
 from dicomnode.execute.tasks import (
     FINDINGS,
+    DigestTask,
     EncodeReply,
     EncodeTask,
     Failure,
@@ -62,7 +64,7 @@ class CaseWorker:
         EncodeError : the results cannot be written as valid objects.
         OSError : the disk is full or gone.
         """
-        assert not isinstance(task, InferTask)
+        assert not isinstance(task, InferTask | DigestTask)
         if isinstance(task, ReadTask):
             return self._read(task)
         return self._encode(task) if isinstance(task, EncodeTask) else _note(task)
@@ -71,8 +73,10 @@ class CaseWorker:
         seconds: dict[str, float] = {}
         with timed(seconds, "read"):
             series = self._load(task.source)
+            with reading(1):
+                context = context_of_header(_identity(task.source))
             save_volume(task.volume, series.volume)
-        return ReadReply(context_of_header(_identity(task.source)), seconds)
+        return ReadReply(context, seconds)
 
     def _encode(self, task: EncodeTask) -> EncodeReply | Failure:
         seconds: dict[str, float] = {}
@@ -88,7 +92,8 @@ class CaseWorker:
 
     def _load(self, source: Source) -> LoadedSeries:
         if self._series is None or self._source != source:
-            self._series, self._source = read_series(source.paths), source
+            with reading(len(source.paths)):
+                self._series, self._source = read_series(source.paths), source
         return self._series
 
 

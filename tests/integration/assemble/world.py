@@ -14,6 +14,7 @@ from sqlalchemy import select, update
 
 from dicomnode.assemble.service import Assembler
 from dicomnode.config.whole import Config
+from dicomnode.execute.digest_worker import digest_of
 from dicomnode.receive.intake import Intake, Peer
 from dicomnode.receive.part10 import Origin, preamble_of
 from dicomnode.receive.spool import Spool
@@ -41,8 +42,13 @@ class World:
         self.store = store
         self.spool = Spool(self.config.spool_dir)
         self.spool.prepare()
-        self.intake = Intake(store, self.spool, settle_s=self.config.reception.settle_s)
-        self.assembler = Assembler(self.config, store)
+        self.intake = Intake(
+            store,
+            self.spool,
+            settle_s=self.config.reception.settle_s,
+            max_instances=self.config.reception.max_series_instances,
+        )
+        self.assembler = Assembler(self.config, store, digest_of)
 
     def associate(self, calling_ae: str = "CT1") -> Peer:
         """A peer that is about to send."""

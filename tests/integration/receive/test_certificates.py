@@ -92,5 +92,5 @@ def test_who_shows_the_certificate_of_another_is_rejected_and_stands_in_the_log_
 )
 def test_a_certificate_that_nobody_is_asked_for_is_a_fault_of_the_configuration(tls: dict[str, object]) -> None:
     raw = {"sender": [{"ae_title": "CT", "certificate": "ct.example"}], "reception": {"tls": tls}}
-    with pytest.raises(ConfigError, match="sender.*certificate: nobody shows one"):
+    with pytest.raises(ConfigError, match=r"sender.*certificate: nobody shows one"):
         parse_config(raw, serving=False)
