@@ -55,6 +55,11 @@ class Refusal(StrEnum):
     NO_PIXELS = "no_pixels"
     UNREADABLE = "unreadable"
     INVALID_UID = "invalid_uid"
+    UID_MISMATCH = "uid_mismatch"
+    HEADER_TOO_LARGE = "header_too_large"
+    IMPLAUSIBLE_SIZE = "implausible_size"
+    EXPANDS_TOO_FAR = "expands_too_far"
+    TOO_MANY_INSTANCES = "too_many_instances"
     OWN_RESULT = "own_result"
     LOCALIZER = "localizer"
     DERIVED = "derived"
@@ -93,6 +98,11 @@ _SENTENCES: dict[Refusal, str] = {
     Refusal.UNREADABLE: "The file cannot be parsed or its pixels cannot be decoded; the bytes are kept.",
     Refusal.INVALID_UID: "StudyInstanceUID or SeriesInstanceUID is missing or no UID: more than 64 characters, "
     "or others than digits and points.",
+    Refusal.UID_MISMATCH: "The sender named another SOP instance or class than the data set that it sent.",
+    Refusal.HEADER_TOO_LARGE: "The header is far larger than that of any CT image; the bytes are kept.",
+    Refusal.IMPLAUSIBLE_SIZE: "Header and pixels name different sizes, or one that no CT image has. Not decoded.",
+    Refusal.EXPANDS_TOO_FAR: "Reading the pixels would take far more memory or time than an image of that size needs.",
+    Refusal.TOO_MANY_INSTANCES: "The series has more instances than the configuration allows; the bytes are kept.",
     Refusal.OWN_RESULT: "A result of this node that came back. Own results are never processed.",
     Refusal.LOCALIZER: "A localizer (scout) image, not an axial slice.",
     Refusal.DERIVED: "A derived or reformatted image, not an original axial acquisition.",
@@ -361,7 +371,16 @@ class DeviceMissing(InferenceError):
 
 
 class WorkerCrashed(InferenceError):
-    """The worker process died during a run."""
+    """The worker process died during a run.
+
+    Parameters
+    ----------
+    by_signal : that ended it; 0 where it ended otherwise.
+    """
+
+    def __init__(self, message: str, by_signal: int = 0) -> None:
+        super().__init__(message)
+        self.by_signal = by_signal
 
 
 class RunTimedOut(InferenceError):

@@ -702,6 +702,7 @@ class ReceivedInstance:
     digest : sha256 of the bytes of the data set, hex.
     header : technical attributes; empty where the file could not be parsed.
     not_used : the coded reason why the instance is kept as bytes only; None for a CT image.
+    named_otherwise : UIDs of the data set that are others than the sender named, by keyword.
     rejection : what it rejects, where it is a rejection note of another system.
     """
 
@@ -715,4 +716,5 @@ class ReceivedInstance:
     size_bytes: int
     header: Header = field(default_factory=dict)
     not_used: str | None = None
+    named_otherwise: dict[str, str] = field(default_factory=dict)
     rejection: RejectionNote | None = None

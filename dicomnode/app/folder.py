@@ -12,7 +12,7 @@ from dicomnode.assemble.copies import UNREADABLE_PIXELS, is_one_image, refuse_co
 from dicomnode.config.protocols import Protocol
 from dicomnode.dicom.ct_slices import reason_not_used
 from dicomnode.dicom.headers import header_of, text_of
-from dicomnode.dicom.received import PIXEL_TAGS, read_received
+from dicomnode.dicom.received import PIXEL_TAGS, read_leading, read_received
 from dicomnode.environment import raise_unless_it_stays
 from dicomnode.errors import Refusal, SeriesError
 from dicomnode.images.files import ReadError
@@ -111,6 +111,9 @@ def _read(path: Path) -> FoundFile | None:
 
     try:
         ds = read_received(path, stop)
+    except SeriesError as refused:
+        header = header_of(read_leading(path))
+        return FoundFile(path, header, refused.refusal) if text_of(header, "SOPClassUID") else None
     except BAD_FILE as error:
         raise_unless_it_stays(error)
         return None

@@ -29,6 +29,7 @@ from dicomnode.config.whole import Config
 from dicomnode.deliver.sender import Sender
 from dicomnode.environment import said_by
 from dicomnode.errors import EnvironmentFault
+from dicomnode.execute.digests import IDLE_S, PixelDigests
 from dicomnode.execute.dispatcher import Dispatcher
 from dicomnode.ops.clock import ClockWatch
 from dicomnode.ops.context import context_duties
@@ -78,6 +79,7 @@ class Node:
         self._dispatchers: list[Dispatcher] = []
         self._scp: StorageScp | None = None
         self._scheduler: Scheduler | None = None
+        self._digests: PixelDigests | None = None
         self._lock: IO[str] | None = None
         self.store: Store | None = None
 
@@ -120,7 +122,9 @@ class Node:
         if self._does(Role.DELIVER):
             self._start_senders(self.store, clock)
         if self._does(Role.RECEIVE):
-            duties.append(Duty("assemble", TICK_S, Assembler(self.config, self.store).tick))
+            self._digests = PixelDigests(start_timeout_s=self.config.execution.start_timeout_s)
+            duties.append(Duty("assemble", TICK_S, Assembler(self.config, self.store, self._digests).tick))
+            duties.append(Duty("rest", IDLE_S, self._digests.rest))
             duties.append(
                 Duty("studies without result", NOT_PERFORMED_TICK_S, NotPerformedReports(self.config, self.store).tick)
             )
@@ -222,6 +226,8 @@ class Node:
         self._stop.set()
         if self._scheduler is not None:
             self._scheduler.stop()
+        if self._digests is not None:
+            self._digests.close()
         for thread in self._threads:
             thread.join(JOIN_S)
         if self.store is not None:

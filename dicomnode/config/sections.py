@@ -123,6 +123,7 @@ class Reception(Section):
     idle_timeout_s: Annotated[float, Field(ge=1)] = 60.0
     max_association_s: Annotated[float, Field(ge=1)] = 3600.0
     min_free_gb: Annotated[float, Field(ge=0)] = 5.0
+    max_series_instances: Annotated[int, Field(ge=1)] = 10_000
     tls: ReceptionTls = ReceptionTls()
 
 

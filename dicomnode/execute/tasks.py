@@ -49,6 +49,20 @@ class ReadReply:
     seconds: dict[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class DigestTask:
+    """Decode the pixels of one file and say their digest."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class DigestReply:
+    """Equal for equal pixels and geometry."""
+
+    digest: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferTask:
     """Run one model and write its findings.
@@ -167,5 +181,5 @@ class Failure:
 
 FINDINGS = "findings"
 
-Task = ReadTask | InferTask | EncodeTask | RejectionTask | NotPerformedTask
-Reply = ReadReply | InferReply | EncodeReply | Ready | Failure
+Task = ReadTask | DigestTask | InferTask | EncodeTask | RejectionTask | NotPerformedTask
+Reply = ReadReply | DigestReply | InferReply | EncodeReply | Ready | Failure

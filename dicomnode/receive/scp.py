@@ -68,7 +68,12 @@ class StorageScp:
         self.spool = spool
         self.owner = owner
         self._admission = Admission(config)
-        self._intake = Intake(store, spool, settle_s=config.reception.settle_s)
+        self._intake = Intake(
+            store,
+            spool,
+            settle_s=config.reception.settle_s,
+            max_instances=config.reception.max_series_instances,
+        )
         self._stopping = threading.Event()
         self._draining = False
         self._server: ReceptionServer | None = None
@@ -105,7 +110,12 @@ class StorageScp:
         # pydicom quotes values in its warnings, and warnings end up in the log.
         warnings.filterwarnings("ignore", module=r"pydicom\b")
         stale = self.spool.prepare()
-        swept = sweep(self.store, self.spool, settle_s=self.config.reception.settle_s)
+        swept = sweep(
+            self.store,
+            self.spool,
+            settle_s=self.config.reception.settle_s,
+            max_instances=self.config.reception.max_series_instances,
+        )
         with self.store.write() as session:
             lost = end_lost_associations(session, self.owner)
         self._server = self._make_server()

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from dicomnode.decision import Outcome, worst
 from dicomnode.dicom.uids import names_of
+from dicomnode.store.receive.arrivals import Arrival, arrivals_of
 from dicomnode.store.states import OutboxStatus, RunStatus, SeriesStatus
 from dicomnode.store.tables import Event, Instance, Job, Outbox, RefusedClass, Result, Run, Series
 
@@ -354,14 +355,15 @@ def _run_line(run: Run) -> RunLine:
 def events_of(session: Session, identifier: str) -> list[EventLine]:
     """Everything that happened to an accession number, a study, series or SOP instance UID, or a job id, in order.
 
-    A UID that is none is looked for as it was sent, too.
+    It begins with the association that brought the images. A UID that is none is looked for as it was sent, too.
     """
     studies, jobs = _studies_of(session, identifier), _jobs_of(identifier)
     if not studies and not jobs:
         return []
+    arrived = arrivals_of(session, studies or session.scalars(select(Job.study_uid).where(Job.id.in_(jobs))).all())
     about = or_(Event.study_uid.in_(studies), Event.job_id.in_([*jobs, *_jobs_of_studies(session, studies)]))
-    rows = session.scalars(select(Event).where(about).order_by(Event.id))
-    return [
+    rows = session.scalars(select(Event).where(about).order_by(Event.at, Event.id))
+    events = [
         EventLine(
             at=row.at,
             subject=row.subject,
@@ -375,6 +377,25 @@ def events_of(session: Session, identifier: str) -> list[EventLine]:
         )
         for row in rows
     ]
+    # Sorting keeps the order of what happened at one moment.
+    return sorted([*map(_arrival_line, arrived), *events], key=lambda line: line.at) if events or studies else []
+
+
+def _arrival_line(arrival: Arrival) -> EventLine:
+    told = {"calling_ae": arrival.calling_ae, "called_ae": arrival.called_ae, "address": arrival.address}
+    seconds = round(arrival.last_at - arrival.opened_at, 3)
+    several = {"associations": arrival.associations} if arrival.associations > 1 else {}
+    return EventLine(
+        at=arrival.opened_at,
+        subject="association",
+        subject_id=arrival.association_id,
+        name="received",
+        before="",
+        after=arrival.outcome,
+        series_uid="",
+        job_id=None,
+        detail={**told, "images": arrival.images, "seconds": seconds, **several},
+    )
 
 
 def _studies_of(session: Session, identifier: str) -> list[str]:

@@ -43,6 +43,10 @@ NEEDED: dict[Refusal, str] = {
         (
             Refusal.UNREADABLE,
             Refusal.INVALID_UID,
+            Refusal.UID_MISMATCH,
+            Refusal.HEADER_TOO_LARGE,
+            Refusal.IMPLAUSIBLE_SIZE,
+            Refusal.EXPANDS_TOO_FAR,
             Refusal.NO_GEOMETRY,
             Refusal.MISSING_SLICES,
             Refusal.DUPLICATE_POSITIONS,

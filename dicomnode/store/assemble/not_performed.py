@@ -49,6 +49,7 @@ class NotPerformedReason:
     ----------
     headers : of the images that were, or would have been, read; what protocols are matched against.
     protocol : of the job; empty for a series that never became one.
+    is_partial : no image could be read to its end: what the headers lack may have been there.
     """
 
     series_id: int
@@ -56,6 +57,7 @@ class NotPerformedReason:
     detail: str
     headers: tuple[Header, ...]
     protocol: str = ""
+    is_partial: bool = False
 
 
 def due_studies(session: Session, now: float, limit: int = 50) -> Sequence[str]:
@@ -105,6 +107,13 @@ def not_performed_reasons(session: Session, series: Sequence[Series]) -> list[No
     refused = [one for one in series if one.status in (SeriesStatus.REFUSED, SeriesStatus.NOT_USED)]
     found = [NotPerformedReason(one.id, one.refusal, one.refusal_detail, _headers(session, one)) for one in refused]
     wanted = [one for one in found if one.headers and one.refusal not in _UNSUITED]
+    # Of what nobody could read, a report can be filed where at least the study was named.
+    broken = [(one, _named(session, one)) for one in refused if one.refusal == Refusal.UNREADABLE]
+    wanted += [
+        NotPerformedReason(one.id, one.refusal, one.refusal_detail, headers, is_partial=True)
+        for one, headers in broken
+        if headers
+    ]
     return [*jobs, *sorted(wanted, key=lambda one: (-len(one.headers), one.series_id))]
 
 
@@ -123,6 +132,13 @@ def _headers(session: Session, series: Series) -> tuple[Header, ...]:
     rows = session.scalars(select(Instance).where(*mine, Instance.reason.not_in(_UNSUITED)).order_by(Instance.id)).all()
     slices = [row.header for row in rows if row.reason == ""]
     return tuple(slices or [row.header for row in rows])
+
+
+def _named(session: Session, series: Series) -> tuple[Header, ...]:
+    """What was read of the images of a series that name its study."""
+    mine = (Instance.series_id == series.id, Instance.status != InstanceStatus.PURGED)
+    rows = session.scalars(select(Instance).where(*mine).order_by(Instance.id)).all()
+    return tuple(row.header for row in rows if row.header.get("StudyInstanceUID") == series.study_uid)
 
 
 def plan_report(session: Session, series: Series, reason: NotPerformedReason, *, protocol: str, priority: str) -> bool:

@@ -288,7 +288,7 @@ def test_no_patient_attribute_reaches_the_log(
     text = " ".join(str(vars(record)) for record in caplog.records if record.name.startswith("dicomnode"))
     assert "association ended" in text
     assert "Muster" not in text
-    assert "4711" not in text
+    assert "P4711" not in text
 
 
 def test_the_receiving_process_loads_no_model_library_and_stays_small() -> None:
