@@ -6,6 +6,7 @@ a read inside a write transaction is never stale; PostgreSQL relies on guarded u
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -106,8 +107,10 @@ def _engine(url: str) -> Engine:
 def _make_private(_dialect: Any, _record: Any, arguments: list[Any], _named: Any) -> None:
     """Make the file for this user alone before SQLite would make it for all; its ``-wal`` and ``-shm`` follow it."""
     path = str(arguments[0]) if arguments else ""
-    if path and path != ":memory:" and not path.startswith("file:"):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    if path and path != ":memory:" and not path.startswith("file:") and not os.path.exists(path):
+        # Never one that is there: to close any descriptor of a file drops the locks that SQLite holds on it.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +51,27 @@ def test_a_database_is_private_with_all_its_files_whoever_makes_it(tmp_path: Pat
         files = {path.name: mode_of(path) for path in tmp_path.iterdir()}
     store.close()
     assert files == {"node.db": 0o600, "node.db-wal": 0o600, "node.db-shm": 0o600}
+
+
+TRY_TO_LOCK = """
+import fcntl, sys
+with open(sys.argv[1], "r+b") as file:
+    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)
+"""
+"""The bytes that SQLite locks while a connection is open (its file format, "locking byte page")."""
+
+
+def test_opening_a_database_a_second_time_takes_no_lock_away_from_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "node.db"
+    first, second = Store(f"sqlite:///{path}"), Store(f"sqlite:///{path}")
+    first.migrate()
+    with first.read() as session, second.read() as other:
+        session.connection()
+        other.connection()
+        tried = subprocess.run([sys.executable, "-c", TRY_TO_LOCK, path], capture_output=True, text=True, check=False)
+    first.close()
+    second.close()
+    assert "BlockingIOError" in tried.stderr
 
 
 def test_what_an_earlier_version_left_open_is_closed_at_the_start_and_nothing_else(
