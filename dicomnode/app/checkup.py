@@ -58,7 +58,7 @@ def checkup(config: Config, *, load_models: bool = True) -> Iterator[Finding]:
     yield _port(config)
     yield from _protocols(config)
     yield from _models(config, load_models)
-    yield from _drop_folder(config)
+    yield from drop_folder_finding(config)
     for destination in config.destination:
         route = route_to(destination, config.node.ae_title)
         if isinstance(destination, WebDestination):
@@ -77,7 +77,8 @@ def _disk(config: Config) -> Finding:
     return Finding("disk", True, says)
 
 
-def _drop_folder(config: Config) -> Iterator[Finding]:
+def drop_folder_finding(config: Config) -> Iterator[Finding]:
+    """Whether documents can be taken from the drop folder, and how many were refused; nothing where there is none."""
     if not config.clinical.drop_folder:
         return
     folder = Path(config.clinical.drop_folder)

@@ -27,6 +27,7 @@ from dicomnode.config.whole import Config
 from dicomnode.deliver.sender import Sender
 from dicomnode.errors import ConfigError, NodeError
 from dicomnode.execute.dispatcher import Dispatcher
+from dicomnode.execute.late_context import LATE_EVERY_S, LateContext
 from dicomnode.ops.context import context_duties
 from dicomnode.ops.retention import HOUR_S, purge
 from dicomnode.ops.scheduler import TICK_S, Duty, Scheduler, queue_duties
@@ -131,6 +132,8 @@ class Node:
             self._dispatchers.append(dispatcher)
             self._spawn(f"dispatcher {device}", dispatcher.run)
         duties = [*queue_duties(store), Duty("retention", HOUR_S, lambda: purge(self.config, store))]
+        if self.config.clinical.amend_h > 0:
+            duties.append(Duty("late context", LATE_EVERY_S, LateContext(self.config, store).look))
         return [*duties, *context_duties(self.config, store)]
 
     def _start_senders(self, store: Store) -> None:
