@@ -23,6 +23,7 @@ from dicomnode.store.clinical.late import (
     SettledJob,
     StudyToCheck,
     amend_job,
+    is_under_way,
     mark_checked,
     settled_jobs,
     studies_to_check,
@@ -71,12 +72,13 @@ class LateContext:
     def _check(self, study: StudyToCheck, now: float) -> int:
         with self.store.read() as session:
             jobs = settled_jobs(session, study.study_uid)
+            is_open = is_under_way(session, study.study_uid)
         amended = 0
         for job in jobs:
             changed = self._changed(study, job)
             if changed:
                 amended += self._amend(job, changed)
-        if jobs:
+        if not is_open:
             with self.store.write() as session:
                 mark_checked(session, study.study_uid, now)
         return amended

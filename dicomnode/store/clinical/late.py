@@ -16,6 +16,7 @@ from dicomnode.store.queue.runs import RunIdentity, source_paths
 from dicomnode.store.states import JobStatus, JobTask
 from dicomnode.store.tables import ClinicalText, ClinicalValue, Job, MergedPatient, Series, StudyPatient
 
+UNDER_WAY = (JobStatus.WAITING, JobStatus.QUEUED, JobStatus.RUNNING)
 HAS_RESULTS = (JobStatus.DELIVERING, JobStatus.DONE, JobStatus.SENT_UNPROVEN, JobStatus.UNDELIVERED)
 """A job in another state gathers its context itself when it reads its images."""
 
@@ -87,6 +88,12 @@ def _patient(row: StudyPatient) -> Patient:
 def mark_checked(session: Session, study_uid: str, at: float) -> None:
     """What has arrived so far is dealt with."""
     session.execute(update(StudyPatient).where(StudyPatient.study_uid == study_uid).values(checked_at=at))
+
+
+def is_under_way(session: Session, study_uid: str) -> bool:
+    """Whether an analysis of a study is still to have results: it may have gathered its context already."""
+    mine = (Job.study_uid == study_uid, Job.task == JobTask.ANALYSIS, Job.status.in_(UNDER_WAY))
+    return session.scalar(select(Job.id).where(*mine).limit(1)) is not None
 
 
 def settled_jobs(session: Session, study_uid: str) -> list[SettledJob]:
