@@ -31,6 +31,7 @@ from dicomnode.environment import said_by
 from dicomnode.errors import EnvironmentFault
 from dicomnode.execute.digests import IDLE_S, PixelDigests
 from dicomnode.execute.dispatcher import Dispatcher
+from dicomnode.execute.late_context import LATE_EVERY_S, LateContext
 from dicomnode.ops.clock import ClockWatch
 from dicomnode.ops.context import context_duties
 from dicomnode.ops.permissions import close_to_others, private_files
@@ -150,6 +151,8 @@ class Node:
             self._dispatchers.append(dispatcher)
             self._spawn(f"dispatcher {device}", dispatcher.run)
         duties = [*queue_duties(store), Duty("retention", HOUR_S, lambda: purge(self.config, store))]
+        if self.config.clinical.amend_h > 0:
+            duties.append(Duty("late context", LATE_EVERY_S, LateContext(self.config, store).look))
         return [*duties, *context_duties(self.config, store)]
 
     def _start_senders(self, store: Store, clock: ClockWatch) -> None:

@@ -197,6 +197,8 @@ class Clinical(Section):
     drop_folder: FileName = ""
     drop_every_s: Annotated[float, Field(ge=0.1)] = 2.0
     structured_reports: bool = True
+    amend_h: Annotated[float, Field(ge=0)] = 24.0
+    amend_settle_s: Annotated[float, Field(ge=0)] = 60.0
 
 
 class Operations(Section):

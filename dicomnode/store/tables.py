@@ -355,7 +355,10 @@ class MergedPatient(Base):
 
 
 class StudyPatient(Base):
-    """Whose study it is and when it was scanned, as the images say: what context it has is found by it."""
+    """Whose study it is and when it was scanned, as the images say: what context it has is found by it.
+
+    ``checked_at``: what arrived before is in its results, or would change nothing in them.
+    """
 
     __tablename__ = "study_patient"
     __table_args__ = (Index("ix_study_patient_patient", "patient_id", "issuer"),)
@@ -367,6 +370,7 @@ class StudyPatient(Base):
     sex: Mapped[str] = mapped_column(String(1), default="")
     scanned_at: Mapped[float | None]
     seen_at: Mapped[float] = mapped_column(index=True)
+    checked_at: Mapped[float]
 
 
 class ReadReport(Base):

@@ -45,7 +45,7 @@ def patient_of(header: Dataset) -> Patient:
 
 
 def storable(text: str) -> str:
-    """Text that any database takes: no NUL, no lone surrogates."""
+    """Text that any database takes: without NUL and without lone surrogates."""
     return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 

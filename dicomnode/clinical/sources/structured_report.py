@@ -87,7 +87,7 @@ class ReportReader:
             unit=VARIABLES[name].unit,
             source=ContextSource.SR,
             observed_at=observed_at,
-            provenance=text_of(ds, "SOPInstanceUID"),
+            provenance=storable(text_of(ds, "SOPInstanceUID")),
         )
 
     def _sections(self, items: list[tuple[str, Dataset]], ds: Dataset, patient: Patient) -> Iterator[ReportSection]:
@@ -107,7 +107,7 @@ class ReportReader:
                 author=_author(ds),
                 source=ContextSource.SR,
                 written_at=moment,
-                provenance=text_of(ds, "SOPInstanceUID"),
+                provenance=storable(text_of(ds, "SOPInstanceUID")),
             )
 
 

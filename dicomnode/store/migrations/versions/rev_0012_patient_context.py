@@ -81,6 +81,7 @@ def upgrade() -> None:
         *_patient(),
         sa.Column("scanned_at", sa.Double(), nullable=True),
         sa.Column("seen_at", sa.Double(), nullable=False),
+        sa.Column("checked_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_study_patient")),
         sa.UniqueConstraint("study_uid", name=op.f("uq_study_patient_study_uid")),
     )
