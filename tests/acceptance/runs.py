@@ -9,6 +9,8 @@ import numpy as np
 from scipy import ndimage
 
 from dicomnode.app.process import process_folder
+from dicomnode.config.destinations import Destination
+from dicomnode.config.sections import Execution
 from dicomnode.config.whole import built_in_config
 from dicomnode.images.volume import read_series
 from dicomnode.kinds import Kind
@@ -16,17 +18,20 @@ from dicomnode.language import Language
 from dicomnode.records import Case, ImageFinding
 from tests.unit.encode.cases import score_of
 
+PATIENCE_S = 900.0
+"""A busy machine loads slowly."""
 EVERY_KIND = (Kind.PROBABILITY, Kind.SEG_SC, Kind.KOS)
 """What is encoded beside what always is."""
 
 
 def case_of_run(ct: Path, scratch: Path, language: Language = Language.BRITISH) -> Case:
     """A run of the shipped model on the series in ``ct``, with the probability of every voxel."""
-    config = built_in_config()
-    protocol = config.protocol_named("head-ct")
-    assert protocol is not None
-    takes_all = tuple(destination.model_copy(update={"results": tuple(Kind)}) for destination in config.destination)
-    config = config.model_copy(update={"destination": takes_all})
+    viewer = Destination(name="viewer", ae_title="VIEWER", host="127.0.0.1", port=104, results=(Kind.PROBABILITY,))
+    (protocol,) = (one.model_copy(update={"destinations": ("viewer",)}) for one in built_in_config().protocol)
+    patient = Execution(start_timeout_s=PATIENCE_S, run_timeout_s=PATIENCE_S)
+    config = built_in_config().model_copy(
+        update={"destination": (viewer,), "protocol": (protocol,), "execution": patient}
+    )
     done = process_folder(ct, scratch, config, protocol, lambda line: None)
     series = read_series(sorted(path for path in ct.iterdir() if path.suffix == ".dcm"))
     return Case(

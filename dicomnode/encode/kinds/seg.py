@@ -10,6 +10,7 @@ import highdicom as hd
 import numpy as np
 from highdicom.color import CIELabColor
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
+from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -30,6 +31,12 @@ KIND = Kind.SEG
 def segmented(findings: tuple[MaskFinding, ...]) -> list[tuple[int, MaskFinding]]:
     """Findings with a mask that is not empty, with their segment numbers (1..n)."""
     return list(enumerate((finding for finding in findings if finding.mask.any()), start=1))
+
+
+def is_uncertain(segment: Dataset) -> bool:
+    """Whether an item of the Segment Sequence marks what is uncertain, by its colour."""
+    amber = CIELabColor.from_rgb(*codes.UNCERTAIN_RGB).value
+    return list(segment.get("RecommendedDisplayCIELabValue", ())) == list(amber)
 
 
 def segmentation(context: Context) -> Segmentation | None:

@@ -41,7 +41,7 @@ def test_the_manifest_says_what_the_model_is() -> None:
     assert manifest.research
     assert "synthetic" in manifest.trained_on
     (output,) = manifest.gives
-    assert (output.name, output.detection_limit_ml) == ("hemorrhage", 0.5)
+    assert (output.name, output.detection_limit_ml) == ("hemorrhage", 0.8)
     assert (output.type.value, output.type.scheme) == ("50960005", "SCT")
     assert manifest.model_ref("sha256:00").research
 
