@@ -29,7 +29,7 @@ class _NoStructure(Exception):
     """The bytes cannot be followed as elements."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Element:
     """``head``: how its length is written: ``H`` and ``L`` behind a VR, ``I`` without any (implicit encoding)."""
 
@@ -152,8 +152,9 @@ class _Mender:
         head, value_at = ("L", at + 12) if vr in _LONG else ("H", at + 8)
         length = self._number(head, value_at - struct.calcsize(f"={head}"))
         if head == "L" and length == UNDEFINED_LENGTH:
-            return _Element(tag, vr, head, at, value_at, self.mend_items(value_at, len(self._body), depth + 1))
-        return _Element(tag, vr, head, at, value_at, value_at + length)
+            end = self.mend_items(value_at, len(self._body), depth + 1)
+            return _Element(tag=tag, vr=vr, head=head, start=at, value_at=value_at, end=end)
+        return _Element(tag=tag, vr=vr, head=head, start=at, value_at=value_at, end=value_at + length)
 
     def _unknown_at(self, at: int, tag: int, vr: str) -> _Element:
         """The reading of the length after which another element follows: of 16 bits, of 32, or without any VR."""
@@ -163,7 +164,7 @@ class _Mender:
                 continue
             end = value_at + self._number(form, at + length_at)
             if self._is_border(end, tag):
-                return _Element(tag, vr, head, at, value_at, end)
+                return _Element(tag=tag, vr=vr, head=head, start=at, value_at=value_at, end=end)
         raise _NoStructure
 
     def _is_border(self, at: int, before: int) -> bool:
