@@ -5,7 +5,8 @@
     NodeError
     ├── ConfigError            the configuration is wrong (all faults at once); the admin mends it
     │   └── ManifestError          a manifest for training or evaluation is wrong (all faults at once)
-    ├── DatabaseUnusable       the database is missing, away, of another version or not allowed; says what to do
+    ├── EnvironmentFault       disk, memory, mount or port are away, full or taken: it passes, or an admin mends it
+    │   └── DatabaseUnusable       the database is missing, away, of another version or not allowed; says what to do
     ├── ReceiveError           an instance cannot be taken; carries the DIMSE status for the sender
     ├── SeriesError            the images are at fault; carries a coded Refusal
     │   ├── IncompleteSeries       slices are missing
@@ -26,11 +27,13 @@
     └── DeliveryError          a destination did not take a result
         ├── AssociationRejected    no association or connection, or no presentation context
         │   ├── NotAdmitted            the peer was reached, but wants no association with this node
+        │   ├── OutcomeUnknown         it was sent and no answer came: the destination may have it
         │   ├── ClassNotAccepted       the presentation context of this SOP class was rejected
         │   ├── FindNotOffered         the destination offers no C-FIND; nothing can be asked of it
         │   └── DestinationUnavailable  a DICOMweb server is away or takes nothing now (credentials, path, overload)
         ├── CommitmentNotOffered   the destination offers no storage commitment
         ├── StoreRefused           C-STORE or STOW-RS answered with a failure status
+        ├── ResultAway             the bytes cannot be read from the node's own disk now: no fault of the destination
         └── ResultDamaged          the bytes on disk are not those that were encoded; they are never sent
 
 ``retryable`` says whether the same call may succeed later without anyone changing anything.
@@ -52,6 +55,11 @@ class Refusal(StrEnum):
     NO_PIXELS = "no_pixels"
     UNREADABLE = "unreadable"
     INVALID_UID = "invalid_uid"
+    UID_MISMATCH = "uid_mismatch"
+    HEADER_TOO_LARGE = "header_too_large"
+    IMPLAUSIBLE_SIZE = "implausible_size"
+    EXPANDS_TOO_FAR = "expands_too_far"
+    TOO_MANY_INSTANCES = "too_many_instances"
     OWN_RESULT = "own_result"
     LOCALIZER = "localizer"
     DERIVED = "derived"
@@ -90,6 +98,11 @@ _SENTENCES: dict[Refusal, str] = {
     Refusal.UNREADABLE: "The file cannot be parsed or its pixels cannot be decoded; the bytes are kept.",
     Refusal.INVALID_UID: "StudyInstanceUID or SeriesInstanceUID is missing or no UID: more than 64 characters, "
     "or others than digits and points.",
+    Refusal.UID_MISMATCH: "The sender named another SOP instance or class than the data set that it sent.",
+    Refusal.HEADER_TOO_LARGE: "The header is far larger than that of any CT image; the bytes are kept.",
+    Refusal.IMPLAUSIBLE_SIZE: "Header and pixels name different sizes, or one that no CT image has. Not decoded.",
+    Refusal.EXPANDS_TOO_FAR: "Reading the pixels would take far more memory or time than an image of that size needs.",
+    Refusal.TOO_MANY_INSTANCES: "The series has more instances than the configuration allows; the bytes are kept.",
     Refusal.OWN_RESULT: "A result of this node that came back. Own results are never processed.",
     Refusal.LOCALIZER: "A localizer (scout) image, not an axial slice.",
     Refusal.DERIVED: "A derived or reformatted image, not an original axial acquisition.",
@@ -143,10 +156,17 @@ class ManifestError(ConfigError):
     """A manifest for training or evaluation is wrong; every fault names its line and column."""
 
 
-class DatabaseUnusable(NodeError):
-    """The database is missing, away, of another version, or this user may not use it; the message says what to do."""
+class EnvironmentFault(NodeError):
+    """What the node stands on is away, full or taken: disk, memory, mount, port. No image is at fault.
+
+    :mod:`dicomnode.environment` tells which errors of libraries are one.
+    """
 
     retryable = True
+
+
+class DatabaseUnusable(EnvironmentFault):
+    """The database is missing, away, of another version, or this user may not use it; the message says what to do."""
 
 
 class ReceiveError(NodeError):
@@ -271,6 +291,8 @@ class ImportRefusal(StrEnum):
     BAD_METADATA = "bad_metadata"
     NO_CONFIG = "no_inference_config"
     NOT_TRUSTED = "not_trusted"
+    OTHER_FILE = "other_file"
+    FORBIDDEN = "forbidden"
     UNKNOWN_TASK = "unknown_task"
     NOT_CT = "not_ct"
     INPUT_CHANNELS = "input_channels"
@@ -301,6 +323,8 @@ _IMPORT_SENTENCES: dict[ImportRefusal, str] = {
     ImportRefusal.BAD_METADATA: "configs/metadata.json lacks what the node must know.",
     ImportRefusal.NO_CONFIG: "configs/inference.json is missing or no JSON; YAML is not read.",
     ImportRefusal.NOT_TRUSTED: "A bundle's configuration is code that runs on this node. Read it, then give --trust.",
+    ImportRefusal.OTHER_FILE: "The configuration takes text from another file (%), which nobody would have read.",
+    ImportRefusal.FORBIDDEN: "The configuration does more than build networks, transforms and inferers.",
     ImportRefusal.UNKNOWN_TASK: "The metadata describe neither a segmentation nor a classification.",
     ImportRefusal.NOT_CT: "The metadata name another modality than CT.",
     ImportRefusal.INPUT_CHANNELS: "The network reads more than one channel; the node has one CT in Hounsfield units.",
@@ -347,7 +371,16 @@ class DeviceMissing(InferenceError):
 
 
 class WorkerCrashed(InferenceError):
-    """The worker process died during a run."""
+    """The worker process died during a run.
+
+    Parameters
+    ----------
+    by_signal : that ended it; 0 where it ended otherwise.
+    """
+
+    def __init__(self, message: str, by_signal: int = 0) -> None:
+        super().__init__(message)
+        self.by_signal = by_signal
 
 
 class RunTimedOut(InferenceError):
@@ -371,6 +404,8 @@ class DeliveryError(NodeError):
     retryable = True
     refuses_class = False
     """Whether it takes no instance of this SOP class, whatever it holds."""
+    leaves_open = False
+    """Whether the destination may have stored it all the same."""
 
 
 class AssociationRejected(DeliveryError):
@@ -381,23 +416,35 @@ class NotAdmitted(AssociationRejected):
     """The peer was reached, but rejected the association or ended it while it was negotiated."""
 
 
+class OutcomeUnknown(AssociationRejected):
+    """The result was sent, in part at least, and no answer came: before it is sent again, the destination is asked."""
+
+    leaves_open = True
+
+
 class DestinationUnavailable(AssociationRejected):
     """A DICOMweb server takes nothing at all now: no connection, credentials refused, wrong path, overload.
 
     Parameters
     ----------
     retry_after_s : how long it asks to be left alone; 0: it did not say.
+    leaves_open : whether what was sent may have been stored: a proxy waited in vain for the server behind it.
     """
 
-    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
+    def __init__(self, message: str, retry_after_s: float = 0.0, *, leaves_open: bool = False) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.leaves_open = leaves_open
 
 
 class ClassNotAccepted(AssociationRejected):
     """The presentation context of the SOP class was rejected: no instance of it is taken."""
 
     refuses_class = True
+
+
+class ResultAway(DeliveryError):
+    """The bytes cannot be read from the node's own disk now; the destination has nothing to do with it."""
 
 
 class ResultDamaged(DeliveryError):

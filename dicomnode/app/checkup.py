@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dicomnode.app.check.context import check_context
 from dicomnode.app.check.destinations import check_destinations
 from dicomnode.app.check.finding import Finding
 from dicomnode.app.check.host import check_host
@@ -17,4 +18,5 @@ def checkup(config: Config, *, load_models: bool = True) -> Iterator[Finding]:
     yield from check_protocols(config)
     if load_models:
         yield from check_models(config)
+    yield from check_context(config)
     yield from check_destinations(config)

@@ -40,7 +40,7 @@ def context_with(document: Document | None, read: ReadReply, config: Config) -> 
     """
     if document is None:
         return read.context
-    scan = scan_of(config, read)
+    scan = scan_of(config, read.patient, read.scanned_at)
     parts: list[Observation | ReportSection] = [*document.observations, *document.texts]
     for part in parts:
         if not _is_about(part.patient, scan.patient):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
@@ -13,6 +12,7 @@ from dicomnode.clinical.matching import contradictions
 from dicomnode.clinical.merging import HOUR_S, Scan, counts, nearest, observed_at
 from dicomnode.clinical.variables import VARIABLES
 from dicomnode.config.whole import Config
+from dicomnode.execute.context import scan_of
 from dicomnode.records import Observation, Patient, ReportSection
 from dicomnode.store.clinical.observations import KnownOfPatient, known_of, patients_named
 from dicomnode.store.clinical.patients import KnownStudy, all_keys, studies_of
@@ -64,14 +64,7 @@ def pages_of(session: Session, config: Config, identifier: str) -> list[PatientP
 
 
 def _page(session: Session, config: Config, study: KnownStudy) -> PatientPage:
-    clinical = config.clinical
-    scan = Scan(
-        patient=study.patient,
-        at=study.scanned_at,
-        zone=ZoneInfo(config.node.timezone),
-        before_s=clinical.hours_before * HOUR_S,
-        after_s=clinical.hours_after * HOUR_S,
-    )
+    scan = scan_of(config, study.patient, study.scanned_at)
     return PatientPage(
         study_uid=study.study_uid,
         scanned_at=study.scanned_at,

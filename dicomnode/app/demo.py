@@ -33,6 +33,7 @@ from dicomnode.errors import NodeError
 from dicomnode.images.volume import LoadedSeries, read_series
 from dicomnode.kinds import SECONDARY_CAPTURE
 from dicomnode.ops.logging import configure_logging
+from dicomnode.ops.permissions import private_files
 from dicomnode.records import RESEARCH_NOTICE
 from dicomnode.store.history import EventLine, JobLine, events_of, list_jobs, show_job
 
@@ -53,6 +54,11 @@ class Step:
 
 def run_demo(out: Path, seed: int) -> int:
     """Run the loop once and show what came back; returns the exit code."""
+    with private_files():
+        return _run_demo(out, seed)
+
+
+def _run_demo(out: Path, seed: int) -> int:
     out = out.absolute()
     for name in ("node", "pacs", "study"):
         shutil.rmtree(out / name, ignore_errors=True)
@@ -174,6 +180,8 @@ def _report(out: Path, study: DemoStudy, job: JobLine, steps: Sequence[Step], re
         [[ds.Modality, str(ds.get("SeriesDescription", "")), ds.SOPClassUID.name] for ds in received],
     )
     show.out.print()
+    if job.result:
+        show.out.print(f"What the node says of the exam: {job.result}.")
     series = read_series(study.paths)
     for line in _findings(series, study, received):
         show.out.print(line)

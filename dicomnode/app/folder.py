@@ -12,7 +12,8 @@ from dicomnode.assemble.copies import UNREADABLE_PIXELS, is_one_image, refuse_co
 from dicomnode.config.protocols import Protocol
 from dicomnode.dicom.ct_slices import reason_not_used
 from dicomnode.dicom.headers import header_of, text_of
-from dicomnode.dicom.received import PIXEL_TAGS, read_received
+from dicomnode.dicom.received import PIXEL_TAGS, read_leading, read_received
+from dicomnode.environment import raise_unless_it_stays
 from dicomnode.errors import Refusal, SeriesError
 from dicomnode.images.files import ReadError
 from dicomnode.images.pixels import BAD_FILE, pixel_digest
@@ -110,7 +111,11 @@ def _read(path: Path) -> FoundFile | None:
 
     try:
         ds = read_received(path, stop)
-    except BAD_FILE:
+    except SeriesError as refused:
+        header = header_of(read_leading(path))
+        return FoundFile(path, header, refused.refusal) if text_of(header, "SOPClassUID") else None
+    except BAD_FILE as error:
+        raise_unless_it_stays(error)
         return None
     header = header_of(ds)
     if ds.file_meta.get("MediaStorageSOPClassUID") == MEDIA_DIRECTORY or not text_of(header, "SOPClassUID"):
@@ -167,7 +172,8 @@ def _instance_of(file: FoundFile) -> str:
 def _digest_of(path: Path) -> str:
     try:
         return pixel_digest(read_received(path))
-    except (SeriesError, *BAD_FILE):
+    except (SeriesError, *BAD_FILE) as error:
+        raise_unless_it_stays(error)
         return UNREADABLE_PIXELS
 
 

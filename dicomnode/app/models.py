@@ -15,6 +15,7 @@ from dicomnode.config.load import load_config
 from dicomnode.config.whole import built_in_config, holds_bundles
 from dicomnode.errors import ConfigError
 from dicomnode.execute.backends.local import ModelWorkerSettings
+from dicomnode.language import model_name
 from dicomnode.zoo.bundle import BundleManifest
 from dicomnode.zoo.importing.importer import Imported, coded_as, threshold_of
 from dicomnode.zoo.registry import BUILT_IN, RegisteredBundle, Registry
@@ -148,7 +149,7 @@ def selftest_page(names: Sequence[str], config: Path | None, device: str, *, kee
         raise ConfigError(["--record needs the names of models"])
     loaded = built_in_config() if config is None else load_config(config, serving=False)
     registry = Registry(loaded.bundle_paths if config is not None else (), loaded.zoo.digests)
-    names = names or [manifest.name for manifest in registry.list()]
+    names = [model_name(name) for name in names] or [manifest.name for manifest in registry.list()]
     execution = loaded.execution
     settings = ModelWorkerSettings(
         device=device or execution.devices[0],

@@ -16,28 +16,39 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from pathlib import Path
 from types import TracebackType
 from typing import IO
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from dicomnode.assemble.not_performed import NOT_PERFORMED_TICK_S, NotPerformedReports
 from dicomnode.assemble.service import Assembler
 from dicomnode.config.tls import server_context
 from dicomnode.config.whole import Config
 from dicomnode.deliver.sender import Sender
-from dicomnode.errors import ConfigError
+from dicomnode.environment import said_by
+from dicomnode.errors import EnvironmentFault
+from dicomnode.execute.digests import IDLE_S, PixelDigests
 from dicomnode.execute.dispatcher import Dispatcher
-from dicomnode.ops.retention import HOUR_S, drop_folder_of, purge
+from dicomnode.execute.late_context import LATE_EVERY_S, LateContext
+from dicomnode.ops.clock import ClockWatch
+from dicomnode.ops.context import context_duties
+from dicomnode.ops.permissions import close_to_others, private_files
+from dicomnode.ops.retention import HOUR_S, purge
 from dicomnode.ops.scheduler import TICK_S, Duty, Scheduler, queue_duties
 from dicomnode.receive.scp import StorageScp
 from dicomnode.receive.spool import Spool
 from dicomnode.store.deliver import holding, outbox
 from dicomnode.store.engine import Store
-from dicomnode.store.opening import up_to_date_store
+from dicomnode.store.opening import database_fault, up_to_date_store
 from dicomnode.store.queue.jobs import recover_leases
+from dicomnode.store.storage import Storage
 
 log = logging.getLogger(__name__)
 
 JOIN_S = 20.0
+STORAGE_TICK_S = 1.0
 DRAIN_S = 5.0
 
 
@@ -69,6 +80,7 @@ class Node:
         self._dispatchers: list[Dispatcher] = []
         self._scp: StorageScp | None = None
         self._scheduler: Scheduler | None = None
+        self._digests: PixelDigests | None = None
         self._lock: IO[str] | None = None
         self.store: Store | None = None
 
@@ -92,28 +104,35 @@ class Node:
 
         Raises
         ------
-        ConfigError : a certificate, a folder or the port cannot be used.
-        DatabaseUnusable : the database cannot be used now; a service manager is to try again.
+        ConfigError : the configuration is wrong: starting again would not help.
+        EnvironmentFault : a folder, the port or the database cannot be used now; a service manager is to try again.
         """
         if self._does(Role.RECEIVE):
             server_context(self.config.reception.tls)  # its faults are to be said before anything is done
         self._lock = _exclusive_folder(self.config, self.role)
         self.store = up_to_date_store(self.config.database_url)
+        storage = Storage(self.store, self.config.spool_dir)
+        self._bind(storage)
+        clock = ClockWatch(self.store, self.owner)
+        clock.start()
+        close_to_others(self.config)
         self._heal(self.store)
-        duties: list[Duty] = []
+        duties = [Duty("storage", STORAGE_TICK_S, storage.watch)]
         if self._does(Role.WORK):
             duties += self._start_work(self.store)
         if self._does(Role.DELIVER):
-            self._start_senders(self.store)
+            self._start_senders(self.store, clock)
         if self._does(Role.RECEIVE):
-            duties.append(Duty("assemble", TICK_S, Assembler(self.config, self.store).tick))
+            self._digests = PixelDigests(start_timeout_s=self.config.execution.start_timeout_s)
+            duties.append(Duty("assemble", TICK_S, Assembler(self.config, self.store, self._digests).tick))
+            duties.append(Duty("rest", IDLE_S, self._digests.rest))
             duties.append(
                 Duty("studies without result", NOT_PERFORMED_TICK_S, NotPerformedReports(self.config, self.store).tick)
             )
-        self._scheduler = Scheduler(duties)
+        self._scheduler = Scheduler(duties, before=clock.check)
         self._scheduler.start()
         if self._does(Role.RECEIVE):
-            self._start_scp(self.store)
+            self._start_scp(self.store, storage)
         log.info("node started", extra={"role": self.role, "port": self.port, "ae_title": self.config.node.ae_title})
 
     def _does(self, role: Role) -> bool:
@@ -132,10 +151,11 @@ class Node:
             self._dispatchers.append(dispatcher)
             self._spawn(f"dispatcher {device}", dispatcher.run)
         duties = [*queue_duties(store), Duty("retention", HOUR_S, lambda: purge(self.config, store))]
-        drop = drop_folder_of(self.config, store)
-        return [*duties, Duty("drop folder", self.config.clinical.drop_every_s, drop.look)] if drop else duties
+        if self.config.clinical.amend_h > 0:
+            duties.append(Duty("late context", LATE_EVERY_S, LateContext(self.config, store).look))
+        return [*duties, *context_duties(self.config, store)]
 
-    def _start_senders(self, store: Store) -> None:
+    def _start_senders(self, store: Store, clock: ClockWatch) -> None:
         with store.read() as session:
             orphaned = outbox.orphaned(session, [destination.name for destination in self.config.destination])
             held = holding.count_held(session)
@@ -148,18 +168,34 @@ class Node:
             message = "results are held until somebody decides (dicomnode jobs held)"
             log.error(message, extra={"destination": name, "count": count})
         for destination in self.config.destination:
-            sender = Sender(self.config, store, self.config.node.data_dir, self.owner, destination)
+            data_dir, before = self.config.node.data_dir, clock.check
+            sender = Sender(self.config, store, data_dir, self.owner, destination, before_step=before)
             self._spawn(f"sender {destination.name}", sender.run)
 
-    def _start_scp(self, store: Store) -> None:
+    def _bind(self, storage: Storage) -> None:
+        try:
+            storage.bind()
+            self.config.work_dir.mkdir(parents=True, exist_ok=True)
+        except SQLAlchemyError as fault:
+            raise database_fault(self.config.database_url, fault) from fault
+        except OSError as fault:
+            raise _folder_fault(self.config.work_dir, fault) from fault
+
+    def _start_scp(self, store: Store, storage: Storage) -> None:
         reserve = int(self.config.reception.min_free_gb * 1e9)
-        spool = Spool(self.config.spool_dir, owner=self.owner, min_free_bytes=reserve)
+        spool = Spool(self.config.spool_dir, owner=self.owner, min_free_bytes=reserve, is_there=storage.is_there)
         self._scp = StorageScp(self.config, store, spool, self.owner)
         try:
+            spool.prepare()
+        except OSError as fault:
+            raise _folder_fault(spool.root, fault) from fault
+        try:
             self._scp.start()
+        except SQLAlchemyError as fault:
+            raise database_fault(self.config.database_url, fault) from fault
         except OSError as fault:
             where = f"{self.config.node.host}:{self.config.node.port}"
-            raise ConfigError([f"node.port: cannot listen on {where} ({fault.strerror})"]) from fault
+            raise EnvironmentFault(f"node.port: cannot listen on {where} ({fault.strerror or fault})") from fault
 
     def _spawn(self, name: str, target: Callable[[threading.Event], None]) -> None:
         thread = threading.Thread(target=self._guarded, args=(name, target), name=name, daemon=True)
@@ -193,6 +229,8 @@ class Node:
         self._stop.set()
         if self._scheduler is not None:
             self._scheduler.stop()
+        if self._digests is not None:
+            self._digests.close()
         for thread in self._threads:
             thread.join(JOIN_S)
         if self.store is not None:
@@ -215,11 +253,16 @@ class Node:
 
 
 def serve(config: Config, role: Role) -> int:
-    """Run a node until SIGTERM or SIGINT; returns the exit code."""
+    """Run a node until SIGTERM or SIGINT; returns the exit code.
+
+    Raises
+    ------
+    ConfigError, EnvironmentFault : see :meth:`Node.start`.
+    """
     node = Node(config, role)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: node.request_stop())
-    with node:
+    with private_files(), node:
         node.wait()
     return 1 if node.failed.is_set() else 0
 
@@ -239,16 +282,19 @@ def devices_of(config: Config) -> Sequence[str]:
 def _exclusive_folder(config: Config, role: Role) -> IO[str]:
     folder = config.node.data_dir
     try:
-        for path in (folder, config.spool_dir, config.work_dir):
-            path.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / f".{role}.lock").open("w")
     except OSError as fault:
-        raise ConfigError([f"node.data_dir: {folder} cannot be used ({fault.strerror})"]) from fault
+        raise _folder_fault(folder, fault) from fault
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as fault:
         lock.close()
-        raise ConfigError([f"node.data_dir: another dicomnode (role {role}) runs on {folder}"]) from fault
+        raise EnvironmentFault(f"node.data_dir: another dicomnode (role {role}) runs on {folder}") from fault
     lock.write(str(os.getpid()))
     lock.flush()
     return lock
+
+
+def _folder_fault(folder: Path, fault: OSError) -> EnvironmentFault:
+    return EnvironmentFault(f"node.data_dir: {folder} cannot be used ({said_by(fault)})")

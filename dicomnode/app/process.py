@@ -91,6 +91,8 @@ class _Bench:
         try:
             self._start()
             context = context_with(document, self._read(source), self.config)
+            if document is not None:
+                self.progress(f"context: {len(context.values)} values and {len(context.texts)} texts are used")
             for manifest in self.plan:
                 self._run(manifest, context)
             files = [self._findings_of(name) for name in self.protocol.models]
@@ -147,6 +149,7 @@ class _Bench:
             generation=1,
             timezone=self.config.node.timezone,
             station_ae_title=self.config.node.ae_title,
+            language=self.config.node.language,
             requested=kinds_taken(self.config, self.protocol),
             context=context,
         )

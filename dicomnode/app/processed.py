@@ -7,6 +7,10 @@ from typing import Any
 
 from dicomnode.app import show
 from dicomnode.app.process import Processed
+from dicomnode.decision import worst
+from dicomnode.encode.wording import Wording
+from dicomnode.measure.figures import rounded_hu, rounded_ml, rounded_mm
+from dicomnode.measure.outcome import outcome_of
 from dicomnode.records import (
     RESEARCH_NOTICE,
     Finding,
@@ -14,6 +18,7 @@ from dicomnode.records import (
     MaskFinding,
     NotApplicable,
     ReferenceScore,
+    Region,
     ScoreFinding,
 )
 
@@ -22,6 +27,7 @@ def processed_as_dict(done: Processed) -> dict[str, Any]:
     """What came out of a folder as plain values, for ``--json``."""
     return {
         "series_uid": done.series_uid,
+        "decision": worst(finding.decision for finding in done.findings if isinstance(finding, MaskFinding)),
         "findings": [_finding_as_dict(finding) for finding in done.findings],
         "reference": [asdict(score) for score in done.reference],
         "results": [{"kind": result.kind, "path": str(result.path)} for result in done.results],
@@ -38,12 +44,25 @@ def _finding_as_dict(finding: Finding) -> dict[str, Any]:
             "model": model,
             "threshold": finding.threshold,
             "detection_limit_ml": finding.detection_limit_ml,
-            "total": None if finding.total is None else asdict(finding.total),
-            "lesions": [asdict(lesion) for lesion in finding.lesions],
+            **outcome_of(finding).as_dict(),
+            "total": None if finding.total is None else _region_as_dict(finding.total),
+            "lesions": [_region_as_dict(lesion) for lesion in finding.lesions],
         }
     if isinstance(finding, ImageFinding):
         return {"name": finding.name, "model": model, "horizon": finding.horizon, "warnings": list(finding.warnings)}
     return {**asdict(finding), "model": model}
+
+
+def _region_as_dict(region: Region) -> dict[str, Any]:
+    """With the figures of the results."""
+    rounded = {
+        "volume_ml": rounded_ml(region.volume_ml),
+        "abc2_ml": None if region.abc2_ml is None else rounded_ml(region.abc2_ml),
+        "mean_hu": rounded_hu(region.mean_hu),
+        "max_hu": rounded_hu(region.max_hu),
+        "longest_diameter_mm": rounded_mm(region.longest_diameter_mm),
+    }
+    return {**asdict(region), **rounded}
 
 
 def processed_table(done: Processed) -> None:
@@ -65,23 +84,9 @@ def finding_sentence(finding: Finding) -> str:
         return f"{finding.label}, {finding.horizon}: predicted, never acquired ({model})"
     if isinstance(finding, NotApplicable):
         return f"{finding.label}: not applicable: {finding.reason.sentence()} {finding.detail} ({model})"
-    return _mask_sentence(finding, f"{model}, threshold {finding.threshold:g}")
+    return f"{finding.label}, {finding.decision}: {Wording().impression(finding)} ({model})"
 
 
 def reference_sentence(score: ReferenceScore) -> str:
     """One reference score in words."""
-    if score.value is not None:
-        return f"{score.label}: {score.value:g}. {score.meaning}"
-    if score.possible is not None:
-        return f"{score.label}: {score.possible[0]:g} to {score.possible[1]:g}. {score.meaning}"
-    return f"{score.label}: cannot be computed. {score.meaning}"
-
-
-def _mask_sentence(finding: MaskFinding, model: str) -> str:
-    if finding.total is None:
-        return f"{finding.label}: none found ({model}; smallest lesion reported {finding.detection_limit_ml:g} mL)"
-    total = finding.total
-    return (
-        f"{finding.label}: {total.volume_ml:.1f} mL in {len(finding.lesions)} lesion(s), "
-        f"mean {total.mean_hu:.0f} HU, max {total.max_hu:.0f} HU ({model})"
-    )
+    return Wording().reference_sentence(score)

@@ -83,12 +83,13 @@ def jobs_table(jobs: Sequence[JobLine], timezone: str) -> None:
     """One line a job."""
     table(
         f"Jobs (times: {timezone})" if jobs else "Jobs",
-        ["job", "task", "status", "priority", "protocol", "accession", "created", "series", "reason"],
+        ["job", "task", "status", "result", "priority", "protocol", "accession", "created", "series", "reason"],
         [
             [
                 str(job.job_id),
                 job.task.replace("_", " "),
                 job.status,
+                job.result or "-",
                 job.priority,
                 job.protocol,
                 job.accession_number or "-",
@@ -125,6 +126,8 @@ def job_page(job: JobLine, timezone: str) -> None:
     task = job.task.replace("_", " ")
     out.print(f"[bold]Job {job.job_id}[/bold]  {task}  {_coloured(job.status)}  {job.protocol}, {job.priority}")
     out.print(f"study {job.study_uid}\nseries {job.series_uid}\naccession {job.accession_number or '-'}")
+    if job.result:
+        out.print(escape(f"result: {job.result}"))
     out.print(f"generation {job.generation}, attempts {job.attempts}")
     out.print(f"created {clock(job.created_at, timezone)}, finished {clock(job.finished_at, timezone)} ({timezone})")
     if job.refusal or job.error:

@@ -30,8 +30,8 @@ def context_show(
         pages = pages_of(session, loaded, identifier)
         if not pages:
             raise NodeError("nothing is known of this patient or study")
-        timezone = loaded.node.timezone
-        print_document({"patients": pages}, timezone=timezone) if json else pages_table(pages, timezone)
+        zone = loaded.node.timezone
+        print_document({"patients": pages}, timezone=zone) if json else pages_table(pages, zone)
 
 
 @app.command("merge")

@@ -9,7 +9,7 @@ import typer
 
 from dicomnode.cli.common import WRONG_CALL, AsJson, ConfigFile, exit_codes, opened_store, require_folder, require_known
 from dicomnode.config.load import load_config
-from dicomnode.errors import ConfigError, NodeError
+from dicomnode.errors import ConfigError, EnvironmentFault, NodeError
 
 app = typer.Typer()
 
@@ -50,7 +50,10 @@ def check(
     from dicomnode.app.documents import print_document
 
     with exit_codes():
-        loaded = load_config(config)
+        try:
+            loaded = load_config(config)
+        except EnvironmentFault as fault:
+            raise ConfigError([str(fault)]) from fault
         findings = []
         for finding in checkup(loaded, load_models=models):
             findings.append(finding)

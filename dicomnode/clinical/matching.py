@@ -6,6 +6,8 @@ What is not stated contradicts nothing.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dicomnode.dicom.identity import stated_date
 from dicomnode.records import Patient
 
@@ -17,6 +19,11 @@ def contradictions(one: Patient, other: Patient) -> tuple[str, ...]:
     dates = {stated_date(one.birth_date), stated_date(other.birth_date)} - {""}
     sexes = {one.sex, other.sex} & _SEXES
     return tuple(name for name, stated in (("birth_date", dates), ("sex", sexes)) if len(stated) > 1)
+
+
+def with_issuer(patient: Patient, issuer: str) -> Patient:
+    """The patient, with the issuer that stands for none; nobody issues an ID that is not there."""
+    return replace(patient, issuer=patient.issuer or (issuer if patient.patient_id else ""))
 
 
 def same_patient(one: Patient, other: Patient) -> bool:

@@ -172,7 +172,7 @@ def _onset_to_ct(values: dict[str, ContextValue], scan: Scan) -> Iterator[Contex
     if low <= hours <= high:
         yield ContextValue(
             name="onset_to_ct",
-            value=round(hours, 2),
+            value=round(hours, 4),
             unit="h",
             source=ContextSource(onset.source),
             observed_at=onset.observed_at,

@@ -19,7 +19,8 @@ from dicomnode.config.known import did_you_mean
 from dicomnode.config.paths import resolved
 from dicomnode.config.sections import Section
 from dicomnode.config.whole import Config, holds_bundles
-from dicomnode.errors import ConfigError
+from dicomnode.environment import Fault, fault_of, said_by
+from dicomnode.errors import ConfigError, EnvironmentFault
 
 ENVIRONMENT_PREFIX = "DICOMNODE_"
 NAME_IT = "name another with --config FILE or DICOMNODE_CONFIG; 'dicomnode init' writes a new one"
@@ -31,12 +32,13 @@ def load_config(path: Path, *, serving: bool = True, environment: Mapping[str, s
     Parameters
     ----------
     path : the TOML file; relative paths in it are relative to its folder.
-    serving : also require what a node needs: a protocol, and destinations for it.
+    serving : also require what a node needs: a protocol, destinations for it, and a folder that this user may write.
     environment : defaults to ``os.environ``.
 
     Raises
     ------
     ConfigError : with every fault found.
+    EnvironmentFault : the disk or the memory failed, or ``data_dir`` cannot be written: no fault of what is configured.
     """
     text = _text_of(path)
     try:
@@ -44,7 +46,11 @@ def load_config(path: Path, *, serving: bool = True, environment: Mapping[str, s
     except tomllib.TOMLDecodeError as fault:
         raise ConfigError([f"{path}: not valid TOML: {fault}"]) from fault
     base = path.parent.resolve()
-    return parse_config(raw, source=str(path), text=text, base=base, serving=serving, environment=environment)
+    config = parse_config(raw, source=str(path), text=text, base=base, serving=serving, environment=environment)
+    existing = _existing(config.node.data_dir)
+    if serving and not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
+        raise EnvironmentFault(f"node.data_dir: folder {existing} cannot be read and written by this user")
+    return config
 
 
 def _text_of(path: Path) -> str:
@@ -53,12 +59,15 @@ def _text_of(path: Path) -> str:
     Raises
     ------
     ConfigError : it cannot be read, or is no UTF-8.
+    EnvironmentFault : the disk or the memory failed.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as fault:
         raise ConfigError([f"{path.absolute()}: cannot be read: there is no such file; {NAME_IT}"]) from fault
     except OSError as fault:
+        if fault_of(fault) is Fault.PASSES and not isinstance(fault, PermissionError):
+            raise EnvironmentFault(f"{path}: cannot be read now ({said_by(fault)})") from fault
         raise ConfigError([f"{path}: cannot be read ({fault.strerror})"]) from fault
     except UnicodeDecodeError as fault:
         line = fault.object[: fault.start].count(b"\n") + 1
@@ -142,8 +151,10 @@ def _folder_faults(raw: dict[str, Any], base: Path | None, serving: bool) -> Ite
     node, zoo = raw.get("node", {}), raw.get("zoo", {})
     paths = zoo.get("paths", ()) if isinstance(zoo, dict) else ()
     folder = _raw_path(node.get("data_dir", "data") if isinstance(node, dict) else "data", base)
-    if folder is not None and (says := _cannot_hold_data(folder, serving)):
-        yield ("node", "data_dir"), says
+    existing = _existing(folder) if folder is not None else None
+    if existing is not None and not existing.is_dir():
+        what = "a link to nothing" if existing.is_symlink() else "a file"
+        yield ("node", "data_dir"), f"{existing} is {what}, not a folder"
     for index, text in enumerate(paths if isinstance(paths, (list, tuple)) else ()):
         path = _raw_path(text, base)
         if path is not None and not holds_bundles(path):
@@ -159,14 +170,9 @@ def _raw_path(value: object, base: Path | None) -> Path | None:
         return None
 
 
-def _cannot_hold_data(folder: Path, serving: bool) -> str:
-    """Why a folder cannot be ``data_dir``; what this user may do there is asked only for a node that is to run."""
-    existing = next(parent for parent in (folder, *folder.absolute().parents) if os.path.lexists(parent))
-    if not existing.is_dir():
-        return f"{existing} is {'a link to nothing' if existing.is_symlink() else 'a file'}, not a folder"
-    if not serving or os.access(existing, os.R_OK | os.W_OK | os.X_OK):
-        return ""
-    return f"folder {existing} cannot be read and written by this user"
+def _existing(folder: Path) -> Path:
+    """The folder itself, or the nearest one above it that is there."""
+    return next(parent for parent in (folder, *folder.absolute().parents) if os.path.lexists(parent))
 
 
 def _apply_environment(raw: dict[str, Any], environment: Mapping[str, str]) -> tuple[dict[Location, str], list[str]]:

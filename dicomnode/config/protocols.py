@@ -9,6 +9,7 @@ from pydicom.datadict import keyword_dict, tag_for_keyword
 
 from dicomnode.config.known import did_you_mean
 from dicomnode.config.sections import Name, Section, is_pattern
+from dicomnode.language import model_name
 
 HEAD_CT: dict[str, Any] = {
     "Modality": "^CT$",
@@ -66,7 +67,7 @@ class Protocol(Section):
 
     name: Name
     match: dict[Keyword, Match]
-    models: Annotated[tuple[Name, ...], Field(min_length=1)]
+    models: Annotated[tuple[Annotated[Name, AfterValidator(model_name)], ...], Field(min_length=1)]
     destinations: tuple[Name, ...] = ()
     priority: Literal["stat", "routine"] = "routine"
     preferred_thickness_mm: Range = Range(min=2.0, max=8.0)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from dicomnode.config.paths import ConfigPath, DatabaseUrl, FileName
+from dicomnode.language import Language
 
 
 def _is_ae_title(value: str) -> str:
@@ -51,6 +52,7 @@ PROVISIONAL_NAMES = (
 class Node(Section):
     """Who the node is and where it keeps its data.
 
+    ``language``: of the sentences in results; codes keep the meaning that DICOM gives them.
     ``provisional_names``: regular expression for the names of patients who are not identified yet.
     """
 
@@ -59,6 +61,7 @@ class Node(Section):
     port: Port = 11112
     data_dir: Annotated[ConfigPath, Field(validate_default=True)] = Path("data")
     timezone: str = "UTC"
+    language: Language = Language.BRITISH
     provisional_names: Annotated[str, AfterValidator(is_pattern)] = PROVISIONAL_NAMES
 
     @field_validator("timezone")
@@ -72,9 +75,12 @@ class Node(Section):
 
 
 class Database(Section):
-    """The database that holds the queue and its history. ``url`` empty: SQLite below ``data_dir``."""
+    """The database that holds the queue and its history. ``url`` empty: SQLite below ``data_dir``.
 
-    url: DatabaseUrl = ""
+    The URL may hold a password: it is not shown where the configuration is.
+    """
+
+    url: Annotated[DatabaseUrl, Field(repr=False)] = ""
 
     @field_validator("url")
     @classmethod
@@ -117,6 +123,7 @@ class Reception(Section):
     idle_timeout_s: Annotated[float, Field(ge=1)] = 60.0
     max_association_s: Annotated[float, Field(ge=1)] = 3600.0
     min_free_gb: Annotated[float, Field(ge=0)] = 5.0
+    max_series_instances: Annotated[int, Field(ge=1)] = 10_000
     tls: ReceptionTls = ReceptionTls()
 
 
@@ -189,6 +196,9 @@ class Clinical(Section):
     retention_days: Annotated[float, Field(ge=0)] = 14.0
     drop_folder: FileName = ""
     drop_every_s: Annotated[float, Field(ge=0.1)] = 2.0
+    structured_reports: bool = True
+    amend_h: Annotated[float, Field(ge=0)] = 24.0
+    amend_settle_s: Annotated[float, Field(ge=0)] = 60.0
 
 
 class Operations(Section):

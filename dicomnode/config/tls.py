@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import ssl
+import stat
 from pathlib import Path
 
 from dicomnode.config.destinations import DestinationTls, WebTls
@@ -56,10 +58,24 @@ def _client_context(tls: DestinationTls | WebTls, name: str) -> ssl.SSLContext:
     return context
 
 
+def open_to_others(secret: Path) -> str:
+    """What is wrong with the permissions of a file that holds a secret, and what mends it; empty where nothing is.
+
+    The rule of ssh: a file of one's own must be readable by nobody else. One of another user, such as a key that root
+    lends to a group, or a secret that a container is given, is that user's to protect.
+    """
+    state = secret.stat()
+    if state.st_uid != os.getuid() or not state.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return ""
+    return f"{secret} can be read by others (mode {stat.S_IMODE(state.st_mode):04o}): chmod 600 {secret}"
+
+
 def _load(context: ssl.SSLContext, where: str, cert: str, key: str, ca: str) -> None:
     for path in filter(None, (cert, key, ca)):
         if not Path(path).is_file():
             raise ConfigError([f"{where}: {path} is no file"])
+    if key and (fault := open_to_others(Path(key))):
+        raise ConfigError([f"{where}: {fault}"])
     try:
         if cert:
             # Without this an encrypted key would ask for its password on the terminal.

@@ -17,7 +17,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 from dicomnode.config.destinations import BaseDestination
 from dicomnode.dicom.identity import KEYWORDS, identity_in, take
 from dicomnode.dicom.libraries import set_up_pydicom
-from dicomnode.errors import DeliveryError, ResultDamaged
+from dicomnode.environment import Fault, fault_of, said_by
+from dicomnode.errors import DeliveryError, ResultAway, ResultDamaged
 
 _IDENTITY_TAGS = ("SpecificCharacterSet", *KEYWORDS)
 TRANSCODABLE = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian), str(DeflatedExplicitVRLittleEndian))
@@ -25,6 +26,9 @@ TRANSCODABLE = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian), str(De
 
 SLOWEST_BYTES_S = 100_000
 """A peer may take ``timeout_s`` and, for large files, the time that a line of this rate needs."""
+
+
+MAX_ANSWER_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class Outgoing:
     Attributes
     ----------
     sha256 : of the whole file, hex; empty where nothing is known to compare with.
+    unanswered : how often it was sent without an answer; then the next is waited for longer.
     coercion : the file leaves as :meth:`dataset` and not byte for byte; None: as it is.
     """
 
@@ -59,16 +64,17 @@ class Outgoing:
     transfer_syntax_uid: str
     size_bytes: int
     sha256: str = ""
+    unanswered: int = 0
     coercion: Coercion | None = None
 
     @classmethod
-    def from_file(cls, path: Path, *, sha256: str = "") -> Outgoing:
+    def from_file(cls, path: Path, *, sha256: str = "", unanswered: int = 0) -> Outgoing:
         """Read the file meta information (DICOM PS3.10 7.1).
 
         Raises
         ------
         ResultDamaged : it cannot be parsed.
-        DeliveryError : the file cannot be read now.
+        ResultAway : the file cannot be read now.
         """
         set_up_pydicom()
         try:
@@ -80,9 +86,10 @@ class Outgoing:
                 transfer_syntax_uid=str(meta.TransferSyntaxUID),
                 size_bytes=path.stat().st_size,
                 sha256=sha256,
+                unanswered=unanswered,
             )
-        except OSError as fault:
-            raise DeliveryError(f"the file cannot be read: {fault.strerror}") from fault
+        except (OSError, MemoryError) as fault:
+            raise unread(fault) from fault
         except (InvalidDicomError, AttributeError, ValueError, EOFError, struct.error) as fault:
             raise ResultDamaged("the file meta information cannot be parsed; the file is not sent") from fault
 
@@ -104,12 +111,12 @@ class Outgoing:
         Raises
         ------
         ResultDamaged : the file cannot be parsed.
-        DeliveryError : the file cannot be read now.
+        ResultAway : the file cannot be read now.
         """
         try:
             return identity_in(dcmread(self.path, stop_before_pixels=True, specific_tags=[*_IDENTITY_TAGS]))
-        except OSError as fault:
-            raise DeliveryError(f"the file cannot be read: {fault.strerror}") from fault
+        except (OSError, MemoryError) as fault:
+            raise unread(fault) from fault
         except (InvalidDicomError, AttributeError, ValueError, EOFError, struct.error) as fault:
             raise ResultDamaged("the file cannot be parsed; it is not sent") from fault
 
@@ -119,19 +126,33 @@ class Outgoing:
         Raises
         ------
         ResultDamaged : they differ.
-        DeliveryError : the file cannot be read now.
+        ResultAway : the file cannot be read now.
         """
         if not self.sha256:
             return
         try:
             with self.path.open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as fault:
-            raise DeliveryError(f"the file cannot be read: {fault.strerror}") from fault
+        except (OSError, MemoryError) as fault:
+            raise unread(fault) from fault
         if found != self.sha256:
             raise ResultDamaged("the bytes on disk are not those that were encoded; the file is not sent")
 
 
-def answer_timeout_s(destination: BaseDestination, size_bytes: int) -> float:
-    """How long the answer to a C-STORE or STOW-RS of this size is waited for."""
-    return destination.timeout_s + size_bytes / SLOWEST_BYTES_S
+def unread(fault: OSError | MemoryError) -> DeliveryError:
+    """What follows for a result whose file could not be read.
+
+    Only a fault of the file itself is final; that it is absent may be its mount's fault, and is not told apart.
+    """
+    if fault_of(fault) is Fault.STAYS:
+        return ResultDamaged(f"the file cannot be read ({said_by(fault)}); it is not sent")
+    return ResultAway(f"the file cannot be read now ({said_by(fault)})")
+
+
+def answer_timeout_s(destination: BaseDestination, size_bytes: int, unanswered: int = 0) -> float:
+    """How long the answer to a C-STORE or STOW-RS of this size is waited for.
+
+    An archive that answers late is given twice the time at each repeat, up to ``MAX_ANSWER_S``.
+    """
+    usual_s = destination.timeout_s + size_bytes / SLOWEST_BYTES_S
+    return min(max(MAX_ANSWER_S, usual_s), usual_s * 2.0 ** min(unanswered, 30))

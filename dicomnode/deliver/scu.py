@@ -20,9 +20,9 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from dicomnode.config.destinations import Destination
 from dicomnode.deliver.association import accepted_syntaxes, end_association, request_association
-from dicomnode.deliver.outgoing import TRANSCODABLE, Outgoing, answer_timeout_s
+from dicomnode.deliver.outgoing import TRANSCODABLE, Outgoing, answer_timeout_s, unread
 from dicomnode.dicom.statuses import DUPLICATE_SOP_INSTANCE, SUCCESS, is_stored, sentence
-from dicomnode.errors import AssociationRejected, ClassNotAccepted, DeliveryError, StoreRefused
+from dicomnode.errors import AssociationRejected, ClassNotAccepted, DeliveryError, OutcomeUnknown, StoreRefused
 
 logger = logging.getLogger(__name__)
 
@@ -69,9 +69,11 @@ class StorageLink:
         ------
         ResultDamaged : the bytes on disk are not those that were encoded.
         ClassNotAccepted : the presentation contexts of its class were rejected.
-        AssociationRejected : no presentation context for this file, or the association was lost.
+        AssociationRejected : no presentation context for this file, or the association was lost before it was sent.
+        OutcomeUnknown : the association was lost, or no answer came in time.
         StoreRefused : the peer answered with a failure status.
-        DeliveryError : the file could not be read or transcoded.
+        ResultAway : the file cannot be read now.
+        DeliveryError : the file could not be transcoded.
         """
         syntaxes = self._syntaxes_for(file)
         if self.is_lost:
@@ -81,7 +83,7 @@ class StorageLink:
         status = answer.get("Status")
         if status is None:
             self._give_up()
-            raise AssociationRejected("the association was lost, or no answer came in time, while this file was sent")
+            raise OutcomeUnknown("the association was lost, or no answer came in time, while this file was sent")
         if not is_stored(status) and status != DUPLICATE_SOP_INSTANCE:
             raise StoreRefused(f"C-STORE was answered with {sentence(status)}", status)
         if status != SUCCESS:
@@ -101,16 +103,17 @@ class StorageLink:
         return accepted
 
     def _request(self, file: Outgoing, *, as_it_is: bool) -> Any:
-        self._assoc.dimse_timeout = answer_timeout_s(self._destination, file.size_bytes)
+        self._assoc.dimse_timeout = answer_timeout_s(self._destination, file.size_bytes, file.unanswered)
         self._sent += 1
         try:
             what = file.path if as_it_is and file.coercion is None else file.dataset()
             return self._assoc.send_c_store(what, msg_id=self._sent % 0xFFFF + 1, priority=0)
-        except (OSError, AttributeError, ValueError) as fault:
-            # Raised while the file is read and encoded, hence before anything was sent, save for a disk that fails
-            # between two fragments: then the peer waits for the rest and only an abort ends that.
-            if isinstance(fault, OSError):
-                self._give_up()
+        except (OSError, MemoryError) as fault:
+            # Raised while the file is read, hence before anything was sent, save for a disk that fails between two
+            # fragments: then the peer waits for the rest and only an abort ends that.
+            self._give_up()
+            raise unread(fault) from fault
+        except (AttributeError, ValueError) as fault:
             raise DeliveryError(f"the file could not be read or transcoded ({type(fault).__name__})") from fault
         except Exception as fault:
             self._give_up()

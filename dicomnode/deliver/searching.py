@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from typing import Protocol, TypeVar
 
 from dicomnode.deliver.answers import Shown, Studies
 from dicomnode.deliver.route import Route
@@ -31,7 +32,21 @@ class Verdict(StrEnum):
     UNTOLD = "untold"
 
 
-def search(route: Route, due: Sequence[Sent], is_doubtful: Callable[[Sent], bool]) -> dict[Sent, Verdict]:
+class Sought(Protocol):
+    """A result with the place that it was sent for."""
+
+    @property
+    def study_uid(self) -> str: ...
+    @property
+    def series_uid(self) -> str: ...
+    @property
+    def sop_instance_uid(self) -> str: ...
+
+
+S = TypeVar("S", bound=Sought)
+
+
+def search(route: Route, due: Sequence[S], is_doubtful: Callable[[S], bool]) -> dict[S, Verdict]:
     """Look for each result in its study and series, then for what is not shown there in any study.
 
     Parameters
@@ -49,7 +64,7 @@ def search(route: Route, due: Sequence[Sent], is_doubtful: Callable[[Sent], bool
     return {sent: _verdict(sent, shown[sent], studies.get(sent.sop_instance_uid)) for sent in due}
 
 
-def _anywhere(route: Route, missed: Sequence[Sent]) -> dict[str, Studies]:
+def _anywhere(route: Route, missed: Sequence[Sought]) -> dict[str, Studies]:
     """Where they are shown; nothing where the destination does not answer such a question, as many do not."""
     if not missed:
         return {}
@@ -60,7 +75,7 @@ def _anywhere(route: Route, missed: Sequence[Sent]) -> dict[str, Studies]:
         return {}
 
 
-def _verdict(sent: Sent, shown: Shown, studies: Studies) -> Verdict:
+def _verdict(sent: Sought, shown: Shown, studies: Studies) -> Verdict:
     if sent.sop_instance_uid in shown:
         return Verdict.THERE
     if studies:

@@ -9,7 +9,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,11 +18,19 @@ from dicomnode.config.destinations import AnyDestination
 from dicomnode.config.whole import Config
 from dicomnode.deliver.backoff import Backoff
 from dicomnode.deliver.breaker import ECHO_INTERVAL_S, Breaker
+from dicomnode.deliver.doubtful import DoubtfulOutcomes
 from dicomnode.deliver.identity import LOOK_AGAIN_S, IdentityCheck
 from dicomnode.deliver.outgoing import Outgoing, answer_timeout_s
 from dicomnode.deliver.proving import Prover
 from dicomnode.deliver.route import Link, route_to
-from dicomnode.errors import AssociationRejected, DeliveryError, DestinationUnavailable, LeaseLost, StoreRefused
+from dicomnode.errors import (
+    AssociationRejected,
+    DeliveryError,
+    DestinationUnavailable,
+    LeaseLost,
+    ResultAway,
+    StoreRefused,
+)
 from dicomnode.store.deliver import fallback, outbox, proofs
 from dicomnode.store.deliver.outbox import Parcel
 from dicomnode.store.engine import Store
@@ -48,6 +56,7 @@ class Sender:
     Parameters
     ----------
     data_dir : the folder that the paths of the outbox are relative to.
+    before_step : called before each look at the outbox, such as a look whether the clock was set.
     owner : names this node in leases. Unique among the nodes on one database, and the same after a restart: what was
         being sent when the node died is sent again at once.
     """
@@ -62,8 +71,10 @@ class Sender:
         *,
         echo_interval_s: float = ECHO_INTERVAL_S,
         look_again_s: float = LOOK_AGAIN_S,
+        before_step: Callable[[], object] = lambda: None,
     ) -> None:
         self.destination = destination
+        self._before_step = before_step
         # One owner per destination: the senders of a node start and fail one by one, and recover only their own.
         self.owner = f"{owner}/{destination.name}"
         self._route = route_to(destination, config.node.ae_title)
@@ -73,6 +84,7 @@ class Sender:
         self._backoff = Backoff.of(destination)
         self._breaker = Breaker(self._backoff, self._draw, echo_interval_s=echo_interval_s)
         self._identity = IdentityCheck(config, store, data_dir, destination, self._route, look_again_s=look_again_s)
+        self._doubtful = DoubtfulOutcomes(store, destination, self._route)
         self._prover = Prover(store, destination, self._route, self._backoff, look_again_s=look_again_s)
         self._stop = threading.Event()
         self._recovery_due = True
@@ -106,6 +118,7 @@ class Sender:
         ------
         sqlalchemy.exc.SQLAlchemyError : the database failed; what was claimed is recovered by the next step.
         """
+        self._before_step()
         if self._recovery_due:
             self._recover()
         if self._breaker.is_open and not self._is_back():
@@ -125,7 +138,7 @@ class Sender:
                 return 0
         parcels = self._claim()
         claimed = len(parcels)
-        parcels = self._offered(parcels)
+        parcels = self._doubtful.not_there(self._offered(parcels))
         batch = self._cleared(self._readable(parcels))
         if batch:
             self._deliver(batch)
@@ -176,7 +189,7 @@ class Sender:
             return outbox.count_waiting(session, self.destination.name)
 
     def _claim(self) -> list[Parcel]:
-        connecting_s = 6 * self.destination.timeout_s  # to ask whose study it is, then to send
+        connecting_s = 10 * self.destination.timeout_s  # to ask what is there and whose study it is, then to send
         self._recovery_due = True  # until the batch is recorded to its end
         with self._store.write() as session:
             return outbox.claim_parcels(
@@ -187,10 +200,14 @@ class Sender:
         batch = []
         for parcel in parcels:
             try:
-                batch.append((parcel, Outgoing.from_file(self._data_dir / parcel.path, sha256=parcel.digest)))
+                batch.append((parcel, self._outgoing(parcel)))
             except DeliveryError as fault:
                 self._record_failure(parcel, fault, time.time(), self._backoff.delay_s(parcel.attempts, self._draw))
         return batch
+
+    def _outgoing(self, parcel: Parcel) -> Outgoing:
+        path = self._data_dir / parcel.path
+        return Outgoing.from_file(path, sha256=parcel.digest, unanswered=parcel.unanswered)
 
     def _deliver(self, batch: Batch) -> None:
         self._rest_leased_until = 0.0
@@ -278,11 +295,12 @@ class Sender:
             logger.debug("destination is still away", extra=facts)
         failed_at = time.time()  # one moment for all: they come back together, over one association
         for parcel, _ in batch:
-            self._record_failure(parcel, fault, failed_at, delay_s, told=True)
+            unsent = DeliveryError(str(fault)) if fault.leaves_open and parcel is not batch[0][0] else fault
+            self._record_failure(parcel, unsent, failed_at, delay_s, told=True)
 
     def _holds(self, parcel: Parcel, file: Outgoing, rest: Batch) -> bool:
         """Extend the leases so that they outlast the next C-STORE; False: this delivery is no longer ours."""
-        lease_s = answer_timeout_s(self.destination, file.size_bytes) + LEASE_MARGIN_S
+        lease_s = answer_timeout_s(self.destination, file.size_bytes, file.unanswered) + LEASE_MARGIN_S
         now = time.monotonic()
         with self._store.write() as session:
             if now + lease_s > self._rest_leased_until:
@@ -304,21 +322,28 @@ class Sender:
         self, parcel: Parcel, fault: DeliveryError, failed_at: float, delay_s: float, *, told: bool = False
     ) -> None:
         """Record that a result was not sent. ``told``: the log says so already, of the destination."""
-        final = not fault.retryable or self._backoff.gives_up(parcel.created_at, failed_at)
+        away = isinstance(fault, ResultAway)
+        final = not fault.retryable or (self._backoff.gives_up(parcel.created_at, failed_at) and not away)
         status = fault.status if isinstance(fault, StoreRefused) else None
         retry_at = None if final else failed_at + delay_s
         try:
             with self._store.write() as session:
                 outbox.record_failure(
-                    session, parcel, error=str(fault), status=status, failed_at=failed_at, retry_at=retry_at
+                    session,
+                    parcel,
+                    error=str(fault),
+                    status=status,
+                    failed_at=failed_at,
+                    retry_at=retry_at,
+                    unanswered=fault.leaves_open,
                 )
         except LeaseLost:
             return
-        logger.log(
-            logging.DEBUG if told and not final else logging.WARNING,
-            "result given up" if final else "result not sent",
-            extra=self._about(job_id=parcel.job_id, error=str(fault), attempt=parcel.attempts),
-        )
+        facts = self._about(job_id=parcel.job_id, error=str(fault), attempt=parcel.attempts)
+        if away:
+            logger.error("result waits: the environment failed", extra={**facts, "action": "environment"})
+        elif final or not told:
+            logger.warning("result given up" if final else "result not sent", extra=facts)
 
     def _about(self, **more: object) -> dict[str, object]:
         return {"action": "deliver", "destination": self.destination.name, **more}

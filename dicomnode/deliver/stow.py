@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from dicomnode.config.destinations import WebDestination
 from dicomnode.deliver.answers import uid_of
-from dicomnode.deliver.outgoing import Outgoing, answer_timeout_s
+from dicomnode.deliver.outgoing import Outgoing, answer_timeout_s, unread
 from dicomnode.deliver.web_client import Answer, WebClient
 from dicomnode.dicom.statuses import DUPLICATE_SOP_INSTANCE, OUT_OF_RESOURCES, PROCESSING_FAILURE, SUCCESS, sentence
-from dicomnode.errors import AssociationRejected, DeliveryError, DestinationUnavailable, StoreRefused
+from dicomnode.errors import AssociationRejected, DeliveryError, DestinationUnavailable, OutcomeUnknown, StoreRefused
 
 logger = logging.getLogger(__name__)
 
@@ -65,22 +66,23 @@ class StowLink:
         Raises
         ------
         ResultDamaged : the bytes on disk are not those that were encoded.
-        AssociationRejected : the connection was lost, or no whole answer came in time.
+        OutcomeUnknown : the connection was lost, or no whole answer came in time.
         DestinationUnavailable : no connection, or the server takes nothing now; no other file need be tried.
         StoreRefused : the server refused this instance.
-        DeliveryError : the file could not be read or rewritten, or the answer speaks of other instances.
+        ResultAway : the file cannot be read now.
+        DeliveryError : the file could not be rewritten, or the answer speaks of other instances.
         """
         file.check()
         body, length = _body_of(file)
         try:
-            answer = self._post(body, length, answer_timeout_s(self._destination, length))
+            answer = self._post(body, length, answer_timeout_s(self._destination, length, file.unanswered))
         except DestinationUnavailable:
             raise
-        except AssociationRejected:
+        except AssociationRejected as fault:
             self._lost = True
-            raise
-        except OSError as fault:
-            raise DeliveryError(f"the file cannot be read: {fault.strerror}") from fault
+            raise OutcomeUnknown(str(fault)) from fault
+        except (OSError, MemoryError) as fault:
+            raise unread(fault) from fault
         _check_path(answer, self._destination)
         status = status_of(answer, file.sop_instance_uid)
         if status != SUCCESS:
@@ -125,13 +127,21 @@ def _headers(boundary: str, length: int) -> dict[str, str]:
 
 
 def _body_of(file: Outgoing) -> tuple[_Body, int]:
-    """The DICOM file as it leaves, in pieces, and its length in bytes."""
-    if file.coercion is None:
+    """The DICOM file as it leaves, in pieces, and its length in bytes.
+
+    What is deflated leaves inflated: no server need take that syntax (PS3.18 8.7.3), and none can be asked before.
+    """
+    if file.coercion is None and file.transfer_syntax_uid != DeflatedExplicitVRLittleEndian:
         return lambda: _pieces_of(file.path), file.size_bytes
     buffer = io.BytesIO()
     try:
-        file.dataset().save_as(buffer, enforce_file_format=True)
-    except (OSError, AttributeError, ValueError, InvalidDicomError) as fault:
+        ds = file.dataset()
+        if file.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+            ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        ds.save_as(buffer, enforce_file_format=True)
+    except (OSError, MemoryError) as fault:
+        raise unread(fault) from fault
+    except (AttributeError, ValueError, InvalidDicomError) as fault:
         raise DeliveryError(f"the file could not be read or rewritten ({type(fault).__name__})") from fault
     content = buffer.getvalue()
     return lambda: iter([content]), len(content)

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import httpx
 
 from dicomnode.config.destinations import WebAuth
+from dicomnode.config.tls import open_to_others
 from dicomnode.errors import DestinationUnavailable
 
 TOKEN_MARGIN_S = 30.0
@@ -75,13 +76,15 @@ def read_secret(auth: WebAuth) -> str:
 
     Raises
     ------
-    DestinationUnavailable : it is not there or empty; the message names the place, never the value.
+    DestinationUnavailable : it is not there, empty or open to others; the message names the place, never the value.
     """
     if auth.secret_env:
         secret, place = os.environ.get(auth.secret_env, ""), f"the environment variable {auth.secret_env}"
     else:
         place = f"the file {auth.secret_file}"
         try:
+            if fault := open_to_others(Path(auth.secret_file)):
+                raise DestinationUnavailable(f"auth: {fault}")
             secret = Path(auth.secret_file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as fault:
             why = getattr(fault, "strerror", "") or "it is no UTF-8 text"

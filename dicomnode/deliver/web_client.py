@@ -38,6 +38,9 @@ _UNAVAILABLE = {
 }
 """HTTP statuses that speak of the server as a whole, never of one instance (RFC 9110 15, RFC 6585 4)."""
 
+_OUTCOME_UNKNOWN = frozenset({502, 504})
+"""A proxy answers for a server that may have done what it was asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -161,7 +164,8 @@ def _check_available(answer: Answer, url: str) -> None:
         what = f"points to {elsewhere}; results follow no redirection, set url to it"
     if what:
         retry_after_s = retry_after(answer.headers.get("retry-after", ""), datetime.now(UTC))
-        raise DestinationUnavailable(f"{_path(url)}: the server {what} (HTTP {answer.status})", retry_after_s)
+        said = f"{_path(url)}: the server {what} (HTTP {answer.status})"
+        raise DestinationUnavailable(said, retry_after_s, leaves_open=answer.status in _OUTCOME_UNKNOWN)
 
 
 def retry_after(value: str, now: datetime) -> float:

@@ -45,7 +45,7 @@ def scanned_at(header: Dataset, zone: str) -> float | None:
     ------
     ZoneInfoNotFoundError : the zone is unknown.
     """
-    moments = (_moment(text, header, zone) for text in _stated(header))
+    moments = (moment_of(text, header, zone) for text in _stated(header))
     return next((moment for moment in moments if moment is not None), None)
 
 
@@ -57,7 +57,27 @@ def _stated(header: Dataset) -> Iterator[str]:
         yield date.replace(".", "") + time.replace(":", "") if date and time else ""
 
 
-def _moment(text: str, header: Dataset, zone: str) -> float | None:
+def written_at(header: Dataset, zone: str) -> float | None:
+    """When a document was written, seconds since the epoch; None where it tells no time of day.
+
+    Raises
+    ------
+    ZoneInfoNotFoundError : the zone is unknown.
+    """
+    return moment_of(text_of(header, "ContentDate") + text_of(header, "ContentTime"), header, zone)
+
+
+def moment_of(text: str, header: Dataset, zone: str) -> float | None:
+    """Seconds since the epoch of a DT value (PS3.5 6.2); None where it is none, or tells no time of day.
+
+    Parameters
+    ----------
+    header : of whose zone it is where it states no offset itself.
+
+    Raises
+    ------
+    ZoneInfoNotFoundError : the zone is unknown.
+    """
     found = _DATE_TIME.match(text)
     if found is None:
         return None

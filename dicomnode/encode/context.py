@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -21,6 +21,7 @@ from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSIO
 from dicomnode.dicom.values import number_of, text_of
 from dicomnode.encode import uids
 from dicomnode.encode.identity import identity_of, reference_datasets
+from dicomnode.encode.wording import Wording
 from dicomnode.kinds import KINDS, Kind
 from dicomnode.records import RESEARCH_NOTICE, Case, EncodedResult, ModelRef
 
@@ -43,6 +44,7 @@ class Envelope:
     is_research : whether any of them is not cleared for clinical use.
     predecessors : results that these take the place of.
     is_synthetic : whether the source says of itself that it was made and not acquired (PS3.3 C.12.1).
+    words : in the language of the results.
     """
 
     digest: str
@@ -54,6 +56,7 @@ class Envelope:
     is_research: bool
     predecessors: tuple[EncodedResult, ...] = ()
     is_synthetic: bool = False
+    words: Wording = field(default_factory=Wording)
 
     def series_uid(self, kind: Kind) -> str:
         """SeriesInstanceUID of the results of ``kind``."""
@@ -100,6 +103,8 @@ def context_of(case: Case, now: datetime | None = None) -> Context:
     ------
     ZoneInfoNotFoundError : the case's time zone is unknown.
     """
+    words = Wording(case.language)
+    case = words.localised(case)
     identity = identity_of(case.identity)
     models = tuple({finding.model.name: finding.model for finding in case.findings}.values())
     return Context(
@@ -112,6 +117,7 @@ def context_of(case: Case, now: datetime | None = None) -> Context:
         is_research=any(finding.model.research for finding in case.findings),
         predecessors=case.predecessors,
         is_synthetic=text_of(case.sources[0], "SyntheticData") == "YES",
+        words=words,
         case=case,
         references=reference_datasets(case, identity),
     )
@@ -143,7 +149,7 @@ def stamp(ds: SOPClass, envelope: Envelope, kind: Kind, description: str) -> Non
     description : SeriesDescription, without the word about research.
     """
     _stamp_identity(ds, envelope)
-    ds.SeriesDescription = f"{description} (research)" if envelope.is_research else description
+    ds.SeriesDescription = _described(description, envelope)
     ds.SeriesNumber = envelope.series_number(kind)
     if ds.Modality != "SR":
         ds.BodyPartExamined = BODY_PART
@@ -154,6 +160,14 @@ def stamp(ds: SOPClass, envelope: Envelope, kind: Kind, description: str) -> Non
     _stamp_equipment(ds, envelope)
     _stamp_times(ds, envelope)
     settle(ds)
+
+
+def _described(description: str, envelope: Envelope) -> str:
+    """At most 64 characters, with the word about research (PS3.5 6.2, LO)."""
+    if not envelope.is_research:
+        return description[:64]
+    room = 64 - len(envelope.words.say("series research", description=""))
+    return envelope.words.say("series research", description=description[:room])
 
 
 def _stamp_identity(ds: SOPClass, envelope: Envelope) -> None:

@@ -24,7 +24,7 @@ from dicomnode.records import (
     ScoreInput,
 )
 
-ENCODER_VERSION = "5"
+ENCODER_VERSION = "6"
 """Counts up whenever the same case would be written with another meaning or another look."""
 
 
@@ -33,7 +33,8 @@ def case_digest(case: Case, identity: Dataset) -> str:
 
     Parameters
     ----------
-    case : sources and their digests, protocol, settings, models, limits, inputs of scores and generation enter; the
+    case : sources and their digests, protocol, settings, models, limits, inputs of scores, generation
+        and language enter; the
         voxels of the masks and the values of the scores do not, since they follow from these, and differ in the last
         bit between devices. Nor do the predecessors: which of them arrived may become known between two encodings of
         one generation, and a report made later must refer to the segmentation made before.
@@ -48,6 +49,7 @@ def case_digest(case: Case, identity: Dataset) -> str:
         "settings": case.settings_digest,
         "findings": [_finding(finding) for finding in case.findings],
         "generation": case.generation,
+        "language": case.language,
         # only where there are any: results without stay the instances that they were
         **({"reference": [_reference(score) for score in case.reference]} if case.reference else {}),
     }
@@ -94,7 +96,7 @@ def _finding(finding: Finding) -> list[str | float]:
     parts = [finding.name, finding.label, model.name, model.version, model.digest, model.trained_on]
     parts.append(finding.inputs_digest)
     if isinstance(finding, MaskFinding):
-        return [*parts, finding.threshold, finding.detection_limit_ml]
+        return [*parts, finding.threshold, finding.detection_limit_ml, str(finding.exam_threshold), finding.dense_rule]
     if isinstance(finding, ImageFinding):
         return [*parts, finding.horizon, *finding.warnings]
     if isinstance(finding, NotApplicable):

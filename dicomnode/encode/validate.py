@@ -14,21 +14,21 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 from scipy.ndimage import binary_dilation
 
 from dicomnode.dicom import codes
 from dicomnode.dicom.uids import is_valid_uid
-from dicomnode.encode import wording
 from dicomnode.encode.context import Context, Envelope
 from dicomnode.encode.kinds.predicted import banner_rows, stored_frames
 from dicomnode.encode.kinds.probability import mapped, probabilities
 from dicomnode.encode.kinds.scores import DECIMALS
 from dicomnode.encode.kinds.seg import segmented
-from dicomnode.encode.kinds.sr import MAX_LESION_GROUPS, VOLUME_DECIMALS
+from dicomnode.encode.kinds.sr import MAX_LESION_GROUPS
 from dicomnode.encode.standard import faults, mandatory_modules
 from dicomnode.errors import EncodeError
 from dicomnode.kinds import Kind, first_choice
+from dicomnode.measure.figures import rounded_ml
 from dicomnode.records import MaskFinding, ReferenceScore
 
 POSITION_TOLERANCE_MM = 1e-3
@@ -83,7 +83,8 @@ def _demand(condition: bool, kind: Kind, fault: str) -> None:
 
 def _check_file_meta(ds: Dataset, kind: Kind) -> None:
     meta = ds.file_meta
-    _demand(meta.TransferSyntaxUID == ExplicitVRLittleEndian, kind, "transfer syntax is not Explicit VR Little Endian")
+    expected = DeflatedExplicitVRLittleEndian if kind is Kind.SC else ExplicitVRLittleEndian
+    _demand(meta.TransferSyntaxUID == expected, kind, f"transfer syntax is not {expected.name}")
     _demand(meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID, kind, "file meta names another instance")
     _demand(meta.MediaStorageSOPClassUID == ds.SOPClassUID, kind, "file meta names another SOP class")
 
@@ -222,10 +223,10 @@ def _numbers_of(group: Dataset) -> list[float]:
 def _check_text(ds: Dataset, context: Context) -> None:
     """Every finding has its impression, and the limits of use stand below them."""
     _check_flags(ds, Kind.TEXT)
-    written = [str(item.TextValue) for item in _items_named(ds, codes.IMPRESSION)]
-    case = context.case
-    expected = [*map(wording.impression, case.masks), *map(wording.score_sentence, case.scores)]
-    found = written[: len(expected)] == expected and written[-1] == wording.NOTICE
+    written = [str(item.TextValue).replace("\r\n", " ") for item in _items_named(ds, codes.IMPRESSION)]
+    case, words = context.case, context.words
+    expected = [*map(words.impression, case.masks), *map(words.score_sentence, case.scores)]
+    found = written[: len(expected)] == expected and written[-1] == words.disclaimer()
     _demand(found and len(written) == len(case.findings) + 1, Kind.TEXT, "the impressions differ from the findings")
 
 
@@ -233,7 +234,7 @@ def _volumes(finding: MaskFinding) -> list[float]:
     if finding.total is None:
         return []
     regions = [finding.total, *finding.lesions[:MAX_LESION_GROUPS]]
-    return [round(region.volume_ml, VOLUME_DECIMALS) for region in regions]
+    return [rounded_ml(region.volume_ml) for region in regions]
 
 
 def _items_named(item: Dataset, name: codes.Code) -> Iterator[Dataset]:
@@ -254,7 +255,7 @@ def _check_predicted(ds: Dataset, context: Context) -> None:
         _slice_at(group.PlanePositionSequence[0].ImagePositionPatient, context, Kind.PREDICTED) for group in groups
     ]
     _demand(slices == list(range(len(context.references))), Kind.PREDICTED, "the frames are not those of the slices")
-    same = any(np.array_equal(pixels, stored_frames(finding)) for finding in context.case.images)
+    same = any(np.array_equal(pixels, stored_frames(finding, context.words)) for finding in context.case.images)
     _demand(same, Kind.PREDICTED, "the pixels differ from the prediction")
 
 
@@ -298,6 +299,7 @@ def _check_overlay(ds: Dataset, context: Context) -> None:
 _CHECKS: dict[Kind, Callable[[Dataset, Context], None]] = {
     Kind.SEG: _check_seg,
     Kind.SR: _check_sr,
+    Kind.SR_NEGATIVE: _check_sr,
     Kind.SCORES: _check_scores,
     Kind.TEXT: _check_text,
     Kind.SC: _check_sc,

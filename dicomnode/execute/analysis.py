@@ -79,7 +79,10 @@ def _read(job: ClaimedJob, source: Source, volume: Path | None) -> ReadReply | N
 
 
 def _ended(job: ClaimedJob, failure: Failure, row: RunRow | None) -> None:
-    """The images are at fault, or the model is."""
+    """The environment is at fault, or the images, or the model."""
+    if job.is_held_up(failure):
+        job.postpone(failure.message)
+        return
     if not failure.refusal:
         job.fail(failure.message, run=row, redo_runs=failure.stage == FINDINGS)
         return
@@ -144,7 +147,15 @@ class _Runs:
         path = str(task.findings.relative_to(self.work_dir))
         identity = RunIdentity(reply.model_digest, self.wanted[row.model].inputs_digest)
         with self.job.at.store.write() as session:
-            finish_run(session, self.job.claim, row, findings_path=path, identity=identity, device=reply.device)
+            finish_run(
+                session,
+                self.job.claim,
+                row,
+                findings_path=path,
+                identity=identity,
+                device=reply.device,
+                outcomes=reply.outcomes,
+            )
         log.info("run succeeded", extra={**self.job.facts, "model": row.model, "seconds": reply.seconds})
 
     def _crashed(self, row: RunRow, error: str) -> None:

@@ -17,10 +17,12 @@ from dicomnode.dicom.times import scanned_at
 from dicomnode.encode.case import encode_case
 from dicomnode.errors import InferenceError
 from dicomnode.execute.findings_file import load_findings
+from dicomnode.execute.limits import reading
 from dicomnode.execute.note_writer import write_not_performed, write_rejection
 from dicomnode.execute.program import serve, timed
 from dicomnode.execute.tasks import (
     FINDINGS,
+    DigestTask,
     EncodeReply,
     EncodeTask,
     Failure,
@@ -64,7 +66,7 @@ class CaseWorker:
         EncodeError : the results cannot be written as valid objects.
         OSError : the disk is full or gone.
         """
-        assert not isinstance(task, InferTask)
+        assert not isinstance(task, InferTask | DigestTask)
         if isinstance(task, ReadTask):
             return self._read(task)
         return self._encode(task) if isinstance(task, EncodeTask) else _note(task)
@@ -74,7 +76,8 @@ class CaseWorker:
         with timed(seconds, "read"):
             if task.volume is not None:
                 save_volume(task.volume, self._load(task.source).volume)
-        header = _identity(task.source)
+            with reading(1):
+                header = _identity(task.source)
         return ReadReply(context_of_header(header), patient_of(header), scanned_at(header, task.timezone), seconds)
 
     def _encode(self, task: EncodeTask) -> EncodeReply | Failure:
@@ -92,7 +95,8 @@ class CaseWorker:
 
     def _load(self, source: Source) -> LoadedSeries:
         if self._series is None or self._source != source:
-            self._series, self._source = read_series(source.paths), source
+            with reading(len(source.paths)):
+                self._series, self._source = read_series(source.paths), source
         return self._series
 
 
@@ -123,4 +127,5 @@ def case_of(task: EncodeTask, series: LoadedSeries, findings: Sequence[Finding])
         timezone=task.timezone,
         station_ae_title=task.station_ae_title,
         reference=reference_scores(findings, series.volume, task.context),
+        language=task.language,
     )

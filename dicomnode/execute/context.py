@@ -10,11 +10,12 @@ import json
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from dicomnode.clinical.matching import with_issuer
 from dicomnode.clinical.merging import HOUR_S, Scan, merged, refusals
 from dicomnode.config.whole import Config
 from dicomnode.execute.job import ClaimedJob
@@ -29,21 +30,16 @@ log = logging.getLogger(__name__)
 CONTEXT = "context.json"
 
 
-def scan_of(config: Config, read: ReadReply) -> Scan:
+def scan_of(config: Config, patient: Patient, scanned_at: float | None) -> Scan:
     """The scan that a context is for, with the limits of the configuration."""
     clinical = config.clinical
     return Scan(
-        patient=with_issuer(read.patient, clinical.issuer),
-        at=read.scanned_at,
+        patient=with_issuer(patient, clinical.issuer),
+        at=scanned_at,
         zone=ZoneInfo(config.node.timezone),
         before_s=clinical.hours_before * HOUR_S,
         after_s=clinical.hours_after * HOUR_S,
     )
-
-
-def with_issuer(patient: Patient, issuer: str) -> Patient:
-    """The patient, with the issuer that stands for none; nobody issues an ID that is not there."""
-    return replace(patient, issuer=patient.issuer or (issuer if patient.patient_id else ""))
 
 
 def context_of(job: ClaimedJob, read: ReadReply) -> PatientContext:
@@ -58,14 +54,14 @@ def context_of(job: ClaimedJob, read: ReadReply) -> PatientContext:
     with job.at.store.read() as session:
         is_settled = has_results(session, job.claim.job_id) and path.exists()
     if is_settled:
-        return load_context(path)
+        return load_context(path).context
     context = _gathered(job, read)
-    save_context(path, context)
+    save_context(path, KeptContext(context, read.scanned_at))
     return context
 
 
 def _gathered(job: ClaimedJob, read: ReadReply) -> PatientContext:
-    scan = scan_of(job.at.config, read)
+    scan = scan_of(job.at.config, read.patient, read.scanned_at)
     with job.at.store.write() as session:
         record_study(session, job.claim.study_uid, scan.patient, scan.at)
         known = known_of(session, scan.patient)
@@ -82,21 +78,31 @@ def _gathered(job: ClaimedJob, read: ReadReply) -> PatientContext:
     return context
 
 
-def save_context(path: Path, context: PatientContext) -> None:
+@dataclass(frozen=True, slots=True)
+class KeptContext:
+    """What a job knew of its patient, and when the scan was (seconds since the epoch; None: not told)."""
+
+    context: PatientContext
+    scanned_at: float | None
+
+
+def save_context(path: Path, kept: KeptContext) -> None:
     """Write atomically: a file with this name is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     with temporary.open("w", encoding="utf-8") as file:
-        json.dump(asdict(context), file)
+        json.dump(asdict(kept), file)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
 
 
-def load_context(path: Path) -> PatientContext:
+def load_context(path: Path) -> KeptContext:
     """Read what :func:`save_context` wrote."""
     raw = json.loads(path.read_text(encoding="utf-8"))
-    return PatientContext(values=_records(raw["values"], ContextValue), texts=_records(raw["texts"], ContextText))
+    values, texts = raw["context"]["values"], raw["context"]["texts"]
+    context = PatientContext(values=_records(values, ContextValue), texts=_records(texts, ContextText))
+    return KeptContext(context, raw["scanned_at"])
 
 
 def _records(items: list[dict[str, Any]], record: Callable[..., Any]) -> tuple[Any, ...]:

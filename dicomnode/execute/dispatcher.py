@@ -8,6 +8,7 @@ import threading
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicomnode.config.whole import Config
+from dicomnode.environment import Fault, fault_of, said_by
 from dicomnode.errors import InferenceError, LeaseLost
 from dicomnode.execute.analysis import analyse
 from dicomnode.execute.backends.contract import Backend
@@ -19,6 +20,7 @@ from dicomnode.execute.results import write_note
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import claim_job
 from dicomnode.store.states import JobTask
+from dicomnode.store.storage import Storage
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ class Dispatcher:
         self.owner = owner
         self.fault = ""
         self.plans: dict[str, Plan] = plans_of(config)
+        self.spool = Storage(store, config.spool_dir)
         self._stop = threading.Event()
         self.backend: Backend = local_backend(config, device)
         self.case_worker = case_worker(config)
@@ -72,15 +75,15 @@ class Dispatcher:
     def _step_or_wait(self) -> bool:
         try:
             return self.step()
-        except SQLAlchemyError:
+        except SQLAlchemyError as fault:
             # The lease runs out and the job is queued again: nothing to undo.
-            log.exception("database away")
+            log.error("database away", extra={"action": "environment", "error": said_by(fault)})
             self._stop.wait(self.config.execution.retry_min_s)
             return False
 
     def step(self) -> bool:
         """Take one job through its runs and its encoding; False when there was nothing to do."""
-        if not self._start_workers():
+        if not self._start_workers() or not self.spool.is_there():
             return False
         with self.store.write() as session:
             claim = claim_job(session, owner=self.owner, lease_s=self.config.execution.lease_s)
@@ -89,7 +92,7 @@ class Dispatcher:
         job = ClaimedJob(self._workplace(), claim)
         log.info("job claimed", extra=job.facts)
         try:
-            analyse(job) if claim.task == JobTask.ANALYSIS else write_note(job)
+            _do(job)
         except LeaseLost:
             log.warning("job lost to a newer one", extra=job.facts)
         return True
@@ -100,6 +103,7 @@ class Dispatcher:
             store=self.store,
             backend=self.backend,
             case_worker=self.case_worker,
+            spool=self.spool,
             plans=self.plans,
             stop=self._stop,
         )
@@ -122,6 +126,25 @@ class Dispatcher:
             return False
         self.fault = ""
         return True
+
+
+def _do(job: ClaimedJob) -> None:
+    """Work on a job; what fails in the supervisor itself costs the job, never the node.
+
+    Raises
+    ------
+    LeaseLost : the job was superseded, cancelled or taken over.
+    SQLAlchemyError : the database is away, so that nothing can be recorded; the lease runs out.
+    """
+    try:
+        analyse(job) if job.claim.task == JobTask.ANALYSIS else write_note(job)
+    except (OSError, MemoryError) as fault:
+        job.postpone(said_by(fault))
+    except SQLAlchemyError as fault:
+        if fault_of(fault) is not Fault.STAYS:
+            raise
+        # Not the message: it may quote a value.
+        job.fail(f"the database takes no such row ({type(fault).__name__})")
 
 
 def local_backend(config: Config, device: str) -> LocalBackend:

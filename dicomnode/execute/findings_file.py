@@ -16,12 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from dicomnode.environment import Fault, fault_of
 from dicomnode.errors import InferenceError
 from dicomnode.records import (
     Finding,
     FindingConcepts,
     ImageFinding,
     Inapplicable,
+    Level,
     MaskFinding,
     ModelRef,
     NotApplicable,
@@ -29,6 +31,8 @@ from dicomnode.records import (
     Region,
     ScoreFinding,
     ScoreInput,
+    Side,
+    Translations,
 )
 
 _TYPES: dict[str, type[Finding]] = {
@@ -69,12 +73,15 @@ def load_findings(path: Path) -> tuple[Finding, ...]:
     Raises
     ------
     InferenceError : the file is missing or damaged.
+    OSError, MemoryError : disk or memory failed; see :mod:`dicomnode.environment`.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
             meta = json.loads(arrays["meta"].tobytes())
             return tuple(_finding(item, arrays, index) for index, item in enumerate(meta))
     except _DAMAGE as fault:
+        if fault_of(fault) is Fault.PASSES:
+            raise
         raise InferenceError(f"findings cannot be read: {type(fault).__name__}") from fault
 
 
@@ -126,7 +133,21 @@ def _reference(item: dict[str, Any]) -> ReferenceScore:
 
 
 def _region(item: dict[str, Any] | None) -> Region | None:
-    return None if item is None else Region(**{key: _as_stored(value) for key, value in item.items()})
+    if item is None:
+        return None
+    place = {
+        "side": None if item["side"] is None else Side(item["side"]),
+        "level": None if item["level"] is None else Level(item["level"]),
+    }
+    return Region(**{key: _as_stored(value) for key, value in item.items()} | place)
+
+
+def _translations(items: list[list[str]]) -> Translations:
+    return tuple((language, text) for language, text in items)
+
+
+def _model(item: dict[str, Any]) -> ModelRef:
+    return ModelRef(**item | {"translations": _translations(item["translations"])})
 
 
 def _concepts(item: dict[str, Any] | None) -> FindingConcepts | None:
@@ -134,7 +155,8 @@ def _concepts(item: dict[str, Any] | None) -> FindingConcepts | None:
 
 
 _READ: dict[str, Callable[[Any], Any]] = {
-    "model": lambda item: ModelRef(**item),
+    "model": _model,
+    "translations": _translations,
     "total": _region,
     "lesions": lambda items: tuple(map(_region, items)),
     "concepts": _concepts,

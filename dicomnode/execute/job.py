@@ -12,20 +12,27 @@ import time
 from dataclasses import dataclass
 
 from dicomnode.config.whole import Config
+from dicomnode.environment import Fault
 from dicomnode.errors import RunTimedOut, WorkerCrashed
 from dicomnode.execute.backends.contract import Backend
 from dicomnode.execute.child import ChildProcess
+from dicomnode.execute.limits import refusal_of_death
 from dicomnode.execute.plan import Plan
-from dicomnode.execute.tasks import Reply, Task
+from dicomnode.execute.tasks import Failure, ReadTask, Reply, Task
 from dicomnode.store.engine import Store
-from dicomnode.store.queue.jobs import Claim, heartbeat, require_lease
+from dicomnode.store.queue.jobs import Claim, count_postponed, heartbeat, postpone_job, require_lease
 from dicomnode.store.queue.runs import RunRow, fail_job
+from dicomnode.store.storage import Storage
 
 log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 0.3
 """A service manager may end worker and node in one go: this long the node waits to hear that it was meant, too."""
 LOOK_S = 1.0
+POSTPONED_MAX_S = 300.0
+"""A job that the environment holds up is tried again this often at least."""
+MEMORY_S = 3600.0
+"""How long a postponed job is remembered as such: later faults begin with short pauses again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +43,7 @@ class Workplace:
     ----------
     backend : runs the models.
     case_worker : reads images, encodes, writes notes.
+    spool : whether it is there.
     stop : set when the node is to stop.
     """
 
@@ -43,6 +51,7 @@ class Workplace:
     store: Store
     backend: Backend
     case_worker: ChildProcess
+    spool: Storage
     plans: dict[str, Plan]
     stop: threading.Event
 
@@ -71,6 +80,8 @@ class ClaimedJob:
     def ask(self, task: Task, doing: str) -> Reply | None:
         """The case worker's answer; None where it died or took too long, which is recorded.
 
+        Images that are the worker's death are refused: they would be again.
+
         Parameters
         ----------
         doing : what for, as the error says it.
@@ -82,8 +93,12 @@ class ClaimedJob:
         try:
             return self.at.case_worker.ask(task, timeout_s=self.timeout_s, tick=self.tick)
         except (WorkerCrashed, RunTimedOut) as fault:
-            if not self.is_stopping():
-                self.fail(f"{doing}: {fault}")
+            if self.is_stopping():
+                return None
+            refused = refusal_of_death(fault.by_signal) if isinstance(fault, WorkerCrashed) else None
+            if refused is not None and isinstance(task, ReadTask):
+                return Failure(str(refused), refusal=refused.refusal, detail=refused.detail)
+            self.fail(f"{doing}: {fault}")
             return None
 
     def is_stopping(self) -> bool:
@@ -109,6 +124,27 @@ class ClaimedJob:
         with self.at.store.write() as session:
             fail_job(session, claim, run=run, error=error, retry_at=retry_at, redo_runs=redo_runs)
         log.error("job failed", extra={**self.facts, "reason": error, "again": again})
+
+    def is_held_up(self, failure: Failure) -> bool:
+        """Whether the environment is at fault, not the job: a file is missing together with its whole spool, say."""
+        if failure.fault is Fault.ABSENT:
+            return not self.at.spool.is_there()
+        return failure.fault is Fault.PASSES
+
+    def postpone(self, reason: str) -> None:
+        """Try again after a pause that doubles, as often as it takes: what passes ends no job and costs it no attempt.
+
+        Raises
+        ------
+        LeaseLost : the job was superseded, cancelled or taken over.
+        """
+        now = time.time()
+        with self.at.store.write() as session:
+            before = count_postponed(session, self.claim.job_id, since=now - MEMORY_S)
+            pause_s = min(POSTPONED_MAX_S, self.at.config.execution.retry_min_s * 2.0 ** min(before, 30))
+            postpone_job(session, self.claim, reason=reason, retry_at=now + pause_s)
+        facts = {**self.facts, "action": "environment", "reason": reason, "retry_s": pause_s}
+        log.error("job postponed: the environment failed", extra=facts)
 
 
 class Heartbeat:

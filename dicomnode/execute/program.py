@@ -20,6 +20,7 @@ from typing import Protocol
 
 import dicomnode
 from dicomnode.dicom.libraries import set_up_pydicom
+from dicomnode.environment import Fault, fault_of, said_by
 from dicomnode.errors import NodeError, SeriesError
 from dicomnode.execute.tasks import Failure, Ready, Reply, Task
 
@@ -91,9 +92,10 @@ def answer(worker: Worker, task: Task) -> Reply:
         return Failure(str(fault), stage=type(fault).__name__)
     except Exception as fault:  # noqa: BLE001 (the boundary to foreign code: whatever a model raises costs one run)
         # Not the message: it may quote a patient attribute.
-        named = f"{type(fault).__name__} at {place_of(fault)}"
+        passes = fault_of(fault)
+        named = f"{type(fault).__name__ if passes is Fault.STAYS else said_by(fault)} at {place_of(fault)}"
         log.error("task failed", extra={"task": type(task).__name__, "error": named})
-        return Failure(named, stage=type(task).__name__)
+        return Failure(named, stage=type(task).__name__, fault=passes)
 
 
 def place_of(fault: BaseException) -> str:

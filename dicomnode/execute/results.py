@@ -60,6 +60,7 @@ def write_results(job: ClaimedJob, protocol: Protocol, source: Source, context: 
         generation=job.claim.generation,
         timezone=config.node.timezone,
         station_ae_title=config.node.ae_title,
+        language=config.node.language,
         requested=tuple(sorted({*taken, *missing})),
         predecessors=tuple(replaced),
         context=context,
@@ -107,7 +108,9 @@ def _have_written(
     only : kinds that were missing from a job which has its other results already; empty: all.
     """
     reply = job.ask(task, "encoding")
-    if isinstance(reply, Failure):
+    if isinstance(reply, Failure) and job.is_held_up(reply):
+        job.postpone(f"encoding: {reply.message}")
+    elif isinstance(reply, Failure):
         job.fail(f"encoding: {reply.message}", redo_runs=reply.stage == FINDINGS)
     elif isinstance(reply, EncodeReply):
         made = task.requested if isinstance(task, EncodeTask) else ()

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dicomnode.decision import Outcome
+from dicomnode.environment import Fault
 from dicomnode.errors import Refusal
-from dicomnode.records import EncodedResult, Patient, PatientContext, ReferenceScore
+from dicomnode.language import Language
+from dicomnode.records import EncodedResult, Patient, PatientContext, ReferenceScore, Withdrawal
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,20 @@ class ReadReply:
     seconds: dict[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class DigestTask:
+    """Decode the pixels of one file and say their digest."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class DigestReply:
+    """Equal for equal pixels and geometry."""
+
+    digest: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferTask:
     """Run one model and write its findings.
@@ -68,11 +85,12 @@ class InferTask:
 
 @dataclass(frozen=True, slots=True)
 class InferReply:
-    """The findings are on disk."""
+    """The findings are on disk. ``outcomes``: what each mask among them comes to."""
 
     model_digest: str
     device: str
     seconds: dict[str, float]
+    outcomes: tuple[Outcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +112,7 @@ class EncodeTask:
     context: PatientContext
     requested: tuple[str, ...] = ()
     predecessors: tuple[EncodedResult, ...] = ()
+    language: Language = Language.BRITISH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,10 +121,11 @@ class RejectionTask:
 
     header: Path
     results: tuple[EncodedResult, ...]
-    description: str
+    why: Withdrawal
     folder: Path
     timezone: str
     station_ae_title: str
+    language: Language = Language.BRITISH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +141,7 @@ class NotPerformedTask:
     folder: Path
     timezone: str
     station_ae_title: str
+    language: Language = Language.BRITISH
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +169,17 @@ class Failure:
     ----------
     message : without values of the images' headers.
     stage : ``FINDINGS`` where the findings on disk are of no use.
+    fault : whether it passes; what does is no fault of images, model or code.
     """
 
     message: str
     refusal: str = ""
     detail: str = ""
     stage: str = ""
+    fault: Fault = Fault.STAYS
 
 
 FINDINGS = "findings"
 
-Task = ReadTask | InferTask | EncodeTask | RejectionTask | NotPerformedTask
-Reply = ReadReply | InferReply | EncodeReply | Ready | Failure
+Task = ReadTask | DigestTask | InferTask | EncodeTask | RejectionTask | NotPerformedTask
+Reply = ReadReply | DigestReply | InferReply | EncodeReply | Ready | Failure

@@ -12,6 +12,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from dicomnode.environment import Fault, fault_of
 from dicomnode.errors import InferenceError
 from dicomnode.records import Stack, Volume
 
@@ -40,11 +41,14 @@ def load_volume(path: Path) -> Volume:
     Raises
     ------
     InferenceError : the file is missing or damaged.
+    OSError, MemoryError : disk or memory failed; see :mod:`dicomnode.environment`.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return _volume({name: arrays[name] for name in arrays.files})
     except (OSError, EOFError, ValueError, KeyError, BadZipFile) as fault:
+        if fault_of(fault) is Fault.PASSES:
+            raise
         raise InferenceError(f"the volume cannot be read: {type(fault).__name__}") from fault
 
 

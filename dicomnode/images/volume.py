@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from dicomnode.dicom.geometry import stack_of
 from dicomnode.dicom.headers import slice_header_of
 from dicomnode.dicom.received import read_received
+from dicomnode.environment import raise_unless_it_stays
 from dicomnode.errors import Refusal, SeriesError
 from dicomnode.images.pixels import BAD_FILE, digest_of, hounsfield, stored_values
 from dicomnode.records import Volume
@@ -52,6 +53,7 @@ def read_series(paths: Sequence[Path]) -> LoadedSeries:
     ------
     SeriesError : ``UNREADABLE``, ``NO_PIXELS``, ``NO_RESCALE``, ...: a slice cannot be used.
     InconsistentGeometry : the slices are no stack; see :func:`~dicomnode.dicom.geometry.stack_of`.
+    OSError, MemoryError : a file is not there, or disk or memory failed; see :mod:`dicomnode.environment`.
     """
     with ThreadPoolExecutor(DECODING_THREADS) as pool:
         return _load(pool.map(_read_slice, paths))
@@ -78,6 +80,7 @@ def _read_slice(path: Path) -> _Slice:
     try:
         ds = read_received(path)
     except BAD_FILE as error:
+        raise_unless_it_stays(error)
         raise SeriesError(Refusal.UNREADABLE, type(error).__name__) from error
     return _decode(ds)
 

@@ -7,13 +7,13 @@ import logging
 import shutil
 import time
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-from dicomnode.clinical.sources.drop_folder import DropFolder
 from dicomnode.config.whole import Config
+from dicomnode.ops.context import drop_folder_of
 from dicomnode.store.clinical.observations import forget_context
 from dicomnode.store.engine import Store
 from dicomnode.store.retention import Limits, expired_series, finished_jobs, lock_expired, mark_purged
+from dicomnode.store.storage import Storage
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,14 @@ DAY_S = 24 * HOUR_S
 
 
 def purge(config: Config, store: Store, *, now: float | None = None) -> int:
-    """Delete received files, folders and work folders whose retention is over; returns how many files went."""
+    """Delete received files, folders and work folders whose retention is over; returns how many files went.
+
+    Raises
+    ------
+    EnvironmentFault : the spool is away, where nothing could be deleted and everything would seem to be gone.
+    """
+    spool = Storage(store, config.spool_dir)
+    spool.require()
     now = time.time() if now is None else now
     limits = Limits(
         used_before=now - config.operations.retention_days * DAY_S,
@@ -30,21 +37,12 @@ def purge(config: Config, store: Store, *, now: float | None = None) -> int:
     )
     with store.read() as session:
         series_ids = expired_series(session, limits)
-    gone = sum(_purge_series(config.spool_dir, store, series_id, limits) for series_id in series_ids)
+    gone = sum(_purge_series(spool, config.spool_dir, store, series_id, limits) for series_id in series_ids)
     _purge_work(config, store, limits.used_before)
     _purge_context(config, store, now - config.clinical.retention_days * DAY_S)
     if gone:
         log.info("retention over", extra={"files": gone})
     return gone
-
-
-def drop_folder_of(config: Config, store: Store) -> DropFolder | None:
-    """The drop folder of a configuration; None where it has none."""
-    clinical = config.clinical
-    if not clinical.drop_folder:
-        return None
-    zone = ZoneInfo(config.node.timezone)
-    return DropFolder(store=store, folder=Path(clinical.drop_folder), zone=zone, issuer=clinical.issuer)
 
 
 def _purge_context(config: Config, store: Store, before: float) -> None:
@@ -57,7 +55,7 @@ def _purge_context(config: Config, store: Store, before: float) -> None:
         log.info("retention of context over", extra={"rows": gone, "files": files})
 
 
-def _purge_series(spool: Path, store: Store, series_id: int, limits: Limits) -> int:
+def _purge_series(storage: Storage, spool: Path, store: Store, series_id: int, limits: Limits) -> int:
     gone = 0
     folders: set[Path] = set()
     while True:
@@ -66,6 +64,8 @@ def _purge_series(spool: Path, store: Store, series_id: int, limits: Limits) -> 
             expired = lock_expired(session, series_id, limits)
             for item in expired:
                 (spool / item.path).unlink(missing_ok=True)
+            # Else the spool may have gone meanwhile, with all that seemed to be gone already.
+            storage.require()
             mark_purged(session, expired)
         if not expired:
             break

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from apscheduler.schedulers.background import BackgroundScheduler
-from sqlalchemy.exc import SQLAlchemyError
 
+from dicomnode.environment import Fault, fault_of, said_by
 from dicomnode.store.deliver.outbox import recover_parcels, settle_stranded_jobs
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import recover_leases, release_waiting
@@ -31,14 +31,19 @@ class Duty:
 
 
 class Scheduler:
-    """Calls each duty in a thread of its own; a duty never overlaps itself."""
+    """Calls each duty in a thread of its own; a duty never overlaps itself.
 
-    def __init__(self, duties: list[Duty]) -> None:
+    Parameters
+    ----------
+    before : called before each duty, such as a look whether the clock was set.
+    """
+
+    def __init__(self, duties: list[Duty], *, before: Callable[[], object] = lambda: None) -> None:
         self._scheduler = BackgroundScheduler(
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None}, timezone="UTC"
         )
         for duty in duties:
-            self._scheduler.add_job(_survive(duty), "interval", seconds=duty.every_s, id=duty.name)
+            self._scheduler.add_job(_survive(duty, before), "interval", seconds=duty.every_s, id=duty.name)
 
     def start(self) -> None:
         """Begin calling."""
@@ -67,12 +72,17 @@ def queue_duties(store: Store) -> list[Duty]:
     return [Duty("release waiting jobs", TICK_S, release), Duty("recover leases", RECOVERY_S, recover)]
 
 
-def _survive(duty: Duty) -> Callable[[], None]:
+def _survive(duty: Duty, before: Callable[[], object]) -> Callable[[], None]:
     def call() -> None:
         try:
+            before()
             duty.work()
-        except SQLAlchemyError:
+        except Exception as fault:
             # The duty is due again soon; until then nothing is lost, since nothing was committed.
-            log.exception("database away", extra={"duty": duty.name})
+            if fault_of(fault) is Fault.STAYS:
+                log.exception("duty failed", extra={"duty": duty.name})
+            else:
+                facts = {"action": "environment", "duty": duty.name, "error": said_by(fault)}
+                log.error("duty failed: the environment is at fault", extra=facts)
 
     return call

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
-from dicomnode.dicom.statuses import CANNOT_UNDERSTAND
+from dicomnode.dicom.statuses import CANNOT_UNDERSTAND, OUT_OF_RESOURCES
+from dicomnode.environment import Fault, fault_of
 from dicomnode.errors import ReceiveError
 from dicomnode.receive.part10 import Origin
 from dicomnode.receive.spool import IncomingFile
@@ -44,7 +45,8 @@ class SpooledDataSet(BytesIO):
             self._drop(fault)
         except Exception as fault:  # noqa: BLE001 (part of the SCP handler, run by pynetdicom's network thread)
             log.error("data set not spooled", extra={"action": "spool", "error": type(fault).__name__})
-            self._drop(ReceiveError(f"spool: {type(fault).__name__}", CANNOT_UNDERSTAND))
+            status = CANNOT_UNDERSTAND if fault_of(fault) is Fault.STAYS else OUT_OF_RESOURCES
+            self._drop(ReceiveError(f"spool: {type(fault).__name__}", status))
         return len(data)
 
     def _write(self, data: bytes) -> None:

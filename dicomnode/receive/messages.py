@@ -19,7 +19,7 @@ from pynetdicom.presentation import PresentationContext
 
 from dicomnode.dicom.commitment import STORAGE_COMMITMENT
 from dicomnode.dicom.contexts import is_storage
-from dicomnode.dicom.uids import MAX_UID_LENGTH, usable_uid
+from dicomnode.dicom.uids import MAX_UID_LENGTH, is_valid_uid, usable_uid
 from dicomnode.receive.data_sets import SpooledDataSet
 from dicomnode.receive.intake import Peer
 from dicomnode.receive.part10 import Origin, preamble_of
@@ -137,14 +137,14 @@ class SpoolingProvider(DIMSEServiceProvider):
 
     def _origin(self, message: C_STORE_RQ, context: PresentationContext, peer: Peer) -> Origin:
         """What the C-STORE command says of its data set; where pynetdicom would break off for it, made usable."""
-        command = message.command_set
+        command, negotiated = message.command_set, str(context.abstract_syntax)
         sop_class, sop_instance = _first(command, "AffectedSOPClassUID"), _first(command, "AffectedSOPInstanceUID")
         if sop_class not in self.assoc.acceptor.accepted_common_extended:
-            sop_class = command.AffectedSOPClassUID = str(context.abstract_syntax)
+            command.AffectedSOPClassUID = negotiated
         if not 0 < len(sop_instance) <= MAX_UID_LENGTH:
             command.AffectedSOPInstanceUID = usable_uid(sop_instance)
         return Origin(
-            sop_class_uid=sop_class,
+            sop_class_uid=sop_class if is_valid_uid(sop_class) else negotiated,
             sop_instance_uid=usable_uid(sop_instance),
             transfer_syntax_uid=str(context.transfer_syntax[0]),
             calling_ae=peer.calling_ae,

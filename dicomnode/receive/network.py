@@ -35,7 +35,7 @@ MAX_CONNECTIONS = 256
 """Open at a time beside the associations that are allowed: each costs three threads and a descriptor."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class Line:
     """One connection of the server, from accept to close.
 
@@ -176,7 +176,7 @@ class ReceptionHandler(RequestHandler):
         assoc = self._create_association()
         assoc.dul = BoundedUpperLayer.in_place_of(assoc.dul)
         assoc.dimse = SpoolingProvider(assoc, self.server.spool)
-        line = Line(assoc, connection, names_of(connection))
+        line = Line(assoc=assoc, socket=connection, names=names_of(connection))
         with self.server.lock:
             self.server.lines[assoc] = line
         try:

@@ -24,8 +24,9 @@ from dicomnode.config.tls import server_context
 from dicomnode.config.whole import Config
 from dicomnode.dicom.contexts import VERIFICATION
 from dicomnode.dicom.libraries import set_up_pydicom, set_up_pynetdicom
-from dicomnode.dicom.statuses import CANNOT_UNDERSTAND, NO_SUCH_ACTION, SUCCESS
+from dicomnode.dicom.statuses import CANNOT_UNDERSTAND, NO_SUCH_ACTION, OUT_OF_RESOURCES, SUCCESS
 from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicomnode.environment import Fault, fault_of
 from dicomnode.errors import ReceiveError
 from dicomnode.receive.admission import Admission, Rejection, Requestor
 from dicomnode.receive.data_sets import SpooledDataSet
@@ -67,7 +68,12 @@ class StorageScp:
         self.spool = spool
         self.owner = owner
         self._admission = Admission(config)
-        self._intake = Intake(store, spool, settle_s=config.reception.settle_s)
+        self._intake = Intake(
+            store,
+            spool,
+            settle_s=config.reception.settle_s,
+            max_instances=config.reception.max_series_instances,
+        )
         self._stopping = threading.Event()
         self._draining = False
         self._server: ReceptionServer | None = None
@@ -104,7 +110,12 @@ class StorageScp:
         # pydicom quotes values in its warnings, and warnings end up in the log.
         warnings.filterwarnings("ignore", module=r"pydicom\b")
         stale = self.spool.prepare()
-        swept = sweep(self.store, self.spool, settle_s=self.config.reception.settle_s)
+        swept = sweep(
+            self.store,
+            self.spool,
+            settle_s=self.config.reception.settle_s,
+            max_instances=self.config.reception.max_series_instances,
+        )
         with self.store.write() as session:
             lost = end_lost_associations(session, self.owner)
         self._server = self._make_server()
@@ -220,7 +231,7 @@ class StorageScp:
             return refused.status
         except Exception as fault:  # noqa: BLE001 (the boundary; neither message nor values, they may quote a patient)
             log.error("instance not stored", extra={"error": type(fault).__name__, "place": _place_of(fault)})
-            return CANNOT_UNDERSTAND
+            return CANNOT_UNDERSTAND if fault_of(fault) is Fault.STAYS else OUT_OF_RESOURCES
 
     def _on_report(self, event: Event) -> tuple[int, None]:
         """A PACS reports on a storage commitment; acted on by the sender, who finds it in the database."""

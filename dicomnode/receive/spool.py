@@ -6,7 +6,6 @@ the spool stands for a whole file, also after a power cut.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import logging
@@ -14,7 +13,8 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dicomnode.dicom.statuses import OUT_OF_RESOURCES
@@ -31,7 +31,8 @@ RESERVE_CHECK_BYTES = 64 << 20
 """A large object asks again for the disk reserve every so often."""
 
 _BUFFER_BYTES = 256 << 10
-_COMMIT_ATTEMPTS = 20
+_COMMIT_TIMEOUT_S = 10.0
+"""Of trying against somebody who removes folders; a count of attempts is used up in a millisecond on a busy machine."""
 
 
 class Spool:
@@ -42,10 +43,19 @@ class Spool:
     root : made when absent, for this user only.
     owner : the receiver; several that share one spool keep their temporary files apart.
     min_free_bytes : reserve of the file system below which nothing more is taken.
+    is_there : whether the folder at ``root`` is the spool; where its mount is away, an empty folder is not.
     """
 
-    def __init__(self, root: Path, *, owner: str = "node", min_free_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        owner: str = "node",
+        min_free_bytes: int = 0,
+        is_there: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.root = root.absolute()
+        self.is_there = is_there
         self.min_free_bytes = min_free_bytes
         self._incoming = self.root / INCOMING / re.sub(r"[^A-Za-z0-9-]", "_", owner)
 
@@ -53,7 +63,13 @@ class Spool:
         """Make the folders and remove what a crash of this receiver left half-written; returns how many files.
 
         Call at start, before anything is received.
+
+        Raises
+        ------
+        OSError : the spool is away, or cannot be written.
         """
+        if not self.is_there():
+            raise FileNotFoundError(errno.ENOENT, "the spool is away")
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._incoming.mkdir(parents=True, exist_ok=True)
         stale = [path for path in self._incoming.iterdir() if path.is_file()]
@@ -68,9 +84,14 @@ class Spool:
 
         Raises
         ------
-        ReceiveError : 0xA700, the reserve of the disk is reached.
+        ReceiveError : 0xA700, the reserve of the disk is reached, or the disk is away.
         """
-        free = shutil.disk_usage(self.root).free
+        if not self.is_there():
+            raise ReceiveError("the spool is away", OUT_OF_RESOURCES)
+        try:
+            free = shutil.disk_usage(self.root).free
+        except OSError as fault:
+            raise _refusal(fault) from fault
         if free < self.min_free_bytes:
             raise ReceiveError(f"disk reserve reached: {free} of {self.min_free_bytes} bytes free", OUT_OF_RESOURCES)
 
@@ -101,25 +122,33 @@ class Spool:
         relative = relative_path(study_uid, series_uid, sop_instance_uid, incoming.digest)
         try:
             incoming.sync()
-            self._rename(incoming, self.root / relative)
-            # All of them, and each time: another thread may have made a folder without having synchronised it yet.
-            for folder in (self.root / study_uid / series_uid, self.root / study_uid, self.root):
-                sync_folder(folder)
+            self._place(incoming, self.root / relative)
         except OSError as fault:
             raise _refusal(fault) from fault
         finally:
             incoming.discard()
         return relative
 
-    def _rename(self, incoming: IncomingFile, target: Path) -> None:
-        for _ in range(_COMMIT_ATTEMPTS):
-            # Retention may remove an empty folder at any point of this.
-            with contextlib.suppress(FileNotFoundError, FileExistsError):
+    def _place(self, incoming: IncomingFile, target: Path) -> None:
+        """Rename and synchronise; again where retention takes an empty folder, or the same file, meanwhile."""
+        deadline = time.monotonic() + _COMMIT_TIMEOUT_S
+        while True:
+            if not self.is_there():
+                # Not "no such file": that is what retention leaves behind, and is tried again here.
+                raise OSError(errno.ESTALE, "the spool is away")
+            try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if not target.exists():
                     incoming.path.rename(target)
+                # All of them, and each time: another thread may have made a folder without having synchronised it yet.
+                for folder in (target.parent, target.parent.parent, self.root):
+                    sync_folder(folder)
                 return
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), target.parent.name)
+            except (FileNotFoundError, FileExistsError):
+                is_lost = not target.exists() and not incoming.path.exists()
+                is_file = target.parent.is_file() or target.parent.parent.is_file()
+                if is_lost or is_file or time.monotonic() > deadline:
+                    raise
 
     def files(self) -> Iterator[Path]:
         """Every committed file, relative to the spool, in no order."""

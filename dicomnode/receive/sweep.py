@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pydicom.errors import InvalidDicomError
 from sqlalchemy import select
 from sqlalchemy.exc import DataError
 
+from dicomnode.environment import raise_unless_it_stays, said_by
 from dicomnode.receive.intake import describe, set_aside_if_known
 from dicomnode.receive.part10 import data_offset_of, origin_of
 from dicomnode.receive.reading import read
@@ -35,15 +36,17 @@ class Swept:
     ----------
     indexed : files without a row that have one now.
     foreign : files that the spool did not write, or that no row can describe; left where they are.
+    unread : files that the disk did not give out now; the next sweep reads them.
     missing : rows whose file is gone although it was not purged.
     """
 
     indexed: int
     foreign: int
+    unread: int
     missing: int
 
 
-def sweep(store: Store, spool: Spool, *, settle_s: float, min_age_s: float = 0.0) -> Swept:
+def sweep(store: Store, spool: Spool, *, settle_s: float, max_instances: int, min_age_s: float = 0.0) -> Swept:
     """Bring spool and database together; call at start, after :meth:`Spool.prepare`.
 
     A crash between rename and row, or a database that was away, leaves whole files without a row. Indexing a file
@@ -51,16 +54,23 @@ def sweep(store: Store, spool: Spool, *, settle_s: float, min_age_s: float = 0.0
 
     Parameters
     ----------
+    max_instances : of one series; further ones are kept as bytes only.
     min_age_s : younger files are left alone.
     """
     known, missing = _known_paths(store), 0
-    indexed = foreign = 0
+    indexed = foreign = unread = 0
     for path in spool.files():
         if known.pop(str(path), None) is not None:
             continue
         if _is_younger(spool.root / path, min_age_s):
             continue
-        if _index(store, spool, path, settle_s):
+        try:
+            is_ours = _index(store, spool, path, settle_s, max_instances)
+        except (OSError, MemoryError) as fault:
+            unread += 1
+            log.error("file in the spool cannot be read now", extra={"path": str(path), "error": said_by(fault)})
+            continue
+        if is_ours:
             indexed += 1
         else:
             foreign += 1
@@ -69,8 +79,9 @@ def sweep(store: Store, spool: Spool, *, settle_s: float, min_age_s: float = 0.0
         if status != InstanceStatus.PURGED and not (spool.root / path_text).exists():
             missing += 1
             log.error("file of an instance is missing", extra={"path": path_text})
-    log.info("spool swept", extra={"indexed": indexed, "foreign": foreign, "missing": missing})
-    return Swept(indexed, foreign, missing)
+    swept = Swept(indexed, foreign, unread, missing)
+    log.info("spool swept", extra=asdict(swept))
+    return swept
 
 
 def _known_paths(store: Store) -> dict[str, str]:
@@ -87,14 +98,20 @@ def _is_younger(path: Path, min_age_s: float) -> bool:
         return True
 
 
-def _index(store: Store, spool: Spool, path: Path, settle_s: float) -> bool:
-    """Index one file as its association would have done; False where the spool cannot have written it."""
+def _index(store: Store, spool: Spool, path: Path, settle_s: float, max_instances: int) -> bool:
+    """Index one file as its association would have done; False where the spool cannot have written it.
+
+    Raises
+    ------
+    OSError, MemoryError : the disk or the memory failed.
+    """
     file = spool.root / path
     try:
         origin, digest = origin_of(file), _digest_of(file)
-    except (OSError, ValueError, EOFError, InvalidDicomError):
+    except (OSError, ValueError, EOFError, InvalidDicomError) as fault:
+        raise_unless_it_stays(fault)
         return False
-    received = describe(read(file, origin.transfer_syntax_uid), origin, digest=digest, size_bytes=file.stat().st_size)
+    received = describe(read(file), origin, digest=digest, size_bytes=file.stat().st_size)
     if path != relative_path(received.study_uid, received.series_uid, received.sop_instance_uid, digest):
         return False
     try:
@@ -105,6 +122,7 @@ def _index(store: Store, spool: Spool, path: Path, settle_s: float) -> bool:
                 association_id=None,
                 sender_ae=origin.calling_ae,
                 settle_s=settle_s,
+                max_instances=max_instances,
             )
     except DataError:
         return False  # refused at reception for the same reason; it must not keep the node from starting

@@ -6,6 +6,8 @@ a read inside a write transaction is never stale; PostgreSQL relies on guarded u
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +16,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.orm import Session, sessionmaker
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -54,6 +56,11 @@ class Store:
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(20260721)")
             command.upgrade(alembic_config(connection), "head")
 
+    def alone(self, session: Session) -> None:
+        """Until the transaction ends whoever else calls this waits; on SQLite a writing transaction is alone anyway."""
+        if self.engine.dialect.name == "postgresql":
+            session.execute(text("SELECT pg_advisory_xact_lock(20260722)"))
+
     def close(self) -> None:
         """Close all pooled connections."""
         self.engine.dispose()
@@ -91,9 +98,19 @@ def _engine(url: str) -> Engine:
         max_overflow=20,
         hide_parameters=True,  # an error is logged, and a row may hold what a log must not
     )
+    event.listen(engine, "do_connect", _make_private)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _make_private(_dialect: Any, _record: Any, arguments: list[Any], _named: Any) -> None:
+    """Make the file for this user alone before SQLite would make it for all; its ``-wal`` and ``-shm`` follow it."""
+    path = str(arguments[0]) if arguments else ""
+    if path and path != ":memory:" and not path.startswith("file:") and not os.path.exists(path):
+        # Never one that is there: to close any descriptor of a file drops the locks that SQLite holds on it.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

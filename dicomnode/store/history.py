@@ -9,8 +9,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
+from dicomnode.decision import Outcome, worst
 from dicomnode.dicom.uids import names_of
-from dicomnode.store.states import OutboxStatus, SeriesStatus
+from dicomnode.store.receive.arrivals import Arrival, arrivals_of
+from dicomnode.store.states import OutboxStatus, RunStatus, SeriesStatus
 from dicomnode.store.tables import Event, Instance, Job, Outbox, RefusedClass, Result, Run, Series
 
 
@@ -28,6 +30,7 @@ class RunLine:
     finished_at: float | None
     seconds: float | None
     error: str
+    outcomes: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,14 @@ class DeliveryLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobLine:
-    """One job as operators see it."""
+    """One job as operators see it.
+
+    Attributes
+    ----------
+    decision : the gravest of its findings; empty before a model has spoken.
+    result : what they come to in words, such as ``positive, 26.9 mL, 1 lesion``.
+    outcomes : of each finding, the figures of the results.
+    """
 
     job_id: int
     status: str
@@ -73,6 +83,9 @@ class JobLine:
     error: str
     held: int = 0
     task: str = "analysis"
+    decision: str = ""
+    result: str = ""
+    outcomes: list[dict[str, Any]] = field(default_factory=list)
     runs: list[RunLine] = field(default_factory=list)
     deliveries: list[DeliveryLine] = field(default_factory=list)
 
@@ -140,7 +153,23 @@ def list_jobs(session: Session, wanted: JobFilter | None = None, *, limit: int |
         deliveries = select(Outbox, Result).join(Result, Outbox.result_id == Result.id).where(Outbox.job_id.in_(some))
         for row, result in session.execute(deliveries.order_by(Outbox.id)):
             by_id[row.job_id].deliveries.append(_delivery_line(row, result))
-    return [replace(line, held=_held(line)) for line in lines]
+    return [_told(replace(line, held=_held(line))) for line in lines]
+
+
+def _told(line: JobLine) -> JobLine:
+    """The job with what it came to; of several findings each has its name."""
+    kept = [outcome for run in line.runs if run.status == RunStatus.SUCCEEDED for outcome in run.outcomes]
+    if not kept:
+        return line
+    outcomes = [Outcome.from_dict(outcome) for outcome in kept]
+    words = [outcome.in_words() for outcome in outcomes]
+    named = [f"{outcome.finding}: {text}" for outcome, text in zip(outcomes, words, strict=True)]
+    return replace(
+        line,
+        decision=str(worst(outcome.decision for outcome in outcomes) or ""),
+        result=words[0] if len(words) == 1 else "; ".join(named),
+        outcomes=kept,
+    )
 
 
 def count_jobs(session: Session, wanted: JobFilter | None = None) -> int:
@@ -319,20 +348,22 @@ def _run_line(run: Run) -> RunLine:
         finished_at=run.finished_at,
         seconds=seconds,
         error=run.error,
+        outcomes=run.outcomes,
     )
 
 
 def events_of(session: Session, identifier: str) -> list[EventLine]:
     """Everything that happened to an accession number, a study, series or SOP instance UID, or a job id, in order.
 
-    A UID that is none is looked for as it was sent, too.
+    It begins with the association that brought the images. A UID that is none is looked for as it was sent, too.
     """
     studies, jobs = _studies_of(session, identifier), _jobs_of(identifier)
     if not studies and not jobs:
         return []
+    arrived = arrivals_of(session, studies or session.scalars(select(Job.study_uid).where(Job.id.in_(jobs))).all())
     about = or_(Event.study_uid.in_(studies), Event.job_id.in_([*jobs, *_jobs_of_studies(session, studies)]))
     rows = session.scalars(select(Event).where(about).order_by(Event.at, Event.id))
-    return [
+    events = [
         EventLine(
             at=row.at,
             subject=row.subject,
@@ -346,6 +377,25 @@ def events_of(session: Session, identifier: str) -> list[EventLine]:
         )
         for row in rows
     ]
+    # Sorting keeps the order of what happened at one moment.
+    return sorted([*map(_arrival_line, arrived), *events], key=lambda line: line.at) if events or studies else []
+
+
+def _arrival_line(arrival: Arrival) -> EventLine:
+    told = {"calling_ae": arrival.calling_ae, "called_ae": arrival.called_ae, "address": arrival.address}
+    seconds = round(arrival.last_at - arrival.opened_at, 3)
+    several = {"associations": arrival.associations} if arrival.associations > 1 else {}
+    return EventLine(
+        at=arrival.opened_at,
+        subject="association",
+        subject_id=arrival.association_id,
+        name="received",
+        before="",
+        after=arrival.outcome,
+        series_uid="",
+        job_id=None,
+        detail={**told, "images": arrival.images, "seconds": seconds, **several},
+    )
 
 
 def _studies_of(session: Session, identifier: str) -> list[str]:

@@ -188,7 +188,12 @@ def _sentences(url: str) -> Iterator[None]:
     except CommandError as fault:
         raise DatabaseUnusable(f"{_where(url)} {_OF_NEWER}") from fault
     except (SQLAlchemyError, PermissionError) as fault:
-        raise DatabaseUnusable(_says_of(url, fault)) from fault
+        raise database_fault(url, fault) from fault
+
+
+def database_fault(url: str, fault: Exception) -> DatabaseUnusable:
+    """An error of a database or of its driver, to be raised with what to do."""
+    return DatabaseUnusable(_says_of(url, fault))
 
 
 def _says_of(url: str, fault: Exception) -> str:

@@ -14,7 +14,7 @@ Job::
     waiting --ready--> queued --claim--> running --encoded--> delivering --delivered--> done
     delivering --unproven--> sent_unproven
     running --refuse--> refused           running --fail--> failed        running --quarantine--> quarantined
-    running --retry--> queued             running --lease_expired--> queued
+    running --retry--> queued             running --lease_expired--> queued   running --postpone--> queued
     delivering --undelivered--> undelivered
     delivering --fall_back--> queued
     failed, refused, quarantined, cancelled --requeue--> queued
@@ -96,6 +96,7 @@ class JobEvent(StrEnum):
     FAIL = "fail"
     QUARANTINE = "quarantine"
     RETRY = "retry"
+    POSTPONE = "postpone"
     LEASE_EXPIRED = "lease_expired"
     REQUEUE = "requeue"
     REDELIVER = "redeliver"
@@ -210,6 +211,7 @@ JOB: dict[tuple[str, str], str] = {
     (_J.RUNNING, _JE.FAIL): _J.FAILED,
     (_J.RUNNING, _JE.QUARANTINE): _J.QUARANTINED,
     (_J.RUNNING, _JE.RETRY): _J.QUEUED,
+    (_J.RUNNING, _JE.POSTPONE): _J.QUEUED,
     (_J.RUNNING, _JE.LEASE_EXPIRED): _J.QUEUED,
     (_J.DELIVERING, _JE.DELIVERED): _J.DONE,
     (_J.DELIVERING, _JE.UNPROVEN): _J.SENT_UNPROVEN,

@@ -1,5 +1,4 @@
-"""The database: association, instance, rejected instance, series, job, run, result, outbox, commitment, refused class,
-clinical value, clinical text, merged patient, patient of a study, event.
+"""The database, table by table, from what it belongs to and what was received to what was sent, and the history.
 
 All ``*_at`` columns are seconds since the epoch, UTC (float): comparable across machines, never local time.
 A ``status`` column changes only through :mod:`dicomnode.store.transitions`.
@@ -31,9 +30,27 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, list[int]: JSON}  # noqa: RUF012 (SQLAlchemy's own idiom)
+    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, list[int]: JSON, list[dict[str, Any]]: JSON}  # noqa: RUF012 (SQLAlchemy's own idiom)
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
+
+
+class Storage(Base):
+    """The spool that this database belongs to: one row, written at the first start.
+
+    ``identity``: also in the marker file of the spool; apart, the node does not start. ``seen_at``: when a node last
+    ran on it. ``stepped_at``, ``stepped_by_s``, ``stepped_on``: the last step of the clock after which times were
+    moved, and the process that did it.
+    """
+
+    __tablename__ = "storage"
+
+    identity: Mapped[str] = mapped_column(String(32))
+    bound_at: Mapped[float]
+    seen_at: Mapped[float]
+    stepped_at: Mapped[float | None]
+    stepped_by_s: Mapped[float] = mapped_column(default=0.0)
+    stepped_on: Mapped[str] = mapped_column(String(255), default="")
 
 
 class Association(Base):
@@ -185,6 +202,7 @@ class Run(Base):
     model_digest: Mapped[str] = mapped_column(String(80), default="")
     inputs_digest: Mapped[str] = mapped_column(String(64), default="")
     findings_path: Mapped[str] = mapped_column(String(512), default="")
+    outcomes: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     error: Mapped[str] = mapped_column(Text, default="")
@@ -214,7 +232,8 @@ class Outbox(Base):
 
     ``next_attempt_at``: when a pending row is sent, a sent one is looked for, a held one is looked at again. ``proof``:
     what is asked for (commitment, query, status); ``proven_by``: what it was proven by. ``losses``: how often it was
-    lost after Success. ``identity``: whose identity it goes under, since ``identity_at``, with the keywords that
+    lost after Success. ``unanswered``: how often the outcome of sending it stayed unknown since it was last known.
+    ``identity``: whose identity it goes under, since ``identity_at``, with the keywords that
     differ; ``identity_by``: what a person decided about it (``own``, ``pacs``), empty where nobody had to.
     """
 
@@ -238,6 +257,7 @@ class Outbox(Base):
     proof_attempts: Mapped[int] = mapped_column(Integer, default=0)
     commitment_requests: Mapped[int] = mapped_column(Integer, default=0)
     losses: Mapped[int] = mapped_column(Integer, default=0)
+    unanswered: Mapped[int] = mapped_column(Integer, default=0)
     identity: Mapped[str] = mapped_column(String(160), default="")
     identity_at: Mapped[float | None]
     identity_by: Mapped[str] = mapped_column(String(8), default="")
@@ -335,7 +355,10 @@ class MergedPatient(Base):
 
 
 class StudyPatient(Base):
-    """Whose study it is and when it was scanned, as the images say: what context it has is found by it."""
+    """Whose study it is and when it was scanned, as the images say: what context it has is found by it.
+
+    ``checked_at``: what arrived before is in its results, or would change nothing in them.
+    """
 
     __tablename__ = "study_patient"
     __table_args__ = (Index("ix_study_patient_patient", "patient_id", "issuer"),)
@@ -347,6 +370,17 @@ class StudyPatient(Base):
     sex: Mapped[str] = mapped_column(String(1), default="")
     scanned_at: Mapped[float | None]
     seen_at: Mapped[float] = mapped_column(index=True)
+    checked_at: Mapped[float]
+
+
+class ReadReport(Base):
+    """A structured report of another system that was looked through for values and texts, and what came of it."""
+
+    __tablename__ = "read_report"
+
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id"), unique=True)
+    outcome: Mapped[str] = mapped_column(String(32))
+    read_at: Mapped[float]
 
 
 class Event(Base):

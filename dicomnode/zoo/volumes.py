@@ -6,7 +6,6 @@ comes from memory, and :mod:`dicomnode.zoo.grid` takes the result back to the so
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,13 +22,12 @@ from numpy.typing import NDArray
 from dicomnode.errors import BundleRefused, ImportRefusal, InferenceError
 from dicomnode.records import Volume
 from dicomnode.zoo.bundle import METADATA
+from dicomnode.zoo.file_steps import base_name, without_file_steps
 from dicomnode.zoo.grid import on_source_slices, regular_grid
 from dicomnode.zoo.manifest import MaskOutput, ScoreOutput
 from dicomnode.zoo.parts import CONFIG
 
 PARTS = ("network_def", "preprocessing", "inferer", "postprocessing")
-FILE_STEPS = {"loadimage", "ensurechannelfirst", "addchannel", "aschannelfirst", "saveimage", "invert"}
-"""Transforms that the node does itself or has no use for."""
 Decision = Literal["argmax", "threshold", "labels"]
 
 
@@ -85,7 +83,7 @@ def load_volume_parts(bundle: Path) -> VolumeParts:
 
 def _built(bundle: Path, raw: dict[str, Any]) -> list[Any]:
     """What the configuration says of each of ``PARTS``."""
-    parser = ConfigParser({**_without_file_steps(raw), "bundle_root": str(bundle)})
+    parser = ConfigParser({**without_file_steps(raw), "bundle_root": str(bundle)})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of MONAI about options that others left out or have renamed
         try:
@@ -101,28 +99,6 @@ def _innermost(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{type(error).__name__}: {str(error).strip()[:300]}"
-
-
-def base_name(target: str) -> str:
-    """``monai.transforms.LoadImaged`` and its aliases -> ``loadimage``.
-
-    >>> base_name("monai.transforms.LoadImaged"), base_name("SaveImageDict"), base_name("UNet")
-    ('loadimage', 'saveimage', 'unet')
-    """
-    return re.sub(r"(Dict|d|D)$", "", target.rpartition(".")[2]).lower()
-
-
-def _without_file_steps(value: Any) -> Any:
-    """A configuration without the transforms of ``FILE_STEPS``, wherever they stand in a list."""
-    if isinstance(value, dict):
-        return {key: _without_file_steps(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_file_steps(item) for item in value if not _is_file_step(item)]
-    return value
-
-
-def _is_file_step(item: Any) -> bool:
-    return isinstance(item, dict) and base_name(str(item.get("_target_", ""))) in FILE_STEPS
 
 
 def _steps(transform: Any) -> list[Any]:

@@ -50,3 +50,30 @@ def test_every_command_that_prints_json_is_documented() -> None:
     ]
     assert len(printing) > 15
     assert [name for name in printing if not re.search(rf"`{name}[` ]", text)] == []
+
+
+RELIABILITY = (REPOSITORY / "docs/reliability.md").read_text(encoding="utf-8")
+FAILURE_MODES = 20
+
+
+def test_each_of_the_twenty_failure_modes_has_tests_whose_names_say_its_number() -> None:
+    rows = {int(row[1]): row[0] for row in re.finditer(r"^\| (\d+) \|.*$", RELIABILITY, re.MULTILINE)}
+    assert sorted(rows) == [*range(1, FAILURE_MODES + 1)]
+    for number, row in rows.items():
+        named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", row)
+        assert named, f"failure mode {number} names no test"
+        for path, name in named:
+            assert name.endswith(f"_failure_mode_{number:02d}")
+            assert f"def {name}(" in (REPOSITORY / path).read_text(encoding="utf-8"), f"{path} has no {name}"
+
+
+def test_every_test_that_says_the_number_of_a_failure_mode_stands_in_the_table() -> None:
+    told = {name for _, name in re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", RELIABILITY)}
+    sources = (path.read_text(encoding="utf-8") for path in (REPOSITORY / "tests").rglob("test_*.py"))
+    there = {name for text in sources for name in re.findall(r"^def (test_\w+_failure_mode_\d+)\(", text, re.MULTILINE)}
+    assert there == told
+
+
+def test_every_file_of_tests_that_reliability_names_is_there() -> None:
+    named = set(re.findall(r"`(tests/[\w/]+\.py)(?:::\w+)?`", RELIABILITY))
+    assert sorted(path for path in named if not (REPOSITORY / path).is_file()) == []

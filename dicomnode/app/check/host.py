@@ -38,7 +38,7 @@ def _disk(config: Config) -> Finding:
     folder = config.node.data_dir
     existing = next(one for one in (folder, *folder.absolute().parents) if one.exists())
     for one in (existing, config.spool_dir, config.work_dir):
-        if one.exists() and (fault := _cannot_write(one)):
+        if one.exists() and (fault := cannot_write(one)):
             return Finding("disk", False, f"folder {one} cannot be written by this user ({fault})")
     free_gb = shutil.disk_usage(existing).free / GIB
     reserve = config.reception.min_free_gb
@@ -49,7 +49,7 @@ def _disk(config: Config) -> Finding:
     return Finding("disk", True, says)
 
 
-def _cannot_write(folder: Path) -> str:
+def cannot_write(folder: Path) -> str:
     """Why nothing can be written to a folder: rights, a file system that is read-only or full; empty where it can."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:

@@ -13,8 +13,8 @@ DEMOGRAPHIC = frozenset({"age", "sex"})
 
 ANY: Mapping[str, tuple[Any, ...]] = {
     "age": (30, 50, 62, 67, 72, 77, 85),
-    "gcs": tuple(range(3, 16)),
-    "nihss": tuple(range(43)),
+    "gcs": (3, 5, 9, 13),
+    "nihss": (0, 7, 11, 14, 21, 42),
     "volume_ml": (5.0, 15.0, 25.0, 35.0, 50.0, 65.0, 100.0),
     "location": (Location.LOBAR, Location.DEEP, Location.CEREBELLUM),
     "onset_to_ct_h": (1.0, 4.0),

@@ -18,9 +18,13 @@ DENSE_HU = 50.0
 
 
 def reference_scores(
-    findings: Sequence[Finding], volume: Volume, context: PatientContext
+    findings: Sequence[Finding], volume: Volume | None, context: PatientContext
 ) -> tuple[ReferenceScore, ...]:
     """Scores that need no learning, from what was measured and from what is known of the patient.
+
+    Parameters
+    ----------
+    volume : the scan; without it what is dense within the mask counts as nothing.
 
     Returns
     -------
@@ -42,9 +46,12 @@ _MEASURED_ALONE = frozenset({"abc2_total"})
 """Given beside the others, but no reason for a report: it stands in that of the measurements."""
 
 
-def facts_of(findings: Sequence[Finding], volume: Volume, context: PatientContext) -> Facts:
+def facts_of(findings: Sequence[Finding], volume: Volume | None, context: PatientContext) -> Facts:
     """What the scores are computed from."""
     masks = (finding for finding in findings if isinstance(finding, MaskFinding) and finding.name == BLEED)
     bleed = next(masks, None)
-    dense_ml = 0.0 if bleed is None else volume.stack.volume_ml(bleed.mask & (volume.hu > DENSE_HU))
-    return Facts(context=context, bleed=bleed, hyperdense_ml=dense_ml)
+    if bleed is None or volume is None:
+        return Facts(context=context, bleed=bleed)
+    return Facts(
+        context=context, bleed=bleed, hyperdense_ml=volume.stack.volume_ml(bleed.mask & (volume.hu > DENSE_HU))
+    )

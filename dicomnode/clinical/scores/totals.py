@@ -78,7 +78,7 @@ def _thrive(low: int, high: int) -> str:
 
 PRIMARY = "For primary intracerebral haemorrhage only."
 NOT_ALONE = "Not the sole ground to limit treatment."
-_OF_BLEEDS = (
+OF_BLEEDS = (
     PointScore(
         name="ich_score",
         label="ICH Score",
@@ -120,7 +120,7 @@ _OF_BLEEDS = (
         meaning=_bat,
     ),
 )
-_OF_ISCHAEMIA = (
+OF_ISCHAEMIA = (
     PointScore(
         name="span_100", label="SPAN-100", needs=("age", "nihss"), points=points.span_100, full=None, meaning=_span
     ),
@@ -141,8 +141,8 @@ def point_scores(facts: Facts) -> tuple[PointScore, ...]:
     After a thrombectomy what is dense may be contrast, and a bleed is none of the primary ones that the scores are for.
     """
     if facts.has_bleed and not facts.is_after_thrombectomy:
-        return _OF_BLEEDS
-    return _OF_ISCHAEMIA if facts.told("nihss") is not None else ()
+        return OF_BLEEDS
+    return OF_ISCHAEMIA if facts.told("nihss") is not None else ()
 
 
 def total_of(score: PointScore, asked: Mapping[str, Asked]) -> ReferenceScore:

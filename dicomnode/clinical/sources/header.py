@@ -35,7 +35,7 @@ def _values(header: Dataset) -> Iterator[ContextValue]:
 
 def patient_of(header: Dataset) -> Patient:
     """Whose scan it is: ID, issuer, birth date and sex as the header states them; what it does not state is empty."""
-    stated = {keyword: _storable(value) for keyword, value in identity_in(header).items()}
+    stated = {keyword: storable(value) for keyword, value in identity_in(header).items()}
     return Patient(
         patient_id=stated.get("PatientID", ""),
         issuer=stated.get("IssuerOfPatientID", ""),
@@ -44,8 +44,8 @@ def patient_of(header: Dataset) -> Patient:
     )
 
 
-def _storable(text: str) -> str:
-    """Text that any database takes: no NUL, no lone surrogates."""
+def storable(text: str) -> str:
+    """Text that any database takes: without NUL and without lone surrogates."""
     return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 

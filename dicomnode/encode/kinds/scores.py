@@ -14,7 +14,6 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from dicomnode.dicom import codes
-from dicomnode.encode import wording
 from dicomnode.encode.content import (
     Report,
     code_item,
@@ -27,6 +26,7 @@ from dicomnode.encode.content import (
     text_item,
 )
 from dicomnode.encode.context import Context, stamp
+from dicomnode.encode.wording import Wording, input_phrase, is_probability, model_line
 from dicomnode.kinds import Kind
 from dicomnode.records import NotApplicable, ReferenceScore, ScoreFinding
 
@@ -45,7 +45,7 @@ def score_report(context: Context, kind: Kind = Kind.SCORES) -> Report | None:
         return None
     report = new_document(context, kind, _content(context), context.references)
     report.CodingSchemeIdentificationSequence = [private_scheme()]
-    stamp(report, context, kind, "AI scores")
+    stamp(report, context, kind, context.words.series("scores series"))
     return report
 
 
@@ -61,7 +61,10 @@ def _content(context: Context) -> Dataset:
         groups.ContentSequence.extend(_reference_group(reference, context))
     root.ContentSequence.append(groups)
     evaluations = container(codes.QUALITATIVE_EVALUATIONS)
-    evaluations.ContentSequence.append(text_item(codes.NOTICE, wording.DISCLAIMER))
+    for mask in context.case.masks:
+        evaluations.ContentSequence.append(code_item(codes.concepts_of(mask).type, codes.presence_of(mask)))
+        evaluations.ContentSequence.append(text_item(codes.IMPRESSION, context.words.impression(mask)))
+    evaluations.ContentSequence.append(text_item(codes.NOTICE, context.words.disclaimer()))
     root.ContentSequence.append(evaluations)
     separate(root)
     return root
@@ -76,7 +79,7 @@ def _group(score: ScoreFinding, context: Context) -> hd_sr.MeasurementsAndQualit
     )
     if score.category is not None:
         group[0].ContentSequence.append(code_item(codes.RISK_CATEGORY, codes.Code(*score.category)))
-    group[0].ContentSequence.extend([text_item(of, text) for of, text in _statements(score)])
+    group[0].ContentSequence.extend([text_item(of, text) for of, text in _statements(score, context.words)])
     return group
 
 
@@ -92,7 +95,7 @@ def _not_applicable_group(finding: NotApplicable, context: Context) -> hd_sr.Mea
             hd_sr.QualitativeEvaluation(Code(*codes.WHY_NOT_APPLICABLE), Code(*why)),
         ],
     )
-    sentences = [(codes.IMPRESSION, wording.not_applicable_sentence(finding)), *_said_of_inputs(finding)]
+    sentences = [(codes.IMPRESSION, context.words.not_applicable_sentence(finding)), *_said_of_inputs(finding)]
     group[0].ContentSequence.extend([text_item(of, text) for of, text in sentences])
     return group
 
@@ -108,7 +111,7 @@ def _reference_group(reference: ReferenceScore, context: Context) -> hd_sr.Measu
         measurements=numbers or None,
         qualitative_evaluations=None if numbers else [silent],
     )
-    group[0].ContentSequence.extend([text_item(of, text) for of, text in _said_of_reference(reference)])
+    group[0].ContentSequence.extend([text_item(of, text) for of, text in _said_of_reference(reference, context.words)])
     return group
 
 
@@ -120,12 +123,12 @@ def _reference_numbers(reference: ReferenceScore) -> Iterator[hd_sr.Measurement]
         yield _number(name, limit, unit)
 
 
-def _said_of_reference(reference: ReferenceScore) -> Iterator[tuple[codes.Code, str]]:
-    yield codes.REFERENCE_SCORE, wording.reference_sentence(reference)
+def _said_of_reference(reference: ReferenceScore, words: Wording) -> Iterator[tuple[codes.Code, str]]:
+    yield codes.REFERENCE_SCORE, words.reference_sentence(reference)
     if reference.working:
         yield codes.WORKING, reference.working
     for item in reference.inputs:
-        yield codes.INPUT_USED, wording.input_phrase(item)
+        yield codes.INPUT_USED, input_phrase(item)
     for label in reference.missing:
         yield codes.INPUT_MISSING, label
 
@@ -151,7 +154,7 @@ def _numbers(score: ScoreFinding) -> Iterator[hd_sr.Measurement]:
 
 def _name_of(score: ScoreFinding) -> codes.Code:
     """A probability is called one, the finding of its group says of what; any other score has its own name."""
-    return codes.PROBABILITY if wording.is_probability(score) else codes.private_code(score.name, score.label)
+    return codes.PROBABILITY if is_probability(score) else codes.private_code(score.name, score.label)
 
 
 def _number(
@@ -160,10 +163,10 @@ def _number(
     return hd_sr.Measurement(name=Code(*name), value=round(value, DECIMALS), unit=Code(*unit), algorithm_id=algorithm)
 
 
-def _statements(score: ScoreFinding) -> Iterator[tuple[codes.Code, str]]:
-    yield codes.IMPRESSION, wording.score_sentence(score)
+def _statements(score: ScoreFinding, words: Wording) -> Iterator[tuple[codes.Code, str]]:
+    yield codes.IMPRESSION, words.score_sentence(score)
     for reference in score.reference:
-        yield codes.REFERENCE_SCORE, wording.reference_sentence(reference)
+        yield codes.REFERENCE_SCORE, words.reference_sentence(reference)
     for warning in score.warnings:
         yield codes.USE_WARNING, warning
     yield from _said_of_inputs(score)
@@ -172,8 +175,8 @@ def _statements(score: ScoreFinding) -> Iterator[tuple[codes.Code, str]]:
 def _said_of_inputs(finding: ScoreFinding | NotApplicable) -> Iterator[tuple[codes.Code, str]]:
     """What the model was given and what was not known, and which model it is."""
     for item in finding.inputs:
-        yield codes.INPUT_USED, wording.input_phrase(item)
+        yield codes.INPUT_USED, input_phrase(item)
     for label in finding.missing:
         yield codes.INPUT_MISSING, label
-    yield codes.MODEL, wording.model_line(finding.model)
+    yield codes.MODEL, model_line(finding.model)
     yield codes.TRAINING_DATA, finding.model.trained_on

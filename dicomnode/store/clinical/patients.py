@@ -32,13 +32,15 @@ def key_of(patient: Patient) -> PatientKey:
 
 def record_study(session: Session, study_uid: str, patient: Patient, scanned_at: float | None) -> None:
     """Remember whose study it is; what the newest images say takes the place of what earlier ones said."""
+    now = time.time()
     stated = {
         "patient_id": patient.patient_id[:64],
         "issuer": patient.issuer[:64],
         "birth_date": patient.birth_date[:8],
         "sex": patient.sex[:1],
         "scanned_at": scanned_at,
-        "seen_at": time.time(),
+        "seen_at": now,
+        "checked_at": now,
     }
     if not insert_if_absent(session, StudyPatient, study_uid=study_uid, **stated):
         row = session.scalars(select(StudyPatient).where(StudyPatient.study_uid == study_uid)).one()

@@ -27,6 +27,7 @@ class Parcel:
     job_id: int
     kind: Kind
     study_uid: str
+    series_uid: str
     sop_class_uid: str
     sop_instance_uid: str
     path: str
@@ -34,6 +35,7 @@ class Parcel:
     attempts: int
     created_at: float
     identity_by: str = ""
+    unanswered: int = 0
 
 
 def has_due_parcels(session: Session, destination: str) -> bool:
@@ -85,6 +87,7 @@ def parcel_of(row: Outbox, result: Result) -> Parcel:
         job_id=row.job_id,
         kind=Kind(result.kind),
         study_uid=result.study_uid,
+        series_uid=result.series_uid,
         sop_class_uid=result.sop_class_uid,
         sop_instance_uid=result.sop_instance_uid,
         path=result.path,
@@ -92,6 +95,7 @@ def parcel_of(row: Outbox, result: Result) -> Parcel:
         attempts=row.attempts,
         created_at=row.created_at,
         identity_by=row.identity_by,
+        unanswered=row.unanswered,
     )
 
 
@@ -123,8 +127,10 @@ def _let_go(session: Session, parcel: Parcel) -> None:
         guarded_update(session, row, before=row.status, token=parcel.token, lease_until=None)
 
 
-def record_sent(session: Session, parcel: Parcel, *, status: int) -> None:
+def record_sent(session: Session, parcel: Parcel, *, status: int, found: bool = False) -> None:
     """Record that a destination answered Success or a warning; where it proves nothing, the job may end here.
+
+    ``found``: it did not answer in time, and showed that it has it when it was asked.
 
     Raises
     ------
@@ -136,11 +142,12 @@ def record_sent(session: Session, parcel: Parcel, *, status: int) -> None:
         lock_delivery(session, parcel.outbox_id),
         OutboxEvent.SENT,
         token=parcel.token,
-        detail={"status": f"0x{status:04X}", "attempt": parcel.attempts},
+        detail={"status": f"0x{status:04X}", "attempt": parcel.attempts, **({"found": True} if found else {})},
         sent_at=time.time(),
         next_attempt_at=time.time(),
         proof_attempts=0,
         commitment_requests=0,
+        unanswered=0,
         last_status=status,
         lease_until=None,
         error="",
@@ -149,12 +156,20 @@ def record_sent(session: Session, parcel: Parcel, *, status: int) -> None:
 
 
 def record_failure(
-    session: Session, parcel: Parcel, *, error: str, status: int | None, failed_at: float, retry_at: float | None
+    session: Session,
+    parcel: Parcel,
+    *,
+    error: str,
+    status: int | None,
+    failed_at: float,
+    retry_at: float | None,
+    unanswered: bool = False,
 ) -> None:
     """Record that a destination did not take a result: try again at ``retry_at``, or give up when that is None.
 
     Parameters
     ----------
+    unanswered : it was sent and no answer came; what else fails later does not take that doubt away.
     failed_at : when the attempt failed, from the same reading of the clock as ``retry_at``; seconds since the epoch.
 
     Raises
@@ -175,6 +190,7 @@ def record_failure(
         },
         next_attempt_at=failed_at if retry_at is None else retry_at,
         last_status=status,
+        unanswered=parcel.unanswered + unanswered,
         lease_until=None,
         error=error,
     )

@@ -22,7 +22,7 @@ from dicomnode.store.states import (
     RunEvent,
     RunStatus,
 )
-from dicomnode.store.tables import Job, Outbox, Result, Run, Series
+from dicomnode.store.tables import Event, Job, Outbox, Result, Run, Series
 from dicomnode.store.transitions import guarded_update, move, note
 
 STAT_HEAD_START_S = 900.0
@@ -211,6 +211,32 @@ def recover_leases(session: Session, now: float, *, owner: str | None = None) ->
         interrupt_runs(session, job)
         move(session, job, JobEvent.LEASE_EXPIRED, lease_until=None, ready_at=now, attempts=max(job.attempts - 1, 0))
     return len(jobs)
+
+
+def postpone_job(session: Session, claim: Claim, *, reason: str, retry_at: float) -> None:
+    """Queue a job again that the environment kept from being done: that costs it no attempt.
+
+    Parameters
+    ----------
+    reason : without values of the images' headers.
+
+    Raises
+    ------
+    LeaseLost : another worker owns the job now.
+    """
+    job = leased_job(session, claim)
+    if job.lease_token != claim.token:
+        raise LeaseLost(f"job {job.id} is no longer held by claim {claim.token}")
+    attempts, detail = max(job.attempts - 1, 0), {"reason": reason}
+    changes = {"attempts": attempts, "lease_until": None, "ready_at": retry_at, "error": reason}
+    move(session, job, JobEvent.POSTPONE, token=claim.token, detail=detail, **changes)
+    interrupt_runs(session, job)
+
+
+def count_postponed(session: Session, job_id: int, *, since: float) -> int:
+    """How often a job was postponed since a moment."""
+    mine = (Event.job_id == job_id, Event.name == JobEvent.POSTPONE, Event.at >= since)
+    return session.scalar(select(func.count()).select_from(Event).where(*mine)) or 0
 
 
 def interrupt_runs(session: Session, job: Job) -> None:

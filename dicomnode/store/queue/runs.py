@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from dicomnode.decision import Outcome
 from dicomnode.errors import LeaseLost
 from dicomnode.store.locks import lock_series
 from dicomnode.store.queue.jobs import Claim, interrupt_runs, leased_job, runs_of
@@ -90,15 +91,28 @@ def start_run(session: Session, claim: Claim, row: RunRow) -> None:
 
 
 def finish_run(
-    session: Session, claim: Claim, row: RunRow, *, findings_path: str, identity: RunIdentity, device: str
+    session: Session,
+    claim: Claim,
+    row: RunRow,
+    *,
+    findings_path: str,
+    identity: RunIdentity,
+    device: str,
+    outcomes: Sequence[Outcome] = (),
 ) -> None:
-    """The findings are on disk."""
+    """The findings are on disk; what they come to is kept with the run, and told by its event."""
     _guard(leased_job(session, claim), claim)
     move(
         session,
         session.get_one(Run, row.run_id),
         RunEvent.SUCCEED,
-        detail={"model": row.model, "digest": identity.model_digest, "device": device},
+        detail={
+            "model": row.model,
+            "digest": identity.model_digest,
+            "device": device,
+            **{outcome.finding: outcome.in_words() for outcome in outcomes},
+        },
+        outcomes=[outcome.as_dict() for outcome in outcomes],
         findings_path=findings_path,
         model_digest=identity.model_digest,
         inputs_digest=identity.inputs_digest,

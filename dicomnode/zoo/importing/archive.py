@@ -5,18 +5,61 @@ from __future__ import annotations
 import shutil
 import stat
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
+from typing import TypeVar, cast
 
 from dicomnode.errors import BundleRefused, ImportRefusal
 from dicomnode.zoo.bundle import METADATA
 
 MAX_BYTES = 8 << 30
+MAX_TEXT_BYTES = 4 << 20
+MAX_RATIO, RATIO_FREE_BYTES = 100, 64 << 20
+"""A zip file that is this many times its size, beyond some megabytes, is a bomb: weights hardly shrink."""
 MAX_FILES = 2000
 CONFIG_SUFFIXES = {".json", ".yaml", ".yml", ".conf"}
 CARD = Path("docs/README.md")
 WEIGHT_FILES = tuple(Path("models") / name for name in ("model.safetensors", "model.pt", "model.pth"))
 """In the order of preference."""
+Folder = TypeVar("Folder", bound=Traversable)
 SCRIPT_FILES = (Path("models/model.ts"), Path("models/model.zip"))
+
+
+@contextmanager
+def look_into(source: Path) -> Iterator[Traversable]:
+    """The bundle in a folder or, still packed, in a zip file: to be read before anybody was asked to trust it.
+
+    Raises
+    ------
+    BundleRefused : ``NO_BUNDLE``, ``UNSAFE_ARCHIVE``, ``NO_METADATA``.
+    """
+    if not (source.is_file() and zipfile.is_zipfile(source)):
+        yield _bundle_in(source, str(source))
+        return
+    with zipfile.ZipFile(source) as archive:
+        _check_archive(archive)
+        yield _bundle_in(zipfile.Path(archive), str(source))
+
+
+def text_of(file: Traversable) -> str:
+    """A text of a bundle.
+
+    Raises
+    ------
+    OSError : it is not there.
+    ValueError : it is no UTF-8, damaged, or longer than any such text is.
+    """
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(MAX_TEXT_BYTES + 1)
+    except (KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{file.name} cannot be read: {type(error).__name__}") from error
+    if len(content) > MAX_TEXT_BYTES:
+        raise ValueError(f"{file.name} has more than {MAX_TEXT_BYTES} bytes")
+    return content.decode("utf-8")
 
 
 def unpack(source: Path, scratch: Path) -> Path:
@@ -33,28 +76,42 @@ def unpack(source: Path, scratch: Path) -> Path:
     if source.is_file() and zipfile.is_zipfile(source):
         _extract(source, scratch)
         source = scratch
-    if not source.is_dir():
-        raise BundleRefused(ImportRefusal.NO_BUNDLE, str(source))
-    candidates = [source, *sorted(path for path in source.iterdir() if path.is_dir())]
+    return Path(str(_bundle_in(source, str(source))))
+
+
+def _bundle_in(top: Traversable, named: str) -> Traversable:
+    if not top.is_dir():
+        raise BundleRefused(ImportRefusal.NO_BUNDLE, named)
+    below = sorted((path for path in top.iterdir() if path.is_dir()), key=lambda path: path.name)
+    candidates = [top, *below]
     for folder in candidates:
-        if (folder / METADATA).is_file():
+        if (folder / str(METADATA)).is_file():
             return folder
     if any((folder / "configs").is_dir() or (folder / "models").is_dir() for folder in candidates):
-        raise BundleRefused(ImportRefusal.NO_METADATA, str(source))
-    raise BundleRefused(ImportRefusal.NO_BUNDLE, str(source))
+        raise BundleRefused(ImportRefusal.NO_METADATA, named)
+    raise BundleRefused(ImportRefusal.NO_BUNDLE, named)
 
 
 def _extract(source: Path, scratch: Path) -> None:
     with zipfile.ZipFile(source) as archive:
-        entries = archive.infolist()
-        if len(entries) > MAX_FILES or sum(entry.file_size for entry in entries) > MAX_BYTES:
-            raise BundleRefused(ImportRefusal.UNSAFE_ARCHIVE, f"{len(entries)} files")
-        for entry in entries:
-            _check(entry)
+        _check_archive(archive)
         try:
             archive.extractall(scratch)
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error) as error:
             raise BundleRefused(ImportRefusal.UNSAFE_ARCHIVE, f"{type(error).__name__}: {error}") from error
+
+
+def _check_archive(archive: zipfile.ZipFile) -> None:
+    entries = archive.infolist()
+    size, packed = sum(entry.file_size for entry in entries), sum(entry.compress_size for entry in entries)
+    if len(entries) > MAX_FILES or size > MAX_BYTES:
+        raise BundleRefused(ImportRefusal.UNSAFE_ARCHIVE, f"{len(entries)} files with {size} bytes")
+    if size > RATIO_FREE_BYTES + MAX_RATIO * packed:
+        raise BundleRefused(ImportRefusal.UNSAFE_ARCHIVE, f"{packed} bytes would become {size}")
+    if len({entry.filename for entry in entries}) < len(entries):
+        raise BundleRefused(ImportRefusal.UNSAFE_ARCHIVE, "The same name stands for several files.")
+    for entry in entries:
+        _check(entry)
 
 
 def _check(entry: zipfile.ZipInfo) -> None:
@@ -65,7 +122,7 @@ def _check(entry: zipfile.ZipInfo) -> None:
         raise BundleRefused(ImportRefusal.UNSAFE_ARCHIVE, entry.filename[:100])
 
 
-def weights_of(bundle: Path) -> Path:
+def weights_of(bundle: Folder) -> Folder:
     """The weights file of a bundle.
 
     Raises
@@ -73,9 +130,9 @@ def weights_of(bundle: Path) -> Path:
     BundleRefused : ``NO_WEIGHTS``, or ``TORCHSCRIPT`` where there is nothing else.
     """
     for name in WEIGHT_FILES:
-        if (bundle / name).is_file():
-            return bundle / name
-    script = next((name for name in SCRIPT_FILES if (bundle / name).is_file()), None)
+        if (bundle / str(name)).is_file():
+            return cast(Folder, bundle / str(name))
+    script = next((name for name in SCRIPT_FILES if (bundle / str(name)).is_file()), None)
     if script is not None:
         raise BundleRefused(ImportRefusal.TORCHSCRIPT, f"Only {script} is here.")
     raise BundleRefused(ImportRefusal.NO_WEIGHTS)

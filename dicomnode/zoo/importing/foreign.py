@@ -9,12 +9,14 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from dicomnode.dicom import codes
 from dicomnode.errors import BundleRefused, ImportRefusal
 from dicomnode.zoo.bundle import METADATA
+from dicomnode.zoo.importing.archive import text_of
 
 CONFIG = Path("configs/inference.json")
 MAX_FINDINGS = 16
@@ -81,7 +83,7 @@ class ForeignMetadata:
     classifies: bool = False
 
 
-def read_metadata(bundle: Path) -> ForeignMetadata:
+def read_metadata(bundle: Traversable) -> ForeignMetadata:
     """Read and judge the metadata.
 
     Raises
@@ -89,8 +91,8 @@ def read_metadata(bundle: Path) -> ForeignMetadata:
     BundleRefused : ``BAD_METADATA``, ``UNKNOWN_TASK``, ``NOT_CT``, ``INPUT_CHANNELS``.
     """
     try:
-        raw = json.loads((bundle / METADATA).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        raw = json.loads(text_of(bundle / str(METADATA)))
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleRefused(ImportRefusal.BAD_METADATA, str(error)) from error
     if not isinstance(raw, dict):
         raise BundleRefused(ImportRefusal.BAD_METADATA, "It is no JSON object.")
@@ -150,10 +152,13 @@ def _channels_of(pred: dict[str, Any]) -> dict[int, str]:
 
 
 def executed_by(config: Any) -> list[str]:
-    """Everything in a configuration that runs other code than MONAI's and torch's layers: expressions and targets."""
+    """Everything in a configuration that runs other code than MONAI's and torch's layers: expressions and targets.
+
+    Text from elsewhere (``%``), too, since nobody can say what it runs.
+    """
     found = []
     for key, value in _strings(config):
-        if value.startswith("$") or (key == "_target_" and "." in value and not value.startswith(HARMLESS)):
+        if value.startswith(("$", "%")) or (key == "_target_" and "." in value and not value.startswith(HARMLESS)):
             found.append(value)
     return list(dict.fromkeys(found))
 
@@ -169,7 +174,7 @@ def _strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
         yield key, value
 
 
-def read_config(bundle: Path) -> dict[str, Any]:
+def read_config(bundle: Traversable) -> dict[str, Any]:
     """``configs/inference.json`` as it stands.
 
     Raises
@@ -177,9 +182,10 @@ def read_config(bundle: Path) -> dict[str, Any]:
     BundleRefused : ``NO_CONFIG``.
     """
     try:
-        raw = json.loads((bundle / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        others = sorted(file.name for file in (bundle / "configs").glob("inference.y*ml"))
+        raw = json.loads(text_of(bundle / str(CONFIG)))
+    except (OSError, ValueError, RecursionError) as error:
+        files = (bundle / "configs").iterdir() if (bundle / "configs").is_dir() else ()
+        others = sorted(file.name for file in files if file.name in ("inference.yaml", "inference.yml"))
         raise BundleRefused(ImportRefusal.NO_CONFIG, f"There is {others[0]}." if others else "") from error
     if not isinstance(raw, dict):
         raise BundleRefused(ImportRefusal.NO_CONFIG, "It is no JSON object.")

@@ -9,12 +9,15 @@ import sys
 import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from dicomnode.errors import BundleError, BundleRefused, ImportRefusal
 from dicomnode.zoo.bundle import METADATA, BundleManifest, bundle_digest, load_manifest
-from dicomnode.zoo.importing.archive import CARD, copy_texts, unpack, weights_of
+from dicomnode.zoo.importing.allowed import as_it_is_built, require_allowed
+from dicomnode.zoo.importing.archive import CARD, copy_texts, look_into, text_of, unpack, weights_of
+from dicomnode.zoo.importing.confined import plain_environment, without_network
 from dicomnode.zoo.importing.foreign import (
     ForeignMetadata,
     ImportOptions,
@@ -52,21 +55,24 @@ class Imported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Judged:
-    """A bundle that may come in. ``metadata``: None for one that has a ``dicomnode`` section of its own."""
+    """A bundle that may come in. ``metadata``: None for one that has a ``dicomnode`` section of its own.
 
-    folder: Path
+    ``forbidden``: why it may not, whoever trusts it.
+    """
+
     name: str
     raw: dict[str, Any]
     metadata: ForeignMetadata | None
     executed: tuple[str, ...]
-    weights: Path
+    forbidden: BundleRefused | None
 
 
 def import_bundle(source: Path, into: Path, options: ImportOptions, taken: Collection[str] = ()) -> Imported:
     """Import a bundle.
 
-    Nothing of it is executed and no weights are read unless ``options.trusted``; weights are read in a process of their
-    own, tensors only, and kept as safetensors.
+    Nothing of it is unpacked, executed or read as weights unless ``options.trusted``. Then it may build networks,
+    transforms and inferers alone (:mod:`~dicomnode.zoo.importing.allowed`), in a process that is limited
+    (:mod:`~dicomnode.zoo.importing.confined`); weights are read there, tensors only, and kept as safetensors.
 
     Parameters
     ----------
@@ -80,23 +86,27 @@ def import_bundle(source: Path, into: Path, options: ImportOptions, taken: Colle
     """
     into.mkdir(parents=True, exist_ok=True)
     # two levels deep: a registry that reads the folder meanwhile does not take it for a bundle
+    with look_into(source) as seen:
+        judged = _judged(seen, options)
+    if judged.name in taken or (into / judged.name).exists():
+        raise BundleRefused(ImportRefusal.NAME_TAKEN, judged.name)
+    if not options.trusted:
+        raise BundleRefused(ImportRefusal.NOT_TRUSTED, _said(judged))
+    if judged.forbidden is not None:
+        raise judged.forbidden
     with tempfile.TemporaryDirectory(prefix=".import-", dir=into) as scratch:
-        judged = _judged(unpack(source, Path(scratch) / "unpacked"), options)
-        if judged.name in taken or (into / judged.name).exists():
-            raise BundleRefused(ImportRefusal.NAME_TAKEN, judged.name)
-        if not options.trusted:
-            raise BundleRefused(ImportRefusal.NOT_TRUSTED, _said(judged.executed))
-        staged = Path(scratch) / "staged" / judged.name
-        copy_texts(judged.folder, staged)
-        trial = _try_out(staged, judged.weights, Path(scratch) / "reply.json")
-        _describe(staged, judged, options, trial)
+        folder = unpack(source, Path(scratch) / "unpacked")
+        staged, weights = Path(scratch) / "staged" / judged.name, weights_of(folder)
+        copy_texts(folder, staged)
+        trial = _try_out(staged, weights, Path(scratch) / "reply.json")
+        _describe(staged, folder, judged, options, trial)
         digest = bundle_digest(staged)
         staged.rename(into / judged.name)
     pin(into, judged.name, digest)
     return Imported(load_manifest(into / judged.name), digest, judged.executed)
 
 
-def _judged(folder: Path, options: ImportOptions) -> _Judged:
+def _judged(folder: Traversable, options: ImportOptions) -> _Judged:
     """All that can be refused without running anything."""
     own = _own_section(folder)
     if own is None:
@@ -106,29 +116,46 @@ def _judged(folder: Path, options: ImportOptions) -> _Judged:
         for text in options.findings.values():
             code_of(text)
     else:
-        metadata, raw = None, json.loads((folder / METADATA).read_text(encoding="utf-8"))
+        metadata, raw = None, json.loads(text_of(folder / str(METADATA)))
         name = check_name(options.name or str(own.get("name", "")))
         if options.findings or options.labels:
             raise BundleRefused(
                 ImportRefusal.UNKNOWN_CHANNEL, "The bundle has a dicomnode section that names its findings."
             )
-    executed = tuple(executed_by(read_config(folder)))
-    return _Judged(folder=folder, name=name, raw=raw, metadata=metadata, executed=executed, weights=weights_of(folder))
+    config = read_config(folder)
+    weights_of(folder)
+    executed, forbidden = tuple(executed_by(config)), _forbidden(config, raw)
+    return _Judged(name=name, raw=raw, metadata=metadata, executed=executed, forbidden=forbidden)
 
 
-def _own_section(folder: Path) -> dict[str, Any] | None:
+def _forbidden(config: dict[str, Any], raw: dict[str, Any]) -> BundleRefused | None:
+    try:
+        require_allowed(as_it_is_built(config, raw), raw)
+    except BundleRefused as fault:
+        return fault
+    return None
+
+
+def _own_section(folder: Traversable) -> dict[str, Any] | None:
     """The ``dicomnode`` section of a bundle that was made for this node."""
     try:
-        section = json.loads((folder / METADATA).read_text(encoding="utf-8")).get("dicomnode")
-    except (OSError, ValueError, AttributeError):
+        section = json.loads(text_of(folder / str(METADATA))).get("dicomnode")
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
     return section if isinstance(section, dict) else None
 
 
-def _said(executed: Sequence[str]) -> str:
+def _said(judged: _Judged) -> str:
     """What would run, for the person who is asked to trust it."""
+    executed = judged.executed
+    if judged.forbidden is not None:
+        return f"{_listed(executed)}\nNor would it be imported then: {judged.forbidden}"
+    return _listed(executed)
+
+
+def _listed(executed: Sequence[str]) -> str:
     if not executed:
-        return "It has no expressions; MONAI's own classes would be built as it says."
+        return "It has no expressions; networks, transforms and inferers of MONAI would be built as it says."
     shown = "".join(f"\n  {text[:160]}" for text in executed[:SHOWN])
     rest = f"\n  and {len(executed) - SHOWN} more" if len(executed) > SHOWN else ""
     return f"It would run:{shown}{rest}"
@@ -136,10 +163,15 @@ def _said(executed: Sequence[str]) -> str:
 
 def _try_out(staged: Path, weights: Path, reply: Path) -> dict[str, Any]:
     """Convert, build and run in a process of its own; see :mod:`dicomnode.zoo.importing.trial`."""
-    command = [sys.executable, "-m", "dicomnode.zoo.importing.trial", str(staged), str(weights), str(reply)]
+    command = [sys.executable, "-B", "-m", "dicomnode.zoo.importing.trial", str(staged), str(weights), str(reply)]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=TRIAL_TIMEOUT_S
+            without_network(command),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=TRIAL_TIMEOUT_S,
+            env=plain_environment(),
         )
         said: dict[str, Any] = json.loads(reply.read_text(encoding="utf-8"))
     except subprocess.TimeoutExpired as error:
@@ -154,7 +186,7 @@ def _try_out(staged: Path, weights: Path, reply: Path) -> dict[str, Any]:
     return said
 
 
-def _describe(staged: Path, judged: _Judged, options: ImportOptions, trial: dict[str, Any]) -> None:
+def _describe(staged: Path, folder: Path, judged: _Judged, options: ImportOptions, trial: dict[str, Any]) -> None:
     """Write metadata and card.
 
     Raises
@@ -164,7 +196,7 @@ def _describe(staged: Path, judged: _Judged, options: ImportOptions, trial: dict
     if judged.metadata is None:
         section = {**judged.raw["dicomnode"], "name": judged.name, "research": options.research}
     else:
-        section = section_of(judged.metadata, options, trial, _sha256(judged.weights))
+        section = section_of(judged.metadata, options, trial, _sha256(weights_of(folder)))
     text = json.dumps({**judged.raw, "dicomnode": section}, indent=2, ensure_ascii=False)
     (staged / METADATA).write_text(text + "\n", encoding="utf-8")
     try:
@@ -172,7 +204,7 @@ def _describe(staged: Path, judged: _Judged, options: ImportOptions, trial: dict
     except BundleError as error:
         raise BundleRefused(ImportRefusal.BAD_METADATA, str(error).replace(f"{staged}/", "")) from error
     (staged / CARD).parent.mkdir(parents=True, exist_ok=True)
-    (staged / CARD).write_text(_card(manifest, judged.folder), encoding="utf-8")
+    (staged / CARD).write_text(_card(manifest, folder), encoding="utf-8")
 
 
 def _card(manifest: BundleManifest, folder: Path) -> str:

@@ -23,6 +23,10 @@ from dicomnode.dicom.geometry import weights_of
 from dicomnode.errors import BundleError, BundleRefused, ImportRefusal, InferenceError
 from dicomnode.records import Stack, Volume
 from dicomnode.zoo.bundle import METADATA
+from dicomnode.zoo.importing.allowed import as_it_is_built, require_allowed
+from dicomnode.zoo.importing.components import load_libraries, require_components
+from dicomnode.zoo.importing.confined import confine, limit_resources
+from dicomnode.zoo.importing.foreign import read_config
 from dicomnode.zoo.parts import WEIGHTS, load_weights
 from dicomnode.zoo.registry import open_bundle
 from dicomnode.zoo.runner import Runner
@@ -38,12 +42,29 @@ TRIAL_SPACING_MM = (5.0, 3.0)
 def main(bundle: Path, weights: Path, reply: Path) -> None:
     """Do it, and say what came of it."""
     warnings.simplefilter("ignore")
+    limit_resources()
+    load_libraries()
+    confine(bundle, reply)
     try:
+        require_named_parts(bundle)
         convert_weights(weights, bundle / WEIGHTS)
         said = examine(bundle)
     except BundleRefused as fault:
         said = {"refusal": fault.refusal.value, "detail": fault.detail}
     reply.write_text(json.dumps(said), encoding="utf-8")
+
+
+def require_named_parts(bundle: Path) -> None:
+    """Judge what the names in the configuration stand for, before anything is built.
+
+    Raises
+    ------
+    BundleRefused : ``FORBIDDEN``, ``CANNOT_BUILD``.
+    """
+    config, metadata = read_config(bundle), json.loads((bundle / METADATA).read_text(encoding="utf-8"))
+    built = as_it_is_built(config, metadata)
+    require_allowed(built, metadata)
+    require_components(built, metadata)
 
 
 def convert_weights(source: Path, target: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from dicomnode.config.destinations import Destination
 from dicomnode.config.whole import Config
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.scu import send
+from dicomnode.store.engine import Store
+from dicomnode.store.storage import Storage
 from tests.acceptance.orthanc import free_port
 from tests.acceptance.scanner import small_study
 from tests.acceptance.served import ServedNode
@@ -97,9 +100,21 @@ def test_a_study_becomes_results_in_the_pacs_and_every_command_tells_of_it(
     assert "Test^Head" not in why.stdout + page.stdout + node.log.read_text()
 
 
+def test_all_that_a_running_node_writes_is_for_its_user_alone(
+    node: ServedNode, pacs: ReceivingPacs, tmp_path: Path
+) -> None:
+    send_study(node, tmp_path, small_study("private"))
+    wait_until(lambda: set(node.states()) <= {*OVER} and node.states(), 90)
+    data = node.folder / "data"
+    found = {path.relative_to(data): stat.S_IMODE(path.lstat().st_mode) for path in (data, *data.rglob("*"))}
+    assert {path.name for path in found} >= {"node.db", "node.db-wal", "node.db-shm", ".dicomnode-spool", "work"}
+    assert any(path.suffix == ".dcm" for path in found)
+    assert {str(path): oct(mode) for path, mode in found.items() if mode & 0o077} == {}
+
+
 def test_a_second_node_on_the_same_folder_is_refused(node: ServedNode) -> None:
     second = serve(node.config)
-    assert second.returncode == 2
+    assert second.returncode == 1
     assert "another dicomnode (role all) runs on" in second.stderr
 
 
@@ -107,7 +122,7 @@ def test_a_port_that_is_taken_is_refused_by_name(node: ServedNode, tmp_path: Pat
     text = node.config.read_text().replace(str(node.folder), str(tmp_path))
     (tmp_path / "config.toml").write_text(text)
     second = serve(tmp_path / "config.toml", "--role", "receive")
-    assert second.returncode == 2
+    assert second.returncode == 1
     assert f"node.port: cannot listen on 127.0.0.1:{node.port}" in second.stderr
 
 
@@ -122,6 +137,22 @@ def test_a_database_that_is_away_ends_the_node_with_1_so_that_it_is_started_agai
         ended = serve(tmp_path / "config.toml")
     assert ended.returncode == 1
     assert "the database cannot be used" in ended.stderr
+
+
+def test_a_spool_that_is_not_mounted_ends_the_node_with_1_and_a_folder_that_cannot_be_used_too(
+    node: ServedNode, tmp_path: Path
+) -> None:
+    text = node.config.read_text().replace(str(node.folder), str(tmp_path))
+    (tmp_path / "config.toml").write_text(text)
+    store = Store(f"sqlite:///{tmp_path}/data/node.db")
+    store.migrate()
+    Storage(store, tmp_path / "data/spool").bind()
+    store.close()
+    (tmp_path / "data/spool").rename(tmp_path / "unmounted")
+    ended = serve(tmp_path / "config.toml")
+    assert (ended.returncode, "is not mounted, or is not the spool of this database" in ended.stderr) == (1, True)
+    (tmp_path / "data/spool").write_text("no folder")
+    assert serve(tmp_path / "config.toml").returncode == 1
 
 
 def test_an_unknown_role_is_refused(node: ServedNode) -> None:

@@ -116,7 +116,9 @@ def test_an_aborted_association_waits_for_the_quiet_period_and_then_runs_on_what
     assert len(world.jobs()) == 1
 
 
-def test_a_series_cut_off_after_a_few_slices_is_refused_for_that_after_the_quiet_period(world: World) -> None:
+def test_a_series_cut_off_after_a_few_slices_is_refused_for_that_after_the_quiet_period_failure_mode_10(
+    world: World,
+) -> None:
     series = head()
     world.assemble(series[:6], outcome=ABORTED)
     assert world.series(series).status == "receiving"
@@ -136,7 +138,7 @@ def test_a_series_that_was_cut_off_and_comes_again_whole_is_one_job_at_once(worl
     assert len(world.instances()) == len(series)
 
 
-def test_images_that_come_one_association_each_wait_for_the_quiet_period(world: World) -> None:
+def test_images_that_come_one_association_each_wait_for_the_quiet_period_failure_mode_01(world: World) -> None:
     for ds in head():
         world.send([ds])
     world.settle()
@@ -146,7 +148,7 @@ def test_images_that_come_one_association_each_wait_for_the_quiet_period(world: 
     assert len(world.jobs()) == 1
 
 
-def test_a_late_slice_reopens_its_series_and_withdraws_the_results(world: World) -> None:
+def test_a_late_slice_reopens_its_series_and_withdraws_the_results_failure_mode_01(world: World) -> None:
     series = head(offsets=(*EVEN, 144.0))
     world.assemble(series[:-1])
     world.age(20)
@@ -181,7 +183,7 @@ def test_a_sender_that_added_an_image_late_is_waited_for_for_a_week(world: World
     assert world.series(third).status != "receiving"
 
 
-def test_a_late_dose_report_in_the_series_reopens_nothing(world: World) -> None:
+def test_a_late_dose_report_in_the_series_reopens_nothing_failure_mode_12(world: World) -> None:
     series = head()
     world.assemble(series)
     world.assemble([dose_report(series)])
@@ -239,7 +241,7 @@ def test_a_sender_that_corrects_a_header_is_no_sender_that_adds_late(world: Worl
     assert world.series(next_one).status == "chosen"
 
 
-def test_the_same_uid_with_other_pixels_is_a_conflict_that_refuses_the_series(world: World) -> None:
+def test_the_same_uid_with_other_pixels_is_a_conflict_that_refuses_the_series_failure_mode_09(world: World) -> None:
     series = head()
     world.assemble(series)
     changed = copy.deepcopy(series[3])

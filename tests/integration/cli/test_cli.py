@@ -96,7 +96,9 @@ destinations = ["nowhere"]
 
 
 @pytest.mark.parametrize("command", [["serve"], ["check"], *READING], ids=" ".join)
-def test_a_wrong_configuration_ends_with_2_and_names_every_fault(tmp_path: Path, command: list[str]) -> None:
+def test_a_wrong_configuration_ends_with_2_and_names_every_fault_failure_mode_19(
+    tmp_path: Path, command: list[str]
+) -> None:
     path = tmp_path / "config.toml"
     path.write_text(WRONG)
     ended = run(*command, "--config", path)

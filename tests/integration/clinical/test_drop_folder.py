@@ -13,7 +13,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from dicomnode.app.check.context import check_context
 from dicomnode.clinical.sources.drop_folder import DropFolder
+from dicomnode.config.whole import Config
 from dicomnode.records import Observation, Patient
 from dicomnode.store.clinical.observations import known_of
 from dicomnode.store.engine import Store
@@ -150,3 +152,18 @@ def test_documents_go_by_the_retention_of_context(world: World) -> None:
     assert world.drop.purge(time.time() - 60) == 0
     assert world.drop.purge(time.time() + 60) == 3
     assert world.names("done") == world.names("failed") == []
+
+
+def test_check_tells_of_a_folder_that_cannot_be_used_and_of_refused_documents(world: World) -> None:
+    config = Config.model_validate({"clinical": {"drop_folder": str(world.folder)}})
+    (fine,) = check_context(config)
+    assert fine.ok
+    world.put("a.json", "{")
+    world.drop.look()
+    (noted,) = check_context(config)
+    assert (noted.ok, noted.fatal) == (False, False)
+    assert "1 refused documents" in noted.says
+    in_the_way = world.put("file.txt", "")
+    (bad,) = check_context(Config.model_validate({"clinical": {"drop_folder": str(in_the_way / "drop")}}))
+    assert (bad.ok, bad.fatal) == (False, True)
+    assert list(check_context(Config())) == []

@@ -6,8 +6,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import func, select
 
+from dicomnode.app.context_shown import pages_of, pages_table
+from dicomnode.config.whole import Config
 from dicomnode.records import ContextSource, Observation, Patient, ReportSection
 from dicomnode.store.clinical.observations import forget_context, known_of, patients_named, store_context
 from dicomnode.store.clinical.patients import all_keys, merge_patients, record_study, studies_of
@@ -111,3 +114,28 @@ def test_what_the_newest_images_say_of_a_study_counts(store: Store) -> None:
         assert studies_of(session, "1") == []
         assert [one.study_uid for one in studies_of(session, "2")] == ["1.2.3"]
         assert session.scalar(select(func.count()).select_from(StudyPatient)) == 1
+
+
+def test_what_is_known_is_shown_with_its_verdict(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    others = [replace(GCS, observed_at=500.0), replace(GCS, name="nihss", observed_at=-200_000.0)]
+    wrong = replace(GCS, name="sbp", value=180.0, patient=replace(ANNA, sex="M"))
+    with store.write() as session:
+        store_context(session, [GCS, *others, wrong, replace(GCS, name="shoe_size")], [TEXT])
+        record_study(session, "1.2.3", ANNA, 1200.0)
+    with store.read() as session:
+        (page,) = pages_of(session, Config(), "1.2.3")
+        (without_study,) = pages_of(session, Config(), "1")
+    assert [(line.name, line.verdict) for line in page.known] == [
+        ("gcs", "used"),
+        ("gcs", "another is nearer"),
+        ("nihss", "too far from the scan"),
+        ("sbp", "another patient: sex contradict"),
+        ("shoe_size", "unknown variable"),
+        ("indication", "used"),
+    ]
+    assert page.known[0].offset_h == round(-200 / 3600, 2)
+    assert without_study == page  # a patient ID finds the study, too
+    pages_table([page], "UTC")
+    told = capsys.readouterr().out
+    assert "Patient 1 (H); study 1.2.3" in told
+    assert "weakness" not in told  # of a text the number of its words

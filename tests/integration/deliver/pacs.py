@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -38,6 +39,7 @@ class ScriptedPacs(ReceivingPacs):
     aborts_after : number of C-STOREs to answer before the next one ends in an abort; None: never. Used up once.
     keeps_then_drops : the next C-STORE is kept, then the association is aborted without an answer.
     asked : SOP instance UID of each C-STORE, also of those not kept, in order of arrival.
+    answers_after_s : silence between keeping an instance and the answer to its C-STORE.
     loses : SOP instance UID -> how many times it is acknowledged with Success and then not kept.
     hidden_looks : number of C-FINDs that show nothing yet, as in an archive that indexes later.
     offers_find : whether C-FIND is offered (before ``start``).
@@ -63,6 +65,7 @@ class ScriptedPacs(ReceivingPacs):
         self.falls_over_at: set[str] = set()
         self.aborts_after: int | None = None
         self.keeps_then_drops = False
+        self.answers_after_s = 0.0
         self.asked: list[str] = []
         self.loses: dict[str, int] = {}
         self.hidden_looks = 0
@@ -124,6 +127,7 @@ class ScriptedPacs(ReceivingPacs):
             self.loses[uid] -= 1
             return
         super()._keep(event, uid)
+        time.sleep(self.answers_after_s)
 
     def _on_find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
         wanted: Any = event.identifier

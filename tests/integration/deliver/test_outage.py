@@ -94,7 +94,7 @@ def statuses(world: World, jobs: list[int]) -> Counter[str]:
     return Counter(status for job_id in jobs for status in world.statuses(job_id))
 
 
-def test_what_waited_for_days_is_delivered_once_as_soon_as_an_echo_is_answered(
+def test_what_waited_for_days_is_delivered_once_as_soon_as_an_echo_is_answered_failure_mode_17(
     world: World, clock: Clock, peer: Peer
 ) -> None:
     jobs: list[int] = []
@@ -114,7 +114,7 @@ def test_what_waited_for_days_is_delivered_once_as_soon_as_an_echo_is_answered(
     assert len(peer.asked) == len(set(peer.asked)) == len(wanted) == 8
 
 
-def test_pauses_grow_from_seconds_to_hours_and_a_try_costs_one_connection(
+def test_pauses_grow_from_seconds_to_hours_and_a_try_costs_one_connection_failure_mode_17(
     world: World, clock: Clock, tmp_path: Path
 ) -> None:
     job_id, _ = world.deliver("sr", "sc")

@@ -52,7 +52,9 @@ def test_a_job_is_done_when_every_result_was_found_and_says_so(world: World, pac
     assert {delivery.proven_by for delivery in line.deliveries} == {"query"}
 
 
-def test_a_result_lost_after_success_is_sent_again_and_counted(world: World, pacs: ScriptedPacs) -> None:
+def test_a_result_lost_after_success_is_sent_again_and_counted_failure_mode_16(
+    world: World, pacs: ScriptedPacs
+) -> None:
     job_id, results = world.deliver("seg", "sr", "sc")
     lost = results[1].sop_instance_uid
     pacs.loses = {lost: 2}

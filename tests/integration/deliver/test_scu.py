@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, SegmentationStorage
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    SegmentationStorage,
+)
 from pynetdicom import evt
 
 from dicomnode.config.destinations import Destination
@@ -40,7 +47,9 @@ def test_a_batch_goes_over_one_association_in_order_and_byte_for_byte(tmp_path: 
     assert {stored.calling_ae for stored in pacs.instances} == {"NODE"}
 
 
-def test_a_peer_without_the_files_syntax_gets_it_transcoded_with_the_same_content(tmp_path: Path) -> None:
+def test_a_peer_without_the_files_syntax_gets_it_transcoded_with_the_same_content_failure_mode_13(
+    tmp_path: Path,
+) -> None:
     file = outgoing(tmp_path, "seg")
     pacs = ScriptedPacs(tmp_path / "pacs")
     pacs.accepted_syntaxes = [ImplicitVRLittleEndian]
@@ -52,6 +61,24 @@ def test_a_peer_without_the_files_syntax_gets_it_transcoded_with_the_same_conten
     received, sent = dcmread(stored.path), dcmread(file.path)
     assert received.PatientName == sent.PatientName
     # A private element loses its VR in implicit encoding (PS3.5 6.2.2), never its bytes.
+    assert {element.tag: element.value for element in received} == {element.tag: element.value for element in sent}
+
+
+@pytest.mark.parametrize("taken", [DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_a_deflated_overview_arrives_whole_at_a_peer_that_takes_it_and_at_one_that_does_not(
+    tmp_path: Path, taken: UID
+) -> None:
+    result = encoded_result(tmp_path, "sc", payload=200_000, syntax=DeflatedExplicitVRLittleEndian)
+    file = Outgoing.from_file(tmp_path / result.path, sha256=result.sha256)
+    assert file.size_bytes < 20_000
+    pacs = ScriptedPacs(tmp_path / "pacs")
+    pacs.accepted_syntaxes = [taken]
+    with pacs:
+        (outcome,) = send([file], destination(pacs.port), "NODE")
+    assert outcome.status == 0
+    (stored,) = pacs.instances
+    assert stored.transfer_syntax_uid == taken
+    received, sent = dcmread(stored.path), dcmread(file.path)
     assert {element.tag: element.value for element in received} == {element.tag: element.value for element in sent}
 
 
@@ -94,7 +121,7 @@ def test_a_failure_status_is_an_error_that_carries_it_and_the_next_file_still_go
     assert pacs.associations == 1
 
 
-def test_a_refused_sop_class_is_named_and_the_others_are_stored(tmp_path: Path) -> None:
+def test_a_refused_sop_class_is_named_and_the_others_are_stored_failure_mode_13(tmp_path: Path) -> None:
     files = [outgoing(tmp_path, "seg"), outgoing(tmp_path, "sc")]
     pacs = ScriptedPacs(tmp_path / "pacs")
     pacs.refused_classes = {SOP_CLASSES["seg"]}

@@ -173,7 +173,9 @@ def test_what_was_refused_with_a_status_does_not_profit_from_an_echo(world: Worl
     assert world.rows(refused)[0].next_attempt_at > time.time() + 500
 
 
-def test_an_association_lost_in_the_middle_resends_only_what_was_not_answered(world: World, pacs: ScriptedPacs) -> None:
+def test_an_association_lost_in_the_middle_resends_only_what_was_not_answered_failure_mode_16(
+    world: World, pacs: ScriptedPacs
+) -> None:
     job_id, results = world.deliver("sr", "seg", "sc", "sr", "sc")
     uids = [result.sop_instance_uid for result in results]
     pacs.aborts_after = 2
@@ -315,9 +317,19 @@ def test_a_crash_between_success_and_its_record_sends_the_same_bytes_twice(world
     assert row.attempts == 2
 
 
-def test_a_pacs_that_kept_it_but_never_answered_gets_the_same_bytes_again(world: World, pacs: ScriptedPacs) -> None:
+def test_a_pacs_that_kept_it_but_never_answered_is_not_sent_it_again(world: World, pacs: ScriptedPacs) -> None:
     job_id, results = world.deliver("sr")
     pacs.keeps_then_drops = True
+    sender = world.sender(world.destination(pacs.port))
+    world.step_until(sender, lambda: world.job(job_id).status == "done")
+    assert pacs.asked == [results[0].sop_instance_uid]
+
+
+def test_a_pacs_that_kept_it_and_does_not_show_it_yet_gets_the_same_bytes_again(
+    world: World, pacs: ScriptedPacs
+) -> None:
+    job_id, results = world.deliver("sr")
+    pacs.keeps_then_drops, pacs.hidden_looks = True, 2
     sender = world.sender(world.destination(pacs.port))
     world.step_until(sender, lambda: world.job(job_id).status == "done")
     assert pacs.uids == [results[0].sop_instance_uid] * 2
@@ -463,7 +475,7 @@ def test_a_slow_peer_does_not_cost_the_lease_of_what_waits(world: World, pacs: S
     assert min(seen) - time.time() > 300.0
 
 
-def test_a_database_that_fails_in_between_costs_nothing(world: World, pacs: ScriptedPacs) -> None:
+def test_a_database_that_fails_in_between_costs_nothing_failure_mode_06(world: World, pacs: ScriptedPacs) -> None:
     job_id, _ = world.deliver("sr")
     broken = world.sender(world.destination(pacs.port))
     with world.store.write() as session:

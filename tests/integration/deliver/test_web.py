@@ -14,6 +14,7 @@ from typing import Any
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from dicomnode.app.checkup import Finding, checkup
 from dicomnode.config.destinations import WebDestination
@@ -69,6 +70,17 @@ def test_a_job_is_stored_byte_for_byte_and_proven_over_one_connection(world: Wor
     for result in results:
         assert pacs.files[result.sop_instance_uid] == (world.data_dir / result.path).read_bytes()
     assert pacs.connections == 3  # whose study it is, storing, looking
+
+
+def test_a_deflated_overview_leaves_inflated_since_no_server_need_take_it(world: World, pacs: WebPacs) -> None:
+    job_id, (result,) = world.deliver("sc", payload=200_000, syntax=DeflatedExplicitVRLittleEndian)
+    world.sender(web(pacs)).step()
+    assert world.job(job_id).status == "done"
+    received = pydicom.dcmread(io.BytesIO(pacs.files[result.sop_instance_uid]))
+    sent = pydicom.dcmread(world.data_dir / result.path)
+    assert received.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert received.SOPInstanceUID == sent.SOPInstanceUID
+    assert {element.tag: element.value for element in received} == {element.tag: element.value for element in sent}
 
 
 def test_without_a_proof_the_job_ends_sent_unproven_and_nothing_is_queried(world: World, pacs: WebPacs) -> None:
@@ -253,6 +265,7 @@ def test_wrong_credentials_stop_everything_until_they_are_right(
     caplog.set_level(logging.DEBUG)
     secret = tmp_path / "secret"
     secret.write_text("open says me\n")
+    secret.chmod(0o600)
     pacs.authorizations = {basic("ai", "open sesame")}
     job_id, results = world.deliver("sr", "sc")
     auth = {"scheme": "basic", "user": "ai", "secret_file": str(secret)}
@@ -291,6 +304,7 @@ def test_a_secret_file_that_is_not_there_is_named(pacs: WebPacs, tmp_path: Path)
 def oauth(pacs: WebPacs, tmp_path: Path) -> dict[str, Any]:
     """Client credentials at the token endpoint of the scripted server."""
     (tmp_path / "secret").write_text("pass:word")
+    (tmp_path / "secret").chmod(0o600)
     token_url = f"http://127.0.0.1:{pacs.port}/token"
     keys = {"token_url": token_url, "client_id": "node 1", "scope": "dicom.write"}
     return {"scheme": "oauth", "secret_file": str(tmp_path / "secret"), **keys}
@@ -528,6 +542,7 @@ def test_check_says_what_works_and_stores_nothing(pacs: WebPacs, tmp_path: Path)
 def test_check_says_that_the_credentials_are_refused(pacs: WebPacs, tmp_path: Path) -> None:
     pacs.authorizations = {"Bearer right"}
     (tmp_path / "secret").write_text("wrong")
+    (tmp_path / "secret").chmod(0o600)
     (only,) = check(pacs, tmp_path, auth={"scheme": "bearer", "secret_file": str(tmp_path / "secret")})
     assert (only.ok, only.fatal) == (False, True)
     assert only.says == (

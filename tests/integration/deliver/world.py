@@ -11,6 +11,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
+    UID,
     Comprehensive3DSRStorage,
     ExplicitVRLittleEndian,
     SecondaryCaptureImageStorage,
@@ -80,6 +81,7 @@ def encoded_result(
     research: bool = False,
     payload: int = 2000,
     patient: Mapping[str, str] = PATIENT,
+    syntax: UID = ExplicitVRLittleEndian,
 ) -> EncodedResult:
     """A result file below ``data_dir``, with a name in Japanese where not told otherwise, and a private element."""
     ds = Dataset()
@@ -91,7 +93,7 @@ def encoded_result(
     ds.Rows = 512
     ds.private_block(0x0099, "DICOMNODE TEST", create=True).add_new(0x01, "OB", bytes(range(256)) * (payload // 256))
     ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.file_meta.TransferSyntaxUID = syntax
     relative = Path("work") / f"{ds.SOPInstanceUID}.dcm"
     (data_dir / "work").mkdir(parents=True, exist_ok=True)
     ds.save_as(data_dir / relative, enforce_file_format=True)
@@ -143,12 +145,19 @@ class World:
         research: bool = False,
         payload: int = 2000,
         patient: Mapping[str, str] = PATIENT,
+        syntax: UID = ExplicitVRLittleEndian,
     ) -> tuple[int, list[EncodedResult]]:
         """A job with one result per kind, waiting to be sent; returns the job's row id and the results in order."""
         claim = claimed_job(self.store)
         results = [
             encoded_result(
-                self.data_dir, kind, study_uid=claim.study_uid, research=research, payload=payload, patient=patient
+                self.data_dir,
+                kind,
+                study_uid=claim.study_uid,
+                research=research,
+                payload=payload,
+                patient=patient,
+                syntax=syntax,
             )
             for kind in kinds
         ]

@@ -12,6 +12,7 @@ import pytest
 
 from dicomnode.clinical.variables import VARIABLES
 from dicomnode.execute.context import CONTEXT
+from dicomnode.execute.late_context import LateContext
 from dicomnode.ops.retention import DAY_S, purge
 from dicomnode.records import ContextSource, Observation, Patient
 from dicomnode.store.clinical.observations import known_of, store_context
@@ -58,6 +59,12 @@ class ContextWorld(ExecutionWorld):
     def context_events(self, job_id: int) -> list[dict[str, Any]]:
         with self.store.read() as session:
             return [event.detail for event in events_of(session, str(job_id)) if event.name == "context"]
+
+    @property
+    def late(self) -> LateContext:
+        """The look for what came late, without a pause."""
+        clinical = self.config.clinical.model_copy(update={"amend_settle_s": 0.0})
+        return LateContext(self.config.model_copy(update={"clinical": clinical}), self.store)
 
 
 @pytest.fixture
@@ -108,3 +115,31 @@ def test_a_job_without_results_takes_what_came_in_meanwhile_and_rows_go_by_their
     with world.store.read() as session:
         assert known_of(session, Patient(patient_id="T1")).observations == ()
     assert (world.config.work_dir / f"job-{job_id}" / CONTEXT).exists()
+
+
+def test_a_value_that_comes_after_the_results_amends_them_where_it_changes_what_they_say(world: ContextWorld) -> None:
+    world.tell("gcs", 10.0)
+    job_id = world.queue_head()
+    assert world.step()
+    old = {result.sop_instance_uid for result in world.results()}
+    late = world.late
+    world.tell("glucose", 7.0)  # nothing asks for it
+    world.tell("gcs", 3.0, hours=-2.0)  # farther from the scan
+    world.tell("gcs", 3.0, hours=0.0, patient_id="T2")
+    assert late.look() == 0
+    world.tell("gcs", 4.0, hours=0.0)
+    assert world.config.clinical.amend_settle_s > 0
+    assert LateContext(world.config, world.store).look() == 0  # more may follow
+    assert late.look() == 1
+    assert late.look() == 0  # the new job has no results yet
+    assert world.job(job_id).status == "superseded"
+    assert world.step()
+    (amended,) = world.active_jobs()
+    assert (amended.generation, amended.status) == (2, "delivering")
+    assert "Glasgow Coma Scale 4" in world.report()
+    new = {result.sop_instance_uid: result.superseded for result in world.results()}
+    assert {uid for uid, is_superseded in new.items() if is_superseded} == old
+    with world.store.read() as session:
+        (told,) = [e.detail for e in events_of(session, str(job_id)) if e.name == "supersede"]
+    assert told == {"reason": "context came later: gcs, glucose"}
+    assert world.late.look() == 0

@@ -122,7 +122,7 @@ def test_a_model_that_raises_is_tried_again_and_then_fails_without_its_message(
 
 
 @sqlite_only
-def test_a_model_that_runs_out_of_memory_costs_the_run_not_the_worker(new_world: NewWorld) -> None:
+def test_a_model_that_runs_out_of_memory_costs_the_run_not_the_worker_failure_mode_20(new_world: NewWorld) -> None:
     world = new_world("memory", max_attempts=1)
     job_id, pid = world.queue_head(), world.worker_pid
     world.step()
@@ -279,7 +279,9 @@ def test_a_retried_job_whose_images_are_gone_fails_with_that_reason(new_world: N
 
 
 @sqlite_only
-def test_a_run_that_costs_two_workers_is_quarantined_until_an_operator_retries(new_world: NewWorld) -> None:
+def test_a_run_that_costs_two_workers_is_quarantined_until_an_operator_retries_failure_mode_07(
+    new_world: NewWorld,
+) -> None:
     world = new_world("gated", run_timeout_s=2.0)
     job_id = world.queue_head()
     with world.running():

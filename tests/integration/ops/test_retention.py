@@ -66,7 +66,7 @@ def test_images_stay_for_their_retention_and_go_afterwards_with_their_folders(wo
     assert purge(world.config, world.store) == 0
 
 
-def test_nothing_of_an_open_job_goes_however_old(world: World) -> None:
+def test_nothing_of_an_open_job_goes_however_old_failure_mode_02(world: World) -> None:
     world.assemble(head())
     for status in JOB_OPEN:
         end_job(world, status)
@@ -239,7 +239,7 @@ def test_a_file_that_is_purged_while_it_comes_again_is_asked_for_once_more(world
     end_job(world, JobStatus.DONE)
     world.age(30 * DAY_S)
     spool = TellingSpool(world.config.spool_dir)
-    world.intake = Intake(world.store, spool, settle_s=0.1)
+    world.intake = Intake(world.store, spool, settle_s=0.1, max_instances=10_000)
     with ThreadPoolExecutor(1) as pool:
         with world.store.write() as session:
             # The purge holds its lock; reception finds the same bytes in the spool and waits for the row.
@@ -272,7 +272,7 @@ class TellingSpool(Spool):
         return path
 
 
-def test_purging_and_receiving_at_once_lose_no_acknowledged_file(world: World) -> None:
+def test_purging_and_receiving_at_once_lose_no_acknowledged_file_failure_mode_02(world: World) -> None:
     series = head()
     world.assemble(series)
     end_job(world, JobStatus.DONE)

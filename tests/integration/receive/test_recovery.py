@@ -54,7 +54,9 @@ def outage(store: Store) -> Iterator[None]:
     server.dispose()
 
 
-def test_a_database_that_is_away_is_told_as_out_of_resources_and_a_retry_succeeds(reception: Reception) -> None:
+def test_a_database_that_is_away_is_told_as_out_of_resources_and_a_retry_succeeds_failure_mode_06(
+    reception: Reception,
+) -> None:
     first, second = ct_slice(number=1), ct_slice(number=2)
     with ScriptedPeer(reception.port) as peer:
         peer.associate()
@@ -92,7 +94,7 @@ def test_a_start_indexes_what_was_renamed_but_not_indexed(
     assert _rows(restarted) == expected
     assert all(row.association_id is None for row in restarted.instances())
     assert all(series.due_at is not None for series in restarted.series())
-    assert sweep(restarted.store, restarted.spool, settle_s=1).indexed == 0
+    assert sweep(restarted.store, restarted.spool, settle_s=1, max_instances=10_000).indexed == 0
 
 
 def _rows_after(reception: Reception, plain: object, report: object, hostile: bytes) -> set[tuple]:
@@ -130,8 +132,8 @@ def test_a_refused_instance_that_nobody_sends_again_is_found_by_the_next_sweep(r
         peer.associate()
         with outage(reception.store):
             assert sent(peer, ct_slice()) == OUT_OF_RESOURCES
-    assert sweep(reception.store, reception.spool, settle_s=1, min_age_s=3600).indexed == 0
-    assert sweep(reception.store, reception.spool, settle_s=1).indexed == 1
+    assert sweep(reception.store, reception.spool, settle_s=1, max_instances=10_000, min_age_s=3600).indexed == 0
+    assert sweep(reception.store, reception.spool, settle_s=1, max_instances=10_000).indexed == 1
     assert len(reception.instances()) == 1
 
 
@@ -145,7 +147,7 @@ def test_a_sweep_tells_of_missing_and_foreign_files_and_touches_neither(receptio
     foreign.write_bytes(b"not from here")
     misplaced = foreign.with_name("4.5.6.0123456789abcdef.dcm")
     shutil.copy(reception.spool.root / kept.path, misplaced)
-    swept = sweep(reception.store, reception.spool, settle_s=1)
+    swept = sweep(reception.store, reception.spool, settle_s=1, max_instances=10_000)
     assert (swept.indexed, swept.foreign, swept.missing) == (0, 2, 1)
     assert foreign.exists()
     assert len(reception.instances()) == 2
@@ -160,7 +162,7 @@ def test_a_purged_file_is_not_missing_and_may_come_again(reception: Reception) -
         (reception.spool.root / row.path).unlink()
         with reception.store.write() as session:
             session.get_one(Instance, row.id).status = "purged"
-        assert sweep(reception.store, reception.spool, settle_s=1).missing == 0
+        assert sweep(reception.store, reception.spool, settle_s=1, max_instances=10_000).missing == 0
         assert sent(peer, ds) == SUCCESS
     (row,) = reception.instances()
     assert row.status == "used"
@@ -189,7 +191,7 @@ def test_a_sweep_beside_a_running_reception_indexes_nothing_twice(reception: Rec
 
     def sweep_on() -> None:
         while not done.is_set():
-            sweep(reception.store, reception.spool, settle_s=1)
+            sweep(reception.store, reception.spool, settle_s=1, max_instances=10_000)
 
     sweeper = threading.Thread(target=sweep_on)
     sweeper.start()
@@ -217,7 +219,7 @@ def test_intake_commits_before_the_database_is_asked(reception: Reception) -> No
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_killed_reception_has_all_that_it_acknowledged(
+def test_a_killed_reception_has_all_that_it_acknowledged_failure_mode_03(
     new_database: Callable[..., str], tmp_path: Path, seed: int
 ) -> None:
     url, data_dir = new_database(), tmp_path / "killed"

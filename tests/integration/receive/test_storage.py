@@ -34,7 +34,7 @@ def data_set_of(reception: Reception, path: str) -> bytes:
     return file.read_bytes()[data_offset_of(file) :]
 
 
-def test_a_series_is_on_disk_and_indexed_before_success(reception: Reception) -> None:
+def test_a_series_is_on_disk_and_indexed_before_success_failure_mode_03(reception: Reception) -> None:
     with ScriptedPeer(reception.port) as peer:
         peer.associate()
         slices = [ct_slice(number=number) for number in range(1, 6)]
@@ -77,10 +77,10 @@ def test_the_header_of_the_row_holds_no_person(reception: Reception) -> None:
     (row,) = reception.instances()
     assert row.header["Rows"] == 32
     assert "Muster" not in str(row.header)
-    assert "4711" not in str(row.header)
+    assert "P4711" not in str(row.header)
 
 
-def test_the_same_bytes_twice_are_one_row_and_success(reception: Reception) -> None:
+def test_the_same_bytes_twice_are_one_row_and_success_failure_mode_09(reception: Reception) -> None:
     ds = ct_slice()
     for _ in range(2):
         with ScriptedPeer(reception.port) as peer:
@@ -98,7 +98,7 @@ def test_the_same_bytes_from_another_sender_are_the_same_instance(reception: Rec
     assert len(reception.instances()) == len(reception.files()) == 1
 
 
-def test_the_same_uid_with_other_bytes_is_kept_beside(reception: Reception) -> None:
+def test_the_same_uid_with_other_bytes_is_kept_beside_failure_mode_09(reception: Reception) -> None:
     ds, other = ct_slice(sop_uid="1.2.3.1.1.1"), ct_slice(sop_uid="1.2.3.1.1.1")
     other.PatientName = "Muster^Erika Maria"
     with ScriptedPeer(reception.port) as peer:
@@ -109,7 +109,9 @@ def test_the_same_uid_with_other_bytes_is_kept_beside(reception: Reception) -> N
     assert [data_set_of(reception, row.path) for row in rows] == [encoded(ds), encoded(other)]
 
 
-def test_dose_reports_label_maps_and_private_objects_are_kept_but_not_used(reception: Reception) -> None:
+def test_dose_reports_label_maps_and_private_objects_are_kept_but_not_used_failure_mode_12(
+    reception: Reception,
+) -> None:
     classes = [peers.DOSE_REPORT, peers.LABEL_MAP, peers.PRIVATE_STORAGE, "1.2.840.10008.5.1.4.1.1.9999"]
     with ScriptedPeer(reception.port) as peer:
         peer.associate([CT_IMAGE, *classes])
@@ -164,7 +166,7 @@ def test_multi_frame_and_empty_images_are_kept_with_their_reason(reception: Rece
         (encoded(ct_slice())[:300], "cut off in the middle"),
     ],
 )
-def test_what_cannot_be_parsed_is_kept_and_costs_no_association(
+def test_what_cannot_be_parsed_is_kept_and_costs_no_association_failure_mode_14(
     reception: Reception, data_set: bytes, what: str
 ) -> None:
     uid = generate_uid()
@@ -208,10 +210,9 @@ def test_a_deflated_bomb_is_kept_and_does_not_fill_the_memory(reception: Recepti
     ],
 )
 def test_hostile_uids_stay_within_the_spool(reception: Reception, tmp_path: Path, hostile: str) -> None:
-    ds = ct_slice()
-    raw = encoded(ds)
-    raw_study = _with_uid(raw, 0x000D, hostile)
-    raw_series = _with_uid(raw, 0x000E, hostile)
+    raw = encoded(ct_slice())
+    raw_study = _with_uid(encoded(ct_slice(sop_uid="1.2.3.1.1.8")), 0x000D, hostile)
+    raw_series = _with_uid(encoded(ct_slice(sop_uid="1.2.3.1.1.9")), 0x000E, hostile)
     with ScriptedPeer(reception.port) as peer:
         peer.associate()
         assert peer.store(CT_IMAGE, hostile, raw) == SUCCESS
@@ -254,10 +255,13 @@ def test_a_command_without_instance_uid_is_answered(reception: Reception) -> Non
 def test_an_instance_of_another_class_than_its_context_is_kept(reception: Reception) -> None:
     with ScriptedPeer(reception.port) as peer:
         peer.associate()
-        status = peer.store("1.2.840.10008.1.2.3.4", "1.2.3.1.1.1", encoded(ct_slice()), context=CT_IMAGE)
+        data_set = encoded(ct_slice(sop_uid="1.2.3.1.1.1"))
+        status = peer.store("1.2.840.10008.1.2.3.4", "1.2.3.1.1.1", data_set, context=CT_IMAGE)
         assert status == SUCCESS
         peer.release()
-    assert [row.sop_class_uid for row in reception.instances()] == [CT_IMAGE]
+    (row,) = reception.instances()
+    assert (row.sop_class_uid, row.status, row.reason) == ("1.2.840.10008.1.2.3.4", "not_used", "uid_mismatch")
+    assert data_set_of(reception, row.path) == encoded(ct_slice(sop_uid="1.2.3.1.1.1"))
 
 
 def test_own_results_that_come_back_are_never_used(reception: Reception) -> None:
@@ -306,7 +310,7 @@ def _remember_result(store: Store, sop_instance_uid: str) -> None:
 
 
 @sqlite_only
-def test_every_transfer_syntax_is_accepted_for_ct(reception: Reception) -> None:
+def test_every_transfer_syntax_is_accepted_for_ct_failure_mode_13(reception: Reception) -> None:
     for syntax in TRANSFER_SYNTAXES:
         with ScriptedPeer(reception.port) as peer:
             peer.associate(syntaxes=[syntax])
@@ -432,7 +436,7 @@ def test_a_deeply_nested_private_sequence_is_no_obstacle(reception: Reception) -
 
 
 @sqlite_only
-def test_a_full_disk_is_told_as_out_of_resources_and_leaves_nothing(
+def test_a_full_disk_is_told_as_out_of_resources_and_leaves_nothing_failure_mode_04(
     store: Store, new_reception: Callable[..., Reception]
 ) -> None:
     reception = new_reception(store, min_free_gb=1e6)

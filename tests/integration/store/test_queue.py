@@ -12,11 +12,13 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
+from dicomnode.decision import Decision, Grounds, Outcome
 from dicomnode.errors import LeaseLost
 from dicomnode.records import EncodedResult
 from dicomnode.store.deliver import outbox
 from dicomnode.store.deliver.results import Delivery, store_results
 from dicomnode.store.engine import Store
+from dicomnode.store.history import events_of, list_jobs, show_job
 from dicomnode.store.queue.jobs import (
     STAT_HEAD_START_S,
     Claim,
@@ -110,7 +112,7 @@ def test_an_expired_lease_queues_the_job_again_without_counting_an_attempt(store
     assert again.token > claimed.token
 
 
-def test_a_restart_recovers_its_own_leases_and_no_others(store: Store) -> None:
+def test_a_restart_recovers_its_own_leases_and_no_others_failure_mode_05(store: Store) -> None:
     mine, others = claimed_job(store, owner="node-a"), claimed_job(store, owner="node-b")
     with store.write() as session:
         assert recover_leases(session, time.time(), owner="node-a") == 1
@@ -151,7 +153,9 @@ def lose_to_cancelling(store: Store, claimed: Claim) -> None:
 
 @pytest.mark.parametrize("lose", [lose_to_another_worker, lose_to_recovery, lose_to_superseding, lose_to_cancelling])
 @pytest.mark.parametrize("action", STALE_ACTIONS)
-def test_a_stale_claim_raises_lease_lost_and_changes_nothing(store: Store, tmp_path: Path, action: str, lose) -> None:  # type: ignore[no-untyped-def]
+def test_a_stale_claim_raises_lease_lost_and_changes_nothing_failure_mode_05(
+    store: Store, tmp_path: Path, action: str, lose
+) -> None:  # type: ignore[no-untyped-def]
     claimed = claimed_job(store)
     lose(store, claimed)
     result = encoded_result(tmp_path, "sr")
@@ -420,6 +424,33 @@ def test_a_run_that_succeeded_counts_only_with_the_model_and_the_inputs_it_ran_w
         with store.write() as session:
             assert [row.model for row in pending_runs(session, claimed, {"hemorrhage": other})] == ["hemorrhage"]
             session.rollback()
+
+
+def test_what_the_findings_of_a_run_come_to_is_told_by_the_job_and_its_history(store: Store) -> None:
+    told = Outcome(
+        finding="hemorrhage",
+        decision=Decision.UNCERTAIN,
+        grounds=Grounds.EXAM_BELOW,
+        volume_ml=0.62,
+        lesions=1,
+        exam_probability=0.08,
+        exam_threshold=0.56,
+    )
+    claimed = claimed_job(store)
+    with store.write() as session:
+        (run,) = pending_runs(session, claimed, {"hemorrhage": SAME})
+        start_run(session, claimed, run)
+        assert list_jobs(session)[0].result == ""
+        finish_run(session, claimed, run, findings_path="work/1", identity=SAME, device="cpu", outcomes=(told,))
+    with store.read() as session:
+        (listed,) = list_jobs(session)
+        shown = show_job(session, claimed.job_id)
+        history = [event.detail.get("hemorrhage") for event in events_of(session, str(claimed.job_id))]
+    assert shown is not None
+    for line in (listed, shown):
+        assert (line.decision, line.result) == ("uncertain", "uncertain, 0.62 mL, 1 lesion")
+        assert line.as_dict()["outcomes"] == [told.as_dict()]
+    assert "uncertain, 0.62 mL, 1 lesion" in history
 
 
 def test_a_failed_transaction_leaves_no_event(store: Store) -> None:

@@ -34,7 +34,7 @@ def test_a_tilted_head_with_two_spacings_passes() -> None:
     assert volume_gate(ct_headers(offsets, orientation=tilted(25))).coverage_mm == pytest.approx(144, abs=1e-4)
 
 
-def test_a_missing_slice_is_refused_with_its_place() -> None:
+def test_a_missing_slice_is_refused_with_its_place_failure_mode_10() -> None:
     error = refusal(ct_headers([offset for offset in EVEN if offset != 50]))
     assert isinstance(error, IncompleteSeries)
     assert error.refusal is Refusal.MISSING_SLICES

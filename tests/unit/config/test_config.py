@@ -143,7 +143,7 @@ def test_a_good_file_loads_and_names_its_destinations(tmp_path: Path) -> None:
     assert config.database_url == f"sqlite:///{tmp_path}/node.db"
 
 
-def test_every_fault_is_named_at_once_with_its_line(tmp_path: Path) -> None:
+def test_every_fault_is_named_at_once_with_its_line_failure_mode_19(tmp_path: Path) -> None:
     blocked = tmp_path / "a-file"
     blocked.write_text("")
     path = write(
@@ -319,3 +319,19 @@ def test_a_configuration_is_frozen() -> None:
 def test_an_unsupported_database_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="must begin with"):
         parse_config({"database": {"url": url}}, serving=False, environment={})
+
+
+@pytest.mark.parametrize(("written", "is_known"), [("en-GB", True), ("en-US", True), ("de", True), ("fr", False)])
+def test_results_are_written_in_a_language_that_the_node_knows(tmp_path: Path, written: str, is_known: bool) -> None:
+    path = write(tmp_path, GOOD.format(data=tmp_path).replace("[node]", f'[node]\nlanguage = "{written}"'))
+    if is_known:
+        assert load_config(path, environment={}).node.language == written
+    else:
+        assert "'en-GB', 'en-US' or 'de'" in faults_of(path)[0]
+
+
+def test_both_spellings_of_a_model_are_one_and_the_same_protocol(tmp_path: Path) -> None:
+    american = load_config(write(tmp_path, GOOD.format(data=tmp_path)), environment={})
+    text = GOOD.format(data=tmp_path).replace('models = ["hemorrhage"]', 'models = ["haemorrhage"]')
+    british = load_config(write(tmp_path, text), environment={})
+    assert british.protocol == american.protocol

@@ -41,7 +41,9 @@ def read_as(charset: str | list[str], name: bytes) -> Dataset:
         (["", "ISO 2022 IR 149"], b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7", "Hong^Gildong=洪^吉洞"),
     ],
 )
-def test_a_name_of_any_character_set_arrives_unchanged(charset: str | list[str], name: bytes, expected: str) -> None:
+def test_a_name_of_any_character_set_arrives_unchanged_failure_mode_08(
+    charset: str | list[str], name: bytes, expected: str
+) -> None:
     source, target = read_as(charset, name), Dataset()
     carry(source, target, ["PatientName", "PatientID"])
     result = through_bytes(target)
@@ -115,7 +117,7 @@ def test_undeclared_utf_8_is_read_as_what_it_is(charset: str, name: bytes, expec
         ("ISO_IR 999", GB),
     ],
 )
-def test_a_name_that_cannot_be_decoded_keeps_its_bytes_and_its_character_set(
+def test_a_name_that_cannot_be_decoded_keeps_its_bytes_and_its_character_set_failure_mode_08(
     charset: str | list[str], name: bytes
 ) -> None:
     source, target = read_as(charset, name), Dataset()

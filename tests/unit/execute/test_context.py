@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from dicomnode.execute.context import CONTEXT, load_context, save_context
+from dicomnode.execute.context import CONTEXT, KeptContext, load_context, save_context
 from dicomnode.records import ContextSource, ContextText, ContextValue, PatientContext
 
 
@@ -14,6 +14,7 @@ def test_a_context_is_read_as_it_was_written(tmp_path: Path) -> None:
     value = ContextValue(name="gcs", value=10.0, source=ContextSource.FILE, unit="{score}", offset_s=-3600.0)
     text = ContextText(section="indication", text="weakness", source=ContextSource.FILE, written_at="2026-01-01")
     context = PatientContext(values=(value, replace(value, name="ivh", value=True, unit="")), texts=(text,))
-    save_context(tmp_path / "job-1" / CONTEXT, context)
-    assert load_context(tmp_path / "job-1" / CONTEXT) == context
-    assert json.loads((tmp_path / "job-1" / CONTEXT).read_text())["values"][0]["value"] == 10.0
+    kept = KeptContext(context, 1767261600.0)
+    save_context(tmp_path / "job-1" / CONTEXT, kept)
+    assert load_context(tmp_path / "job-1" / CONTEXT) == kept
+    assert json.loads((tmp_path / "job-1" / CONTEXT).read_text())["scanned_at"] == 1767261600.0

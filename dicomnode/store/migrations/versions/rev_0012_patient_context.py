@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import sqlite
 
 revision = "0012"
-down_revision = "0008"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
@@ -81,14 +81,25 @@ def upgrade() -> None:
         *_patient(),
         sa.Column("scanned_at", sa.Double(), nullable=True),
         sa.Column("seen_at", sa.Double(), nullable=False),
+        sa.Column("checked_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_study_patient")),
         sa.UniqueConstraint("study_uid", name=op.f("uq_study_patient_study_uid")),
     )
     op.create_index("ix_study_patient_patient", "study_patient", ["patient_id", "issuer"])
     op.create_index(op.f("ix_study_patient_seen_at"), "study_patient", ["seen_at"])
+    op.create_table(
+        "read_report",
+        sa.Column("id", ROW_ID, autoincrement=True, nullable=False),
+        sa.Column("instance_id", ROW_ID, nullable=False),
+        sa.Column("outcome", sa.String(length=32), nullable=False),
+        sa.Column("read_at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(["instance_id"], ["instance.id"], name=op.f("fk_read_report_instance_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_read_report")),
+        sa.UniqueConstraint("instance_id", name=op.f("uq_read_report_instance_id")),
+    )
 
 
 def downgrade() -> None:
     """Back."""
-    for table in ("study_patient", "merged_patient", "clinical_text", "clinical_value"):
+    for table in ("read_report", "study_patient", "merged_patient", "clinical_text", "clinical_value"):
         op.drop_table(table)

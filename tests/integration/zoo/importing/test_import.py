@@ -232,7 +232,7 @@ class Malicious:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_weights_that_are_a_program_are_refused_and_not_run(tmp_path: Path, zipped: bool) -> None:
+def test_weights_that_are_a_program_are_refused_and_not_run_failure_mode_20(tmp_path: Path, zipped: bool) -> None:
     mark, file = tmp_path / "ran", tmp_path / "model.pt"
     content = {"0.weight": torch.zeros(1), "evil": Malicious(mark)}
     if zipped:
@@ -295,7 +295,7 @@ def test_a_configuration_that_does_not_work_is_refused(
 
 
 def test_a_bundle_that_kills_its_process_is_refused(foreign: Path) -> None:
-    change_json(foreign / CONFIG, imports=["$import os", "$import torch"], network_def="$os._exit(3)")
+    change_json(foreign / CONFIG, network_def={"_target_": "tests.tools.broken_networks.Fatal"})
     fault = refused(foreign)
     assert (fault.refusal, "ended with 3" in fault.detail) == (ImportRefusal.CANNOT_RUN, True)
 

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dicomnode.clinical.scores.asked import ANY
 from dicomnode.clinical.scores.report import reference_scores
-from dicomnode.clinical.variables import VARIABLES, Nature
+from dicomnode.clinical.scores.totals import OF_BLEEDS, OF_ISCHAEMIA, PointScore
+from dicomnode.clinical.variables import VARIABLES, Location, Nature
 from dicomnode.measure.lesions import measure
 from dicomnode.records import (
     ContextSource,
@@ -248,3 +250,26 @@ def test_hyperdensity_is_measured_above_50_hu() -> None:
     found = {score.name: score for score in reference_scores([finding], volume, known(thrombectomy=True))}
     assert total is not None
     assert found["hyperdense_vol"].value == pytest.approx(total.volume_ml / 2, abs=0.01)
+
+
+FINE = {
+    "age": range(0, 131),
+    "gcs": range(3, 16),
+    "nihss": range(43),
+    "volume_ml": [ml / 2 for ml in range(0, 300)],
+    "onset_to_ct_h": [hours / 10 for hours in range(0, 60)],
+    "location": list(Location),
+}
+
+
+@pytest.mark.parametrize("score", [*OF_BLEEDS, *OF_ISCHAEMIA], ids=lambda score: score.name)
+def test_what_an_input_may_be_holds_a_value_of_every_band_of_every_score(score: PointScore) -> None:
+    middle: dict[str, Any] = {name: ANY[name][len(ANY[name]) // 2] for name in score.needs}
+    if score.name == "span_100":
+        return  # a sum, not bands: it is given only where both are known
+    for name in set(score.needs) & set(FINE):
+        for location in Location if "location" in score.needs else [None]:
+            fixed = middle | ({"location": location} if location and name != "location" else {})
+            found = {tuple(score.points(**{**fixed, name: value}).values()) for value in FINE[name]}
+            tried = {tuple(score.points(**{**fixed, name: value}).values()) for value in ANY[name]}
+            assert tried == found

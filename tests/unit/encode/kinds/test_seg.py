@@ -58,7 +58,7 @@ def test_only_slices_with_a_mask_have_frames() -> None:
     assert int(seg.NumberOfFrames) == int(case.findings[0].mask.any(axis=(1, 2)).sum()) < len(case.sources)
 
 
-def test_a_frame_names_the_source_slice_at_its_own_position() -> None:
+def test_a_frame_names_the_source_slice_at_its_own_position_failure_mode_18() -> None:
     case = case_of(TILTED_UNEVEN, BLEEDS)
     by_uid = {source.SOPInstanceUID: source for source in case.sources}
     for group in read_back(case).PerFrameFunctionalGroupsSequence:
