@@ -53,27 +53,45 @@ class SpoolingProvider(DIMSEServiceProvider):
         self._reports_underway = 0
 
     def receive_primitive(self, primitive: P_DATA) -> None:
-        """Take a part of a message.
+        """Take the fragments of one PDU, each by itself: pynetdicom drops those behind the end of a message.
 
         Raises
         ------
-        BrokenProtocol : the command set has no end, or messages come without waiting for any answer.
+        BrokenProtocol : the command set has no end, fragments of several messages are mixed, or messages come without
+            waiting for any answer.
         """
+        for value in primitive.presentation_data_value_list:
+            fragment = P_DATA()
+            fragment.presentation_data_value_list.append(value)
+            self._take(fragment, *value)
+
+    def _take(self, fragment: P_DATA, context_id: int, data: bytes) -> None:
         self._require_room()
         message = self.message
         if message is None:
             self._command_bytes = 0
             message = self.message = DIMSEMessage()
             message.data_set = SpooledDataSet(self._begin, self._is_report)
-        self._command_bytes += sum(
-            len(data) for _, data in primitive.presentation_data_value_list if data and data[0] & _COMMAND
-        )
-        if self._command_bytes > MAX_COMMAND_BYTES:
-            raise BrokenProtocol("a command set without end")
-        super().receive_primitive(primitive)
+        self._require_order(message, context_id, data)
+        super().receive_primitive(fragment)
         # Complete, it is forgotten; by then it knows of what class it is.
         if self.message is not message and isinstance(message, N_EVENT_REPORT_RQ):
             self._reports_underway += 1
+
+    def _require_order(self, message: DIMSEMessage, context_id: int, data: bytes) -> None:
+        """A command set, then its data set, in one presentation context (DICOM PS3.7 6.3.1, PS3.8 annex E).
+
+        pynetdicom reads a command in the middle of a data set as that of the whole: two images would become one file,
+        and Success would be said of the one that is not there.
+        """
+        is_command, has_command = bool(data and data[0] & _COMMAND), message.context_id is not None
+        if not data or is_command == has_command:
+            raise BrokenProtocol("fragments of several messages mixed")
+        if has_command and context_id != message.context_id:
+            raise BrokenProtocol("a data set in another context than its command")
+        self._command_bytes += len(data) * is_command
+        if self._command_bytes > MAX_COMMAND_BYTES:
+            raise BrokenProtocol("a command set without end")
 
     def report_is_done(self) -> None:
         """A report was answered; pynetdicom has each answered by a thread of its own."""

@@ -253,11 +253,10 @@ def test_a_killed_reception_has_all_that_it_acknowledged_failure_mode_03(
 
 def _send_until_killed(port: int) -> dict[str, bytes]:
     acknowledged = {}
-    with ScriptedPeer(port) as peer:
+    with ScriptedPeer(port) as peer, contextlib.suppress(ConnectionError, peers.Closed, peers.Aborted):
         peer.associate()
-        with contextlib.suppress(ConnectionError, peers.Closed, peers.Aborted):
-            for number in range(10_000):
-                ds = ct_slice(number=number, rows=64)
-                if sent(peer, ds) == SUCCESS:
-                    acknowledged[ds.SOPInstanceUID] = encoded(ds)
+        for number in range(10_000):
+            ds = ct_slice(number=number, rows=64)
+            if sent(peer, ds) == SUCCESS:
+                acknowledged[ds.SOPInstanceUID] = encoded(ds)
     return acknowledged

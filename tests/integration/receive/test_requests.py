@@ -382,3 +382,50 @@ def test_a_fault_of_the_node_s_own_lets_nobody_in(
     monkeypatch.setattr(reception.scp, "_admission", None)
     with ScriptedPeer(reception.port) as peer:
         assert peer.request().type == peers.ASSOCIATE_RJ
+
+
+def test_an_image_within_an_unfinished_one_is_not_acknowledged(
+    start: Callable[..., Reception], lines: Callable[[str], list[dict]]
+) -> None:
+    reception = start()
+    first, second = (ct_slice(number=number, sop_uid=f"1.2.3.1.1.{number}") for number in (1, 2))
+    with ScriptedPeer(reception.port) as peer:
+        peer.associate()
+        peer.begin_store(CT_IMAGE, first.SOPInstanceUID)
+        peer.send_data(peers.encoded(first)[:500], last=False)
+        peer.begin_store(CT_IMAGE, second.SOPInstanceUID)
+        peer.send_data(peers.encoded(second), last=True)
+        with pytest.raises(peers.Aborted):
+            peer.receive_status()
+    wait_until(lambda: lines("association ended"))
+    assert lines("association ended")[0]["reason"] == "fragments of several messages mixed"
+    assert reception.files() == reception.instances() == reception.half_files() == []
+
+
+def test_a_data_set_in_another_context_than_its_command_is_broken_off(start: Callable[..., Reception]) -> None:
+    reception = start()
+    with ScriptedPeer(reception.port) as peer:
+        peer.associate([CT_IMAGE, MR])
+        peer.begin_store(CT_IMAGE, "1.2.3.1.1.1")
+        peer.send_data(peers.encoded(ct_slice(sop_uid="1.2.3.1.1.1")), sop_class=MR, last=True)
+        with pytest.raises(peers.Aborted):
+            peer.receive_status()
+    wait_until(lambda: not reception.scp._server.open_lines())
+    assert reception.files() == []
+
+
+def test_two_messages_in_one_pdu_are_both_answered(start: Callable[..., Reception]) -> None:
+    reception = start()
+    slices = [ct_slice(number=number) for number in (1, 2)]
+    values = b""
+    with ScriptedPeer(reception.port) as peer:
+        peer.associate()
+        peer.send = lambda kind, content: collected.append(content)  # type: ignore[method-assign]
+        collected: list[bytes] = []
+        for ds in slices:
+            peer.begin_store(CT_IMAGE, ds.SOPInstanceUID)
+            peer.send_data(peers.encoded(ds), last=True)
+        values = b"".join(collected)
+        peer.socket.sendall(struct.pack(">BBL", peers.P_DATA, 0, len(values)) + values)
+        assert [peer.receive_status() for _ in slices] == [SUCCESS, SUCCESS]
+    assert len(reception.instances()) == 2
