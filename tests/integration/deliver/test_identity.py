@@ -136,7 +136,7 @@ def test_what_is_sent_again_after_a_loss_is_the_same_bytes(world: World, pacs: S
     first = pacs.instances[-1].sha256
     pacs.instances.clear()
     other, _ = world.deliver("sr", patient=EMERGENCY)
-    pacs.keeps_then_drops, pacs.hidden_looks = True, 2
+    pacs.keeps_then_drops, pacs.hidden_looks = True, pacs.looks + 1
     world.step_until(sender, lambda: world.job(other).status == "done")
     kept, again = pacs.instances
     assert kept.sha256 == again.sha256 != first

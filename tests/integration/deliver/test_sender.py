@@ -329,7 +329,7 @@ def test_a_pacs_that_kept_it_and_does_not_show_it_yet_gets_the_same_bytes_again(
     world: World, pacs: ScriptedPacs
 ) -> None:
     job_id, results = world.deliver("sr")
-    pacs.keeps_then_drops, pacs.hidden_looks = True, 2
+    pacs.keeps_then_drops, pacs.hidden_looks = True, 1
     sender = world.sender(world.destination(pacs.port))
     world.step_until(sender, lambda: world.job(job_id).status == "done")
     assert pacs.uids == [results[0].sop_instance_uid] * 2
