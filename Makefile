@@ -2,6 +2,7 @@
 # make demo      the whole loop on this machine, pictures in demo-output/
 # make test      lint, types and tests (under 20 minutes; what CI runs)
 # make test-full everything, long
+# make fuzz      bombs, spoiled sessions and data sets against a running node (SESSIONS, DATASETS, SEED)
 #
 # torch comes for the CPU unless an NVIDIA card answers (nvidia-smi):
 #   make install GPU=1                 with CUDA all the same (about 6 GB on disk)
@@ -19,7 +20,11 @@ PYTEST := $(BIN)/python -m pytest --durations=40 --durations-min=3
 # Three processes, a file to each, in order: what starts first (acceptance) mostly waits, while the others compute.
 PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: install demo test test-full lint tools clean FORCE
+SESSIONS ?= 100000
+DATASETS ?= 20000
+SEED ?= 1
+
+.PHONY: install demo test test-full fuzz lint tools clean FORCE
 
 install: $(VENV)/.installed
 # Another torch than the one that is there: asked for by name, it is installed anew.
@@ -62,6 +67,9 @@ test: $(VENV)/.installed-dev tools lint
 test-full: $(VENV)/.installed-dev tools lint
 	tests/tools/debian_tools.sh viewer
 	$(PYTEST) $(PARALLEL)
+
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.integration.attack.fuzz --sessions $(SESSIONS) --datasets $(DATASETS) --seed $(SEED)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo-output artifacts .mypy_cache .ruff_cache .pytest_cache

@@ -173,6 +173,7 @@ def spoiled(seed: str, number: int) -> tuple[Pdus, bool]:
     for _ in range(rng.choice((1, 1, 2, 4))):
         if pdus:
             rng.choice(MUTATIONS)(rng, pdus)
+        pdus = [one for one in pdus if one]
     falls_silent = rng.random() < 0.05
     if falls_silent and pdus:
         at = rng.randrange(len(pdus))

@@ -109,6 +109,8 @@ class Target:
         self.process.terminate()
         self.process.wait(60)
         self._reader.join(10)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
 
     def _read_log(self) -> None:
         assert self.process.stderr is not None

@@ -16,10 +16,12 @@ from dicomnode.errors import WorkerCrashed
 from dicomnode.execute.findings_file import load_findings
 from dicomnode.execute.tasks import EncodeTask, ReadTask, Reply, Task
 from dicomnode.ops.retention import DAY_S, purge
+from dicomnode.receive.part10 import Origin, preamble_of
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import cancel_job, claim_job, recover_leases, requeue_job
 from dicomnode.store.queue.runs import RunIdentity, pending_runs
 from tests.acceptance.scanner import small_study
+from tests.integration.attack.bombs import jpeg_2000
 from tests.integration.execute.world import Bundles, ExecutionWorld, Workers
 from tests.integration.store.fixture import sqlite_only
 
@@ -313,3 +315,16 @@ def test_a_worker_ended_together_with_the_node_is_nobodys_fault(new_world: NewWo
     job = world.job(job_id)
     assert (job.status, job.attempts) == ("queued", 0)
     assert (job.runs[0].status, job.runs[0].crashes) == ("pending", 0)
+
+
+@sqlite_only
+def test_a_slice_that_is_a_bomb_refuses_the_job_once_and_for_all(new_world: NewWorld) -> None:
+    world = new_world("threshold")
+    job_id = world.queue_head()
+    row = world.instances()[0]
+    bomb = jpeg_2000(row.sop_instance_uid)
+    origin = Origin(row.sop_class_uid, row.sop_instance_uid, bomb.syntax, "CT1", "NODE")
+    (world.config.spool_dir / row.path).write_bytes(preamble_of(origin) + bomb.data_set)
+    assert world.step()
+    job = world.job(job_id)
+    assert (job.status, job.refusal, job.attempts) == ("refused", "implausible_size", 1)

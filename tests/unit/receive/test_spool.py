@@ -142,6 +142,32 @@ def test_a_folder_that_retention_removes_meanwhile_is_made_again(spool: Spool) -
     assert kept == [str(number).encode() for number in range(50)]
 
 
+def test_a_folder_that_is_removed_as_fast_as_it_is_made_is_made_again(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thirty times in a row somebody is faster, as on a machine that has no time for this thread."""
+    rename, left = Path.rename, [30]
+
+    def late(self: Path, target: Path) -> Path:
+        if left[0]:
+            left[0] -= 1
+            Path(target).parent.rmdir()
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    incoming = spool.open(b"")
+    incoming.write(b"data set")
+    assert (spool.root / spool.commit(incoming, **UIDS)).read_bytes() == b"data set"
+
+
+def test_a_file_that_stands_where_a_folder_should_is_refused_at_once(spool: Spool) -> None:
+    (spool.root / "1.1").write_bytes(b"")
+    incoming = spool.open(b"")
+    with pytest.raises(ReceiveError):
+        spool.commit(incoming, **UIDS)
+    assert not half_files(spool)
+
+
 def test_only_this_user_may_look_into_the_spool(spool: Spool) -> None:
     assert spool.root.stat().st_mode & 0o777 == 0o700
 
