@@ -14,7 +14,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from scipy.ndimage import binary_dilation
 
 from dicomnode.dicom import codes
@@ -83,7 +83,7 @@ def _demand(condition: bool, kind: Kind, fault: str) -> None:
 
 def _check_file_meta(ds: Dataset, kind: Kind) -> None:
     meta = ds.file_meta
-    expected = DeflatedExplicitVRLittleEndian if kind is Kind.SC else ExplicitVRLittleEndian
+    expected = RLELossless if kind is Kind.SC else ExplicitVRLittleEndian
     _demand(meta.TransferSyntaxUID == expected, kind, f"transfer syntax is not {expected.name}")
     _demand(meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID, kind, "file meta names another instance")
     _demand(meta.MediaStorageSOPClassUID == ds.SOPClassUID, kind, "file meta names another SOP class")
@@ -277,10 +277,10 @@ def _check_synthetic(ds: Dataset, context: Context, kind: Kind) -> None:
 
 
 def _check_sc(ds: Dataset, context: Context) -> None:
-    expected = ds.Rows * ds.Columns * ds.SamplesPerPixel
     _demand(ds.PhotometricInterpretation == "RGB", Kind.SC, "the picture is not RGB")
-    _demand(len(ds.PixelData) == expected + expected % 2, Kind.SC, "pixel data have the wrong length")
-    _demand(bool(np.ptp(np.frombuffer(ds.PixelData[:expected], dtype=np.uint8)) > 0), Kind.SC, "the picture is empty")
+    ds.pixel_array_options(decoding_plugin="pydicom")
+    _demand(ds.pixel_array.shape == (ds.Rows, ds.Columns, 3), Kind.SC, "pixel data have the wrong length")
+    _demand(bool(np.ptp(ds.pixel_array) > 0), Kind.SC, "the picture is empty")
 
 
 def _check_overlay(ds: Dataset, context: Context) -> None:

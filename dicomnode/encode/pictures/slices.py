@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from scipy import ndimage
 
 from dicomnode.dicom import codes
 from dicomnode.dicom.values import text_of
@@ -102,8 +103,9 @@ def widest_slice(case: Case) -> int:
 def crop_of(hu: NDArray[np.float32], stack: Stack) -> Crop:
     """A square in millimetres around the head, with a small margin; the whole slice where no head is seen."""
     plane = (hu[:: max(1, len(hu) // 8)] > HEAD_HU).sum(axis=0) > 1
-    if not plane.any():
-        plane = np.ones_like(plane)
+    pieces, count = ndimage.label(plane)
+    # the largest piece: the rest that the head lies in would make it small
+    plane = pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:])) if count else np.ones_like(plane)
     rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
     height_mm = (rows[-1] - rows[0] + 1) * stack.row_spacing_mm
     width_mm = (columns[-1] - columns[0] + 1) * stack.column_spacing_mm

@@ -103,7 +103,7 @@ SENTENCES = {
     "table": "Lesions",
     "and smaller": "and {count} smaller",
     "exam": "Exam probability",
-    "exam threshold": "its threshold",
+    "exam threshold": "threshold",
     "detection limit": "Detection limit",
     "detection limit row": "{limit}, threshold {threshold}",
     "dense row": "Dense, not counted",

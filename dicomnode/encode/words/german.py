@@ -96,7 +96,7 @@ SENTENCES = {
     "table": "Läsionen",
     "and smaller": "und {count} kleinere",
     "exam": "Wahrscheinlichkeit",
-    "exam threshold": "ihre Schwelle",
+    "exam threshold": "Schwelle",
     "detection limit": "Nachweisgrenze",
     "detection limit row": "{limit}, Schwelle {threshold}",
     "dense row": "Dicht, nicht gezählt",

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
-    UID,
     Comprehensive3DSRStorage,
     ExplicitVRLittleEndian,
+    RLELossless,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
     generate_uid,
@@ -81,7 +83,6 @@ def encoded_result(
     research: bool = False,
     payload: int = 2000,
     patient: Mapping[str, str] = PATIENT,
-    syntax: UID = ExplicitVRLittleEndian,
 ) -> EncodedResult:
     """A result file below ``data_dir``, with a name in Japanese where not told otherwise, and a private element."""
     ds = Dataset()
@@ -93,7 +94,7 @@ def encoded_result(
     ds.Rows = 512
     ds.private_block(0x0099, "DICOMNODE TEST", create=True).add_new(0x01, "OB", bytes(range(256)) * (payload // 256))
     ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = syntax
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     relative = Path("work") / f"{ds.SOPInstanceUID}.dcm"
     (data_dir / "work").mkdir(parents=True, exist_ok=True)
     ds.save_as(data_dir / relative, enforce_file_format=True)
@@ -108,6 +109,20 @@ def encoded_result(
         size_bytes=len(content),
         research=research,
     )
+
+
+def encoded_overview(folder: Path) -> Path:
+    """A picture as the node writes its overview: RGB, run-length encoded."""
+    ds = dcmread(folder / encoded_result(folder, "sc").path)
+    rows, columns = np.mgrid[0:64, 0:48].astype(np.uint8)
+    pixels = np.stack([rows, columns, rows + columns], axis=2)
+    ds.Rows, ds.Columns, ds.SamplesPerPixel, ds.PhotometricInterpretation = 64, 48, 3, "RGB"
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation, ds.PlanarConfiguration = 8, 8, 7, 0, 0
+    ds.PixelData = pixels.tobytes()
+    ds.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
+    path = folder / "overview.dcm"
+    ds.save_as(path, enforce_file_format=True)
+    return path
 
 
 def until(condition: Callable[[], Any], *, within_s: float = 15.0) -> None:
@@ -145,19 +160,12 @@ class World:
         research: bool = False,
         payload: int = 2000,
         patient: Mapping[str, str] = PATIENT,
-        syntax: UID = ExplicitVRLittleEndian,
     ) -> tuple[int, list[EncodedResult]]:
         """A job with one result per kind, waiting to be sent; returns the job's row id and the results in order."""
         claim = claimed_job(self.store)
         results = [
             encoded_result(
-                self.data_dir,
-                kind,
-                study_uid=claim.study_uid,
-                research=research,
-                payload=payload,
-                patient=patient,
-                syntax=syntax,
+                self.data_dir, kind, study_uid=claim.study_uid, research=research, payload=payload, patient=patient
             )
             for kind in kinds
         ]
