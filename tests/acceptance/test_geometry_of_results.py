@@ -64,7 +64,10 @@ def test_the_true_mask_keeps_its_slices_and_its_volume_on_a_tilted_uneven_head(
     assert {4.0, 7.0} <= set(spacings)
     assert abs(np.degrees(np.arctan(np.hypot(*series.volume.stack.shear)))) == pytest.approx(18.5, abs=0.2)
     results = encoded(series, truth, tmp_path / "results")
-    assert np.array_equal(mask_of_seg(results["seg"], series.volume), truth.mask)
+    # Pieces of the painted bleed below the detection limit are neither counted nor drawn.
+    (counted,) = (finding.mask for finding in case_of_truth(series, truth).masks)
+    assert np.count_nonzero(counted != truth.mask) < 0.001 * np.count_nonzero(truth.mask)
+    assert np.array_equal(mask_of_seg(results["seg"], series.volume), counted)
     assert volume_in_sr(results["sr"]) == pytest.approx(truth.volume_ml, rel=0.01)
 
 
