@@ -106,8 +106,8 @@ def _cut(rng: random.Random, pdus: Pdus) -> None:
 def _cut_whole(rng: random.Random, pdus: Pdus) -> None:
     """The end is missing, and the length says so."""
     at = rng.randrange(len(pdus))
-    content = pdus[at][6 : rng.randrange(6, len(pdus[at]) + 1)]
-    pdus[at] = pdu(pdus[at][0] if pdus[at] else 4, content)
+    content = pdus[at][6:]
+    pdus[at] = pdu(pdus[at][0], content[: rng.randrange(len(content) + 1)])
 
 
 def _other_length(rng: random.Random, pdus: Pdus) -> None:
