@@ -147,7 +147,7 @@ def test_the_database_of_another_program_is_none_of_ours(config: Path) -> None:
         (["destinations", "forget", "pasc"], "did you mean 'pacs'?"),
         (["serve", "--role", "recieve"], "did you mean 'receive'?"),
         (["process", ".", "--out", "out", "--protocol", "head-cd"], "did you mean 'head-ct'?"),
-        (["zoo", "show", "haemorrhage"], "did you mean 'hemorrhage'?"),
+        (["zoo", "show", "hemorrage"], "did you mean 'hemorrhage'?"),
         (["zoo", "selftest", "hemorhage"], "did you mean 'hemorrhage'?"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
