@@ -158,9 +158,9 @@ FINDINGS: dict[str, FindingCodes] = {
 }
 """By ``MaskFinding.name``."""
 
-OTHER_FINDING = FindingCodes(MORPHOLOGICALLY_ABNORMAL, LESION_OF_BRAIN, BRAIN, (240, 180, 40), "LESION_SEG", "lesion")
+OTHER_FINDING = FindingCodes(MORPHOLOGICALLY_ABNORMAL, LESION_OF_BRAIN, BRAIN, (150, 120, 230), "LESION_SEG", "lesion")
 """For findings of bundles that the table does not know."""
-PALETTE = ((240, 180, 40), (90, 190, 110), (190, 110, 220), (60, 200, 200), (240, 130, 180), (200, 200, 80))
+PALETTE = ((150, 120, 230), (90, 190, 110), (190, 110, 220), (60, 200, 200), (240, 130, 180), (200, 200, 80))
 """Colours of findings that the table does not know."""
 MAX_NOUN = 36
 """So that ``AI <noun> measurements (research)`` fits SeriesDescription, 64 characters."""
@@ -188,7 +188,7 @@ def concepts_of(finding: MaskFinding) -> FindingCodes:
     )
 
 
-UNCERTAIN_RGB = (240, 150, 20)
+UNCERTAIN_RGB = (235, 185, 30)
 """Marks of an exam that lies below its threshold: amber, whatever was looked for."""
 
 

@@ -173,11 +173,16 @@ def test_the_text_report_tells_findings_scores_and_limits_of_use(shown: Shown) -
     finding = shown.case.masks[0]
     assert finding.total is not None
     text = " ".join(sight.texts.split())
-    assert f"Intracranial haemorrhage, total: {finding.total.volume_ml:.1f} mL" in text
+    assert f"Intracranial haemorrhage: {finding.total.volume_ml:.1f} mL marked" in text
     assert "Poor outcome (mRS 4 to 6) at 90 days" in text
     assert "ICH Score: 2" in text
     assert "Research, not for diagnosis" in text
-    assert text.index("Impressions") < text.index("Findings") < text.index("Current Procedure Descriptions")
+    assert (
+        text.index("Impressions")
+        < text.index("Findings")
+        < text.index("Current Procedure Descriptions")
+        < text.index("Device Observer")
+    )
     assert (sight.image > 200).any()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from highdicom import sr as hd_sr
 from pydicom.dataset import Dataset
 
 from dicomnode.dicom import codes
@@ -41,11 +42,14 @@ def _content(context: Context) -> Dataset:
         (codes.PROCEDURE_DESCRIPTIONS, _procedure(context)),
     )
     root = root_container(context, codes.TEXT_REPORT, "2000")
+    about = list(root.ContentSequence)  # language and observer: viewers print the items in their order, UID and all
+    root.ContentSequence = hd_sr.ContentSequence()
     for heading, lines in sections:
         section = container(heading)
         section.ContentSequence.extend([text_item(name, text) for name, text in lines])
         if section.ContentSequence:
             root.ContentSequence.append(section)
+    root.ContentSequence.extend(about)
     separate(root)
     return root
 

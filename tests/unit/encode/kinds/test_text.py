@@ -91,6 +91,8 @@ def test_the_impression_stands_first_and_the_device_last(report: Dataset) -> Non
     sections = [item for item in report.ContentSequence if item.ValueType == "CONTAINER"]
     headings = [section.ConceptNameCodeSequence[0].CodeMeaning for section in sections]
     assert headings == ["Impressions", "Findings", "Current Procedure Descriptions"]
+    assert list(report.ContentSequence)[:3] == sections  # and all that is said of the observer behind them
+    assert "Device Observer UID" in {item.ConceptNameCodeSequence[0].CodeMeaning for item in report.ContentSequence}
 
 
 def test_abc2_stands_beside_the_volume_with_the_difference(case: Case) -> None:
