@@ -2,35 +2,53 @@
 # make demo      the whole loop on this machine, pictures in demo-output/
 # make test      lint, types and tests (under 20 minutes; what CI runs)
 # make test-full everything, long
+# make fuzz      bombs, spoiled sessions and data sets against a running node (SESSIONS, DATASETS, SEED)
 #
-# Without an NVIDIA card choose the CPU build of torch, which is much smaller:
-#   make install TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# torch comes for the CPU unless an NVIDIA card answers (nvidia-smi):
+#   make install GPU=1                 with CUDA all the same (about 6 GB on disk)
+#   make install GPU=0                 for the CPU all the same (about 1.3 GB on disk, all in all)
+#   make install TORCH_INDEX=URL       from another index
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+GPU ?= auto
 TORCH_INDEX ?=
-PIP_TORCH := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 # What takes long is named at the end, so that the whole stays within its 20 minutes.
 PYTEST := $(BIN)/python -m pytest --durations=40 --durations-min=3
 # Three processes, a file to each, in order: what starts first (acceptance) mostly waits, while the others compute.
 PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: install demo test test-full lint tools clean
+SESSIONS ?= 100000
+DATASETS ?= 20000
+SEED ?= 1
+
+.PHONY: install demo test test-full fuzz lint tools clean FORCE
 
 install: $(VENV)/.installed
+# Another torch than the one that is there: asked for by name, it is installed anew.
+ifneq ($(filter install,$(MAKECMDGOALS)),)
+ifneq ($(filter-out auto,$(GPU))$(TORCH_INDEX),)
+$(VENV)/.installed: FORCE
+REPLACE := $(BIN)/python -m pip uninstall --quiet --yes torch;
+endif
+endif
+
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "dicomnode needs Python 3.11 or newer; name it with make PYTHON=python3.12"; exit 1; }
 	@echo "Installing into $(VENV); torch is large, this takes a few minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_TORCH) --editable .
-	touch $@
+	@index=$$($(BIN)/python deploy/torch_index.py '$(GPU)' '$(TORCH_INDEX)') || exit; set -x; $(REPLACE) $(PIP_INSTALL) $$index torch
+	$(PIP_INSTALL) --editable .
+	@touch $@
+	@echo "$(VENV) takes $$(du -sh $(VENV) | cut -f1) on disk. What next: $(BIN)/dicomnode --help"
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_TORCH) --editable ".[dev]"
-	touch $@
+	$(PIP_INSTALL) --editable ".[dev]"
+	@touch $@
 
 demo: install
 	$(BIN)/dicomnode demo --out demo-output
@@ -49,6 +67,9 @@ test: $(VENV)/.installed-dev tools lint
 test-full: $(VENV)/.installed-dev tools lint
 	tests/tools/debian_tools.sh viewer
 	$(PYTEST) $(PARALLEL)
+
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.integration.attack.fuzz --sessions $(SESSIONS) --datasets $(DATASETS) --seed $(SEED)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo-output artifacts .mypy_cache .ruff_cache .pytest_cache

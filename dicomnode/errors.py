@@ -6,23 +6,27 @@
     ├── ConfigError            the configuration is wrong (all faults at once); the admin mends it
     │   └── ManifestError          a manifest for training or evaluation is wrong (all faults at once)
     ├── EnvironmentFault       disk, memory, mount or port are away, full or taken: it passes, or an admin mends it
+    │   └── DatabaseUnusable       the database is missing, away, of another version or not allowed; says what to do
     ├── ReceiveError           an instance cannot be taken; carries the DIMSE status for the sender
     ├── SeriesError            the images are at fault; carries a coded Refusal
     │   ├── IncompleteSeries       slices are missing
     │   └── InconsistentGeometry   positions, orientations or sizes contradict each other
     ├── ReadError              a file or folder cannot be read as an image, or a mask does not fit its image
+    ├── ContextError           values or texts of a patient cannot be taken; each with a coded ContextRefusal
     ├── JobError               the queue was used wrongly
     │   ├── IllegalTransition      no arrow leads from this state by this event
     │   └── LeaseLost              another worker owns the job now; the work is thrown away
     ├── BundleError            a model bundle is missing, damaged or not what its digest says
     │   └── BundleRefused          a foreign bundle cannot be imported; carries a coded ImportRefusal
     ├── InferenceError         a model failed on this input
+    │   ├── DeviceMissing          the device that was asked for is not there
     │   ├── WorkerCrashed          the worker process died (retryable until quarantined)
     │   └── RunTimedOut            the watchdog killed the worker (retryable until quarantined)
     ├── TrainingError          a training cannot go on: the loss is not finite, a checkpoint does not fit
     ├── EncodeError            findings could not be written as a valid object; nothing is sent
     └── DeliveryError          a destination did not take a result
         ├── AssociationRejected    no association or connection, or no presentation context
+        │   ├── NotAdmitted            the peer was reached, but wants no association with this node
         │   ├── OutcomeUnknown         it was sent and no answer came: the destination may have it
         │   ├── ClassNotAccepted       the presentation context of this SOP class was rejected
         │   ├── FindNotOffered         the destination offers no C-FIND; nothing can be asked of it
@@ -37,6 +41,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 
@@ -50,6 +55,11 @@ class Refusal(StrEnum):
     NO_PIXELS = "no_pixels"
     UNREADABLE = "unreadable"
     INVALID_UID = "invalid_uid"
+    UID_MISMATCH = "uid_mismatch"
+    HEADER_TOO_LARGE = "header_too_large"
+    IMPLAUSIBLE_SIZE = "implausible_size"
+    EXPANDS_TOO_FAR = "expands_too_far"
+    TOO_MANY_INSTANCES = "too_many_instances"
     OWN_RESULT = "own_result"
     LOCALIZER = "localizer"
     DERIVED = "derived"
@@ -88,6 +98,11 @@ _SENTENCES: dict[Refusal, str] = {
     Refusal.UNREADABLE: "The file cannot be parsed or its pixels cannot be decoded; the bytes are kept.",
     Refusal.INVALID_UID: "StudyInstanceUID or SeriesInstanceUID is missing or no UID: more than 64 characters, "
     "or others than digits and points.",
+    Refusal.UID_MISMATCH: "The sender named another SOP instance or class than the data set that it sent.",
+    Refusal.HEADER_TOO_LARGE: "The header is far larger than that of any CT image; the bytes are kept.",
+    Refusal.IMPLAUSIBLE_SIZE: "Header and pixels name different sizes, or one that no CT image has. Not decoded.",
+    Refusal.EXPANDS_TOO_FAR: "Reading the pixels would take far more memory or time than an image of that size needs.",
+    Refusal.TOO_MANY_INSTANCES: "The series has more instances than the configuration allows; the bytes are kept.",
     Refusal.OWN_RESULT: "A result of this node that came back. Own results are never processed.",
     Refusal.LOCALIZER: "A localizer (scout) image, not an axial slice.",
     Refusal.DERIVED: "A derived or reformatted image, not an original axial acquisition.",
@@ -150,6 +165,10 @@ class EnvironmentFault(NodeError):
     retryable = True
 
 
+class DatabaseUnusable(EnvironmentFault):
+    """The database is missing, away, of another version, or this user may not use it; the message says what to do."""
+
+
 class ReceiveError(NodeError):
     """An instance cannot be taken.
 
@@ -186,6 +205,65 @@ class IncompleteSeries(SeriesError):
 
 class InconsistentGeometry(SeriesError):
     """Positions, orientations or sizes contradict each other."""
+
+
+class ContextRefusal(StrEnum):
+    """Coded reasons why a value or a text of a patient is not taken; :meth:`sentence` is what a person reads."""
+
+    NOT_READABLE = "not_readable"
+    TOO_LARGE = "too_large"
+    NOTHING_IN_IT = "nothing_in_it"
+    UNKNOWN_FIELD = "unknown_field"
+    MISSING_FIELD = "missing_field"
+    NO_PATIENT = "no_patient"
+    WRONG_PATIENT = "wrong_patient"
+    UNKNOWN_VARIABLE = "unknown_variable"
+    NO_UNIT = "no_unit"
+    UNKNOWN_UNIT = "unknown_unit"
+    NOT_A_NUMBER = "not_a_number"
+    NOT_YES_OR_NO = "not_yes_or_no"
+    UNKNOWN_WORD = "unknown_word"
+    NOT_A_TIME = "not_a_time"
+    NO_TIME = "no_time"
+    IMPLAUSIBLE = "implausible"
+
+    def sentence(self) -> str:
+        """What a person reads, and what would be needed."""
+        return _CONTEXT_SENTENCES[self]
+
+
+_CONTEXT_SENTENCES: dict[ContextRefusal, str] = {
+    ContextRefusal.NOT_READABLE: "Neither JSON nor CSV with a line of names, in UTF-8.",
+    ContextRefusal.TOO_LARGE: "Longer than a document about patients may be.",
+    ContextRefusal.NOTHING_IN_IT: "It holds neither a value nor a text.",
+    ContextRefusal.UNKNOWN_FIELD: "A field that the format does not have, or one of another type than it has.",
+    ContextRefusal.MISSING_FIELD: "A field that is needed is missing or empty.",
+    ContextRefusal.NO_PATIENT: "It does not say whose it is: a patient ID is needed.",
+    ContextRefusal.WRONG_PATIENT: "It is about another patient: patient ID, birth date or sex contradict.",
+    ContextRefusal.UNKNOWN_VARIABLE: "A variable or LOINC code that the node does not know.",
+    ContextRefusal.NO_UNIT: "The unit is missing; of a D-dimer it must say FEU or DDU.",
+    ContextRefusal.UNKNOWN_UNIT: "The node knows no conversion from this unit; of a D-dimer it must say FEU or DDU.",
+    ContextRefusal.NOT_A_NUMBER: "Not a number, or one written with a comma.",
+    ContextRefusal.NOT_YES_OR_NO: "Neither yes nor no.",
+    ContextRefusal.UNKNOWN_WORD: "Not one of the words that this variable has.",
+    ContextRefusal.NOT_A_TIME: "Not a date and time as ISO 8601 writes them, such as 2026-11-28T02:10:00+01:00.",
+    ContextRefusal.NO_TIME: "When it was observed is missing, to the minute: this variable changes within hours.",
+    ContextRefusal.IMPLAUSIBLE: "Outside the plausible range of this variable in its unit.",
+}
+
+
+class ContextError(NodeError):
+    """Values or texts of a patient cannot be taken; none of their document is.
+
+    Parameters
+    ----------
+    faults : where in the document, and why; without values.
+    """
+
+    def __init__(self, faults: Sequence[tuple[str, ContextRefusal]]) -> None:
+        lines = [f"{where}: {why.value}: {why.sentence()}".removeprefix(": ") for where, why in faults]
+        super().__init__("\n".join(lines))
+        self.faults = tuple(faults)
 
 
 class JobError(NodeError):
@@ -288,8 +366,21 @@ class InferenceError(NodeError):
     retryable = True
 
 
+class DeviceMissing(InferenceError):
+    """The device that was asked for is not there: no card, no driver, or a torch that is built for the CPU."""
+
+
 class WorkerCrashed(InferenceError):
-    """The worker process died during a run."""
+    """The worker process died during a run.
+
+    Parameters
+    ----------
+    by_signal : that ended it; 0 where it ended otherwise.
+    """
+
+    def __init__(self, message: str, by_signal: int = 0) -> None:
+        super().__init__(message)
+        self.by_signal = by_signal
 
 
 class RunTimedOut(InferenceError):
@@ -319,6 +410,10 @@ class DeliveryError(NodeError):
 
 class AssociationRejected(DeliveryError):
     """No association or connection, or no accepted presentation context."""
+
+
+class NotAdmitted(AssociationRejected):
+    """The peer was reached, but rejected the association or ended it while it was negotiated."""
 
 
 class OutcomeUnknown(AssociationRejected):

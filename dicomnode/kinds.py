@@ -36,6 +36,7 @@ class Kind(StrEnum):
     PROBABILITY = "probability"
     KOS = "kos"
     SEG_SC = "seg_sc"
+    SR_NEGATIVE = "sr_negative"
     SR_COMP = "sr_comp"
     SR_ENHANCED = "sr_enhanced"
     SCORES_COMP = "scores_comp"
@@ -142,6 +143,12 @@ KINDS: dict[Kind, KindRow] = {
         title="marked slices as pictures",
         sop_class_uid=SECONDARY_CAPTURE,
         series_number=81_000,
+        made=Made.ON_REQUEST,
+    ),
+    Kind.SR_NEGATIVE: KindRow(
+        title="measurement report of an exam without marks",
+        sop_class_uid=COMPREHENSIVE_3D_SR,
+        series_number=84_000,
         made=Made.ON_REQUEST,
     ),
     Kind.SR_COMP: KindRow(

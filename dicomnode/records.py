@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dicomnode.decision import Decision, Grounds, grounds_of
 from dicomnode.errors import Refusal
 from dicomnode.kinds import Kind
+from dicomnode.language import Language
 
 RESEARCH_NOTICE = "Research, not for diagnosis"
 
@@ -98,6 +100,10 @@ class Volume:
     sop_instance_uids: tuple[str, ...]
 
 
+Translations = tuple[tuple[str, str], ...]
+"""(language, text) of what a bundle says in other languages than its own."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRef:
     """Which model made a finding; every result names it.
@@ -106,6 +112,7 @@ class ModelRef:
     ----------
     digest : sha256 over the bundle's files, ``sha256:<hex>``.
     research : True where the weights are not cleared for clinical use.
+    translations : of ``trained_on``.
     """
 
     name: str
@@ -114,6 +121,23 @@ class ModelRef:
     title: str
     trained_on: str
     research: bool
+    translations: Translations = ()
+
+
+class Side(StrEnum):
+    """On which side of the mid-sagittal plane a region lies, the patient's own."""
+
+    LEFT = "left"
+    RIGHT = "right"
+    MIDLINE = "midline"
+
+
+class Level(StrEnum):
+    """In which third of the scanned height of the head a region lies: a place in the scan, no part of the brain."""
+
+    UPPER = "upper third"
+    MIDDLE = "middle third"
+    LOWER = "lower third"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +151,7 @@ class Region:
     longest_diameter_mm : largest in-plane distance on the slice with the largest area.
     first_slice, last_slice : 0-based, in stack order, inclusive.
     centroid_mm : (x, y, z) patient coordinates.
+    side, level : where it lies, see ``measure.place``; None where the skull does not tell.
     """
 
     voxels: int
@@ -138,6 +163,8 @@ class Region:
     first_slice: int
     last_slice: int
     centroid_mm: tuple[float, float, float]
+    side: Side | None = None
+    level: Level | None = None
 
 
 CodedConcept = tuple[str, str, str]
@@ -167,18 +194,22 @@ class MaskFinding:
     ----------
     name : machine name, such as ``hemorrhage``.
     label : what the radiologist reads, such as ``Intracranial haemorrhage``.
-    mask : (slices, rows, columns) bool, in the stack order of the volume.
+    mask : (slices, rows, columns) bool, in the stack order of the volume: the lesions, and nothing else.
     threshold : probability above which a voxel belongs to the mask.
-    detection_limit_ml : smallest lesion that is reported on its own.
-    total : of the whole mask; None when the mask is empty (a negative).
+    detection_limit_ml : smallest piece that is a lesion; smaller ones are neither counted nor drawn.
+    total : of all lesions; None where there is none.
     lesions : 26-connected, each at least ``detection_limit_ml``, largest first.
-    lesion_labels : (slices, rows, columns) int32; lesion k of ``lesions`` has value k + 1; smaller pieces are 0.
+    lesion_labels : (slices, rows, columns) int32; lesion k of ``lesions`` has value k + 1.
     concepts : codes that its bundle gives it; None: those of its name.
     exam_probability : that the exam shows the finding at all, 0..1; None where the bundle states no threshold for it.
     exam_threshold : of ``exam_probability``.
     probability : (slices, rows, columns) uint16, in steps of 1 / ``PROBABILITY_SCALE``, 0 below ``PROBABILITY_FLOOR``;
         None where nobody asked for it.
     inputs_digest : hex sha256 of all that shaped it beside model and images; empty where nothing did.
+    dense_pieces, dense_ml : what was marked and is as large as a lesion, but has the attenuation of bone, calcium or
+        contrast: it is no lesion, and stands neither in ``mask`` nor in ``total``.
+    dense_rule : how that is told, see ``measure.density``; empty where nothing is taken out.
+    translations : of ``label``.
     """
 
     name: str
@@ -195,6 +226,24 @@ class MaskFinding:
     exam_threshold: float | None = None
     probability: NDArray[np.uint16] | None = None
     inputs_digest: str = ""
+    dense_pieces: int = 0
+    dense_ml: float = 0.0
+    dense_rule: str = ""
+    translations: Translations = ()
+
+    @property
+    def grounds(self) -> Grounds:
+        """What marks and exam probability say together."""
+        return grounds_of(bool(self.lesions), self.exam_probability, self.exam_threshold)
+
+    @property
+    def decision(self) -> Decision:
+        """Whether the exam is positive, uncertain or negative for this finding."""
+        return self.grounds.decision
+
+
+MEASURED = "measured"
+"""Source of an input that was measured on the scan itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,12 +256,14 @@ class ScoreInput:
     value : with its unit, such as ``12`` or ``16.1 mL``.
     source : where it comes from: ``measured``, ``header``, ``HL7``, ``entered``, ...
     observed_at : ISO 8601; empty where the source does not say.
+    offset_s : from the scan to the observation; negative before it; None where either time is not known.
     """
 
     label: str
     value: str
     source: str
     observed_at: str = ""
+    offset_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +276,9 @@ class ReferenceScore:
     value : None where an input is missing; then ``possible`` holds the lowest and the highest it may be.
     unit : UCUM code, such as ``{score}``.
     meaning : what it says and for whom, such as ``30-day mortality 72 % (Hemphill 2001, 152 patients)``.
+    possible : the lowest and the highest that it may be; None where nothing is known of it, or ``value`` is.
+    working : how it comes about, such as ``GCS 1, volume 1, age 0 to 1``.
+    inputs, missing : what it was computed from; the labels of what was not known.
     """
 
     name: str
@@ -233,6 +287,9 @@ class ReferenceScore:
     unit: str
     meaning: str
     possible: tuple[float, float] | None = None
+    working: str = ""
+    inputs: tuple[ScoreInput, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +309,7 @@ class ScoreFinding:
     inputs, missing : what it was computed from; the labels of what was not known.
     warnings : limits of the intended use that this patient touches.
     inputs_digest : hex sha256 of all that shaped it beside model and images; empty where nothing did.
+    translations : of ``label``.
     """
 
     name: str
@@ -267,6 +325,7 @@ class ScoreFinding:
     missing: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     inputs_digest: str = ""
+    translations: Translations = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,6 +339,7 @@ class ImageFinding:
     horizon : which time it shows, such as ``24 h after the baseline scan``.
     warnings : limits of the intended use that this patient touches.
     inputs_digest : hex sha256 of all that shaped it beside model and images; empty where nothing did.
+    translations : of ``label``.
     """
 
     name: str
@@ -289,6 +349,7 @@ class ImageFinding:
     model: ModelRef
     warnings: tuple[str, ...] = ()
     inputs_digest: str = ""
+    translations: Translations = ()
 
 
 class Inapplicable(StrEnum):
@@ -325,6 +386,7 @@ class NotApplicable:
     detail : the limit or the input, and what is known of it; no free text of the patient.
     inputs, missing : what was known of the model's inputs; the labels of what was not.
     inputs_digest : hex sha256 of the inputs that it was decided on.
+    translations : of ``label``.
     """
 
     name: str
@@ -335,6 +397,7 @@ class NotApplicable:
     inputs: tuple[ScoreInput, ...] = ()
     missing: tuple[str, ...] = ()
     inputs_digest: str = ""
+    translations: Translations = ()
 
 
 Finding = MaskFinding | ScoreFinding | ImageFinding | NotApplicable
@@ -360,6 +423,7 @@ class ContextValue:
     value : in ``unit``; a word where the variable is no number.
     unit : UCUM code; empty for words and for yes or no.
     observed_at : ISO 8601; empty where the source does not say.
+    offset_s : from the scan to the observation; negative before it; None where either time is not known.
     """
 
     name: str
@@ -367,6 +431,7 @@ class ContextValue:
     source: ContextSource
     unit: str = ""
     observed_at: str = ""
+    offset_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,12 +442,76 @@ class ContextText:
     ----------
     section : machine name, such as ``indication``.
     written_at : ISO 8601; empty where the source does not say.
+    offset_s : as of a :class:`ContextValue`.
     """
 
     section: str
     text: str
     source: ContextSource
     written_at: str = ""
+    offset_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patient:
+    """Whom images, values and texts are about, as their source states it.
+
+    Attributes
+    ----------
+    patient_id, issuer : PatientID and IssuerOfPatientID, or what stands for them; a patient is known by both.
+    birth_date : ``YYYYMMDD``; empty where it is not stated.
+    sex : ``M``, ``F`` or ``O``; empty where it is not stated.
+    """
+
+    patient_id: str
+    issuer: str = ""
+    birth_date: str = ""
+    sex: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """A value of a coded variable, as it came in and is stored.
+
+    Attributes
+    ----------
+    name : of a variable of ``clinical.variables``.
+    value : in ``unit``; a moment as ISO 8601 in UTC.
+    unit : UCUM code of the variable; empty for words, moments and for yes or no.
+    observed_at : seconds since the epoch; None where the source does not say, as it may of what lasts.
+    arrived_at : seconds since the epoch; when the node first had it.
+    provenance : where in its source it stood, such as ``values[2]``; no attribute of the patient.
+    """
+
+    patient: Patient
+    name: str
+    value: float | str | bool
+    source: ContextSource
+    unit: str = ""
+    observed_at: float | None = None
+    arrived_at: float = 0.0
+    provenance: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportSection:
+    """A section of a report, as it came in and is stored.
+
+    Attributes
+    ----------
+    section : machine name, such as ``indication``, ``findings``, ``impression``.
+    author : who wrote it; empty where the source does not say.
+    written_at, arrived_at, provenance : as of an :class:`Observation`.
+    """
+
+    patient: Patient
+    section: str
+    text: str
+    source: ContextSource
+    author: str = ""
+    written_at: float | None = None
+    arrived_at: float = 0.0
+    provenance: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,6 +564,8 @@ class Case:
     generation : counts the job's amendments; a later generation has other UIDs.
     predecessors : superseded results that these take the place of; a report names the one of its kind.
     timezone : IANA name, for TimezoneOffsetFromUTC and result times.
+    reference : scores that need no learning, from the findings and from what is known of the patient.
+    language : of the sentences.
     """
 
     sources: tuple[Any, ...]
@@ -448,6 +579,8 @@ class Case:
     predecessors: tuple[EncodedResult, ...] = ()
     timezone: str = "UTC"
     station_ae_title: str = "DICOMNODE"
+    reference: tuple[ReferenceScore, ...] = ()
+    language: Language = Language.BRITISH
 
     @property
     def masks(self) -> tuple[MaskFinding, ...]:
@@ -490,21 +623,29 @@ class EncodedResult:
     research: bool
 
 
-@dataclass(frozen=True, slots=True)
+class Withdrawal(StrEnum):
+    """Why results must no longer be used."""
+
+    SUPERSEDED = "superseded"
+    SOURCE_REJECTED = "source_rejected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
     """Results of a job that must no longer be used, for a rejection note.
 
     Attributes
     ----------
-    description : why, as the note says it.
     identity : the newest header received; its patient and study are those of the results.
+    language : of the sentences.
     """
 
     results: tuple[EncodedResult, ...]
     identity: Any
     timezone: str = "UTC"
     station_ae_title: str = "DICOMNODE"
-    description: str = "Superseded by a newer result of the same analysis"
+    why: Withdrawal = Withdrawal.SUPERSEDED
+    language: Language = Language.BRITISH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -519,6 +660,7 @@ class NotPerformed:
     protocol : empty where none matched.
     research : whether the models that would have run are research.
     generation : counts the reports of one study and protocol; a later one has other UIDs.
+    language : of the sentences.
     """
 
     sources: tuple[Any, ...]
@@ -530,6 +672,7 @@ class NotPerformed:
     generation: int = 1
     timezone: str = "UTC"
     station_ae_title: str = "DICOMNODE"
+    language: Language = Language.BRITISH
 
 
 @dataclass(frozen=True, slots=True)
@@ -559,6 +702,7 @@ class ReceivedInstance:
     digest : sha256 of the bytes of the data set, hex.
     header : technical attributes; empty where the file could not be parsed.
     not_used : the coded reason why the instance is kept as bytes only; None for a CT image.
+    named_otherwise : UIDs of the data set that are others than the sender named, by keyword.
     rejection : what it rejects, where it is a rejection note of another system.
     """
 
@@ -572,4 +716,5 @@ class ReceivedInstance:
     size_bytes: int
     header: Header = field(default_factory=dict)
     not_used: str | None = None
+    named_otherwise: dict[str, str] = field(default_factory=dict)
     rejection: RejectionNote | None = None

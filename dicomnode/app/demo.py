@@ -180,6 +180,8 @@ def _report(out: Path, study: DemoStudy, job: JobLine, steps: Sequence[Step], re
         [[ds.Modality, str(ds.get("SeriesDescription", "")), ds.SOPClassUID.name] for ds in received],
     )
     show.out.print()
+    if job.result:
+        show.out.print(f"What the node says of the exam: {job.result}.")
     series = read_series(study.paths)
     for line in _findings(series, study, received):
         show.out.print(line)

@@ -12,9 +12,10 @@ from dicomnode.assemble.copies import UNREADABLE_PIXELS, is_one_image, refuse_co
 from dicomnode.config.protocols import Protocol
 from dicomnode.dicom.ct_slices import reason_not_used
 from dicomnode.dicom.headers import header_of, text_of
-from dicomnode.dicom.received import PIXEL_TAGS, read_received
+from dicomnode.dicom.received import PIXEL_TAGS, read_leading, read_received
 from dicomnode.environment import raise_unless_it_stays
 from dicomnode.errors import Refusal, SeriesError
+from dicomnode.images.files import ReadError
 from dicomnode.images.pixels import BAD_FILE, pixel_digest
 from dicomnode.records import Header
 
@@ -65,11 +66,12 @@ def choose_series(folder: Path, protocol: Protocol) -> FoundSeries:
 
     Raises
     ------
+    ReadError : the folder holds no DICOM file.
     SeriesError : none passes; the reason of the one with the most files.
     """
     found, others = find_series(folder)
     if not found:
-        raise SeriesError(Refusal.UNREADABLE, f"no DICOM files in {folder}")
+        raise ReadError(f"no DICOM files in {folder} ({others} other files)")
     fit, faults = [], []
     for series in found:
         try:
@@ -109,6 +111,9 @@ def _read(path: Path) -> FoundFile | None:
 
     try:
         ds = read_received(path, stop)
+    except SeriesError as refused:
+        header = header_of(read_leading(path))
+        return FoundFile(path, header, refused.refusal) if text_of(header, "SOPClassUID") else None
     except BAD_FILE as error:
         raise_unless_it_stays(error)
         return None

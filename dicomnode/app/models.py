@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.markdown import Markdown
 
 from dicomnode.app import show
+from dicomnode.app.documents import print_document
 from dicomnode.app.selftest import selftest
 from dicomnode.config.load import load_config
 from dicomnode.config.whole import built_in_config, holds_bundles
 from dicomnode.errors import ConfigError
 from dicomnode.execute.backends.local import ModelWorkerSettings
+from dicomnode.language import model_name
 from dicomnode.zoo.bundle import BundleManifest
 from dicomnode.zoo.importing.importer import Imported, coded_as, threshold_of
-from dicomnode.zoo.registry import BUILT_IN, Registry
+from dicomnode.zoo.registry import BUILT_IN, RegisteredBundle, Registry
 
 CARD = Path("docs/README.md")
 
@@ -40,7 +41,7 @@ def bundles_table(registry: Registry, *, as_json: bool) -> None:
     """One line a bundle."""
     manifests = registry.list()
     if as_json:
-        show.as_json([_plain(manifest) for manifest in manifests])
+        print_document({"models": [{**_plain(manifest), "from": _origin(manifest)} for manifest in manifests]})
         return
     show.table(
         "Models",
@@ -56,7 +57,7 @@ def bundle_card(registry: Registry, name: str, *, as_json: bool) -> None:
     """The model card, with version and digest above it."""
     bundle = registry.get(name)
     if as_json:
-        show.as_json({**_plain(bundle.manifest), "digest": bundle.digest, "parameters": bundle.parameters})
+        print_document({**_plain(bundle.manifest), "digest": bundle.digest, "parameters": bundle.parameters})
         return
     show.out.print(
         f"[bold]{name}[/bold] {bundle.manifest.version}, {bundle.parameters:,} parameters\n{bundle.digest}\n"
@@ -68,10 +69,15 @@ def verify_table(registry: Registry, *, as_json: bool) -> None:
     """Every bundle with its digest."""
     verified = registry.verify()
     if as_json:
-        show.as_json([{"name": b.manifest.name, "digest": b.digest, "pinned": b.pinned} for b in verified])
+        print_document({"models": [_verified(bundle) for bundle in verified]})
         return
     rows = [[b.manifest.name, b.manifest.version, b.digest, "pinned" if b.pinned else "not pinned"] for b in verified]
     show.table("Verified", ["name", "version", "digest", "configuration"], rows)
+
+
+def _verified(bundle: RegisteredBundle) -> dict[str, Any]:
+    manifest = bundle.manifest
+    return {"name": manifest.name, "version": manifest.version, "digest": bundle.digest, "pinned": bundle.pinned}
 
 
 def _origin(manifest: BundleManifest) -> str:
@@ -119,7 +125,7 @@ def imported_page(imported: Imported, *, named_folder: Path | None, as_json: boo
     """What came in, and the lines for the configuration. ``named_folder``: where it is not the node's own."""
     manifest = imported.manifest
     if as_json:
-        show.as_json({**_plain(manifest), "digest": imported.digest, "executed": imported.executed})
+        print_document({**_plain(manifest), "digest": imported.digest, "executed": imported.executed})
         return
     show.out.print(f"{manifest.name} {manifest.version} lies in {manifest.path}\n{imported.digest} (pinned)\n")
     rows = [[output.label, coded_as(output), threshold_of(output)] for output in manifest.gives]
@@ -131,19 +137,19 @@ def imported_page(imported: Imported, *, named_folder: Path | None, as_json: boo
     show.out.print("\nFor the configuration:\n" + "\n".join(lines), markup=False)
 
 
-def selftest_page(name: str, config: Path | None, device: str, *, keep: bool, as_json: bool) -> bool:
+def selftest_page(names: Sequence[str], config: Path | None, device: str, *, keep: bool, as_json: bool) -> bool:
     """Run or record selftests; whether none failed.
 
     Raises
     ------
     BundleError : an unknown name, or an answer that is not worth keeping.
-    ConfigError : ``keep`` without a name, or the configuration is wrong.
+    ConfigError : ``keep`` without names, or the configuration is wrong.
     """
-    if keep and not name:
-        raise ConfigError(["--record needs the name of a model"])
+    if keep and not names:
+        raise ConfigError(["--record needs the names of models"])
     loaded = built_in_config() if config is None else load_config(config, serving=False)
     registry = Registry(loaded.bundle_paths if config is not None else (), loaded.zoo.digests)
-    names = [name] if name else [manifest.name for manifest in registry.list()]
+    names = [model_name(name) for name in names] or [manifest.name for manifest in registry.list()]
     execution = loaded.execution
     settings = ModelWorkerSettings(
         device=device or execution.devices[0],
@@ -161,7 +167,7 @@ def selftest_page(name: str, config: Path | None, device: str, *, keep: bool, as
             keep=keep,
         )
     if as_json:
-        show.as_json([asdict(verdict) for verdict in verdicts])
+        print_document({"selftests": verdicts})
     else:
         words = {True: "ok", False: "FAILED", None: "none"}
         show.table("Selftest", ["name", "answer", ""], [[v.name, words[v.ok], v.says] for v in verdicts])

@@ -24,12 +24,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dicomnode.assemble.not_performed import NOT_PERFORMED_TICK_S, NotPerformedReports
 from dicomnode.assemble.service import Assembler
+from dicomnode.config.tls import server_context
 from dicomnode.config.whole import Config
 from dicomnode.deliver.sender import Sender
 from dicomnode.environment import said_by
 from dicomnode.errors import EnvironmentFault
+from dicomnode.execute.digests import IDLE_S, PixelDigests
 from dicomnode.execute.dispatcher import Dispatcher
+from dicomnode.execute.late_context import LATE_EVERY_S, LateContext
 from dicomnode.ops.clock import ClockWatch
+from dicomnode.ops.context import context_duties
 from dicomnode.ops.permissions import close_to_others, private_files
 from dicomnode.ops.retention import HOUR_S, purge
 from dicomnode.ops.scheduler import TICK_S, Duty, Scheduler, queue_duties
@@ -37,6 +41,7 @@ from dicomnode.receive.scp import StorageScp
 from dicomnode.receive.spool import Spool
 from dicomnode.store.deliver import holding, outbox
 from dicomnode.store.engine import Store
+from dicomnode.store.opening import database_fault, up_to_date_store
 from dicomnode.store.queue.jobs import recover_leases
 from dicomnode.store.storage import Storage
 
@@ -75,6 +80,7 @@ class Node:
         self._dispatchers: list[Dispatcher] = []
         self._scp: StorageScp | None = None
         self._scheduler: Scheduler | None = None
+        self._digests: PixelDigests | None = None
         self._lock: IO[str] | None = None
         self.store: Store | None = None
 
@@ -101,8 +107,10 @@ class Node:
         ConfigError : the configuration is wrong: starting again would not help.
         EnvironmentFault : a folder, the port or the database cannot be used now; a service manager is to try again.
         """
+        if self._does(Role.RECEIVE):
+            server_context(self.config.reception.tls)  # its faults are to be said before anything is done
         self._lock = _exclusive_folder(self.config, self.role)
-        self.store = _open_store(self.config)
+        self.store = up_to_date_store(self.config.database_url)
         storage = Storage(self.store, self.config.spool_dir)
         self._bind(storage)
         clock = ClockWatch(self.store, self.owner)
@@ -115,7 +123,9 @@ class Node:
         if self._does(Role.DELIVER):
             self._start_senders(self.store, clock)
         if self._does(Role.RECEIVE):
-            duties.append(Duty("assemble", TICK_S, Assembler(self.config, self.store).tick))
+            self._digests = PixelDigests(start_timeout_s=self.config.execution.start_timeout_s)
+            duties.append(Duty("assemble", TICK_S, Assembler(self.config, self.store, self._digests).tick))
+            duties.append(Duty("rest", IDLE_S, self._digests.rest))
             duties.append(
                 Duty("studies without result", NOT_PERFORMED_TICK_S, NotPerformedReports(self.config, self.store).tick)
             )
@@ -140,7 +150,10 @@ class Node:
             dispatcher = Dispatcher(self.config, store, owner=self.owner, device=device)
             self._dispatchers.append(dispatcher)
             self._spawn(f"dispatcher {device}", dispatcher.run)
-        return [*queue_duties(store), Duty("retention", HOUR_S, lambda: purge(self.config, store))]
+        duties = [*queue_duties(store), Duty("retention", HOUR_S, lambda: purge(self.config, store))]
+        if self.config.clinical.amend_h > 0:
+            duties.append(Duty("late context", LATE_EVERY_S, LateContext(self.config, store).look))
+        return [*duties, *context_duties(self.config, store)]
 
     def _start_senders(self, store: Store, clock: ClockWatch) -> None:
         with store.read() as session:
@@ -164,7 +177,7 @@ class Node:
             storage.bind()
             self.config.work_dir.mkdir(parents=True, exist_ok=True)
         except SQLAlchemyError as fault:
-            raise _database_fault(fault) from fault
+            raise database_fault(self.config.database_url, fault) from fault
         except OSError as fault:
             raise _folder_fault(self.config.work_dir, fault) from fault
 
@@ -179,7 +192,7 @@ class Node:
         try:
             self._scp.start()
         except SQLAlchemyError as fault:
-            raise _database_fault(fault) from fault
+            raise database_fault(self.config.database_url, fault) from fault
         except OSError as fault:
             where = f"{self.config.node.host}:{self.config.node.port}"
             raise EnvironmentFault(f"node.port: cannot listen on {where} ({fault.strerror or fault})") from fault
@@ -216,13 +229,16 @@ class Node:
         self._stop.set()
         if self._scheduler is not None:
             self._scheduler.stop()
+        if self._digests is not None:
+            self._digests.close()
         for thread in self._threads:
             thread.join(JOIN_S)
         if self.store is not None:
             self.store.close()
         if self._lock is not None:
             self._lock.close()
-        log.info("node stopped")
+        if self._scheduler is not None:
+            log.info("node stopped")
 
     def __enter__(self) -> Node:
         try:
@@ -280,20 +296,5 @@ def _exclusive_folder(config: Config, role: Role) -> IO[str]:
     return lock
 
 
-def _open_store(config: Config) -> Store:
-    try:
-        store = Store(config.database_url)
-        store.migrate()
-    except OSError as fault:
-        raise _folder_fault(config.node.data_dir, fault) from fault
-    except SQLAlchemyError as fault:
-        raise _database_fault(fault) from fault
-    return store
-
-
 def _folder_fault(folder: Path, fault: OSError) -> EnvironmentFault:
     return EnvironmentFault(f"node.data_dir: {folder} cannot be used ({said_by(fault)})")
-
-
-def _database_fault(fault: SQLAlchemyError) -> EnvironmentFault:
-    return EnvironmentFault(f"database.url: the database cannot be used ({str(fault).splitlines()[0]})")

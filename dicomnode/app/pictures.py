@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset
 
+from dicomnode.encode.kinds.seg import is_uncertain
 from dicomnode.encode.pictures.overview import mask_over_ct
 from dicomnode.errors import EncodeError
 from dicomnode.images.volume import LoadedSeries
@@ -15,6 +18,8 @@ from dicomnode.records import Case, MaskFinding, ModelRef, Volume
 
 POSITION_TOLERANCE_MM = 0.01
 DETECTION_LIMIT_ML = 0.1
+UNCERTAIN: dict[str, Any] = {"exam_probability": 0.0, "exam_threshold": 1.0}
+"""What a picture must know of an exam whose marks are drawn as uncertain; the figures themselves are not in the SEG."""
 
 
 def mask_of_seg(seg: Dataset, volume: Volume) -> NDArray[np.bool_]:
@@ -58,13 +63,14 @@ def picture_of_mask(seg: Dataset, series: LoadedSeries) -> Image.Image:
     finding = MaskFinding(
         name="hemorrhage",
         label=str(segment.SegmentLabel),
-        mask=mask,
+        mask=labels > 0,
         threshold=0.5,
         detection_limit_ml=DETECTION_LIMIT_ML,
         model=model,
         total=total,
         lesions=lesions,
         lesion_labels=labels,
+        **(UNCERTAIN if is_uncertain(segment) else {}),
     )
     case = Case(
         sources=series.sources,

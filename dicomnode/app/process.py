@@ -8,19 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dicomnode.app.context_file import context_with, read_document
 from dicomnode.app.folder import choose_series
+from dicomnode.clinical.sources.document import Document
 from dicomnode.config.protocols import Protocol
 from dicomnode.config.whole import Config
-from dicomnode.errors import BundleError, ConfigError, InferenceError, Refusal, SeriesError
+from dicomnode.errors import InferenceError, Refusal, SeriesError
 from dicomnode.execute.backends.local import LocalBackend
 from dicomnode.execute.child import ChildProcess
 from dicomnode.execute.dispatcher import case_worker, local_backend
 from dicomnode.execute.findings_file import load_findings
-from dicomnode.execute.plan import Plan, givers_of, plan_of, registry_of
+from dicomnode.execute.plan import Plan, givers_of, plans_of
 from dicomnode.execute.results import kinds_taken, settings_digest
 from dicomnode.execute.tasks import EncodeReply, EncodeTask, Failure, InferTask, ReadReply, ReadTask, Reply, Source
 from dicomnode.kinds import Kind
-from dicomnode.records import EncodedResult, Finding, PatientContext
+from dicomnode.records import EncodedResult, Finding, PatientContext, ReferenceScore
 from dicomnode.zoo.bundle import BundleManifest
 
 Progress = Callable[[str], None]
@@ -33,24 +35,35 @@ class Processed:
     Attributes
     ----------
     left_out : how many files were not used, and why, in words.
+    reference : scores that need no learning.
     """
 
     series_uid: str
     findings: tuple[Finding, ...]
     results: tuple[EncodedResult, ...]
     left_out: tuple[str, ...] = ()
+    reference: tuple[ReferenceScore, ...] = ()
 
 
-def process_folder(folder: Path, out: Path, config: Config, protocol: Protocol, progress: Progress) -> Processed:
+def process_folder(
+    folder: Path, out: Path, config: Config, protocol: Protocol, progress: Progress, context: Path | None = None
+) -> Processed:
     """Run a protocol on the best series of a folder and write the results to ``out``.
+
+    Parameters
+    ----------
+    context : a document with values and texts of the patient.
 
     Raises
     ------
+    ContextError : the document cannot be taken, or is about another patient.
     ConfigError : the models of the protocol cannot be run in any order, or are not there.
+    ReadError : the folder holds no DICOM file.
     SeriesError : no series in the folder can be processed; the reason of the best one.
     InferenceError : a model or the encoding failed.
     """
-    plan = _plan(config, protocol)
+    plan = plans_of(config, protocol)[protocol.name]
+    document = None if context is None else read_document(context, config)
     progress("reading headers")
     series = choose_series(folder, protocol)
     progress(f"series {series.series_uid}: {len(series.paths)} slices")
@@ -58,16 +71,10 @@ def process_folder(folder: Path, out: Path, config: Config, protocol: Protocol, 
         progress(f"left out: {line}")
     with tempfile.TemporaryDirectory(prefix="dicomnode-") as scratch:
         bench = _Bench(config, protocol, plan, Path(scratch), progress)
-        files, results = bench.process(Source(series.paths, series.paths[-1]))
+        files, encoded = bench.process(Source(series.paths, series.paths[-1]), document)
         findings = tuple(finding for file in files for finding in load_findings(file))
-        return Processed(series.series_uid, findings, tuple(_move(result, out) for result in results), series.left_out)
-
-
-def _plan(config: Config, protocol: Protocol) -> Plan:
-    try:
-        return plan_of(registry_of(config), protocol)
-    except BundleError as fault:
-        raise ConfigError([f"protocol {protocol.name}: {line}" for line in str(fault).splitlines()]) from fault
+        results = tuple(_move(result, out) for result in encoded.results)
+        return Processed(series.series_uid, findings, results, series.left_out, encoded.reference)
 
 
 class _Bench:
@@ -79,15 +86,17 @@ class _Bench:
         self.backend: LocalBackend = local_backend(config, config.execution.devices[0])
         self.case_worker: ChildProcess = case_worker(config)
 
-    def process(self, source: Source) -> tuple[list[Path], tuple[EncodedResult, ...]]:
+    def process(self, source: Source, document: Document | None) -> tuple[list[Path], EncodeReply]:
         """Files of findings in the order of the protocol, and the results."""
         try:
             self._start()
-            context = self._read(source)
+            context = context_with(document, self._read(source), self.config)
+            if document is not None:
+                self.progress(f"context: {len(context.values)} values and {len(context.texts)} texts are used")
             for manifest in self.plan:
                 self._run(manifest, context)
             files = [self._findings_of(name) for name in self.protocol.models]
-            return files, self._encode(source, files)
+            return files, self._encode(source, files, context)
         finally:
             self.backend.kill()
             self.case_worker.kill()
@@ -106,11 +115,12 @@ class _Bench:
     def _volume(self) -> Path:
         return self.scratch / "volume.npz"
 
-    def _read(self, source: Source) -> PatientContext:
+    def _read(self, source: Source) -> ReadReply:
         self.progress("reading images")
-        reply = _answer(self.case_worker.ask(ReadTask(source, self._volume), timeout_s=self._timeout_s))
+        task = ReadTask(source, self._volume, self.config.node.timezone)
+        reply = _answer(self.case_worker.ask(task, timeout_s=self._timeout_s))
         assert isinstance(reply, ReadReply)
-        return reply.context
+        return reply
 
     @property
     def _timeout_s(self) -> float:
@@ -128,7 +138,7 @@ class _Bench:
         )
         _answer(self.backend.infer(task, timeout_s=self._timeout_s))
 
-    def _encode(self, source: Source, files: list[Path]) -> tuple[EncodedResult, ...]:
+    def _encode(self, source: Source, files: list[Path], context: PatientContext) -> EncodeReply:
         self.progress("encoding")
         task = EncodeTask(
             source=source,
@@ -139,11 +149,13 @@ class _Bench:
             generation=1,
             timezone=self.config.node.timezone,
             station_ae_title=self.config.node.ae_title,
+            language=self.config.node.language,
             requested=kinds_taken(self.config, self.protocol),
+            context=context,
         )
         reply = _answer(self.case_worker.ask(task, timeout_s=self._timeout_s))
         assert isinstance(reply, EncodeReply)
-        return reply.results
+        return reply
 
 
 def _answer(reply: Reply) -> Reply:

@@ -7,12 +7,18 @@ from typing import Any
 
 from dicomnode.app import show
 from dicomnode.app.process import Processed
+from dicomnode.decision import worst
+from dicomnode.encode.wording import Wording
+from dicomnode.measure.figures import rounded_hu, rounded_ml, rounded_mm
+from dicomnode.measure.outcome import outcome_of
 from dicomnode.records import (
     RESEARCH_NOTICE,
     Finding,
     ImageFinding,
     MaskFinding,
     NotApplicable,
+    ReferenceScore,
+    Region,
     ScoreFinding,
 )
 
@@ -21,7 +27,9 @@ def processed_as_dict(done: Processed) -> dict[str, Any]:
     """What came out of a folder as plain values, for ``--json``."""
     return {
         "series_uid": done.series_uid,
+        "decision": worst(finding.decision for finding in done.findings if isinstance(finding, MaskFinding)),
         "findings": [_finding_as_dict(finding) for finding in done.findings],
+        "reference": [asdict(score) for score in done.reference],
         "results": [{"kind": result.kind, "path": str(result.path)} for result in done.results],
         "left_out": list(done.left_out),
         "notice": RESEARCH_NOTICE,
@@ -36,18 +44,33 @@ def _finding_as_dict(finding: Finding) -> dict[str, Any]:
             "model": model,
             "threshold": finding.threshold,
             "detection_limit_ml": finding.detection_limit_ml,
-            "total": None if finding.total is None else asdict(finding.total),
-            "lesions": [asdict(lesion) for lesion in finding.lesions],
+            **outcome_of(finding).as_dict(),
+            "total": None if finding.total is None else _region_as_dict(finding.total),
+            "lesions": [_region_as_dict(lesion) for lesion in finding.lesions],
         }
     if isinstance(finding, ImageFinding):
         return {"name": finding.name, "model": model, "horizon": finding.horizon, "warnings": list(finding.warnings)}
     return {**asdict(finding), "model": model}
 
 
+def _region_as_dict(region: Region) -> dict[str, Any]:
+    """With the figures of the results."""
+    rounded = {
+        "volume_ml": rounded_ml(region.volume_ml),
+        "abc2_ml": None if region.abc2_ml is None else rounded_ml(region.abc2_ml),
+        "mean_hu": rounded_hu(region.mean_hu),
+        "max_hu": rounded_hu(region.max_hu),
+        "longest_diameter_mm": rounded_mm(region.longest_diameter_mm),
+    }
+    return {**asdict(region), **rounded}
+
+
 def processed_table(done: Processed) -> None:
     """Findings and files for a person."""
     for finding in done.findings:
         show.out.print(finding_sentence(finding))
+    for score in done.reference:
+        show.out.print(reference_sentence(score))
     show.table("Results", ["kind", "file"], [[result.kind, str(result.path)] for result in done.results])
     show.out.print(f"[yellow]{RESEARCH_NOTICE}.[/yellow]")
 
@@ -61,14 +84,9 @@ def finding_sentence(finding: Finding) -> str:
         return f"{finding.label}, {finding.horizon}: predicted, never acquired ({model})"
     if isinstance(finding, NotApplicable):
         return f"{finding.label}: not applicable: {finding.reason.sentence()} {finding.detail} ({model})"
-    return _mask_sentence(finding, f"{model}, threshold {finding.threshold:g}")
+    return f"{finding.label}, {finding.decision}: {Wording().impression(finding)} ({model})"
 
 
-def _mask_sentence(finding: MaskFinding, model: str) -> str:
-    if finding.total is None:
-        return f"{finding.label}: none found ({model}; smallest lesion reported {finding.detection_limit_ml:g} mL)"
-    total = finding.total
-    return (
-        f"{finding.label}: {total.volume_ml:.1f} mL in {len(finding.lesions)} lesion(s), "
-        f"mean {total.mean_hu:.0f} HU, max {total.max_hu:.0f} HU ({model})"
-    )
+def reference_sentence(score: ReferenceScore) -> str:
+    """One reference score in words."""
+    return Wording().reference_sentence(score)

@@ -1,21 +1,19 @@
-"""What commands print: tables for people, JSON for programs."""
+"""What commands print for people: tables. For programs: :mod:`dicomnode.app.documents`."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dicomnode.app.documents import is_moment, moment
 from dicomnode.kinds import KINDS
 from dicomnode.store.deliver.fallback import RefusalLine
-from dicomnode.store.history import EventLine, HeldLine, JobLine, SeriesLine
+from dicomnode.store.history import EventLine, HeldLine, JobLine, Listing, SeriesLine
 
 # Into a pipe or a file: wide enough for a UID, so that grep finds it whole.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -41,16 +39,12 @@ _COLOURS = {
 }
 
 
-def as_json(value: Any) -> None:
-    """One JSON document on standard output."""
-    out.print_json(json.dumps(value, default=str))
-
-
 def clock(at: float | None, timezone: str = "UTC") -> str:
-    """Local date and time to the millisecond, or a dash."""
+    """Date and time to the second with the offset of a zone, or a dash."""
     if at is None:
         return "-"
-    return datetime.fromtimestamp(at, ZoneInfo(timezone)).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    said = moment(at, timezone).replace("T", " ")
+    return f"{said[:19]}{said[23:]}"
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -71,16 +65,31 @@ def _coloured(cell: str) -> str:
     return f"[{colour}]{cell}[/{colour}]" if colour else escape(cell)
 
 
+def listing(listed: Listing, timezone: str) -> None:
+    """Jobs, series without one, and how many more there are."""
+    jobs_table(listed.jobs, timezone)
+    _say_the_rest(len(listed.jobs), listed.jobs_total, "jobs")
+    if listed.series_without_job is not None:
+        series_table(listed.series_without_job, timezone)
+        _say_the_rest(len(listed.series_without_job), listed.series_without_job_total or 0, "series without a job")
+
+
+def _say_the_rest(shown: int, total: int, what: str) -> None:
+    if shown < total:
+        out.print(f"{shown} of {total} {what} shown, the newest; --limit 0 shows all")
+
+
 def jobs_table(jobs: Sequence[JobLine], timezone: str) -> None:
     """One line a job."""
     table(
-        "Jobs",
-        ["job", "task", "status", "priority", "protocol", "accession", "created", "series", "reason"],
+        f"Jobs (times: {timezone})" if jobs else "Jobs",
+        ["job", "task", "status", "result", "priority", "protocol", "accession", "created", "series", "reason"],
         [
             [
                 str(job.job_id),
                 job.task.replace("_", " "),
                 job.status,
+                job.result or "-",
                 job.priority,
                 job.protocol,
                 job.accession_number or "-",
@@ -96,7 +105,7 @@ def jobs_table(jobs: Sequence[JobLine], timezone: str) -> None:
 def series_table(series: Sequence[SeriesLine], timezone: str) -> None:
     """One line a series that has no job."""
     table(
-        "Series without a job",
+        f"Series without a job (times: {timezone})" if series else "Series without a job",
         ["series", "status", "modality", "last image", "reason", "seen"],
         [
             [
@@ -117,8 +126,10 @@ def job_page(job: JobLine, timezone: str) -> None:
     task = job.task.replace("_", " ")
     out.print(f"[bold]Job {job.job_id}[/bold]  {task}  {_coloured(job.status)}  {job.protocol}, {job.priority}")
     out.print(f"study {job.study_uid}\nseries {job.series_uid}\naccession {job.accession_number or '-'}")
+    if job.result:
+        out.print(escape(f"result: {job.result}"))
     out.print(f"generation {job.generation}, attempts {job.attempts}")
-    out.print(f"created {clock(job.created_at, timezone)}, finished {clock(job.finished_at, timezone)}")
+    out.print(f"created {clock(job.created_at, timezone)}, finished {clock(job.finished_at, timezone)} ({timezone})")
     if job.refusal or job.error:
         out.print(escape(f"reason: {job.refusal} {job.error}".strip()))
     runs = [
@@ -173,22 +184,27 @@ def refusals_table(refusals: Sequence[RefusalLine], timezone: str) -> None:
         ]
         for line in refusals
     ]
-    table("Refused SOP classes", ["destination", "kinds", "SOP class", "since", "how"], rows)
+    title = f"Refused SOP classes (times: {timezone})" if rows else "Refused SOP classes"
+    table(title, ["destination", "kinds", "SOP class", "since", "how"], rows)
 
 
 def events_table(identifier: str, events: Sequence[EventLine], timezone: str) -> None:
     """What happened, in order."""
     table(
-        f"What happened to {identifier}",
+        f"What happened to {identifier} (times: {timezone})",
         ["at", "what", "event", "state", "detail"],
         [
             [
-                clock(line.at, timezone),
+                moment(line.at, timezone).replace("T", " "),
                 f"{line.subject} {line.subject_id or ''}".strip(),
                 line.name,
                 f"{line.before} -> {line.after}" if line.before else line.after,
-                ", ".join(f"{key}: {value}" for key, value in line.detail.items() if value not in (None, "")),
+                ", ".join(_fact(key, value, timezone) for key, value in line.detail.items() if value not in (None, "")),
             ]
             for line in events
         ],
     )
+
+
+def _fact(key: str, value: Any, timezone: str) -> str:
+    return f"{key}: {clock(value, timezone) if is_moment(key, value) else value}"

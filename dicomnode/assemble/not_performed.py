@@ -89,7 +89,14 @@ def _is_reported(config: Config, protocol: Protocol) -> bool:
 def _nearest(found: list[NotPerformedReason], protocol: Protocol) -> NotPerformedReason | None:
     """The nearest to a result of those that the protocol would have taken."""
     for reason in found:
-        wanted = reason.protocol == protocol.name if reason.protocol else matches(protocol.match, reason.headers)
+        wanted = reason.protocol == protocol.name if reason.protocol else _matches(reason, protocol)
         if wanted:
             return reason
     return None
+
+
+def _matches(reason: NotPerformedReason, protocol: Protocol) -> bool:
+    """Whether a protocol would have taken the images; of those that broke off, as far as anything says otherwise."""
+    read = {keyword for header in reason.headers for keyword in header}
+    match = {keyword: wanted for keyword, wanted in protocol.match.items() if keyword in read or not reason.is_partial}
+    return matches(match, reason.headers)

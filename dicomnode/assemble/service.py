@@ -9,22 +9,21 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from dicomnode.assemble.choice import best_series, protocols_for
 from dicomnode.assemble.completeness import Decision, Evidence, decide
-from dicomnode.assemble.copies import UNREADABLE_PIXELS, is_one_image, refuse_conflicts, shared
+from dicomnode.assemble.copies import is_one_image, refuse_conflicts, shared
 from dicomnode.assemble.gate import extent_of
 from dicomnode.assemble.selection import Candidate, candidate_of, is_first_choice, same_acquisition
 from dicomnode.config.protocols import Protocol
 from dicomnode.config.whole import Config
-from dicomnode.dicom.received import read_received
-from dicomnode.environment import Fault, fault_of, raise_unless_it_stays, said_by
+from dicomnode.environment import Fault, fault_of, said_by
 from dicomnode.errors import JobError, Refusal, SeriesError
-from dicomnode.images.pixels import BAD_FILE, pixel_digest
 from dicomnode.records import Header
 from dicomnode.store.assemble.assembly import (
     COUNTED,
@@ -33,6 +32,7 @@ from dicomnode.store.assemble.assembly import (
     competing_series,
     due_series,
     feeding_of,
+    has_reason,
     instances_of,
     locked_series,
     note_decision,
@@ -56,11 +56,18 @@ POSTPONED_S = 60.0
 
 
 class Assembler:
-    """Decides over series; :meth:`tick` is called several times a second."""
+    """Decides over series; :meth:`tick` is called several times a second.
 
-    def __init__(self, config: Config, store: Store) -> None:
+    Parameters
+    ----------
+    digest_of : digest of the pixels of a file, or ``UNREADABLE_PIXELS``; decoded elsewhere: a file may be a bomb. Where
+        it raises, the series stands back.
+    """
+
+    def __init__(self, config: Config, store: Store, digest_of: Callable[[Path], str]) -> None:
         self.config = config
         self.store = store
+        self._digest_of = digest_of
 
     def tick(self) -> int:
         """Look at every series that is due; returns how many.
@@ -99,22 +106,27 @@ class Assembler:
             wait_for(session, locked_series(session, series_id), time.time() + POSTPONED_S)
 
     def _compare_pixels(self, series_id: int) -> None:
-        """Decode, outside any transaction, what shares a SOP instance UID: a header update, or a conflict?"""
+        """Have decoded, outside any transaction, what shares a SOP instance UID: a header update, or a conflict?"""
         with self.store.read() as session:
+            if self._is_too_many(session, session.get_one(Series, series_id)):
+                return
             ambiguous = [row for group in _shared(instances_of(session, series_id)) for row in group]
-        digests = {row.id: self._pixel_digest(row) for row in ambiguous if not row.pixel_digest}
+        unknown = [row for row in ambiguous if not row.pixel_digest]
+        digests = {row.id: self._digest_of(self.config.spool_dir.absolute() / row.path) for row in unknown}
         if digests:
             with self.store.write() as session:
                 set_pixel_digests(session, digests)
 
-    def _pixel_digest(self, row: Instance) -> str:
-        try:
-            return pixel_digest(read_received(self.config.spool_dir / row.path))
-        except (SeriesError, *BAD_FILE) as fault:
-            raise_unless_it_stays(fault)
-            return UNREADABLE_PIXELS
+    def _is_too_many(self, session: Session, series: Series) -> bool:
+        """Whether a series has more instances than it may: not all of them are looked at to find out."""
+        return has_reason(session, series, Refusal.TOO_MANY_INSTANCES)
 
     def _look_at(self, session: Session, series: Series) -> None:
+        if self._is_too_many(session, series):
+            most = self.config.reception.max_series_instances
+            refuse_series(session, series, refusal=Refusal.TOO_MANY_INSTANCES, detail=f"more than {most}")
+            log.warning("series refused", extra={**_facts(series), "refusal": Refusal.TOO_MANY_INSTANCES.value})
+            return
         set_rejected_aside(session, series)
         session.expire_all()
         if not _resolve(session, series):
@@ -134,7 +146,7 @@ class Assembler:
             refuse_conflicts(row.sop_instance_uid for row in rows if row.status == InstanceStatus.CONFLICT)
             self._choose(session, series, [row.header for row in used])
         except SeriesError as fault:
-            refuse_series(session, series, refusal=fault.refusal, detail=_with_rejected(fault.detail, rows))
+            refuse_series(session, series, refusal=fault.refusal, detail=_with_set_aside(fault.detail, rows))
             log.warning("series refused", extra={**_facts(series), "refusal": fault.refusal.value})
 
     def _decide(self, session: Session, series: Series, headers: Sequence[Header]) -> Decision:
@@ -183,9 +195,19 @@ def _reason_of(rows: Sequence[Instance]) -> str:
     return Refusal.REJECTED.value if Refusal.REJECTED in reasons else reasons[0]
 
 
-def _with_rejected(detail: str, rows: Sequence[Instance]) -> str:
-    count = sum(row.reason == Refusal.REJECTED for row in rows)
-    return "; ".join(part for part in (detail, f"{count} images were rejected" if count else "") if part)
+_SET_ASIDE = {
+    Refusal.REJECTED: "were rejected",
+    Refusal.UID_MISMATCH: "are others than their sender named",
+    Refusal.HEADER_TOO_LARGE: "have too large a header",
+    Refusal.UNREADABLE: "cannot be read",
+}
+
+
+def _with_set_aside(detail: str, rows: Sequence[Instance]) -> str:
+    """A detail with how many images were set aside, where that may be why others are missing."""
+    counts = {reason: sum(row.reason == reason for row in rows) for reason in _SET_ASIDE}
+    told = (f"{count} images {_SET_ASIDE[reason]}" for reason, count in counts.items() if count)
+    return "; ".join(part for part in (detail, *told) if part)
 
 
 def _shared(rows: Sequence[Instance]) -> list[list[Instance]]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli.common import exit_codes
+from dicomnode.cli.common import exit_codes, require_folder, require_known
 from dicomnode.errors import ConfigError
 
 app = typer.Typer(help="Synthetic heads for demonstration, tests and training.", no_args_is_help=True)
@@ -52,8 +52,9 @@ def cohort_make(
             ("--site", [site], list(Site)),
             ("--format", format_ or [], list(FORMATS)),
         ):
-            if unknown := [value for value in given if value not in known]:
-                raise ConfigError([f"{option} {unknown[0]}: use {', '.join(known)}"])
+            for value in given:
+                require_known(option, value, known)
+        require_folder("OUT", out)
         if anatomy and not any(anatomy.rglob("scct.nii")):
             raise ConfigError([f"--anatomy {anatomy}: there is no scct.nii in it"])
         manifest = make_cohort(

@@ -2,27 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dicomnode.config.known import there_are
 from dicomnode.config.load import load_config
+from dicomnode.config.sections import DEVICES, is_device
 from dicomnode.config.whole import Config
 from dicomnode.errors import BundleError, ConfigError, NodeError
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from dicomnode.store.engine import Store
 
 FAILED = 1
 WRONG_CALL = 2
 
 ConfigFile = Annotated[
-    Path, typer.Option("--config", "-c", help="The TOML file; see config.example.toml.", envvar="DICOMNODE_CONFIG")
+    Path,
+    typer.Option(
+        "--config", "-c", help="The TOML file; 'dicomnode init' writes a first one.", envvar="DICOMNODE_CONFIG"
+    ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table; see docs/json.md.")]
+
+
+def require_known(what: str, given: str, known: Iterable[str]) -> None:
+    """Do nothing where ``given`` is known.
+
+    Raises
+    ------
+    ConfigError : it is not; the message names all that is, and what may have been meant.
+    """
+    names = [str(name) for name in known]
+    if given not in names:
+        raise ConfigError([f"{what} {given}: unknown{there_are(given, names)}"])
+
+
+def require_device(given: str) -> None:
+    """Do nothing where ``--device`` names one, whether it is there or not.
+
+    Raises
+    ------
+    ConfigError : it names none.
+    """
+    if given and not is_device(given):
+        raise ConfigError([f"--device {given}: use {DEVICES}"])
+
+
+def require_folder(what: str, folder: Path) -> None:
+    """Do nothing where files can be written to a folder, which is made later; said before the work, not after it.
+
+    Raises
+    ------
+    ConfigError : it, or what lies above it, is a file.
+    NodeError : this user may not write there.
+    """
+    existing = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not existing.is_dir():
+        raise ConfigError([f"{what} {folder}: {existing} is a file, not a folder"])
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise NodeError(f"{what} {folder}: this user may not write to {existing}")
+
+
+def require_destination(what: str, given: str, config: Config, session: Session) -> None:
+    """Do nothing where a destination is configured, or known from what was sent; empty: where none is given.
+
+    Raises
+    ------
+    ConfigError : it is neither.
+    """
+    from dicomnode.store.history import destinations_known
+
+    if given:
+        configured = {destination.name for destination in config.destination}
+        require_known(what, given, sorted(configured | destinations_known(session)))
 
 
 @contextmanager
@@ -38,25 +98,26 @@ def training_extra() -> Iterator[None]:
 
 @contextmanager
 def opened_store(config: Path) -> Iterator[tuple[Config, Store]]:
-    from sqlalchemy.exc import SQLAlchemyError
+    """The configuration and its database, which must be there already.
 
-    from dicomnode.store.engine import Store
+    Raises
+    ------
+    ConfigError : the configuration is wrong.
+    DatabaseUnusable : see :func:`~dicomnode.store.opening.existing_store`.
+    """
+    from dicomnode.store.opening import existing_store
 
     loaded = load_config(config, serving=False)
-    store = Store(loaded.database_url)
-    try:
-        try:
-            store.migrate()
-        except SQLAlchemyError as fault:
-            raise NodeError(f"the database cannot be used: {str(fault).splitlines()[0]}") from fault
+    with existing_store(loaded.database_url) as store:
         yield loaded, store
-    finally:
-        store.close()
 
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """Errors raised on purpose become a sentence and an exit code; anything else is a bug and shows its traceback."""
+    """Errors raised on purpose, and those of files, become a sentence and an exit code; anything else is a bug.
+
+    A bug shows its traceback.
+    """
     try:
         yield
     except (ConfigError, BundleError) as fault:
@@ -65,3 +126,12 @@ def exit_codes() -> Iterator[None]:
     except NodeError as fault:
         typer.echo(str(fault), err=True)
         raise typer.Exit(FAILED) from fault
+    except OSError as fault:
+        if isinstance(fault, BrokenPipeError) or fault.errno is None:
+            raise
+        typer.echo(_of_a_file(fault), err=True)
+        raise typer.Exit(FAILED) from fault
+
+
+def _of_a_file(fault: OSError) -> str:
+    return f"{fault.filename}: {fault.strerror}" if fault.filename else str(fault.strerror)

@@ -7,23 +7,25 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli.common import AsJson, ConfigFile, exit_codes, opened_store
+from dicomnode.cli.common import AsJson, ConfigFile, exit_codes, opened_store, require_destination
 
 app = typer.Typer(help="What is known of the destinations.", no_args_is_help=True)
 
 
 @app.command("refusals")
 def destinations_refusals(config: ConfigFile = Path("config.toml"), json: AsJson = False) -> None:
-    """SOP classes that destinations refuse, since when, and what they said: something else is sent in their place."""
-    from dataclasses import asdict
+    """SOP classes that destinations refuse, since when, and what they said: something else is sent in their place.
 
+    Example: `dicomnode destinations refusals`
+    """
     from dicomnode.app import show
+    from dicomnode.app.documents import print_document
     from dicomnode.store.deliver.fallback import list_refusals
 
     with exit_codes(), opened_store(config) as (loaded, store), store.read() as session:
         refusals = list_refusals(session)
         if json:
-            show.as_json([asdict(line) for line in refusals])
+            print_document({"refusals": refusals}, timezone=loaded.node.timezone)
         else:
             show.refusals_table(refusals, loaded.node.timezone)
 
@@ -39,9 +41,11 @@ def destinations_forget(
     `dicomnode check` does so by itself for what it finds accepted. Example: `dicomnode destinations forget pacs`
     """
     from dicomnode.app import show
+    from dicomnode.app.documents import print_document
     from dicomnode.store.deliver.fallback import forget_refusals
 
-    with exit_codes(), opened_store(config) as (_, store), store.write() as session:
+    with exit_codes(), opened_store(config) as (loaded, store), store.write() as session:
+        require_destination("destination", destination, loaded, session)
         count = forget_refusals(session, destination)
     said = f"{count} refused classes are forgotten"
-    show.as_json({"destination": destination, "forgotten": count}) if json else show.out.print(said)
+    print_document({"destination": destination, "forgotten": count}) if json else show.out.print(said)

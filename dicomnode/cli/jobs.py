@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dicomnode.cli.common import AsJson, ConfigFile, exit_codes, opened_store
-from dicomnode.errors import ConfigError, NodeError
+from dicomnode.cli.common import AsJson, ConfigFile, exit_codes, opened_store, require_destination, require_known
+from dicomnode.errors import NodeError
 
 app = typer.Typer(help="See, retry and cancel jobs.", no_args_is_help=True)
 
@@ -17,29 +18,46 @@ app = typer.Typer(help="See, retry and cancel jobs.", no_args_is_help=True)
 def jobs_list(
     config: ConfigFile = Path("config.toml"),
     status: Annotated[str, typer.Option(help="Only jobs in this state, such as failed.")] = "",
-    limit: Annotated[int, typer.Option(help="How many at most, newest first.")] = 50,
+    protocol: Annotated[str, typer.Option(help="Only jobs of this protocol.")] = "",
+    accession: Annotated[str, typer.Option(help="Only jobs of this accession number.")] = "",
+    limit: Annotated[
+        int | None,
+        typer.Option(min=0, help="How many at most, newest first; 0: all. Default: 50, with --json all."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Jobs, newest first, and the series that have none, with the reason.
 
-    Example: `dicomnode jobs list --status failed`
+    States: waiting, queued, running, delivering; done, sent_unproven; undelivered, failed, refused, quarantined,
+    cancelled, superseded. Series are shown where no filter is given.
+
+    Examples:
+
+    `dicomnode jobs list`
+
+    `dicomnode jobs list --status failed --limit 0`
+
+    `dicomnode jobs list --accession ACC1234 --json`
     """
-    from dataclasses import asdict
-
     from dicomnode.app import show
-    from dicomnode.store.history import list_jobs, list_series_without_job
+    from dicomnode.app.documents import print_document
+    from dicomnode.store import history
+    from dicomnode.store.states import JobStatus
 
-    with exit_codes(), opened_store(config) as (loaded, store), store.read() as session:
-        jobs = list_jobs(session, status=status, limit=limit)
-        series = [] if status else list_series_without_job(session, limit=limit)
-        if json:
-            show.as_json(
-                {"jobs": [job.as_dict() for job in jobs], "series_without_job": [asdict(line) for line in series]}
-            )
-            return
-        show.jobs_table(jobs, loaded.node.timezone)
-        if not status:
-            show.series_table(series, loaded.node.timezone)
+    with exit_codes():
+        if status:
+            require_known("--status", status, JobStatus)
+        most = (None if json else 50) if limit is None else limit or None
+        wanted = history.JobFilter(status=status, protocol=protocol, accession_number=accession)
+        with opened_store(config) as (loaded, store), store.read() as session:
+            if protocol:
+                configured = [known.name for known in loaded.protocol]
+                require_known("--protocol", protocol, sorted({*configured, *history.protocols_known(session)}))
+            listed = history.list_all(session, wanted, limit=most)
+            if json:
+                print_document(asdict(listed), timezone=loaded.node.timezone)
+            else:
+                show.listing(listed, loaded.node.timezone)
 
 
 @app.command("show")
@@ -48,15 +66,21 @@ def jobs_show(
     config: ConfigFile = Path("config.toml"),
     json: AsJson = False,
 ) -> None:
-    """One job with its runs and deliveries."""
+    """One job with its runs and deliveries.
+
+    Example: `dicomnode jobs show 12`
+    """
     from dicomnode.app import show
+    from dicomnode.app.documents import print_document
     from dicomnode.store.history import show_job
 
     with exit_codes(), opened_store(config) as (loaded, store), store.read() as session:
         job = show_job(session, job_id)
         if job is None:
-            raise NodeError(f"there is no job {job_id}")
-        show.as_json(job.as_dict()) if json else show.job_page(job, loaded.node.timezone)
+            says = "'dicomnode jobs list' shows all ids, 'dicomnode why ACCESSION' those of one case"
+            raise NodeError(f"there is no job {job_id}; {says}")
+        timezone = loaded.node.timezone
+        print_document(asdict(job), timezone=timezone) if json else show.job_page(job, timezone)
 
 
 @app.command("retry")
@@ -65,13 +89,17 @@ def jobs_retry(
     config: ConfigFile = Path("config.toml"),
     json: AsJson = False,
 ) -> None:
-    """Run a failed, refused, quarantined or cancelled job again, or send what was not delivered."""
+    """Run a failed, refused, quarantined or cancelled job again, or send what was not delivered.
+
+    Example: `dicomnode jobs retry 12`
+    """
     from dicomnode.app import show
+    from dicomnode.app.documents import print_document
     from dicomnode.store.queue.jobs import requeue_job
 
     with exit_codes(), opened_store(config) as (_, store), store.write() as session:
         status = requeue_job(session, job_id)
-    show.as_json({"job_id": job_id, "status": status}) if json else show.out.print(f"job {job_id} is {status}")
+    print_document({"job_id": job_id, "status": status}) if json else show.out.print(f"job {job_id} is {status}")
 
 
 @app.command("cancel")
@@ -80,29 +108,32 @@ def jobs_cancel(
     config: ConfigFile = Path("config.toml"),
     json: AsJson = False,
 ) -> None:
-    """Stop a job; what it has not sent yet is withdrawn."""
+    """Stop a job; what it has not sent yet is withdrawn.
+
+    Example: `dicomnode jobs cancel 12`
+    """
     from dicomnode.app import show
+    from dicomnode.app.documents import print_document
     from dicomnode.store.queue.jobs import cancel_job
 
     with exit_codes(), opened_store(config) as (_, store), store.write() as session:
         status = cancel_job(session, job_id)
-    show.as_json({"job_id": job_id, "status": status}) if json else show.out.print(f"job {job_id} is {status}")
+    print_document({"job_id": job_id, "status": status}) if json else show.out.print(f"job {job_id} is {status}")
 
 
 @app.command("held")
 def jobs_held(config: ConfigFile = Path("config.toml"), json: AsJson = False) -> None:
     """Results that are held, since a destination has their study under another identity or does not show what it took.
 
-    Look at both, then `dicomnode jobs release` or `dicomnode jobs discard`.
+    Look at both, then `dicomnode jobs release` or `dicomnode jobs discard`. Example: `dicomnode jobs held`
     """
-    from dataclasses import asdict
-
     from dicomnode.app import show
+    from dicomnode.app.documents import print_document
     from dicomnode.store.history import list_held
 
     with exit_codes(), opened_store(config) as (_, store), store.read() as session:
         held = list_held(session)
-        show.as_json([asdict(line) for line in held]) if json else show.held_table(held)
+        print_document({"held": held}) if json else show.held_table(held)
 
 
 @app.command("release")
@@ -120,15 +151,16 @@ def jobs_release(
     Example: `dicomnode jobs release 12 --identity pacs`
     """
     from dicomnode.app import show
+    from dicomnode.app.documents import print_document
     from dicomnode.store.deliver.holding import OWN, PACS, release_held
 
     with exit_codes():
-        if identity not in (OWN, PACS):
-            raise ConfigError([f"--identity {identity}: use {PACS} or {OWN}"])
-        with opened_store(config) as (_, store), store.write() as session:
+        require_known("--identity", identity, (PACS, OWN))
+        with opened_store(config) as (loaded, store), store.write() as session:
+            require_destination("--destination", destination, loaded, session)
             count = release_held(session, job_id, identity=identity, destination=destination)
     said = f"{count} results are released"
-    show.as_json({"job_id": job_id, "released": count}) if json else show.out.print(said)
+    print_document({"job_id": job_id, "released": count}) if json else show.out.print(said)
 
 
 @app.command("discard")
@@ -138,14 +170,19 @@ def jobs_discard(
     config: ConfigFile = Path("config.toml"),
     json: AsJson = False,
 ) -> None:
-    """Withdraw what is held of a job: none of it is sent there."""
+    """Withdraw what is held of a job: none of it is sent there.
+
+    Example: `dicomnode jobs discard 12`
+    """
     from dicomnode.app import show
+    from dicomnode.app.documents import print_document
     from dicomnode.store.deliver.holding import discard_held
 
-    with exit_codes(), opened_store(config) as (_, store), store.write() as session:
+    with exit_codes(), opened_store(config) as (loaded, store), store.write() as session:
+        require_destination("--destination", destination, loaded, session)
         count = discard_held(session, job_id, destination=destination)
     said = f"{count} results are withdrawn"
-    show.as_json({"job_id": job_id, "withdrawn": count}) if json else show.out.print(said)
+    print_document({"job_id": job_id, "withdrawn": count}) if json else show.out.print(said)
 
 
 @app.command("withdraw")
@@ -154,13 +191,18 @@ def jobs_withdraw(
     config: ConfigFile = Path("config.toml"),
     json: AsJson = False,
 ) -> None:
-    """Withdraw what still waits for a destination that was removed from the configuration, and finish its jobs."""
+    """Withdraw what still waits for a destination that was removed from the configuration, and finish its jobs.
+
+    Example: `dicomnode jobs withdraw old-pacs`
+    """
     from dicomnode.app import show
+    from dicomnode.app.documents import print_document
     from dicomnode.store.deliver.outbox import forget_destination
 
     with exit_codes(), opened_store(config) as (loaded, store), store.write() as session:
         if any(known.name == destination for known in loaded.destination):
             raise NodeError(f"{destination} is configured: cancel single jobs instead")
+        require_destination("destination", destination, loaded, session)
         count = forget_destination(session, destination)
     said = f"{count} results are withdrawn"
-    show.as_json({"destination": destination, "withdrawn": count}) if json else show.out.print(said)
+    print_document({"destination": destination, "withdrawn": count}) if json else show.out.print(said)

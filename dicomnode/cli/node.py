@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli.common import WRONG_CALL, AsJson, ConfigFile, exit_codes, opened_store
+from dicomnode.cli.common import WRONG_CALL, AsJson, ConfigFile, exit_codes, opened_store, require_folder, require_known
 from dicomnode.config.load import load_config
 from dicomnode.errors import ConfigError, EnvironmentFault, NodeError
 
@@ -27,8 +27,7 @@ def serve(
     from dicomnode.ops.logging import configure_logging
 
     with exit_codes():
-        if role not in list(Role):
-            raise ConfigError([f"--role {role}: use {', '.join(Role)}"])
+        require_known("--role", role, Role)
         loaded = load_config(config)
         configure_logging(loaded.operations)
         raise typer.Exit(serve(loaded, Role(role)))
@@ -44,12 +43,11 @@ def check(
 
     Exit code 0 when the node would work, 2 when not. Example: `dicomnode check --config config.toml`
     """
-    from dataclasses import asdict
-
     from rich.markup import escape
 
     from dicomnode.app import show
     from dicomnode.app.checkup import checkup
+    from dicomnode.app.documents import print_document
 
     with exit_codes():
         try:
@@ -69,7 +67,7 @@ def check(
                 )
                 show.out.print(f"{mark}  {escape(f'{finding.what}: {finding.says}')}")
         if json:
-            show.as_json([asdict(finding) for finding in findings])
+            print_document({"findings": findings})
         raise typer.Exit(WRONG_CALL if any(not f.ok and f.fatal for f in findings) else 0)
 
 
@@ -87,6 +85,7 @@ def demo(
     from dicomnode.app.demo import run_demo
 
     with exit_codes():
+        require_folder("--out", out)
         raise typer.Exit(run_demo(out, seed))
 
 
@@ -101,6 +100,10 @@ def process(
         Path | None,
         typer.Option("--config", "-c", help="The TOML file; without it the built-in head-ct protocol is used."),
     ] = None,
+    context: Annotated[
+        Path | None,
+        typer.Option(help="JSON or CSV with values and texts of the patient (docs/context.md)."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Run the same pipeline without a network: a folder with a series in, SEG, SR and SC files out.
@@ -108,20 +111,20 @@ def process(
     Example: `dicomnode process ./head --out ./results`
     """
     from dicomnode.app import show
+    from dicomnode.app.documents import print_document
     from dicomnode.app.process import process_folder
     from dicomnode.app.processed import processed_as_dict, processed_table
     from dicomnode.config.whole import built_in_config
 
     with exit_codes():
         loaded = load_config(config, serving=False) if config else built_in_config()
-        chosen = loaded.protocol_named(protocol)
-        if chosen is None:
-            names = ", ".join(item.name for item in loaded.protocol) or "none"
-            raise ConfigError([f"--protocol {protocol}: there is no such protocol; there are: {names}"])
+        require_known("--protocol", protocol, [known.name for known in loaded.protocol])
+        (chosen,) = [known for known in loaded.protocol if known.name == protocol]
         if not folder.is_dir():
             raise ConfigError([f"{folder} is no folder"])
-        done = process_folder(folder, out, loaded, chosen, lambda line: show.err.print(f"[dim]{line}[/dim]"))
-        show.as_json(processed_as_dict(done)) if json else processed_table(done)
+        require_folder("--out", out)
+        done = process_folder(folder, out, loaded, chosen, lambda line: show.err.print(f"[dim]{line}[/dim]"), context)
+        print_document(processed_as_dict(done)) if json else processed_table(done)
 
 
 @app.command()
@@ -134,17 +137,17 @@ def why(
 
     Example: `dicomnode why ACC1234`
     """
-    from dataclasses import asdict
-
     from dicomnode.app import show
+    from dicomnode.app.documents import print_document
     from dicomnode.store.history import events_of
 
     with exit_codes(), opened_store(config) as (loaded, store):
         with store.read() as session:
             events = events_of(session, identifier)
         if not events:
-            raise NodeError(f"nothing is known of {identifier!r}")
+            says = "it is no accession number, UID or job id that came here; 'dicomnode jobs list' shows those that did"
+            raise NodeError(f"nothing is known of {identifier!r}: {says}")
         if json:
-            show.as_json([asdict(event) for event in events])
+            print_document({"identifier": identifier, "events": events}, timezone=loaded.node.timezone)
         else:
             show.events_table(identifier, events, loaded.node.timezone)

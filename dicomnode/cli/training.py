@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dicomnode.cli.common import exit_codes, training_extra
-from dicomnode.errors import ConfigError
+from dicomnode.cli.common import exit_codes, require_device, require_folder, require_known, training_extra
 
 if TYPE_CHECKING:
     from dicomnode.train.manifest import Manifest
@@ -54,6 +53,8 @@ def train(
         from dicomnode.train.run import train_model
         from dicomnode.train.settings import TrainSettings
 
+        require_folder("--out", out)
+        require_device(device)
         fit = FitSettings(epochs=epochs, learning_rate=rate, patience=patience, seed=seed, device=device)
         settings = TrainSettings(
             fit=fit,
@@ -98,8 +99,8 @@ def evaluate(
         from dicomnode.train.manifest import Split
         from dicomnode.train.run import evaluate_model
 
-        if split not in [*Split, "all"]:
-            raise ConfigError([f"--split {split}: use {', '.join(Split)} or all"])
+        require_known("--split", split, [*Split, "all"])
+        require_folder("--out", out)
         report = evaluate_model(
             manifest,
             weights,

@@ -7,19 +7,25 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli.common import FAILED, AsJson, exit_codes
+from dicomnode.cli.common import FAILED, AsJson, exit_codes, require_device, require_folder
+
+BundlesOf = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Also the bundles of this configuration.", envvar="DICOMNODE_CONFIG"),
+]
 
 app = typer.Typer(help="The models: list them, read their cards, verify their digests.", no_args_is_help=True)
 
 
 @app.command("list")
 def zoo_list(
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Also the bundles of this configuration.")
-    ] = None,
+    config: BundlesOf = None,
     json: AsJson = False,
 ) -> None:
-    """The models this node can run."""
+    """The models this node can run.
+
+    Example: `dicomnode zoo list --config config.toml`
+    """
     from dicomnode.app.models import bundles_table, registry_of
 
     with exit_codes():
@@ -29,12 +35,13 @@ def zoo_list(
 @app.command("show")
 def zoo_show(
     name: Annotated[str, typer.Argument(help="As in zoo list.")],
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Also the bundles of this configuration.")
-    ] = None,
+    config: BundlesOf = None,
     json: AsJson = False,
 ) -> None:
-    """The card of a model: what it does, on what it was trained, its figures and limits."""
+    """The card of a model: what it does, on what it was trained, its figures and limits.
+
+    Example: `dicomnode zoo show hemorrhage`
+    """
     from dicomnode.app.models import bundle_card, registry_of
 
     with exit_codes():
@@ -43,12 +50,13 @@ def zoo_show(
 
 @app.command("verify")
 def zoo_verify(
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Also the bundles of this configuration.")
-    ] = None,
+    config: BundlesOf = None,
     json: AsJson = False,
 ) -> None:
-    """Compare every bundle with its pinned digest and read its weights' header."""
+    """Compare every bundle with its pinned digest and read its weights' header.
+
+    Example: `dicomnode zoo verify --config config.toml`
+    """
     from dicomnode.app.models import registry_of, verify_table
 
     with exit_codes():
@@ -57,7 +65,9 @@ def zoo_verify(
 
 @app.command("selftest")
 def zoo_selftest(
-    name: Annotated[str, typer.Argument(help="As in zoo list; without it, all models.")] = "",
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="As in zoo list; without any, all models.")
+    ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="Also the bundles of this configuration, on its device.")
     ] = None,
@@ -72,7 +82,8 @@ def zoo_selftest(
     from dicomnode.app.models import selftest_page
 
     with exit_codes():
-        raise typer.Exit(0 if selftest_page(name, config, device, keep=record, as_json=json) else FAILED)
+        require_device(device)
+        raise typer.Exit(0 if selftest_page(names or [], config, device, keep=record, as_json=json) else FAILED)
 
 
 @app.command("import")
@@ -113,6 +124,7 @@ def zoo_import(
 
     with exit_codes():
         folder = models_folder(config, into)
+        require_folder("the models folder", folder)
         options = ImportOptions(
             trusted=trust,
             name=name,

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from dicomnode.config.paths import FileName
 from dicomnode.config.sections import AeTitle, Name, Section
 from dicomnode.kinds import BY_DEFAULT, Kind
 
@@ -19,9 +20,9 @@ class DestinationTls(Section):
     """TLS towards a destination. PEM files; ``cert`` and ``key`` where it asks for a client certificate."""
 
     enabled: bool = False
-    ca: str = ""
-    cert: str = ""
-    key: str = ""
+    ca: FileName = ""
+    cert: FileName = ""
+    key: FileName = ""
     server_name: str = ""
 
     @model_validator(mode="after")
@@ -84,9 +85,9 @@ Url = Annotated[str, AfterValidator(_is_base_url)]
 class WebTls(Section):
     """TLS towards a DICOMweb server, which an https URL asks for. PEM files."""
 
-    ca: str = ""
-    cert: str = ""
-    key: str = ""
+    ca: FileName = ""
+    cert: FileName = ""
+    key: FileName = ""
 
     @model_validator(mode="after")
     def _whole(self) -> WebTls:
@@ -111,7 +112,7 @@ class WebAuth(Section):
     token_url: Url | Literal[""] = ""
     client_id: str = ""
     scope: str = ""
-    secret_file: str = ""
+    secret_file: FileName = ""
     secret_env: str = ""
 
     @model_validator(mode="after")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import keyword_dict, tag_for_keyword
 
+from dicomnode.config.known import did_you_mean
 from dicomnode.config.sections import Name, Section, is_pattern
+from dicomnode.language import model_name
 
 HEAD_CT: dict[str, Any] = {
     "Modality": "^CT$",
@@ -44,7 +46,7 @@ def _kind_of_match(value: Any) -> str:
 
 def _is_keyword(value: str) -> str:
     if tag_for_keyword(value) is None:
-        raise ValueError(f"{value!r} is no DICOM keyword")
+        raise ValueError(f"{value!r} is no DICOM keyword{did_you_mean(value, keyword_dict)}")
     return value
 
 
@@ -65,7 +67,7 @@ class Protocol(Section):
 
     name: Name
     match: dict[Keyword, Match]
-    models: Annotated[tuple[Name, ...], Field(min_length=1)]
+    models: Annotated[tuple[Annotated[Name, AfterValidator(model_name)], ...], Field(min_length=1)]
     destinations: tuple[Name, ...] = ()
     priority: Literal["stat", "routine"] = "routine"
     preferred_thickness_mm: Range = Range(min=2.0, max=8.0)

@@ -7,13 +7,21 @@ import re
 import zoneinfo
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-AeTitle = Annotated[
-    str,
-    Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e]([\x20-\x5b\x5d-\x7e]*[\x21-\x5b\x5d-\x7e])?$"),
-]
+from dicomnode.config.paths import ConfigPath, DatabaseUrl, FileName
+from dicomnode.language import Language
+
+
+def _is_ae_title(value: str) -> str:
+    if len(value) > 16 or not re.fullmatch(r"[\x21-\x5b\x5d-\x7e]([\x20-\x5b\x5d-\x7e]*[\x21-\x5b\x5d-\x7e])?", value):
+        raise ValueError("1 to 16 characters of ASCII without a backslash, and no blank at either end")
+    return value
+
+
+AeTitle = Annotated[str, AfterValidator(_is_ae_title)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(ge=0)]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
@@ -44,14 +52,16 @@ PROVISIONAL_NAMES = (
 class Node(Section):
     """Who the node is and where it keeps its data.
 
+    ``language``: of the sentences in results; codes keep the meaning that DICOM gives them.
     ``provisional_names``: regular expression for the names of patients who are not identified yet.
     """
 
     ae_title: AeTitle = "DICOMNODE"
     host: str = "0.0.0.0"
     port: Port = 11112
-    data_dir: Path = Path("data")
+    data_dir: Annotated[ConfigPath, Field(validate_default=True)] = Path("data")
     timezone: str = "UTC"
+    language: Language = Language.BRITISH
     provisional_names: Annotated[str, AfterValidator(is_pattern)] = PROVISIONAL_NAMES
 
     @field_validator("timezone")
@@ -70,22 +80,26 @@ class Database(Section):
     The URL may hold a password: it is not shown where the configuration is.
     """
 
-    url: Annotated[str, Field(repr=False)] = ""
+    url: Annotated[DatabaseUrl, Field(repr=False)] = ""
 
     @field_validator("url")
     @classmethod
     def _supported_url(cls, value: str) -> str:
         if value and not value.startswith(("sqlite:///", "postgresql+psycopg://")):
             raise ValueError("must begin with 'sqlite:///' or 'postgresql+psycopg://'")
+        try:
+            urlsplit(value).port  # noqa: B018 (reading it is what checks it)
+        except ValueError as fault:
+            raise ValueError(f"is no URL ({fault}); write '@', '/' and ':' of a user as %40, %2F and %3A") from fault
         return value
 
 
 class ReceptionTls(Section):
     """TLS of the node's own port; without a certificate the port speaks plain DICOM. PEM files."""
 
-    cert: str = ""
-    key: str = ""
-    ca: str = ""
+    cert: FileName = ""
+    key: FileName = ""
+    ca: FileName = ""
     require_client_cert: bool = True
 
     @model_validator(mode="after")
@@ -109,14 +123,20 @@ class Reception(Section):
     idle_timeout_s: Annotated[float, Field(ge=1)] = 60.0
     max_association_s: Annotated[float, Field(ge=1)] = 3600.0
     min_free_gb: Annotated[float, Field(ge=0)] = 5.0
+    max_series_instances: Annotated[int, Field(ge=1)] = 10_000
     tls: ReceptionTls = ReceptionTls()
 
 
 class Sender(Section):
-    """A peer that may send. ``host``: an address or a network in CIDR notation; empty: any address."""
+    """A peer that may send. ``host``: an address or a network in CIDR notation; empty: any address.
+
+    ``certificate``: common name or an alternative name of its TLS certificate. Nobody without it has the AE title, and
+    nobody with it has another.
+    """
 
     ae_title: AeTitle
     host: str = ""
+    certificate: str = ""
 
     @field_validator("host")
     @classmethod
@@ -127,6 +147,14 @@ class Sender(Section):
             except ValueError as fault:
                 raise ValueError(f"{value!r} is neither an IP address nor a network such as 10.1.2.0/24") from fault
         return value
+
+
+DEVICES = "'auto', 'cpu', 'cuda' or 'cuda:0'"
+
+
+def is_device(name: str) -> bool:
+    """Whether it names a device, which need not be there."""
+    return re.fullmatch(r"auto|cpu|cuda(:\d+)?", name) is not None
 
 
 class Execution(Section):
@@ -144,17 +172,33 @@ class Execution(Section):
     @field_validator("devices")
     @classmethod
     def _known_devices(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for device in value:
-            if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-                raise ValueError(f"{device!r}: use 'auto', 'cpu', 'cuda' or 'cuda:0'")
+        if wrong := [device for device in value if not is_device(device)]:
+            raise ValueError(f"{wrong[0]!r}: use {DEVICES}")
         return value
 
 
 class Zoo(Section):
     """Bundles beyond the built-in ones, and pinned digests (name -> ``sha256:...``)."""
 
-    paths: tuple[Path, ...] = ()
+    paths: tuple[ConfigPath, ...] = ()
     digests: dict[str, str] = {}
+
+
+class Clinical(Section):
+    """What is known of patients beside the images: from where, how near to the scan, and for how long it is kept.
+
+    ``issuer``: of patient IDs that come without one, in images as in other sources.
+    """
+
+    issuer: Annotated[str, Field(max_length=64)] = ""
+    hours_before: Annotated[float, Field(ge=0)] = 24.0
+    hours_after: Annotated[float, Field(ge=0)] = 6.0
+    retention_days: Annotated[float, Field(ge=0)] = 14.0
+    drop_folder: FileName = ""
+    drop_every_s: Annotated[float, Field(ge=0.1)] = 2.0
+    structured_reports: bool = True
+    amend_h: Annotated[float, Field(ge=0)] = 24.0
+    amend_settle_s: Annotated[float, Field(ge=0)] = 60.0
 
 
 class Operations(Section):

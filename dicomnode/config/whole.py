@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dicomnode.config.destinations import AnyDestination, DestinationTable
 from dicomnode.config.protocols import HEAD_CT, Protocol
-from dicomnode.config.sections import Database, Execution, Node, Operations, Reception, Section, Sender, Zoo
+from dicomnode.config.sections import Clinical, Database, Execution, Node, Operations, Reception, Section, Sender, Zoo
 
 
 class Config(Section):
@@ -20,6 +20,7 @@ class Config(Section):
     protocol: tuple[Protocol, ...] = ()
     execution: Execution = Execution()
     zoo: Zoo = Zoo()
+    clinical: Clinical = Clinical()
     operations: Operations = Operations()
 
     @property

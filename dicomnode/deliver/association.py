@@ -24,7 +24,7 @@ from dicomnode.config.destinations import Destination
 from dicomnode.config.tls import client_context
 from dicomnode.dicom.libraries import set_up_pynetdicom
 from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from dicomnode.errors import AssociationRejected
+from dicomnode.errors import AssociationRejected, NotAdmitted
 
 
 @dataclass(slots=True)
@@ -91,7 +91,8 @@ def request_association(
 
     Raises
     ------
-    AssociationRejected : no connection, no answer, a rejection, or certificates that cannot be used, in words.
+    NotAdmitted : the peer rejects the association, or ends it while it is negotiated.
+    AssociationRejected : no connection, or certificates that cannot be used, in words.
     """
     set_up_pynetdicom()
     connection = _Connection(destination.timeout_s)
@@ -114,7 +115,8 @@ def request_association(
         raise AssociationRejected(f"{_peer(destination)}: no association can be requested: {fault}") from fault
     if assoc.is_established or (assoc.rejected_contexts and not assoc.is_rejected):
         return assoc
-    raise AssociationRejected(f"{_peer(destination)}: {_why_not(assoc, destination, calling_ae, connection)}")
+    says = f"{_peer(destination)}: {_why_not(assoc, destination, calling_ae, connection)}"
+    raise AssociationRejected(says) if connection.connected is None else NotAdmitted(says)
 
 
 def _tls_of(destination: Destination) -> tuple[ssl.SSLContext, str] | None:

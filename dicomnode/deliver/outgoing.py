@@ -12,7 +12,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from dicomnode.config.destinations import BaseDestination
 from dicomnode.dicom.identity import KEYWORDS, identity_in, take
@@ -21,8 +21,9 @@ from dicomnode.environment import Fault, fault_of, said_by
 from dicomnode.errors import DeliveryError, ResultAway, ResultDamaged
 
 _IDENTITY_TAGS = ("SpecificCharacterSet", *KEYWORDS)
-TRANSCODABLE = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian), str(DeflatedExplicitVRLittleEndian))
-"""Transfer syntaxes between which a data set is rewritten without touching a pixel."""
+NATIVE = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
+TRANSCODABLE = (*NATIVE, str(DeflatedExplicitVRLittleEndian), str(RLELossless))
+"""Transfer syntaxes from which a data set is rewritten into those of ``NATIVE`` with the same pixels."""
 
 SLOWEST_BYTES_S = 100_000
 """A peer may take ``timeout_s`` and, for large files, the time that a line of this rate needs."""
@@ -93,8 +94,12 @@ class Outgoing:
         except (InvalidDicomError, AttributeError, ValueError, EOFError, struct.error) as fault:
             raise ResultDamaged("the file meta information cannot be parsed; the file is not sent") from fault
 
-    def dataset(self) -> Dataset:
+    def dataset(self, *, native: bool = False) -> Dataset:
         """The file as it leaves: with the destination's identity, where that is another.
+
+        Parameters
+        ----------
+        native : with uncompressed pixels, in a data set that is not deflated: what every peer takes.
 
         Raises
         ------
@@ -103,6 +108,10 @@ class Outgoing:
         ds = dcmread(self.path)
         if self.coercion is not None:
             take(ds, self.coercion.taken, by=self.coercion.by, at=self.coercion.at)
+        if native and ds.file_meta.TransferSyntaxUID == RLELossless:
+            ds.decompress(decoding_plugin="pydicom", generate_instance_uid=False)
+        if native and ds.file_meta.TransferSyntaxUID not in NATIVE:
+            ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         return ds
 
     def identity(self) -> dict[str, str]:

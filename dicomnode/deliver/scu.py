@@ -20,7 +20,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from dicomnode.config.destinations import Destination
 from dicomnode.deliver.association import accepted_syntaxes, end_association, request_association
-from dicomnode.deliver.outgoing import TRANSCODABLE, Outgoing, answer_timeout_s, unread
+from dicomnode.deliver.outgoing import NATIVE, TRANSCODABLE, Outgoing, answer_timeout_s, unread
 from dicomnode.dicom.statuses import DUPLICATE_SOP_INSTANCE, SUCCESS, is_stored, sentence
 from dicomnode.errors import AssociationRejected, ClassNotAccepted, DeliveryError, OutcomeUnknown, StoreRefused
 
@@ -106,7 +106,7 @@ class StorageLink:
         self._assoc.dimse_timeout = answer_timeout_s(self._destination, file.size_bytes, file.unanswered)
         self._sent += 1
         try:
-            what = file.path if as_it_is and file.coercion is None else file.dataset()
+            what = file.path if as_it_is and file.coercion is None else file.dataset(native=not as_it_is)
             return self._assoc.send_c_store(what, msg_id=self._sent % 0xFFFF + 1, priority=0)
         except (OSError, MemoryError) as fault:
             # Raised while the file is read, hence before anything was sent, save for a disk that fails between two
@@ -186,7 +186,7 @@ def contexts_for(files: Sequence[Outgoing]) -> list[PresentationContext]:
     contexts = [build_context(sop_class, syntax) for sop_class, syntax in pairs]
     for sop_class in dict.fromkeys(sop_class for sop_class, _ in pairs):
         own = {syntax for other, syntax in pairs if other == sop_class}
-        others = [syntax for syntax in TRANSCODABLE[:2] if syntax not in own]
+        others = [syntax for syntax in NATIVE if syntax not in own]
         if others and own & set(TRANSCODABLE):
             contexts.append(build_context(sop_class, others))
     return contexts
@@ -226,7 +226,7 @@ def probe(destination: Destination, calling_ae: str, sop_class_uids: Sequence[st
     ------
     AssociationRejected : no connection, no answer, or a rejection, in words.
     """
-    contexts = [build_context(uid, syntax) for uid in sop_class_uids for syntax in TRANSCODABLE[:2]]
+    contexts = [build_context(uid, syntax) for uid in sop_class_uids for syntax in NATIVE]
     assoc = request_association(destination, calling_ae, contexts)
     try:
         accepted = accepted_syntaxes(assoc)

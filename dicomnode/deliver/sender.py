@@ -174,8 +174,19 @@ class Sender:
         self._breaker.resume()
         with self._store.write() as session:
             woken = outbox.wake_parcels(session, self.destination.name)
-        logger.info("destination is back", extra=self._about(woken=woken))
+        logger.debug("destination answers C-ECHO again", extra=self._about(woken=woken))
         return True
+
+    def _answered(self) -> None:
+        """The destination answered a C-STORE; where it was away, that is told once."""
+        was_away = self._breaker.failures > 0
+        self._breaker.answered()
+        if was_away:
+            logger.warning("destination is back", extra=self._about(waiting=self._waiting()))
+
+    def _waiting(self) -> int:
+        with self._store.read() as session:
+            return outbox.count_waiting(session, self.destination.name)
 
     def _claim(self) -> list[Parcel]:
         connecting_s = 10 * self.destination.timeout_s  # to ask what is there and whose study it is, then to send
@@ -251,7 +262,7 @@ class Sender:
             raise
         except DeliveryError as fault:
             if isinstance(fault, StoreRefused):
-                self._breaker.answered()
+                self._answered()
             if fault.refuses_class and self._fell_back(parcel, str(fault)):
                 return
             delay_s = self._backoff.delay_s(parcel.attempts, self._draw)
@@ -260,7 +271,7 @@ class Sender:
                 delay_s = max(delay_s, 2.0 * self._backoff.nominal_s(self._breaker.failures + 1))
             self._record_failure(parcel, fault, time.time(), delay_s)
         else:
-            self._breaker.answered()
+            self._answered()
             self._record_sent(parcel, status)
 
     def _fell_back(self, parcel: Parcel, how: str) -> bool:
@@ -277,13 +288,15 @@ class Sender:
 
     def _destination_failed(self, batch: Batch, fault: DeliveryError) -> None:
         delay_s = self._breaker.trip(fault.retry_after_s if isinstance(fault, DestinationUnavailable) else 0.0)
-        logger.warning(
-            "destination failed", extra=self._about(error=str(fault), failures=self._breaker.failures, retry_s=delay_s)
-        )
+        facts = self._about(error=str(fault), failures=self._breaker.failures, retry_s=delay_s)
+        if self._breaker.failures == 1:
+            logger.warning("destination is away", extra={**facts, "waiting": self._waiting()})
+        else:
+            logger.debug("destination is still away", extra=facts)
         failed_at = time.time()  # one moment for all: they come back together, over one association
         for parcel, _ in batch:
             unsent = DeliveryError(str(fault)) if fault.leaves_open and parcel is not batch[0][0] else fault
-            self._record_failure(parcel, unsent, failed_at, delay_s)
+            self._record_failure(parcel, unsent, failed_at, delay_s, told=True)
 
     def _holds(self, parcel: Parcel, file: Outgoing, rest: Batch) -> bool:
         """Extend the leases so that they outlast the next C-STORE; False: this delivery is no longer ours."""
@@ -305,7 +318,10 @@ class Sender:
                 outbox.note_sent_unrecorded(session, parcel, status=status)
         logger.info("result sent", extra=self._about(job_id=parcel.job_id, sop_instance_uid=parcel.sop_instance_uid))
 
-    def _record_failure(self, parcel: Parcel, fault: DeliveryError, failed_at: float, delay_s: float) -> None:
+    def _record_failure(
+        self, parcel: Parcel, fault: DeliveryError, failed_at: float, delay_s: float, *, told: bool = False
+    ) -> None:
+        """Record that a result was not sent. ``told``: the log says so already, of the destination."""
         away = isinstance(fault, ResultAway)
         final = not fault.retryable or (self._backoff.gives_up(parcel.created_at, failed_at) and not away)
         status = fault.status if isinstance(fault, StoreRefused) else None
@@ -326,7 +342,7 @@ class Sender:
         facts = self._about(job_id=parcel.job_id, error=str(fault), attempt=parcel.attempts)
         if away:
             logger.error("result waits: the environment failed", extra={**facts, "action": "environment"})
-        else:
+        elif final or not told:
             logger.warning("result given up" if final else "result not sent", extra=facts)
 
     def _about(self, **more: object) -> dict[str, object]:

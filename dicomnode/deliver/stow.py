@@ -19,7 +19,7 @@ from pydicom.errors import InvalidDicomError
 
 from dicomnode.config.destinations import WebDestination
 from dicomnode.deliver.answers import uid_of
-from dicomnode.deliver.outgoing import Outgoing, answer_timeout_s, unread
+from dicomnode.deliver.outgoing import NATIVE, Outgoing, answer_timeout_s, unread
 from dicomnode.deliver.web_client import Answer, WebClient
 from dicomnode.dicom.statuses import DUPLICATE_SOP_INSTANCE, OUT_OF_RESOURCES, PROCESSING_FAILURE, SUCCESS, sentence
 from dicomnode.errors import AssociationRejected, DeliveryError, DestinationUnavailable, OutcomeUnknown, StoreRefused
@@ -126,12 +126,15 @@ def _headers(boundary: str, length: int) -> dict[str, str]:
 
 
 def _body_of(file: Outgoing) -> tuple[_Body, int]:
-    """The DICOM file as it leaves, in pieces, and its length in bytes."""
-    if file.coercion is None:
+    """The DICOM file as it leaves, in pieces, and its length in bytes.
+
+    What is compressed leaves native: no server need take another syntax (PS3.18 8.7.3), and none can be asked before.
+    """
+    if file.coercion is None and file.transfer_syntax_uid in NATIVE:
         return lambda: _pieces_of(file.path), file.size_bytes
     buffer = io.BytesIO()
     try:
-        file.dataset().save_as(buffer, enforce_file_format=True)
+        file.dataset(native=True).save_as(buffer, enforce_file_format=True)
     except (OSError, MemoryError) as fault:
         raise unread(fault) from fault
     except (AttributeError, ValueError, InvalidDicomError) as fault:

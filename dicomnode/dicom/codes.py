@@ -10,6 +10,8 @@ from __future__ import annotations
 import zlib
 from typing import NamedTuple
 
+from dicomnode.decision import Decision
+from dicomnode.language import Language
 from dicomnode.records import MaskFinding
 
 PRIVATE_SCHEME = "99DCMNODE"
@@ -40,6 +42,8 @@ LESION_OF_BRAIN = Code("301766008", "SCT", "Lesion of Brain")
 PRESENT = Code("52101004", "SCT", "Present")
 ABSENT = Code("272519000", "SCT", "Absent")
 UNDETERMINED = Code("373068000", "SCT", "Undetermined")
+PRESENCE = {Decision.POSITIVE: PRESENT, Decision.UNCERTAIN: UNDETERMINED, Decision.NEGATIVE: ABSENT}
+"""What an exam comes to (CID 240)."""
 
 # --- where (CID 4 and others)
 BRAIN = Code("12738006", "SCT", "Brain")
@@ -75,7 +79,12 @@ QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
 PROCEDURE_REPORTED = Code("121058", "DCM", "Procedure reported")
 PROCEDURE_CT = Code("25045-6", "LN", "CT unspecified body region")
 """Of CID 100; (24725-4, LN, "CT Head") would be legal too but the validator of the Connectathon flags it."""
-ENGLISH = Code("en", "RFC5646", "English")
+LANGUAGES = {
+    Language.BRITISH: Code("en-GB", "RFC5646", "English (United Kingdom)"),
+    Language.AMERICAN: Code("en-US", "RFC5646", "English (United States)"),
+    Language.GERMAN: Code("de", "RFC5646", "German"),
+}
+"""CID 5000."""
 TEXT_REPORT = Code("18748-4", "LN", "Diagnostic Imaging Report")
 PROCEDURE_DESCRIPTIONS = Code("55111-9", "LN", "Current Procedure Descriptions")
 PROCEDURE_DESCRIPTION = Code("121065", "DCM", "Procedure Description")
@@ -88,6 +97,7 @@ ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 TRAINING_DATA = Code("TRAINEDON", PRIVATE_SCHEME, "Training data of the model")
 MODEL = Code("MODEL", PRIVATE_SCHEME, "Model, version and digest")
 THRESHOLD = Code("THRESHOLD", PRIVATE_SCHEME, "Probability threshold of the mask")
+DENSE = Code("DENSE", PRIVATE_SCHEME, "Marked, but too dense to be counted")
 DETECTION_LIMIT = Code("DETLIMIT", PRIVATE_SCHEME, "Detection limit of a lesion")
 INTERVAL_LOW = Code("CI95LOW", PRIVATE_SCHEME, "Lower limit of the 95 % confidence interval")
 INTERVAL_HIGH = Code("CI95HIGH", PRIVATE_SCHEME, "Upper limit of the 95 % confidence interval")
@@ -96,6 +106,11 @@ REFERENCE_SCORE = Code("REFSCORE", PRIVATE_SCHEME, "Reference score that needs n
 APPLICABILITY = Code("APPLICABILITY", PRIVATE_SCHEME, "Whether the model applies to the patient")
 NOT_APPLICABLE = Code("NOTAPPLICABLE", PRIVATE_SCHEME, "Not applicable")
 WHY_NOT_APPLICABLE = Code("WHYNOTAPPLIED", PRIVATE_SCHEME, "Reason why the model does not apply")
+COMPUTABILITY = Code("COMPUTABILITY", PRIVATE_SCHEME, "Whether the score can be computed")
+NOT_COMPUTABLE = Code("NOTCOMPUTABLE", PRIVATE_SCHEME, "Cannot be computed")
+LOWEST_POSSIBLE = Code("LOWEST", PRIVATE_SCHEME, "Lowest value that is possible")
+HIGHEST_POSSIBLE = Code("HIGHEST", PRIVATE_SCHEME, "Highest value that is possible")
+WORKING = Code("WORKING", PRIVATE_SCHEME, "How the score comes about")
 INPUT_USED = Code("INPUT", PRIVATE_SCHEME, "Input used")
 INPUT_MISSING = Code("INPUTMISSING", PRIVATE_SCHEME, "Input missing")
 USE_WARNING = Code("USEWARNING", PRIVATE_SCHEME, "Warning of intended use")
@@ -171,6 +186,20 @@ def concepts_of(finding: MaskFinding) -> FindingCodes:
     return base._replace(
         category=Code(*finding.concepts.category), type=kind, site=Code(*site) if site is not None else base.site
     )
+
+
+UNCERTAIN_RGB = (240, 150, 20)
+"""Marks of an exam that lies below its threshold: amber, whatever was looked for."""
+
+
+def colour_of(finding: MaskFinding) -> tuple[int, int, int]:
+    """In which colour a finding is drawn and shown: uncertain ones never in that of what was found."""
+    return UNCERTAIN_RGB if finding.decision is Decision.UNCERTAIN else concepts_of(finding).rgb
+
+
+def presence_of(finding: MaskFinding) -> Code:
+    """The decision as a code (CID 240)."""
+    return PRESENCE[finding.decision]
 
 
 def _colour(name: str) -> tuple[int, int, int]:

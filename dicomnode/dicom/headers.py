@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import struct
@@ -11,7 +12,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
@@ -24,10 +26,15 @@ MAX_TEXT = 1024
 """Characters kept of one value; no technical attribute needs more, a forged one may be gigabytes long."""
 MAX_VALUES = 64
 """Values kept of a multi-valued element; longer ones are tables, not descriptions."""
+MAX_HEADER_CHARACTERS = 64 << 10
+"""Kept of one instance, as JSON; those of CT images have some thousand."""
 
 _INTEGER_VRS = frozenset({"US", "SS", "UL", "SL", "UV", "SV", "IS"})
 _FLOAT_VRS = frozenset({"DS", "FL", "FD"})
 _TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "SH", "TM", "UC", "UI", "UR"})
+
+_SIZES = {"US": 2, "SS": 2, "UL": 4, "SL": 4, "FL": 4, "UV": 8, "SV": 8, "FD": 8}
+"""Bytes of one value."""
 
 _PATIENT_GROUPS = frozenset({0x0010, 0x0038})
 _KEPT_OF_PATIENT = frozenset({"PatientAge", "PatientSex"})
@@ -66,6 +73,17 @@ def header_of(ds: Dataset) -> Header:
     if syntax:
         header["TransferSyntaxUID"] = str(syntax)
     return header
+
+
+def is_too_large(header: Header) -> bool:
+    """Whether a header is more than the database keeps of an instance."""
+    return len(json.dumps(header)) > MAX_HEADER_CHARACTERS
+
+
+def essential(header: Header) -> Header:
+    """What tells of a header which image it belongs to, and what kind that is; without what is long among that."""
+    wanted = {keyword: header[keyword] for keyword in (*_SLICE_KEYWORDS, *_ESSENTIAL) if keyword in header}
+    return {keyword: value for keyword, value in wanted.items() if len(json.dumps(value)) <= MAX_TEXT}
 
 
 def _header_of_tags(ds: Dataset, tags: Iterable[BaseTag]) -> Header:
@@ -107,6 +125,8 @@ def _technical_keyword(tag: BaseTag) -> str:
 
 def _value_of(ds: Dataset, tag: BaseTag) -> HeaderValue | _LeftOut:
     """Plain value of one element; the bytes as text where pydicom cannot convert them."""
+    if not _is_worth_converting(ds.get_item(tag, keep_deferred=True)):
+        return _LeftOut.LEFT_OUT
     try:
         element = ds[tag]
         convert = _converter(element.VR)
@@ -117,6 +137,20 @@ def _value_of(ds: Dataset, tag: BaseTag) -> HeaderValue | _LeftOut:
         if isinstance(value, bytes) and vr in _TEXT_VRS | {"DS", "IS"}:
             return _text(value.decode("ascii", "replace"))
         return _LeftOut.LEFT_OUT
+
+
+def _is_worth_converting(raw: Any) -> bool:
+    """Whether a value can come of it: pydicom would parse whole sequences, and read from the disk what was deferred."""
+    if not isinstance(raw, RawDataElement):
+        return True
+    vr = raw.VR
+    if vr in (None, "UN"):
+        vr = dictionary_VR(raw.tag).partition(" ")[0] if dictionary_has_tag(raw.tag) else "UN"
+    if _converter(vr) is None or (raw.value is None and raw.length > 0):
+        return False
+    separators = raw.value.count(b"\\") if isinstance(raw.value, bytes) else 0
+    numbers = len(raw.value or b"") // _SIZES.get(vr, 1 << 30)
+    return separators < MAX_VALUES and numbers <= MAX_VALUES
 
 
 def _converter(vr: str) -> Callable[[Any], str | float | int | None] | None:
@@ -264,6 +298,7 @@ _SLICE_KEYWORDS = (
     "SamplesPerPixel",
     "NumberOfFrames",
 )
+_ESSENTIAL = ("AccessionNumber", "StudyDescription", "BodyPartExamined", "ManufacturerModelName", "TransferSyntaxUID")
 _SLICE_TAGS = tuple(Tag(keyword) for keyword in _SLICE_KEYWORDS)
 
 

@@ -156,22 +156,23 @@ def _differs(keyword: str, own: str, theirs: str) -> bool:
     if keyword == "PatientName":
         return not same_name(own, theirs)
     if keyword == "PatientBirthDate":
-        return _date(own) != _date(theirs)
+        return stated_date(own) != stated_date(theirs)
     return own != theirs
 
 
 def _taken(own: Identity, theirs: Identity) -> dict[str, str]:
     """What the archive says otherwise.
 
-    Silence overrules nothing, save for the patient ID: a key that every archive must answer (PS3.4 C.6.2.1.2), by which
-    it files. An issuer goes with its ID.
+    Silence overrules nothing, save for a patient ID under another name: who files a study under "Unknown" has no number
+    for it. An issuer goes with its ID.
     """
     taken = {}
     for keyword in KEYWORDS:
         value = _usable(keyword, own.get(keyword, ""), theirs.get(keyword, ""))
-        says = bool(value) or (keyword == "PatientID" and keyword in theirs and any(theirs.values()))
-        if says and _differs(keyword, own.get(keyword, ""), value):
+        if value and _differs(keyword, own.get(keyword, ""), value):
             taken[keyword] = value
+    if "PatientName" in taken and own.get("PatientID") and theirs.get("PatientID") == "":
+        taken["PatientID"] = ""
     if "PatientID" in taken and own.get("IssuerOfPatientID") and not theirs.get("IssuerOfPatientID"):
         taken["IssuerOfPatientID"] = ""
     return taken
@@ -182,7 +183,7 @@ def _usable(keyword: str, own: str, value: str) -> str:
     if keyword == "PatientName":
         return "" if has_lost_letters(value) or is_mangled(own, value) else value
     if keyword == "PatientBirthDate":
-        return _date(value) if len(_date(value)) == len("YYYYMMDD") else ""
+        return stated_date(value) if len(stated_date(value)) == len("YYYYMMDD") else ""
     if keyword == "PatientSex":
         return value if value in (*_SEXES, "O") else ""
     return value
@@ -211,7 +212,7 @@ def _known(keyword: str, one: Identity, other: Identity) -> tuple[str, str] | No
     """A pair of values where both say something."""
     pair = one.get(keyword, ""), other.get(keyword, "")
     if keyword == "PatientBirthDate":
-        pair = _date(pair[0]), _date(pair[1])
+        pair = stated_date(pair[0]), stated_date(pair[1])
     if keyword == "PatientSex" and not set(pair) <= _SEXES:
         return None
     if keyword == "PatientName" and (is_mangled(*pair) or is_mangled(*reversed(pair))):
@@ -240,8 +241,8 @@ def _plain(value: str) -> str:
     return value.casefold().lstrip("0")
 
 
-def _date(value: str) -> str:
-    """The digits of a date; nothing where it is a placeholder."""
+def stated_date(value: str) -> str:
+    """The digits of a date, ``YYYYMMDD``; empty where it is a placeholder."""
     digits = re.sub(r"\D", "", value)[:8]
     return "" if digits in _NO_DATE else digits
 

@@ -27,3 +27,4 @@ def set_up_pynetdicom() -> None:
     _config.STORE_SEND_CHUNKED_DATASET = True
     # Else every answer is formatted, with warnings that quote a patient's values.
     _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
+    _config.LOG_HANDLER_LEVEL = "none"

@@ -6,17 +6,17 @@ VR that does not exist, no preamble, no file meta information.
 
 from __future__ import annotations
 
+import contextlib
 import struct
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydicom.dataelem import RawDataElement
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_dataset, read_partial
+from pydicom.filereader import data_element_generator, read_dataset, read_partial
 from pydicom.tag import BaseTag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -25,12 +25,42 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from dicomnode.dicom.mending import KNOWN_VRS, UNDEFINED_LENGTH, with_known_vrs
+from dicomnode.dicom.bounded import (
+    MAX_HEADER_BYTES,
+    MAX_HEADER_ELEMENTS,
+    MAX_IMAGE_BYTES,
+    SLACK_BYTES,
+    BoundedFile,
+    image_bytes_of,
+    inflated,
+    within,
+)
+from dicomnode.dicom.mending import KNOWN_VRS, UNDEFINED_LENGTH, has_odd_item, with_known_vrs
+from dicomnode.errors import Refusal, SeriesError
 
 StopWhen = Callable[[BaseTag, str | None, int], bool]
 
 PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 PREFIX_AT, META_AT, META_LENGTH_BYTES = 128, 132, 12
+_META_BYTES = 4096
+"""Room for preamble and file meta information."""
+_PEEK_BYTES = 4096
+MAX_SEQUENCE_BYTES = 4 << 20
+_ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+"""Tag of an item in both byte orders."""
+_ODD_STRUCTURE = (
+    NotImplementedError,
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    struct.error,
+)
+"""What pydicom makes of a VR that it does not know, and of what follows it. Mended, the file may be read."""
+_LEADING_ELEMENTS = 2_000
+"""What names study and series stands among the first."""
 _FIRST_GROUPS = frozenset({0x0002, 0x0008})
 """Of a file without preamble; a data set begins with SpecificCharacterSet, ImageType or the like."""
 
@@ -40,8 +70,13 @@ def at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
     return tag in PIXEL_TAGS
 
 
-def read_received(path: Path, stop_when: StopWhen | None = None, defer_bytes: int | None = None) -> FileDataset:
-    """Parse a file as it came.
+def read_received(
+    path: Path,
+    stop_when: StopWhen | None = None,
+    defer_bytes: int | None = None,
+    max_elements: int = MAX_HEADER_ELEMENTS,
+) -> FileDataset:
+    """Parse a file as it came, within the bounds of :mod:`~dicomnode.dicom.bounded`.
 
     A file without preamble or file meta information is read where it begins like a data set; its transfer syntax is
     then the uncompressed one that its bytes follow. Elements of group 0002 within the data set are dropped: the file
@@ -49,28 +84,91 @@ def read_received(path: Path, stop_when: StopWhen | None = None, defer_bytes: in
 
     Parameters
     ----------
-    stop_when : of tag, VR and length of an element; see :func:`at_pixels`.
+    stop_when : of tag, VR and length of an element, stops before the pixels; see :func:`at_pixels`. None: the pixels
+        are wanted, too.
     defer_bytes : longer values are left on the disk.
 
     Raises
     ------
+    SeriesError : ``HEADER_TOO_LARGE``; ``IMPLAUSIBLE_SIZE``: no image needs as much; ``EXPANDS_TOO_FAR``: a deflated
+        data set holds more than its image needs.
     pydicom.errors.InvalidDicomError, OSError, ... : see :data:`dicomnode.images.pixels.BAD_FILE`.
     """
     with path.open("rb") as file:
         start = _data_set_at(file)
-        if start is None:
-            ds = _parsed(file, stop_when, defer_bytes)
-            if ds is not None and not _is_odd(ds):
+        if start is None and not _may_be_deflated(file):
+            ds = _parsed(file, stop_when, defer_bytes, max_elements)
+            if ds is not None and not _is_odd(ds, with_items=defer_bytes is None):
+                ds.filename, ds.fileobj_type, ds.buffer = str(path), open, None
                 return _with_syntax(ds)
-        return _mended(file, path, start, stop_when)
+        return _mended(file, path, start, stop_when, max_elements)
 
 
-def _parsed(file: BinaryIO, stop_when: StopWhen | None, defer_bytes: int | None) -> FileDataset | None:
+def read_leading(path: Path, defer_bytes: int | None = None) -> Dataset:
+    """What stands in front of the place where a file cannot be read, or goes beyond the bounds. Never raises.
+
+    Only of a file with file meta information, as the spool writes it; of another nothing.
+    """
+    leading: dict[BaseTag, Any] = {}
+    meta = FileMetaDataset()
+    with contextlib.suppress(Exception), path.open("rb") as file:
+        content = file.read(MAX_HEADER_BYTES)
+        end_of_meta = _behind_meta(content)
+        meta = read_partial(BytesIO(content[:end_of_meta])).file_meta
+        body, syntax = content[_behind_group_2(content, end_of_meta) :], meta.TransferSyntaxUID
+        if syntax == DeflatedExplicitVRLittleEndian:
+            body, _ = inflated(BytesIO(body), MAX_HEADER_BYTES)
+        reader: Any = BoundedFile(BytesIO(body), max_elements=_LEADING_ELEMENTS)
+        is_implicit, is_little_endian = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
+        for element in data_element_generator(reader, is_implicit, is_little_endian, at_pixels, defer_bytes):
+            leading[BaseTag(element.tag)] = element
+    ds = Dataset(leading)
+    ds.file_meta = meta
+    return ds
+
+
+def _parsed(
+    file: BinaryIO, stop_when: StopWhen | None, defer_bytes: int | None, max_elements: int
+) -> FileDataset | None:
     """As pydicom reads it; None where it meets a VR that it does not know."""
+    force = _begins_like_a_data_set(file)
+    bounded = BoundedFile(file, max_bytes=_most_bytes(stop_when), max_elements=max_elements)
     try:
-        return read_partial(file, stop_when, defer_bytes, force=_begins_like_a_data_set(file))
-    except NotImplementedError:
+        ds = within(bounded, lambda fp: read_partial(fp, stop_when, defer_bytes, force=force))
+    except _ODD_STRUCTURE as fault:
+        if isinstance(fault, OSError) and fault.errno is not None:
+            raise  # of the system; pydicom's own have no number
         return None
+    if max_elements == MAX_HEADER_ELEMENTS:
+        _require_modest_sequences(ds)
+    return ds
+
+
+def _require_modest_sequences(ds: Dataset) -> None:
+    """Sequences of a defined length are parsed when somebody looks at them: not where they hold too much for that.
+
+    Raises
+    ------
+    SeriesError : ``HEADER_TOO_LARGE``.
+    """
+    raw: list[Any] = [ds.get_item(tag, keep_deferred=True) for tag in ds.keys()]  # noqa: SIM118
+    values = [one.value for one in raw if isinstance(one, RawDataElement) and one.VR in ("SQ", "UN", None)]
+    items = [value for value in values if isinstance(value, bytes) and value[:4] in _ITEMS]
+    if (
+        sum(map(len, items)) > MAX_SEQUENCE_BYTES
+        or sum(value.count(value[:4]) for value in items) > MAX_HEADER_ELEMENTS
+    ):
+        raise SeriesError(Refusal.HEADER_TOO_LARGE, "sequences")
+
+
+def _most_bytes(stop_when: StopWhen | None) -> int:
+    return MAX_HEADER_BYTES + (MAX_IMAGE_BYTES + SLACK_BYTES if stop_when is None else 0)
+
+
+def _may_be_deflated(file: BinaryIO) -> bool:
+    """Whether the syntax is named where file meta information stands; pydicom would inflate all there is."""
+    file.seek(0)
+    return DeflatedExplicitVRLittleEndian.encode() in file.read(_META_BYTES)
 
 
 def _begins_like_a_data_set(file: BinaryIO) -> bool:
@@ -85,11 +183,19 @@ def _begins_like_a_data_set(file: BinaryIO) -> bool:
     return bool(groups & _FIRST_GROUPS) and (head[4:6].decode("latin-1") in KNOWN_VRS or length < 1 << 16)
 
 
-def _is_odd(ds: FileDataset) -> bool:
-    """Whether an element has no VR that exists although the encoding is explicit."""
-    is_implicit, _ = ds.original_encoding
-    raw: Iterator[Any] = (ds.get_item(tag) for tag in ds.keys())  # noqa: SIM118 (a dataset iterates over its elements)
-    return not is_implicit and any(isinstance(one, RawDataElement) and one.VR not in KNOWN_VRS for one in raw)
+def _is_odd(ds: Dataset, *, with_items: bool) -> bool:
+    """Whether an element has no VR that exists although the encoding is explicit; also within sequences."""
+    elements: list[Any] = [ds.get_item(tag, keep_deferred=True) for tag in ds.keys()]  # noqa: SIM118 (a dataset iterates over its elements)
+    return any(_is_odd_element(one, with_items) for one in elements)
+
+
+def _is_odd_element(one: Any, with_items: bool) -> bool:
+    if not isinstance(one, RawDataElement):
+        return with_items and one.VR == "SQ" and any(_is_odd(item, with_items=True) for item in one.value)
+    if one.is_implicit_VR:
+        return False
+    is_sequence = with_items and one.VR == "SQ" and isinstance(one.value, bytes)
+    return one.VR not in KNOWN_VRS or (is_sequence and has_odd_item(one.value, one.is_little_endian))  # type: ignore[arg-type]
 
 
 def _with_syntax(ds: FileDataset) -> FileDataset:
@@ -116,25 +222,54 @@ def _data_set_at(file: BinaryIO) -> int | None:
     return start if meta.get("TransferSyntaxUID") else None
 
 
-def _mended(file: BinaryIO, path: Path, start: int | None, stop_when: StopWhen | None) -> FileDataset:
+def _mended(
+    file: BinaryIO, path: Path, start: int | None, stop_when: StopWhen | None, max_elements: int
+) -> FileDataset:
     """Parsed again from bytes that were mended."""
     file.seek(0)
-    content = file.read()
+    content = file.read(_most_bytes(stop_when) + 1)
+    if stop_when is None and len(content) > _most_bytes(stop_when):
+        raise SeriesError(Refusal.IMPLAUSIBLE_SIZE, "the file alone is larger than any image")
     if start is None:
-        first = read_partial(BytesIO(content), lambda *_: True, force=_begins_like_a_data_set(file))
         start = _behind_meta(content)
+        # Only of a file without meta information are the first bytes of the data set looked at.
+        first = read_partial(BytesIO(content[: start or _PEEK_BYTES]), lambda *_: True, force=start == 0)
     else:
         first = read_partial(BytesIO(content[:start]))
         start = _behind_group_2(content, start)
     syntax = _with_syntax(first).file_meta.TransferSyntaxUID
     is_implicit, is_little_endian = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
+
+    def parsed(body: bytes, stop: StopWhen | None) -> Dataset:
+        mended = body if is_implicit else with_known_vrs(body, is_little_endian)
+        bounded = BoundedFile(BytesIO(mended), max_bytes=_most_bytes(stop), max_elements=max_elements)
+        return within(bounded, lambda fp: read_dataset(fp, is_implicit, is_little_endian, stop_when=stop))
+
     body = content[start:]
     if syntax == DeflatedExplicitVRLittleEndian:
-        body = zlib.decompress(body, -zlib.MAX_WBITS)
-    if not is_implicit:
-        body = with_known_vrs(body, is_little_endian)
-    ds = without_group_2(read_dataset(BytesIO(body), is_implicit, is_little_endian, stop_when=stop_when))
+        body = _inflated_body(body, stop_when, parsed)
+    ds = without_group_2(parsed(body, stop_when))
     return FileDataset(str(path), ds, first.preamble, first.file_meta, is_implicit, is_little_endian)
+
+
+def _inflated_body(packed: bytes, stop_when: StopWhen | None, parsed: Callable[[bytes, StopWhen], Dataset]) -> bytes:
+    """Header alone, or with as many pixels as the header speaks of: the rest of a bomb is never inflated."""
+    body, is_all = inflated(BytesIO(packed), MAX_HEADER_BYTES)
+    reached: list[BaseTag] = []
+
+    def stop(tag: BaseTag, vr: str | None, length: int) -> bool:
+        reached.extend([tag] * at_pixels(tag, vr, length))
+        return bool(reached)
+
+    header = parsed(body, stop)
+    if not is_all and not reached:
+        raise SeriesError(Refusal.HEADER_TOO_LARGE, "bytes")
+    if is_all or stop_when is not None:
+        return body
+    body, is_all = inflated(BytesIO(packed), MAX_HEADER_BYTES + image_bytes_of(header) + SLACK_BYTES)
+    if not is_all:
+        raise SeriesError(Refusal.EXPANDS_TOO_FAR, f"{len(body)} bytes and more of {len(packed)}")
+    return body
 
 
 def _behind_meta(content: bytes) -> int:

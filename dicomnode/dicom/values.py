@@ -37,8 +37,9 @@ def text_of(ds: Dataset, keyword: str) -> str:
 
 def number_of(ds: Dataset, keyword: str) -> float | None:
     """A single value as a finite number; None where it is none. pydicom hands on what it cannot convert as text."""
+    stated = value_of(ds, keyword)
     try:
-        value = float(value_of(ds, keyword) or "nan")
-    except (TypeError, ValueError):
+        value = math.nan if stated is None else float(stated)
+    except (TypeError, ValueError, OverflowError):
         return None
     return value if math.isfinite(value) else None

@@ -48,6 +48,7 @@ def _seg(results: dict[str, SOPClass]) -> Segmentation | None:
 ENCODERS: dict[Kind, Encoder] = {
     Kind.SEG: lambda context, results, kind: segmentation(context),
     Kind.SR: lambda context, results, kind: measurement_report(context, _seg(results), kind),
+    Kind.SR_NEGATIVE: lambda context, results, kind: measurement_report(context, _seg(results), kind),
     Kind.SCORES: lambda context, results, kind: score_report(context, kind),
     Kind.TEXT: lambda context, results, kind: text_report(context),
     Kind.SC: lambda context, results, kind: secondary_capture(context),
@@ -76,9 +77,8 @@ def encode_case(
 
     Returns
     -------
-    list of EncodedResult : ``seg`` (none where all masks are empty), ``sr`` (none without masks), ``scores`` (none
-        without scores), ``text``, ``sc``,
-        ``predicted`` (one per predicted scan).
+    list of EncodedResult : ``seg`` (none where all masks are empty), ``sr`` (likewise),
+        ``scores`` (none without scores), ``text``, ``sc``, ``predicted`` (one per predicted scan).
 
     Raises
     ------

@@ -66,7 +66,9 @@ def private_scheme() -> Dataset:
 def root_container(envelope: Envelope, title: codes.Code, template: str) -> hd_sr.ContainerContentItem:
     """The root of a document, with its language and its observer."""
     root = container(title, None, template)
-    root.ContentSequence.extend(hd_sr.LanguageOfContentItemAndDescendants(hd_sr.CodedConcept(*codes.ENGLISH)))
+    root.ContentSequence.extend(
+        hd_sr.LanguageOfContentItemAndDescendants(hd_sr.CodedConcept(*codes.LANGUAGES[envelope.words.language]))
+    )
     root.ContentSequence.extend(hd_sr.ObservationContext(observer_device_context=device_observer(envelope)))
     return root
 

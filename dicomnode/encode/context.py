@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from dataclasses import dataclass, field
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from highdicom.base import SOPClass
@@ -17,18 +16,18 @@ import dicomnode
 from dicomnode.dicom import codes
 from dicomnode.dicom.charsets import settle
 from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
+from dicomnode.dicom.times import zone_of
 from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomnode.dicom.values import number_of, text_of
 from dicomnode.encode import uids
 from dicomnode.encode.identity import identity_of, reference_datasets
+from dicomnode.encode.wording import Wording
 from dicomnode.kinds import KINDS, Kind
 from dicomnode.records import RESEARCH_NOTICE, Case, EncodedResult, ModelRef
 
 BODY_PART = "HEAD"
 
 _COLLISION_STEP = 100_000
-_OFFSET = re.compile(r"[+-](?:0[0-9]|1[0-4])[0-5][0-9]")
-"""From -1200 to +1400 (PS3.3 C.12.1.1.8); an offset beyond is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +44,7 @@ class Envelope:
     is_research : whether any of them is not cleared for clinical use.
     predecessors : results that these take the place of.
     is_synthetic : whether the source says of itself that it was made and not acquired (PS3.3 C.12.1).
+    words : in the language of the results.
     """
 
     digest: str
@@ -56,6 +56,7 @@ class Envelope:
     is_research: bool
     predecessors: tuple[EncodedResult, ...] = ()
     is_synthetic: bool = False
+    words: Wording = field(default_factory=Wording)
 
     def series_uid(self, kind: Kind) -> str:
         """SeriesInstanceUID of the results of ``kind``."""
@@ -102,6 +103,8 @@ def context_of(case: Case, now: datetime | None = None) -> Context:
     ------
     ZoneInfoNotFoundError : the case's time zone is unknown.
     """
+    words = Wording(case.language)
+    case = words.localised(case)
     identity = identity_of(case.identity)
     models = tuple({finding.model.name: finding.model for finding in case.findings}.values())
     return Context(
@@ -114,6 +117,7 @@ def context_of(case: Case, now: datetime | None = None) -> Context:
         is_research=any(finding.model.research for finding in case.findings),
         predecessors=case.predecessors,
         is_synthetic=text_of(case.sources[0], "SyntheticData") == "YES",
+        words=words,
         case=case,
         references=reference_datasets(case, identity),
     )
@@ -134,19 +138,7 @@ def created_at(header: Dataset, zone: str, now: datetime | None = None) -> datet
     ------
     ZoneInfoNotFoundError : the zone is unknown.
     """
-    return (now or datetime.now(UTC)).astimezone(_zone(header, zone))
-
-
-def _zone(header: Dataset, name: str) -> timezone | ZoneInfo:
-    """The zone of all times in a result (PS3.3 C.12.1.1.8).
-
-    TimezoneOffsetFromUTC governs StudyTime too, which is copied: an offset stated by the source must be kept.
-    """
-    stated = text_of(header, "TimezoneOffsetFromUTC")
-    if _OFFSET.fullmatch(stated):
-        offset = timedelta(hours=int(stated[1:3]), minutes=int(stated[3:]))
-        return timezone(-offset if stated[0] == "-" else offset)
-    return ZoneInfo(name)
+    return (now or datetime.now(UTC)).astimezone(zone_of(header, zone))
 
 
 def stamp(ds: SOPClass, envelope: Envelope, kind: Kind, description: str) -> None:
@@ -157,7 +149,7 @@ def stamp(ds: SOPClass, envelope: Envelope, kind: Kind, description: str) -> Non
     description : SeriesDescription, without the word about research.
     """
     _stamp_identity(ds, envelope)
-    ds.SeriesDescription = f"{description} (research)" if envelope.is_research else description
+    ds.SeriesDescription = _described(description, envelope)
     ds.SeriesNumber = envelope.series_number(kind)
     if ds.Modality != "SR":
         ds.BodyPartExamined = BODY_PART
@@ -168,6 +160,14 @@ def stamp(ds: SOPClass, envelope: Envelope, kind: Kind, description: str) -> Non
     _stamp_equipment(ds, envelope)
     _stamp_times(ds, envelope)
     settle(ds)
+
+
+def _described(description: str, envelope: Envelope) -> str:
+    """At most 64 characters, with the word about research (PS3.5 6.2, LO)."""
+    if not envelope.is_research:
+        return description[:64]
+    room = 64 - len(envelope.words.say("series research", description=""))
+    return envelope.words.say("series research", description=description[:room])
 
 
 def _stamp_identity(ds: SOPClass, envelope: Envelope) -> None:

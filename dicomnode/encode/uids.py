@@ -13,9 +13,18 @@ from collections.abc import Mapping
 from pydicom.dataset import Dataset
 
 from dicomnode.dicom.uids import derived_uid
-from dicomnode.records import Case, Finding, ImageFinding, MaskFinding, NotApplicable
+from dicomnode.records import (
+    MEASURED,
+    Case,
+    Finding,
+    ImageFinding,
+    MaskFinding,
+    NotApplicable,
+    ReferenceScore,
+    ScoreInput,
+)
 
-ENCODER_VERSION = "5"
+ENCODER_VERSION = "6"
 """Counts up whenever the same case would be written with another meaning or another look."""
 
 
@@ -24,7 +33,8 @@ def case_digest(case: Case, identity: Dataset) -> str:
 
     Parameters
     ----------
-    case : sources and their digests, protocol, settings, models, limits, inputs of scores and generation enter; the
+    case : sources and their digests, protocol, settings, models, limits, inputs of scores, generation
+        and language enter; the
         voxels of the masks and the values of the scores do not, since they follow from these, and differ in the last
         bit between devices. Nor do the predecessors: which of them arrived may become known between two encodings of
         one generation, and a report made later must refer to the segmentation made before.
@@ -39,8 +49,21 @@ def case_digest(case: Case, identity: Dataset) -> str:
         "settings": case.settings_digest,
         "findings": [_finding(finding) for finding in case.findings],
         "generation": case.generation,
+        "language": case.language,
+        # only where there are any: results without stay the instances that they were
+        **({"reference": [_reference(score) for score in case.reference]} if case.reference else {}),
     }
     return digest_of(parts)
+
+
+def _reference(score: ReferenceScore) -> list[str | list[str]]:
+    """What is measured follows from the masks, and differs in the last bit between devices: it does not enter."""
+    told = [item for item in score.inputs if item.source != MEASURED]
+    return [score.name, [_input(item) for item in told], list(score.missing)]
+
+
+def _input(item: ScoreInput) -> str:
+    return f"{item.label}={item.value} ({item.source} {item.observed_at})"
 
 
 def digest_of(parts: Mapping[str, object]) -> str:
@@ -73,10 +96,10 @@ def _finding(finding: Finding) -> list[str | float]:
     parts = [finding.name, finding.label, model.name, model.version, model.digest, model.trained_on]
     parts.append(finding.inputs_digest)
     if isinstance(finding, MaskFinding):
-        return [*parts, finding.threshold, finding.detection_limit_ml]
+        return [*parts, finding.threshold, finding.detection_limit_ml, str(finding.exam_threshold), finding.dense_rule]
     if isinstance(finding, ImageFinding):
         return [*parts, finding.horizon, *finding.warnings]
     if isinstance(finding, NotApplicable):
         return [*parts, finding.reason, finding.detail]
-    inputs = [f"{item.label}={item.value} ({item.source} {item.observed_at})" for item in finding.inputs]
+    inputs = [_input(item) for item in finding.inputs]
     return [*parts, str(finding.threshold), *inputs, *finding.missing, *finding.warnings]

@@ -14,22 +14,22 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from scipy.ndimage import binary_dilation
 
 from dicomnode.dicom import codes
 from dicomnode.dicom.uids import is_valid_uid
-from dicomnode.encode import wording
 from dicomnode.encode.context import Context, Envelope
 from dicomnode.encode.kinds.predicted import banner_rows, stored_frames
 from dicomnode.encode.kinds.probability import mapped, probabilities
 from dicomnode.encode.kinds.scores import DECIMALS
 from dicomnode.encode.kinds.seg import segmented
-from dicomnode.encode.kinds.sr import MAX_LESION_GROUPS, VOLUME_DECIMALS
+from dicomnode.encode.kinds.sr import MAX_LESION_GROUPS
 from dicomnode.encode.standard import faults, mandatory_modules
 from dicomnode.errors import EncodeError
 from dicomnode.kinds import Kind, first_choice
-from dicomnode.records import MaskFinding
+from dicomnode.measure.figures import rounded_ml
+from dicomnode.records import MaskFinding, ReferenceScore
 
 POSITION_TOLERANCE_MM = 1e-3
 COLOUR_CONTRAST = 60
@@ -83,7 +83,8 @@ def _demand(condition: bool, kind: Kind, fault: str) -> None:
 
 def _check_file_meta(ds: Dataset, kind: Kind) -> None:
     meta = ds.file_meta
-    _demand(meta.TransferSyntaxUID == ExplicitVRLittleEndian, kind, "transfer syntax is not Explicit VR Little Endian")
+    expected = RLELossless if kind is Kind.SC else ExplicitVRLittleEndian
+    _demand(meta.TransferSyntaxUID == expected, kind, f"transfer syntax is not {expected.name}")
     _demand(meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID, kind, "file meta names another instance")
     _demand(meta.MediaStorageSOPClassUID == ds.SOPClassUID, kind, "file meta names another SOP class")
 
@@ -198,15 +199,20 @@ def _check_flags(ds: Dataset, kind: Kind) -> None:
 
 
 def _check_scores(ds: Dataset, context: Context) -> None:
-    """Every score has its group, in order, and its first number is the score; what is not applicable has no number."""
+    """Every score has its group, in order, and its first number is the score; what has no number is there without."""
     _check_flags(ds, Kind.SCORES)
-    groups = [_numbers_of(group) for group in _items_named(ds, codes.MEASUREMENT_GROUP)]
-    expected = [round(score.value, DECIMALS) for score in context.case.scores]
-    written = [numbers[0] for numbers in groups if numbers]
-    _demand(written == expected, Kind.SCORES, "the values differ from those computed")
-    silent = len(groups) - len(written)
-    told = silent == len(context.case.not_applicable)
-    _demand(told, Kind.SCORES, "what is not applicable is not said, or has a number")
+    groups = [_numbers_of(group)[:1] for group in _items_named(ds, codes.MEASUREMENT_GROUP)]
+    case = context.case
+    expected = [[round(score.value, DECIMALS)] for score in case.scores]
+    expected += [[] for _ in case.not_applicable]
+    expected += [_first_number(reference) for reference in case.reference]
+    _demand(groups == expected, Kind.SCORES, "the values differ from those computed")
+
+
+def _first_number(reference: ReferenceScore) -> list[float]:
+    """The value, or the lowest that is possible; nothing of what cannot be computed."""
+    known = reference.value if reference.possible is None else reference.possible[0]
+    return [] if known is None else [round(known, DECIMALS)]
 
 
 def _numbers_of(group: Dataset) -> list[float]:
@@ -217,10 +223,10 @@ def _numbers_of(group: Dataset) -> list[float]:
 def _check_text(ds: Dataset, context: Context) -> None:
     """Every finding has its impression, and the limits of use stand below them."""
     _check_flags(ds, Kind.TEXT)
-    written = [str(item.TextValue) for item in _items_named(ds, codes.IMPRESSION)]
-    case = context.case
-    expected = [*map(wording.impression, case.masks), *map(wording.score_sentence, case.scores)]
-    found = written[: len(expected)] == expected and written[-1] == wording.NOTICE
+    written = [str(item.TextValue).replace("\r\n", " ") for item in _items_named(ds, codes.IMPRESSION)]
+    case, words = context.case, context.words
+    expected = [*map(words.impression, case.masks), *map(words.score_sentence, case.scores)]
+    found = written[: len(expected)] == expected and written[-1] == words.disclaimer()
     _demand(found and len(written) == len(case.findings) + 1, Kind.TEXT, "the impressions differ from the findings")
 
 
@@ -228,7 +234,7 @@ def _volumes(finding: MaskFinding) -> list[float]:
     if finding.total is None:
         return []
     regions = [finding.total, *finding.lesions[:MAX_LESION_GROUPS]]
-    return [round(region.volume_ml, VOLUME_DECIMALS) for region in regions]
+    return [rounded_ml(region.volume_ml) for region in regions]
 
 
 def _items_named(item: Dataset, name: codes.Code) -> Iterator[Dataset]:
@@ -249,7 +255,7 @@ def _check_predicted(ds: Dataset, context: Context) -> None:
         _slice_at(group.PlanePositionSequence[0].ImagePositionPatient, context, Kind.PREDICTED) for group in groups
     ]
     _demand(slices == list(range(len(context.references))), Kind.PREDICTED, "the frames are not those of the slices")
-    same = any(np.array_equal(pixels, stored_frames(finding)) for finding in context.case.images)
+    same = any(np.array_equal(pixels, stored_frames(finding, context.words)) for finding in context.case.images)
     _demand(same, Kind.PREDICTED, "the pixels differ from the prediction")
 
 
@@ -271,10 +277,10 @@ def _check_synthetic(ds: Dataset, context: Context, kind: Kind) -> None:
 
 
 def _check_sc(ds: Dataset, context: Context) -> None:
-    expected = ds.Rows * ds.Columns * ds.SamplesPerPixel
     _demand(ds.PhotometricInterpretation == "RGB", Kind.SC, "the picture is not RGB")
-    _demand(len(ds.PixelData) == expected + expected % 2, Kind.SC, "pixel data have the wrong length")
-    _demand(bool(np.ptp(np.frombuffer(ds.PixelData[:expected], dtype=np.uint8)) > 0), Kind.SC, "the picture is empty")
+    ds.pixel_array_options(decoding_plugin="pydicom")
+    _demand(ds.pixel_array.shape == (ds.Rows, ds.Columns, 3), Kind.SC, "pixel data have the wrong length")
+    _demand(bool(np.ptp(ds.pixel_array) > 0), Kind.SC, "the picture is empty")
 
 
 def _check_overlay(ds: Dataset, context: Context) -> None:
@@ -293,6 +299,7 @@ def _check_overlay(ds: Dataset, context: Context) -> None:
 _CHECKS: dict[Kind, Callable[[Dataset, Context], None]] = {
     Kind.SEG: _check_seg,
     Kind.SR: _check_sr,
+    Kind.SR_NEGATIVE: _check_sr,
     Kind.SCORES: _check_scores,
     Kind.TEXT: _check_text,
     Kind.SC: _check_sc,

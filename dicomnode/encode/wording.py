@@ -1,12 +1,31 @@
-"""The sentences of report and overview: the same words wherever a finding is told."""
+"""The sentences of reports and pictures, in the language of the results: the same words wherever a finding is told.
+
+What is said stands in :mod:`dicomnode.encode.words`, one table for each language; figures are rounded in
+:mod:`dicomnode.measure.figures`.
+"""
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
+from functools import cached_property
 
+from dicomnode.decision import Decision, Grounds
 from dicomnode.dicom import codes
+from dicomnode.encode.words import english, german
+from dicomnode.encode.words.nouns import Noun
+from dicomnode.errors import Refusal
+from dicomnode.language import Language
+from dicomnode.measure.figures import (
+    SPECK_ML,
+    decimals_of_ml,
+    rounded_hu,
+    rounded_ml,
+    rounded_mm,
+    rounded_probability,
+)
 from dicomnode.records import (
-    RESEARCH_NOTICE,
+    Case,
+    Finding,
     ImageFinding,
     MaskFinding,
     ModelRef,
@@ -17,70 +36,280 @@ from dicomnode.records import (
     ScoreInput,
 )
 
-DISCLAIMER = (
-    f"{RESEARCH_NOTICE}. Computed by software and preliminary: not verified by a physician. Not a medical device."
-)
-NOTICE = f"{DISCLAIMER} Volumes are voxels times in-plane area times slice weight on the slices of the source series."
+_TABLES = {Language.BRITISH: english, Language.AMERICAN: english, Language.GERMAN: german}
 
 
-def impression(finding: MaskFinding) -> str:
-    """What was marked, or what was not and within which limits; and how likely the exam shows it at all."""
-    return " ".join(filter(None, (_marked(finding), exam_sentence(finding))))
+class Wording:
+    """All that is said in one language."""
+
+    def __init__(self, language: Language = Language.BRITISH) -> None:
+        self.language = language
+
+    # --- words and figures
+
+    def say(self, key: str, **figures: object) -> str:
+        """The sentence called ``key`` with its places filled in.
+
+        Raises
+        ------
+        LookupError : there is no such sentence, or a place stays empty.
+        """
+        return self._spelled(_TABLES[self.language].SENTENCES[key].format(**figures))
+
+    def _spelled(self, text: str) -> str:
+        if self.language is Language.AMERICAN:
+            for british, american in english.AMERICAN.items():
+                text = text.replace(british, american)
+        return text
+
+    def number(self, value: float, decimals: int | None = None) -> str:
+        """A figure with this many decimals, or as many as it has; Germans write a comma."""
+        text = f"{value:g}" if decimals is None else f"{value:.{decimals}f}"
+        return text.replace(".", ",") if self.language is Language.GERMAN else text
+
+    def millilitres(self, volume_ml: float) -> str:
+        """A volume: ``16.1 mL``, ``0.32 mL``."""
+        return f"{self.number(rounded_ml(volume_ml), decimals_of_ml(volume_ml))} mL"
+
+    def limit(self, finding: MaskFinding) -> str:
+        """The detection limit as the bundle states it: ``0.5 mL``."""
+        return f"{self.number(finding.detection_limit_ml)} mL"
+
+    def millimetres(self, length_mm: float) -> str:
+        """A length: ``37 mm``."""
+        return f"{self.number(rounded_mm(length_mm), 0)} mm"
+
+    def in_unit(self, value: float, unit: str) -> str:
+        """A value as people read it: ``0.42``, ``42 %``, ``3``, ``16.1 mL``."""
+        if unit == "1":
+            return self.number(value, 2)
+        if unit == "mL":
+            return self.millilitres(value)
+        return self.number(value) if unit.startswith("{") else f"{self.number(value)} {unit}"
+
+    def noun(self, finding: MaskFinding) -> Noun:
+        """How a finding is named within sentences; one that the tables do not know by its label."""
+        concepts, table = codes.concepts_of(finding), _TABLES[self.language]
+        known = next((name for name, entry in codes.FINDINGS.items() if entry.type[:2] == concepts.type[:2]), "")
+        forms = table.NOUNS.get(known) or table.OTHER.of(concepts.noun)
+        return Noun(*map(self._spelled, forms))
+
+    def localised(self, case: Case) -> Case:
+        """The case with the labels of its findings, and what its models were trained on, in this language."""
+        return replace(case, findings=tuple(map(self._localised, case.findings)))
+
+    def _localised(self, finding: Finding) -> Finding:
+        model = finding.model
+        trained_on = self._translated(model.trained_on, model.translations)
+        label = self._translated(finding.label, finding.translations)
+        return replace(finding, label=label, model=replace(model, trained_on=trained_on))
+
+    def _translated(self, text: str, translations: tuple[tuple[str, str], ...]) -> str:
+        return dict(translations).get(self.language) or self._spelled(text)
+
+    def refusal(self, refusal: Refusal) -> str:
+        """Why something was refused."""
+        own = german.REFUSALS.get(refusal) if self.language is Language.GERMAN else None
+        return own or self._spelled(refusal.sentence())
+
+    # --- what every result says
+
+    @cached_property
+    def research(self) -> str:
+        """``Research, not for diagnosis``."""
+        return self.say("research")
+
+    def disclaimer(self) -> str:
+        """The limits of use."""
+        return self.say("disclaimer", research=self.research)
+
+    def notice(self) -> str:
+        """The limits of use, and how volumes are measured."""
+        return f"{self.disclaimer()} {self.say('how volumes are measured')}"
+
+    def series(self, key: str, findings: tuple[MaskFinding, ...] = ()) -> str:
+        """SeriesDescription of a kind, without the word about research; of one finding it has its name."""
+        if f"{key} of several" not in _TABLES[self.language].SENTENCES:
+            return self.say(key)
+        if len(findings) != 1:
+            return self.say(f"{key} of several")
+        return self.say(key, noun=self.noun(findings[0]).plain)
+
+    # --- the decision
+
+    def headline(self, finding: MaskFinding) -> str:
+        """The answer in one line."""
+        noun, grounds = self.noun(finding), finding.grounds
+        volume = "" if finding.total is None else self.millilitres(finding.total.volume_ml)
+        if grounds is Grounds.EXAM_BELOW:
+            return self.say("headline uncertain marks", volume=volume, possible=noun.possible)
+        if grounds is Grounds.NO_MARKS:
+            return self.say("headline uncertain exam", possible=noun.possible)
+        if finding.decision is Decision.POSITIVE:
+            return self.say("headline positive", label=finding.label, volume=volume)
+        return self.say("headline negative", none=noun.none)
+
+    def subline(self, finding: MaskFinding) -> str:
+        """What stands below the headline."""
+        if finding.grounds is Grounds.EXAM_BELOW:
+            return self.say("subline uncertain marks", lesions=self.lesion_count(finding))
+        if finding.grounds is Grounds.NO_MARKS:
+            return self.say("subline uncertain exam")
+        if finding.decision is Decision.POSITIVE:
+            return self.lesion_count(finding)
+        return self.say("subline negative", excluded=self.noun(finding).excluded)
+
+    def impression(self, finding: MaskFinding) -> str:
+        """What the exam comes to and why: the marks or that there are none, and how likely the exam shows it at all."""
+        return " ".join(
+            filter(None, (self._marked(finding), self.exam_sentence(finding), self.dense_sentence(finding)))
+        )
+
+    def _marked(self, finding: MaskFinding) -> str:
+        noun, limits = self.noun(finding), self.limits(finding)
+        lesions = self.lesion_count(finding)
+        volume = "" if finding.total is None else self.millilitres(finding.total.volume_ml)
+        if finding.grounds is Grounds.EXAM_BELOW:
+            return self.say("marked uncertain", volume=volume, possible=noun.possible, lesions=lesions)
+        if finding.grounds is Grounds.NO_MARKS:
+            return self.say("unmarked uncertain", noun=noun.plain, excluded=noun.excluded, limits=limits)
+        if finding.decision is Decision.POSITIVE:
+            return self.say("marked positive", label=finding.label, volume=volume, lesions=lesions)
+        return self.say("marked negative", none=noun.none, excluded=noun.excluded, limits=limits)
+
+    def exam_sentence(self, finding: MaskFinding) -> str:
+        """``Exam probability 0.93, at or above its threshold 0.40.``, or that the bundle gives none."""
+        if finding.exam_probability is None or finding.exam_threshold is None:
+            return self.say("no exam probability")
+        side = "at or above" if finding.exam_probability >= finding.exam_threshold else "below"
+        return self.say(
+            f"exam {side}", probability=self.exam_figure(finding), threshold=self.number(finding.exam_threshold)
+        )
+
+    def exam_figure(self, finding: MaskFinding) -> str:
+        """The exam probability on the side of its threshold, so that no sentence contradicts its own figures."""
+        assert finding.exam_probability is not None
+        return self.number(rounded_probability(finding.exam_probability, finding.exam_threshold), 2)
+
+    def dense_sentence(self, finding: MaskFinding) -> str:
+        """What was marked but is too dense to be the finding; empty where nothing is."""
+        if not finding.dense_pieces:
+            return ""
+        return self.say("dense", noun=self.noun(finding).plain, **self._dense(finding))
+
+    def _dense(self, finding: MaskFinding) -> dict[str, str]:
+        count = finding.dense_pieces
+        pieces = self.say("piece") if count == 1 else self.say("pieces", count=count)
+        return {"pieces": pieces, "volume": self.millilitres(finding.dense_ml)}
+
+    def dense_row(self, finding: MaskFinding) -> str:
+        """``2 pieces, 0.42 mL``."""
+        return "{pieces}, {volume}".format(**self._dense(finding))
+
+    def nothing_marked(self, finding: MaskFinding) -> str:
+        """That no lesion reached the limit, with the limits."""
+        return self.say("nothing marked", none=self.noun(finding).none, limits=self.limits(finding))
+
+    def limits(self, finding: MaskFinding) -> str:
+        """``detection limit 0.5 mL, threshold 0.5``."""
+        return self.say("limits", limit=self.limit(finding), threshold=self.number(finding.threshold))
+
+    def lesion_count(self, finding: MaskFinding) -> str:
+        """``1 lesion`` or ``3 lesions`` of at least the detection limit."""
+        count, limit = len(finding.lesions), self.limit(finding)
+        return self.say("lesion", limit=limit) if count == 1 else self.say("lesions", count=count, limit=limit)
+
+    def segment_label(self, finding: MaskFinding) -> str:
+        """What a viewer lists the marks as; uncertain ones say so."""
+        if finding.decision is Decision.UNCERTAIN:
+            return self.say("uncertain label", label=finding.label)
+        return finding.label
+
+    # --- regions
+
+    def measurements(self, region: Region, images: str) -> str:
+        """All figures of a region in one sentence.
+
+        Parameters
+        ----------
+        images : where it lies, such as ``image 11-17``.
+        """
+        length = self.millimetres(region.longest_diameter_mm)
+        parts = [self.millilitres(region.volume_ml), self.estimate(region)]
+        parts += [self.say("longest diameter", length=length), self.attenuation(region), self.place(region)]
+        return f"{'; '.join(part for part in parts if part)}; {images}."
+
+    def attenuation(self, region: Region) -> str:
+        """Mean and, of what is no speck, maximum."""
+        mean = self.number(rounded_hu(region.mean_hu), 0)
+        if is_speck(region):
+            return self.say("mean attenuation", mean=mean)
+        return self.say("attenuation", mean=mean, maximum=self.number(rounded_hu(region.max_hu), 0))
+
+    def place(self, region: Region) -> str:
+        """``left, middle third``; what is not known is left out."""
+        return ", ".join(self.say(part) for part in (region.side, region.level) if part is not None)
+
+    def estimate(self, region: Region) -> str:
+        """ABC/2 and how far it is from the volume: ``ABC/2 17.0 mL (+0.90 mL, +6 %)``; empty where it says nothing."""
+        if region.abc2_ml is None or is_speck(region):
+            return ""
+        volume_ml, abc2_ml = rounded_ml(region.volume_ml), rounded_ml(region.abc2_ml)
+        difference_ml = abc2_ml - volume_ml
+        share = f", {100 * difference_ml / volume_ml:+.0f} %"
+        sign = "+" if difference_ml >= 0 else "-"
+        difference = f"{sign}{self.millilitres(abs(difference_ml))}"
+        return self.say("estimate", volume=self.millilitres(abc2_ml), difference=difference, share=share)
+
+    def lesion_name(self, finding: MaskFinding, index: int) -> str:
+        """Tracking identifier of lesion ``index`` (0-based): ``Intracranial haemorrhage, lesion 1``."""
+        return self.say("lesion name", label=finding.label, number=index + 1)
+
+    # --- scores, predicted scans, models
+
+    def score_sentence(self, score: ScoreFinding) -> str:
+        """Value, interval, threshold and category of a score in one sentence."""
+        parts = [f"{score.label}: {self.in_unit(score.value, score.unit)}"]
+        if score.interval is not None:
+            low, high = (self.in_unit(limit, score.unit) for limit in score.interval)
+            parts.append(self.say("interval", low=low, high=high))
+        if score.threshold is not None:
+            side = "score at or above" if score.value >= score.threshold else "score below"
+            parts.append(self.say(side, threshold=self.in_unit(score.threshold, score.unit)))
+        if score.category is not None:
+            parts.append(score.category[2])
+        return f"{'; '.join(parts)}."
+
+    def prediction_sentence(self, image: ImageFinding) -> str:
+        """That there is a predicted scan, and that it is none."""
+        return self.say("prediction", label=image.label, horizon=image.horizon)
+
+    def reference_sentence(self, reference: ReferenceScore) -> str:
+        """A reference score with what it means; its range where an input is missing."""
+        label, meaning = reference.label, reference.meaning
+        if reference.value is not None:
+            return f"{label}: {self.in_unit(reference.value, reference.unit)}. {meaning}"
+        if reference.possible is None:
+            return self.say("reference unknown", label=label, meaning=meaning)
+        low, high = (self.in_unit(limit, reference.unit) for limit in reference.possible)
+        by_two_volumes = bool(reference.inputs) and not reference.missing
+        key = "reference range by two volumes" if by_two_volumes else "reference range"
+        return self.say(key, label=label, low=low, high=high, meaning=meaning)
+
+    def not_applicable_sentence(self, finding: NotApplicable) -> str:
+        """That a finding is not given for this patient, and why: nobody shall take silence for "nothing found"."""
+        return self.say("not applicable", label=finding.label, why=self.why_not_applicable(finding))
+
+    def why_not_applicable(self, finding: NotApplicable) -> str:
+        """The reason in one sentence, with what is known of it in brackets."""
+        own = german.INAPPLICABLE.get(finding.reason) if self.language is Language.GERMAN else None
+        detail = f" ({finding.detail})" if finding.detail else ""
+        return f"{(own or finding.reason.sentence()).removesuffix('.')}{detail}."
 
 
-def exam_sentence(finding: MaskFinding) -> str:
-    """``Exam probability 0.93, at or above its threshold 0.40.``; empty where the bundle gives none."""
-    if finding.exam_probability is None or finding.exam_threshold is None:
-        return ""
-    side = "at or above" if finding.exam_probability >= finding.exam_threshold else "below"
-    # rounded toward the side it is on, so that the sentence never contradicts its own figures
-    round_ = math.ceil if side.startswith("at") else math.floor
-    shown = round_(finding.exam_probability * 100) / 100
-    return f"Exam probability {shown:.2f}, {side} its threshold {finding.exam_threshold:g}."
-
-
-def _marked(finding: MaskFinding) -> str:
-    if finding.total is None:
-        return f"{nothing_found(finding)} This does not exclude {codes.concepts_of(finding).noun}."
-    if not finding.lesions:
-        pieces = f"Marked pieces below it add up to {millilitres(finding.total.volume_ml)}."
-        return f"{nothing_found(finding)} {pieces}"
-    return f"{finding.label}: {millilitres(finding.total.volume_ml)} marked, {lesion_count(finding)}."
-
-
-def nothing_found(finding: MaskFinding) -> str:
-    """That no lesion reached the limit, with the limits."""
-    limits = f"detection limit {finding.detection_limit_ml:g} mL, threshold {finding.threshold:g}"
-    return f"No {codes.concepts_of(finding).noun} above the detection limit ({limits})."
-
-
-def lesion_count(finding: MaskFinding) -> str:
-    """``1 lesion`` or ``3 lesions`` of at least the detection limit."""
-    count = len(finding.lesions)
-    return f"{count} lesion{'' if count == 1 else 's'} of at least {finding.detection_limit_ml:g} mL"
-
-
-def measurements(region: Region, images: str) -> str:
-    """All figures of a region in one sentence.
-
-    Parameters
-    ----------
-    images : where it lies, such as ``image 11-17``.
-    """
-    parts = [millilitres(region.volume_ml), estimate(region)]
-    parts.append(f"longest diameter {region.longest_diameter_mm:.0f} mm")
-    parts.append(f"mean {region.mean_hu:.0f} HU, maximum {region.max_hu:.0f} HU")
-    return f"{'; '.join(part for part in parts if part)}; {images}."
-
-
-def estimate(region: Region) -> str:
-    """ABC/2 and how far it is from the volume: ``ABC/2 17.0 mL (+0.9 mL, +6 %)``; empty where there is none."""
-    if region.abc2_ml is None:
-        return ""
-    difference_ml = region.abc2_ml - region.volume_ml
-    share = f", {100 * difference_ml / region.volume_ml:+.0f} %" if region.volume_ml > 0 else ""
-    sign = "+" if difference_ml >= 0 else "-"
-    return f"ABC/2 {millilitres(region.abc2_ml)} ({sign}{millilitres(abs(difference_ml))}{share})"
+def is_speck(region: Region) -> bool:
+    """Whether a region is too small for figures beyond its size."""
+    return region.volume_ml < SPECK_ML
 
 
 def is_probability(score: ScoreFinding) -> bool:
@@ -88,67 +317,25 @@ def is_probability(score: ScoreFinding) -> bool:
     return score.unit == "1" and 0 <= score.value <= 1
 
 
-def score_sentence(score: ScoreFinding) -> str:
-    """Value, interval, threshold and category of a score in one sentence."""
-    parts = [f"{score.label}: {in_unit(score.value, score.unit)}"]
-    if score.interval is not None:
-        low, high = (in_unit(limit, score.unit) for limit in score.interval)
-        parts.append(f"95 % confidence interval {low} to {high}")
-    if score.threshold is not None:
-        side = "at or above" if score.value >= score.threshold else "below"
-        parts.append(f"{side} the operating threshold {in_unit(score.threshold, score.unit)}")
-    if score.category is not None:
-        parts.append(score.category[2])
-    return f"{'; '.join(parts)}."
-
-
-def prediction_sentence(image: ImageFinding) -> str:
-    """That there is a predicted scan, and that it is none."""
-    return f"{image.label}, {image.horizon}: computed by a model as a series of its own, never acquired."
-
-
-def reference_sentence(reference: ReferenceScore) -> str:
-    """A reference score with what it means; its range where an input is missing."""
-    if reference.value is not None:
-        return f"{reference.label}: {in_unit(reference.value, reference.unit)}. {reference.meaning}"
-    if reference.possible is None:
-        return f"{reference.label}: cannot be computed. {reference.meaning}"
-    low, high = (in_unit(limit, reference.unit) for limit in reference.possible)
-    return f"{reference.label}: {low} to {high}, as inputs are missing. {reference.meaning}"
-
-
 def input_phrase(item: ScoreInput) -> str:
-    """``Glasgow Coma Scale 12 (HL7, 2026-11-28T02:10)``."""
-    return f"{item.label} {item.value} ({', '.join(filter(None, (item.source, item.observed_at)))})"
+    """``Glasgow Coma Scale 12 (HL7, 2026-11-28T02:10+01:00, 1.3 h before the scan)``."""
+    parts = (item.source, item.observed_at, offset_phrase(item.offset_s))
+    return f"{item.label} {item.value} ({', '.join(filter(None, parts))})"
 
 
-def not_applicable_sentence(finding: NotApplicable) -> str:
-    """That a finding is not given for this patient, and why: nobody shall take silence for "nothing found"."""
-    return f"{finding.label}: not applicable. {why_not_applicable(finding)}"
-
-
-def why_not_applicable(finding: NotApplicable) -> str:
-    """The reason in one sentence, with what is known of it in brackets."""
-    detail = f" ({finding.detail})" if finding.detail else ""
-    return f"{finding.reason.sentence().removesuffix('.')}{detail}."
-
-
-def in_unit(value: float, unit: str) -> str:
-    """A value as people read it: ``0.42``, ``42 %``, ``3``, ``16.1 mL``."""
-    if unit == "1":
-        return f"{value:.2f}"
-    return f"{value:g}" if unit.startswith("{") else f"{value:g} {unit}"
-
-
-def millilitres(volume_ml: float) -> str:
-    """A volume as people read it: ``16.1 mL``, ``0.32 mL``, ``0.004 mL``."""
-    decimals = 1 if volume_ml >= 10 else 2 if volume_ml >= 0.1 else 3
-    return f"{volume_ml:.{decimals}f} mL"
-
-
-def lesion_name(finding: MaskFinding, index: int) -> str:
-    """Tracking identifier of lesion ``index`` (0-based): ``Intracranial haemorrhage, lesion 1``."""
-    return f"{finding.label}, lesion {index + 1}"
+def offset_phrase(offset_s: float | None) -> str:
+    """``20 min before the scan``, ``1.3 h after the scan``, ``3 d before the scan``; empty where it is not known."""
+    if offset_s is None:
+        return ""
+    minutes = abs(offset_s) / 60
+    amount = (
+        f"{minutes:.0f} min"
+        if minutes < 60
+        else f"{minutes / 60:.1f} h"
+        if minutes < 2880
+        else f"{minutes / 1440:.0f} d"
+    )
+    return f"{amount} {'before' if offset_s < 0 else 'after'} the scan"
 
 
 def model_line(model: ModelRef) -> str:
@@ -158,8 +345,10 @@ def model_line(model: ModelRef) -> str:
 
 def parameters_of(finding: MaskFinding) -> dict[str, str]:
     """What the algorithm ran with (TID 4019 row Algorithm Parameters)."""
+    dense = {"dense": finding.dense_rule} if finding.dense_rule else {}
     return {
         "bundle": finding.model.digest,
         "threshold": f"{finding.threshold:g}",
         "detection_limit_ml": f"{finding.detection_limit_ml:g}",
+        **dense,
     }

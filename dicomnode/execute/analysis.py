@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dicomnode.config.protocols import Protocol
 from dicomnode.errors import RunTimedOut, WorkerCrashed
+from dicomnode.execute.context import context_of
 from dicomnode.execute.job import ClaimedJob
 from dicomnode.execute.plan import Plan, givers_of, identities
 from dicomnode.execute.results import kinds_taken, write_results
@@ -50,14 +51,10 @@ def analyse(job: ClaimedJob) -> None:
         job.fail("the images are no longer kept: their retention is over", retry=False)
         return
     _forget_volumes(job)
-    volume = job.folder / VOLUME
-    try:
-        read = _read(job, source, volume)
-        succeeded = read is not None and _Runs(job, protocol, volume, read.context).all_succeed()
-    finally:
-        volume.unlink(missing_ok=True)
-    if succeeded:
-        write_results(job, protocol, source)
+    header = _read(job, source, None)
+    context = None if header is None else context_of(job, header)
+    if context is not None and _Runs(job, protocol, source, context).all_succeed():
+        write_results(job, protocol, source, context)
 
 
 def _forget_volumes(job: ClaimedJob) -> None:
@@ -73,9 +70,9 @@ def _source(job: ClaimedJob) -> Source | None:
     return Source(tuple(spool / path for path in paths), spool / paths[-1]) if paths else None
 
 
-def _read(job: ClaimedJob, source: Source, volume: Path) -> ReadReply | None:
-    """The volume on disk and the header's context; None where the job ended here."""
-    reply = job.ask(ReadTask(source, volume), "reading the images")
+def _read(job: ClaimedJob, source: Source, volume: Path | None) -> ReadReply | None:
+    """The worker's answer; None where the job ended here."""
+    reply = job.ask(ReadTask(source, volume, job.at.config.node.timezone), "reading the images")
     if isinstance(reply, Failure):
         _ended(job, reply, None)
     return reply if isinstance(reply, ReadReply) else None
@@ -97,8 +94,9 @@ def _ended(job: ClaimedJob, failure: Failure, row: RunRow | None) -> None:
 class _Runs:
     """The runs of one job."""
 
-    def __init__(self, job: ClaimedJob, protocol: Protocol, volume: Path, context: PatientContext) -> None:
-        self.job, self.volume, self.context = job, volume, context
+    def __init__(self, job: ClaimedJob, protocol: Protocol, source: Source, context: PatientContext) -> None:
+        self.job, self.source, self.context = job, source, context
+        self.volume = job.folder / VOLUME
         self.plan: Plan = job.at.plans[protocol.name]
         self.keep_probability = Kind.PROBABILITY in kinds_taken(job.at.config, protocol)
         self.wanted: Mapping[str, RunIdentity] = identities(self.plan, job.at.backend.models, context)
@@ -108,7 +106,15 @@ class _Runs:
         """Do those that are to be done; whether every run of the job has succeeded now."""
         with self.job.at.store.write() as session:
             rows = {row.model: row for row in pending_runs(session, self.job.claim, self.wanted)}
-        return all(self._run(rows[manifest.name], manifest) for manifest in self.plan if manifest.name in rows)
+        return not rows or self._do(rows)
+
+    def _do(self, rows: Mapping[str, RunRow]) -> bool:
+        try:
+            if _read(self.job, self.source, self.volume) is None:
+                return False
+            return all(self._run(rows[manifest.name], manifest) for manifest in self.plan if manifest.name in rows)
+        finally:
+            self.volume.unlink(missing_ok=True)
 
     def _run(self, row: RunRow, manifest: BundleManifest) -> bool:
         task = self._task(manifest)
@@ -141,7 +147,15 @@ class _Runs:
         path = str(task.findings.relative_to(self.work_dir))
         identity = RunIdentity(reply.model_digest, self.wanted[row.model].inputs_digest)
         with self.job.at.store.write() as session:
-            finish_run(session, self.job.claim, row, findings_path=path, identity=identity, device=reply.device)
+            finish_run(
+                session,
+                self.job.claim,
+                row,
+                findings_path=path,
+                identity=identity,
+                device=reply.device,
+                outcomes=reply.outcomes,
+            )
         log.info("run succeeded", extra={**self.job.facts, "model": row.model, "seconds": reply.seconds})
 
     def _crashed(self, row: RunRow, error: str) -> None:

@@ -10,15 +10,19 @@ from multiprocessing.connection import Connection
 
 from pydicom.dataset import Dataset
 
-from dicomnode.clinical.sources.header import context_of_header
+from dicomnode.clinical.scores.report import reference_scores
+from dicomnode.clinical.sources.header import context_of_header, patient_of
 from dicomnode.dicom.received import at_pixels, read_received
+from dicomnode.dicom.times import scanned_at
 from dicomnode.encode.case import encode_case
 from dicomnode.errors import InferenceError
 from dicomnode.execute.findings_file import load_findings
+from dicomnode.execute.limits import reading
 from dicomnode.execute.note_writer import write_not_performed, write_rejection
 from dicomnode.execute.program import serve, timed
 from dicomnode.execute.tasks import (
     FINDINGS,
+    DigestTask,
     EncodeReply,
     EncodeTask,
     Failure,
@@ -62,7 +66,7 @@ class CaseWorker:
         EncodeError : the results cannot be written as valid objects.
         OSError : the disk is full or gone.
         """
-        assert not isinstance(task, InferTask)
+        assert not isinstance(task, InferTask | DigestTask)
         if isinstance(task, ReadTask):
             return self._read(task)
         return self._encode(task) if isinstance(task, EncodeTask) else _note(task)
@@ -70,9 +74,11 @@ class CaseWorker:
     def _read(self, task: ReadTask) -> ReadReply:
         seconds: dict[str, float] = {}
         with timed(seconds, "read"):
-            series = self._load(task.source)
-            save_volume(task.volume, series.volume)
-        return ReadReply(context_of_header(_identity(task.source)), seconds)
+            if task.volume is not None:
+                save_volume(task.volume, self._load(task.source).volume)
+            with reading(1):
+                header = _identity(task.source)
+        return ReadReply(context_of_header(header), patient_of(header), scanned_at(header, task.timezone), seconds)
 
     def _encode(self, task: EncodeTask) -> EncodeReply | Failure:
         seconds: dict[str, float] = {}
@@ -83,12 +89,14 @@ class CaseWorker:
             except InferenceError as fault:
                 return Failure(str(fault), stage=FINDINGS)
         with timed(seconds, "encode"):
-            results = encode_case(case_of(task, series, findings), task.folder, requested=task.requested)
-        return EncodeReply(tuple(results), seconds)
+            case = case_of(task, series, findings)
+            results = encode_case(case, task.folder, requested=task.requested)
+        return EncodeReply(tuple(results), seconds, case.reference)
 
     def _load(self, source: Source) -> LoadedSeries:
         if self._series is None or self._source != source:
-            self._series, self._source = read_series(source.paths), source
+            with reading(len(source.paths)):
+                self._series, self._source = read_series(source.paths), source
         return self._series
 
 
@@ -118,4 +126,6 @@ def case_of(task: EncodeTask, series: LoadedSeries, findings: Sequence[Finding])
         predecessors=task.predecessors,
         timezone=task.timezone,
         station_ae_title=task.station_ae_title,
+        reference=reference_scores(findings, series.volume, task.context),
+        language=task.language,
     )

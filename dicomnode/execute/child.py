@@ -141,7 +141,8 @@ class ChildProcess:
             reply: Reply = self._connection.recv()
         except (EOFError, OSError) as fault:
             self._process.join(1)
-            raise WorkerCrashed(f"the worker died (exit code {self._process.exitcode})") from fault
+            code = self._process.exitcode
+            raise WorkerCrashed(f"the worker died (exit code {code})", max(0, -(code or 0))) from fault
         return reply
 
     def kill(self) -> None:

@@ -119,8 +119,9 @@ class Dispatcher:
             for worker in starting:
                 worker.wait_until_ready()
         except InferenceError as fault:
+            if str(fault) != self.fault:  # it is tried again and again
+                log.error("worker cannot start", extra={"reason": str(fault)})
             self.fault = str(fault)
-            log.error("worker cannot start", extra={"reason": self.fault})
             self._stop.wait(self.config.execution.retry_min_s)
             return False
         self.fault = ""

@@ -23,6 +23,7 @@ from dicomnode.records import (
     FindingConcepts,
     ImageFinding,
     Inapplicable,
+    Level,
     MaskFinding,
     ModelRef,
     NotApplicable,
@@ -30,6 +31,8 @@ from dicomnode.records import (
     Region,
     ScoreFinding,
     ScoreInput,
+    Side,
+    Translations,
 )
 
 _TYPES: dict[str, type[Finding]] = {
@@ -125,11 +128,26 @@ def _as_stored(value: Any) -> Any:
 
 
 def _reference(item: dict[str, Any]) -> ReferenceScore:
-    return ReferenceScore(**{key: _as_stored(value) for key, value in item.items()})
+    inputs = tuple(ScoreInput(**one) for one in item.get("inputs", ()))
+    return ReferenceScore(**{key: _as_stored(value) for key, value in item.items() if key != "inputs"}, inputs=inputs)
 
 
 def _region(item: dict[str, Any] | None) -> Region | None:
-    return None if item is None else Region(**{key: _as_stored(value) for key, value in item.items()})
+    if item is None:
+        return None
+    place = {
+        "side": None if item["side"] is None else Side(item["side"]),
+        "level": None if item["level"] is None else Level(item["level"]),
+    }
+    return Region(**{key: _as_stored(value) for key, value in item.items()} | place)
+
+
+def _translations(items: list[list[str]]) -> Translations:
+    return tuple((language, text) for language, text in items)
+
+
+def _model(item: dict[str, Any]) -> ModelRef:
+    return ModelRef(**item | {"translations": _translations(item["translations"])})
 
 
 def _concepts(item: dict[str, Any] | None) -> FindingConcepts | None:
@@ -137,7 +155,8 @@ def _concepts(item: dict[str, Any] | None) -> FindingConcepts | None:
 
 
 _READ: dict[str, Callable[[Any], Any]] = {
-    "model": lambda item: ModelRef(**item),
+    "model": _model,
+    "translations": _translations,
     "total": _region,
     "lesions": lambda items: tuple(map(_region, items)),
     "concepts": _concepts,

@@ -16,8 +16,9 @@ from dicomnode.environment import Fault
 from dicomnode.errors import RunTimedOut, WorkerCrashed
 from dicomnode.execute.backends.contract import Backend
 from dicomnode.execute.child import ChildProcess
+from dicomnode.execute.limits import refusal_of_death
 from dicomnode.execute.plan import Plan
-from dicomnode.execute.tasks import Failure, Reply, Task
+from dicomnode.execute.tasks import Failure, ReadTask, Reply, Task
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import Claim, count_postponed, heartbeat, postpone_job, require_lease
 from dicomnode.store.queue.runs import RunRow, fail_job
@@ -79,6 +80,8 @@ class ClaimedJob:
     def ask(self, task: Task, doing: str) -> Reply | None:
         """The case worker's answer; None where it died or took too long, which is recorded.
 
+        Images that are the worker's death are refused: they would be again.
+
         Parameters
         ----------
         doing : what for, as the error says it.
@@ -90,8 +93,12 @@ class ClaimedJob:
         try:
             return self.at.case_worker.ask(task, timeout_s=self.timeout_s, tick=self.tick)
         except (WorkerCrashed, RunTimedOut) as fault:
-            if not self.is_stopping():
-                self.fail(f"{doing}: {fault}")
+            if self.is_stopping():
+                return None
+            refused = refusal_of_death(fault.by_signal) if isinstance(fault, WorkerCrashed) else None
+            if refused is not None and isinstance(task, ReadTask):
+                return Failure(str(refused), refusal=refused.refusal, detail=refused.detail)
+            self.fail(f"{doing}: {fault}")
             return None
 
     def is_stopping(self) -> bool:

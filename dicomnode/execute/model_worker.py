@@ -15,7 +15,9 @@ from dicomnode.execute.findings_file import load_findings, save_findings
 from dicomnode.execute.program import serve, timed
 from dicomnode.execute.tasks import InferReply, InferTask, Ready, Task
 from dicomnode.execute.volume_file import load_volume
+from dicomnode.measure.outcome import outcomes_of
 from dicomnode.records import Inputs, Volume
+from dicomnode.zoo.devices import resolve_device
 from dicomnode.zoo.registry import Registry
 from dicomnode.zoo.runner import Runner
 
@@ -57,7 +59,7 @@ class ModelWorker:
             findings = runner.run(inputs, keep_probability=task.keep_probability)
         with timed(seconds, "save"):
             save_findings(task.findings, findings)
-        return InferReply(runner.model.digest, self.device, seconds)
+        return InferReply(runner.model.digest, self.device, seconds, outcomes_of(findings))
 
     def _inputs(self, task: InferTask) -> Inputs:
         earlier = tuple(finding for path in task.earlier for finding in load_findings(path))
@@ -68,10 +70,3 @@ class ModelWorker:
         if self._volume is None or self._volume[0] != path:
             self._volume = path, load_volume(path)
         return self._volume[1]
-
-
-def resolve_device(device: str) -> str:
-    """``auto`` -> ``cuda:0`` where CUDA works, else ``cpu``."""
-    if device == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
-    return "cuda:0" if device == "cuda" else device

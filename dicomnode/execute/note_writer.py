@@ -7,10 +7,12 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from dicomnode.dicom.received import at_pixels, read_received
+from dicomnode.dicom.received import at_pixels, read_leading, read_received
 from dicomnode.encode.kinds.kos import encode_rejection
 from dicomnode.encode.kinds.not_performed import encode_not_performed
 from dicomnode.environment import raise_unless_it_stays
+from dicomnode.errors import SeriesError
+from dicomnode.execute.limits import reading
 from dicomnode.execute.tasks import NotPerformedTask, RejectionTask
 from dicomnode.images.pixels import BAD_FILE
 from dicomnode.records import EncodedResult, NotPerformed, Rejection
@@ -25,7 +27,14 @@ def write_rejection(task: RejectionTask) -> EncodedResult:
     OSError : the disk is full or gone.
     """
     identity = read_received(task.header, at_pixels)
-    rejection = Rejection(task.results, identity, task.timezone, task.station_ae_title, task.description)
+    rejection = Rejection(
+        results=task.results,
+        identity=identity,
+        timezone=task.timezone,
+        station_ae_title=task.station_ae_title,
+        why=task.why,
+        language=task.language,
+    )
     return encode_rejection(rejection, task.folder)
 
 
@@ -48,17 +57,20 @@ def write_not_performed(task: NotPerformedTask) -> EncodedResult:
         generation=task.generation,
         timezone=task.timezone,
         station_ae_title=task.station_ae_title,
+        language=task.language,
     )
     return encode_not_performed(not_performed, task.folder)
 
 
 def _headers(paths: Sequence[Path]) -> Iterator[Dataset]:
     """Of the files that can be parsed and referred to; one that cannot may be the very reason."""
+    ds: Dataset
     for path in paths:
         try:
-            ds = read_received(path, at_pixels)
-        except BAD_FILE as fault:
+            with reading(1):
+                ds = read_received(path, at_pixels)
+        except (SeriesError, *BAD_FILE) as fault:
             raise_unless_it_stays(fault)
-            continue
+            ds = read_leading(path)
         if "SOPInstanceUID" in ds and "SeriesInstanceUID" in ds:
             yield ds

@@ -10,14 +10,12 @@ from dicomnode.config.whole import Config
 from dicomnode.errors import JobError, Refusal
 from dicomnode.execute.tasks import NotPerformedTask, RejectionTask
 from dicomnode.kinds import Kind
+from dicomnode.records import Withdrawal
 from dicomnode.store.deliver.results import Delivery
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import Claim
 from dicomnode.store.queue.notes import about_of, header_files, image_files, rejection_of
 from dicomnode.store.states import JobTask
-
-SUPERSEDED = "Superseded by a newer result of the same analysis"
-SOURCE_REJECTED = "Withdrawn: the images that it was made from were rejected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +72,11 @@ def _rejection(config: Config, store: Store, claim: Claim, folder: Path) -> Prep
     task = RejectionTask(
         header=found[0],
         results=brief.results,
-        description=SOURCE_REJECTED if brief.source_rejected else SUPERSEDED,
+        why=Withdrawal.SOURCE_REJECTED if brief.source_rejected else Withdrawal.SUPERSEDED,
         folder=folder,
         timezone=config.node.timezone,
         station_ae_title=config.node.ae_title,
+        language=config.node.language,
     )
     return PreparedNote(task, (delivery_to(destination),))
 
@@ -101,5 +100,6 @@ def _not_performed(config: Config, store: Store, claim: Claim, folder: Path, is_
         folder=folder,
         timezone=config.node.timezone,
         station_ae_title=config.node.ae_title,
+        language=config.node.language,
     )
     return PreparedNote(task, tuple(map(delivery_to, config.destinations_of(protocol))))

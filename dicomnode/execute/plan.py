@@ -18,8 +18,8 @@ Plan = tuple[BundleManifest, ...]
 """The models of a protocol in the order in which they run."""
 
 
-def plans_of(config: Config) -> dict[str, Plan]:
-    """The plan of every protocol, by its name.
+def plans_of(config: Config, only: Protocol | None = None) -> dict[str, Plan]:
+    """The plan of every protocol, or of one, by its name.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def plans_of(config: Config) -> dict[str, Plan]:
     """
     registry = registry_of(config)
     plans, faults = {}, []
-    for protocol in config.protocol:
+    for protocol in config.protocol if only is None else (only,):
         try:
             plans[protocol.name] = plan_of(registry, protocol)
         except BundleError as fault:

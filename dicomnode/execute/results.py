@@ -24,6 +24,7 @@ from dicomnode.execute.tasks import (
     RejectionTask,
     Source,
 )
+from dicomnode.records import PatientContext
 from dicomnode.store.deliver import fallback
 from dicomnode.store.deliver.results import Delivery, store_results
 from dicomnode.store.queue.notes import drop_note
@@ -33,8 +34,12 @@ from dicomnode.store.queue.runs import succeeded_findings
 log = logging.getLogger(__name__)
 
 
-def write_results(job: ClaimedJob, protocol: Protocol, source: Source) -> None:
+def write_results(job: ClaimedJob, protocol: Protocol, source: Source, context: PatientContext) -> None:
     """Have the findings of all runs encoded together, and put the results into the outbox.
+
+    Parameters
+    ----------
+    context : what the runs knew of the patient; the reference scores are computed from it.
 
     Raises
     ------
@@ -55,8 +60,10 @@ def write_results(job: ClaimedJob, protocol: Protocol, source: Source) -> None:
         generation=job.claim.generation,
         timezone=config.node.timezone,
         station_ae_title=config.node.ae_title,
+        language=config.node.language,
         requested=tuple(sorted({*taken, *missing})),
         predecessors=tuple(replaced),
+        context=context,
     )
     deliveries = [delivery_to(one) for one in config.destinations_of(protocol)]
     _have_written(job, task, deliveries, only=missing)

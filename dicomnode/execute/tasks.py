@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dicomnode.decision import Outcome
 from dicomnode.environment import Fault
 from dicomnode.errors import Refusal
-from dicomnode.records import EncodedResult, PatientContext
+from dicomnode.language import Language
+from dicomnode.records import EncodedResult, Patient, PatientContext, ReferenceScore, Withdrawal
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +22,45 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class ReadTask:
-    """Read a series and write its volume to ``volume``, for the models."""
+    """Read a series and write its volume to ``volume``, for the models; None: only its header is read.
+
+    ``timezone``: of headers without an offset.
+    """
 
     source: Source
-    volume: Path
+    volume: Path | None
+    timezone: str = "UTC"
 
 
 @dataclass(frozen=True, slots=True)
 class ReadReply:
-    """The volume is on disk. ``context``: what the images' header tells of the patient."""
+    """What was asked for is read.
+
+    Attributes
+    ----------
+    context : what the images' header tells of the patient.
+    patient : whose scan it is, as the newest header states it.
+    scanned_at : of the acquisition, seconds since the epoch; None where the header does not tell.
+    """
 
     context: PatientContext
+    patient: Patient
+    scanned_at: float | None
     seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class DigestTask:
+    """Decode the pixels of one file and say their digest."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class DigestReply:
+    """Equal for equal pixels and geometry."""
+
+    digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +85,12 @@ class InferTask:
 
 @dataclass(frozen=True, slots=True)
 class InferReply:
-    """The findings are on disk."""
+    """The findings are on disk. ``outcomes``: what each mask among them comes to."""
 
     model_digest: str
     device: str
     seconds: dict[str, float]
+    outcomes: tuple[Outcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +98,7 @@ class EncodeTask:
     """Encode the findings of all runs of a job together, into ``folder``.
 
     ``requested``: kinds of result that the job's destinations take; those encoded on request only are made for these.
-    ``predecessors``: superseded results whose place the new ones take.
+    ``predecessors``: superseded results whose place the new ones take. ``context``: for the reference scores.
     """
 
     source: Source
@@ -79,8 +109,10 @@ class EncodeTask:
     generation: int
     timezone: str
     station_ae_title: str
+    context: PatientContext
     requested: tuple[str, ...] = ()
     predecessors: tuple[EncodedResult, ...] = ()
+    language: Language = Language.BRITISH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +121,11 @@ class RejectionTask:
 
     header: Path
     results: tuple[EncodedResult, ...]
-    description: str
+    why: Withdrawal
     folder: Path
     timezone: str
     station_ae_title: str
+    language: Language = Language.BRITISH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,14 +141,16 @@ class NotPerformedTask:
     folder: Path
     timezone: str
     station_ae_title: str
+    language: Language = Language.BRITISH
 
 
 @dataclass(frozen=True, slots=True)
 class EncodeReply:
-    """The results are on disk, validated."""
+    """The results are on disk, validated. ``reference``: the reference scores in them."""
 
     results: tuple[EncodedResult, ...]
     seconds: dict[str, float]
+    reference: tuple[ReferenceScore, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,5 +181,5 @@ class Failure:
 
 FINDINGS = "findings"
 
-Task = ReadTask | InferTask | EncodeTask | RejectionTask | NotPerformedTask
-Reply = ReadReply | InferReply | EncodeReply | Ready | Failure
+Task = ReadTask | DigestTask | InferTask | EncodeTask | RejectionTask | NotPerformedTask
+Reply = ReadReply | DigestReply | InferReply | EncodeReply | Ready | Failure

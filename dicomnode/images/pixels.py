@@ -16,10 +16,12 @@ from pydicom.uid import JPEGExtended12Bit
 from scipy import ndimage
 
 from dicomnode.dicom.headers import slice_header_of
+from dicomnode.dicom.values import number_of
 from dicomnode.environment import raise_unless_it_stays
 from dicomnode.errors import Refusal, SeriesError
 from dicomnode.images import codecs
 from dicomnode.images.bits import padding_of, padding_value, used_bits
+from dicomnode.images.codestream import require_decodable
 from dicomnode.images.plausibility import require_plausible
 
 AIR_HU = -1024.0
@@ -50,18 +52,20 @@ def stored_values(ds: Dataset) -> NDArray[np.int32]:
 
     Raises
     ------
-    SeriesError : ``NO_PIXELS``, ``MULTI_FRAME``, ``SECONDARY_CAPTURE`` (colour) or ``UNREADABLE`` (no decoder can).
+    SeriesError : ``NO_PIXELS``, ``MULTI_FRAME``, ``SECONDARY_CAPTURE`` (colour), ``IMPLAUSIBLE_SIZE`` (header and
+        pixels do not say the same of it, or too much) or ``UNREADABLE`` (no decoder can).
     """
     if "PixelData" not in ds:
         raise SeriesError(Refusal.NO_PIXELS)
+    if (number_of(ds, "NumberOfFrames") or 1) > 1:
+        raise SeriesError(Refusal.MULTI_FRAME)
     try:
+        require_decodable(ds)
         # pydicom would cut every value to BitsStored; see used_bits.
         pixels = pixel_array(ds, decoding_plugin=_plugin(ds), correct_unused_bits=False)
     except BAD_FILE as error:
         raise_unless_it_stays(error)
         raise SeriesError(Refusal.UNREADABLE, type(error).__name__) from error
-    if int(ds.get("NumberOfFrames") or 1) > 1:
-        raise SeriesError(Refusal.MULTI_FRAME)
     if pixels.ndim != 2:
         raise SeriesError(Refusal.SECONDARY_CAPTURE, "colour")
     return used_bits(ds, pixels.astype(np.int32))

@@ -1,6 +1,6 @@
 """Lesions of a mask and their measurements, on the source's own slices.
 
-A lesion is a 26-connected component of at least the detection limit; smaller pieces count in the total only.
+A lesion is a 26-connected component of at least the detection limit; smaller pieces are no finding and count nowhere.
 Volume = voxels x in-plane area x slice weight, from positions, never from SliceThickness.
 """
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dicomnode.measure.abc2 import abc2_ml, diameters
+from dicomnode.measure.place import Places
 from dicomnode.records import Region, Stack, Volume
 
 DETECTION_LIMIT_ML = 0.1
@@ -25,32 +26,36 @@ Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, slots=True)
-class _Component:
-    """One connected component: its value among the labels, where it lies, how large it is."""
+class Component:
+    """One connected component.
 
-    label: int
+    Attributes
+    ----------
+    voxels : within ``box``, those that belong to it.
+    """
+
     box: Box
+    voxels: NDArray[np.bool_]
     volume_ml: float
 
 
 def measure(
     mask: NDArray[np.bool_], volume: Volume, detection_limit_ml: float = DETECTION_LIMIT_ML
 ) -> tuple[Region | None, tuple[Region, ...], NDArray[np.int32]]:
-    """Measure the whole mask and each of its lesions.
+    """Measure the lesions of a mask, and all of them together.
 
     Parameters
     ----------
     mask : (slices, rows, columns), in the stack order of ``volume``.
     volume : the CT in Hounsfield units with its geometry.
-    detection_limit_ml : smallest component that is a lesion of its own.
+    detection_limit_ml : smallest component that is a lesion.
 
     Returns
     -------
-    total : of the whole mask, small pieces included; None where the mask is empty. Diameter and ABC/2 of a mask in
-        several pieces have no meaning of their own: the total carries the longest diameter of its largest component,
-        and the sum of the lesions' ABC/2 (that of the largest component where no piece reaches the limit).
+    total : of all lesions; None where there is none. Diameter and ABC/2 of several pieces have no meaning of their
+        own: the total carries the longest diameter of its largest lesion, and the sum of the lesions' ABC/2.
     lesions : largest first.
-    lesion_labels : (slices, rows, columns) int32; lesion k of ``lesions`` has value k + 1, smaller pieces 0.
+    lesion_labels : (slices, rows, columns) int32; lesion k of ``lesions`` has value k + 1, all else 0.
 
     Raises
     ------
@@ -58,37 +63,31 @@ def measure(
     """
     if mask.shape != volume.hu.shape:
         raise ValueError(f"mask {mask.shape} and volume {volume.hu.shape} differ in shape")
-    labels, components = _components(mask, volume.stack)
     lesion_labels = np.zeros(mask.shape, dtype=np.int32)
-    if not components:
+    pieces = [piece for piece in components(mask, volume.stack) if piece.volume_ml >= detection_limit_ml]
+    for value, piece in enumerate(pieces, start=1):
+        lesion_labels[piece.box][piece.voxels] = value
+    if not pieces:
         return None, (), lesion_labels
-    large = [part for part in components if part.volume_ml >= detection_limit_ml]
-    for value, part in enumerate(large, start=1):
-        lesion_labels[part.box][labels[part.box] == part.label] = value
-    lesions = tuple(_region(labels[part.box] == part.label, part.box, volume) for part in large)
-    largest = components[0]
-    leading = lesions or (_region(labels[largest.box] == largest.label, largest.box, volume),)
-    return _total(mask, components, volume, leading), lesions, lesion_labels
+    places = Places(volume)
+    lesions = tuple(places.told(_region(piece.voxels, piece.box, volume)) for piece in pieces)
+    return _total(lesion_labels > 0, pieces, volume, lesions), lesions, lesion_labels
 
 
-def _components(mask: NDArray[np.bool_], stack: Stack) -> tuple[NDArray[np.int32], list[_Component]]:
-    """Labels of the 26-connected components, and the components, largest volume first."""
+def components(mask: NDArray[np.bool_], stack: Stack) -> list[Component]:
+    """The 26-connected components of a mask, largest volume first."""
     labels, count = ndimage.label(mask, structure=_TOUCHING)
     boxes = ndimage.find_objects(labels, max_label=count)
-    parts = [
-        _Component(label, box, _volume_ml(labels[box] == label, stack, box[0]))
-        for label, box in enumerate(boxes, start=1)
-    ]
-    return labels, sorted(parts, key=lambda part: (-part.volume_ml, part.label))
+    parts = [labels[box] == label for label, box in enumerate(boxes, start=1)]
+    found = [Component(box, part, _volume_ml(part, stack, box[0])) for box, part in zip(boxes, parts, strict=True)]
+    return sorted(found, key=lambda one: -one.volume_ml)
 
 
-def _total(
-    mask: NDArray[np.bool_], components: list[_Component], volume: Volume, leading: tuple[Region, ...]
-) -> Region:
-    box = _hull_box([part.box for part in components])
+def _total(mask: NDArray[np.bool_], pieces: list[Component], volume: Volume, lesions: tuple[Region, ...]) -> Region:
+    box = _hull_box([piece.box for piece in pieces])
     whole = _region(mask[box], box, volume)
-    estimates = [region.abc2_ml for region in leading if region.abc2_ml is not None]
-    return replace(whole, abc2_ml=sum(estimates), longest_diameter_mm=leading[0].longest_diameter_mm)
+    estimates = [region.abc2_ml for region in lesions if region.abc2_ml is not None]
+    return replace(whole, abc2_ml=sum(estimates), longest_diameter_mm=lesions[0].longest_diameter_mm)
 
 
 def _hull_box(boxes: list[Box]) -> Box:

@@ -8,10 +8,16 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
+import traceback
 from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from dicomnode.config.sections import Operations
+
+log = logging.getLogger(__name__)
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -60,9 +66,30 @@ def facts_of(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def configure_logging(operations: Operations) -> None:
-    """Send all logs to standard error in the configured format."""
+    """Send all logs to standard error in the configured format, what threads die of included."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if operations.log_format == "json" else TextFormatter())
     logging.basicConfig(level=operations.log_level, handlers=[handler], force=True)
     for name, level in _QUIET.items():
         logging.getLogger(name).setLevel(level)
+    threading.excepthook, sys.unraisablehook = _log_dead_thread, _log_unraisable
+
+
+def _log_dead_thread(args: threading.ExceptHookArgs) -> None:
+    """One line in place of a traceback on standard error, whose message may quote a value."""
+    if args.exc_type is SystemExit:
+        return
+    name = args.thread.name if args.thread is not None else ""
+    facts = {"thread_name": name, "error": args.exc_type.__name__, "place": _place_of(args.exc_traceback)}
+    log.error("a thread died", extra=facts)
+
+
+def _log_unraisable(args: sys.UnraisableHookArgs) -> None:
+    """The same for what is raised where nobody can catch it, such as in the clean-up of an object."""
+    facts = {"error": args.exc_type.__name__, "place": _place_of(args.exc_traceback)}
+    log.error("an error that nobody can catch", extra=facts)
+
+
+def _place_of(trace: TracebackType | None) -> str:
+    frames = traceback.extract_tb(trace)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"

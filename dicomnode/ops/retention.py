@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 from dicomnode.config.whole import Config
+from dicomnode.ops.context import drop_folder_of
+from dicomnode.store.clinical.observations import forget_context
 from dicomnode.store.engine import Store
 from dicomnode.store.retention import Limits, expired_series, finished_jobs, lock_expired, mark_purged
 from dicomnode.store.storage import Storage
@@ -37,9 +39,20 @@ def purge(config: Config, store: Store, *, now: float | None = None) -> int:
         series_ids = expired_series(session, limits)
     gone = sum(_purge_series(spool, config.spool_dir, store, series_id, limits) for series_id in series_ids)
     _purge_work(config, store, limits.used_before)
+    _purge_context(config, store, now - config.clinical.retention_days * DAY_S)
     if gone:
         log.info("retention over", extra={"files": gone})
     return gone
+
+
+def _purge_context(config: Config, store: Store, before: float) -> None:
+    """Health data goes by its own retention, and the documents that it came in."""
+    with store.write() as session:
+        gone = forget_context(session, before=before)
+    folder = drop_folder_of(config, store)
+    files = 0 if folder is None else folder.purge(before)
+    if gone or files:
+        log.info("retention of context over", extra={"rows": gone, "files": files})
 
 
 def _purge_series(storage: Storage, spool: Path, store: Store, series_id: int, limits: Limits) -> int:

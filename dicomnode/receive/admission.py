@@ -4,20 +4,57 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 
 from dicomnode.config.destinations import Destination
 from dicomnode.config.sections import Sender
 from dicomnode.config.whole import Config
+from dicomnode.dicom.uids import is_valid_uid
+from dicomnode.receive.requests import APPLICATION_CONTEXT
 
 
 class Rejection(Enum):
-    """Result, source and reason of an A-ASSOCIATE-RJ (DICOM PS3.8 table 9-21)."""
+    """Why an association is rejected; the value begins with the reason that the log tells."""
 
-    CALLING_AE_NOT_RECOGNISED = (1, 1, 3)
-    CALLED_AE_NOT_RECOGNISED = (1, 1, 7)
-    TEMPORARY_CONGESTION = (2, 3, 1)
-    LOCAL_LIMIT_EXCEEDED = (2, 3, 2)
+    APPLICATION_CONTEXT_NOT_SUPPORTED = ("application_context_not_supported", 1, 1, 2)
+    CALLING_AE_NOT_RECOGNISED = ("calling_ae_not_recognised", 1, 1, 3)
+    CERTIFICATE_OF_ANOTHER = ("certificate_of_another", 1, 1, 3)
+    CALLED_AE_NOT_RECOGNISED = ("called_ae_not_recognised", 1, 1, 7)
+    TEMPORARY_CONGESTION = ("temporary_congestion", 2, 3, 1)
+    LOCAL_LIMIT_EXCEEDED = ("local_limit_exceeded", 2, 3, 2)
+
+    @property
+    def reason(self) -> str:
+        """What the log says."""
+        return self.value[0]
+
+    @property
+    def of_pdu(self) -> tuple[int, int, int]:
+        """Result, source and reason of the A-ASSOCIATE-RJ (DICOM PS3.8 table 9-21)."""
+        return self.value[1:]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requestor:
+    """Who asks for an association, and for what.
+
+    Attributes
+    ----------
+    called_ae, calling_ae : without padding.
+    address : IPv4 or IPv6.
+    names : that its certificate gives it, lower case; empty without TLS.
+    application_context : as it was named; empty where none was.
+    may_only_report : storage commitment and C-ECHO are all it asks for. A destination may do that without being listed
+        as a sender: it reports on transactions that the node opened.
+    """
+
+    called_ae: str
+    calling_ae: str
+    address: str
+    names: frozenset[str] = frozenset()
+    application_context: str = ""
+    may_only_report: bool = False
 
 
 class Admission:
@@ -37,36 +74,45 @@ class Admission:
 
     def may_report(self, calling_ae: str) -> bool:
         """Whether this is a destination, which reports on the storage commitment that the node asks it for."""
-        return calling_ae.strip() in self._reporters
+        return calling_ae in self._reporters
 
-    def rejection(
-        self,
-        *,
-        called_ae: str,
-        calling_ae: str,
-        address: str,
-        others: int,
-        draining: bool,
-        may_only_report: bool = False,
-    ) -> Rejection | None:
+    def rejection(self, who: Requestor, *, others: int, draining: bool) -> Rejection | None:
         """Why an association is rejected, or None.
 
         Parameters
         ----------
-        address : the peer's, IPv4 or IPv6.
         others : associations that are open already.
         draining : the node is about to stop and finishes what it has.
-        may_only_report : storage commitment and C-ECHO are all it asks for. A destination may do that without being
-            listed as a sender: it reports on transactions that the node opened.
         """
-        if self._check_called_ae and called_ae.strip() != self._ae_title:
+        # What is no UID was written by mistake; a UID that is another one means another protocol.
+        if is_valid_uid(who.application_context) and who.application_context != APPLICATION_CONTEXT:
+            return Rejection.APPLICATION_CONTEXT_NOT_SUPPORTED
+        if self._check_called_ae and who.called_ae != self._ae_title:
             return Rejection.CALLED_AE_NOT_RECOGNISED
-        reports = may_only_report and self.may_report(calling_ae)
-        if self._senders and not reports and not is_listed(self._senders, calling_ae.strip(), address):
+        if shows_certificate_of_another(self._senders, who):
+            return Rejection.CERTIFICATE_OF_ANOTHER
+        reports = who.may_only_report and self.may_report(who.calling_ae)
+        if self._senders and not reports and not is_listed(self._senders, who.calling_ae, who.address):
             return Rejection.CALLING_AE_NOT_RECOGNISED
         if draining:
             return Rejection.TEMPORARY_CONGESTION
         return Rejection.LOCAL_LIMIT_EXCEEDED if others >= self._max_associations else None
+
+
+def shows_certificate_of_another(senders: Sequence[Sender], who: Requestor) -> bool:
+    """Whether the AE title and the certificate belong to different senders, or the title needs a certificate.
+
+    >>> ct = Sender(ae_title="CT", certificate="ct.example")
+    >>> senders = [ct, Sender(ae_title="PACS")]
+    >>> def odd(title, *names):
+    ...     asks = Requestor(called_ae="", calling_ae=title, address="10.0.0.1", names=frozenset(names))
+    ...     return shows_certificate_of_another(senders, asks)
+    >>> odd("CT", "ct.example"), odd("CT", "pacs.example"), odd("CT"), odd("PACS", "ct.example"), odd("PACS", "any")
+    (False, True, True, True, False)
+    """
+    bound = {(sender.ae_title, sender.certificate.lower()) for sender in senders if sender.certificate}
+    owners = {title for title, name in bound if name in who.names}
+    return who.calling_ae not in owners and bool(owners or who.calling_ae in {title for title, _ in bound})
 
 
 def is_listed(senders: Sequence[Sender], calling_ae: str, address: str) -> bool:

@@ -37,7 +37,8 @@ class Peer:
     ----------
     receiver : names this acceptor.
     association_id : of its row, which the first instance writes: a Verification alone leaves none.
-    told_of : UIDs that are none, which the log has named already.
+    images : instances acknowledged so far.
+    told_of : what the log has named already: UIDs that are none, a mismatch of UIDs.
     """
 
     receiver: str
@@ -45,6 +46,7 @@ class Peer:
     called_ae: str
     address: str
     association_id: int | None = None
+    images: int = 0
     told_of: set[str] = field(default_factory=set)
 
 
@@ -54,12 +56,14 @@ class Intake:
     Parameters
     ----------
     settle_s : how long after the last instance the assembler looks at its series.
+    max_instances : of one series; further ones are kept as bytes only.
     """
 
-    def __init__(self, store: Store, spool: Spool, *, settle_s: float) -> None:
+    def __init__(self, store: Store, spool: Spool, *, settle_s: float, max_instances: int) -> None:
         self.store = store
         self.spool = spool
         self.settle_s = settle_s
+        self.max_instances = max_instances
 
     def take(self, incoming: IncomingFile, origin: Origin, peer: Peer) -> Indexed:
         """Make one instance durable and index it; only then may C-STORE say Success.
@@ -72,9 +76,9 @@ class Intake:
         ReceiveError : 0xA700, disk or database cannot take it now; the sender is to try again.
         """
         incoming.flush()
-        reading = _read(incoming.path, origin.transfer_syntax_uid)
+        reading = _read(incoming.path)
         received = describe(reading, origin, digest=incoming.digest, size_bytes=incoming.size_bytes)
-        _tell_of_no_uids(received, peer)
+        _tell_of_odd_uids(received, peer)
         path = self.spool.commit(
             incoming,
             study_uid=received.study_uid,
@@ -105,6 +109,7 @@ class Intake:
                 association_id=association_id,
                 sender_ae=peer.calling_ae,
                 settle_s=self.settle_s,
+                max_instances=self.max_instances,
             )
             if not (self.spool.root / received.path).exists():
                 # The same bytes lay there already, and retention took them before the row was locked.
@@ -114,15 +119,22 @@ class Intake:
         return outcome
 
 
-def _read(path: Path, transfer_syntax_uid: str) -> Reading:
+def _read(path: Path) -> Reading:
     try:
-        return read(path, transfer_syntax_uid)
+        return read(path)
     except (OSError, MemoryError) as fault:
         raise ReceiveError(f"spool: {said_by(fault)}", OUT_OF_RESOURCES) from fault
 
 
-def _tell_of_no_uids(received: ReceivedInstance, peer: Peer) -> None:
-    """One line for each study or series UID that is none, with what it is kept under."""
+def _tell_of_odd_uids(received: ReceivedInstance, peer: Peer) -> None:
+    """One line for each study or series UID that is none, with what it is kept under, and one for names that differ."""
+    if received.named_otherwise and Refusal.UID_MISMATCH not in peer.told_of:
+        peer.told_of.add(Refusal.UID_MISMATCH)
+        named = {"sop_instance_uid": received.sop_instance_uid, "sop_class_uid": received.sop_class_uid}
+        others = {keyword: uid[:MAX_TOLD] for keyword, uid in received.named_otherwise.items()}
+        log.warning(
+            "data set is another than the command names", extra={**named, **others, "calling_ae": peer.calling_ae}
+        )
     kept = {"StudyInstanceUID": received.study_uid, "SeriesInstanceUID": received.series_uid}
     for keyword, uid in kept.items():
         sent = text_of(received.header, keyword)
@@ -138,7 +150,7 @@ def describe(reading: Reading, origin: Origin, *, digest: str, size_bytes: int) 
     A UID that could not serve as a name is replaced, the same one by the same: what came together stays together.
     """
     sop_instance_uid = usable_uid(origin.sop_instance_uid)
-    reason = reason_not_used(reading.header, has_pixels=reading.has_pixels)
+    reason = _reason(reading, origin)
     return ReceivedInstance(
         sop_instance_uid=sop_instance_uid,
         sop_class_uid=origin.sop_class_uid,
@@ -150,8 +162,26 @@ def describe(reading: Reading, origin: Origin, *, digest: str, size_bytes: int) 
         size_bytes=size_bytes,
         header=reading.header,
         not_used=None if reason is None else reason.value,
+        named_otherwise=named_otherwise(reading.header, origin),
         rejection=reading.rejection,
     )
+
+
+def _reason(reading: Reading, origin: Origin) -> Refusal | None:
+    """Why an instance is not used; what it is, where that suffices, before what is wrong with it."""
+    # A file that was not read to its end may have pixels.
+    reason = reason_not_used(reading.header, has_pixels=reading.has_pixels or reading.refusal is not None)
+    if reading.refusal is not None and reason in (None, Refusal.UNREADABLE, Refusal.INVALID_UID):
+        return reading.refusal
+    return Refusal.UID_MISMATCH if reason is None and named_otherwise(reading.header, origin) else reason
+
+
+def named_otherwise(header: Header, origin: Origin) -> dict[str, str]:
+    """UIDs of the data set that are others than those of the command that brought it, by keyword; as they were sent."""
+    said = {"SOPInstanceUID": origin.sop_instance_uid, "SOPClassUID": origin.sop_class_uid}
+    stated = {keyword: text_of(header, keyword) for keyword in said}
+    same = {keyword: (uid, usable_uid(uid), usable_uid("")) for keyword, uid in stated.items()}
+    return {keyword: uid for keyword, uid in stated.items() if uid and said[keyword] not in same[keyword]}
 
 
 def _kept_under(header: Header, keyword: str, what: str, sop_instance_uid: str) -> str:

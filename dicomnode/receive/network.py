@@ -1,8 +1,8 @@
-"""pynetdicom, made to receive onto the disk and to let go of sockets.
+"""Connections: accepted within limits, secured, one thread with each until it has ended, however that comes about.
 
-What it lacks, and is added here: data sets that go to the spool while they arrive (it keeps them in memory, or in the
-system's temporary folder for all of the process), time limits on a blocked socket, an end of each association that
-cannot be missed. Written against pynetdicom 3.0; tests/integration/receive/test_network.py holds it to that.
+What pynetdicom lacks, and is added here: time limits on a blocked socket, a limit of connections, an end of each
+association that cannot be missed. Written against pynetdicom 3.0; tests/integration/receive/test_network.py holds it to
+that.
 """
 
 from __future__ import annotations
@@ -11,230 +11,59 @@ import contextlib
 import logging
 import socket
 import ssl
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import Any, cast
 
-from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
-from pydicom.uid import UID
 from pynetdicom import evt
 from pynetdicom.association import Association
-from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dimse_messages import C_STORE_RQ, N_EVENT_REPORT_RQ, DIMSEMessage
-from pynetdicom.pdu_primitives import P_DATA, SOPClassCommonExtendedNegotiation
-from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
-from dicomnode.dicom.commitment import STORAGE_COMMITMENT
-from dicomnode.dicom.contexts import STORAGE_SERVICE, TRANSFER_SYNTAXES, UNCOMPRESSED, VERIFICATION, is_storage
-from dicomnode.dicom.statuses import CANNOT_UNDERSTAND, OUT_OF_RESOURCES
-from dicomnode.dicom.uids import MAX_UID_LENGTH, usable_uid
-from dicomnode.environment import Fault, fault_of
-from dicomnode.errors import ReceiveError
 from dicomnode.receive.admission import Rejection
-from dicomnode.receive.intake import Peer
-from dicomnode.receive.part10 import Origin, preamble_of
-from dicomnode.receive.spool import IncomingFile, Spool
+from dicomnode.receive.messages import SpoolingProvider
+from dicomnode.receive.spool import Spool
+from dicomnode.receive.upper_layer import ABORT, BoundedUpperLayer
 
 log = logging.getLogger(__name__)
 
-MAX_MESSAGE_BYTES = 8_000_000
-"""Of a data set that is no instance and stays in memory; a commitment of 50,000 instances has half as many."""
-
 BACKLOG = 128
 """Connections that wait to be accepted; scanners open several at once."""
+MAX_CONNECTIONS = 256
+"""Open at a time beside the associations that are allowed: each costs three threads and a descriptor."""
 
 
-class SpooledDataSet(BytesIO):
-    """The data set of one message, for pynetdicom a buffer; an instance's bytes go to the spool as they arrive.
-
-    Attributes
-    ----------
-    incoming : the file; None before the first byte, and where nothing is kept.
-    fault : why nothing is kept; the C-STORE response tells the sender.
-    """
-
-    def __init__(self, begin: Callable[[], tuple[Origin, IncomingFile] | None], is_report: Callable[[], bool]) -> None:
-        super().__init__()
-        self.origin: Origin | None = None
-        self.incoming: IncomingFile | None = None
-        self.fault: ReceiveError | None = None
-        self._begin: Callable[[], tuple[Origin, IncomingFile] | None] | None = begin
-        self._is_report = is_report
-        self._in_memory = False
-
-    def write(self, data: Any) -> int:
-        """Append; never raises, because an error here would break off the whole association."""
-        try:
-            self._write(data)
-        except ReceiveError as fault:
-            self._drop(fault)
-        except Exception as fault:  # noqa: BLE001 (part of the SCP handler, run by pynetdicom's network thread)
-            log.error("data set not spooled", extra={"action": "spool", "error": type(fault).__name__})
-            status = CANNOT_UNDERSTAND if fault_of(fault) is Fault.STAYS else OUT_OF_RESOURCES
-            self._drop(ReceiveError(f"spool: {type(fault).__name__}", status))
-        return len(data)
-
-    def _write(self, data: bytes) -> None:
-        if self._begin is not None:
-            begin, self._begin = self._begin, None
-            self.origin, self.incoming = begin() or (None, None)
-            self._in_memory = self.incoming is None and self._is_report()
-        if self.incoming is not None:
-            self.incoming.write(data)
-        elif self._in_memory and self.tell() + len(data) <= MAX_MESSAGE_BYTES:
-            super().write(data)
-
-    def _drop(self, fault: ReceiveError) -> None:
-        self.fault = fault
-        if self.incoming is not None:
-            self.incoming.discard()
-            self.incoming = None
-
-
-class SpoolingProvider(DIMSEServiceProvider):
-    """DIMSE provider of one association whose C-STORE data sets go to the spool.
-
-    Attributes
-    ----------
-    peer : None until an association was requested.
-    """
-
-    def __init__(self, assoc: Association, spool: Spool) -> None:
-        super().__init__(assoc)
-        self.peer: Peer | None = None
-        self._spool = spool
-        self._files: list[IncomingFile] = []
-
-    def receive_primitive(self, primitive: P_DATA) -> None:
-        """Take a part of a message."""
-        if self.message is None:
-            self.message = DIMSEMessage()
-            self.message.data_set = SpooledDataSet(self._begin, self._is_report)
-        super().receive_primitive(primitive)
-
-    def send_msg(self, primitive: Any, context_id: int) -> None:
-        """Send a message; the peer's time to be idle counts from now, not from before a slow disk."""
-        super().send_msg(primitive, context_id)
-        self.dul._idle_timer.restart()
-
-    def discard_files(self) -> None:
-        """Remove what the end of the association left half-written. Committed files are not touched."""
-        for incoming in self._files:
-            incoming.discard()
-        self._files.clear()
-
-    def forget(self, incoming: IncomingFile) -> None:
-        """A file was committed or dropped."""
-        self._files.remove(incoming)
-
-    def _begin(self) -> tuple[Origin, IncomingFile] | None:
-        """A temporary file for the message whose command has arrived; None where it is no C-STORE.
-
-        Raises
-        ------
-        ReceiveError : 0xA700, there is no room.
-        """
-        message, peer = self.message, self.peer
-        context = self.assoc._accepted_cx.get(cast(int, getattr(message, "context_id", None)))
-        if not isinstance(message, C_STORE_RQ) or peer is None or context is None:
-            return None
-        if not is_storage(str(context.abstract_syntax)):
-            return None
-        origin = self._origin(message, context, peer)
-        incoming = self._spool.open(preamble_of(origin))
-        self._files.append(incoming)
-        return origin, incoming
-
-    def _is_report(self) -> bool:
-        """Whether the message whose command has arrived is a commitment report; its data set is read, not kept."""
-        return isinstance(self.message, N_EVENT_REPORT_RQ)
-
-    def _origin(self, message: C_STORE_RQ, context: PresentationContext, peer: Peer) -> Origin:
-        """What the C-STORE command says of its data set; where pynetdicom would break off for it, made usable."""
-        command = message.command_set
-        sop_class, sop_instance = _first(command, "AffectedSOPClassUID"), _first(command, "AffectedSOPInstanceUID")
-        if sop_class not in self.assoc.acceptor.accepted_common_extended:
-            sop_class = command.AffectedSOPClassUID = str(context.abstract_syntax)
-        if not 0 < len(sop_instance) <= MAX_UID_LENGTH:
-            command.AffectedSOPInstanceUID = usable_uid(sop_instance)
-        return Origin(
-            sop_class_uid=sop_class,
-            sop_instance_uid=usable_uid(sop_instance),
-            transfer_syntax_uid=str(context.transfer_syntax[0]),
-            calling_ae=peer.calling_ae,
-            called_ae=peer.called_ae,
-        )
-
-
-def _first(command: Dataset, keyword: str) -> str:
-    value = command.get(keyword)
-    if isinstance(value, MultiValue):
-        value = value[0] if value else None
-    return "" if value is None else str(value)
-
-
-def contexts_for(proposed: Iterable[PresentationContext], *, may_report: bool = False) -> list[PresentationContext]:
-    """The contexts to accept of those that a peer proposes, each SOP class once.
-
-    Parameters
-    ----------
-    may_report : the peer is a destination, which may report on storage commitment. The node itself commits to nothing.
-    """
-    contexts = []
-    for uid in dict.fromkeys(str(context.abstract_syntax) for context in proposed):
-        if uid == STORAGE_COMMITMENT and may_report:
-            context = build_context(uid, list(UNCOMPRESSED[:2]))
-            # Whoever reports is the SCP of this class, though it requests the association (PS3.4 J.3.3).
-            context.scu_role = context.scp_role = True
-            contexts.append(context)
-        elif uid == VERIFICATION:
-            contexts.append(build_context(uid, list(UNCOMPRESSED)))
-        elif is_storage(uid):
-            contexts.append(build_context(uid, list(TRANSFER_SYNTAXES)))
-    return contexts
-
-
-def asks_only_for_commitment(proposed: Iterable[PresentationContext]) -> bool:
-    """Whether a peer proposes storage commitment and, besides C-ECHO, nothing else."""
-    asked = {str(context.abstract_syntax) for context in proposed}
-    return STORAGE_COMMITMENT in asked and asked <= {STORAGE_COMMITMENT, VERIFICATION}
-
-
-def storage_classes_of(proposed: Iterable[PresentationContext]) -> dict[UID, SOPClassCommonExtendedNegotiation]:
-    """Tells pynetdicom that the proposed Storage SOP Classes are such, also those that it does not know.
-
-    By the device that the standard has for it (Common Extended Negotiation, DICOM PS3.7 D.3.3.6), as if the peer had
-    asked for it.
-    """
-    items = {}
-    for uid in {str(context.abstract_syntax) for context in proposed}:
-        if is_storage(uid):
-            item = SOPClassCommonExtendedNegotiation()
-            item.sop_class_uid, item.service_class_uid = UID(uid), UID(STORAGE_SERVICE)
-            items[UID(uid)] = item
-    return items
-
-
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class Line:
     """One connection of the server, from accept to close.
 
     Attributes
     ----------
+    names : that the peer's certificate gives it; empty without one.
     is_admitted : it counts towards the limit of associations.
+    is_told : the log says already why it got no association.
     overdue : how often the reaper found that it should be gone.
     """
 
     assoc: Association
     socket: socket.socket
+    names: frozenset[str] = frozenset()
     opened: float = field(default_factory=time.monotonic)
     is_admitted: bool = False
+    is_told: bool = False
     overdue: int = 0
+
+    @property
+    def upper_layer(self) -> BoundedUpperLayer:
+        """Of its association."""
+        return cast(BoundedUpperLayer, self.assoc.dul)
+
+    @property
+    def messages(self) -> SpoolingProvider:
+        """Of its association."""
+        return cast(SpoolingProvider, self.assoc.dimse)
 
     def hang_up(self) -> None:
         """Wake whoever waits on the socket: to a peer that holds the line, nothing else helps."""
@@ -247,8 +76,9 @@ class ReceptionServer(ThreadedAssociationServer):
 
     Attributes
     ----------
-    spool, idle_timeout_s, on_end : set before the server serves; ``on_end`` is called once for each connection, with
-        its line, after the association has ended, however it did.
+    spool, idle_timeout_s, handshake_timeout_s, max_connections, on_end : set before the server serves; ``on_end`` is
+        called once for each connection, with its line, after the association has ended, however it did.
+    handshakes : since when each connection that is not secured yet has been open.
     """
 
     daemon_threads = True
@@ -256,11 +86,15 @@ class ReceptionServer(ThreadedAssociationServer):
 
     spool: Spool
     idle_timeout_s: float
+    handshake_timeout_s: float
+    max_connections: int
     on_end: Callable[[Line], None]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.lock = threading.Lock()
         self.lines: dict[Association, Line] = {}
+        self.handshakes: dict[socket.socket, float] = {}
+        self._connections = 0
         super().__init__(*args, **kwargs)
 
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
@@ -269,6 +103,43 @@ class ReceptionServer(ThreadedAssociationServer):
         if self.ssl_context is not None:
             connection = self.ssl_context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         return connection, address
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Whether there is room for one more connection; said in the log where there is none."""
+        with self.lock:
+            has_room = self._connections < self.max_connections
+            self._connections += has_room
+        if not has_room:
+            log.warning("association turned away", extra={"peer": client_address[0], "reason": "too many connections"})
+            if not isinstance(request, ssl.SSLSocket):
+                with contextlib.suppress(OSError):
+                    request.sendall(ABORT)
+        return has_room
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Give the connection its thread."""
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # this process may start no more threads
+            self._forget_connection()
+            log.error("association turned away", extra={"peer": client_address[0], "reason": "no more threads"})
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Run one connection."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._forget_connection()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say what broke; the base class prints a traceback to standard error."""
+        fault = sys.exc_info()[0]
+        log.error("connection broke", extra={"peer": client_address[0], "error": fault and fault.__name__})
+
+    def _forget_connection(self) -> None:
+        with self.lock:
+            self._connections -= 1
 
     def admit(self, assoc: Association, rejection: Callable[[int], Rejection | None]) -> Rejection | None:
         """Count an association in unless ``rejection``, given the number of others, speaks against it."""
@@ -283,6 +154,12 @@ class ReceptionServer(ThreadedAssociationServer):
         with self.lock:
             return list(self.lines.values())
 
+    def late_handshakes(self) -> list[socket.socket]:
+        """Connections that should have been secured by now."""
+        since = time.monotonic() - self.handshake_timeout_s
+        with self.lock:
+            return [connection for connection, opened in self.handshakes.items() if opened < since]
+
 
 class ReceptionHandler(RequestHandler):
     """One connection, in a thread of its own that ends with it."""
@@ -294,11 +171,12 @@ class ReceptionHandler(RequestHandler):
         connection = cast(socket.socket, self.request)
         # pynetdicom sets no limit on an accepted socket: half a PDU would block its thread for ever.
         connection.settimeout(self.server.idle_timeout_s)
-        if not self._is_secured(connection):
+        if isinstance(connection, ssl.SSLSocket) and not self._secure(connection):
             return
         assoc = self._create_association()
+        assoc.dul = BoundedUpperLayer.in_place_of(assoc.dul)
         assoc.dimse = SpoolingProvider(assoc, self.server.spool)
-        line = Line(assoc, connection)
+        line = Line(assoc=assoc, socket=connection, names=names_of(connection))
         with self.server.lock:
             self.server.lines[assoc] = line
         try:
@@ -308,29 +186,44 @@ class ReceptionHandler(RequestHandler):
         finally:
             self._end(line)
 
-    def _is_secured(self, connection: socket.socket) -> bool:
-        """Do the TLS handshake, where the port speaks TLS; False: there is nobody to talk to."""
-        if not isinstance(connection, ssl.SSLSocket):
-            return True
+    def _secure(self, connection: ssl.SSLSocket) -> bool:
+        """Do the TLS handshake; False: there is nobody to talk to."""
+        with self.server.lock:
+            self.server.handshakes[connection] = time.monotonic()
         try:
             connection.do_handshake()
-        except OSError as fault:
+        except (OSError, ValueError) as fault:  # ValueError: the reaper was first
             reason = getattr(fault, "verify_message", "") or getattr(fault, "reason", "") or type(fault).__name__
             log.warning("TLS refused", extra={"peer": self.client_address[0], "reason": reason})
             connection.close()
             return False
+        finally:
+            with self.server.lock:
+                del self.server.handshakes[connection]
         return True
 
     def _end(self, line: Line) -> None:
+        assoc = line.assoc
+        is_answered = assoc.is_released or assoc.is_aborted or assoc.is_rejected
+        if line.upper_layer.has_read and not is_answered:
+            line.upper_layer.abort_unanswered()
         line.hang_up()
         # pynetdicom leaves the descriptor open where the peer was the first to close.
         line.socket.close()
-        if line.assoc.dul.is_alive():
-            line.assoc.dul.join(self.server.idle_timeout_s)
-        cast(SpoolingProvider, line.assoc.dimse).discard_files()
+        if assoc.dul.is_alive():
+            assoc.dul.join(self.server.idle_timeout_s)
+        line.messages.discard_files()
         line.is_admitted = False
         try:
             self.server.on_end(line)
         finally:
             with self.server.lock:
-                del self.server.lines[line.assoc]
+                del self.server.lines[assoc]
+
+
+def names_of(connection: socket.socket) -> frozenset[str]:
+    """Common name and alternative names of the peer's certificate, lower case; empty where it showed none."""
+    certificate = connection.getpeercert() if isinstance(connection, ssl.SSLSocket) else None
+    fields: Any = certificate or {}
+    common = [value for part in fields.get("subject", ()) for key, value in part if key == "commonName"]
+    return frozenset(name.lower() for name in (*common, *(value for _, value in fields.get("subjectAltName", ()))))

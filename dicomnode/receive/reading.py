@@ -1,56 +1,61 @@
-"""What a file says about itself: the technical header, and whether it is a CT slice at all. Parsing never fails."""
+"""What a file says about itself: the technical header, and whether it is a CT slice at all. Parsing never fails.
+
+Nothing is decoded here, and nothing is read beyond bounds: this is the process that receives.
+"""
 
 from __future__ import annotations
 
 import logging
-import zlib
+import threading
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from pathlib import Path
 
-from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 
-from dicomnode.dicom.contexts import DEFLATED
 from dicomnode.dicom.equipment import is_made_here
-from dicomnode.dicom.headers import header_of, text_of
-from dicomnode.dicom.mending import with_known_vrs
-from dicomnode.dicom.received import PIXEL_TAGS, read_received
+from dicomnode.dicom.headers import essential, header_of, is_too_large, text_of
+from dicomnode.dicom.received import PIXEL_TAGS, read_leading, read_received
 from dicomnode.dicom.rejections import rejection_in
 from dicomnode.environment import raise_unless_it_stays
+from dicomnode.errors import Refusal, SeriesError
 from dicomnode.kinds import KEY_OBJECT_SELECTION
-from dicomnode.receive.part10 import data_offset_of
 from dicomnode.records import Header, RejectionNote
 
 log = logging.getLogger(__name__)
 
 DEFER_BYTES = 64 << 10
 """Longer values stay on the disk: no header element that decides anything is as long."""
-MAX_INFLATED_BYTES = 64 << 20
-"""How much of a deflated data set is inflated to read its header; it may be a bomb, and pydicom would inflate all."""
-
-MAX_KEY_OBJECT_BYTES = 64 << 20
+MAX_KEY_OBJECT_BYTES = 8 << 20
 """A key object of a study with ten thousand images has about 2 MB."""
+MAX_KEY_OBJECT_ITEMS, MAX_KEY_OBJECT_ELEMENTS = 50_000, 200_000
+"""Three items for an image."""
+
+_ITEM = b"\xfe\xff\x00\xe0"
+"""Tag of an item, little endian, as nearly all are sent."""
+_one_key_object = threading.Lock()
+"""Read whole, each takes some hundred times its size: one at a time."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """What was read of one file.
 
     Attributes
     ----------
-    header : technical attributes; empty where the file could not be parsed.
+    header : technical attributes; where the file could not be parsed, those in front of that place.
     has_pixels : whether the data set holds (Float, Double Float) Pixel Data.
+    refusal : why the file is of no use, whatever its header says; None where it is not known to be of none.
     rejection : what it rejects, where it is a rejection note that was not made here.
     """
 
     header: Header = field(default_factory=dict)
     has_pixels: bool = False
+    refusal: Refusal | None = None
     rejection: RejectionNote | None = None
 
 
-def read(path: Path, transfer_syntax_uid: str) -> Reading:
-    """Parse a file up to its pixels. Whatever cannot be parsed yields an empty header, never an error.
+def read(path: Path) -> Reading:
+    """Parse a file of the spool up to its pixels. What cannot be parsed yields what stands before it, never an error.
 
     That the file could not be read says nothing about what is in it.
 
@@ -63,15 +68,19 @@ def read(path: Path, transfer_syntax_uid: str) -> Reading:
     OSError, MemoryError : the disk or the memory failed; see :mod:`dicomnode.environment`.
     """
     try:
-        return _with_rejection(_read(path, transfer_syntax_uid), path)
+        return _with_rejection(_bounded(_read(path)), path)
+    except SeriesError as fault:
+        log.warning("instance is not read", extra={"action": "read", "refusal": fault.refusal, "detail": fault.detail})
+        refusal = fault.refusal
     except Exception as fault:  # noqa: BLE001 (rule 2: what a peer sends may break pydicom anywhere; the bytes are kept)
         raise_unless_it_stays(fault)
         # Not the message: it may quote a value.
         log.warning("instance cannot be parsed", extra={"action": "read", "error": type(fault).__name__})
-        return Reading()
+        refusal = Refusal.UNREADABLE
+    return Reading(header=essential(header_of(read_leading(path, DEFER_BYTES))), refusal=refusal)
 
 
-def _read(path: Path, transfer_syntax_uid: str) -> Reading:
+def _read(path: Path) -> Reading:
     seen: list[BaseTag] = []
 
     def at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
@@ -79,27 +88,23 @@ def _read(path: Path, transfer_syntax_uid: str) -> Reading:
             seen.append(tag)
         return tag in PIXEL_TAGS
 
-    if transfer_syntax_uid == DEFLATED:
-        body = with_known_vrs(_inflated(path), is_little_endian=True)
-        ds = read_dataset(BytesIO(body), False, True, stop_when=at_pixels)
-        return Reading({**header_of(ds), "TransferSyntaxUID": transfer_syntax_uid}, bool(seen))
     ds = read_received(path, at_pixels, DEFER_BYTES)
-    return Reading(header_of(ds), bool(seen))
+    return Reading(header=header_of(ds), has_pixels=bool(seen))
+
+
+def _bounded(reading: Reading) -> Reading:
+    if not is_too_large(reading.header):
+        return reading
+    log.warning("instance is not read", extra={"action": "read", "refusal": Refusal.HEADER_TOO_LARGE})
+    return replace(reading, header=essential(reading.header), refusal=Refusal.HEADER_TOO_LARGE)
 
 
 def _with_rejection(reading: Reading, path: Path) -> Reading:
     """A key object is read whole: what it rejects stands in its sequences."""
     if text_of(reading.header, "SOPClassUID") != KEY_OBJECT_SELECTION or is_made_here(reading.header):
         return reading
-    if path.stat().st_size > MAX_KEY_OBJECT_BYTES:
+    if path.stat().st_size > MAX_KEY_OBJECT_BYTES or path.read_bytes().count(_ITEM) > MAX_KEY_OBJECT_ITEMS:
         log.warning("key object too large to be read", extra={"action": "read"})
         return reading
-    return replace(reading, rejection=rejection_in(read_received(path)))
-
-
-def _inflated(path: Path) -> bytes:
-    """The beginning of a deflated data set (DICOM PS3.5 A.5), as much of it as may be held in memory."""
-    with path.open("rb") as file:
-        file.seek(data_offset_of(path))
-        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        return inflater.decompress(file.read(MAX_INFLATED_BYTES), MAX_INFLATED_BYTES)
+    with _one_key_object:
+        return replace(reading, rejection=rejection_in(read_received(path, max_elements=MAX_KEY_OBJECT_ELEMENTS)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import socket
 import threading
 import time
 import traceback
@@ -14,30 +16,24 @@ from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
-from pynetdicom.pdu_primitives import A_ASSOCIATE, SOPClassCommonExtendedNegotiation
+from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
 from pynetdicom.presentation import build_context
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicomnode.config.tls import server_context
 from dicomnode.config.whole import Config
 from dicomnode.dicom.contexts import VERIFICATION
-from dicomnode.dicom.libraries import set_up_pydicom
+from dicomnode.dicom.libraries import set_up_pydicom, set_up_pynetdicom
 from dicomnode.dicom.statuses import CANNOT_UNDERSTAND, NO_SUCH_ACTION, OUT_OF_RESOURCES, SUCCESS
 from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomnode.environment import Fault, fault_of
 from dicomnode.errors import ReceiveError
-from dicomnode.receive.admission import Admission
+from dicomnode.receive.admission import Admission, Rejection, Requestor
+from dicomnode.receive.data_sets import SpooledDataSet
 from dicomnode.receive.intake import Intake, Peer
-from dicomnode.receive.network import (
-    Line,
-    ReceptionHandler,
-    ReceptionServer,
-    SpooledDataSet,
-    SpoolingProvider,
-    asks_only_for_commitment,
-    contexts_for,
-    storage_classes_of,
-)
+from dicomnode.receive.messages import SpoolingProvider
+from dicomnode.receive.negotiation import asks_only_for_commitment, contexts_for, storage_classes_of
+from dicomnode.receive.network import MAX_CONNECTIONS, Line, ReceptionHandler, ReceptionServer
 from dicomnode.receive.spool import Spool
 from dicomnode.receive.sweep import sweep
 from dicomnode.store.deliver.commitments import take_report
@@ -72,7 +68,12 @@ class StorageScp:
         self.spool = spool
         self.owner = owner
         self._admission = Admission(config)
-        self._intake = Intake(store, spool, settle_s=config.reception.settle_s)
+        self._intake = Intake(
+            store,
+            spool,
+            settle_s=config.reception.settle_s,
+            max_instances=config.reception.max_series_instances,
+        )
         self._stopping = threading.Event()
         self._draining = False
         self._server: ReceptionServer | None = None
@@ -105,10 +106,16 @@ class StorageScp:
         sqlalchemy.exc.SQLAlchemyError : the database is away.
         """
         set_up_pydicom()
+        set_up_pynetdicom()
         # pydicom quotes values in its warnings, and warnings end up in the log.
         warnings.filterwarnings("ignore", module=r"pydicom\b")
         stale = self.spool.prepare()
-        swept = sweep(self.store, self.spool, settle_s=self.config.reception.settle_s)
+        swept = sweep(
+            self.store,
+            self.spool,
+            settle_s=self.config.reception.settle_s,
+            max_instances=self.config.reception.max_series_instances,
+        )
         with self.store.write() as session:
             lost = end_lost_associations(session, self.owner)
         self._server = self._make_server()
@@ -168,43 +175,51 @@ class StorageScp:
         )
         ae._servers.append(server)  # where pynetdicom's own shutdown looks for it
         server.spool, server.on_end = self.spool, self._on_end
-        server.idle_timeout_s = reception.idle_timeout_s
+        server.idle_timeout_s, server.handshake_timeout_s = reception.idle_timeout_s, ae.acse_timeout
+        server.max_connections = reception.max_associations + MAX_CONNECTIONS
         return server
 
     def _on_requested(self, event: Event) -> None:
-        """Reject, or set out what is accepted; before pynetdicom negotiates."""
-        assoc, server = event.assoc, self._server
+        """Reject, or set out what is accepted; before pynetdicom negotiates, which accepts anyone where this fails."""
+        server = self._server
         if server is None:
             return
-        request = cast(A_ASSOCIATE, assoc.requestor.primitive)
-        peer = Peer(
-            receiver=self.owner,
-            calling_ae=str(request.calling_ae_title).strip(),
-            called_ae=str(request.called_ae_title).strip(),
-            address=assoc.requestor.address,
-        )
-        facts = {"calling_ae": peer.calling_ae, "called_ae": peer.called_ae, "peer": peer.address}
-        rejection = server.admit(
-            assoc,
-            lambda others: self._admission.rejection(
-                called_ae=peer.called_ae,
-                calling_ae=peer.calling_ae,
-                address=peer.address,
-                others=others,
-                draining=self._draining,
-                may_only_report=asks_only_for_commitment(assoc.requestor.requested_contexts),
-            ),
-        )
+        line = server.lines[event.assoc]
+        try:
+            rejection = self._admit(server, line)
+        except Exception as fault:  # noqa: BLE001 (the boundary, as for a C-STORE)
+            log.error("request not judged", extra={"error": type(fault).__name__, "place": _place_of(fault)})
+            rejection = Rejection.TEMPORARY_CONGESTION
         if rejection is not None:
-            log.warning("association rejected", extra={"reason": rejection.name.lower(), **facts})
-            assoc.acse.send_reject(*rejection.value)
-            assoc.kill()  # returns when the rejection is sent
-            return
-        log.info("association opened", extra=facts)
-        assoc.acceptor.supported_contexts = contexts_for(
-            assoc.requestor.requested_contexts, may_report=self._admission.may_report(peer.calling_ae)
+            line.is_told = True
+            log.warning("association rejected", extra={"reason": rejection.reason, **_facts_of(line)})
+            line.assoc.acse.send_reject(*rejection.of_pdu)
+            line.assoc.kill()  # returns when the rejection is sent
+
+    def _admit(self, server: ReceptionServer, line: Line) -> Rejection | None:
+        assoc, request = line.assoc, line.upper_layer.request
+        if request is None:
+            return Rejection.TEMPORARY_CONGESTION
+        who = Requestor(
+            called_ae=request.called_ae,
+            calling_ae=request.calling_ae,
+            address=assoc.requestor.address,
+            names=line.names,
+            application_context=request.application_context,
+            may_only_report=asks_only_for_commitment(assoc.requestor.requested_contexts),
         )
-        cast(SpoolingProvider, assoc.dimse).peer = peer
+        rejection = server.admit(
+            assoc, lambda others: self._admission.rejection(who, others=others, draining=self._draining)
+        )
+        if rejection is None:
+            log.debug("association opened", extra=_facts_of(line))
+            assoc.acceptor.supported_contexts = contexts_for(
+                assoc.requestor.requested_contexts, may_report=self._admission.may_report(who.calling_ae)
+            )
+            line.messages.peer = Peer(
+                receiver=self.owner, calling_ae=who.calling_ae, called_ae=who.called_ae, address=who.address
+            )
+        return rejection
 
     def _on_store(self, event: Event) -> int:
         """DIMSE status of one C-STORE. The boundary: no error of ours may cost the sender its association."""
@@ -215,16 +230,15 @@ class StorageScp:
             log.warning("instance refused", extra={"status": f"0x{refused.status:04X}", "reason": str(refused)})
             return refused.status
         except Exception as fault:  # noqa: BLE001 (the boundary; neither message nor values, they may quote a patient)
-            place = traceback.extract_tb(fault.__traceback__)[-1]
-            log.error(
-                "instance not stored",
-                extra={"error": type(fault).__name__, "place": f"{place.filename}:{place.lineno}"},
-            )
+            log.error("instance not stored", extra={"error": type(fault).__name__, "place": _place_of(fault)})
             return CANNOT_UNDERSTAND if fault_of(fault) is Fault.STAYS else OUT_OF_RESOURCES
 
     def _on_report(self, event: Event) -> tuple[int, None]:
         """A PACS reports on a storage commitment; acted on by the sender, who finds it in the database."""
-        return take_report(self.store, lambda: event.event_information), None
+        try:
+            return take_report(self.store, lambda: event.event_information), None
+        finally:
+            cast(SpoolingProvider, event.assoc.dimse).report_is_done()
 
     def _store(self, dimse: SpoolingProvider, data_set: SpooledDataSet) -> int:
         if data_set.fault is not None:
@@ -235,6 +249,7 @@ class StorageScp:
             outcome = self._intake.take(data_set.incoming, data_set.origin, dimse.peer)
         finally:
             dimse.forget(data_set.incoming)
+        dimse.peer.images += 1
         log.debug(
             "instance stored",
             extra={"sop_instance_uid": data_set.origin.sop_instance_uid, "outcome": outcome.value},
@@ -243,11 +258,13 @@ class StorageScp:
 
     def _on_end(self, line: Line) -> None:
         """Write how the association ended; until that is written its series wait."""
-        peer = cast(SpoolingProvider, line.assoc.dimse).peer
+        peer = line.messages.peer
         if peer is None:
+            _tell_of_no_association(line)
             return
         outcome = RELEASED if line.assoc.is_released else ABORTED
-        log.info("association ended", extra={"calling_ae": peer.calling_ae, "peer": peer.address, "outcome": outcome})
+        facts = {**_facts_of(line), "images": peer.images, "outcome": outcome, "reason": line.upper_layer.broken}
+        log.info("association ended", extra={**facts, "seconds": round(time.monotonic() - line.opened, 3)})
         delay_s = 0.5
         while peer.association_id is not None:
             try:
@@ -265,6 +282,9 @@ class StorageScp:
         """Hang up on whoever stays too long, or does not go when told to."""
         while not self._stopping.wait(REAPER_INTERVAL_S):
             server = self._server
+            for connection in server.late_handshakes() if server is not None else ():
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
             for line in server.open_lines() if server is not None else ():
                 if not line.assoc.is_alive():
                     continue
@@ -275,6 +295,26 @@ class StorageScp:
                     line.assoc.abort(block=False)
                 elif line.overdue > GRACE_ROUNDS:
                     line.hang_up()
+
+
+def _facts_of(line: Line) -> dict[str, object]:
+    """Who is at the other end, for the log; titles made printable."""
+    request = line.upper_layer.request
+    titles = {} if request is None else {"calling_ae": request.calling_ae, "called_ae": request.called_ae}
+    return {"peer": line.assoc.requestor.address, **titles}
+
+
+def _tell_of_no_association(line: Line) -> None:
+    """One line for whoever said something and got no association; a balancer's look at the port says nothing."""
+    if line.is_told or not line.upper_layer.has_read:
+        return
+    reason = line.upper_layer.broken or "it ended before it had asked for one"
+    log.warning("association turned away", extra={"reason": reason, **_facts_of(line)})
+
+
+def _place_of(fault: BaseException) -> str:
+    place = traceback.extract_tb(fault.__traceback__)[-1]
+    return f"{place.filename}:{place.lineno}"
 
 
 def _on_action(event: Event) -> tuple[int, None]:

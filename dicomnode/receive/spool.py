@@ -6,7 +6,6 @@ the spool stands for a whole file, also after a power cut.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import logging
@@ -14,6 +13,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,7 +31,8 @@ RESERVE_CHECK_BYTES = 64 << 20
 """A large object asks again for the disk reserve every so often."""
 
 _BUFFER_BYTES = 256 << 10
-_COMMIT_ATTEMPTS = 20
+_COMMIT_TIMEOUT_S = 10.0
+"""Of trying against somebody who removes folders; a count of attempts is used up in a millisecond on a busy machine."""
 
 
 class Spool:
@@ -121,27 +122,33 @@ class Spool:
         relative = relative_path(study_uid, series_uid, sop_instance_uid, incoming.digest)
         try:
             incoming.sync()
-            if not self.is_there():
-                raise FileNotFoundError(errno.ENOENT, "the spool is away")
-            self._rename(incoming, self.root / relative)
-            # All of them, and each time: another thread may have made a folder without having synchronised it yet.
-            for folder in (self.root / study_uid / series_uid, self.root / study_uid, self.root):
-                sync_folder(folder)
+            self._place(incoming, self.root / relative)
         except OSError as fault:
             raise _refusal(fault) from fault
         finally:
             incoming.discard()
         return relative
 
-    def _rename(self, incoming: IncomingFile, target: Path) -> None:
-        for _ in range(_COMMIT_ATTEMPTS):
-            # Retention may remove an empty folder at any point of this.
-            with contextlib.suppress(FileNotFoundError, FileExistsError):
+    def _place(self, incoming: IncomingFile, target: Path) -> None:
+        """Rename and synchronise; again where retention takes an empty folder, or the same file, meanwhile."""
+        deadline = time.monotonic() + _COMMIT_TIMEOUT_S
+        while True:
+            if not self.is_there():
+                # Not "no such file": that is what retention leaves behind, and is tried again here.
+                raise OSError(errno.ESTALE, "the spool is away")
+            try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if not target.exists():
                     incoming.path.rename(target)
+                # All of them, and each time: another thread may have made a folder without having synchronised it yet.
+                for folder in (target.parent, target.parent.parent, self.root):
+                    sync_folder(folder)
                 return
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), target.parent.name)
+            except (FileNotFoundError, FileExistsError):
+                is_lost = not target.exists() and not incoming.path.exists()
+                is_file = target.parent.is_file() or target.parent.parent.is_file()
+                if is_lost or is_file or time.monotonic() > deadline:
+                    raise
 
     def files(self) -> Iterator[Path]:
         """Every committed file, relative to the spool, in no order."""

@@ -46,7 +46,7 @@ class Swept:
     missing: int
 
 
-def sweep(store: Store, spool: Spool, *, settle_s: float, min_age_s: float = 0.0) -> Swept:
+def sweep(store: Store, spool: Spool, *, settle_s: float, max_instances: int, min_age_s: float = 0.0) -> Swept:
     """Bring spool and database together; call at start, after :meth:`Spool.prepare`.
 
     A crash between rename and row, or a database that was away, leaves whole files without a row. Indexing a file
@@ -54,6 +54,7 @@ def sweep(store: Store, spool: Spool, *, settle_s: float, min_age_s: float = 0.0
 
     Parameters
     ----------
+    max_instances : of one series; further ones are kept as bytes only.
     min_age_s : younger files are left alone.
     """
     known, missing = _known_paths(store), 0
@@ -64,7 +65,7 @@ def sweep(store: Store, spool: Spool, *, settle_s: float, min_age_s: float = 0.0
         if _is_younger(spool.root / path, min_age_s):
             continue
         try:
-            is_ours = _index(store, spool, path, settle_s)
+            is_ours = _index(store, spool, path, settle_s, max_instances)
         except (OSError, MemoryError) as fault:
             unread += 1
             log.error("file in the spool cannot be read now", extra={"path": str(path), "error": said_by(fault)})
@@ -97,7 +98,7 @@ def _is_younger(path: Path, min_age_s: float) -> bool:
         return True
 
 
-def _index(store: Store, spool: Spool, path: Path, settle_s: float) -> bool:
+def _index(store: Store, spool: Spool, path: Path, settle_s: float, max_instances: int) -> bool:
     """Index one file as its association would have done; False where the spool cannot have written it.
 
     Raises
@@ -110,7 +111,7 @@ def _index(store: Store, spool: Spool, path: Path, settle_s: float) -> bool:
     except (OSError, ValueError, EOFError, InvalidDicomError) as fault:
         raise_unless_it_stays(fault)
         return False
-    received = describe(read(file, origin.transfer_syntax_uid), origin, digest=digest, size_bytes=file.stat().st_size)
+    received = describe(read(file), origin, digest=digest, size_bytes=file.stat().st_size)
     if path != relative_path(received.study_uid, received.series_uid, received.sop_instance_uid, digest):
         return False
     try:
@@ -121,6 +122,7 @@ def _index(store: Store, spool: Spool, path: Path, settle_s: float) -> bool:
                 association_id=None,
                 sender_ae=origin.calling_ae,
                 settle_s=settle_s,
+                max_instances=max_instances,
             )
     except DataError:
         return False  # refused at reception for the same reason; it must not keep the node from starting

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
+from dicomnode.decision import Outcome, worst
 from dicomnode.dicom.uids import names_of
-from dicomnode.store.states import OutboxStatus, SeriesStatus
-from dicomnode.store.tables import Event, Instance, Job, Outbox, Result, Run, Series
+from dicomnode.store.receive.arrivals import Arrival, arrivals_of
+from dicomnode.store.states import OutboxStatus, RunStatus, SeriesStatus
+from dicomnode.store.tables import Event, Instance, Job, Outbox, RefusedClass, Result, Run, Series
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +26,11 @@ class RunLine:
     crashes: int
     device: str
     digest: str
+    started_at: float | None
+    finished_at: float | None
     seconds: float | None
     error: str
+    outcomes: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,18 +41,31 @@ class DeliveryLine:
     kind: str
     status: str
     attempts: int
+    created_at: float
     next_attempt_at: float
+    sent_at: float | None
+    series_uid: str
+    sop_class_uid: str
     sop_instance_uid: str
+    size_bytes: int
     error: str
     proof: str
     proven_by: str
+    proven_at: float | None
     losses: int
     identity: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobLine:
-    """One job as operators see it."""
+    """One job as operators see it.
+
+    Attributes
+    ----------
+    decision : the gravest of its findings; empty before a model has spoken.
+    result : what they come to in words, such as ``positive, 26.9 mL, 1 lesion``.
+    outcomes : of each finding, the figures of the results.
+    """
 
     job_id: int
     status: str
@@ -58,18 +76,18 @@ class JobLine:
     study_uid: str
     series_uid: str
     created_at: float
+    ready_at: float
     finished_at: float | None
     attempts: int
     refusal: str
     error: str
     held: int = 0
     task: str = "analysis"
+    decision: str = ""
+    result: str = ""
+    outcomes: list[dict[str, Any]] = field(default_factory=list)
     runs: list[RunLine] = field(default_factory=list)
     deliveries: list[DeliveryLine] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The job as plain values, for ``--json``."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +101,8 @@ class SeriesLine:
     status: str
     refusal: str
     detail: str
+    sender_ae: str
+    first_instance_at: float
     last_instance_at: float
 
 
@@ -101,22 +121,82 @@ class EventLine:
     detail: dict[str, Any]
 
 
-def list_jobs(session: Session, *, status: str = "", limit: int = 50) -> list[JobLine]:
-    """The newest jobs first."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Which jobs are asked for; empty: all."""
+
+    status: str = ""
+    protocol: str = ""
+    accession_number: str = ""
+    job_id: int | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """As conditions of a query."""
+        given = (
+            (Job.status, self.status),
+            (Job.protocol, self.protocol),
+            (Job.accession_number, self.accession_number),
+        )
+        by_id = [] if self.job_id is None else [Job.id == self.job_id]
+        return [*by_id, *[column == value for column, value in given if value]]
+
+
+def list_jobs(session: Session, wanted: JobFilter | None = None, *, limit: int | None = 50) -> list[JobLine]:
+    """The newest jobs first, each with its runs and deliveries. ``limit`` None: all."""
     statement = select(Job, Series.series_uid).join(Series, Job.series_id == Series.id).order_by(Job.id.desc())
-    if status:
-        statement = statement.where(Job.status == status)
+    statement = statement.where(*(wanted or JobFilter()).conditions())
     lines = [_job_line(job, series_uid) for job, series_uid in session.execute(statement.limit(limit))]
-    held = _held(session, [line.job_id for line in lines])
-    return [replace(line, held=held.get(line.job_id, 0)) for line in lines]
+    by_id = {line.job_id: line for line in lines}
+    for some in _portions(by_id):
+        for run in session.scalars(select(Run).where(Run.job_id.in_(some)).order_by(Run.position)):
+            by_id[run.job_id].runs.append(_run_line(run))
+        deliveries = select(Outbox, Result).join(Result, Outbox.result_id == Result.id).where(Outbox.job_id.in_(some))
+        for row, result in session.execute(deliveries.order_by(Outbox.id)):
+            by_id[row.job_id].deliveries.append(_delivery_line(row, result))
+    return [_told(replace(line, held=_held(line))) for line in lines]
 
 
-def _held(session: Session, job_ids: Sequence[int]) -> dict[int, int]:
-    """Job id -> how many of its results are held."""
-    statement = select(Outbox.job_id, func.count()).where(
-        Outbox.job_id.in_(job_ids), Outbox.status == OutboxStatus.HELD
+def _told(line: JobLine) -> JobLine:
+    """The job with what it came to; of several findings each has its name."""
+    kept = [outcome for run in line.runs if run.status == RunStatus.SUCCEEDED for outcome in run.outcomes]
+    if not kept:
+        return line
+    outcomes = [Outcome.from_dict(outcome) for outcome in kept]
+    words = [outcome.in_words() for outcome in outcomes]
+    named = [f"{outcome.finding}: {text}" for outcome, text in zip(outcomes, words, strict=True)]
+    return replace(
+        line,
+        decision=str(worst(outcome.decision for outcome in outcomes) or ""),
+        result=words[0] if len(words) == 1 else "; ".join(named),
+        outcomes=kept,
     )
-    return {job_id: count for job_id, count in session.execute(statement.group_by(Outbox.job_id))}
+
+
+def count_jobs(session: Session, wanted: JobFilter | None = None) -> int:
+    """How many there are."""
+    return session.scalar(select(func.count()).select_from(Job).where(*(wanted or JobFilter()).conditions())) or 0
+
+
+def _portions(ids: Iterable[int]) -> Iterator[list[int]]:
+    """Portions that fit one statement of every database."""
+    rest = list(ids)
+    for start in range(0, len(rest), 500):
+        yield rest[start : start + 500]
+
+
+def _held(line: JobLine) -> int:
+    return sum(delivery.status == OutboxStatus.HELD for delivery in line.deliveries)
+
+
+def destinations_known(session: Session) -> set[str]:
+    """Destinations that results were for, or that refuse a class, whether they are still configured or not."""
+    named = (select(Outbox.destination).distinct(), select(RefusedClass.destination).distinct())
+    return {name for statement in named for name in session.scalars(statement)}
+
+
+def protocols_known(session: Session) -> set[str]:
+    """Protocols of jobs, whether they are still configured or not."""
+    return set(session.scalars(select(Job.protocol).distinct()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +236,7 @@ def list_held(session: Session) -> list[HeldLine]:
     ]
 
 
-def list_series_without_job(session: Session, *, limit: int = 50) -> list[SeriesLine]:
+def list_series_without_job(session: Session, *, limit: int | None = 50) -> list[SeriesLine]:
     """The newest series first that are not chosen for a job, with the reason."""
     statement = (
         select(Series).where(Series.status != SeriesStatus.CHOSEN).order_by(Series.last_instance_at.desc()).limit(limit)
@@ -170,41 +250,68 @@ def list_series_without_job(session: Session, *, limit: int = 50) -> list[Series
             status=row.status,
             refusal=row.refusal,
             detail=row.refusal_detail,
+            sender_ae=row.sender_ae,
+            first_instance_at=row.first_instance_at,
             last_instance_at=row.last_instance_at,
         )
         for row in session.scalars(statement)
     ]
 
 
+def count_series_without_job(session: Session) -> int:
+    """How many there are."""
+    return session.scalar(select(func.count()).select_from(Series).where(Series.status != SeriesStatus.CHOSEN)) or 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """Jobs and series without one. ``*_total``: how many there are, of which the newest are listed.
+
+    ``series_without_job``: None where a filter asks for jobs alone.
+    """
+
+    jobs_total: int
+    jobs: list[JobLine]
+    series_without_job_total: int | None
+    series_without_job: list[SeriesLine] | None
+
+
+def list_all(session: Session, wanted: JobFilter, *, limit: int | None) -> Listing:
+    """The newest jobs, and where no filter is given the newest series without one."""
+    everything = wanted == JobFilter()
+    return Listing(
+        jobs_total=count_jobs(session, wanted),
+        jobs=list_jobs(session, wanted, limit=limit),
+        series_without_job_total=count_series_without_job(session) if everything else None,
+        series_without_job=list_series_without_job(session, limit=limit) if everything else None,
+    )
+
+
 def show_job(session: Session, job_id: int) -> JobLine | None:
     """One job with its runs and deliveries; None when there is no such job."""
-    job = session.get(Job, job_id)
-    if job is None:
-        return None
-    line = _job_line(job, session.get_one(Series, job.series_id).series_uid)
-    line.runs.extend(_run_line(run) for run in _of(session, Run, job_id))
-    deliveries = select(Outbox, Result).join(Result, Outbox.result_id == Result.id).where(Outbox.job_id == job_id)
-    for row, result in session.execute(deliveries.order_by(Outbox.id)):
-        line.deliveries.append(
-            DeliveryLine(
-                destination=row.destination,
-                kind=result.kind,
-                status=row.status,
-                attempts=row.attempts,
-                next_attempt_at=row.next_attempt_at,
-                sop_instance_uid=result.sop_instance_uid,
-                error=row.error,
-                proof=row.proof,
-                proven_by=row.proven_by,
-                losses=row.losses,
-                identity=row.identity,
-            )
-        )
-    return replace(line, held=sum(delivery.status == OutboxStatus.HELD for delivery in line.deliveries))
+    return next(iter(list_jobs(session, JobFilter(job_id=job_id))), None)
 
 
-def _of(session: Session, table: type[Run], job_id: int) -> Sequence[Run]:
-    return session.scalars(select(table).where(table.job_id == job_id).order_by(table.position)).all()
+def _delivery_line(row: Outbox, result: Result) -> DeliveryLine:
+    return DeliveryLine(
+        destination=row.destination,
+        kind=result.kind,
+        status=row.status,
+        attempts=row.attempts,
+        created_at=row.created_at,
+        next_attempt_at=row.next_attempt_at,
+        sent_at=row.sent_at,
+        series_uid=result.series_uid,
+        sop_class_uid=result.sop_class_uid,
+        sop_instance_uid=result.sop_instance_uid,
+        size_bytes=result.size_bytes,
+        error=row.error,
+        proof=row.proof,
+        proven_by=row.proven_by,
+        proven_at=row.proven_at,
+        losses=row.losses,
+        identity=row.identity,
+    )
 
 
 def _job_line(job: Job, series_uid: str) -> JobLine:
@@ -218,6 +325,7 @@ def _job_line(job: Job, series_uid: str) -> JobLine:
         study_uid=job.study_uid,
         series_uid=series_uid,
         created_at=job.created_at,
+        ready_at=job.ready_at,
         finished_at=job.finished_at,
         attempts=job.attempts,
         refusal=job.refusal,
@@ -236,22 +344,26 @@ def _run_line(run: Run) -> RunLine:
         crashes=run.crashes,
         device=run.device,
         digest=run.model_digest,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
         seconds=seconds,
         error=run.error,
+        outcomes=run.outcomes,
     )
 
 
 def events_of(session: Session, identifier: str) -> list[EventLine]:
     """Everything that happened to an accession number, a study, series or SOP instance UID, or a job id, in order.
 
-    A UID that is none is looked for as it was sent, too.
+    It begins with the association that brought the images. A UID that is none is looked for as it was sent, too.
     """
     studies, jobs = _studies_of(session, identifier), _jobs_of(identifier)
     if not studies and not jobs:
         return []
+    arrived = arrivals_of(session, studies or session.scalars(select(Job.study_uid).where(Job.id.in_(jobs))).all())
     about = or_(Event.study_uid.in_(studies), Event.job_id.in_([*jobs, *_jobs_of_studies(session, studies)]))
-    rows = session.scalars(select(Event).where(about).order_by(Event.id))
-    return [
+    rows = session.scalars(select(Event).where(about).order_by(Event.at, Event.id))
+    events = [
         EventLine(
             at=row.at,
             subject=row.subject,
@@ -265,6 +377,25 @@ def events_of(session: Session, identifier: str) -> list[EventLine]:
         )
         for row in rows
     ]
+    # Sorting keeps the order of what happened at one moment.
+    return sorted([*map(_arrival_line, arrived), *events], key=lambda line: line.at) if events or studies else []
+
+
+def _arrival_line(arrival: Arrival) -> EventLine:
+    told = {"calling_ae": arrival.calling_ae, "called_ae": arrival.called_ae, "address": arrival.address}
+    seconds = round(arrival.last_at - arrival.opened_at, 3)
+    several = {"associations": arrival.associations} if arrival.associations > 1 else {}
+    return EventLine(
+        at=arrival.opened_at,
+        subject="association",
+        subject_id=arrival.association_id,
+        name="received",
+        before="",
+        after=arrival.outcome,
+        series_uid="",
+        job_id=None,
+        detail={**told, "images": arrival.images, "seconds": seconds, **several},
+    )
 
 
 def _studies_of(session: Session, identifier: str) -> list[str]:

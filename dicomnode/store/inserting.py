@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 from dicomnode.store.tables import Base
 
 
-def insert_if_absent(session: Session, table: type[Base], **values: Any) -> None:
-    """Insert a row, or leave what a concurrent transaction or an earlier call has inserted."""
+def insert_if_absent(session: Session, table: type[Base], **values: Any) -> bool:
+    """Insert a row, or leave what a concurrent transaction or an earlier call has inserted; whether it is new."""
     dialects: dict[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
     insert = dialects[session.get_bind().dialect.name]
-    session.execute(insert(table).values(**values).on_conflict_do_nothing())
+    statement = insert(table).values(**values).on_conflict_do_nothing().returning(table.id)
+    return session.scalar(statement) is not None

@@ -30,7 +30,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, list[int]: JSON}  # noqa: RUF012 (SQLAlchemy's own idiom)
+    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, list[int]: JSON, list[dict[str, Any]]: JSON}  # noqa: RUF012 (SQLAlchemy's own idiom)
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
 
@@ -202,6 +202,7 @@ class Run(Base):
     model_digest: Mapped[str] = mapped_column(String(80), default="")
     inputs_digest: Mapped[str] = mapped_column(String(64), default="")
     findings_path: Mapped[str] = mapped_column(String(512), default="")
+    outcomes: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     error: Mapped[str] = mapped_column(Text, default="")
@@ -295,6 +296,91 @@ class RefusedClass(Base):
     sop_class_uid: Mapped[str] = mapped_column(Uid)
     learned_at: Mapped[float]
     how: Mapped[str] = mapped_column(Text, default="")
+
+
+class ClinicalValue(Base):
+    """A value of a coded variable of a patient. ``digest``: of all that it says, so that a repeat is one row.
+
+    ``birth_date``, ``sex``: of the patient, as the source stated them. Health data: goes by its own retention.
+    """
+
+    __tablename__ = "clinical_value"
+    __table_args__ = (Index("ix_clinical_value_patient", "patient_id", "issuer"),)
+
+    patient_id: Mapped[str] = mapped_column(String(64))
+    issuer: Mapped[str] = mapped_column(String(64), default="")
+    birth_date: Mapped[str] = mapped_column(String(8), default="")
+    sex: Mapped[str] = mapped_column(String(1), default="")
+    name: Mapped[str] = mapped_column(String(32))
+    value: Mapped[Any] = mapped_column(JSON)
+    unit: Mapped[str] = mapped_column(String(16), default="")
+    source: Mapped[str] = mapped_column(String(16))
+    observed_at: Mapped[float | None]
+    arrived_at: Mapped[float] = mapped_column(index=True)
+    provenance: Mapped[str] = mapped_column(String(255), default="")
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+
+
+class ClinicalText(Base):
+    """A section of a report about a patient; the columns are those of a value."""
+
+    __tablename__ = "clinical_text"
+    __table_args__ = (Index("ix_clinical_text_patient", "patient_id", "issuer"),)
+
+    patient_id: Mapped[str] = mapped_column(String(64))
+    issuer: Mapped[str] = mapped_column(String(64), default="")
+    birth_date: Mapped[str] = mapped_column(String(8), default="")
+    sex: Mapped[str] = mapped_column(String(1), default="")
+    section: Mapped[str] = mapped_column(String(32))
+    text: Mapped[str] = mapped_column(Text)
+    author: Mapped[str] = mapped_column(String(255), default="")
+    source: Mapped[str] = mapped_column(String(16))
+    written_at: Mapped[float | None]
+    arrived_at: Mapped[float] = mapped_column(index=True)
+    provenance: Mapped[str] = mapped_column(String(255), default="")
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+
+
+class MergedPatient(Base):
+    """An ID that was merged into another (HL7 ADT^A40): what is known under it is about the survivor."""
+
+    __tablename__ = "merged_patient"
+    __table_args__ = (UniqueConstraint("patient_id", "issuer"),)
+
+    patient_id: Mapped[str] = mapped_column(String(64))
+    issuer: Mapped[str] = mapped_column(String(64), default="")
+    survivor_id: Mapped[str] = mapped_column(String(64), index=True)
+    survivor_issuer: Mapped[str] = mapped_column(String(64), default="")
+    merged_at: Mapped[float] = mapped_column(index=True)
+
+
+class StudyPatient(Base):
+    """Whose study it is and when it was scanned, as the images say: what context it has is found by it.
+
+    ``checked_at``: what arrived before is in its results, or would change nothing in them.
+    """
+
+    __tablename__ = "study_patient"
+    __table_args__ = (Index("ix_study_patient_patient", "patient_id", "issuer"),)
+
+    study_uid: Mapped[str] = mapped_column(Uid, unique=True)
+    patient_id: Mapped[str] = mapped_column(String(64))
+    issuer: Mapped[str] = mapped_column(String(64), default="")
+    birth_date: Mapped[str] = mapped_column(String(8), default="")
+    sex: Mapped[str] = mapped_column(String(1), default="")
+    scanned_at: Mapped[float | None]
+    seen_at: Mapped[float] = mapped_column(index=True)
+    checked_at: Mapped[float]
+
+
+class ReadReport(Base):
+    """A structured report of another system that was looked through for values and texts, and what came of it."""
+
+    __tablename__ = "read_report"
+
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id"), unique=True)
+    outcome: Mapped[str] = mapped_column(String(32))
+    read_at: Mapped[float]
 
 
 class Event(Base):

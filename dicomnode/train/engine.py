@@ -32,6 +32,7 @@ from dicomnode.train.checkpoint import (
     save_checkpoint,
     save_weights,
 )
+from dicomnode.zoo.devices import resolve_device
 
 log = logging.getLogger(__name__)
 
@@ -70,10 +71,13 @@ class FitSettings:
     clip_norm: float = 1.0
 
     def torch_device(self) -> torch.device:
-        """The device to use."""
-        if self.device != "auto":
-            return torch.device(self.device)
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        """The device to use.
+
+        Raises
+        ------
+        DeviceMissing : it is not there.
+        """
+        return torch.device(resolve_device(self.device))
 
     def bfloat16(self) -> bool:
         """Is the forward pass to be computed in bfloat16? Only CPUs with such instructions gain by it."""

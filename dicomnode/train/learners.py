@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from dicomnode.config.known import there_are
 from dicomnode.errors import ConfigError
+from dicomnode.language import model_name
 from dicomnode.train.hemorrhage.recipes import fast_learner, paper_learner
 from dicomnode.train.learner import Learner
 
@@ -20,6 +22,7 @@ def learner_named(name: str) -> Learner[Any]:
     ConfigError : there is none of this name.
     BundleError : the bundle that holds the network cannot be built.
     """
-    if name not in LEARNERS:
-        raise ConfigError([f"there is no model {name!r} to train; there are: {', '.join(LEARNERS)}"])
-    return LEARNERS[name]()
+    known = LEARNERS.get(model_name(name))
+    if known is None:
+        raise ConfigError([f"there is no model {name!r} to train{there_are(name, LEARNERS)}"])
+    return known()

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dicomnode.records import (
+    MEASURED,
     ContextText,
     ContextValue,
     Finding,
@@ -25,8 +26,6 @@ from dicomnode.records import (
 )
 from dicomnode.zoo.bundle import BundleManifest
 from dicomnode.zoo.manifest import Limit
-
-MEASURED = "measured"
 
 GivenBy = tuple[str, str, str]
 """Name of a finding, digest of the model that gave it, and ``inputs_digest`` of that run."""
@@ -168,11 +167,12 @@ def _known(manifest: BundleManifest, inputs: Inputs) -> Iterator[ScoreInput]:
         value = inputs.context.value(variable.name)
         if value is not None:
             shown = f"{_shown(value.value)}{f' {value.unit}' if value.unit else ''}"
-            yield ScoreInput(variable.label, shown, value.source, value.observed_at)
+            yield ScoreInput(variable.label, shown, value.source, value.observed_at, value.offset_s)
     for text in needs.texts:
         known = inputs.context.text(text.section)
         if known is not None:
-            yield ScoreInput(text.label, f"{len(known.text.split())} words", known.source, known.written_at)
+            words = f"{len(known.text.split())} words"
+            yield ScoreInput(text.label, words, known.source, known.written_at, known.offset_s)
 
 
 def _of_finding(finding: MaskFinding | ScoreFinding | ImageFinding) -> ScoreInput:

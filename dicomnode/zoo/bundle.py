@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dicomnode.errors import BundleError, Refusal, SeriesError
 from dicomnode.records import ModelRef, Stack
-from dicomnode.zoo.manifest import ModelSection
+from dicomnode.zoo.manifest import ModelSection, as_record
 
 METADATA = Path("configs/metadata.json")
 DIGEST_FOLDERS = ("configs", "models")
@@ -50,6 +50,7 @@ class BundleManifest(ModelSection):
             title=self.title,
             trained_on=self.trained_on,
             research=self.research,
+            translations=as_record(self.trained_on_translations),
         )
 
 

@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
-SEARCHED_HU = (-10.0, 75.0)
-"""Parenchyma lies within these on any scanner; muscle is rarer, fat, air and bone lie outside."""
-SMOOTH_HU = 3.0
+from dicomnode.measure.parenchyma import commonest_soft_tissue_hu
+
 MOST_HU = 25.0
 """A larger shift is no calibration error."""
 
@@ -33,12 +31,8 @@ def brain_offset_hu(hu: NDArray[np.generic], reference_hu: float) -> float:
     -------
     HU to be subtracted; 0 where there is no soft tissue.
     """
-    low, high = SEARCHED_HU
-    counts, edges = np.histogram(hu, bins=round(high - low), range=(low, high))
-    if not counts.any():
-        return 0.0
-    mode = float(edges[int(np.argmax(gaussian_filter1d(counts.astype(float), SMOOTH_HU)))]) + 0.5
-    return float(np.clip(mode - reference_hu, -MOST_HU, MOST_HU))
+    mode = commonest_soft_tissue_hu(hu)
+    return 0.0 if mode is None else float(np.clip(mode - reference_hu, -MOST_HU, MOST_HU))
 
 
 class CalibrateBraind:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.errors import InferenceError
+from dicomnode.measure.density import NO_DENSE, DenseRule, without_dense
 from dicomnode.measure.exam import exam_probability
 from dicomnode.measure.lesions import measure
 from dicomnode.records import (
@@ -43,6 +44,7 @@ def not_applicable(manifest: BundleManifest, model: ModelRef, examined: Examined
             inputs=examined.inputs,
             missing=examined.missing,
             inputs_digest=examined.digest,
+            translations=output.translated,
         )
         for output in manifest.gives
     )
@@ -101,15 +103,13 @@ def _mask_finding(
     shared: dict[str, Any],
 ) -> MaskFinding:
     assert volume is not None  # a scalar was refused
-    mask = np.asarray(probability > output.threshold)
-    total, lesions, labels = measure(mask, volume, output.detection_limit_ml)
-    if not lesions:
-        # Specks below the detection limit alone are a negative: no SEG, and an SR that states the limit.
-        mask, total = np.zeros_like(mask), None
+    marked = np.asarray(probability > output.threshold)
+    kept, dense = (marked, NO_DENSE) if output.dense is None else without_dense(marked, volume, _rule_of(output))
+    total, lesions, labels = measure(kept, volume, output.detection_limit_ml)
     return MaskFinding(
         name=output.name,
         label=output.label,
-        mask=mask,
+        mask=labels > 0,
         threshold=output.threshold,
         detection_limit_ml=output.detection_limit_ml,
         total=total,
@@ -119,8 +119,17 @@ def _mask_finding(
         exam_probability=_exam_probability(output, probability, volume),
         exam_threshold=output.exam_threshold,
         probability=stored_probability(probability) if keep_probability else None,
+        dense_pieces=dense.pieces,
+        dense_ml=dense.volume_ml,
+        dense_rule="" if output.dense is None else _rule_of(output).in_words(),
+        translations=output.translated,
         **shared,
     )
+
+
+def _rule_of(output: MaskOutput) -> DenseRule:
+    assert output.dense is not None
+    return DenseRule(output.dense.above_brain_hu, output.dense.share, output.detection_limit_ml)
 
 
 def _exam_probability(output: MaskOutput, probability: NDArray[np.float32], volume: Volume) -> float | None:
@@ -140,6 +149,7 @@ def _score_finding(output: ScoreOutput, value: float, examined: Examined, shared
         inputs=examined.inputs,
         missing=examined.missing,
         warnings=examined.warnings,
+        translations=output.translated,
         **shared,
     )
 
@@ -161,6 +171,7 @@ def _image_finding(
         hu=np.asarray(hu, dtype=np.float32),
         horizon=output.horizon,
         warnings=warnings,
+        translations=output.translated,
         **shared,
     )
 

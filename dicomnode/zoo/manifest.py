@@ -5,17 +5,23 @@ Reference: ``docs/models/own-model.md`` explains every key with an example.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from dicomnode.records import CodedConcept, FindingConcepts
+from dicomnode.language import Language
+from dicomnode.records import CodedConcept, FindingConcepts, Translations
 
 MachineName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 ScoreName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,15}$")]
 """It becomes a code value, which holds 16 characters (DICOM PS3.5 6.2, SH)."""
 Words = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+InOtherLanguages = dict[Language, Words]
+"""What the words of a bundle are in other languages of results; a language that is not here keeps its own words."""
 
 
 class Frozen(BaseModel):
@@ -139,14 +145,44 @@ class Limit(Frozen):
         return isinstance(value, int | float) and Range(min=self.min, max=self.max).holds(float(value))
 
 
-class MaskOutput(Frozen):
+class Dense(Frozen):
+    """What is too dense for a finding (:mod:`dicomnode.measure.density`).
+
+    Attributes
+    ----------
+    above_brain_hu : a voxel further above the commonest attenuation of the brain is dense.
+    share : a mark of which more than this share is dense is not the finding.
+    """
+
+    above_brain_hu: float = Field(gt=0.0)
+    share: float = Field(gt=0.0, lt=1.0)
+
+
+class _Told(Frozen):
+    """What all outputs share: ``translations`` of their label."""
+
+    translations: InOtherLanguages = {}
+
+    @property
+    def translated(self) -> Translations:
+        """As records carry it."""
+        return as_record(self.translations)
+
+
+def as_record(translations: Mapping[Language, str]) -> Translations:
+    """Translations as records carry them: hashable, in one order."""
+    return tuple(sorted((str(language), text) for language, text in translations.items()))
+
+
+class MaskOutput(_Told):
     """A finding that the model marks voxel by voxel.
 
     Attributes
     ----------
     name, label : machine name, and what the radiologist reads.
     threshold : probability above which a voxel belongs to the finding.
-    detection_limit_ml : smallest lesion reported on its own.
+    detection_limit_ml : smallest lesion; what is smaller is neither counted nor drawn.
+    dense : which marks are bone, calcium or contrast and hence not the finding; None: no mark is.
     category, type : SegmentedPropertyCategoryCodeSequence and SegmentedPropertyTypeCodeSequence (PS3.3 C.8.20.2).
     site : AnatomicRegionSequence; None: that of the type, or of an unspecified lesion of the brain.
     exam_threshold : of the probability that the exam shows the finding at all; None: no such probability is given out.
@@ -159,6 +195,7 @@ class MaskOutput(Frozen):
     label: Words
     threshold: float = Field(gt=0.0, lt=1.0)
     detection_limit_ml: float = Field(gt=0.0)
+    dense: Dense | None = None
     category: Code
     type: Code
     site: Code | None = None
@@ -174,7 +211,7 @@ class MaskOutput(Frozen):
         return FindingConcepts(self.category.as_tuple(), self.type.as_tuple(), site)
 
 
-class ScoreOutput(Frozen):
+class ScoreOutput(_Told):
     """A number about the patient.
 
     Attributes
@@ -196,7 +233,7 @@ class ScoreOutput(Frozen):
     channel: int | None = Field(default=None, ge=0)
 
 
-class ImageOutput(Frozen):
+class ImageOutput(_Told):
     """A scan that the model predicts, on the slices that it has read.
 
     Attributes
@@ -259,7 +296,7 @@ class ModelSection(Frozen):
     Attributes
     ----------
     name, title, task : of the model.
-    trained_on : one sentence that goes into every result.
+    trained_on : one sentence that goes into every result; ``trained_on_translations`` of it.
     research : True where results must be marked "research, not for diagnosis".
     intended_use, limits : what it is for, and what it is not, in words.
     reads : how it takes its inputs.
@@ -274,6 +311,7 @@ class ModelSection(Frozen):
     task: str
     title: Words
     trained_on: str = Field(min_length=1)
+    trained_on_translations: dict[Language, str] = {}
     research: bool
     intended_use: str = Field(min_length=1)
     limits: tuple[str, ...]

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dicomnode.config.known import there_are
 from dicomnode.errors import BundleError
+from dicomnode.language import model_name
 from dicomnode.records import ModelRef
 from dicomnode.zoo.bundle import BundleManifest, bundle_digest, load_manifest
 
@@ -140,7 +142,7 @@ class Registry:
     """
 
     def __init__(self, paths: Sequence[Path] = (), digests: Mapping[str, str] | None = None) -> None:
-        self._digests = dict(digests or {})
+        self._digests = {model_name(name): digest for name, digest in (digests or {}).items()}
         self._manifests: dict[str, BundleManifest] = {}
         faults: list[str] = []
         pins: dict[str, str] = {}
@@ -164,7 +166,7 @@ class Registry:
             manifest = load_manifest(path)
         except BundleError as error:
             return [str(error)]
-        other = self._manifests.setdefault(manifest.name, manifest)
+        other = self._manifests.setdefault(model_name(manifest.name), manifest)
         return [] if other is manifest else [f"{path}: the name {manifest.name} is taken by {other.path}"]
 
     def list(self) -> tuple[BundleManifest, ...]:
@@ -178,9 +180,9 @@ class Registry:
         ------
         BundleError : unknown name.
         """
-        manifest = self._manifests.get(name)
+        manifest = self._manifests.get(model_name(name))
         if manifest is None:
-            raise BundleError(f"no bundle named {name}; there are: {', '.join(sorted(self._manifests))}")
+            raise BundleError(f"no bundle named {name}{there_are(name, sorted(self._manifests))}")
         return manifest
 
     def get(self, name: str) -> RegisteredBundle:
@@ -190,7 +192,8 @@ class Registry:
         ------
         BundleError : unknown name, digest not the pinned one, or damaged weights.
         """
-        return _verified(self.manifest(name), self._digests.get(name))
+        manifest = self.manifest(name)
+        return _verified(manifest, self._digests.get(manifest.name))
 
     def verify(self) -> tuple[RegisteredBundle, ...]:
         """All bundles, verified now.

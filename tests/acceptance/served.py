@@ -48,6 +48,7 @@ class ServedNode:
     models: tuple[str, ...] = ("hemorrhage",)
     zoo_paths: tuple[Path, ...] = ()
     ae_title: str = "AINODE"
+    clinical: dict[str, Any] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -71,6 +72,7 @@ class ServedNode:
             ("[database]", {"url": self.database_url}),
             ("[reception]", {"min_free_gb": 0.1, **self.reception}),
             ("[execution]", {"devices": ["cpu"], **self.execution}),
+            ("[clinical]", self.clinical),
             ("[zoo]", {"paths": [str(path) for path in self.zoo_paths]}),
             *[("[[destination]]", destination) for destination in self.destinations],
         ]

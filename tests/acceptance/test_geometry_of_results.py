@@ -28,7 +28,7 @@ def case_of_truth(series: LoadedSeries, truth: PaintedTruth) -> Case:
     finding = MaskFinding(
         name="hemorrhage",
         label="Intracranial haemorrhage",
-        mask=truth.mask,
+        mask=labels > 0,
         threshold=0.5,
         detection_limit_ml=0.1,
         model=MODEL,

@@ -142,7 +142,7 @@ def test_superseded_and_rejected_results_in_a_real_archive_across_kills(
     assert len(node.jobs()) == jobs
     assert len(results_in(orthanc, study_uid)) == 2 * KINDS + 2
 
-    events = json.loads(node.command("why", str(series[0].AccessionNumber), "--json").stdout)
+    events = json.loads(node.command("why", str(series[0].AccessionNumber), "--json").stdout)["events"]
     assert {event["name"] for event in events} >= {"rejection_note", "rejected", "supersede"}
     judge([*reports, note, last], tmp_path / "judged")
     store.close()

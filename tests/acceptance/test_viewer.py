@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +17,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from dicomnode.app.process import process_folder
 from dicomnode.cohort.make import make_demo_study
-from dicomnode.config.whole import built_in_config
 from dicomnode.dicom import codes
 from dicomnode.encode.case import encode_case
 from dicomnode.encode.pictures.slices import windowed
-from dicomnode.images.volume import read_series
-from dicomnode.records import Case, ImageFinding
+from dicomnode.measure.figures import rounded_ml, rounded_mm
+from dicomnode.records import Case
 from tests.acceptance import orthanc as orthanc_module
 from tests.acceptance.orthanc import DICOMWEB, Orthanc
+from tests.acceptance.runs import case_of_run, with_every_finding
 from tests.acceptance.scanner import storescu
 from tests.acceptance.viewer import DICOMWEB_SETTINGS, NoViewer, Sight, Viewer
-from tests.unit.encode.cases import score_of
 
 pytestmark = [pytest.mark.full, pytest.mark.tools, pytest.mark.timeout(900)]
 
@@ -52,37 +50,12 @@ class Shown:
         return self.viewer.look(study_uid, series, name, scroll=scroll, following=following, awaited=awaited)
 
 
-def followed_up(case: Case) -> ImageFinding:
-    """A generated follow-up scan: the bleed has grown by two voxels."""
-    grown = ndimage.binary_dilation(case.masks[0].mask, iterations=2)
-    hu = np.where(grown, np.maximum(case.volume.hu, 60), case.volume.hu).astype(np.float32)
-    model = replace(case.masks[0].model, name="followup", title="Generated scan")
-    return ImageFinding(
-        name="followup", label="Predicted follow-up scan", hu=hu, horizon="24 h after the baseline scan", model=model
-    )
-
-
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, list[Path]]:
     """A generated study, what the model found in it, a generated score and scan; and the files of all that."""
     folder = tmp_path_factory.mktemp("study")
     paths = make_demo_study(folder / "ct").paths
-    config = built_in_config()
-    protocol = config.protocol_named("head-ct")
-    assert protocol is not None
-    done = process_folder(folder / "ct", folder / "run", config, protocol, lambda line: None)
-    series = read_series(paths)
-    found = Case(
-        sources=series.sources,
-        identity=series.sources[0],
-        volume=series.volume,
-        findings=done.findings,
-        input_digests=series.input_digests,
-        protocol="head-ct",
-        settings_digest="",
-        generation=1,
-    )
-    case = replace(found, findings=(*found.findings, score_of(), followed_up(found)))
+    case = with_every_finding(case_of_run(folder / "ct", folder / "run"))
     return case, [*paths, *(result.path for result in encode_case(case, folder / "results"))]
 
 
@@ -160,7 +133,7 @@ def test_the_ct_alone_is_grey_and_is_the_slice_it_says(shown: Shown) -> None:
     index = slice_shown(sight, shown.case)
     assert likeness(sight, shown.case.volume.hu[index]) > 0.95
     assert likeness(sight, shown.case.volume.hu[index + 3]) < likeness(sight, shown.case.volume.hu[index])
-    assert not coloured(sight, codes.concepts_of(shown.case.masks[0]).rgb).any()
+    assert not coloured(sight, codes.colour_of(shown.case.masks[0])).any()
 
 
 def test_the_segmentation_is_red_where_the_bleed_is_failure_mode_18(shown: Shown) -> None:
@@ -169,7 +142,7 @@ def test_the_segmentation_is_red_where_the_bleed_is_failure_mode_18(shown: Shown
     plane = finding.mask[slice_shown(sight, shown.case)]
     assert plane.any()
     expected = on_screen((255 * plane).astype(np.uint8), sight) > 127
-    assert overlap(coloured(sight, codes.concepts_of(finding).rgb), expected) > 0.9
+    assert overlap(coloured(sight, codes.colour_of(finding)), expected) > 0.9
 
 
 def test_the_measurements_are_drawn_on_a_wide_slice_with_the_volume(shown: Shown) -> None:
@@ -179,7 +152,7 @@ def test_the_measurements_are_drawn_on_a_wide_slice_with_the_volume(shown: Shown
     areas = finding.mask.sum(axis=(1, 2))
     assert index == int(np.argsort(-areas, kind="stable")[1])  # the widest has the label of the lesion
     assert finding.total is not None
-    assert f"Volume: {finding.total.volume_ml:.2f} mL" in sight.texts
+    assert f"Volume: {rounded_ml(finding.total.volume_ml):.2f} mL" in sight.texts
     assert sight.texts.count("Volume:") == 1
     assert is_outlined(sight, finding.mask[index])
 
@@ -190,8 +163,8 @@ def test_the_next_measurement_is_a_lesion_with_its_outline_and_all_its_figures(s
     lesion = finding.lesions[0]
     index = slice_shown(sight, shown.case)
     assert index == int(np.argmax((finding.lesion_labels == 1).sum(axis=(1, 2))))
-    assert f"Volume: {lesion.volume_ml:.2f} mL" in sight.texts
-    assert f"Long axis: {round(lesion.longest_diameter_mm, 1):.2f} mm" in sight.texts
+    assert f"Volume: {rounded_ml(lesion.volume_ml):.2f} mL" in sight.texts
+    assert f"Long axis: {rounded_mm(lesion.longest_diameter_mm):.2f} mm" in sight.texts
     assert is_outlined(sight, finding.mask[index])
 
 
@@ -204,7 +177,7 @@ def test_the_text_report_tells_findings_scores_and_limits_of_use(shown: Shown) -
     assert "Poor outcome (mRS 4 to 6) at 90 days" in text
     assert "ICH Score: 2" in text
     assert "Research, not for diagnosis" in text
-    assert text.index("Findings") < text.index("Impressions") < text.index("Current Procedure Descriptions")
+    assert text.index("Impressions") < text.index("Findings") < text.index("Current Procedure Descriptions")
     assert (sight.image > 200).any()
 
 

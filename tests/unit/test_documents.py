@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 
 import pytest
+import typer
 
+from dicomnode.app.check.finding import Finding
+from dicomnode.app.context_shown import KnownLine, PatientPage
+from dicomnode.app.selftest import Verdict
+from dicomnode.cli.main import app
+from dicomnode.store.deliver.fallback import RefusalLine
+from dicomnode.store.history import DeliveryLine, EventLine, HeldLine, JobLine, Listing, RunLine, SeriesLine
 from tests.conftest import REPOSITORY
+from tests.tools.command_line import commands
 
 PATH = re.compile(r"`([a-z_]+(?:/[a-z_]+)*/?[a-z_]*\.(?:py|md|json|toml))(?::[^`]*)?`")
 FOLDER = re.compile(r"`([a-z_]+(?:/[a-z_]+)*/)`")
@@ -21,6 +30,26 @@ def test_every_path_that_a_document_names_is_there(document: str) -> None:
     missing = sorted(name for name in named if not any((root / name).exists() for root in ROOTS))
     assert len(named) > 20
     assert missing == []
+
+
+FIELDS_OF = (JobLine, RunLine, DeliveryLine, SeriesLine, HeldLine, RefusalLine, EventLine, Listing, Finding, Verdict)
+
+
+@pytest.mark.parametrize("record", [*FIELDS_OF, PatientPage, KnownLine], ids=lambda record: record.__name__)
+def test_every_field_that_a_program_reads_is_documented(record: type) -> None:
+    text = (REPOSITORY / "docs/json.md").read_text(encoding="utf-8")
+    assert [field.name for field in fields(record) if f"`{field.name}`" not in text] == []
+
+
+def test_every_command_that_prints_json_is_documented() -> None:
+    text = (REPOSITORY / "docs/json.md").read_text(encoding="utf-8")
+    printing = [
+        " ".join(words)
+        for words, command in commands(typer.main.get_command(app))
+        if "--json" in [option for parameter in command.params for option in parameter.opts]
+    ]
+    assert len(printing) > 15
+    assert [name for name in printing if not re.search(rf"`{name}[` ]", text)] == []
 
 
 RELIABILITY = (REPOSITORY / "docs/reliability.md").read_text(encoding="utf-8")

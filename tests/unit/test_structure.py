@@ -16,7 +16,7 @@ PACKAGE = Sources(Path(dicomnode.__file__).parent, left_out=frozenset({"migratio
 """Migrations are run by Alembic, not imported."""
 
 RANKS = {
-    **dict.fromkeys(("errors", "environment", "records", "kinds", "config"), 0),
+    **dict.fromkeys(("errors", "environment", "decision", "language", "records", "kinds", "config"), 0),
     "dicom": 1,
     **dict.fromkeys(("images", "measure", "store"), 2),
     **dict.fromkeys(("receive", "assemble", "clinical", "zoo", "encode", "deliver", "cohort"), 3),
@@ -154,3 +154,9 @@ def test_the_node_process_loads_neither_torch_nor_monai_nor_highdicom() -> None:
 def test_asking_for_help_loads_nothing_heavy() -> None:
     heavy = {"torch", "monai", "highdicom", "pynetdicom", "sqlalchemy", "scipy", "httpx"}
     assert loaded_by("import dicomnode.cli.main") & heavy == set()
+
+
+def test_the_node_process_cannot_decode_pixels() -> None:
+    code = "import dicomnode.app.node, sys; print('dicomnode.images.pixels' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "False"

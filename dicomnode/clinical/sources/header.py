@@ -1,4 +1,4 @@
-"""Patient context from the header of the images: age and sex (DICOM PS3.3 C.7.1.1, C.7.2.2)."""
+"""What the header of the images tells of the patient: who, age and sex (DICOM PS3.3 C.7.1.1, C.7.2.2)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from datetime import date
 
 from pydicom.dataset import Dataset
 
+from dicomnode.dicom.identity import identity_in, stated_date
 from dicomnode.dicom.values import text_of
-from dicomnode.records import ContextSource, ContextValue, PatientContext
+from dicomnode.records import ContextSource, ContextValue, Patient, PatientContext
 
 DAYS_PER_YEAR = 365.2425
 _UNITS_PER_YEAR = {"Y": 1.0, "M": 12.0, "W": DAYS_PER_YEAR / 7.0, "D": DAYS_PER_YEAR}
@@ -30,6 +31,27 @@ def _values(header: Dataset) -> Iterator[ContextValue]:
     sex = _SEXES.get(text_of(header, "PatientSex"))
     if sex is not None:
         yield ContextValue(name="sex", value=sex, source=ContextSource.HEADER, observed_at=observed_at)
+
+
+def patient_of(header: Dataset) -> Patient:
+    """Whose scan it is: ID, issuer, birth date and sex as the header states them; what it does not state is empty."""
+    stated = {keyword: storable(value) for keyword, value in identity_in(header).items()}
+    return Patient(
+        patient_id=stated.get("PatientID", ""),
+        issuer=stated.get("IssuerOfPatientID", ""),
+        birth_date=_birth_date(stated.get("PatientBirthDate", "")),
+        sex=sex if (sex := stated.get("PatientSex", "")) in _SEXES else "",
+    )
+
+
+def storable(text: str) -> str:
+    """Text that any database takes: without NUL and without lone surrogates."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def _birth_date(text: str) -> str:
+    digits = stated_date(text)
+    return digits if _date_of(digits) is not None else ""
 
 
 def age_years(header: Dataset) -> float | None:

@@ -19,6 +19,7 @@ from dicomnode.encode.context import Context, Envelope, created_at, stamp
 from dicomnode.encode.identity import bare_reference, identity_of
 from dicomnode.encode.single import encoding, write_single
 from dicomnode.encode.uids import attributes_of, digest_of
+from dicomnode.encode.wording import Wording
 from dicomnode.errors import EncodeError
 from dicomnode.kinds import Kind
 from dicomnode.records import EncodedResult, Rejection
@@ -26,13 +27,13 @@ from dicomnode.records import EncodedResult, Rejection
 
 def result_root(context: Context, results: Iterable[SOPClass]) -> SOPClass:
     """One object that names all results of a job, so that a system can find them as one set."""
-    description = "Results of one analysis by software. Research, not for diagnosis."
+    description = context.words.say("list", research=context.words.research)
     # the library would quote an unusual PatientName in a warning; ``stamp`` sets who the patient is
     named_results = [
         bare_reference(ds.SOPClassUID, ds.SOPInstanceUID, ds.SeriesInstanceUID, context.identity) for ds in results
     ]
     root = _selection(context, Kind.KOS, codes.OF_INTEREST, named_results, description)
-    stamp(root, context, Kind.KOS, "AI results of one analysis")
+    stamp(root, context, Kind.KOS, context.words.series("list series"))
     return root
 
 
@@ -56,15 +57,15 @@ def encode_rejection(rejection: Rejection, folder: Path, now: datetime | None = 
     with encoding(Kind.REJECTION):
         envelope = _envelope_of(rejection, now)
         rejected = [_rejected(result, envelope.identity) for result in rejection.results]
-        note = _selection(envelope, Kind.REJECTION, codes.REJECTED_FOR_QUALITY, rejected, rejection.description)
-        stamp(note, envelope, Kind.REJECTION, "AI results withdrawn")
+        note = _selection(envelope, Kind.REJECTION, codes.REJECTED_FOR_QUALITY, rejected, _why(rejection))
+        stamp(note, envelope, Kind.REJECTION, envelope.words.series("withdrawn series"))
     return write_single(note, Kind.REJECTION, envelope, rejected, folder)
 
 
 def _envelope_of(rejection: Rejection, now: datetime | None) -> Envelope:
     identity = identity_of(rejection.identity)
     rejected = sorted(result.sop_instance_uid for result in rejection.results)
-    said = {"rejected": rejected, "description": rejection.description}
+    said = {"rejected": rejected, "description": _why(rejection), "language": rejection.language}
     parts = {"kind": Kind.REJECTION, "identity": attributes_of(identity), **said}
     return Envelope(
         digest=digest_of(parts),
@@ -74,7 +75,12 @@ def _envelope_of(rejection: Rejection, now: datetime | None) -> Envelope:
         source_series_number=0,
         models=(),
         is_research=any(result.research for result in rejection.results),
+        words=Wording(rejection.language),
     )
+
+
+def _why(rejection: Rejection) -> str:
+    return Wording(rejection.language).say(f"withdrawn {rejection.why}")
 
 
 def _rejected(result: EncodedResult, identity: Dataset) -> Dataset:

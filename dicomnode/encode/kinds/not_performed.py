@@ -29,7 +29,7 @@ from dicomnode.encode.context import Envelope, created_at, stamp
 from dicomnode.encode.identity import bare_reference, identity_of, plain_identity_of
 from dicomnode.encode.single import encoding, write_single
 from dicomnode.encode.uids import attributes_of, digest_of
-from dicomnode.encode.wording import DISCLAIMER
+from dicomnode.encode.wording import Wording
 from dicomnode.errors import EncodeError, Refusal
 from dicomnode.kinds import Kind
 from dicomnode.records import EncodedResult, NotPerformed
@@ -37,17 +37,16 @@ from dicomnode.records import EncodedResult, NotPerformed
 log = logging.getLogger(__name__)
 
 KIND = Kind.NOT_PERFORMED
-RESEND = "Send the series again, complete and as the scanner made it."
-AXIAL = "A non-contrast CT of the whole head in axial slices, as the scanner made it."
-BY_HAND = "Nothing needs to be done; the bytes are kept."
-PROTOCOL = "A protocol that matches this series (dicomnode why shows which clause fails)."
-
 NEEDED: dict[Refusal, str] = {
-    **dict.fromkeys(Refusal, AXIAL),
+    **dict.fromkeys(Refusal, "needed axial"),
     **dict.fromkeys(
         (
             Refusal.UNREADABLE,
             Refusal.INVALID_UID,
+            Refusal.UID_MISMATCH,
+            Refusal.HEADER_TOO_LARGE,
+            Refusal.IMPLAUSIBLE_SIZE,
+            Refusal.EXPANDS_TOO_FAR,
             Refusal.NO_GEOMETRY,
             Refusal.MISSING_SLICES,
             Refusal.DUPLICATE_POSITIONS,
@@ -55,19 +54,19 @@ NEEDED: dict[Refusal, str] = {
             Refusal.NO_RESCALE,
             Refusal.IMPLAUSIBLE_HU,
         ),
-        RESEND,
+        "needed resend",
     ),
-    Refusal.OWN_RESULT: BY_HAND,
-    Refusal.REJECTED: "The same examination with images that are not rejected.",
-    Refusal.AFTER_RETENTION: "Send the whole series again.",
-    Refusal.RUN_FAILED: "The operator of the node: the fault lies with the analysis, perhaps not with the images.",
-    Refusal.NO_PROTOCOL: PROTOCOL,
-    Refusal.MULTI_FRAME: "The same series as single-frame CT images.",
-    Refusal.UNEVEN_STACK: "A reconstruction with even spacing and without gantry tilt.",
-    Refusal.COVERAGE_TOO_SMALL: "A series that covers the whole head, at least 100 mm.",
-    Refusal.OUTSIDE_INTENDED_USE: "A model whose intended use includes this series.",
+    Refusal.OWN_RESULT: "needed nothing",
+    Refusal.REJECTED: "needed not rejected",
+    Refusal.AFTER_RETENTION: "needed whole series",
+    Refusal.RUN_FAILED: "needed operator",
+    Refusal.NO_PROTOCOL: "needed protocol",
+    Refusal.MULTI_FRAME: "needed single frame",
+    Refusal.UNEVEN_STACK: "needed even",
+    Refusal.COVERAGE_TOO_SMALL: "needed coverage",
+    Refusal.OUTSIDE_INTENDED_USE: "needed other model",
 }
-"""What would have to be there for the work to be done."""
+"""What would have to be there for the work to be done, by its key among the sentences of a language."""
 
 
 def reason_code(refusal: Refusal) -> codes.Code:
@@ -111,7 +110,7 @@ def _written(
         references = [_reference(source, envelope.identity) for source in not_performed.sources]
         report = new_document(envelope, KIND, _content(not_performed, envelope), references)
         report.CodingSchemeIdentificationSequence = [private_scheme()]
-        stamp(report, envelope, KIND, "AI not performed")
+        stamp(report, envelope, KIND, envelope.words.say("not performed series"))
     return write_single(report, KIND, envelope, references, folder)
 
 
@@ -122,6 +121,7 @@ def _envelope_of(not_performed: NotPerformed, now: datetime | None, identity: Da
         "reason": [not_performed.refusal.value, not_performed.detail, not_performed.protocol],
         "generation": not_performed.generation,
         "identity": attributes_of(identity),
+        "language": not_performed.language,
     }
     return Envelope(
         digest=digest_of(parts),
@@ -131,6 +131,7 @@ def _envelope_of(not_performed: NotPerformed, now: datetime | None, identity: Da
         source_series_number=int(number_of(not_performed.sources[0], "SeriesNumber") or 0),
         models=(),
         is_research=not_performed.research,
+        words=Wording(not_performed.language),
     )
 
 
@@ -144,29 +145,30 @@ def _reference(source: Dataset, identity: Dataset) -> Dataset:
 
 
 def _content(not_performed: NotPerformed, envelope: Envelope) -> Dataset:
+    words = envelope.words
     root = root_container(envelope, codes.TEXT_REPORT, "2000")
     procedure, findings, impressions = (
         container(heading)
         for heading in (codes.PROCEDURE_DESCRIPTIONS, codes.FINDINGS_HEADING, codes.IMPRESSIONS_HEADING)
     )
-    procedure.ContentSequence.append(text_item(codes.PROCEDURE_DESCRIPTION, _images(not_performed)))
+    procedure.ContentSequence.append(text_item(codes.PROCEDURE_DESCRIPTION, _images(not_performed, words)))
     findings.ContentSequence.append(code_item(codes.NOT_PERFORMED, reason_code(not_performed.refusal)))
-    findings.ContentSequence.append(text_item(codes.FINDING, broken(_reason(not_performed))))
-    findings.ContentSequence.append(text_item(codes.NEEDED, NEEDED[not_performed.refusal]))
-    impressions.ContentSequence.extend([text_item(codes.IMPRESSION, text) for text in (NOTHING_SAID, DISCLAIMER)])
+    findings.ContentSequence.append(text_item(codes.FINDING, broken(_reason(not_performed, words))))
+    findings.ContentSequence.append(text_item(codes.NEEDED, words.say(NEEDED[not_performed.refusal])))
+    said = (words.say("nothing said"), words.disclaimer())
+    impressions.ContentSequence.extend([text_item(codes.IMPRESSION, text) for text in said])
     root.ContentSequence.extend([procedure, findings, impressions])
     separate(root)
     return root
 
 
-NOTHING_SAID = "This series was not processed by software. Nothing was looked for, and nothing is excluded."
+def _images(not_performed: NotPerformed, words: Wording) -> str:
+    number = text_of(not_performed.sources[0], "SeriesNumber")
+    series = words.say("Series", number=number) if number else ""
+    protocol = words.say("received by", protocol=not_performed.protocol) if not_performed.protocol else ""
+    return words.say("received", series=series, count=len(not_performed.sources), protocol=protocol)
 
 
-def _images(not_performed: NotPerformed) -> str:
-    series = text_of(not_performed.sources[0], "SeriesNumber")
-    protocol = f", protocol {not_performed.protocol}" if not_performed.protocol else ""
-    return f"{f'Series {series}, ' if series else ''}{len(not_performed.sources)} images received{protocol}."
-
-
-def _reason(not_performed: NotPerformed) -> str:
-    return f"Not performed: {not_performed.refusal.sentence()} {not_performed.detail}".strip()
+def _reason(not_performed: NotPerformed, words: Wording) -> str:
+    reason = words.refusal(not_performed.refusal)
+    return words.say("not performed", reason=reason, detail=not_performed.detail).strip()

@@ -26,8 +26,9 @@ from dicomnode.encode.capture import lay_on, new_capture, source_image
 from dicomnode.encode.content import private_scheme
 from dicomnode.encode.context import Context, coded, stamp
 from dicomnode.encode.frames import pixel_measures
-from dicomnode.encode.pictures.drawing import Pen, font
+from dicomnode.encode.pictures.drawing import Pen, font, plain
 from dicomnode.encode.pictures.slices import WINDOW_CENTRE_HU, WINDOW_WIDTH_HU, edge_letters
+from dicomnode.encode.wording import Wording
 from dicomnode.kinds import MULTI_FRAME_WORD_SC, SECONDARY_CAPTURE, Kind
 from dicomnode.records import ImageFinding
 
@@ -36,7 +37,6 @@ BANNER_HU = 3071
 """Far above any window for the brain, on air: viewers interpolate HU, and thin strokes of less would vanish."""
 FAINTEST_INK = 70
 """Of 255; what is drawn fainter is left out of the banner."""
-WARNING, USE = "PREDICTED - NOT ACQUIRED", "RESEARCH - NOT FOR DIAGNOSIS"
 
 
 def predicted_scans(context: Context) -> list[SOPClass]:
@@ -50,7 +50,7 @@ def predicted_slices(context: Context) -> list[SOPClass]:
     return [
         _single_frame(finding, stored, number, index * slices + number, context)
         for index, finding in enumerate(context.case.images)
-        for number, stored in enumerate(stored_frames(finding))
+        for number, stored in enumerate(stored_frames(finding, context.words))
     ]
 
 
@@ -59,13 +59,13 @@ def banner_rows(rows: int) -> int:
     return max(12, rows // 20)
 
 
-def stored_frames(finding: ImageFinding) -> NDArray[np.uint16]:
+def stored_frames(finding: ImageFinding, words: Wording) -> NDArray[np.uint16]:
     """(slices, rows, columns): HU - ``INTERCEPT_HU``, with the banner in the first and the last rows."""
     limits = (0, np.iinfo(np.uint16).max)
     stored: NDArray[np.uint16] = np.clip(np.rint(finding.hu) - INTERCEPT_HU, *limits).astype(np.uint16)
     height = banner_rows(stored.shape[1])
-    stored[:, :height] = _strip(WARNING, height, stored.shape[2])
-    stored[:, -height:] = _strip(f"{finding.horizon.upper()} - {USE}", height, stored.shape[2])
+    stored[:, :height] = _strip(words.say("predicted banner"), height, stored.shape[2])
+    stored[:, -height:] = _strip(f"{finding.horizon.upper()} - {words.say('predicted use')}", height, stored.shape[2])
     return stored
 
 
@@ -74,14 +74,14 @@ def _strip(text: str, height: int, width: int) -> NDArray[np.uint16]:
     image = Image.new("L", (width, height), 0)
     pen = Pen(ImageDraw.Draw(image))
     size = next((size for size in range(height - 2, 5, -1) if pen.width(text, size) < width - 4), 5)
-    pen.draw.text((width / 2, height / 2), text, font=font(size), fill=255, anchor="mm")
+    pen.draw.text((width / 2, height / 2), plain(text)[0], font=font(size), fill=255, anchor="mm")
     # Ink or none: the half tones of thin strokes would be black in a window for the brain.
     return np.where(np.asarray(image) > FAINTEST_INK, BANNER_HU - INTERCEPT_HU, 0).astype(np.uint16)
 
 
 def _multi_frame(finding: ImageFinding, index: int, context: Context) -> SOPClass:
     ds = new_capture(Kind.PREDICTED, MULTI_FRAME_WORD_SC, index, context)
-    frames = stored_frames(finding)
+    frames = stored_frames(finding, context.words)
     _describe(ds, finding, context)
     _pixels(ds, frames)
     ds.SourceImageSequence = [source_image(reference) for reference in context.references]
@@ -120,7 +120,8 @@ def _describe(ds: Dataset, finding: ImageFinding, context: Context) -> None:
     ds.PatientOrientation = [right, bottom]
     ds.DerivationCodeSequence = [coded(codes.PREDICTION)]
     ds.DerivationDescription = f"{finding.label}, {finding.horizon}: computed by {finding.model.name}, never acquired"
-    ds.ImageComments = " ".join((f"{finding.label}, {finding.horizon}. {WARNING}. {USE}.", *finding.warnings))[:10240]
+    warning, use = context.words.say("predicted banner"), context.words.say("predicted use")
+    ds.ImageComments = " ".join((f"{finding.label}, {finding.horizon}. {warning}. {use}.", *finding.warnings))[:10240]
 
 
 def _pixels(ds: Dataset, stored: NDArray[np.uint16]) -> None:
@@ -153,7 +154,7 @@ def _frame_groups(number: int, context: Context) -> Dataset:
 
 def _finish(ds: SOPClass, finding: ImageFinding, kind: Kind, context: Context) -> None:
     """What every result carries, and who synthesized the pixels (PS3.3 C.12.1.1.5, CID 7005)."""
-    stamp(ds, context, kind, "AI PREDICTED scan, not acquired")
+    stamp(ds, context, kind, context.words.series("predicted series"))
     processing = ds.ContributingEquipmentSequence[0]
     item = Dataset()
     item.Manufacturer, item.ManufacturerModelName = MANUFACTURER, MODEL_NAME

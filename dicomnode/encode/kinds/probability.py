@@ -51,9 +51,8 @@ def probability_maps(context: Context) -> list[SOPClass]:
         logger.warning(reason, extra={"action": "encode", "findings": forgotten})
     findings = mapped(context.case.masks)
     maps: list[SOPClass] = [_map(finding, index, context) for index, finding in enumerate(findings)]
-    noun = codes.concepts_of(findings[0]).noun if len(findings) == 1 else "findings"
     for pm in maps:  # one series, hence one description
-        stamp(pm, context, KIND, f"AI {noun} probability")
+        stamp(pm, context, KIND, context.words.series("probability series", tuple(findings)))
     return maps
 
 

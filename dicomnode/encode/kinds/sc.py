@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 from highdicom.sc import SCImage
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from pydicom.valuerep import DA, TM
 
-from dicomnode.dicom import codes
 from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
 from dicomnode.encode.capture import source_image
 from dicomnode.encode.context import Context, stamp
-from dicomnode.encode.pictures.overview import TILE_COLUMNS, TILE_ROWS, overview_image
-from dicomnode.encode.pictures.slices import edge_letters, key_slices
-from dicomnode.encode.wording import impression, not_applicable_sentence, prediction_sentence, score_sentence
+from dicomnode.encode.pictures.overview import overview_image
+from dicomnode.encode.pictures.slices import edge_letters
+from dicomnode.encode.pictures.tiles import layout_of
 from dicomnode.kinds import Kind
 
 KIND = Kind.SC
 
 
 def secondary_capture(context: Context) -> SCImage:
-    """The overview of a case, positive or negative, as an RGB image in native Explicit VR Little Endian."""
+    """The overview of a case, whatever it comes to, as an RGB image, run-length encoded (PS3.5 annex G).
+
+    Every viewer decodes that, and a peer that does not take it gets the pixels native. Deflated it would be half as
+    large, but Debian's validators cannot read such a data set. By pydicom's own encoder: GDCM ends the process on RGB.
+    """
     _, right, _, bottom = edge_letters(context.case.volume.stack)
     image = SCImage(
         pixel_array=np.asarray(overview_image(context.case)),
@@ -36,14 +39,15 @@ def secondary_capture(context: Context) -> SCImage:
         manufacturer=MANUFACTURER,
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
+    image.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
     _describe(image, context)
     stamp(image, context, KIND, _series_description(context))
     return image
 
 
 def _series_description(context: Context) -> str:
-    is_alone = len(context.case.findings) == 1 and bool(context.case.masks)
-    return f"AI {codes.concepts_of(context.case.masks[0]).noun if is_alone else 'findings'} overview"
+    is_alone = len(context.case.findings) == 1
+    return context.words.series("sc series", context.case.masks if is_alone else ())
 
 
 def _describe(image: SCImage, context: Context) -> None:
@@ -56,13 +60,15 @@ def _describe(image: SCImage, context: Context) -> None:
     image.BurnedInAnnotation = "NO"
     image.LossyImageCompression = "00"
     image.DerivationDescription = "Overview of findings marked by software, with key slices of the source series"
-    sentences = [*map(impression, context.case.masks), *map(score_sentence, context.case.scores)]
-    sentences += map(prediction_sentence, context.case.images)
-    sentences += map(not_applicable_sentence, context.case.not_applicable)
+    words = context.words
+    sentences = [*map(words.impression, context.case.masks), *map(words.score_sentence, context.case.scores)]
+    sentences += map(words.prediction_sentence, context.case.images)
+    sentences += map(words.not_applicable_sentence, context.case.not_applicable)
     image.ImageComments = " ".join(sentences)[:10240]
     image.SourceImageSequence = [source_image(context.references[index]) for index in shown_slices(context)]
 
 
 def shown_slices(context: Context) -> list[int]:
     """Slices in the picture, in stack order."""
-    return key_slices(context.case, TILE_COLUMNS * TILE_ROWS)
+    _, tiles = layout_of(context.case)
+    return sorted({tile.index for tile in tiles})

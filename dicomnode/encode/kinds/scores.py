@@ -14,7 +14,6 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from dicomnode.dicom import codes
-from dicomnode.encode import wording
 from dicomnode.encode.content import (
     Report,
     code_item,
@@ -27,24 +26,26 @@ from dicomnode.encode.content import (
     text_item,
 )
 from dicomnode.encode.context import Context, stamp
+from dicomnode.encode.wording import Wording, input_phrase, is_probability, model_line
 from dicomnode.kinds import Kind
-from dicomnode.records import NotApplicable, ScoreFinding
+from dicomnode.records import NotApplicable, ReferenceScore, ScoreFinding
 
 DECIMALS = 6
 
 
 def score_report(context: Context, kind: Kind = Kind.SCORES) -> Report | None:
-    """The report of a case's scores, and of what was not applicable; None where it has neither.
+    """The report of a case's scores, of what was not applicable, and of reference scores; None where it has none.
 
     Parameters
     ----------
     kind : ``SCORES``, or one that stands in for it.
     """
-    if not context.case.scores and not context.case.not_applicable:
+    case = context.case
+    if not (case.scores or case.not_applicable or case.reference):
         return None
     report = new_document(context, kind, _content(context), context.references)
     report.CodingSchemeIdentificationSequence = [private_scheme()]
-    stamp(report, context, kind, "AI scores")
+    stamp(report, context, kind, context.words.series("scores series"))
     return report
 
 
@@ -56,9 +57,14 @@ def _content(context: Context) -> Dataset:
         groups.ContentSequence.extend(_group(score, context))
     for finding in context.case.not_applicable:
         groups.ContentSequence.extend(_not_applicable_group(finding, context))
+    for reference in context.case.reference:
+        groups.ContentSequence.extend(_reference_group(reference, context))
     root.ContentSequence.append(groups)
     evaluations = container(codes.QUALITATIVE_EVALUATIONS)
-    evaluations.ContentSequence.append(text_item(codes.NOTICE, wording.DISCLAIMER))
+    for mask in context.case.masks:
+        evaluations.ContentSequence.append(code_item(codes.concepts_of(mask).type, codes.presence_of(mask)))
+        evaluations.ContentSequence.append(text_item(codes.IMPRESSION, context.words.impression(mask)))
+    evaluations.ContentSequence.append(text_item(codes.NOTICE, context.words.disclaimer()))
     root.ContentSequence.append(evaluations)
     separate(root)
     return root
@@ -73,7 +79,7 @@ def _group(score: ScoreFinding, context: Context) -> hd_sr.MeasurementsAndQualit
     )
     if score.category is not None:
         group[0].ContentSequence.append(code_item(codes.RISK_CATEGORY, codes.Code(*score.category)))
-    group[0].ContentSequence.extend([text_item(of, text) for of, text in _statements(score)])
+    group[0].ContentSequence.extend([text_item(of, text) for of, text in _statements(score, context.words)])
     return group
 
 
@@ -89,9 +95,42 @@ def _not_applicable_group(finding: NotApplicable, context: Context) -> hd_sr.Mea
             hd_sr.QualitativeEvaluation(Code(*codes.WHY_NOT_APPLICABLE), Code(*why)),
         ],
     )
-    sentences = [(codes.IMPRESSION, wording.not_applicable_sentence(finding)), *_said_of_inputs(finding)]
+    sentences = [(codes.IMPRESSION, context.words.not_applicable_sentence(finding)), *_said_of_inputs(finding)]
     group[0].ContentSequence.extend([text_item(of, text) for of, text in sentences])
     return group
+
+
+def _reference_group(reference: ReferenceScore, context: Context) -> hd_sr.MeasurementsAndQualitativeEvaluations:
+    """A score that no model made: its number, or the two between which it lies, or that it cannot be computed."""
+    name = codes.private_code(reference.name, reference.label)
+    numbers = list(_reference_numbers(reference))
+    silent = hd_sr.QualitativeEvaluation(Code(*codes.COMPUTABILITY), Code(*codes.NOT_COMPUTABLE))
+    group = hd_sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=hd_sr.TrackingIdentifier(context.tracking_uid(reference.name), reference.label),
+        finding_type=Code(*name),
+        measurements=numbers or None,
+        qualitative_evaluations=None if numbers else [silent],
+    )
+    group[0].ContentSequence.extend([text_item(of, text) for of, text in _said_of_reference(reference, context.words)])
+    return group
+
+
+def _reference_numbers(reference: ReferenceScore) -> Iterator[hd_sr.Measurement]:
+    unit = codes.unit_code(reference.unit)
+    if reference.value is not None:
+        yield _number(codes.private_code(reference.name, reference.label), reference.value, unit)
+    for name, limit in zip((codes.LOWEST_POSSIBLE, codes.HIGHEST_POSSIBLE), reference.possible or (), strict=False):
+        yield _number(name, limit, unit)
+
+
+def _said_of_reference(reference: ReferenceScore, words: Wording) -> Iterator[tuple[codes.Code, str]]:
+    yield codes.REFERENCE_SCORE, words.reference_sentence(reference)
+    if reference.working:
+        yield codes.WORKING, reference.working
+    for item in reference.inputs:
+        yield codes.INPUT_USED, input_phrase(item)
+    for label in reference.missing:
+        yield codes.INPUT_MISSING, label
 
 
 def _numbers(score: ScoreFinding) -> Iterator[hd_sr.Measurement]:
@@ -115,7 +154,7 @@ def _numbers(score: ScoreFinding) -> Iterator[hd_sr.Measurement]:
 
 def _name_of(score: ScoreFinding) -> codes.Code:
     """A probability is called one, the finding of its group says of what; any other score has its own name."""
-    return codes.PROBABILITY if wording.is_probability(score) else codes.private_code(score.name, score.label)
+    return codes.PROBABILITY if is_probability(score) else codes.private_code(score.name, score.label)
 
 
 def _number(
@@ -124,10 +163,10 @@ def _number(
     return hd_sr.Measurement(name=Code(*name), value=round(value, DECIMALS), unit=Code(*unit), algorithm_id=algorithm)
 
 
-def _statements(score: ScoreFinding) -> Iterator[tuple[codes.Code, str]]:
-    yield codes.IMPRESSION, wording.score_sentence(score)
+def _statements(score: ScoreFinding, words: Wording) -> Iterator[tuple[codes.Code, str]]:
+    yield codes.IMPRESSION, words.score_sentence(score)
     for reference in score.reference:
-        yield codes.REFERENCE_SCORE, wording.reference_sentence(reference)
+        yield codes.REFERENCE_SCORE, words.reference_sentence(reference)
     for warning in score.warnings:
         yield codes.USE_WARNING, warning
     yield from _said_of_inputs(score)
@@ -136,8 +175,8 @@ def _statements(score: ScoreFinding) -> Iterator[tuple[codes.Code, str]]:
 def _said_of_inputs(finding: ScoreFinding | NotApplicable) -> Iterator[tuple[codes.Code, str]]:
     """What the model was given and what was not known, and which model it is."""
     for item in finding.inputs:
-        yield codes.INPUT_USED, wording.input_phrase(item)
+        yield codes.INPUT_USED, input_phrase(item)
     for label in finding.missing:
         yield codes.INPUT_MISSING, label
-    yield codes.MODEL, wording.model_line(finding.model)
+    yield codes.MODEL, model_line(finding.model)
     yield codes.TRAINING_DATA, finding.model.trained_on

@@ -10,6 +10,7 @@ import highdicom as hd
 import numpy as np
 from highdicom.color import CIELabColor
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
+from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -32,6 +33,12 @@ def segmented(findings: tuple[MaskFinding, ...]) -> list[tuple[int, MaskFinding]
     return list(enumerate((finding for finding in findings if finding.mask.any()), start=1))
 
 
+def is_uncertain(segment: Dataset) -> bool:
+    """Whether an item of the Segment Sequence marks what is uncertain, by its colour."""
+    amber = CIELabColor.from_rgb(*codes.UNCERTAIN_RGB).value
+    return list(segment.get("RecommendedDisplayCIELabValue", ())) == list(amber)
+
+
 def segmentation(context: Context) -> Segmentation | None:
     """The Segmentation of a case; None where every mask is empty: a negative is said by the report.
 
@@ -47,7 +54,7 @@ def segmentation(context: Context) -> Segmentation | None:
     seg = _segmentation([finding for _, finding in segments], context)
     share_pixel_measures(seg, context)
     fixed_dimension_organization(seg, derived_uid("dimension organization", context.digest))
-    stamp(seg, context, KIND, _series_description(segments))
+    stamp(seg, context, KIND, context.words.series("seg series", tuple(finding for _, finding in segments)))
     return seg
 
 
@@ -93,7 +100,7 @@ def _description(number: int, finding: MaskFinding, context: Context) -> Segment
     concepts = codes.concepts_of(finding)
     return SegmentDescription(
         segment_number=number,
-        segment_label=finding.label[:64],
+        segment_label=context.words.segment_label(finding)[:64],
         segmented_property_category=Code(*concepts.category),
         segmented_property_type=Code(*concepts.type),
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
@@ -107,11 +114,5 @@ def _description(number: int, finding: MaskFinding, context: Context) -> Segment
         tracking_uid=context.tracking_uid(finding.name),
         tracking_id=finding.label[:64],
         anatomic_regions=[Code(*concepts.site)],
-        display_color=CIELabColor.from_rgb(*concepts.rgb),
+        display_color=CIELabColor.from_rgb(*codes.colour_of(finding)),
     )
-
-
-def _series_description(segments: list[tuple[int, MaskFinding]]) -> str:
-    if len(segments) > 1:
-        return "AI findings segmentation"
-    return f"AI {codes.concepts_of(segments[0][1]).noun} segmentation"

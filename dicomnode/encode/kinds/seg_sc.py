@@ -18,8 +18,8 @@ from dicomnode.encode.capture import lay_on, new_capture
 from dicomnode.encode.context import Context, stamp
 from dicomnode.encode.pictures.contours import outlines
 from dicomnode.encode.pictures.drawing import DIM, INK, Pen
-from dicomnode.encode.pictures.slices import OVERSAMPLING, edge_letters, slice_name, windowed
-from dicomnode.encode.wording import impression
+from dicomnode.encode.pictures.slices import OVERSAMPLING, capitalised, edge_letters, slice_name, windowed
+from dicomnode.encode.wording import Wording
 from dicomnode.kinds import SECONDARY_CAPTURE, Kind
 from dicomnode.records import Case, MaskFinding
 
@@ -50,9 +50,7 @@ def overlay_pixels(case: Case, index: int) -> NDArray[np.uint8]:
     grey = Image.fromarray(windowed(case.volume.hu[index]))
     image = grey.convert("RGB")
     for finding in case.masks:
-        image.paste(
-            Image.new("RGB", image.size, codes.concepts_of(finding).rgb), mask=_line(finding, index, image.size)
-        )
+        image.paste(Image.new("RGB", image.size, codes.colour_of(finding)), mask=_line(finding, index, image.size))
     _words(Pen(ImageDraw.Draw(image)), case, index, image.size)
     return np.asarray(image)
 
@@ -72,13 +70,14 @@ def _words(pen: Pen, case: Case, index: int, size: tuple[int, int]) -> None:
     font = max(8, min(rows, columns) // 34)
     left, right, top, _ = edge_letters(case.volume.stack)
     is_research = any(finding.model.research for finding in case.findings)
-    notice = "AI, RESEARCH - NOT FOR DIAGNOSIS" if is_research else "AI, NOT VERIFIED"
+    words = Wording(case.language)
+    notice = words.say("overlay research" if is_research else "overlay unverified")
     fitting = next((size for size in range(font, 5, -1) if pen.width(notice, size) < columns - 4), 5)
     pen.text((columns / 2, 3), notice, fitting, INK, anchor="ma", halo=True)
     pen.text((4, rows / 2), left, font, INK, anchor="lm", halo=True)
     pen.text((columns - 4, rows / 2), right, font, INK, anchor="rm", halo=True)
     pen.text((columns / 2, font + 8), top, font, INK, anchor="ma", halo=True)
-    pen.text((4, rows - 4), slice_name(case, index), font, DIM, anchor="ld", halo=True)
+    pen.text((4, rows - 4), capitalised(slice_name(case, index, words)), font, DIM, anchor="ld", halo=True)
 
 
 def _picture(index: int, number: int, context: Context) -> SOPClass:
@@ -86,7 +85,7 @@ def _picture(index: int, number: int, context: Context) -> SOPClass:
     _describe(ds, context)
     _place(ds, context.references[index])
     _pixels(ds, overlay_pixels(context.case, index))
-    stamp(ds, context, KIND, "AI findings outlined on the source images")
+    stamp(ds, context, KIND, context.words.series("overlay series"))
     return ds
 
 
@@ -101,7 +100,7 @@ def _describe(ds: Dataset, context: Context) -> None:
     _, right, _, bottom = edge_letters(context.case.volume.stack)
     ds.PatientOrientation = [right, bottom]
     ds.DerivationDescription = "Findings marked by software, outlined on the source image"
-    ds.ImageComments = " ".join(map(impression, context.case.masks))[:10240]
+    ds.ImageComments = " ".join(map(context.words.impression, context.case.masks))[:10240]
 
 
 def _place(ds: Dataset, reference: Dataset) -> None:

@@ -18,7 +18,6 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from dicomnode.dicom import codes
-from dicomnode.encode import wording
 from dicomnode.encode.content import (
     Report,
     code_item,
@@ -34,36 +33,32 @@ from dicomnode.encode.context import Context, stamp
 from dicomnode.encode.kinds.seg import segmented
 from dicomnode.encode.pictures.contours import outlines
 from dicomnode.encode.pictures.slices import slice_range
+from dicomnode.encode.wording import Wording, is_speck, model_line, parameters_of
 from dicomnode.kinds import Kind
+from dicomnode.measure.figures import rounded_hu, rounded_ml, rounded_mm
 from dicomnode.records import MaskFinding, Region
 
 MAX_LESION_GROUPS = 25
 """Lesions with a group of their own, the largest first; the others count in the total and in the impression."""
-VOLUME_DECIMALS = 3
-LENGTH_DECIMALS = 1
 
 Group = hd_sr.VolumetricROIMeasurementsAndQualitativeEvaluations
 
 
 def measurement_report(context: Context, seg: Segmentation | None, kind: Kind = Kind.SR) -> Report | None:
-    """The report of a case's masks, positive or negative; None where it has none.
+    """The report of a case's marks; None where there are none, since viewers show such a report as a black window.
 
     Parameters
     ----------
-    kind : ``SR``, or one that stands in for it.
+    kind : ``SR``, or one that stands in for it; ``SR_NEGATIVE`` is the report of a case without marks, and of no other.
     seg : of the same case, with the segments that the groups refer to; None where every mask is empty.
     """
-    if not context.case.masks:
+    if not context.case.masks or (seg is None) != (kind is Kind.SR_NEGATIVE):
         return None
     evidence = [*context.references, *([seg] if seg is not None else [])]
     report = new_document(context, kind, _content(context, seg), evidence)
     report.CodingSchemeIdentificationSequence = [private_scheme()]
-    stamp(report, context, kind, _series_description(context.case.masks))
+    stamp(report, context, kind, context.words.series("sr series", context.case.masks))
     return report
-
-
-def _series_description(findings: tuple[MaskFinding, ...]) -> str:
-    return f"AI {codes.concepts_of(findings[0]).noun if len(findings) == 1 else 'findings'} measurements"
 
 
 def _content(context: Context, seg: Segmentation | None) -> Dataset:
@@ -71,7 +66,7 @@ def _content(context: Context, seg: Segmentation | None) -> Dataset:
     root.ContentSequence.append(procedure_reported())
     if seg is not None:
         root.ContentSequence.append(_measurements(context, seg))
-    root.ContentSequence.append(_evaluations(context.case.masks))
+    root.ContentSequence.append(_evaluations(context.case.masks, context.words))
     separate(root)
     return root
 
@@ -135,14 +130,16 @@ def _widest_of(finding: MaskFinding, index: int) -> int:
 
 def _lesion_group(finding: MaskFinding, index: int, region: Region, context: Context) -> Group:
     """TID 1411 with row 5: one lesion, by its outline on each source image."""
-    tracking = hd_sr.TrackingIdentifier(context.tracking_uid(finding.name, index), wording.lesion_name(finding, index))
+    tracking = hd_sr.TrackingIdentifier(
+        context.tracking_uid(finding.name, index), context.words.lesion_name(finding, index)
+    )
     group = _group(finding, region, tracking, referenced_regions=_outlined(finding, index, region, context))
     return _with_images(group, context, region)
 
 
 def _with_images(group: Group, context: Context, region: Region) -> Group:
     """Which images show the region, by the numbers that a viewer shows."""
-    group[0].ContentSequence.append(text_item(codes.IMAGES, slice_range(context.case, region)))
+    group[0].ContentSequence.append(text_item(codes.IMAGES, slice_range(context.case, region, context.words)))
     return group
 
 
@@ -186,19 +183,21 @@ def _numbers(finding: MaskFinding, region: Region) -> list[hd_sr.Measurement]:
     algorithm = hd_sr.AlgorithmIdentification(
         name=finding.model.name,
         version=finding.model.version,
-        parameters=[f"{key}={value}" for key, value in wording.parameters_of(finding).items()],
+        parameters=[f"{key}={value}" for key, value in parameters_of(finding).items()],
         family=Code(*codes.ARTIFICIAL_INTELLIGENCE),
     )
     volume, length, unit = codes.MILLILITRE, codes.MILLIMETRE, codes.HOUNSFIELD_UNIT
     rows = [
-        (codes.VOLUME, round(region.volume_ml, VOLUME_DECIMALS), volume, None),
-        (codes.LONG_AXIS, round(region.longest_diameter_mm, LENGTH_DECIMALS), length, None),
-        (codes.ATTENUATION, round(region.mean_hu, 1), unit, codes.MEAN),
-        (codes.ATTENUATION, round(region.max_hu, 1), unit, codes.MAXIMUM),
+        (codes.VOLUME, rounded_ml(region.volume_ml), volume, None),
+        (codes.LONG_AXIS, rounded_mm(region.longest_diameter_mm), length, None),
+        (codes.ATTENUATION, rounded_hu(region.mean_hu), unit, codes.MEAN),
     ]
-    if region.abc2_ml is not None:
-        difference_ml = round(region.abc2_ml - region.volume_ml, VOLUME_DECIMALS)
-        rows.insert(1, (codes.VOLUME_ABC2, round(region.abc2_ml, VOLUME_DECIMALS), volume, None))
+    if not is_speck(region):
+        rows.append((codes.ATTENUATION, rounded_hu(region.max_hu), unit, codes.MAXIMUM))
+    if region.abc2_ml is not None and not is_speck(region):
+        abc2_ml = rounded_ml(region.abc2_ml)
+        difference_ml = rounded_ml(abc2_ml - rounded_ml(region.volume_ml))
+        rows.insert(1, (codes.VOLUME_ABC2, abc2_ml, volume, None))
         rows.insert(2, (codes.ABC2_DIFFERENCE, difference_ml, volume, None))
     return [
         hd_sr.Measurement(
@@ -212,29 +211,24 @@ def _numbers(finding: MaskFinding, region: Region) -> list[hd_sr.Measurement]:
     ]
 
 
-def _evaluations(findings: tuple[MaskFinding, ...]) -> hd_sr.ContainerContentItem:
+def _evaluations(findings: tuple[MaskFinding, ...], words: Wording) -> hd_sr.ContainerContentItem:
     """TID 1500 row 12: what was found or not, by what and within which limits, in words and codes."""
     evaluations = container(codes.QUALITATIVE_EVALUATIONS)
     for finding in findings:
-        evaluations.ContentSequence.append(_presence(finding))
-        for name, text in _statements(finding):
+        evaluations.ContentSequence.append(code_item(codes.concepts_of(finding).type, codes.presence_of(finding)))
+        for name, text in _statements(finding, words):
             evaluations.ContentSequence.append(text_item(name, text))
-    evaluations.ContentSequence.append(text_item(codes.NOTICE, wording.NOTICE))
+    evaluations.ContentSequence.append(text_item(codes.NOTICE, words.notice()))
     return evaluations
 
 
-def _presence(finding: MaskFinding) -> hd_sr.CodeContentItem:
-    """CID 240; pieces below the detection limit leave it open."""
-    absent_or_open = codes.ABSENT if finding.total is None else codes.UNDETERMINED
-    answer = codes.PRESENT if finding.lesions else absent_or_open
-    return code_item(codes.concepts_of(finding).type, answer)
-
-
-def _statements(finding: MaskFinding) -> list[tuple[codes.Code, str]]:
+def _statements(finding: MaskFinding, words: Wording) -> list[tuple[codes.Code, str]]:
+    dense = words.dense_sentence(finding)
     return [
-        (codes.IMPRESSION, wording.impression(finding)),
-        (codes.THRESHOLD, f"{finding.threshold:g}"),
-        (codes.DETECTION_LIMIT, f"{finding.detection_limit_ml:g} mL"),
-        (codes.MODEL, wording.model_line(finding.model)),
+        (codes.IMPRESSION, words.impression(finding)),
+        (codes.THRESHOLD, words.number(finding.threshold)),
+        (codes.DETECTION_LIMIT, words.limit(finding)),
+        *([(codes.DENSE, dense)] if dense else []),
+        (codes.MODEL, model_line(finding.model)),
         (codes.TRAINING_DATA, finding.model.trained_on),
     ]

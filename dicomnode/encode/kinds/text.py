@@ -12,12 +12,12 @@ from pydicom.dataset import Dataset
 
 from dicomnode.dicom import codes
 from dicomnode.dicom.values import text_of
-from dicomnode.encode import wording
 from dicomnode.encode.content import Report, broken, container, new_document, root_container, separate, text_item
 from dicomnode.encode.context import Context, stamp
 from dicomnode.encode.pictures.slices import slice_range
+from dicomnode.encode.wording import Wording, input_phrase, model_line
 from dicomnode.kinds import Kind
-from dicomnode.records import Case, MaskFinding, NotApplicable, ScoreFinding
+from dicomnode.records import Case, MaskFinding, NotApplicable, ReferenceScore, ScoreFinding
 
 KIND = Kind.TEXT
 MAX_LESION_LINES = 25
@@ -29,89 +29,112 @@ Line = tuple[codes.Code, str]
 def text_report(context: Context) -> Report:
     """The report of a case in words, positive or negative."""
     report = new_document(context, KIND, _content(context), context.references)
-    stamp(report, context, KIND, "AI text report")
+    stamp(report, context, KIND, context.words.series("text series"))
     return report
 
 
 def _content(context: Context) -> Dataset:
-    case = context.case
-    sections = (  # what was found first: it shall stand on the first screen
-        (codes.FINDINGS_HEADING, [(name, broken(text)) for name, text in _findings(case)]),
-        (codes.IMPRESSIONS_HEADING, _impressions(case)),
+    case, words = context.case, context.words
+    sections = (  # the answer first: it shall stand on the first screen; what the machine is, last
+        (codes.IMPRESSIONS_HEADING, [(name, broken(text)) for name, text in _impressions(case, words)]),
+        (codes.FINDINGS_HEADING, [(name, broken(text)) for name, text in _findings(case, words)]),
         (codes.PROCEDURE_DESCRIPTIONS, _procedure(context)),
     )
     root = root_container(context, codes.TEXT_REPORT, "2000")
     for heading, lines in sections:
         section = container(heading)
         section.ContentSequence.extend([text_item(name, text) for name, text in lines])
-        root.ContentSequence.append(section)
+        if section.ContentSequence:
+            root.ContentSequence.append(section)
     separate(root)
     return root
 
 
-def _procedure(context: Context) -> Iterator[Line]:
-    """What was looked at, by which models, and within which limits."""
-    case = context.case
-    yield codes.PROCEDURE_DESCRIPTION, f"{_images(case)}, read by software."
-    for finding in case.masks:
-        yield codes.PROCEDURE_DESCRIPTION, _limits(finding)
-    for model in context.models:
-        sentence = f"Model: {wording.model_line(model)}. Trained on {model.trained_on}."
-        yield codes.PROCEDURE_DESCRIPTION, sentence
-
-
-def _images(case: Case) -> str:
-    series = text_of(case.sources[0], "SeriesNumber")
-    return f"CT of the head, {f'series {series}, ' if series else ''}{len(case.sources)} slices"
-
-
-def _limits(finding: MaskFinding) -> str:
-    return (
-        f"{finding.label}: smallest lesion reported {finding.detection_limit_ml:g} mL, "
-        f"probability threshold {finding.threshold:g}."
-    )
-
-
-def _findings(case: Case) -> Iterator[Line]:
-    for finding in case.masks:
-        total = finding.total
-        if total is None:
-            yield codes.FINDING, wording.nothing_found(finding)
-            continue
-        yield codes.FINDING, f"{finding.label}, total: {wording.measurements(total, slice_range(case, total))}"
-        for index, region in enumerate(finding.lesions[:MAX_LESION_LINES]):
-            figures = wording.measurements(region, slice_range(case, region))
-            yield codes.FINDING, f"{wording.lesion_name(finding, index)}: {figures}"
-        if len(finding.lesions) > MAX_LESION_LINES:
-            yield codes.FINDING, f"{finding.label}: {len(finding.lesions) - MAX_LESION_LINES} smaller lesions."
+def _impressions(case: Case, words: Wording) -> Iterator[Line]:
+    for mask in case.masks:
+        yield codes.IMPRESSION, words.impression(mask)
     for score in case.scores:
-        yield from ((codes.FINDING, text) for text in _of_score(score))
+        yield codes.IMPRESSION, words.score_sentence(score)
+    for image in case.images:
+        yield codes.IMPRESSION, " ".join((words.prediction_sentence(image), *image.warnings))
+    for finding in case.not_applicable:
+        yield codes.IMPRESSION, words.not_applicable_sentence(finding)
+    yield codes.IMPRESSION, words.disclaimer()
+
+
+def _findings(case: Case, words: Wording) -> Iterator[Line]:
+    for finding in case.masks:
+        yield from ((codes.FINDING, text) for text in _of_mask(finding, case, words))
+    for score in case.scores:
+        yield from ((codes.FINDING, text) for text in _of_score(score, words))
     for refused in case.not_applicable:
-        yield from ((codes.FINDING, text) for text in _of_inputs(refused))
+        yield from ((codes.FINDING, text) for text in _of_inputs(refused, words))
+    for reference in case.reference:
+        yield from ((codes.FINDING, text) for text in _of_reference(reference, words))
 
 
-def _of_score(score: ScoreFinding) -> Iterator[str]:
+def _of_reference(reference: ReferenceScore, words: Wording) -> Iterator[str]:
+    """A score that no model made, and what it was computed from; one that cannot be computed says what is not known."""
+    yield words.reference_sentence(reference)
+    label = reference.label
+    if reference.inputs and (reference.value is not None or reference.possible is not None):
+        yield words.say("inputs", label=label, inputs=", ".join(map(input_phrase, reference.inputs)))
+    if reference.missing and reference.possible is not None:
+        yield words.say("inputs missing", label=label, inputs=", ".join(reference.missing))
+
+
+def _of_mask(finding: MaskFinding, case: Case, words: Wording) -> Iterator[str]:
+    total = finding.total
+    if total is None:
+        yield words.nothing_marked(finding)
+        return
+    if len(finding.lesions) > 1:
+        images = slice_range(case, total, words)
+        yield words.say("total", label=finding.label, figures=words.measurements(total, images))
+    for index, region in enumerate(finding.lesions[:MAX_LESION_LINES]):
+        figures = words.measurements(region, slice_range(case, region, words))
+        yield f"{words.lesion_name(finding, index)}: {figures}"
+    if len(finding.lesions) > MAX_LESION_LINES:
+        yield words.say("smaller lesions", label=finding.label, count=len(finding.lesions) - MAX_LESION_LINES)
+
+
+def _of_score(score: ScoreFinding, words: Wording) -> Iterator[str]:
     """What stands beside a score: its value is the impression."""
-    yield from map(wording.reference_sentence, score.reference)
-    yield from _of_inputs(score)
+    yield from map(words.reference_sentence, score.reference)
+    yield from _of_inputs(score, words)
     yield from (f"{score.label}: {warning}" for warning in score.warnings)
 
 
-def _of_inputs(finding: ScoreFinding | NotApplicable) -> Iterator[str]:
+def _of_inputs(finding: ScoreFinding | NotApplicable, words: Wording) -> Iterator[str]:
     """What is known of a model's inputs for this patient, and what is not."""
     if finding.inputs:
-        yield f"{finding.label}: inputs {', '.join(map(wording.input_phrase, finding.inputs))}."
+        yield words.say("inputs", label=finding.label, inputs=", ".join(map(input_phrase, finding.inputs)))
     if finding.missing:
-        yield f"{finding.label}: not known: {', '.join(finding.missing)}."
+        yield words.say("inputs missing", label=finding.label, inputs=", ".join(finding.missing))
 
 
-def _impressions(case: Case) -> Iterator[Line]:
-    for mask in case.masks:
-        yield codes.IMPRESSION, wording.impression(mask)
-    for score in case.scores:
-        yield codes.IMPRESSION, wording.score_sentence(score)
-    for image in case.images:
-        yield codes.IMPRESSION, " ".join((wording.prediction_sentence(image), *image.warnings))
-    for finding in case.not_applicable:
-        yield codes.IMPRESSION, wording.not_applicable_sentence(finding)
-    yield codes.IMPRESSION, wording.NOTICE
+def _procedure(context: Context) -> Iterator[Line]:
+    """What was looked at, within which limits, and by which models."""
+    words = context.words
+    yield codes.PROCEDURE_DESCRIPTION, _images(context.case, words)
+    for finding in context.case.masks:
+        yield from ((codes.PROCEDURE_DESCRIPTION, text) for text in _limits(finding, words))
+    if context.case.masks:
+        yield codes.PROCEDURE_DESCRIPTION, words.say("how volumes are measured")
+    for model in context.models:
+        sentence = words.say("model", model=model_line(model), trained_on=model.trained_on)
+        yield codes.PROCEDURE_DESCRIPTION, sentence
+
+
+def _images(case: Case, words: Wording) -> str:
+    number = text_of(case.sources[0], "SeriesNumber")
+    series = words.say("series", number=number) if number else ""
+    return words.say("read", series=series, count=len(case.sources))
+
+
+def _limits(finding: MaskFinding, words: Wording) -> Iterator[str]:
+    limit, threshold = words.limit(finding), words.number(finding.threshold)
+    yield words.say("mask limits", label=finding.label, limit=limit, threshold=threshold)
+    if finding.dense_rule:
+        noun = words.noun(finding).plain
+        yield words.say("dense rule", label=finding.label, noun=noun, rule=finding.dense_rule)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from functools import lru_cache
 
 from PIL import ImageDraw, ImageFont
@@ -19,12 +20,28 @@ FAINT: Colour = (128, 138, 150)
 BANNER: Colour = (255, 196, 0)
 BANNER_INK: Colour = (30, 24, 0)
 MAX_LINES = 6
+DIAERESIS = "\N{COMBINING DIAERESIS}"
 
 
 @lru_cache(maxsize=32)
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """The bundled font; no file of the system is needed, so a picture is the same everywhere."""
     return ImageFont.load_default(size)
+
+
+def plain(text: str) -> tuple[str, list[int]]:
+    """Text in letters that the bundled font has, and which of them carry an umlaut's dots: it has no letter with any.
+
+    >>> plain("Größe")
+    ('Grosse', [2])
+    """
+    letters, dotted = "", []
+    for sign in unicodedata.normalize("NFD", text.replace("ß", "ss").replace("ẞ", "SS")):
+        if sign == DIAERESIS:
+            dotted.append(len(letters) - 1)
+        elif not unicodedata.combining(sign):
+            letters += sign
+    return letters, dotted
 
 
 class Pen:
@@ -37,13 +54,29 @@ class Pen:
         self, at: tuple[float, float], text: str, size: int, colour: Colour, *, anchor: str = "la", halo: bool = False
     ) -> None:
         """One line. ``halo`` puts a dark rim around it, for text on images."""
+        letters, dotted = plain(text)
+        rim = 2 if halo else 0
         self.draw.text(
-            at, text, font=font(size), fill=colour, anchor=anchor, stroke_width=2 if halo else 0, stroke_fill=BACKGROUND
+            at, letters, font=font(size), fill=colour, anchor=anchor, stroke_width=rim, stroke_fill=BACKGROUND
         )
+        left = at[0] - {"l": 0.0, "m": 0.5, "r": 1.0}[anchor[0]] * self.width(letters, size)
+        # where the line stands: the baseline is the same for all its letters
+        base = self.draw.textbbox(at, "H", font=font(size), anchor=f"l{anchor[1]}")[3]
+        for index in dotted:
+            self._dots(left + self.width(letters[:index], size), base, letters[index], size, colour, rim)
+
+    def _dots(self, left: float, base: float, letter: str, size: int, colour: Colour, rim: int) -> None:
+        """The two dots of an umlaut, over a letter whose left edge and baseline are given."""
+        over = self.draw.textbbox((left, base), letter, font=font(size), anchor="ls")
+        radius, middle = max(0.8, size / 16), (over[0] + over[2]) / 2
+        top = over[1] - 2.2 * radius
+        for x in (middle - 2.2 * radius, middle + 2.2 * radius):
+            for grown, fill in ((radius + rim, BACKGROUND), (radius, colour)) if rim else ((radius, colour),):
+                self.draw.ellipse((x - grown, top - grown, x + grown, top + grown), fill=fill)
 
     def width(self, text: str, size: int) -> float:
         """Of one line, pixels."""
-        return self.draw.textlength(text, font=font(size))
+        return self.draw.textlength(plain(text)[0], font=font(size))
 
     def heading(self, at: tuple[int, int], text: str, width: int) -> int:
         """A small heading with a rule below it; returns the y below."""

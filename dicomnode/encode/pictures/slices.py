@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from scipy import ndimage
 
 from dicomnode.dicom import codes
 from dicomnode.dicom.values import text_of
 from dicomnode.encode.pictures.contours import outlines
 from dicomnode.encode.pictures.drawing import DIM, INK, Colour, Pen
+from dicomnode.encode.wording import Wording
 from dicomnode.records import Case, MaskFinding, Region, Stack
 
 WINDOW_CENTRE_HU = 40.0
@@ -22,17 +24,25 @@ WINDOW_WIDTH_HU = 80.0
 HEAD_HU = -300.0
 """Above it lies the head and not the air around it (the crop of the pictures only)."""
 OVERSAMPLING = 2
+MAX_NUMBERS = 5
+"""Lesions of one finding that are numbered on one slice, the largest."""
 FLIPPED = {"L": "R", "R": "L", "A": "P", "P": "A", "H": "F", "F": "H"}
 
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """The square part of the slices that a picture shows, pixels; wider than the image where the head fills it."""
+    """The square part of the slices that a picture shows, pixels; wider than the image where the head fills it.
+
+    Attributes
+    ----------
+    side_mm : of the square.
+    """
 
     top: float
     left: float
     height: float
     width: float
+    side_mm: float
 
 
 def windowed(hu: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -58,38 +68,21 @@ def direction_letter(direction: NDArray[np.float64]) -> str:
     return positive if direction[axis] > 0 else negative
 
 
-def slice_name(case: Case, index: int) -> str:
-    """``Image 14`` by the source's InstanceNumber, which is what a viewer shows."""
+def slice_name(case: Case, index: int, words: Wording) -> str:
+    """``image 14`` by the source's InstanceNumber, which is what a viewer shows."""
     number = text_of(case.sources[index], "InstanceNumber")
-    return f"Image {number}" if number else f"Slice {index + 1}"
+    return words.say("image", number=number) if number else words.say("slice", number=index + 1)
 
 
-def slice_range(case: Case, region: Region) -> str:
+def slice_range(case: Case, region: Region, words: Wording) -> str:
     """``image 11-17``, the smaller number first whichever way the scanner counted."""
-    names = {slice_name(case, number).lower() for number in (region.first_slice, region.last_slice)}
-    first, *others = sorted(names, key=lambda name: (len(name), name))
-    return f"{first}-{others[0].split()[-1]}" if others else first
-
-
-def key_slices(case: Case, count: int) -> list[int]:
-    """Slices to show, ascending: those with the mask and the widest of them; without a mask the whole stack, evenly.
-
-    Parameters
-    ----------
-    count : how many at most.
-    """
-    areas = _areas(case)
-    slices = len(areas)
-    marked = np.flatnonzero(areas)
-    if slices <= count:
-        return list(range(slices))
-    if not marked.size:
-        margin = 0.08 * (slices - 1)  # the outermost slices show neck or hair
-        return sorted(set(np.linspace(margin, slices - 1 - margin, count).round().astype(int).tolist()))
-    first, last = _widened(int(marked[0]), int(marked[-1]), count, slices)
-    chosen = np.linspace(first, last, count).round().astype(int)
-    chosen[np.argmin(np.abs(chosen - int(np.argmax(areas))))] = int(np.argmax(areas))
-    return sorted(set(chosen.tolist()))
+    ends = (region.first_slice, region.last_slice)
+    if ends[0] == ends[1]:
+        return slice_name(case, ends[0], words)
+    numbers = [text_of(case.sources[index], "InstanceNumber") for index in ends]
+    named = all(numbers)
+    first, last = sorted(numbers if named else [str(index + 1) for index in ends], key=lambda one: (len(one), one))
+    return words.say("images" if named else "slices", first=first, last=last)
 
 
 def _areas(case: Case) -> NDArray[np.intp]:
@@ -107,31 +100,25 @@ def widest_slice(case: Case) -> int:
     return int(np.argmax(areas)) if areas.any() else len(areas) // 2
 
 
-def _widened(first: int, last: int, count: int, slices: int) -> tuple[int, int]:
-    """The range ``first``..``last`` with at least ``count`` slices, grown on both sides within the stack."""
-    missing = max(0, count - (last - first + 1))
-    first = max(0, first - missing // 2)
-    last = min(slices - 1, max(last, first + count - 1))
-    return max(0, min(first, last - count + 1)), last
-
-
 def crop_of(hu: NDArray[np.float32], stack: Stack) -> Crop:
     """A square in millimetres around the head, with a small margin; the whole slice where no head is seen."""
     plane = (hu[:: max(1, len(hu) // 8)] > HEAD_HU).sum(axis=0) > 1
-    if not plane.any():
-        plane = np.ones_like(plane)
+    pieces, count = ndimage.label(plane)
+    # the largest piece: the rest that the head lies in would make it small
+    plane = pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:])) if count else np.ones_like(plane)
     rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
     height_mm = (rows[-1] - rows[0] + 1) * stack.row_spacing_mm
     width_mm = (columns[-1] - columns[0] + 1) * stack.column_spacing_mm
     side_mm = 1.06 * max(height_mm, width_mm)
     height, width = side_mm / stack.row_spacing_mm, side_mm / stack.column_spacing_mm
-    return Crop((rows[0] + rows[-1] + 1 - height) / 2, (columns[0] + columns[-1] + 1 - width) / 2, height, width)
+    top, left = (rows[0] + rows[-1] + 1 - height) / 2, (columns[0] + columns[-1] + 1 - width) / 2
+    return Crop(top, left, height, width, side_mm)
 
 
 def slice_image(
     case: Case, index: int, crop: Crop, size: int, *, marked: bool = True, tint: float = 0.0
 ) -> Image.Image:
-    """One slice in the brain window, with letters, name and the outline of each finding.
+    """One slice in the brain window, with letters, name, the outline of each finding and the numbers of its lesions.
 
     Parameters
     ----------
@@ -146,7 +133,10 @@ def slice_image(
         for finding in case.masks:
             _outline(draw, finding, index, crop, large)
     image = image.resize((size, size), Image.Resampling.LANCZOS)
-    _slice_labels(Pen(ImageDraw.Draw(image)), case, index, size)
+    pen, words = Pen(ImageDraw.Draw(image)), Wording(case.language)
+    _slice_labels(pen, case, index, size, words)
+    if marked:
+        _numbers(pen, case, index, crop, size, words)
     return image
 
 
@@ -154,7 +144,7 @@ def _plain_slice(case: Case, index: int, crop: Crop, size: int, tint: float) -> 
     plane = windowed(case.volume.hu[index])
     pixels = np.repeat(plane[..., None], 3, axis=2).astype(np.float32)
     for finding in case.masks if tint else ():
-        colour = np.array(codes.concepts_of(finding).rgb, dtype=np.float32)
+        colour = np.array(codes.colour_of(finding), dtype=np.float32)
         inside = finding.mask[index]
         pixels[inside] = (1 - tint) * pixels[inside] + tint * colour
     source = Image.fromarray(pixels.astype(np.uint8))
@@ -170,26 +160,49 @@ def _outline(draw: ImageDraw.ImageDraw, finding: MaskFinding, index: int, crop: 
     for outline in outlines(finding.mask[index]):
         points = (outline - (crop.left, crop.top)) * scale
         line = [(float(x), float(y)) for x, y in points]
-        draw.line(line, fill=codes.concepts_of(finding).rgb, width=2 * OVERSAMPLING - 1, joint="curve")
+        draw.line(line, fill=codes.colour_of(finding), width=2 * OVERSAMPLING - 1, joint="curve")
 
 
-def _slice_labels(pen: Pen, case: Case, index: int, size: int) -> None:
+def _slice_labels(pen: Pen, case: Case, index: int, size: int, words: Wording) -> None:
     left, right, top, _ = edge_letters(case.volume.stack)
-    font = 13 if size < 400 else 18
+    font = 13 if size < 300 else 16 if size < 400 else 18
     pen.text((6, size // 2), left, font, INK, anchor="lm", halo=True)
     pen.text((size - 6, size // 2), right, font, INK, anchor="rm", halo=True)
     pen.text((size // 2, 5), top, font, INK, anchor="ma", halo=True)
-    pen.text((6, size - 5), slice_name(case, index), font, DIM, anchor="ld", halo=True)
-    if not case.masks:
-        return
-    shown = case.masks[0]
-    area_cm2 = int(shown.mask[index].sum()) * case.volume.stack.pixel_area_mm2 / 100
-    if area_cm2 > 0:
-        area = f"{area_cm2:.1f} cm2" if area_cm2 >= 0.05 else "< 0.1 cm2"
-        pen.text((size - 6, size - 5), area, font, colour_of(shown), anchor="rd", halo=True)
+    pen.text((6, size - 5), capitalised(slice_name(case, index, words)), font, DIM, anchor="ld", halo=True)
 
 
-def colour_of(finding: MaskFinding) -> Colour:
+def capitalised(text: str) -> str:
+    """``image 14`` -> ``Image 14``."""
+    return text[:1].upper() + text[1:]
+
+
+def _numbers(pen: Pen, case: Case, index: int, crop: Crop, size: int, words: Wording) -> None:
+    """At each lesion its number; at the right edge, from the bottom up, number, side and level of each."""
+    font, bottom = (14 if size < 300 else 17), size - 5
+    for finding in case.masks:
+        shown = np.unique(finding.lesion_labels[index])
+        for number in [int(value) for value in shown if value][:MAX_NUMBERS]:
+            x, y = _beside(finding.lesion_labels[index] == number, crop, size)
+            if not (0 <= x <= size and 0 <= y <= size):
+                continue
+            pen.text((min(x, size - 12), max(y, 16)), str(number), font, light(finding), anchor="ld", halo=True)
+            place = words.place(finding.lesions[number - 1])
+            if place:
+                text = pen.shortened(f"{number} {place}", size * 2 // 3, font - 2)
+                pen.text((size - 6, bottom), text, font - 2, light(finding), anchor="rd", halo=True)
+                bottom -= font + 3
+
+
+def _beside(plane: NDArray[np.bool_], crop: Crop, size: int) -> tuple[float, float]:
+    """In a picture, just outside the upper right corner of what is marked."""
+    rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+    x = (columns[-1] + 1 - crop.left) * size / crop.width + 3
+    y = (rows[0] - crop.top) * size / crop.height - 1
+    return float(x), float(y)
+
+
+def light(finding: MaskFinding) -> Colour:
     """A finding's colour, lightened for text on a dark ground."""
-    red, green, blue = ((2 * part + 255) // 3 for part in codes.concepts_of(finding).rgb)
+    red, green, blue = ((2 * part + 255) // 3 for part in codes.colour_of(finding))
     return red, green, blue

@@ -72,6 +72,11 @@ def instances_of(session: Session, series_id: int) -> Sequence[Instance]:
     return session.scalars(statement).all()
 
 
+def has_reason(session: Session, series: Series, reason: str) -> bool:
+    """Whether any file of a series was set aside for this reason."""
+    return bool(session.scalar(select(exists().where(Instance.series_id == series.id, Instance.reason == reason))))
+
+
 def feeding_of(session: Session, series: Series, *, stale_before: float) -> Feeding:
     """Who feeds a series; an open association not heard of since ``stale_before`` is taken for dead."""
     feeders = session.scalars(

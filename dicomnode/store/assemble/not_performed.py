@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
@@ -41,7 +41,7 @@ _UNSUITED = (
 """Instances with these reasons are no attempt at a scan that a protocol could want."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NotPerformedReason:
     """The reason why a series, or its job, gave no result.
 
@@ -49,6 +49,7 @@ class NotPerformedReason:
     ----------
     headers : of the images that were, or would have been, read; what protocols are matched against.
     protocol : of the job; empty for a series that never became one.
+    is_partial : no image could be read to its end: what the headers lack may have been there.
     """
 
     series_id: int
@@ -56,6 +57,7 @@ class NotPerformedReason:
     detail: str
     headers: tuple[Header, ...]
     protocol: str = ""
+    is_partial: bool = False
 
 
 def due_studies(session: Session, now: float, limit: int = 50) -> Sequence[str]:
@@ -98,14 +100,25 @@ def not_performed_reasons(session: Session, series: Sequence[Series]) -> list[No
     )
     jobs = [
         NotPerformedReason(
-            job.series_id, _WITHOUT[JobStatus(job.status)] or job.refusal, _detail(job), (), job.protocol
+            series_id=job.series_id,
+            refusal=_WITHOUT[JobStatus(job.status)] or job.refusal,
+            detail=_detail(job),
+            headers=(),
+            protocol=job.protocol,
         )
         for job in session.scalars(failed.order_by(Job.id.desc()))
     ]
     refused = [one for one in series if one.status in (SeriesStatus.REFUSED, SeriesStatus.NOT_USED)]
-    found = [NotPerformedReason(one.id, one.refusal, one.refusal_detail, _headers(session, one)) for one in refused]
+    found = [_of_series(one, _headers(session, one)) for one in refused]
     wanted = [one for one in found if one.headers and one.refusal not in _UNSUITED]
+    # Of what nobody could read, a report can be filed where at least the study was named.
+    broken = [(one, _named(session, one)) for one in refused if one.refusal == Refusal.UNREADABLE]
+    wanted += [replace(_of_series(one, headers), is_partial=True) for one, headers in broken if headers]
     return [*jobs, *sorted(wanted, key=lambda one: (-len(one.headers), one.series_id))]
+
+
+def _of_series(one: Series, headers: tuple[Header, ...]) -> NotPerformedReason:
+    return NotPerformedReason(series_id=one.id, refusal=one.refusal, detail=one.refusal_detail, headers=headers)
 
 
 def _refusal(job: Job) -> str:
@@ -123,6 +136,13 @@ def _headers(session: Session, series: Series) -> tuple[Header, ...]:
     rows = session.scalars(select(Instance).where(*mine, Instance.reason.not_in(_UNSUITED)).order_by(Instance.id)).all()
     slices = [row.header for row in rows if row.reason == ""]
     return tuple(slices or [row.header for row in rows])
+
+
+def _named(session: Session, series: Series) -> tuple[Header, ...]:
+    """What was read of the images of a series that name its study."""
+    mine = (Instance.series_id == series.id, Instance.status != InstanceStatus.PURGED)
+    rows = session.scalars(select(Instance).where(*mine).order_by(Instance.id)).all()
+    return tuple(row.header for row in rows if row.header.get("StudyInstanceUID") == series.study_uid)
 
 
 def plan_report(session: Session, series: Series, reason: NotPerformedReason, *, protocol: str, priority: str) -> bool:

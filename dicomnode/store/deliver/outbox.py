@@ -259,6 +259,13 @@ def settle_stranded_jobs(session: Session) -> int:
     return len(jobs)
 
 
+def count_waiting(session: Session, destination: str) -> int:
+    """How many results wait to be sent to a destination, or are being sent."""
+    waiting = Outbox.status.in_((OutboxStatus.PENDING, OutboxStatus.SENDING))
+    statement = select(func.count()).select_from(Outbox).where(Outbox.destination == destination, waiting)
+    return session.scalar(statement) or 0
+
+
 def orphaned(session: Session, destinations: Iterable[str]) -> dict[str, int]:
     """What waits for destinations that are not among these, by destination: nobody will ever send or prove it."""
     statement = (

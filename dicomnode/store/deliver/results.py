@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from dicomnode.kinds import Kind
 from dicomnode.records import EncodedResult
+from dicomnode.store.deliver.stages import tell_when_committed
 from dicomnode.store.locks import lock_job, lock_studies
 from dicomnode.store.queue.jobs import Claim, leased_job, supersede_job
 from dicomnode.store.states import JOB_INACTIVE, JobEvent, JobStatus, JobTask, OutboxEvent, OutboxStatus
@@ -139,6 +140,7 @@ def settle_deliveries(session: Session, job_id: int) -> None:
         event = JobEvent.UNDELIVERED
     detail: dict[str, Any] = {"withheld": statuses.count(OutboxStatus.WITHHELD), "proof": _proofs(rows)}
     move(session, job, event, finished_at=time.time(), detail=detail)
+    tell_when_committed(session, job)
 
 
 def underway() -> ColumnElement[bool]:

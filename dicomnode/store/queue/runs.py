@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from dicomnode.decision import Outcome
 from dicomnode.errors import LeaseLost
 from dicomnode.store.locks import lock_series
 from dicomnode.store.queue.jobs import Claim, interrupt_runs, leased_job, runs_of
 from dicomnode.store.retention import is_taken_in_part
 from dicomnode.store.states import InstanceStatus, JobEvent, JobStatus, JobTask, RunEvent, RunStatus
-from dicomnode.store.tables import Instance, Job, Run, Series
-from dicomnode.store.transitions import move
+from dicomnode.store.tables import Instance, Job, Result, Run, Series
+from dicomnode.store.transitions import move, note
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +91,28 @@ def start_run(session: Session, claim: Claim, row: RunRow) -> None:
 
 
 def finish_run(
-    session: Session, claim: Claim, row: RunRow, *, findings_path: str, identity: RunIdentity, device: str
+    session: Session,
+    claim: Claim,
+    row: RunRow,
+    *,
+    findings_path: str,
+    identity: RunIdentity,
+    device: str,
+    outcomes: Sequence[Outcome] = (),
 ) -> None:
-    """The findings are on disk."""
+    """The findings are on disk; what they come to is kept with the run, and told by its event."""
     _guard(leased_job(session, claim), claim)
     move(
         session,
         session.get_one(Run, row.run_id),
         RunEvent.SUCCEED,
-        detail={"model": row.model, "digest": identity.model_digest, "device": device},
+        detail={
+            "model": row.model,
+            "digest": identity.model_digest,
+            "device": device,
+            **{outcome.finding: outcome.in_words() for outcome in outcomes},
+        },
+        outcomes=[outcome.as_dict() for outcome in outcomes],
         findings_path=findings_path,
         model_digest=identity.model_digest,
         inputs_digest=identity.inputs_digest,
@@ -117,6 +131,23 @@ def findings_by_model(session: Session, job_id: int) -> dict[str, str]:
     """Paths of the findings of the runs that have succeeded, below the work folder, by the name of the model."""
     runs = runs_of(session, job_id)
     return {run.model: run.findings_path for run in runs if run.status == RunStatus.SUCCEEDED}
+
+
+def has_results(session: Session, job_id: int) -> bool:
+    """Whether results of the job are stored."""
+    return session.scalar(select(Result.id).where(Result.job_id == job_id).limit(1)) is not None
+
+
+def note_context(session: Session, claim: Claim, *, known: Sequence[str], contradict: Mapping[str, int]) -> None:
+    """Tell in the history of a job what is known of the patient, and how much contradicts; no values.
+
+    Raises
+    ------
+    LeaseLost : another worker owns the job now.
+    """
+    job = leased_job(session, claim)
+    _guard(job, claim)
+    note(session, job, "context", detail={"known": list(known), "contradict": dict(contradict)})
 
 
 def refuse_job(session: Session, claim: Claim, *, run: RunRow | None, refusal: str, detail: str) -> None:

@@ -27,6 +27,12 @@ ABORTED = "aborted"
 LOST = "lost"
 
 
+_TOLD = (Refusal.UID_MISMATCH, Refusal.HEADER_TOO_LARGE, Refusal.TOO_MANY_INSTANCES, Refusal.UNREADABLE)
+"""Reasons that an event tells, once for a series."""
+_MAX_TOLD = 128
+"""Characters of a UID, which may be none."""
+
+
 class Indexed(StrEnum):
     """What a received instance turned out to be."""
 
@@ -94,8 +100,11 @@ def index_instance(
     association_id: int | None,
     sender_ae: str,
     settle_s: float,
+    max_instances: int,
 ) -> Indexed:
     """Write the row of one file; a late one reopens its series and supersedes the series' jobs.
+
+    Beyond ``max_instances`` of a series a file is kept, and nothing of its header.
 
     The same SOP instance with the same bytes changes nothing but the association that brought it last, so that a
     sender which starts over after a broken association is seen to have sent the whole series.
@@ -113,9 +122,8 @@ def index_instance(
     if same is not None:
         _touch(session, series, same, association_id, now + settle_s)
         return Indexed.DUPLICATE
-    if received.not_used is None and _is_past_retention(session, series):
-        received = replace(received, not_used=Refusal.AFTER_RETENTION.value)
-        note(session, series, "late_after_retention", detail={"sop_instance_uid": received.sop_instance_uid})
+    received = _set_aside_if_late(session, series, received, max_instances)
+    _note_first_of_kind(session, series, received)
     session.add(_instance(received, series, association_id, now))
     if received.not_used is None:
         _reopen_if_closed(session, series, adds_image=not known)
@@ -232,6 +240,36 @@ def _take_up_if_whole(session: Session, series: Series) -> None:
         used = update(Instance).where(*late, Instance.status == InstanceStatus.NOT_USED)
         session.execute(used.values(status=InstanceStatus.USED, reason=""))
         _reopen_if_closed(session, series, adds_image=False)
+
+
+def _set_aside_if_late(
+    session: Session, series: Series, received: ReceivedInstance, max_instances: int
+) -> ReceivedInstance:
+    """The record, set aside where its series has enough, or is over."""
+    if is_full(session, series.id, max_instances):
+        return replace(received, not_used=Refusal.TOO_MANY_INSTANCES.value, header={}, rejection=None)
+    if received.not_used is None and _is_past_retention(session, series):
+        note(session, series, "late_after_retention", detail={"sop_instance_uid": received.sop_instance_uid})
+        return replace(received, not_used=Refusal.AFTER_RETENTION.value)
+    return received
+
+
+def is_full(session: Session, series_id: int, max_instances: int) -> bool:
+    """Whether a series has as many instances as it may have."""
+    some = select(Instance.id).where(Instance.series_id == series_id).offset(max_instances - 1).limit(1)
+    return session.scalar(some) is not None
+
+
+def _note_first_of_kind(session: Session, series: Series, received: ReceivedInstance) -> None:
+    """Note of a series the first instance that is of no use for a reason which lies with its sender."""
+    reason = Refusal.UID_MISMATCH.value if received.named_otherwise else received.not_used
+    if reason not in _TOLD:
+        return
+    told = select(Event.id).where(Event.series_uid == series.series_uid, Event.name == reason)
+    if session.scalar(told.where(Event.study_uid == series.study_uid).limit(1)) is None:
+        named = {"sop_instance_uid": received.sop_instance_uid, "sop_class_uid": received.sop_class_uid}
+        others = {f"data_set_{keyword}": uid[:_MAX_TOLD] for keyword, uid in received.named_otherwise.items()}
+        note(session, series, reason, detail={**named, **others})
 
 
 def _note_other_bytes(session: Session, series: Series, received: ReceivedInstance) -> None:

@@ -16,8 +16,8 @@ from dicomnode.train.experiment.design import Experiment, Words
 from dicomnode.train.hemorrhage.cohorts import PARTS
 from dicomnode.train.hemorrhage.committee import SEATS, committee
 from dicomnode.train.hemorrhage.recipes import BUNDLE, fast_learner
-from dicomnode.train.hemorrhage.tables import SHOWN, tables
 from dicomnode.train.settings import TrainSettings
+from dicomnode.train.slices.tables import SHOWN, tables
 
 PROGRAM = "python -m dicomnode.train.hemorrhage"
 TEACHER, STUDENT, UNRANKED, SECOND = "teacher", "student", "student without ranker", "second student"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dicomnode.config.known import there_are
 from dicomnode.errors import ConfigError, ManifestError
 from dicomnode.train.importers import bhsd, cohort, cq500, physionet, rsna
 from dicomnode.train.manifest import Case, write_manifest
@@ -47,7 +48,7 @@ def import_layout(name: str, folder: Path, manifest: Path) -> Layout:
     ManifestError : the folder is not laid out as expected; all that is missing is listed.
     """
     if name not in LAYOUTS:
-        raise ConfigError([f"there is no layout {name!r}; there are: {', '.join(LAYOUTS)}"])
+        raise ConfigError([f"there is no layout {name!r}{there_are(name, LAYOUTS)}"])
     layout = LAYOUTS[name]
     cases = layout.read(folder, manifest.parent)
     if not cases:

@@ -8,7 +8,7 @@ import torch
 
 from dicomnode.train.slices.exams import UNKNOWN
 from dicomnode.train.slices.noisy_student import IGNORE, masked_bce
-from dicomnode.zoo.hemorrhage.patchfcn import PatchOutput
+from dicomnode.zoo.networks.branches import PixelsAndSlices
 
 DICE_WEIGHT = 0.5
 SLICE_WEIGHT = 0.5
@@ -18,7 +18,7 @@ ACROSS = (0, 2, 3)
 
 def branches(output: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
     """(batch, findings, rows, columns) pixel logits; (batch, 1) slice logits where the network has such a branch."""
-    if isinstance(output, PatchOutput):
+    if isinstance(output, PixelsAndSlices):
         return output.pixels, output.slices
     return torch.as_tensor(output), None
 

@@ -10,28 +10,15 @@ al., Deep Networks with Stochastic Depth, ECCV 2016 (linear decay).
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from monai.networks.layers import DropPath
 from torch import nn
 
+from dicomnode.zoo.networks.branches import PixelsAndSlices
+
 BLOCKS = ((64, 3, 2, 1), (128, 4, 2, 1), (256, 6, 1, 2), (512, 3, 1, 4))
 """Residual levels of DRN-D-38: channels, blocks, stride, dilation."""
 FEATURES = 512
-
-
-class PatchOutput(NamedTuple):
-    """Logits of the two branches.
-
-    Attributes
-    ----------
-    pixels : (batch, 1, rows, columns), of the input's size.
-    slices : (batch, 1).
-    """
-
-    pixels: torch.Tensor
-    slices: torch.Tensor
 
 
 def _conv_unit(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
@@ -117,11 +104,11 @@ class PatchFCN(nn.Module):
         self.pixel_head = nn.Sequential(nn.Dropout2d(dropout), nn.Conv2d(FEATURES, 1, 1))
         self.slice_head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * FEATURES, 1))
 
-    def forward(self, x: torch.Tensor) -> PatchOutput:
+    def forward(self, x: torch.Tensor) -> PixelsAndSlices:
         """Logits from (batch, channels, rows, columns)."""
         features = self.backbone(x)
         pixels = nn.functional.interpolate(
             self.pixel_head(features), size=x.shape[-2:], mode="bilinear", align_corners=False
         )
         pooled = torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
-        return PatchOutput(pixels, self.slice_head(pooled))
+        return PixelsAndSlices(pixels, self.slice_head(pooled))

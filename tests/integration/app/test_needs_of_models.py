@@ -40,7 +40,7 @@ def test_the_node_does_not_start_and_says_what_is_missing(config: Path) -> None:
 def test_check_says_it_before(config: Path) -> None:
     ended = CliRunner().invoke(app, ["check", "--config", str(config), "--no-models", "--json"])
     assert ended.exit_code == 2
-    said = {(finding["what"], finding["says"]) for finding in json.loads(ended.stdout)}
+    said = {(finding["what"], finding["says"]) for finding in json.loads(ended.stdout)["findings"]}
     assert ("protocol risk", SAYS) in said
 
 

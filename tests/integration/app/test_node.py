@@ -158,7 +158,7 @@ def test_a_spool_that_is_not_mounted_ends_the_node_with_1_and_a_folder_that_cann
 def test_an_unknown_role_is_refused(node: ServedNode) -> None:
     ended = serve(node.config, "--role", "everything")
     assert ended.returncode == 2
-    assert "use all, receive, work, deliver" in ended.stderr
+    assert "there are: all, receive, work, deliver" in ended.stderr
 
 
 def test_a_part_that_dies_ends_the_node_with_1(tmp_path: Path, pacs: ReceivingPacs) -> None:

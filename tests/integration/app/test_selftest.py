@@ -123,7 +123,7 @@ def configured(folder: Path) -> Path:
 def test_the_shipped_weights_give_the_shipped_answer_and_changed_ones_do_not(tmp_path: Path) -> None:
     # Where this fails after new weights: dicomnode zoo selftest hemorrhage --record
     ended = CliRunner().invoke(app, ["zoo", "selftest", "--json", "--config", str(configured(tmp_path))])
-    verdicts = {item["name"]: item for item in json.loads(ended.stdout)}
+    verdicts = {item["name"]: item for item in json.loads(ended.stdout)["selftests"]}
     assert verdicts["hemorrhage"]["ok"] is True, verdicts["hemorrhage"]["says"]
     assert verdicts["altered"]["ok"] is False
     assert "the bundle was changed since the answer was recorded" in verdicts["altered"]["says"]

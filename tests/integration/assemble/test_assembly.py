@@ -366,3 +366,27 @@ def test_a_series_that_breaks_the_assembler_holds_up_no_other(world: World) -> N
     due_at = world.series(broken).due_at
     assert due_at is not None
     assert due_at > time.time() + 30
+
+
+def test_the_history_of_a_study_and_of_its_job_begins_with_the_association_that_brought_it(world: World) -> None:
+    images = head("head")
+    world.send(images, calling_ae="CT7")
+    world.settle()
+    world.assembler.tick()
+    (job,) = world.active_jobs()
+    with world.store.read() as session:
+        for identifier in (str(images[0].StudyInstanceUID), str(images[0].SOPInstanceUID), str(job.id)):
+            first = events_of(session, identifier)[0]
+            assert (first.subject, first.name, first.after) == ("association", "received", "released")
+            said = {key: first.detail[key] for key in ("calling_ae", "called_ae", "address", "images")}
+            assert said == {"calling_ae": "CT7", "called_ae": "NODE", "address": "127.0.0.1", "images": len(images)}
+        assert events_of(session, "1.2.3.4.5") == events_of(session, "99999") == []
+
+
+def test_an_association_for_each_image_is_one_transfer_in_the_history(world: World) -> None:
+    images = head("head")
+    for ds in images:
+        world.send([ds])
+    with world.store.read() as session:
+        (first,) = [line for line in events_of(session, "A1") if line.subject == "association"]
+    assert (first.detail["images"], first.detail["associations"]) == (len(images), len(images))

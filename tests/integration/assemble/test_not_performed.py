@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from sqlalchemy import update
 
 from dicomnode.assemble.not_performed import NotPerformedReports
+from dicomnode.errors import Refusal
+from dicomnode.execute.note_writer import write_not_performed
+from dicomnode.execute.tasks import NotPerformedTask
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import cancel_job, claim_job, requeue_job
 from dicomnode.store.queue.runs import fail_job, pending_runs, start_run
 from dicomnode.store.tables import Job, Series
 from tests.integration.assemble.test_assembly import EVEN, deliver_results, dose_report, head
-from tests.integration.assemble.world import ANY_CT, World
+from tests.integration.assemble.world import ANY_CT, World, data_set_of
 
 QUIET_S = 600.0
 
@@ -190,3 +195,58 @@ def test_two_studies_are_two_reports(study: Study) -> None:
     study.decide()
     study.decide()
     assert sorted(study.reasons()) == ["missing_slices", "too_few_slices"]
+
+
+def broken_off(ds: Dataset, at: int) -> bytes:
+    """The data set with a sequence in front of an element that goes on for ever, or is none."""
+    body = data_set_of(ds)
+    place = body.index(struct.pack("<HH", at >> 16, at & 0xFFFF))
+    return body[:place] + b"\x08\x00\x40\x11SQ\x00\x00\xff\xff\xff\xff" + bytes(range(200))
+
+
+def test_a_series_of_which_no_file_can_be_read_is_reported_where_the_study_is_named(
+    study: Study, tmp_path: Path
+) -> None:
+    images = gappy()
+    study.send_bytes([(ds, broken_off(ds, 0x00280010)) for ds in images])
+    assert {row.reason for row in study.instances()} == {"unreadable"}
+    study.settle()
+    study.assembler.tick()
+    study.decide()
+    assert study.reasons() == ["unreadable"]
+    paths = tuple(study.config.spool_dir.absolute() / row.path for row in study.instances())
+    result = write_not_performed(
+        NotPerformedTask(
+            paths=paths,
+            refusal=Refusal.UNREADABLE,
+            detail="",
+            protocol="head-ct",
+            research=True,
+            generation=1,
+            folder=tmp_path / "report",
+            timezone="UTC",
+            station_ae_title="NODE",
+        )
+    )
+    report = dcmread(result.path)
+    assert report.StudyInstanceUID == images[0].StudyInstanceUID
+    assert report.PatientID == images[0].PatientID
+
+
+def test_a_series_of_which_no_file_can_be_read_is_not_reported_where_nobody_knows_the_study(study: Study) -> None:
+    study.send_bytes([(ds, broken_off(ds, 0x0020000D)) for ds in gappy()])
+    study.settle()
+    study.assembler.tick()
+    study.decide()
+    assert study.reasons() == []
+
+
+def test_what_was_read_of_a_broken_series_may_say_that_nobody_wants_it(study: Study) -> None:
+    images = gappy()
+    for ds in images:
+        ds.Modality = "MR"
+    study.send_bytes([(ds, broken_off(ds, 0x00280010)) for ds in images])
+    study.settle()
+    study.assembler.tick()
+    study.decide()
+    assert study.reasons() == []

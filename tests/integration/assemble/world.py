@@ -14,6 +14,7 @@ from sqlalchemy import select, update
 
 from dicomnode.assemble.service import Assembler
 from dicomnode.config.whole import Config
+from dicomnode.execute.digest_worker import digest_of
 from dicomnode.receive.intake import Intake, Peer
 from dicomnode.receive.part10 import Origin, preamble_of
 from dicomnode.receive.spool import Spool
@@ -41,8 +42,13 @@ class World:
         self.store = store
         self.spool = Spool(self.config.spool_dir)
         self.spool.prepare()
-        self.intake = Intake(store, self.spool, settle_s=self.config.reception.settle_s)
-        self.assembler = Assembler(self.config, store)
+        self.intake = Intake(
+            store,
+            self.spool,
+            settle_s=self.config.reception.settle_s,
+            max_instances=self.config.reception.max_series_instances,
+        )
+        self.assembler = Assembler(self.config, store, digest_of)
 
     def associate(self, calling_ae: str = "CT1") -> Peer:
         """A peer that is about to send."""
@@ -52,7 +58,14 @@ class World:
         """Each dataset as the Storage SCP takes it."""
         return [self._take(ds, peer) for ds in datasets]
 
-    def _take(self, ds: Dataset, peer: Peer) -> Indexed:
+    def send_bytes(self, images: Sequence[tuple[Dataset, bytes]]) -> None:
+        """One association that brings data sets that are no longer what they were."""
+        peer = self.associate()
+        for ds, body in images:
+            self._take(ds, peer, body)
+        self.end(peer)
+
+    def _take(self, ds: Dataset, peer: Peer, body: bytes | None = None) -> Indexed:
         origin = Origin(
             sop_class_uid=str(ds.SOPClassUID),
             sop_instance_uid=str(ds.SOPInstanceUID),
@@ -60,7 +73,7 @@ class World:
             calling_ae=peer.calling_ae,
         )
         incoming = self.spool.open(preamble_of(origin))
-        incoming.write(_data_set_of(ds))
+        incoming.write(data_set_of(ds) if body is None else body)
         return self.intake.take(incoming, origin, peer)
 
     def end(self, peer: Peer, outcome: str = RELEASED) -> None:
@@ -147,7 +160,7 @@ class World:
             return list(session.scalars(select(table).order_by(table.id)))
 
 
-def _data_set_of(ds: Dataset) -> bytes:
+def data_set_of(ds: Dataset) -> bytes:
     """The data set alone, as it comes over the network."""
     buffer = BytesIO()
     syntax = ds.file_meta.TransferSyntaxUID

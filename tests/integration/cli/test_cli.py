@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from dicomnode.cli.main import app
 from dicomnode.zoo.registry import BUILT_IN
 from tests.acceptance.scanner import small_study
 from tests.tools.bundle import write_threshold_bundle
+from tests.tools.command_line import commands
 from tests.tools.series import ct_series, write_series
 
 READING = (["jobs", "list"], ["jobs", "show", "7"], ["jobs", "retry", "7"], ["jobs", "cancel", "7"], ["why", "ACC7"])
@@ -72,6 +74,14 @@ def config(tmp_path: Path) -> Path:
     return write_config(tmp_path)
 
 
+@pytest.fixture
+def started(config: Path, tmp_path: Path, sqlite_template: Path) -> Path:
+    """A configuration whose node was started once."""
+    (tmp_path / "data").mkdir()
+    shutil.copy(sqlite_template, tmp_path / "data/node.db")
+    return config
+
+
 WRONG = """
 [node]
 port = 700000
@@ -104,8 +114,8 @@ def test_a_configuration_that_does_not_exist_ends_with_2(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("command", READING[1:], ids=" ".join)
-def test_a_job_or_case_that_is_unknown_ends_with_1_and_a_sentence(config: Path, command: list[str]) -> None:
-    ended = run(*command, "--config", config)
+def test_a_job_or_case_that_is_unknown_ends_with_1_and_a_sentence(started: Path, command: list[str]) -> None:
+    ended = run(*command, "--config", started)
     assert ended.exit_code == 1
     assert "no job 7" in ended.stderr or "nothing is known of 'ACC7'" in ended.stderr
 
@@ -119,13 +129,16 @@ def test_a_database_that_is_none_ends_with_1_and_a_sentence(config: Path, tmp_pa
     (tmp_path / "data/node.db").write_text("this is a letter, not a database, and it is long enough to be read as one")
     ended = run("jobs", "list", "--config", config)
     assert ended.exit_code == 1
-    assert "the database cannot be used" in ended.stderr
+    assert f"the database cannot be used: {tmp_path}/data/node.db (file is not a database)" in ended.stderr
 
 
-def test_jobs_of_a_new_node_are_none_also_as_json(config: Path) -> None:
-    assert "Jobs: none" in run("jobs", "list", "--config", config).stdout
-    assert json.loads(run("jobs", "list", "--json", "--config", config).stdout) == {
+def test_jobs_of_a_new_node_are_none_also_as_json(started: Path) -> None:
+    assert "Jobs: none" in run("jobs", "list", "--config", started).stdout
+    assert json.loads(run("jobs", "list", "--json", "--config", started).stdout) == {
+        "schema_version": 1,
+        "jobs_total": 0,
         "jobs": [],
+        "series_without_job_total": 0,
         "series_without_job": [],
     }
 
@@ -139,7 +152,7 @@ def test_brackets_in_a_reason_are_printed_as_they_are(capsys: pytest.CaptureFixt
 def test_check_is_content_where_everything_works(tmp_path: Path, pacs: ReceivingPacs) -> None:
     path = write_config(tmp_path, pacs_port=pacs.port)
     ended = run("check", "--json", "--config", path)
-    findings = {(item["what"], item["ok"]) for item in json.loads(ended.stdout)}
+    findings = {(item["what"], item["ok"]) for item in json.loads(ended.stdout)["findings"]}
     assert ended.exit_code == 0
     for what in ("disk", "clock", "database", "port", "protocol head-ct", "model threshold", "destination pacs"):
         assert (what, True) in findings
@@ -204,11 +217,12 @@ def test_check_only_notes_a_port_in_use(tmp_path: Path, pacs: ReceivingPacs) -> 
 
 
 def test_zoo_lists_shows_and_verifies(config: Path) -> None:
-    listed = json.loads(run("zoo", "list", "--json", "--config", config).stdout)
+    listed = json.loads(run("zoo", "list", "--json", "--config", config).stdout)["models"]
     assert {"threshold", "hemorrhage"} <= {bundle["name"] for bundle in listed}
     shown = run("zoo", "show", "threshold", "--config", config)
     assert "Marks bright spots away from bone." in shown.stdout
-    verified = {item["name"]: item for item in json.loads(run("zoo", "verify", "--json", "--config", config).stdout)}
+    models = json.loads(run("zoo", "verify", "--json", "--config", config).stdout)["models"]
+    verified = {item["name"]: item for item in models}
     assert verified["threshold"]["digest"] in shown.stdout.replace("\n", "")
     assert verified["threshold"]["pinned"] is False
     assert run("zoo", "list").exit_code == run("zoo", "verify").exit_code == 0
@@ -254,15 +268,6 @@ def test_process_ends_with_2_for_an_unknown_protocol_or_no_folder(config: Path, 
     assert (absent.exit_code, "is no folder" in absent.stderr) == (2, True)
 
 
-def commands(group: Any, *above: str) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command with its words."""
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
-            yield from commands(command, *above, name)
-        else:
-            yield (*above, name), command
-
-
 def test_the_help_of_every_command_is_a_sentence_and_of_every_argument_too() -> None:
     every = dict(commands(typer.main.get_command(app)))
     assert len(every) >= 13
@@ -277,10 +282,10 @@ def test_the_help_of_every_command_is_a_sentence_and_of_every_argument_too() -> 
             assert described, f"{words} {parameter.name}"
 
 
-@pytest.mark.parametrize("command", ["serve", "check", "demo", "process", "why", "jobs list", "cohort make"])
-def test_the_help_of_what_people_type_first_shows_an_example(command: str) -> None:
-    help_text = " ".join(run(*command.split(), "--help").stdout.split())
-    assert f"Example: dicomnode {command}" in help_text
+@pytest.mark.parametrize("words", [" ".join(words) for words, _ in commands(typer.main.get_command(app))])
+def test_the_help_of_every_command_shows_an_example_of_it(words: str) -> None:
+    help_text = " ".join(run(*words.split(), "--help").stdout.split())
+    assert re.search(rf"Examples?: dicomnode {words}\b", help_text)
 
 
 def test_the_version_is_that_of_the_package() -> None:

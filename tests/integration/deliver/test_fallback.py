@@ -265,7 +265,7 @@ def test_the_commands_show_and_forget_what_is_refused(command_line: tuple[Store,
         assert result.exit_code == 0, result.output
         return result.output
 
-    (line,) = json.loads(run("refusals", "--json"))
+    (line,) = json.loads(run("refusals", "--json"))["refusals"]
     assert (line["destination"], line["sop_class_uid"], line["how"]) == ("pacs", SEGMENTATION, "said so")
     assert "seg" in run("refusals")
     assert run("forget", "pacs") == "1 refused classes are forgotten\n"

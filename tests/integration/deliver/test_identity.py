@@ -335,7 +335,7 @@ def test_the_commands_show_release_and_discard_what_is_held(
     sender = world.sender(world.destination(pacs.port))
     sender.step()
     code, output = run(config, "jobs", "held", "--json")
-    first, second = json.loads(output)
+    first, second = json.loads(output)["held"]
     assert (code, first["job_id"], first["count"], second["job_id"]) == (0, job_id, 2, other)
     assert "contradict" in first["reason"]
     assert "2 results held" in run(config, "jobs", "list")[1]
@@ -346,7 +346,7 @@ def test_the_commands_show_release_and_discard_what_is_held(
     assert run(config, "jobs", "discard", str(other)) == (0, "1 results are withdrawn\n")
     assert run(config, "jobs", "discard", str(other))[0] == 1
     world.step_until(sender, lambda: world.job(job_id).status == "done")
-    assert json.loads(run(config, "jobs", "held", "--json")[1]) == []
+    assert json.loads(run(config, "jobs", "held", "--json")[1])["held"] == []
     assert "adopted: PatientID" in run(config, "jobs", "show", str(job_id), "--json")[1]
 
 

@@ -5,6 +5,7 @@ The node's own modules get a clock that can be put forward; the peers and their 
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sys
 import time
@@ -157,3 +158,48 @@ def test_a_server_that_is_overloaded_for_hours_gets_everything_once(world: World
         sender.step()
         assert {world.job(job_id).status for job_id in jobs} == {"done"}
     assert len(pacs.asked) == len(set(pacs.asked)) == 3
+
+
+def lines(caplog: pytest.LogCaptureFixture, message: str) -> list[logging.LogRecord]:
+    """Log lines that say this."""
+    return [record for record in caplog.records if record.message == message]
+
+
+def test_a_destination_that_goes_away_and_comes_back_is_told_once_each_with_what_waits(
+    world: World, clock: Clock, peer: Peer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    for _ in range(2):
+        world.deliver("seg", "sr")
+    sender = world.sender(destination(world, peer), echo_interval_s=ECHO_S)
+    pass_time(clock, sender, 10.0, step_s=900.0)
+    (away,) = lines(caplog, "destination is away")
+    assert vars(away)["waiting"] == 4
+    loud = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [record.message for record in loud if record.name.startswith("dicomnode")] == ["destination is away"]
+    world.deliver("sc")
+    with peer:
+        clock.ahead_s += ECHO_S
+        sender.step()
+    (back,) = lines(caplog, "destination is back")
+    assert (vars(back)["destination"], vars(back)["waiting"]) == ("pacs", 5)
+
+
+def test_a_job_that_is_done_is_one_line_with_the_seconds_of_its_stages(
+    world: World, clock: Clock, peer: Peer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    job_id, _ = world.deliver("seg", "sr")
+    clock.ahead_s += 60.0
+    with peer:
+        sender = world.sender(destination(world, peer))
+        sender.step()
+        assert world.job(job_id).status == "done"
+        sender.step()
+    (line,) = lines(caplog, "job done")
+    said = vars(line)
+    assert (said["job_id"], said["status"], said["task"]) == (job_id, "done", "analysis")
+    assert 60.0 <= said["deliver_s"] < 70.0
+    assert 0.0 <= said["prove_s"] < 10.0
+    assert 60.0 <= said["total_s"] < 80.0
+    assert said["queue_s"] < 10.0

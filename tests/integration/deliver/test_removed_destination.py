@@ -51,7 +51,7 @@ def test_check_names_it_and_withdraw_ends_its_jobs(world: World, config: Path) -
     assert (orphan.ok, orphan.fatal) == (False, True)
     assert "2 results wait for it" in orphan.says
     code, output = withdraw("gone", config)
-    assert (code, json.loads(output)) == (0, {"destination": "gone", "withdrawn": 2})
+    assert (code, json.loads(output)) == (0, {"schema_version": 1, "destination": "gone", "withdrawn": 2})
     assert world.job(job_id).status == "undelivered"
 
 
@@ -59,6 +59,12 @@ def test_a_configured_destination_is_not_withdrawn(world: World, config: Path) -
     job_id, _ = world.deliver("sr")
     assert withdraw("pacs", config)[0] == 1
     assert world.statuses(job_id) == ["pending"]
+
+
+def test_a_destination_that_was_never_known_is_a_wrong_call(world: World, config: Path) -> None:
+    world.deliver("sr", destinations=("gone",))
+    code, output = withdraw("gnoe", config)
+    assert (code, "did you mean 'gone'?" in output) == (2, True)
 
 
 def test_check_says_how_a_destination_proves_what_it_has(config: Path) -> None:

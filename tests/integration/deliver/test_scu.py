@@ -7,9 +7,17 @@ import struct
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom import dcmread
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, SegmentationStorage
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    RLELossless,
+    SegmentationStorage,
+)
 from pynetdicom import evt
 
 from dicomnode.config.destinations import Destination
@@ -17,7 +25,7 @@ from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.scu import associate, contexts_for, echo, probe, send
 from dicomnode.errors import AssociationRejected, DeliveryError, ResultDamaged, StoreRefused
 from tests.integration.deliver.pacs import ScriptedPacs, StalledPacs, mute_port, web_server_port
-from tests.integration.deliver.world import SOP_CLASSES, data_set_sha256, encoded_result, until
+from tests.integration.deliver.world import SOP_CLASSES, data_set_sha256, encoded_overview, encoded_result, until
 
 
 def destination(port: int, **more: object) -> Destination:
@@ -55,6 +63,24 @@ def test_a_peer_without_the_files_syntax_gets_it_transcoded_with_the_same_conten
     assert received.PatientName == sent.PatientName
     # A private element loses its VR in implicit encoding (PS3.5 6.2.2), never its bytes.
     assert {element.tag: element.value for element in received} == {element.tag: element.value for element in sent}
+
+
+@pytest.mark.parametrize("taken", [RLELossless, ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_a_compressed_overview_arrives_whole_at_a_peer_that_takes_it_and_at_one_that_does_not(
+    tmp_path: Path, taken: UID
+) -> None:
+    file = Outgoing.from_file(encoded_overview(tmp_path))
+    pacs = ScriptedPacs(tmp_path / "pacs")
+    pacs.accepted_syntaxes = [taken]
+    with pacs:
+        (outcome,) = send([file], destination(pacs.port), "NODE")
+    assert outcome.status == 0
+    (stored,) = pacs.instances
+    assert stored.transfer_syntax_uid == taken
+    received, sent = dcmread(stored.path), dcmread(file.path)
+    assert received.SOPInstanceUID == sent.SOPInstanceUID
+    assert np.array_equal(received.pixel_array, sent.pixel_array)
+    assert np.ptp(received.pixel_array) > 0
 
 
 def test_a_compressed_file_is_never_offered_in_another_syntax(tmp_path: Path) -> None:

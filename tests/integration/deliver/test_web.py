@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomnode.app.checkup import Finding, checkup
 from dicomnode.config.destinations import WebDestination
 from dicomnode.config.load import parse_config
+from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.route import WebRoute
 from dicomnode.deliver.web_auth import basic
 from dicomnode.errors import AssociationRejected, DeliveryError, DestinationUnavailable
@@ -25,7 +28,7 @@ from dicomnode.store.deliver import fallback
 from dicomnode.store.engine import Store
 from tests.integration.deliver.pacs import free_port, mute_port
 from tests.integration.deliver.web_pacs import Reply, WebPacs, failed, stored
-from tests.integration.deliver.world import PATIENT, World
+from tests.integration.deliver.world import PATIENT, World, encoded_overview
 from tests.tools.certificates import Authority
 
 EMERGENCY = {"PatientName": "Unknown^Male", "PatientID": "TMP-12", "PatientBirthDate": "", "PatientSex": "M"}
@@ -69,6 +72,15 @@ def test_a_job_is_stored_byte_for_byte_and_proven_over_one_connection(world: Wor
     for result in results:
         assert pacs.files[result.sop_instance_uid] == (world.data_dir / result.path).read_bytes()
     assert pacs.connections == 3  # whose study it is, storing, looking
+
+
+def test_a_compressed_overview_leaves_native_since_no_server_need_take_it(pacs: WebPacs, tmp_path: Path) -> None:
+    file = Outgoing.from_file(encoded_overview(tmp_path))
+    with WebRoute(web(pacs)).link([file]) as link:
+        assert link.store(file) == 0
+    received = pydicom.dcmread(io.BytesIO(pacs.files[file.sop_instance_uid]))
+    assert received.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert np.array_equal(received.pixel_array, pydicom.dcmread(file.path).pixel_array)
 
 
 def test_without_a_proof_the_job_ends_sent_unproven_and_nothing_is_queried(world: World, pacs: WebPacs) -> None:

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     Comprehensive3DSRStorage,
     ExplicitVRLittleEndian,
+    RLELossless,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
     generate_uid,
@@ -106,6 +109,20 @@ def encoded_result(
         size_bytes=len(content),
         research=research,
     )
+
+
+def encoded_overview(folder: Path) -> Path:
+    """A picture as the node writes its overview: RGB, run-length encoded."""
+    ds = dcmread(folder / encoded_result(folder, "sc").path)
+    rows, columns = np.mgrid[0:64, 0:48].astype(np.uint8)
+    pixels = np.stack([rows, columns, rows + columns], axis=2)
+    ds.Rows, ds.Columns, ds.SamplesPerPixel, ds.PhotometricInterpretation = 64, 48, 3, "RGB"
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation, ds.PlanarConfiguration = 8, 8, 7, 0, 0
+    ds.PixelData = pixels.tobytes()
+    ds.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
+    path = folder / "overview.dcm"
+    ds.save_as(path, enforce_file_format=True)
+    return path
 
 
 def until(condition: Callable[[], Any], *, within_s: float = 15.0) -> None:

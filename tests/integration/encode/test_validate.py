@@ -37,6 +37,7 @@ from tests.unit.encode.cases import (
     score_of,
     with_probability,
 )
+from tests.unit.encode.kinds.test_reference_scores import KNOWN, OPEN, SILENT, TWICE
 
 CHECK = Path(__file__).resolve().parents[2] / "tools" / "check_results.sh"
 DEBIAN_TOOLS = ("dciodvfy", "dcentvfy", "dsrdump", "dcmdump", "DicomSRValidator")
@@ -80,7 +81,7 @@ def every_kind(case: Case, folder: Path) -> dict[str, list[Path]]:
     full = with_probability(case)
     full = changed(full, findings=(*full.findings, score_of(), predicted_of(case)))
     results = encode_case(full, folder, NOW, [kind for kind, row in KINDS.items() if row.made is Made.ON_REQUEST])
-    results.append(encode_rejection(Rejection(tuple(results), case.identity), folder, NOW))
+    results.append(encode_rejection(Rejection(results=tuple(results), identity=case.identity), folder, NOW))
     refused = NotPerformed(
         sources=case.sources,
         identity=case.identity,
@@ -154,7 +155,8 @@ def test_two_findings_on_a_tilted_uneven_stack_pass_every_judge_failure_mode_11(
 
 def test_generated_scores_pass_every_judge(tmp_path: Path) -> None:
     numbers = (score_of(), score_of(name="nihss", value=14.0, unit="{score}"))
-    case = changed(case_of(EVEN), findings=(*numbers, not_applicable_of()))
+    reference = (KNOWN, OPEN, TWICE, SILENT)
+    case = changed(case_of(EVEN), findings=(*numbers, not_applicable_of()), reference=reference)
     scores = next(result.path for result in encode_case(case, tmp_path, NOW) if result.kind == "scores")
     verdict = judged([scores], fast=False)
     assert (verdict.returncode, verdict.stdout) == (0, ""), verdict.stdout + verdict.stderr
@@ -171,7 +173,7 @@ def test_a_generated_predicted_scan_on_a_tilted_uneven_stack_is_valid(tmp_path: 
 def test_key_objects_and_rejection_notes_are_valid(tmp_path: Path) -> None:
     case = case_of(EVEN, BLEEDS, GREEK)
     results = encode_case(case, tmp_path, NOW, ["kos"])
-    note = encode_rejection(Rejection(tuple(results), case.identity), tmp_path, NOW)
+    note = encode_rejection(Rejection(results=tuple(results), identity=case.identity), tmp_path, NOW)
     verdict = judged([results[-1].path, note.path], fast=True)
     assert (results[-1].kind, verdict.returncode, verdict.stdout) == ("kos", 0, ""), verdict.stdout + verdict.stderr
 
@@ -200,7 +202,8 @@ STAND_INS = ["seg_sc", "sr_comp", "sr_enhanced", "scores_comp", "scores_enhanced
 )
 def test_what_stands_in_for_refused_classes_is_valid(tmp_path: Path, kinds: list[str], fast: bool) -> None:
     case = case_of(TILTED_UNEVEN, BLEEDS, JAPANESE)
-    results = encode_case(changed(case, findings=(*case.findings, score_of())), tmp_path, NOW, kinds)
+    case = changed(case, findings=(*case.findings, score_of()), reference=(KNOWN, OPEN, TWICE, SILENT))
+    results = encode_case(case, tmp_path, NOW, kinds)
     assert {result.kind for result in results} >= set(kinds)
     verdict = judged([result.path for result in results if result.kind in kinds], fast=fast)
     assert (verdict.returncode, verdict.stdout) == (0, ""), verdict.stdout + verdict.stderr

@@ -6,17 +6,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
 
+from dicomnode.errors import WorkerCrashed
 from dicomnode.execute.findings_file import load_findings
+from dicomnode.execute.tasks import EncodeTask, ReadTask, Reply, Task
 from dicomnode.ops.retention import DAY_S, purge
+from dicomnode.receive.part10 import Origin, preamble_of
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import cancel_job, claim_job, recover_leases, requeue_job
 from dicomnode.store.queue.runs import RunIdentity, pending_runs
 from tests.acceptance.scanner import small_study
+from tests.integration.attack.bombs import jpeg_2000
 from tests.integration.execute.world import Bundles, ExecutionWorld, Workers
 from tests.integration.store.fixture import sqlite_only
 
@@ -209,6 +214,30 @@ def test_findings_damaged_on_disk_are_made_again(new_world: NewWorld) -> None:
 
 
 @sqlite_only
+def test_a_job_whose_runs_have_all_succeeded_is_encoded_again_without_a_volume_for_the_models(
+    new_world: NewWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = new_world("threshold")
+    worker, asked = world.workers.case_worker, list[Task]()
+    really_ask = worker.ask
+
+    def ask(task: Task, **options: Any) -> Reply:
+        asked.append(task)
+        if [type(one) for one in asked].count(EncodeTask) == 1 and isinstance(task, EncodeTask):
+            raise WorkerCrashed("killed")
+        return really_ask(task, **options)
+
+    monkeypatch.setattr(worker, "ask", ask)
+    job_id = world.queue_head()
+    world.step()
+    assert world.job(job_id).status == "queued"
+    first = len(asked)
+    world.step_again()
+    assert world.job(job_id).status == "delivering"
+    assert [task.volume for task in asked[first:] if isinstance(task, ReadTask)] == [None]
+
+
+@sqlite_only
 def test_a_model_that_changed_runs_again_and_one_that_did_not_does_not(new_world: NewWorld) -> None:
     world = new_world("threshold", "raising")
     world.queue_head()
@@ -286,3 +315,16 @@ def test_a_worker_ended_together_with_the_node_is_nobodys_fault(new_world: NewWo
     job = world.job(job_id)
     assert (job.status, job.attempts) == ("queued", 0)
     assert (job.runs[0].status, job.runs[0].crashes) == ("pending", 0)
+
+
+@sqlite_only
+def test_a_slice_that_is_a_bomb_refuses_the_job_once_and_for_all(new_world: NewWorld) -> None:
+    world = new_world("threshold")
+    job_id = world.queue_head()
+    row = world.instances()[0]
+    bomb = jpeg_2000(row.sop_instance_uid)
+    origin = Origin(row.sop_class_uid, row.sop_instance_uid, bomb.syntax, "CT1", "NODE")
+    (world.config.spool_dir / row.path).write_bytes(preamble_of(origin) + bomb.data_set)
+    assert world.step()
+    job = world.job(job_id)
+    assert (job.status, job.refusal, job.attempts) == ("refused", "implausible_size", 1)

@@ -239,7 +239,7 @@ def test_a_file_that_is_purged_while_it_comes_again_is_asked_for_once_more(world
     end_job(world, JobStatus.DONE)
     world.age(30 * DAY_S)
     spool = TellingSpool(world.config.spool_dir)
-    world.intake = Intake(world.store, spool, settle_s=0.1)
+    world.intake = Intake(world.store, spool, settle_s=0.1, max_instances=10_000)
     with ThreadPoolExecutor(1) as pool:
         with world.store.write() as session:
             # The purge holds its lock; reception finds the same bytes in the spool and waits for the row.

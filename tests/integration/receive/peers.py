@@ -213,7 +213,7 @@ def ct_slice(
     ds.Modality = "CT"
     ds.Manufacturer = "ACME"
     ds.PatientName = "Muster^Erika"
-    ds.PatientID = "4711"
+    ds.PatientID = "P4711"
     ds.StudyInstanceUID, ds.SeriesInstanceUID = study_uid, series_uid
     ds.InstanceNumber = number
     ds.ImagePositionPatient = [0, 0, 5 * number]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import socket
 import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -26,10 +28,9 @@ SERVICE_USER, PRESENTATION = 1, 3
 
 
 @pytest.fixture
-def sqlite_store(sqlite_template: object, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def sqlite_store(sqlite_template: Path, tmp_path: Path) -> Iterator[Store]:
     """What the network does is the same on every database."""
-    store = Store(f"sqlite:///{tmp_path_factory.mktemp('db') / 'node.db'}")
-    store.migrate()
+    store = Store(f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'network.db')}")
     yield store
     store.close()
 
@@ -287,7 +288,7 @@ def test_no_patient_attribute_reaches_the_log(
     text = " ".join(str(vars(record)) for record in caplog.records if record.name.startswith("dicomnode"))
     assert "association ended" in text
     assert "Muster" not in text
-    assert "4711" not in text
+    assert "P4711" not in text
 
 
 def test_the_receiving_process_loads_no_model_library_and_stays_small() -> None:

@@ -94,7 +94,7 @@ def test_a_start_indexes_what_was_renamed_but_not_indexed(
     assert _rows(restarted) == expected
     assert all(row.association_id is None for row in restarted.instances())
     assert all(series.due_at is not None for series in restarted.series())
-    assert sweep(restarted.store, restarted.spool, settle_s=1).indexed == 0
+    assert sweep(restarted.store, restarted.spool, settle_s=1, max_instances=10_000).indexed == 0
 
 
 def _rows_after(reception: Reception, plain: object, report: object, hostile: bytes) -> set[tuple]:
@@ -132,8 +132,8 @@ def test_a_refused_instance_that_nobody_sends_again_is_found_by_the_next_sweep(r
         peer.associate()
         with outage(reception.store):
             assert sent(peer, ct_slice()) == OUT_OF_RESOURCES
-    assert sweep(reception.store, reception.spool, settle_s=1, min_age_s=3600).indexed == 0
-    assert sweep(reception.store, reception.spool, settle_s=1).indexed == 1
+    assert sweep(reception.store, reception.spool, settle_s=1, max_instances=10_000, min_age_s=3600).indexed == 0
+    assert sweep(reception.store, reception.spool, settle_s=1, max_instances=10_000).indexed == 1
     assert len(reception.instances()) == 1
 
 
@@ -147,7 +147,7 @@ def test_a_sweep_tells_of_missing_and_foreign_files_and_touches_neither(receptio
     foreign.write_bytes(b"not from here")
     misplaced = foreign.with_name("4.5.6.0123456789abcdef.dcm")
     shutil.copy(reception.spool.root / kept.path, misplaced)
-    swept = sweep(reception.store, reception.spool, settle_s=1)
+    swept = sweep(reception.store, reception.spool, settle_s=1, max_instances=10_000)
     assert (swept.indexed, swept.foreign, swept.missing) == (0, 2, 1)
     assert foreign.exists()
     assert len(reception.instances()) == 2
@@ -162,7 +162,7 @@ def test_a_purged_file_is_not_missing_and_may_come_again(reception: Reception) -
         (reception.spool.root / row.path).unlink()
         with reception.store.write() as session:
             session.get_one(Instance, row.id).status = "purged"
-        assert sweep(reception.store, reception.spool, settle_s=1).missing == 0
+        assert sweep(reception.store, reception.spool, settle_s=1, max_instances=10_000).missing == 0
         assert sent(peer, ds) == SUCCESS
     (row,) = reception.instances()
     assert row.status == "used"
@@ -191,7 +191,7 @@ def test_a_sweep_beside_a_running_reception_indexes_nothing_twice(reception: Rec
 
     def sweep_on() -> None:
         while not done.is_set():
-            sweep(reception.store, reception.spool, settle_s=1)
+            sweep(reception.store, reception.spool, settle_s=1, max_instances=10_000)
 
     sweeper = threading.Thread(target=sweep_on)
     sweeper.start()
@@ -253,11 +253,10 @@ def test_a_killed_reception_has_all_that_it_acknowledged_failure_mode_03(
 
 def _send_until_killed(port: int) -> dict[str, bytes]:
     acknowledged = {}
-    with ScriptedPeer(port) as peer:
+    with ScriptedPeer(port) as peer, contextlib.suppress(ConnectionError, peers.Closed, peers.Aborted):
         peer.associate()
-        with contextlib.suppress(ConnectionError, peers.Closed, peers.Aborted):
-            for number in range(10_000):
-                ds = ct_slice(number=number, rows=64)
-                if sent(peer, ds) == SUCCESS:
-                    acknowledged[ds.SOPInstanceUID] = encoded(ds)
+        for number in range(10_000):
+            ds = ct_slice(number=number, rows=64)
+            if sent(peer, ds) == SUCCESS:
+                acknowledged[ds.SOPInstanceUID] = encoded(ds)
     return acknowledged

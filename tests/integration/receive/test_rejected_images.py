@@ -175,7 +175,7 @@ def test_a_note_that_a_crash_left_without_a_row_is_obeyed_after_the_start(world:
     other.receive([key_object(series, "113037")], other.associate("PACS"))
     elsewhere.close()
     assert [job.status for job in world.jobs()] == ["queued"]
-    assert sweep(world.store, world.spool, settle_s=0.0).indexed == 1
+    assert sweep(world.store, world.spool, settle_s=0.0, max_instances=10_000).indexed == 1
     assert [job.status for job in world.jobs()] == ["superseded"]
 
 

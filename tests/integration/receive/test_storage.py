@@ -77,7 +77,7 @@ def test_the_header_of_the_row_holds_no_person(reception: Reception) -> None:
     (row,) = reception.instances()
     assert row.header["Rows"] == 32
     assert "Muster" not in str(row.header)
-    assert "4711" not in str(row.header)
+    assert "P4711" not in str(row.header)
 
 
 def test_the_same_bytes_twice_are_one_row_and_success_failure_mode_09(reception: Reception) -> None:
@@ -210,10 +210,9 @@ def test_a_deflated_bomb_is_kept_and_does_not_fill_the_memory(reception: Recepti
     ],
 )
 def test_hostile_uids_stay_within_the_spool(reception: Reception, tmp_path: Path, hostile: str) -> None:
-    ds = ct_slice()
-    raw = encoded(ds)
-    raw_study = _with_uid(raw, 0x000D, hostile)
-    raw_series = _with_uid(raw, 0x000E, hostile)
+    raw = encoded(ct_slice())
+    raw_study = _with_uid(encoded(ct_slice(sop_uid="1.2.3.1.1.8")), 0x000D, hostile)
+    raw_series = _with_uid(encoded(ct_slice(sop_uid="1.2.3.1.1.9")), 0x000E, hostile)
     with ScriptedPeer(reception.port) as peer:
         peer.associate()
         assert peer.store(CT_IMAGE, hostile, raw) == SUCCESS
@@ -256,10 +255,13 @@ def test_a_command_without_instance_uid_is_answered(reception: Reception) -> Non
 def test_an_instance_of_another_class_than_its_context_is_kept(reception: Reception) -> None:
     with ScriptedPeer(reception.port) as peer:
         peer.associate()
-        status = peer.store("1.2.840.10008.1.2.3.4", "1.2.3.1.1.1", encoded(ct_slice()), context=CT_IMAGE)
+        data_set = encoded(ct_slice(sop_uid="1.2.3.1.1.1"))
+        status = peer.store("1.2.840.10008.1.2.3.4", "1.2.3.1.1.1", data_set, context=CT_IMAGE)
         assert status == SUCCESS
         peer.release()
-    assert [row.sop_class_uid for row in reception.instances()] == [CT_IMAGE]
+    (row,) = reception.instances()
+    assert (row.sop_class_uid, row.status, row.reason) == ("1.2.840.10008.1.2.3.4", "not_used", "uid_mismatch")
+    assert data_set_of(reception, row.path) == encoded(ct_slice(sop_uid="1.2.3.1.1.1"))
 
 
 def test_own_results_that_come_back_are_never_used(reception: Reception) -> None:

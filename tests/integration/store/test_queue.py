@@ -12,11 +12,13 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
+from dicomnode.decision import Decision, Grounds, Outcome
 from dicomnode.errors import LeaseLost
 from dicomnode.records import EncodedResult
 from dicomnode.store.deliver import outbox
 from dicomnode.store.deliver.results import Delivery, store_results
 from dicomnode.store.engine import Store
+from dicomnode.store.history import events_of, list_jobs, show_job
 from dicomnode.store.queue.jobs import (
     STAT_HEAD_START_S,
     Claim,
@@ -422,6 +424,33 @@ def test_a_run_that_succeeded_counts_only_with_the_model_and_the_inputs_it_ran_w
         with store.write() as session:
             assert [row.model for row in pending_runs(session, claimed, {"hemorrhage": other})] == ["hemorrhage"]
             session.rollback()
+
+
+def test_what_the_findings_of_a_run_come_to_is_told_by_the_job_and_its_history(store: Store) -> None:
+    told = Outcome(
+        finding="hemorrhage",
+        decision=Decision.UNCERTAIN,
+        grounds=Grounds.EXAM_BELOW,
+        volume_ml=0.62,
+        lesions=1,
+        exam_probability=0.08,
+        exam_threshold=0.56,
+    )
+    claimed = claimed_job(store)
+    with store.write() as session:
+        (run,) = pending_runs(session, claimed, {"hemorrhage": SAME})
+        start_run(session, claimed, run)
+        assert list_jobs(session)[0].result == ""
+        finish_run(session, claimed, run, findings_path="work/1", identity=SAME, device="cpu", outcomes=(told,))
+    with store.read() as session:
+        (listed,) = list_jobs(session)
+        shown = show_job(session, claimed.job_id)
+        history = [event.detail.get("hemorrhage") for event in events_of(session, str(claimed.job_id))]
+    assert shown is not None
+    for line in (listed, shown):
+        assert (line.decision, line.result) == ("uncertain", "uncertain, 0.62 mL, 1 lesion")
+        assert line.as_dict()["outcomes"] == [told.as_dict()]
+    assert "uncertain, 0.62 mL, 1 lesion" in history
 
 
 def test_a_failed_transaction_leaves_no_event(store: Store) -> None:

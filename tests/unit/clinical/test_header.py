@@ -8,8 +8,8 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from dicomnode.clinical.sources.header import age_years, context_of_header
-from dicomnode.records import ContextSource
+from dicomnode.clinical.sources.header import age_years, context_of_header, patient_of
+from dicomnode.records import ContextSource, Patient
 
 
 def header(**attributes: str) -> Dataset:
@@ -57,3 +57,23 @@ def test_a_value_carries_its_source_and_the_day_of_the_scan() -> None:
     assert (age.value, age.unit, age.source, age.observed_at) == (63.0, "a", ContextSource.HEADER, "2026-05-01")
     assert (sex.value, sex.unit) == ("female", "")
     assert context_of_header(header(PatientSex="X")).values == ()
+
+
+@pytest.mark.parametrize(
+    ("attributes", "patient"),
+    [
+        (
+            {"PatientID": " 4711 ", "IssuerOfPatientID": "H", "PatientBirthDate": "19440502", "PatientSex": "F"},
+            Patient(patient_id="4711", issuer="H", birth_date="19440502", sex="F"),
+        ),
+        (
+            {"PatientID": "47\x0011", "PatientBirthDate": "1944.05.02"},
+            Patient(patient_id="4711", birth_date="19440502"),
+        ),
+        ({"PatientBirthDate": "19000101", "PatientSex": "X"}, Patient(patient_id="")),
+        ({"PatientBirthDate": "19441302"}, Patient(patient_id="")),
+        ({}, Patient(patient_id="")),
+    ],
+)
+def test_the_header_says_whose_scan_it_is(attributes: dict[str, str], patient: Patient) -> None:
+    assert patient_of(header(**attributes)) == patient

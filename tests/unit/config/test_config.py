@@ -14,6 +14,7 @@ from dicomnode.config.protocols import HEAD_CT
 from dicomnode.config.whole import Config
 from dicomnode.errors import ConfigError
 from tests.conftest import REPOSITORY
+from tests.tools.bundle import write_threshold_bundle
 
 EXAMPLE = REPOSITORY / "config.example.toml"
 
@@ -49,13 +50,14 @@ def faults_of(path: Path) -> list[str]:
 
 def test_the_example_is_valid_and_names_every_key_with_its_default() -> None:
     loaded = load_config(EXAMPLE, environment={})
+    defaults = parse_config({}, base=EXAMPLE.parent, serving=False, environment={})
     raw = tomllib.loads(EXAMPLE.read_text())
-    for name, field in Config.model_fields.items():
+    for name in Config.model_fields:
         section = getattr(loaded, name)
         if isinstance(section, tuple):
             continue
         assert set(raw[name]) == set(type(section).model_fields), f"[{name}] of the example lacks or invents a key"
-        assert section == field.default, f"[{name}] of the example does not show the defaults"
+        assert section == getattr(defaults, name), f"[{name}] of the example does not show the defaults"
     for name in ("destination", "protocol"):
         model = type(getattr(loaded, name)[0])
         assert set(raw[name][0]) == set(model.model_fields)
@@ -186,6 +188,115 @@ def test_broken_toml_is_a_sentence_not_a_traceback(tmp_path: Path) -> None:
     assert "cannot be read" in faults_of(tmp_path / "absent.toml")[0]
 
 
+def test_a_file_from_windows_is_read_and_one_that_is_no_utf_8_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.format(data=tmp_path).encode())
+    assert load_config(path, environment={}).destination[0].name == "pacs"
+    path.write_bytes("[node]\ntimezone = 'Zürich'".encode("latin-1"))
+    assert faults_of(path) == [f"{path} line 2: not valid TOML: save it as UTF-8 (invalid start byte)"]
+    assert faults_of(tmp_path) == [f"{tmp_path}: cannot be read (Is a directory)"]
+
+
+RELATIVE = """
+[node]
+data_dir = "here"
+[database]
+url = "sqlite:///rows.db"
+[reception]
+tls = { cert = "tls/a.pem", key = "tls/b.pem", ca = "/etc/ca.pem" }
+[clinical]
+drop_folder = "drop"
+[[destination]]
+name = "pacs"
+ae_title = "PACS"
+host = "pacs"
+port = 104
+tls = { enabled = true, ca = "pacs.pem" }
+[[destination]]
+name = "web"
+url = "https://pacs/rs"
+auth = { scheme = "bearer", secret_file = "secret" }
+tls = { ca = "web.pem" }
+"""
+
+
+def test_every_relative_path_is_relative_to_the_folder_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, RELATIVE)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for path in (tmp_path / "config.toml", Path("../config.toml")):
+        config = load_config(path, serving=False, environment={})
+        pacs, web = config.destination
+        assert isinstance(pacs, Destination)
+        assert isinstance(web, WebDestination)
+        named = [config.reception.tls.cert, config.reception.tls.ca]
+        named += [pacs.tls.ca, web.tls.ca, web.auth.secret_file, config.clinical.drop_folder]
+        assert [str(Path(one).resolve()) for one in named] == [
+            str(tmp_path / "tls/a.pem"),
+            "/etc/ca.pem",
+            *[str(tmp_path / name) for name in ("pacs.pem", "web.pem", "secret", "drop")],
+        ]
+        assert config.node.data_dir.resolve() == tmp_path / "here"
+        assert Path(config.database_url.removeprefix("sqlite:///")).resolve() == tmp_path / "rows.db"
+
+
+def test_a_data_folder_that_nobody_named_is_beside_the_file_and_so_is_one_of_the_environment(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD[GOOD.index("[[dest") :].format())
+    assert load_config(path, environment={}).node.data_dir == tmp_path / "data"
+    overridden = load_config(path, environment={"DICOMNODE_NODE__DATA_DIR": "other"})
+    assert overridden.node.data_dir == tmp_path / "other"
+
+
+def test_a_tilde_is_the_home_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    path = write(tmp_path, "[node]\ndata_dir = '~/data'\n[database]\nurl = 'sqlite:///~/node.db'")
+    config = load_config(path, serving=False, environment={})
+    assert config.node.data_dir == tmp_path / "home/data"
+    assert config.database_url == f"sqlite:///{tmp_path}/home/node.db"
+
+
+def test_paths_of_bundles_are_relative_to_the_file_too(tmp_path: Path) -> None:
+    write_threshold_bundle(tmp_path / "bundle")
+    path = write(tmp_path, "[zoo]\npaths = ['bundle', 'absent']")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, serving=False, environment={})
+    (fault,) = caught.value.faults
+    assert f"{tmp_path}/absent is no readable bundle" in fault
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[recieption]", "recieption: unknown section; did you mean 'reception'?"),
+        ("[node]\nae_titel = 'A'", "node.ae_titel: unknown key; did you mean 'ae_title'?"),
+        ("[[destination]]\nname='p'\nae_title='A'\nport=1\nhots='h'", ".hots: unknown key; did you mean 'host'?"),
+        ("[[destination]]\nname='w'\nurl='http://p'\nauth={ schema='none' }", "did you mean 'scheme'?"),
+        ("[[destination]]\nname='w'\nurl='http://p'\nresults=['sc','text','segm']", "did you mean 'seg'?"),
+        ("[operations]\nlog_level = 'info'", "did you mean 'INFO'?"),
+        ("[[protocol]]\nname='p'\nmodels=['m']\nmatch={ Modalty='CT' }", "no DICOM keyword; did you mean 'Modality'?"),
+        ("[[protocol]]\nname='p'\nmodels=['m']\nmatch={ SliceThickness={ mni=1 } }", "did you mean 'min'?"),
+        (GOOD.replace('destinations = ["pacs"]', 'destinations = ["pasc"]'), "named 'pasc'; did you mean 'pacs'?"),
+        ("[[protocol]]\nname='a head'\nmodels=['m']\nmatch={}", "protocol[0].name: letters, digits, '.', '_' and '-'"),
+        ("[node]\nae_title='A TITLE THAT IS TOO LONG'", "node.ae_title: 1 to 16 characters of ASCII"),
+        ("[destination]\nname='p'", "destination: write it as [[destination]]"),
+        ("[[node]]\nport=1", "node: write it as [node], once"),
+    ],
+)
+def test_a_slip_is_answered_with_what_was_meant(tmp_path: Path, text: str, says: str) -> None:
+    faults = faults_of(write(tmp_path, text.replace("{data}", str(tmp_path)).replace("{{", "{").replace("}}", "}")))
+    assert says in "\n".join(faults)
+
+
+def test_a_wrong_value_of_the_environment_is_said_of_its_variable(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD.format(data=tmp_path))
+    with pytest.raises(ConfigError, match=r"^environment DICOMNODE_NODE__PORT: node.port: "):
+        load_config(path, environment={"DICOMNODE_NODE__PORT": "eleven"})
+    with pytest.raises(ConfigError, match="did you mean 'DICOMNODE_NODE__PORT'"):
+        load_config(path, environment={"DICOMNODE_NODE__PROT": "1"})
+
+
 def test_the_environment_overrides_a_scalar(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD.format(data=tmp_path))
     config = load_config(path, environment={"DICOMNODE_NODE__PORT": "11113", "DICOMNODE_TEST_DATA": "/x"})
@@ -208,3 +319,19 @@ def test_a_configuration_is_frozen() -> None:
 def test_an_unsupported_database_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="must begin with"):
         parse_config({"database": {"url": url}}, serving=False, environment={})
+
+
+@pytest.mark.parametrize(("written", "is_known"), [("en-GB", True), ("en-US", True), ("de", True), ("fr", False)])
+def test_results_are_written_in_a_language_that_the_node_knows(tmp_path: Path, written: str, is_known: bool) -> None:
+    path = write(tmp_path, GOOD.format(data=tmp_path).replace("[node]", f'[node]\nlanguage = "{written}"'))
+    if is_known:
+        assert load_config(path, environment={}).node.language == written
+    else:
+        assert "'en-GB', 'en-US' or 'de'" in faults_of(path)[0]
+
+
+def test_both_spellings_of_a_model_are_one_and_the_same_protocol(tmp_path: Path) -> None:
+    american = load_config(write(tmp_path, GOOD.format(data=tmp_path)), environment={})
+    text = GOOD.format(data=tmp_path).replace('models = ["hemorrhage"]', 'models = ["haemorrhage"]')
+    british = load_config(write(tmp_path, text), environment={})
+    assert british.protocol == american.protocol

@@ -14,7 +14,7 @@ from dicomnode.dicom.contexts import (
     UNCOMPRESSED,
     is_storage,
 )
-from dicomnode.receive.admission import Admission, Rejection
+from dicomnode.receive.admission import Admission, Rejection, Requestor
 
 
 def test_all_promised_transfer_syntaxes_are_there_once() -> None:
@@ -58,8 +58,9 @@ def admission(**config: object) -> Admission:
 
 
 def ask(rules: Admission, **changes: object) -> Rejection | None:
-    asked = {"called_ae": "NODE", "calling_ae": "CT", "address": "10.0.0.1", "others": 0, "draining": False}
-    return rules.rejection(**{**asked, **changes})
+    asked = {"called_ae": "NODE", "calling_ae": "CT", "address": "10.0.0.1", **changes}
+    state = {"others": asked.pop("others", 0), "draining": asked.pop("draining", False)}
+    return rules.rejection(Requestor(**asked), **state)
 
 
 def test_without_listed_senders_anyone_may_send() -> None:

@@ -203,9 +203,15 @@ def test_somebody_who_has_looked_overrules_the_doubt() -> None:
     assert (judgement.agreement, judgement.taken["PatientName"]) == (Agreement.ADOPTED, "Meier^Hans")
 
 
-def test_an_archive_that_files_without_a_patient_id_gets_none() -> None:
-    judgement = judged(with_(PatientID=""))
-    assert (judgement.agreement, judgement.taken) == (Agreement.ADOPTED, {"PatientID": ""})
+def test_an_archive_that_files_under_another_name_without_a_patient_id_gets_none() -> None:
+    judgement = judged(with_(PatientID="", PatientName="Unknown"))
+    assert judgement.agreement is Agreement.ADOPTED
+    assert judgement.taken == {"PatientID": "", "PatientName": "Unknown"}
+
+
+@pytest.mark.parametrize("changes", [{}, {"AccessionNumber": "A2"}, {"PatientBirthDate": "19510102"}])
+def test_an_empty_patient_id_beside_the_same_name_says_nothing(changes: dict[str, str]) -> None:
+    assert "PatientID" not in judged(with_(PatientID="", **changes)).taken
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless
 
 from dicomnode.dicom.headers import header_of
-from dicomnode.dicom.received import at_pixels, read_received
+from dicomnode.dicom.received import at_pixels, read_leading, read_received
 from dicomnode.images.pixels import stored_values
 from dicomnode.receive.part10 import Origin, preamble_of
 from tests.tools.series import CT_IMAGE, ct_series
@@ -115,3 +115,46 @@ def test_what_is_no_dicom_is_no_dicom(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "other").write_bytes(content)
     with pytest.raises((InvalidDicomError, AttributeError)):
         _ = read_received(tmp_path / "other", at_pixels).SOPClassUID
+
+
+def with_request(is_undefined: bool) -> bytes:
+    """A slice with a sequence whose item holds several texts, as RequestAttributesSequence does."""
+    (ds,) = ct_series((0,), matrix=8)
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "T-1", "SRT", "Head"
+    item = Dataset()
+    item.RequestedProcedureID, item.RequestedProcedureDescription = "P1", "CT head"
+    item.RequestedProcedureCodeSequence, item.ScheduledProcedureStepID = [code], "S1"
+    item.is_undefined_length_sequence_item = code.is_undefined_length_sequence_item = is_undefined
+    ds.RequestAttributesSequence = [item]
+    for one in (ds["RequestAttributesSequence"], item["RequestedProcedureCodeSequence"]):
+        one.is_undefined_length = is_undefined
+    ds.set_original_encoding(None, None)
+    buffer = BytesIO()
+    plain = Dataset({tag: ds[tag] for tag in ds.keys()})  # noqa: SIM118
+    dcmwrite(buffer, plain, implicit_vr=False, little_endian=True)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("vr", [b"XX", b"--", b"\0\0"])
+@pytest.mark.parametrize("tag", [(0x0032, 0x1060), (0x0040, 0x1001), (0x0008, 0x0100), (0x0008, 0x0104)])
+@pytest.mark.parametrize("is_undefined", [False, True])
+def test_a_vr_that_does_not_exist_within_a_sequence_costs_nothing(
+    tmp_path: Path, vr: bytes, tag: tuple[int, int], is_undefined: bool
+) -> None:
+    whole = read_received(spooled(tmp_path / "whole", with_request(is_undefined)))
+    odd = read_received(spooled(tmp_path / "odd", with_vr(with_request(is_undefined), tag, vr)))
+    assert odd.RequestAttributesSequence == whole.RequestAttributesSequence
+    assert (stored_values(odd) == stored_values(whole)).all()
+
+
+def test_what_stands_in_front_of_the_place_that_cannot_be_read_is_read(tmp_path: Path) -> None:
+    body = data_set()
+    cut = body[: body.index(struct.pack("<HH", 0x0028, 0x0010))] + b"\xff\xff\xff"
+    leading = read_leading(spooled(tmp_path / "cut", cut))
+    assert leading.StudyInstanceUID == read_received(spooled(tmp_path / "whole", body)).StudyInstanceUID
+    assert leading.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert "Rows" not in leading
+    (tmp_path / "none").write_bytes(b"none")
+    assert not read_leading(tmp_path / "none")
+    assert not read_leading(tmp_path / "absent")

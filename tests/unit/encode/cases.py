@@ -190,7 +190,7 @@ def finding_of(
     return MaskFinding(
         name=name,
         label=label,
-        mask=mask,
+        mask=labels > 0,
         threshold=0.5,
         detection_limit_ml=0.1,
         model=model,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.uid import RLELossless
 
 from dicomnode.encode.case import encode_case
 from dicomnode.encode.context import Context, context_of
@@ -22,6 +23,7 @@ from dicomnode.encode.uids import ENCODER_VERSION, case_digest
 from dicomnode.encode.validate import validate
 from dicomnode.errors import EncodeError
 from dicomnode.kinds import Kind
+from dicomnode.language import Language
 from dicomnode.records import Case
 from tests.unit.encode.cases import EVEN, MODEL, Patient, case_of, changed, finding_of
 
@@ -55,7 +57,9 @@ def test_a_bleed_gives_seg_reports_and_a_picture(positive: Case, tmp_path: Path)
 
 
 def test_an_empty_mask_gives_a_report_and_a_picture_but_no_segmentation(tmp_path: Path) -> None:
-    assert [result.kind for result in encode_case(case_of(EVEN), tmp_path, NOW)] == ["sr", "text", "sc"]
+    assert [result.kind for result in encode_case(case_of(EVEN), tmp_path, NOW)] == ["text", "sc"]
+    asked = encode_case(case_of(EVEN), tmp_path / "asked", NOW, ["sr_negative"])
+    assert [result.kind for result in asked] == ["text", "sc", "sr_negative"]
 
 
 def test_the_same_case_gets_the_same_uids_at_another_time(positive: Case, tmp_path: Path) -> None:
@@ -361,3 +365,29 @@ def test_a_destination_that_takes_rejections_and_reports_too_gets_none_with_the_
     results = encode_case(case_of(EVEN), tmp_path / "all", requested=[Kind.REJECTION, Kind.NOT_PERFORMED, Kind.KOS])
     usual = encode_case(case_of(EVEN), tmp_path / "usual")
     assert [result.kind for result in results] == [*(result.kind for result in usual), Kind.KOS]
+
+
+def test_another_language_makes_other_instances_with_the_same_codes(positive: Case, tmp_path: Path) -> None:
+    results = {
+        language: encode_case(changed(positive, language=language), tmp_path / language, NOW) for language in Language
+    }
+    uids = [result.sop_instance_uid for made in results.values() for result in made]
+    assert len(set(uids)) == len(uids)
+    segs = {language: dcmread(made[0].path).SegmentSequence[0] for language, made in results.items()}
+    assert {str(seg.SegmentedPropertyTypeCodeSequence[0].CodeMeaning) for seg in segs.values()} == {"Hemorrhage"}
+    assert segs[Language.AMERICAN].SegmentLabel == "Intracranial hemorrhage"
+
+
+def test_an_uncertain_exam_has_amber_marks_that_say_so(positive: Case, tmp_path: Path) -> None:
+    finding = replace(positive.masks[0], exam_probability=0.08, exam_threshold=0.56)
+    certain = dcmread(encode_case(positive, tmp_path / "certain", NOW)[0].path).SegmentSequence[0]
+    uncertain = dcmread(encode_case(changed(positive, findings=(finding,)), tmp_path, NOW)[0].path).SegmentSequence[0]
+    assert uncertain.SegmentLabel == f"{certain.SegmentLabel}, uncertain"
+    assert uncertain.RecommendedDisplayCIELabValue != certain.RecommendedDisplayCIELabValue
+
+
+def test_the_overview_is_compressed_without_loss(positive: Case, tmp_path: Path) -> None:
+    (overview,) = [result for result in encode_case(positive, tmp_path, NOW) if result.kind == "sc"]
+    ds = dcmread(overview.path)
+    assert ds.file_meta.TransferSyntaxUID == RLELossless
+    assert overview.size_bytes < ds.Rows * ds.Columns * 3 / 3

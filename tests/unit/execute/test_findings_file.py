@@ -80,3 +80,24 @@ def test_a_finding_of_an_unknown_type_is_damage(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "findings.npz", meta=meta)
     with pytest.raises(InferenceError, match="cannot be read: ValueError"):
         load_findings(tmp_path / "findings.npz")
+
+
+def test_what_the_decision_and_the_languages_need_comes_back_hashable(tmp_path: Path) -> None:
+    (plain,) = case_of(EVEN, BLEED).masks
+    finding = replace(
+        plain,
+        exam_probability=0.08,
+        exam_threshold=0.56,
+        dense_pieces=2,
+        dense_ml=0.42,
+        dense_rule="a rule",
+        translations=(("de", "Intrakranielle Blutung"),),
+        model=replace(plain.model, translations=(("de", "gemalten Köpfen"),)),
+    )
+    save_findings(tmp_path / "findings.npz", [finding])
+    (loaded,) = load_findings(tmp_path / "findings.npz")
+    assert isinstance(loaded, MaskFinding)
+    assert (loaded.decision, loaded.grounds) == (finding.decision, finding.grounds)
+    assert (loaded.dense_pieces, loaded.dense_ml, loaded.dense_rule) == (2, 0.42, "a rule")
+    assert (loaded.translations, loaded.lesions[0].side) == (finding.translations, finding.lesions[0].side)
+    assert {loaded.model} == {finding.model}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from dicomnode.encode.wording import exam_sentence, impression
+from dicomnode.encode.wording import Wording
 from dicomnode.measure.exam import exam_probability, exam_score, slice_scores
 from dicomnode.records import Volume
 from tests.tools.series import ct_series, stack_from
@@ -65,7 +65,7 @@ def test_the_exam_is_scored_on_the_voxels_of_its_own_slices() -> None:
 @pytest.mark.parametrize(
     ("probability", "sentence"),
     [
-        (0.931, "Exam probability 0.94, at or above its threshold 0.4."),
+        (0.931, "Exam probability 0.93, at or above its threshold 0.4."),
         (0.3999, "Exam probability 0.39, below its threshold 0.4."),
         (0.4, "Exam probability 0.40, at or above its threshold 0.4."),
     ],
@@ -74,6 +74,7 @@ def test_the_impression_tells_the_exam_probability_and_its_side_of_the_threshold
     probability: float, sentence: str
 ) -> None:
     (finding,) = case_of().masks
-    assert exam_sentence(finding) == ""
+    words = Wording()
+    assert words.exam_sentence(finding) == "This model gives no exam probability: the marks alone decide."
     told = replace(finding, exam_probability=probability, exam_threshold=0.4)
-    assert impression(told) == f"{impression(finding)} {sentence}"
+    assert words.impression(told).endswith(f". {sentence}")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import os
+import pickle
 from pathlib import Path
 
 import nibabel
 import numpy as np
 
+import dicomnode.cohort
 from dicomnode.cohort.acquire import AcquiredSeries, Acquisition, acquire
 from dicomnode.cohort.dicom_series import SeriesIdentity, write_acquired
 from dicomnode.cohort.head import BleedOrder, make_head
@@ -15,10 +20,31 @@ from dicomnode.train.manifest import Case, MaskFile
 
 POSITIONS_MM = tuple(float(z) for z in np.arange(-62.0, 84.0, 9.0))
 MATRIX = 192
+HEADS = Path(__file__).parents[3] / ".pytest_cache" / "heads"
 
 
 def acquired_head(seed: int, volume_ml: float = 0.0) -> AcquiredSeries:
-    """A head of 17 slices, with one intraparenchymal bleed unless the volume is 0."""
+    """A head of 17 slices, with one intraparenchymal bleed unless the volume is 0.
+
+    Made once for each state of the cohort's source, also across runs.
+    """
+    kept = HEADS / _state_of_the_cohort() / f"{seed}-{volume_ml:g}.pickle"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        mine = kept.with_suffix(f".{os.getpid()}")
+        mine.write_bytes(pickle.dumps(_made(seed, volume_ml)))
+        mine.replace(kept)
+    made: AcquiredSeries = pickle.loads(kept.read_bytes())
+    return made
+
+
+@functools.cache
+def _state_of_the_cohort() -> str:
+    sources = sorted(Path(dicomnode.cohort.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in (*sources, Path(__file__)))).hexdigest()[:16]
+
+
+def _made(seed: int, volume_ml: float) -> AcquiredSeries:
     bleeds = (BleedOrder(BleedKind.INTRAPARENCHYMAL, volume_ml, 66.0),) if volume_ml else ()
     head = make_head(seed, bleeds=bleeds, spacing_mm=2.0)
     acquisition = Acquisition(positions_mm=POSITIONS_MM, matrix=MATRIX, pixel_mm=1.25, centre_mm=(2.0, -3.0))

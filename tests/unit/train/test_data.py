@@ -15,7 +15,7 @@ from dicomnode.train.slices.exams import UNKNOWN, Exam, Planes
 from dicomnode.train.slices.learner import SliceLearner
 from dicomnode.train.slices.losses import masked_dice_loss, segmentation_loss, slice_truth
 from dicomnode.train.slices.recipes import Recipe
-from dicomnode.zoo.hemorrhage.patchfcn import PatchOutput
+from dicomnode.zoo.networks.branches import PixelsAndSlices
 
 RECIPE = Recipe(
     name="tiny",
@@ -151,8 +151,8 @@ def test_a_rare_finding_weighs_as_much_in_the_dice_loss_as_a_common_one() -> Non
 def test_a_slice_is_negative_only_when_all_of_it_is_known() -> None:
     target = torch.tensor([[[[1.0, -1.0]]], [[[0.0, 0.0]]], [[[0.0, -1.0]]]])
     assert slice_truth(target).tolist() == [[1.0], [0.0], [-1.0]]
-    with_branch = PatchOutput(torch.zeros(3, 1, 1, 2), torch.tensor([[9.0], [-9.0], [0.0]]))
-    against = PatchOutput(torch.zeros(3, 1, 1, 2), torch.tensor([[-9.0], [9.0], [0.0]]))
+    with_branch = PixelsAndSlices(torch.zeros(3, 1, 1, 2), torch.tensor([[9.0], [-9.0], [0.0]]))
+    against = PixelsAndSlices(torch.zeros(3, 1, 1, 2), torch.tensor([[-9.0], [9.0], [0.0]]))
     assert segmentation_loss(with_branch, target) < segmentation_loss(against, target)
 
 

@@ -41,7 +41,7 @@ def test_the_manifest_says_what_the_model_is() -> None:
     assert manifest.research
     assert "synthetic" in manifest.trained_on
     (output,) = manifest.gives
-    assert (output.name, output.detection_limit_ml) == ("hemorrhage", 0.1)
+    assert (output.name, output.detection_limit_ml) == ("hemorrhage", 0.8)
     assert (output.type.value, output.type.scheme) == ("50960005", "SCT")
     assert manifest.model_ref("sha256:00").research
 
@@ -150,6 +150,13 @@ def test_a_model_taken_out_of_its_folder_leaves_no_fault_behind(bundle: Path) ->
     assert Registry([models]).get("copied").pinned
     with pytest.raises(BundleError, match="pinned for gone"):
         Registry([models], {"gone": "sha256:0"})
+
+
+def test_a_model_is_found_by_either_spelling_also_where_it_is_pinned() -> None:
+    digest = Registry().get("hemorrhage").digest
+    assert Registry(digests={"haemorrhage": digest}).get("haemorrhage").pinned
+    with pytest.raises(BundleError, match="is pinned"):
+        Registry(digests={"haemorrhage": "sha256:00"}).get("hemorrhage")
 
 
 def test_an_unknown_name_is_refused() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dicomnode.decision import Decision
 from dicomnode.errors import InferenceError
 from dicomnode.records import (
     ContextSource,
@@ -65,6 +67,50 @@ def test_specks_below_the_detection_limit_are_a_negative() -> None:
     assert isinstance(finding, MaskFinding)
     assert (finding.total, finding.lesions, bool(finding.mask.any())) == (None, (), False)
     assert finding.probability is None
+
+
+def bundle_probability(*boxes: tuple[slice, slice, slice]) -> np.ndarray:  # type: ignore[type-arg]
+    probability = np.zeros(VOLUME.hu.shape, np.float32)
+    for box in boxes:
+        probability[box] = 0.9
+    return probability
+
+
+BLEED, SPECK = (slice(4, 6), slice(40, 60), slice(40, 60)), (slice(9, 10), slice(60, 64), slice(40, 44))
+
+
+def test_a_speck_beside_a_lesion_is_neither_counted_nor_drawn() -> None:
+    manifest = load_manifest(BUILT_IN / "hemorrhage" / "bundle")
+    (finding,) = found(manifest, hemorrhage=bundle_probability(BLEED, SPECK))
+    assert isinstance(finding, MaskFinding)
+    assert finding.total is not None
+    assert finding.total.volume_ml == pytest.approx(4.0) == finding.lesions[0].volume_ml
+    assert not finding.mask[9].any()
+
+
+def test_a_mark_with_the_attenuation_of_bone_is_not_counted_but_said() -> None:
+    manifest = load_manifest(BUILT_IN / "hemorrhage" / "bundle")
+    hu = VOLUME.hu.copy()
+    hu[BLEED] = 60
+    hu[4:6, 40:60, 40:45] = 180  # a quarter of it; its mean is that of blood
+    assert hu[BLEED].mean() == pytest.approx(90)
+    inputs = Inputs(volume=replace(VOLUME, hu=hu), context=AGE)
+    raw = {"hemorrhage": bundle_probability(BLEED)}
+    (finding,) = findings_of(manifest, MODEL, raw, inputs, examine(manifest, inputs))
+    assert isinstance(finding, MaskFinding)
+    assert (finding.lesions, finding.total, finding.mask.any()) == ((), None, False)
+    assert (finding.dense_pieces, finding.dense_ml) == (1, pytest.approx(4.0))
+    assert finding.decision is not Decision.POSITIVE
+    assert "80 HU above the brain" in finding.dense_rule
+
+
+def test_the_marks_of_an_exam_below_its_threshold_are_uncertain() -> None:
+    manifest = load_manifest(BUILT_IN / "hemorrhage" / "bundle")
+    probability = np.where(bundle_probability(BLEED) > 0, np.float32(0.51), np.float32(0.0))
+    (finding,) = found(manifest, hemorrhage=probability)
+    assert isinstance(finding, MaskFinding)
+    assert finding.lesions
+    assert finding.decision is Decision.UNCERTAIN
 
 
 @pytest.mark.parametrize(

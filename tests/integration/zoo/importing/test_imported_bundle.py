@@ -166,7 +166,9 @@ def test_from_import_to_seg_by_the_command_line(tmp_path: Path, config: Path) ->
     again = run("zoo", "import", source, "--config", config, *chosen, "--trust")
     assert (again.exit_code, "name_taken" in again.stderr) == (2, True)
 
-    verified = {item["name"]: item for item in json.loads(run("zoo", "verify", "--json", "-c", config).stdout)}
+    verified = {
+        item["name"]: item for item in json.loads(run("zoo", "verify", "--json", "-c", config).stdout)["models"]
+    }
     assert verified["bright"]["pinned"]
     assert "imported" in next(line for line in run("zoo", "list", "-c", config).stdout.splitlines() if "bright" in line)
     assert "The makers' own words." in run("zoo", "show", "bright", "-c", config).stdout

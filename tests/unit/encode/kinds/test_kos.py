@@ -68,7 +68,9 @@ def test_it_is_made_on_request_only(case: Case, tmp_path: Path) -> None:
 def test_a_rejection_note_names_the_superseded_results_in_their_study(
     case: Case, results: list[EncodedResult], tmp_path: Path
 ) -> None:
-    note = encode_rejection(Rejection(tuple(results), case.identity, "Europe/Berlin"), tmp_path, NOW)
+    note = encode_rejection(
+        Rejection(results=tuple(results), identity=case.identity, timezone="Europe/Berlin"), tmp_path, NOW
+    )
     ds = dcmread(note.path)
     assert title(ds) == ("113001", "DCM")
     assert ds.ConceptNameCodeSequence[0].CodeMeaning == "Rejected for Quality Reasons"
@@ -83,7 +85,7 @@ def test_the_same_rejection_is_the_same_instance_and_another_is_not(
     case: Case, results: list[EncodedResult], tmp_path: Path
 ) -> None:
     notes = [
-        encode_rejection(Rejection(chosen, case.identity), tmp_path / str(n), NOW).sop_instance_uid
+        encode_rejection(Rejection(results=chosen, identity=case.identity), tmp_path / str(n), NOW).sop_instance_uid
         for n, chosen in enumerate((tuple(results), tuple(reversed(results)), tuple(results[:2])))
     ]
     assert notes[0] == notes[1] != notes[2]
@@ -91,5 +93,5 @@ def test_the_same_rejection_is_the_same_instance_and_another_is_not(
 
 def test_a_rejection_of_nothing_is_an_error_and_leaves_nothing(case: Case, tmp_path: Path) -> None:
     with pytest.raises(EncodeError, match="without rejected results"):
-        encode_rejection(Rejection((), case.identity), tmp_path, NOW)
+        encode_rejection(Rejection(results=(), identity=case.identity), tmp_path, NOW)
     assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,9 @@ from pydicom.uid import EnhancedSRStorage
 
 from dicomnode.encode.identity import identity_of
 from dicomnode.encode.kinds.not_performed import NEEDED, encode_not_performed, reason_code
+from dicomnode.encode.wording import Wording
 from dicomnode.errors import EncodeError, Refusal
+from dicomnode.language import Language
 from dicomnode.records import NotPerformed
 from tests.unit.encode.cases import EVEN, Patient, case_of
 from tests.unit.encode.kinds.test_sr import items, text
@@ -76,7 +78,7 @@ def test_every_refusal_has_a_code_of_its_own_and_says_what_is_needed(refusal: Re
     assert [reason_code(other).value for other in Refusal].count(code.value) == 1
     assert len(code.value) <= 16
     assert 0 < len(code.meaning) <= 64
-    assert NEEDED[refusal].endswith(".")
+    assert Wording().say(NEEDED[refusal]).endswith(".")
 
 
 def test_the_same_refusal_is_the_same_instance_and_another_reason_is_another(tmp_path: Path) -> None:
@@ -137,3 +139,15 @@ def test_images_without_the_uids_of_a_reference_are_an_encode_error_without_a_pa
     with pytest.raises(EncodeError, match="without images"):
         encode_not_performed(replace(refused, sources=()), tmp_path, NOW)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_in_german_is_another_instance_and_says_the_same(tmp_path: Path) -> None:
+    english = encode_not_performed(not_performed(), tmp_path, NOW)
+    german = encode_not_performed(replace(not_performed(), language=Language.GERMAN), tmp_path, NOW)
+    assert german.sop_instance_uid != english.sop_instance_uid
+    ds = dcmread(german.path)
+    assert ds.SeriesDescription == "KI nicht durchgeführt (Forschung)"
+    assert (
+        text(ds, "NEEDED") == "Die Serie bitte noch einmal senden, vollständig und so, wie der Scanner sie erzeugt hat."
+    )
+    assert items(ds, "NOTPERFORMED")[0].ConceptCodeSequence[0].CodeMeaning == "Missing slices"

@@ -17,6 +17,9 @@ from dicomnode.encode.context import context_of
 from dicomnode.encode.files import bytes_of
 from dicomnode.encode.kinds.seg import segmentation
 from dicomnode.encode.kinds.sr import MAX_LESION_GROUPS, measurement_report
+from dicomnode.kinds import Kind
+from dicomnode.language import Language
+from dicomnode.measure.figures import rounded_hu, rounded_ml, rounded_mm
 from dicomnode.records import Case
 from tests.unit.encode.cases import EVEN, MODEL, TILTED_UNEVEN, case_of, changed, finding_of
 
@@ -25,8 +28,12 @@ VOLUME, ABC2, LONG_AXIS, ATTENUATION = "118565006", "ABC2", "103339001", "112031
 
 
 def read_back(case: Case) -> Dataset:
+    """The report of a case; that of one without marks is made on request alone."""
     context = context_of(case)
-    return dcmread(BytesIO(bytes_of(measurement_report(context, segmentation(context)))))
+    seg = segmentation(context)
+    report = measurement_report(context, seg, Kind.SR if seg is not None else Kind.SR_NEGATIVE)
+    assert report is not None
+    return dcmread(BytesIO(bytes_of(report)))
 
 
 def items(item: Dataset, name: str) -> list[Dataset]:
@@ -85,16 +92,17 @@ def test_there_is_a_group_for_the_total_and_for_each_lesion(report: Dataset, cas
     finding = case.findings[0]
     assert finding.total is not None
     expected = [finding.total.volume_ml, *(lesion.volume_ml for lesion in finding.lesions)]
-    assert [numbers(group, VOLUME)[0] for group in groups] == pytest.approx(expected, abs=0.0005)
+    assert [numbers(group, VOLUME)[0] for group in groups] == list(map(rounded_ml, expected))
     assert {group.ContentTemplateSequence[0].TemplateIdentifier for group in groups} == {"1411"}
 
 
 def test_a_group_has_all_measurements_with_their_units(report: Dataset, case: Case) -> None:
     for group, region in zip(items(report, "125007"), (case.findings[0].total, *case.findings[0].lesions), strict=True):
         assert region is not None
-        assert numbers(group, ABC2) == pytest.approx([region.abc2_ml], abs=0.0005)
-        assert numbers(group, LONG_AXIS) == pytest.approx([region.longest_diameter_mm], abs=0.05)
-        assert numbers(group, ATTENUATION) == pytest.approx([region.mean_hu, region.max_hu], abs=0.05)
+        assert region.abc2_ml is not None
+        assert numbers(group, ABC2) == [rounded_ml(region.abc2_ml)]
+        assert numbers(group, LONG_AXIS) == [rounded_mm(region.longest_diameter_mm)]
+        assert numbers(group, ATTENUATION) == [rounded_hu(region.mean_hu), rounded_hu(region.max_hu)]
         assert [unit(group, n) for n in (VOLUME, ABC2, LONG_AXIS, ATTENUATION)] == ["mL", "mL", "mm", "[hnsf'U]"]
         derivations = [items(num, "121401")[0].ConceptCodeSequence[0].CodeMeaning for num in items(group, ATTENUATION)]
         assert derivations == ["Mean", "Maximum"]
@@ -104,7 +112,8 @@ def test_abc2_has_its_difference_beside_it_and_the_images_are_named(report: Data
     for group, region in zip(items(report, "125007"), (case.findings[0].total, *case.findings[0].lesions), strict=True):
         assert region is not None
         assert region.abc2_ml is not None
-        assert numbers(group, "ABC2DIFF") == pytest.approx([region.abc2_ml - region.volume_ml], abs=0.0005)
+        (difference_ml,) = numbers(group, "ABC2DIFF")
+        assert difference_ml == rounded_ml(rounded_ml(region.abc2_ml) - rounded_ml(region.volume_ml))
         assert text(group, "IMAGES") == f"image {region.first_slice + 1}-{region.last_slice + 1}"
 
 
@@ -227,14 +236,47 @@ def test_a_negative_states_threshold_and_detection_limit_without_measurements() 
     assert (text(report, "THRESHOLD"), text(report, "DETLIMIT")) == ("0.5", "0.1 mL")
 
 
-def test_pieces_below_the_limit_are_told_and_leave_the_question_open() -> None:
+def test_an_exam_without_marks_has_a_report_only_where_one_is_asked_for(case: Case) -> None:
+    negative = context_of(case_of(EVEN))
+    assert measurement_report(negative, None) is None
+    assert measurement_report(negative, None, Kind.SR_COMP) is None
+    positive = context_of(case)
+    assert measurement_report(positive, segmentation(positive), Kind.SR_NEGATIVE) is None
+
+
+def test_marks_of_an_exam_below_its_threshold_are_undetermined_and_said_so(case: Case) -> None:
+    finding = replace(case.masks[0], exam_probability=0.08, exam_threshold=0.56)
+    report = read_back(changed(case, findings=(finding,)))
+    assert items(report, "50960005")[0].ConceptCodeSequence[0].CodeMeaning == "Undetermined"
+    assert text(report, "121073").startswith("Uncertain: ")
+    assert "Exam probability 0.08, below its threshold 0.56." in text(report, "121073")
+    assert len(items(report, "125007")) == 3
+
+
+def test_a_speck_has_its_size_and_neither_abc2_nor_a_maximum() -> None:
     case = case_of(EVEN)
     mask = np.zeros(case.findings[0].mask.shape, dtype=bool)
-    mask[4, 60, 40:44] = True
+    mask[4:6, 60:68, 40:50] = True  # 0.8 mL
     report = read_back(changed(case, findings=(finding_of(mask, case.volume),)))
-    assert items(report, "50960005")[0].ConceptCodeSequence[0].CodeMeaning == "Undetermined"
-    assert "add up to 0.020 mL" in text(report, "121073")
-    assert len(items(report, "125007")) == 1
+    assert numbers(report, VOLUME) == [0.8, 0.8]
+    assert numbers(report, ABC2) == numbers(report, "ABC2DIFF") == []
+    assert len(numbers(report, ATTENUATION)) == 2  # the mean of the total and of the lesion
+
+
+def test_dense_marks_are_told_with_the_rule_that_found_them(case: Case) -> None:
+    finding = replace(case.masks[0], dense_pieces=2, dense_ml=0.42, dense_rule="a rule")
+    report = read_back(changed(case, findings=(finding,)))
+    assert text(report, "DENSE").startswith("Dense, not counted as haemorrhage: 2 pieces, 0.42 mL")
+    assert any("dense=a rule" in str(item.TextValue) for item in items(report, "111002"))
+
+
+def test_a_report_in_german_says_so_and_keeps_the_meaning_of_codes(case: Case) -> None:
+    report = read_back(changed(case, language=Language.GERMAN))
+    assert items(report, "121049")[0].ConceptCodeSequence[0].CodeValue == "de"
+    assert items(report, "50960005")[0].ConceptCodeSequence[0].CodeMeaning == "Present"
+    assert "2 Läsionen ab 0,1 mL" in text(report, "121073")
+    assert report.SeriesDescription == "KI Blutung, Messwerte (Forschung)"
+    assert report.SpecificCharacterSet == "ISO_IR 192"
 
 
 def test_of_many_lesions_the_largest_have_groups_and_all_are_counted() -> None:

@@ -15,6 +15,7 @@ from pydicom.uid import EnhancedSRStorage
 from dicomnode.encode.context import context_of
 from dicomnode.encode.files import bytes_of
 from dicomnode.encode.kinds.text import MAX_LESION_LINES, text_report
+from dicomnode.measure.figures import rounded_ml
 from dicomnode.records import Case
 from tests.unit.encode.cases import EVEN, MODEL, TILTED_UNEVEN, case_of, changed, finding_of, score_of
 
@@ -68,11 +69,12 @@ def test_every_lesion_has_a_line_with_its_figures(report: Dataset, case: Case) -
     finding = case.findings[0]
     total, first, second = lines(report, "Findings")
     assert finding.total is not None
-    assert total.startswith(f"Intracranial haemorrhage, total: {finding.total.volume_ml:.2f} mL; ABC/2 ")
+    assert total.startswith(f"Intracranial haemorrhage, total: {rounded_ml(finding.total.volume_ml):g} mL; ABC/2 ")
     for number, (line, region) in enumerate(zip((first, second), finding.lesions, strict=True), start=1):
         assert line.startswith(f"Intracranial haemorrhage, lesion {number}: ")
         assert f"longest diameter {region.longest_diameter_mm:.0f} mm" in line
         assert f"mean {region.mean_hu:.0f} HU, maximum {region.max_hu:.0f} HU" in line
+        assert f"; {region.side}, {region.level}; image " in line
         assert line.endswith(f"image {region.first_slice + 1}-{region.last_slice + 1}.")
 
 
@@ -85,10 +87,10 @@ def test_no_line_of_a_finding_is_cut_by_a_viewer_that_wraps_none(case: Case) -> 
     assert max(map(len, written)) <= 88
 
 
-def test_findings_and_impressions_stand_before_the_technicalities(report: Dataset) -> None:
+def test_the_impression_stands_first_and_the_device_last(report: Dataset) -> None:
     sections = [item for item in report.ContentSequence if item.ValueType == "CONTAINER"]
     headings = [section.ConceptNameCodeSequence[0].CodeMeaning for section in sections]
-    assert headings == ["Findings", "Impressions", "Current Procedure Descriptions"]
+    assert headings == ["Impressions", "Findings", "Current Procedure Descriptions"]
 
 
 def test_abc2_stands_beside_the_volume_with_the_difference(case: Case) -> None:
@@ -100,7 +102,8 @@ def test_abc2_stands_beside_the_volume_with_the_difference(case: Case) -> None:
 
 
 def test_it_names_images_limits_model_and_what_it_was_trained_on(report: Dataset) -> None:
-    images, limits, model = lines(report, "Current Procedure Descriptions")
+    images, limits, volumes, model = lines(report, "Current Procedure Descriptions")
+    assert volumes.startswith("Volumes are voxels times in-plane area")
     assert images == "CT of the head, series 2, 10 slices, read by software."
     assert "smallest lesion reported 0.1 mL, probability threshold 0.5" in limits
     assert f"{MODEL.name} {MODEL.version} ({MODEL.title}), {MODEL.digest}. Trained on {MODEL.trained_on}." in model
@@ -116,7 +119,9 @@ def test_a_negative_says_what_was_not_found_and_within_which_limits() -> None:
     report = read_back(case_of(EVEN))
     expected = "No haemorrhage above the detection limit (detection limit 0.1 mL, threshold 0.5)."
     assert lines(report, "Findings") == [expected]
-    assert lines(report, "Impressions")[0] == f"{expected} This does not exclude haemorrhage."
+    impression = lines(report, "Impressions")[0]
+    assert impression.startswith(f"{expected} This does not exclude haemorrhage.")
+    assert impression.endswith("This model gives no exam probability: the marks alone decide.")
 
 
 def test_of_many_lesions_the_largest_have_lines_and_the_others_are_counted() -> None:

@@ -16,8 +16,17 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from dicomnode.encode.context import context_of
 from dicomnode.encode.files import bytes_of
 from dicomnode.encode.kinds.sc import secondary_capture
-from dicomnode.encode.pictures.overview import SIZE, mask_over_ct, overview_image
-from dicomnode.encode.pictures.slices import crop_of, edge_letters, key_slices, slice_image, windowed
+from dicomnode.encode.pictures.overview import (
+    BANNER_HEIGHT,
+    GRID,
+    HEADER_HEIGHT,
+    PANEL_WIDTH,
+    SIZE,
+    mask_over_ct,
+    overview_image,
+)
+from dicomnode.encode.pictures.slices import crop_of, edge_letters, slice_image, windowed
+from dicomnode.encode.pictures.tiles import brain_slices, key_slices, layout_of
 from dicomnode.records import Case
 from tests.unit.encode.cases import (
     BIG_EVEN,
@@ -107,11 +116,57 @@ def test_a_bleed_on_few_slices_is_shown_with_its_neighbours() -> None:
     assert key_slices(case, 12) == list(range(12))
 
 
-def test_a_negative_shows_slices_of_the_whole_stack() -> None:
-    shown = key_slices(case_of(BIG_EVEN), 12)
+def test_a_negative_shows_the_brain_and_neither_base_nor_vertex() -> None:
+    case = case_of(BIG_EVEN)
+    hu = case.volume.hu.copy()
+    hu[:9] = np.where(hu[:9] > 500, 40, hu[:9])  # soft tissue without a skull around it
+    hu[34:] = 40
+    shown = key_slices(changed(case, volume=replace(case.volume, hu=hu)), 12)
     assert len(shown) == 12
-    assert shown[0] < 5
-    assert shown[-1] > 34
+    assert (shown[0], shown[-1]) == (9, 33)
+
+
+def test_without_any_skull_the_whole_stack_is_shown() -> None:
+    case = case_of(EVEN)
+    assert brain_slices(replace(case.volume, hu=np.full_like(case.volume.hu, 40))) == list(range(12))
+
+
+def test_a_bleed_on_few_slices_gets_few_large_tiles() -> None:
+    large, _ = layout_of(case_of(BIG_EVEN, (((80.0, 200.0, 300.0), (7.0, 60.0, 60.0)),)))
+    small, _ = layout_of(case_of(BIG_EVEN, (((80.0, 200.0, 300.0), (40.0, 60.0, 60.0)),)))
+    assert large.places < small.places == 12
+
+
+def test_a_small_lesion_is_shown_enlarged_after_its_slice() -> None:
+    case = case_of(BIG_EVEN, (((80.0, 200.0, 300.0), (5.0, 8.0, 8.0)),))
+    _, tiles = layout_of(case)
+    (enlarged,) = [tile for tile in tiles if tile.enlarged]
+    before = tiles[tiles.index(enlarged) - 1]
+    assert (before.index, before.enlarged) == (enlarged.index, False)
+    assert enlarged.crop.side_mm < before.crop.side_mm / 2
+    assert case.masks[0].mask[enlarged.index].any()
+
+
+def test_the_number_of_a_lesion_is_drawn_beside_it_with_its_side() -> None:
+    case = case_of(EVEN, BLEED)
+    crop, size = crop_of(case.volume.hu, case.volume.stack), 400
+    finding = case.masks[0]
+    unnumbered = replace(finding, lesion_labels=np.zeros_like(finding.lesion_labels))
+    plain = pixels(slice_image(changed(case, findings=(unnumbered,)), 5, crop, size))
+    changed_at = np.argwhere((pixels(slice_image(case, 5, crop, size)) != plain).any(axis=2))
+    rows, columns = np.nonzero(finding.mask[5])
+    corner = (rows.min() - crop.top) * size / crop.height, (columns.max() + 1 - crop.left) * size / crop.width
+    near = np.linalg.norm(changed_at - corner, axis=1) < 25
+    assert near.any()
+    assert (changed_at[~near][:, 0] > size - 30).all()  # side and level, at the lower edge
+    assert (~near).any()
+
+
+def test_an_uncertain_exam_has_no_red_on_its_overview() -> None:
+    case = case_of(EVEN, BLEED)
+    uncertain = replace(case.masks[0], exam_probability=0.1, exam_threshold=0.5)
+    assert reddish(overview_image(case)).any()
+    assert not reddish(overview_image(changed(case, findings=(uncertain,)))).any()
 
 
 def test_a_short_stack_is_shown_whole() -> None:
@@ -139,7 +194,7 @@ def any_case(request: pytest.FixtureRequest) -> Case:
 def test_the_overview_has_its_size_and_its_banner(any_case: Case) -> None:
     image = overview_image(any_case)
     assert (image.mode, image.size) == ("RGB", SIZE)
-    assert image.getpixel((5, 5)) == (255, 196, 0)
+    assert image.getpixel((5, 5)) == image.getpixel((5, SIZE[1] - 5)) == (255, 196, 0)
 
 
 def test_a_long_description_and_many_lesions_stay_within_the_panel() -> None:
@@ -148,7 +203,9 @@ def test_a_long_description_and_many_lesions_stay_within_the_panel() -> None:
     mask[4:6, 4:124:12, 10:16] = mask[4:6, 7:124:12, 10:16] = mask[4:6, 5:124:12, 10:30] = True
     model = replace(MODEL, trained_on="many heads " * 300)
     findings = tuple(finding_of(mask, case.volume, model, name=f"finding {n}", label="Some finding") for n in (1, 2))
-    below = pixels(overview_image(changed(case, findings=findings)))[SIZE[1] - 22 :]
+    image = pixels(overview_image(changed(case, findings=findings)))
+    top = BANNER_HEIGHT + HEADER_HEIGHT + GRID[1]
+    below = image[top + 1 : top + 9, SIZE[0] - PANEL_WIDTH :]
     assert (below == below[-1, -1]).all()
 
 
@@ -172,7 +229,8 @@ def test_the_secondary_capture_holds_the_picture(any_case: Case) -> None:
     assert (ds.ConversionType, ds.BurnedInAnnotation) == ("SYN", "NO")
     assert list(ds.PatientOrientation) == ["L", "P"]
     shown = [item.ReferencedSOPInstanceUID for item in ds.SourceImageSequence]
-    assert shown == [any_case.sources[i].SOPInstanceUID for i in key_slices(any_case, 12)]
+    _, tiles = layout_of(any_case)
+    assert shown == [any_case.sources[i].SOPInstanceUID for i in sorted({tile.index for tile in tiles})]
 
 
 def test_an_overview_of_40_slices_takes_less_than_two_seconds() -> None:

@@ -1,4 +1,4 @@
-"""What the haemorrhage report shows beside what every report does: by finding, scanner error and slices."""
+"""What a report shows of a model of slices beside what every report does: by finding, scanner error and slices."""
 
 from __future__ import annotations
 

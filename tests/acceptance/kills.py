@@ -9,13 +9,12 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pydicom
-import pytest
 from sqlalchemy import func, select
 
 from dicomnode.app.demo_pacs import ReceivingPacs
@@ -177,26 +176,3 @@ def check(store: Store, sent: list[str], found: dict[str, Counter[str]]) -> None
         unsent = (OutboxStatus.PENDING, OutboxStatus.SENDING, OutboxStatus.FAILED)
         assert session.scalar(select(func.count()).where(Outbox.status.in_(unsent))) == 0
         assert session.scalar(select(func.count()).where(Association.outcome == "open")) == 0
-
-
-@pytest.mark.tools
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    ("new_database", "seed", "kills"),
-    [
-        pytest.param("sqlite", 20261121, 20, id="20 on sqlite"),
-        pytest.param("postgresql", 1, 8, id="8 on postgresql"),
-        pytest.param("postgresql", 20261121, 20, id="20 on postgresql", marks=pytest.mark.full),
-    ],
-    indirect=["new_database"],
-)
-def test_kills_lose_nothing(tmp_path: Path, new_database: Callable[..., str], seed: int, kills: int) -> None:
-    survive(tmp_path, new_database(), seed=seed, kills=kills)
-
-
-@pytest.mark.full
-@pytest.mark.tools
-@pytest.mark.timeout(7200)
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_hundreds_of_kills_lose_nothing(tmp_path: Path, new_database: Callable[..., str], seed: int) -> None:
-    survive(tmp_path, new_database(), seed=seed, kills=100)

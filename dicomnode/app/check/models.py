@@ -1,0 +1,98 @@
+"""Whether every protocol has its models, its ways out, and right answers."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from dicomnode.app.check.finding import Finding
+from dicomnode.app.known_answer import ANSWER
+from dicomnode.app.known_head import make_known_head
+from dicomnode.app.selftest import try_bundle
+from dicomnode.assemble.protocols import unmatchable_keywords
+from dicomnode.config.protocols import Protocol
+from dicomnode.config.whole import Config
+from dicomnode.errors import BundleError, InferenceError
+from dicomnode.execute.backends.local import LocalBackend
+from dicomnode.execute.dispatcher import local_backend
+from dicomnode.execute.plan import plan_of
+from dicomnode.zoo.registry import Registry
+
+
+def check_protocols(config: Config) -> Iterator[Finding]:
+    try:
+        registry = Registry(config.bundle_paths, config.zoo.digests)
+    except BundleError as fault:
+        yield Finding("zoo", False, str(fault))
+        return
+    for protocol in config.protocol:
+        what, research = f"protocol {protocol.name}", False
+        for model in protocol.models:
+            try:
+                research |= registry.get(model).manifest.research
+            except BundleError as fault:
+                yield Finding(what, False, str(fault))
+        yield from _unserved(registry, protocol)
+        yield from _unmatchable(protocol)
+        yield _ways_out(config, protocol, research)
+
+
+def _unserved(registry: Registry, protocol: Protocol) -> Iterator[Finding]:
+    """Needs that no model of the protocol serves, and circles of needs: the node would not start."""
+    if not {manifest.name for manifest in registry.list()}.issuperset(protocol.models):
+        return  # said of the models themselves
+    try:
+        plan_of(registry, protocol)
+    except BundleError as fault:
+        yield Finding(f"protocol {protocol.name}", False, str(fault))
+
+
+def _unmatchable(protocol: Protocol) -> Iterator[Finding]:
+    """Conditions on what is never kept of an image: names and numbers of patients, sequences, bulk data."""
+    for keyword in unmatchable_keywords(protocol.match):
+        says = f"match names {keyword}, which is never kept of an image: to this protocol it is always absent"
+        yield Finding(f"protocol {protocol.name}", False, says)
+
+
+def _ways_out(config: Config, protocol: Protocol, research: bool) -> Finding:
+    """A protocol whose results may go nowhere: research results need a destination that accepts them."""
+    what = f"protocol {protocol.name}"
+    takers = [destination for destination in config.destinations_of(protocol) if destination.results]
+    open_ways = [destination.name for destination in takers if destination.accept_research or not research]
+    if open_ways:
+        return Finding(what, True, f"results go to {', '.join(open_ways)}")
+    if not takers:
+        return Finding(what, False, "none of its destinations takes any kind of result: they would go nowhere")
+    says = (
+        "its models are marked research, but none of its destinations has accept_research = true: "
+        "every result would be withheld"
+    )
+    return Finding(what, False, says)
+
+
+def check_models(config: Config) -> Iterator[Finding]:
+    backend = local_backend(config, config.execution.devices[0])
+    try:
+        ready = backend.start()
+        for model, digest in ready.models.items():
+            yield Finding(f"model {model}", True, f"loads on {ready.device}, {digest[:19]}...")
+        yield from _selftests(config, backend)
+    except InferenceError as fault:
+        yield Finding("models", False, str(fault))
+    finally:
+        backend.kill()
+
+
+def _selftests(config: Config, backend: LocalBackend) -> Iterator[Finding]:
+    """The known answers of those loaded models that have one."""
+    registry = Registry(config.bundle_paths, config.zoo.digests)
+    bundles = [registry.get(name) for name in sorted(backend.models)]
+    able = [bundle for bundle in bundles if (bundle.manifest.path / ANSWER).is_file()]
+    if not able:
+        return
+    with tempfile.TemporaryDirectory(prefix="dicomnode-selftest-") as scratch:
+        head = make_known_head(Path(scratch))
+        for bundle in able:
+            verdict = try_bundle(backend, bundle, head, config.execution.run_timeout_s)
+            yield Finding(f"selftest {verdict.name}", verdict.ok is not False, verdict.says)

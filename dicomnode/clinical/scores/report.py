@@ -1,0 +1,57 @@
+"""The reference scores of a case: which are given, and whether any are.
+
+Why not always: ``docs/decisions/028-reference-scores-are-sent-when-asked-for.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dicomnode.clinical.scores.asked import Facts
+from dicomnode.clinical.scores.totals import point_scores, total_of
+from dicomnode.clinical.scores.verdicts import verdicts
+from dicomnode.records import Finding, MaskFinding, PatientContext, ReferenceScore, Volume
+
+BLEED = "hemorrhage"
+"""The mask that the scores of a bleed are about."""
+DENSE_HU = 50.0
+
+
+def reference_scores(
+    findings: Sequence[Finding], volume: Volume | None, context: PatientContext
+) -> tuple[ReferenceScore, ...]:
+    """Scores that need no learning, from what was measured and from what is known of the patient.
+
+    Parameters
+    ----------
+    volume : the scan; without it what is dense within the mask counts as nothing.
+
+    Returns
+    -------
+    Empty where nobody told anything of the patient that any of them asks for. Else every score that is made for such a
+    patient: its value, or the range that is possible, or that it cannot be computed and what is not known.
+    """
+    facts = facts_of(findings, volume, context)
+    asked = [(score, {name: facts.asked(name) for name in score.needs}) for score in point_scores(facts)]
+    given = [*verdicts(facts)]
+    is_told = any(one.was_told for _, inputs in asked for one in inputs.values())
+    is_told = is_told or any(score.name not in _MEASURED_ALONE for score in given)
+    if not is_told:
+        return ()
+    totals = [total_of(score, inputs) for score, inputs in asked]
+    return (*given, *totals)
+
+
+_MEASURED_ALONE = frozenset({"abc2_total"})
+"""Given beside the others, but no reason for a report: it stands in that of the measurements."""
+
+
+def facts_of(findings: Sequence[Finding], volume: Volume | None, context: PatientContext) -> Facts:
+    """What the scores are computed from."""
+    masks = (finding for finding in findings if isinstance(finding, MaskFinding) and finding.name == BLEED)
+    bleed = next(masks, None)
+    if bleed is None or volume is None:
+        return Facts(context=context, bleed=bleed)
+    return Facts(
+        context=context, bleed=bleed, hyperdense_ml=volume.stack.volume_ml(bleed.mask & (volume.hu > DENSE_HU))
+    )

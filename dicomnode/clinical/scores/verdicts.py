@@ -1,0 +1,150 @@
+"""Published rules and measures as they stand beside the point scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from dicomnode.clinical.scores.asked import Facts, shown
+from dicomnode.clinical.scores.rules import (
+    EVANS,
+    METALLIC_HU,
+    METALLIC_MM,
+    SHIFT_MM,
+    Deterioration,
+    expansion,
+    is_deteriorated,
+    is_metallic,
+)
+from dicomnode.clinical.variables import Location
+from dicomnode.records import MEASURED, ContextValue, ReferenceScore, Region, ScoreInput
+
+SCORE = "{score}"
+_METALLIC_STUDY = "198 patients: bleed at 24 h in 76 % with it, in 4 % without"
+_BASAL_GANGLIA = frozenset({Location.BASAL_GANGLIA, Location.DEEP})
+
+
+def verdicts(facts: Facts) -> Iterator[ReferenceScore]:
+    """Those of which anything is known."""
+    if facts.has_bleed:
+        yield from _volume(facts)
+    yield from _expansion(facts)
+    if facts.is_after_thrombectomy and facts.bleed is not None:
+        yield from _after_thrombectomy(facts)
+    yield from _deterioration(facts)
+    yield from _mass_effect(facts)
+
+
+def _volume(facts: Facts) -> Iterator[ReferenceScore]:
+    asked = facts.asked("volume_ml")
+    if len(asked.values) < 2:
+        return
+    estimate, volume = asked.values
+    yield ReferenceScore(
+        name="abc2_total",
+        label=f"{facts.noun}, ABC/2",
+        value=round(estimate, 2),
+        unit="mL",
+        meaning=f"By voxels {volume:.1f} mL ({100 * (estimate - volume) / volume:+.0f} %); Kothari 1996.",
+        inputs=asked.shown[1:],
+    )
+
+
+def _expansion(facts: Facts) -> Iterator[ReferenceScore]:
+    earlier = facts.context.value("prior_bleed_volume")
+    # what was measured on this scan, or after it, is no earlier volume
+    if earlier is None or facts.bleed is None or (earlier.offset_s is not None and earlier.offset_s >= 0):
+        return
+    now_ml = 0.0 if facts.bleed.total is None else facts.bleed.total.volume_ml
+    grown = expansion(float(earlier.value), now_ml)
+    verdict = "Expansion" if grown.is_expansion else "No expansion"
+    share = "" if math.isinf(grown.share) else f", {100 * grown.share:+.0f} %"
+    unstable = " The earlier volume is below 1 mL: the ratio says little." if grown.is_unstable else ""
+    yield ReferenceScore(
+        name="expansion",
+        label=f"Growth of the {facts.noun.lower()} since the earlier CT",
+        value=round(grown.growth_ml, 2),
+        unit="mL",
+        meaning=f"{verdict} ({grown.growth_ml:+.1f} mL{share}; more than 33 % or more than 6 mL).{unstable}",
+        inputs=(shown(earlier), *facts.asked("volume_ml").shown[-1:]),
+    )
+
+
+def _after_thrombectomy(facts: Facts) -> Iterator[ReferenceScore]:
+    assert facts.bleed is not None
+    total = facts.bleed.total
+    if total is not None:
+        yield ReferenceScore(
+            name="hyperdense_vol",
+            label="Hyperdensity above 50 HU after thrombectomy",
+            value=round(facts.hyperdense_ml, 2),
+            unit="mL",
+            meaning=f"Blood or contrast: not to be told apart on single-energy CT. Maximum {total.max_hu:.0f} HU.",
+        )
+    yield _metallic(facts, facts.bleed.lesions)
+
+
+def _metallic(facts: Facts, lesions: tuple[Region, ...]) -> ReferenceScore:
+    """Present or absent; both are possible where a lesion is large and dense enough and nobody told where it lies."""
+    dense = [lesion for lesion in lesions if is_metallic(lesion.longest_diameter_mm, lesion.max_hu)]
+    place = facts.asked("location")
+    is_there = bool(dense) and place.values[0] in _BASAL_GANGLIA
+    is_open = bool(dense) and (not place.shown or place.values == (Location.DEEP,))
+    leading = max(lesions, key=lambda lesion: lesion.max_hu, default=None)
+    measured = () if leading is None else (_of_region("Longest diameter and maximum of the densest", leading),)
+    says = "Present or absent, by location" if is_open else "Present" if is_there else "Absent"
+    return ReferenceScore(
+        name="metallic_sign",
+        label="Metallic hyperdensity sign (1 present, 0 absent)",
+        value=None if is_open else float(is_there),
+        unit=SCORE,
+        meaning=f"{says} (basal ganglia, {METALLIC_MM:g} mm or more, above {METALLIC_HU:g} HU; {_METALLIC_STUDY}).",
+        possible=(0.0, 1.0) if is_open else None,
+        inputs=(*measured, *place.shown),
+        missing=(place.label,) if is_open and not place.shown else (),
+    )
+
+
+def _of_region(label: str, region: Region) -> ScoreInput:
+    return ScoreInput(label, f"{region.longest_diameter_mm:.0f} mm, {region.max_hu:.0f} HU", MEASURED)
+
+
+def _deterioration(facts: Facts) -> Iterator[ReferenceScore]:
+    names = ("nihss_baseline", "nihss", "nihss_motor_baseline", "nihss_motor")
+    before, after, motor_before, motor_after = (facts.context.value(name) for name in names)
+    if before is None or after is None or before.offset_s is None or after.offset_s is None:
+        return
+    motor = None if motor_before is None or motor_after is None else (_number(motor_before), _number(motor_after))
+    after_s = after.offset_s - before.offset_s
+    known = tuple(shown(one) for one in (before, after, motor_before, motor_after) if one is not None)
+    for number, definition in enumerate(Deterioration, start=1):
+        verdict = is_deteriorated(definition, (_number(before), _number(after)), motor, after_s)
+        if verdict is not None:
+            yield ReferenceScore(
+                name=f"end_{number}",
+                label=f"Early neurological deterioration {number} (1 yes, 0 no)",
+                value=float(verdict),
+                unit=SCORE,
+                meaning=f"{'Yes' if verdict else 'No'} by this definition: {definition}.",
+                inputs=known,
+            )
+
+
+def _number(known: ContextValue) -> float:
+    return float(known.value)
+
+
+def _mass_effect(facts: Facts) -> Iterator[ReferenceScore]:
+    """What somebody read; nothing is measured here."""
+    shift, evans = facts.context.value("midline_shift"), facts.context.value("evans_index")
+    if shift is not None:
+        verdict = "significant" if _number(shift) > SHIFT_MM else "not significant"
+        yield _read(shift, "Midline shift", "mm", f"{verdict.capitalize()} (more than {SHIFT_MM:g} mm).")
+    if evans is not None:
+        verdict = "ventriculomegaly" if _number(evans) > EVANS else "no ventriculomegaly"
+        yield _read(evans, "Evans index", "1", f"{verdict.capitalize()} (more than {EVANS:.2f}).")
+
+
+def _read(known: ContextValue, label: str, unit: str, meaning: str) -> ReferenceScore:
+    value = _number(known)
+    return ReferenceScore(name=known.name, label=label, value=value, unit=unit, meaning=meaning, inputs=(shown(known),))

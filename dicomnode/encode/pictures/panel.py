@@ -1,0 +1,136 @@
+"""The panel beside the tiles of the overview: figures, lesions, scores, limits and models, as far as there is room."""
+
+from __future__ import annotations
+
+from dicomnode.encode.pictures.drawing import DIM, FAINT, INK, PANEL, Box, Pen
+from dicomnode.encode.pictures.slices import capitalised, slice_range
+from dicomnode.encode.wording import Wording, is_probability, is_speck
+from dicomnode.measure.figures import rounded_hu
+from dicomnode.records import Case, MaskFinding, ModelRef, NotApplicable, Region, ScoreFinding
+
+MODEL_HEIGHT = 44
+TABLE_ROWS = {1: 5, 2: 2}
+"""Lesions listed for each finding, by the number of findings; more findings leave no room for any."""
+
+
+def side_panel(pen: Pen, case: Case, box: Box, words: Wording) -> None:
+    """Draw it into ``box``."""
+    pen.draw.rounded_rectangle(box, radius=8, fill=PANEL)
+    left, right, y = box[0] + 16, box[2] - 16, box[1] + 14
+    for finding in case.masks:
+        y = _measurements(pen, finding, left, right, y, words)
+        y = _lesion_table(pen, case, finding, left, right, y, words)
+    for score in case.scores:
+        y = _score(pen, score, left, right, y, words)
+    for refused in case.not_applicable:
+        y = _not_applicable(pen, refused, left, right, y, words)
+    if case.masks:
+        y = pen.heading((left, y), words.say("detection limit"), right - left)
+    for finding in case.masks:
+        y = _limits(pen, finding, left, right, y, words)
+    models = list(dict.fromkeys(finding.model for finding in case.findings))
+    if len(models) == 1:
+        _model(pen, models[0], left, right, y + 10, words)
+    else:
+        _models(pen, models, left, right, y + 10, box[3] - 14, words)
+
+
+def _rows(pen: Pen, rows: list[tuple[str, str]], left: int, right: int, y: int) -> int:
+    for name, value in rows:
+        y = pen.row(left, right, y, name, value)
+    return y
+
+
+def _measurements(pen: Pen, finding: MaskFinding, left: int, right: int, y: int, words: Wording) -> int:
+    y = pen.heading((left, y), finding.label, right - left)
+    total = finding.total
+    rows = [(words.say("result"), words.say(finding.decision))]
+    if finding.exam_probability is not None and finding.exam_threshold is not None:
+        threshold = words.number(finding.exam_threshold)
+        rows.append((words.say("exam"), f"{words.exam_figure(finding)} ({words.say('exam threshold')} {threshold})"))
+    if total is None:
+        rows.append((words.say("total volume"), words.say("none marked")))
+    else:
+        rows += _figures(total, words)
+    if finding.dense_pieces:
+        rows.append((words.say("dense row"), words.dense_row(finding)))
+    return _rows(pen, rows, left, right, y) + 10
+
+
+def _figures(total: Region, words: Wording) -> list[tuple[str, str]]:
+    """Of a speck its size alone."""
+    rows = [(words.say("total volume"), words.millilitres(total.volume_ml))]
+    if total.abc2_ml is not None and not is_speck(total):
+        rows.append(("ABC/2", words.millilitres(total.abc2_ml)))
+    rows.append((words.say("diameter"), words.millimetres(total.longest_diameter_mm)))
+    mean, maximum = (words.number(rounded_hu(value), 0) for value in (total.mean_hu, total.max_hu))
+    unit = words.say("HU")
+    attenuation = f"{mean} {unit}" if is_speck(total) else f"{mean} / {maximum} {unit}"
+    return [*rows, (words.say("mean" if is_speck(total) else "mean and maximum"), attenuation)]
+
+
+def _lesion_table(pen: Pen, case: Case, finding: MaskFinding, left: int, right: int, y: int, words: Wording) -> int:
+    rows = TABLE_ROWS.get(len(case.findings), 0)
+    if not finding.lesions or not rows:
+        return y
+    y = pen.heading((left, y), words.say("table"), right - left)
+    for index, region in enumerate(finding.lesions[:rows]):
+        name = f"{index + 1}   {words.place(region) or words.millimetres(region.longest_diameter_mm)}"
+        y = pen.row(left, right, y, name, words.millilitres(region.volume_ml)) - 4
+        below = f"{words.millimetres(region.longest_diameter_mm)}, {slice_range(case, region, words)}"
+        pen.text((left + 20, y), below, 13, FAINT)
+        y += 22
+    if len(finding.lesions) > rows:
+        pen.text((left, y), words.say("and smaller", count=len(finding.lesions) - rows), 14, FAINT)
+        y += 20
+    return y + 10
+
+
+def _score(pen: Pen, score: ScoreFinding, left: int, right: int, y: int, words: Wording) -> int:
+    y = pen.heading((left, y), score.label, right - left)
+    name = words.say("probability" if is_probability(score) else "value")
+    rows = [(name, words.in_unit(score.value, score.unit))]
+    if score.interval is not None:
+        low, high = (words.in_unit(limit, score.unit) for limit in score.interval)
+        rows.append((words.say("interval row"), words.say("range", low=low, high=high)))
+    if score.threshold is not None:
+        rows.append((words.say("operating threshold"), words.in_unit(score.threshold, score.unit)))
+    known = [reference for reference in score.reference if reference.value is not None]
+    rows += [(item.label, words.in_unit(item.value or 0, item.unit)) for item in known]
+    if score.missing:
+        rows.append((words.say("missing"), str(len(score.missing))))
+    return _rows(pen, rows, left, right, y) + 10
+
+
+def _not_applicable(pen: Pen, finding: NotApplicable, left: int, right: int, y: int, words: Wording) -> int:
+    y = pen.heading((left, y), finding.label, right - left)
+    y = pen.row(left, right, y, words.say("result"), words.say("is not applicable"))
+    return pen.paragraph((left, y), words.why_not_applicable(finding), right - left, 14, DIM) + 10
+
+
+def _limits(pen: Pen, finding: MaskFinding, left: int, right: int, y: int, words: Wording) -> int:
+    noun = words.noun(finding).plain
+    limit = words.say("detection limit row", limit=words.limit(finding), threshold=words.number(finding.threshold))
+    return pen.row(left, right, y, capitalised(noun), limit)
+
+
+def _model(pen: Pen, model: ModelRef, left: int, right: int, y: int, words: Wording) -> int:
+    y = pen.heading((left, y), words.say("model heading"), right - left)
+    y = pen.paragraph((left, y), f"{model.title} ({model.name} {model.version})", right - left, 15, INK)
+    trained_on = words.say("trained on", trained_on=model.trained_on)
+    y = pen.paragraph((left, y + 4), trained_on, right - left, 14, DIM)
+    return pen.paragraph((left, y + 4), model.digest[:26] + "…", right - left, 12, FAINT)
+
+
+def _models(pen: Pen, models: list[ModelRef], left: int, right: int, y: int, bottom: int, words: Wording) -> None:
+    """Two lines for each model, as many as there is room for; the reports name them all, with digests."""
+    y = pen.heading((left, y), words.say("models heading"), right - left)
+    for place, model in enumerate(models):
+        left_over = len(models) - place
+        if y + MODEL_HEIGHT * (1 if left_over == 1 else 2) > bottom + MODEL_HEIGHT // 2:
+            pen.text((left, y), words.say("more models", count=left_over), 14, FAINT)
+            return
+        pen.text((left, y), pen.shortened(f"{model.title} ({model.name} {model.version})", right - left, 14), 14, INK)
+        trained_on = words.say("trained on", trained_on=model.trained_on)
+        pen.text((left, y + 19), pen.shortened(trained_on, right - left, 13), 13, DIM)
+        y += MODEL_HEIGHT

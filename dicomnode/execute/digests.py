@@ -1,0 +1,70 @@
+"""Digests of decoded pixels for whoever must not decode: asked of a process that lives while it is needed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from dicomnode.assemble.copies import UNREADABLE_PIXELS
+from dicomnode.errors import EnvironmentFault, InferenceError, WorkerCrashed
+from dicomnode.execute.child import ChildProcess
+from dicomnode.execute.limits import refusal_of_death
+from dicomnode.execute.tasks import DigestReply, DigestTask, Reply
+
+log = logging.getLogger(__name__)
+
+PROGRAM = "dicomnode.execute.digest_worker"
+TIMEOUT_S = 120.0
+"""For one file; its processor time ends long before."""
+IDLE_S = 60.0
+"""Copies of an image come together, once in a while."""
+
+
+class PixelDigests:
+    """Answers what the digest of a file's pixels is. For one thread.
+
+    Parameters
+    ----------
+    start_timeout_s : for the process to be ready.
+    """
+
+    def __init__(self, *, start_timeout_s: float) -> None:
+        self._child = ChildProcess(PROGRAM, None, start_timeout_s=start_timeout_s)
+        self._used_at = 0.0
+
+    def __call__(self, path: Path) -> str:
+        """Digest of pixels and geometry, or what stands for pixels that cannot be decoded.
+
+        Raises
+        ------
+        EnvironmentFault : it is not known now: the process cannot start, was killed, or cannot reach the file.
+        """
+        try:
+            reply = self._ask(path)
+        except WorkerCrashed as fault:
+            if refusal_of_death(fault.by_signal) is None:
+                raise EnvironmentFault(f"pixels could not be compared now: {fault}") from fault
+            log.warning("pixels not compared", extra={"reason": str(fault)})
+            return UNREADABLE_PIXELS
+        except InferenceError as fault:
+            raise EnvironmentFault(f"pixels could not be compared now: {fault}") from fault
+        finally:
+            self._used_at = time.monotonic()
+        if not isinstance(reply, DigestReply):
+            raise EnvironmentFault("pixels could not be compared now")
+        return reply.digest
+
+    def _ask(self, path: Path) -> Reply:
+        if not self._child.is_running:
+            self._child.start()
+        return self._child.ask(DigestTask(path), timeout_s=TIMEOUT_S)
+
+    def rest(self) -> None:
+        """End the process where nothing was asked for a while."""
+        if self._child.is_running and time.monotonic() - self._used_at > IDLE_S:
+            self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        self._child.kill()

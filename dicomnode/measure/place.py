@@ -1,0 +1,176 @@
+"""Where a region lies: left, right or at the midline, and in which third of the scanned head.
+
+The mid-sagittal plane is that of the skull: halfway between its outermost bone on the left and on the right, fitted
+over all heights, so that a turned or tilted head has a turned or tilted plane. It is no anatomy: what the skull does
+not tell is not told, and a third of the scanned height is no part of the brain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomnode.records import Level, Region, Side, Volume
+
+BONE_HU = 300.0
+MIDLINE_MM = 7.0
+"""A centre nearer to the plane than this lies at the midline: the plane of a skull is some millimetres off the falx."""
+CELL_MM = 4.0
+"""Bone is looked at in cells of this size along the body and from front to back."""
+LEAST_WIDTH_MM, LEAST_CELLS = 90.0, 40
+"""Cells whose outermost bones are nearer than this show no vault; of fewer cells no plane is fitted."""
+MOST_POINTS_PER_AXIS = 256
+OUTLIER_MM = 4.0
+ROUNDS, TURNS = 4, 8
+
+
+@dataclass(frozen=True, slots=True)
+class MidPlane:
+    """Points p with normal . p = offset, in patient coordinates (LPS, mm).
+
+    Attributes
+    ----------
+    normal : (3,) unit vector to the patient's left.
+    """
+
+    normal: NDArray[np.float64]
+    offset_mm: float
+
+    def distance_mm(self, point_mm: Sequence[float]) -> float:
+        """Of a point from the plane; positive on the patient's left."""
+        return float(self.normal @ np.asarray(point_mm) - self.offset_mm)
+
+    def side_of(self, point_mm: Sequence[float]) -> Side:
+        """Left, right, or neither."""
+        distance_mm = self.distance_mm(point_mm)
+        if abs(distance_mm) < MIDLINE_MM:
+            return Side.MIDLINE
+        return Side.LEFT if distance_mm > 0 else Side.RIGHT
+
+
+LEFT = np.array([1.0, 0.0, 0.0])
+
+
+def mid_plane(volume: Volume) -> MidPlane | None:
+    """The mid-sagittal plane of the skull; None where too little of a vault is seen.
+
+    Chords across an ellipse have their middles on its axis only where they run at right angles to it: those of each
+    turn run at right angles to the plane of the turn before.
+    """
+    points_mm = _bone_points_mm(volume)
+    plane = MidPlane(LEFT, 0.0)
+    for _ in range(TURNS):
+        axes = _axes(plane.normal)
+        middles = _middles(points_mm @ axes.T)
+        if len(middles) < LEAST_CELLS:
+            return None
+        plane = _fitted(middles, axes)
+    return plane
+
+
+def _axes(normal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(3, 3) rows: the normal of a plane, and two directions within it, near the back and the crown."""
+    back = np.array([0.0, 1.0, 0.0]) - normal[1] * normal
+    back /= np.linalg.norm(back)
+    return np.stack([normal, back, np.cross(normal, back)])
+
+
+def _bone_points_mm(volume: Volume) -> NDArray[np.float64]:
+    """(points, 3) of a part of the bone."""
+    stack, hu = volume.stack, volume.hu
+    steps = [max(1, round(size / MOST_POINTS_PER_AXIS)) for size in hu.shape]
+    bone = np.argwhere(hu[:: steps[0], :: steps[1], :: steps[2]] > BONE_HU) * steps
+    down = bone[:, 1, None] * stack.row_spacing_mm * stack.column_cosines
+    across = bone[:, 2, None] * stack.column_spacing_mm * stack.row_cosines
+    return np.asarray(stack.positions_mm[bone[:, 0]] + down + across)
+
+
+def _middles(points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(cells, 3) halfway between the outermost bones, along the first axis, of each cell that is wide enough.
+
+    Parameters
+    ----------
+    points_mm : (points, 3) across the plane, to the back, to the crown.
+    """
+    if not len(points_mm):
+        return points_mm
+    cells, which = np.unique(np.floor(points_mm[:, 1:] / CELL_MM).astype(int), axis=0, return_inverse=True)
+    low, high = np.full(len(cells), np.inf), np.full(len(cells), -np.inf)
+    np.minimum.at(low, which.ravel(), points_mm[:, 0])
+    np.maximum.at(high, which.ravel(), points_mm[:, 0])
+    wide = high - low > LEAST_WIDTH_MM
+    return np.column_stack([(low + high)[wide] / 2, (cells[wide] + 0.5) * CELL_MM])
+
+
+def _fitted(middles: NDArray[np.float64], axes: NDArray[np.float64]) -> MidPlane:
+    """Least squares, without what lies far from the plane of the round before (a tube, a defect of the skull)."""
+    kept = middles
+    for _ in range(ROUNDS):
+        terms = np.column_stack([np.ones(len(kept)), kept[:, 1:]])
+        fit, *_ = np.linalg.lstsq(terms, kept[:, 0], rcond=None)
+        off = np.abs(middles[:, 0] - np.column_stack([np.ones(len(middles)), middles[:, 1:]]) @ fit)
+        kept = middles[off <= max(OUTLIER_MM, float(np.median(off)))]
+    normal = axes[0] - fit[1] * axes[1] - fit[2] * axes[2]
+    length = np.linalg.norm(normal)
+    return MidPlane(normal / length, float(fit[0] / length))
+
+
+class Places:
+    """Tells where regions of one volume lie; the skull is looked at once, and only if there is a region."""
+
+    def __init__(self, volume: Volume) -> None:
+        self._volume = volume
+
+    def told(self, region: Region) -> Region:
+        """The region with its place."""
+        plane, levels = self._plane, self._levels
+        return replace(
+            region,
+            side=None if plane is None else plane.side_of(region.centroid_mm),
+            level=None if levels is None else levels.of(region.centroid_mm[2]),
+        )
+
+    @cached_property
+    def _plane(self) -> MidPlane | None:
+        return mid_plane(self._volume)
+
+    @cached_property
+    def _levels(self) -> _Levels | None:
+        """Thirds of the height that shows bone; None where the slices are not stacked along the body."""
+        stack = self._volume.stack
+        if abs(stack.normal[2]) < np.cos(np.deg2rad(45.0)):
+            return None
+        skull = np.flatnonzero((self._volume.hu > BONE_HU).any(axis=(1, 2)))
+        if not skull.size:
+            return None
+        centre_mm = _centres_z_mm(self._volume)
+        ends = centre_mm[[skull[0], skull[-1]]]
+        return _Levels(float(ends.min()), float(ends.max()))
+
+
+def _centres_z_mm(volume: Volume) -> NDArray[np.float64]:
+    """(slices,) z of the middle of each slice: a tilted slice has no single height."""
+    stack = volume.stack
+    down = stack.rows / 2 * stack.row_spacing_mm * stack.column_cosines
+    across = stack.columns / 2 * stack.column_spacing_mm * stack.row_cosines
+    return np.asarray((stack.positions_mm + down + across)[:, 2])
+
+
+@dataclass(frozen=True, slots=True)
+class _Levels:
+    """The scanned height of a head, z in mm: up is the crown."""
+
+    lowest_mm: float
+    highest_mm: float
+
+    def of(self, z_mm: float) -> Level | None:
+        """The third in which a height lies; None where there is no height to speak of."""
+        height_mm = self.highest_mm - self.lowest_mm
+        if height_mm <= 0:
+            return None
+        share = (z_mm - self.lowest_mm) / height_mm
+        return Level.LOWER if share < 1 / 3 else Level.MIDDLE if share < 2 / 3 else Level.UPPER

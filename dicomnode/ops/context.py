@@ -1,0 +1,35 @@
+"""The sources of context that are looked at again and again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from dicomnode.clinical.sources.drop_folder import DropFolder
+from dicomnode.clinical.sources.received_reports import REPORTS_EVERY_S, ReceivedReports
+from dicomnode.config.whole import Config
+from dicomnode.ops.scheduler import Duty
+from dicomnode.store.engine import Store
+
+
+def context_duties(config: Config, store: Store) -> list[Duty]:
+    """One for each source that is configured."""
+    clinical = config.clinical
+    duties = []
+    drop = drop_folder_of(config, store)
+    if drop is not None:
+        duties.append(Duty("drop folder", clinical.drop_every_s, drop.look))
+    if clinical.structured_reports:
+        zone = config.node.timezone
+        reports = ReceivedReports(store=store, spool=config.spool_dir, zone=zone, issuer=clinical.issuer)
+        duties.append(Duty("structured reports", REPORTS_EVERY_S, reports.look))
+    return duties
+
+
+def drop_folder_of(config: Config, store: Store) -> DropFolder | None:
+    """The drop folder of a configuration; None where it has none."""
+    clinical = config.clinical
+    if not clinical.drop_folder:
+        return None
+    zone = ZoneInfo(config.node.timezone)
+    return DropFolder(store=store, folder=Path(clinical.drop_folder), zone=zone, issuer=clinical.issuer)

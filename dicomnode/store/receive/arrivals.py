@@ -1,0 +1,82 @@
+"""Which associations brought the images of a study: where the history of anything that was made of them begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from dicomnode.store.tables import Association, Instance
+
+SAME_TRANSFER_S = 60.0
+"""Some PACS open an association for each image: as close as this, those of one peer are one transfer."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Arrival:
+    """Images that one peer brought in one association, or in several that followed one another.
+
+    Attributes
+    ----------
+    images : of the study that is asked about; a file that came again counts where it came last.
+    outcome : of the last association.
+    """
+
+    association_id: int
+    calling_ae: str
+    called_ae: str
+    address: str
+    opened_at: float
+    last_at: float
+    outcome: str
+    images: int
+    associations: int = 1
+
+    def goes_on_as(self, other: Arrival) -> bool:
+        """Whether another one belongs to the same transfer."""
+        same_peer = (self.calling_ae, self.called_ae, self.address) == (
+            other.calling_ae,
+            other.called_ae,
+            other.address,
+        )
+        return same_peer and other.opened_at - self.last_at <= SAME_TRANSFER_S
+
+    @property
+    def _peer(self) -> tuple[str, str, str]:
+        return self.calling_ae, self.called_ae, self.address
+
+    def extend(self, other: Arrival) -> None:
+        """Take another one in."""
+        self.last_at, self.outcome = max(self.last_at, other.last_at), other.outcome
+        self.images += other.images
+        self.associations += other.associations
+
+
+def arrivals_of(session: Session, studies: Iterable[str]) -> list[Arrival]:
+    """Who brought the images of these studies, in the order of time."""
+    brought = (
+        select(Instance.association_id, func.count().label("images"))
+        .where(Instance.study_uid.in_(list(studies)), Instance.association_id.is_not(None))
+        .group_by(Instance.association_id)
+        .subquery()
+    )
+    statement = select(Association, brought.c.images).join(brought, Association.id == brought.c.association_id)
+    arrivals: list[Arrival] = []
+    for row, images in session.execute(statement.order_by(Association.opened_at, Association.id)):
+        arrival = Arrival(
+            association_id=row.id,
+            calling_ae=row.calling_ae,
+            called_ae=row.called_ae,
+            address=row.peer_address,
+            opened_at=row.opened_at,
+            last_at=row.ended_at or row.last_seen_at,
+            outcome=row.outcome,
+            images=images,
+        )
+        if arrivals and arrivals[-1].goes_on_as(arrival):
+            arrivals[-1].extend(arrival)
+        else:
+            arrivals.append(arrival)
+    return arrivals

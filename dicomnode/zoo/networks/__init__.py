@@ -1,0 +1,1 @@
+"""Layers and records that the networks of several models share."""

@@ -1,0 +1,230 @@
+"""A node in a process of its own that is attacked, and what must hold of it afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+from sqlalchemy import select
+
+from dicomnode.dicom.uids import usable_uid
+from dicomnode.receive.part10 import data_offset_of
+from dicomnode.store.engine import Store
+from dicomnode.store.tables import Instance
+from tests.integration.receive.peers import VERIFICATION, ScriptedPeer, ct_slice, sent
+
+IDLE_S = 2
+WARM_UP = 16
+ECHO_S = 1.0
+BACK_S = 20.0
+"""How long threads and descriptors have for coming back: idle connections are closed after ``IDLE_S``."""
+GROWTH_BYTES = 200 << 20
+"""Caches, fragmented memory and the bounds of what is read at one time."""
+DEADLY = frozenset(
+    {
+        "a thread died",
+        "a part of the node died",
+        "an error that nobody can catch",
+        "connection broke",
+        "request not judged",
+    }
+)
+"""Log messages that say that something of the node broke, not only what a peer sent."""
+
+CONFIG = """
+[node]
+ae_title = "NODE"
+host = "127.0.0.1"
+port = {port}
+data_dir = "{data}"
+[reception]
+settle_s = 0.1
+quiet_period_s = 1.0
+idle_timeout_s = {idle}
+max_associations = 200
+min_free_gb = 0
+[[destination]]
+name = "pacs"
+ae_title = "PACS"
+host = "127.0.0.1"
+port = 1
+[[protocol]]
+name = "head-ct"
+match = {{ Modality = "^CT$" }}
+models = ["hemorrhage"]
+destinations = ["pacs"]
+"""
+
+
+@dataclass
+class Verdict:
+    """What was found wrong; empty is right."""
+
+    faults: list[str] = field(default_factory=list)
+    slowest_echo_s: float = 0.0
+    growth_mib: float = 0.0
+
+
+class Target:
+    """``dicomnode serve --role receive`` on a free port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data, self.port = folder / "data", _free_port()
+        folder.mkdir(parents=True, exist_ok=True)
+        config = folder / "config.toml"
+        config.write_text(CONFIG.format(port=self.port, data=self.data, idle=IDLE_S))
+        command = [sys.executable, "-m", "dicomnode", "serve", "--config", str(config), "--role", "receive"]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.messages: Counter[str] = Counter()
+        self.raw: list[str] = []
+        self.held: list[socket.socket] = []
+        self.verdict = Verdict()
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
+        self._reader.start()
+        self._wait_until_it_answers()
+        self.store = Store(f"sqlite:///{self.data / 'node.db'}")
+        self._warm_up()
+        self._at_rest = self._resources()
+        self._memory = psutil.Process(self.process.pid).memory_info().rss
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
+        self.store.close()
+        self.process.terminate()
+        self.process.wait(60)
+        self._reader.join(10)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
+    def _read_log(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            try:
+                self.messages[json.loads(line)["message"]] += 1
+            except (ValueError, KeyError, TypeError):
+                self.raw.append(line.rstrip())
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                self.echo()
+                return
+            except OSError:
+                time.sleep(0.2)
+        raise AssertionError(f"the node did not start: {self.raw[-5:]}")
+
+    def _warm_up(self) -> None:
+        """Several at a time, so that pools of connections and threads have their size."""
+
+        def send(number: int) -> None:
+            with ScriptedPeer(self.port, timeout_s=60) as peer:
+                peer.associate()
+                for image in range(3):
+                    assert sent(peer, ct_slice(f"1.2.{number}", f"1.2.{number}.1", image)) == 0
+                peer.release()
+
+        with ThreadPoolExecutor(WARM_UP) as pool:
+            list(pool.map(send, range(2 * WARM_UP)))
+        time.sleep(IDLE_S)
+
+    def echo(self) -> float:
+        """Seconds until a new association had its C-ECHO answered."""
+        began = time.monotonic()
+        with ScriptedPeer(self.port, timeout_s=30) as peer:
+            assert peer.associate([VERIFICATION]).echo() == 0
+            peer.release()
+        return time.monotonic() - began
+
+    def let_go(self) -> None:
+        """Close the connections of peers that fell silent."""
+        for connection in self.held:
+            connection.close()
+        self.held.clear()
+
+    def _resources(self) -> tuple[int, int]:
+        """Threads, and descriptors but those of the pool of database connections, which has a size of its own."""
+        folder = Path(f"/proc/{self.process.pid}/fd")
+        opened = []
+        for entry in folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                opened.append(str(entry.readlink()))
+        database = str(self.data / "node.db")
+        return psutil.Process(self.process.pid).num_threads(), sum(not name.startswith(database) for name in opened)
+
+    def judge(self, acknowledged: Iterable[str]) -> Verdict:
+        """Look at the node after a batch.
+
+        Parameters
+        ----------
+        acknowledged : SOP instance UIDs that it said Success to.
+        """
+        if self.process.poll() is not None:
+            self.verdict.faults.append(f"died with exit code {self.process.returncode}")
+            return self.verdict
+        self._judge_answer()
+        self._judge_resources()
+        self._judge_images(acknowledged)
+        self._judge_log()
+        return self.verdict
+
+    def _judge_answer(self) -> None:
+        # The best of three: a machine that is busy with something else is slow, too.
+        fastest = min(self.echo() for _ in range(3))
+        self.verdict.slowest_echo_s = max(self.verdict.slowest_echo_s, fastest)
+        if fastest > ECHO_S:
+            self.verdict.faults.append(f"C-ECHO took {fastest:.1f} s")
+
+    def _judge_resources(self) -> None:
+        deadline = time.monotonic() + BACK_S
+        threads, descriptors = self._at_rest
+        while any(now > then + 6 for now, then in zip(self._resources(), (threads, descriptors), strict=True)):
+            if time.monotonic() > deadline:
+                self.verdict.faults.append(f"threads and descriptors {self._resources()} instead of {self._at_rest}")
+                break
+            time.sleep(0.2)
+        growth = psutil.Process(self.process.pid).memory_info().rss - self._memory
+        self.verdict.growth_mib = max(self.verdict.growth_mib, growth / (1 << 20))
+        if growth > GROWTH_BYTES:
+            self.verdict.faults.append(f"{growth >> 20} MiB of memory more")
+
+    def _judge_images(self, acknowledged: Iterable[str]) -> None:
+        wanted = {usable_uid(uid) for uid in acknowledged}
+        with self.store.read() as session:
+            rows = {row.sop_instance_uid: row for row in session.scalars(select(Instance))}
+        for uid in sorted(wanted):
+            row = rows.get(uid)
+            path = self.data / "spool" / row.path if row is not None else None
+            if row is None or path is None or not path.exists():
+                self.verdict.faults.append(f"acknowledged and lost: {uid}")
+            elif hashlib.sha256(path.read_bytes()[data_offset_of(path) :]).hexdigest() != row.digest:
+                self.verdict.faults.append(f"acknowledged and changed: {uid}")
+
+    def _judge_log(self) -> None:
+        deadly = {message: count for message, count in self.messages.items() if message in DEADLY}
+        if deadly:
+            self.verdict.faults.append(f"the log says {deadly}")
+        if self.raw:
+            self.verdict.faults.append(f"{len(self.raw)} lines that are no log lines, such as {self.raw[0]!r}")
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
