@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from tests.tools.series import ct_series, head_hu, write_series
 
 # By its path: an activated virtual environment has another program of this name.
-STORESCU = "/usr/bin/storescu"
+STORESCU, DCMSEND = "/usr/bin/storescu", "/usr/bin/dcmsend"
 OFFSETS_MM = tuple(np.arange(0.0, 144.0, 6.0))
 BLEED_CENTRE_MM = np.array((20.0, 10.0, 75.0))
 BLEED_RADIUS_MM = 15.0
@@ -46,6 +46,13 @@ def small_study(name: str) -> list[Dataset]:
 def storescu(paths: Sequence[Path], port: int, *, called_ae: str = "AINODE", calling_ae: str = "CT1") -> bool:
     """Send files with dcmtk over one association; True when every one was acknowledged with Success."""
     command = [STORESCU, "-aet", calling_ae, "-aec", called_ae, "-R", "-ta", "20", "-td", "20", "127.0.0.1", str(port)]
+    done = subprocess.run([*command, *map(str, paths)], capture_output=True, check=False, timeout=300)
+    return done.returncode == 0
+
+
+def dcmsend(paths: Sequence[Path], port: int, *, called_ae: str = "AINODE", calling_ae: str = "CT1") -> bool:
+    """The same by the tool of dcmtk that proposes the transfer syntax of each file, compressed ones too."""
+    command = [DCMSEND, "-aet", calling_ae, "-aec", called_ae, "127.0.0.1", str(port)]
     done = subprocess.run([*command, *map(str, paths)], capture_output=True, check=False, timeout=300)
     return done.returncode == 0
 

@@ -75,6 +75,7 @@ Keys = Callable[..., dict[str, Any]]
 def keys(front: TlsFront, authority: Authority, tmp_path: Path) -> Keys:
     """Makes a destination of Orthanc; what is given replaces keys."""
     secret = tmp_path / "password"
+    secret.touch(mode=0o600)
     secret.write_text(PASSWORD + "\n")
     own = {
         "name": "pacs",

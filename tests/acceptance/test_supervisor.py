@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from dicomnode.app.demo_pacs import ReceivingPacs
 from tests.acceptance.orthanc import free_port
-from tests.acceptance.scanner import small_study, storescu
+from tests.acceptance.scanner import dcmsend, small_study, storescu
 from tests.acceptance.served import ServedNode
 from tests.tools.bundle import write_threshold_bundle
 from tests.tools.series import write_series
@@ -100,7 +100,7 @@ def test_a_pacs_that_was_down_gets_everything_once_also_when_the_node_died_meanw
 def test_results_that_come_back_are_never_processed(node: ServedNode, pacs: ReceivingPacs, tmp_path: Path) -> None:
     push(node, small_study("loop"), tmp_path)
     jobs = node.jobs()
-    assert storescu([item.path for item in pacs.instances], node.port)
+    assert dcmsend([item.path for item in pacs.instances], node.port)
     time.sleep(3.0)
     assert node.jobs() == jobs
     assert "own_result" in node.command("jobs", "list").stdout
