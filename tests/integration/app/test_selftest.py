@@ -135,8 +135,8 @@ def test_an_answer_is_recorded_by_one_command_and_not_where_the_model_misses_the
     config = configured(tmp_path)
     altered, threshold = tmp_path / "models/altered", tmp_path / "models/threshold"
 
-    def record(name: str) -> tuple[int, str]:
-        ended = CliRunner().invoke(app, ["zoo", "selftest", name, "--record", "--config", str(config)])
+    def record(*names: str) -> tuple[int, str]:
+        ended = CliRunner().invoke(app, ["zoo", "selftest", *names, "--record", "--config", str(config)])
         return ended.exit_code, ended.output
 
     digest = Registry([tmp_path / "models"]).get("altered").digest
@@ -149,5 +149,5 @@ def test_an_answer_is_recorded_by_one_command_and_not_where_the_model_misses_the
     code, said = record("threshold")
     assert (code, "is not worth keeping" in said) == (2, True)
     assert load_answer(threshold) is None
-    code, said = record("")
+    code, said = record()
     assert (code, "--record needs the name" in said) == (2, True)
