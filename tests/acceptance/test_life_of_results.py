@@ -19,7 +19,7 @@ from dicomnode.store.engine import Store
 from dicomnode.store.states import JobTask
 from dicomnode.store.tables import Job
 from tests.acceptance.orthanc import Orthanc, free_port
-from tests.acceptance.scanner import small_study, storescu
+from tests.acceptance.scanner import dcmsend, small_study, storescu
 from tests.acceptance.served import ServedNode
 from tests.integration.execute.life_world import named_by, predecessors_of, title_of, uids_of
 from tests.tools.bundle import write_threshold_bundle
@@ -126,7 +126,7 @@ def test_superseded_and_rejected_results_in_a_real_archive_across_kills(
     rejection = key_object(series, "113037")
     rejection_path = tmp_path / "rejection.dcm"
     rejection.save_as(rejection_path, enforce_file_format=True)
-    assert storescu([rejection_path], node.port, calling_ae="PACS")
+    assert dcmsend([rejection_path], node.port, calling_ae="PACS")
     kill_when_a_note_is(node, store, past="running", before=1)
     until(lambda: len(notes_in(orthanc, study_uid)) == 2)
     last = next(ds for ds in notes_in(orthanc, study_uid) if ds.SOPInstanceUID != note.SOPInstanceUID)
@@ -137,7 +137,7 @@ def test_superseded_and_rejected_results_in_a_real_archive_across_kills(
     back = [tmp_path / f"back-{number}.dcm" for number, _ in enumerate(results_in(orthanc, study_uid))]
     for path, ds in zip(back, results_in(orthanc, study_uid), strict=True):
         ds.save_as(path)
-    assert storescu(back, node.port, calling_ae="PACS")
+    assert dcmsend(back, node.port, calling_ae="PACS")
     time.sleep(4.0)
     assert len(node.jobs()) == jobs
     assert len(results_in(orthanc, study_uid)) == 2 * KINDS + 2

@@ -219,9 +219,10 @@ def test_an_image_without_pixels_is_not_used(spool: Spool) -> None:
     assert reason_not_used(reading.header, has_pixels=reading.has_pixels) is Refusal.NO_PIXELS
 
 
-def test_a_file_that_is_not_there_or_no_dicom_reads_as_empty(tmp_path: Path) -> None:
+def test_a_file_that_is_no_dicom_reads_as_empty_and_one_that_is_not_there_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "x.dcm").write_bytes(b"MZ" * 1000)
-    assert read(tmp_path / "x.dcm") == read(tmp_path / "none.dcm")
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "none.dcm")
     assert read(tmp_path / "x.dcm") == Reading(refusal=Refusal.UNREADABLE)
     assert reason_not_used({}) is Refusal.UNREADABLE
 
