@@ -12,11 +12,11 @@ from dicomnode.assemble.copies import UNREADABLE_PIXELS, is_one_image, refuse_co
 from dicomnode.config.protocols import Protocol
 from dicomnode.dicom.ct_slices import reason_not_used
 from dicomnode.dicom.headers import header_of, text_of
-from dicomnode.dicom.received import PIXEL_TAGS, read_leading, read_received
+from dicomnode.dicom.received import BAD_FILE, PIXEL_TAGS, read_leading, read_received
 from dicomnode.environment import raise_unless_it_stays
 from dicomnode.errors import Refusal, SeriesError
 from dicomnode.images.files import ReadError
-from dicomnode.images.pixels import BAD_FILE, pixel_digest
+from dicomnode.images.pixels import pixel_digest
 from dicomnode.records import Header
 
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+import zlib
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, BinaryIO
 
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import data_element_generator, read_dataset, read_partial
 from pydicom.tag import BaseTag
 from pydicom.uid import (
@@ -37,6 +38,23 @@ from dicomnode.dicom.bounded import (
 )
 from dicomnode.dicom.mending import KNOWN_VRS, UNDEFINED_LENGTH, has_odd_item, with_known_vrs
 from dicomnode.errors import Refusal, SeriesError
+
+BAD_FILE = (
+    InvalidDicomError,
+    BytesLengthException,
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    NotImplementedError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+"""What pydicom and its decoders raise on damaged or unsupported files; an OSError may be the disk's own."""
 
 StopWhen = Callable[[BaseTag, str | None, int], bool]
 
@@ -92,7 +110,7 @@ def read_received(
     ------
     SeriesError : ``HEADER_TOO_LARGE``; ``IMPLAUSIBLE_SIZE``: no image needs as much; ``EXPANDS_TOO_FAR``: a deflated
         data set holds more than its image needs.
-    pydicom.errors.InvalidDicomError, OSError, ... : see :data:`dicomnode.images.pixels.BAD_FILE`.
+    pydicom.errors.InvalidDicomError, OSError, ... : see :data:`BAD_FILE`.
     """
     with path.open("rb") as file:
         start = _data_set_at(file)

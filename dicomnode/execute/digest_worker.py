@@ -6,13 +6,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from dicomnode.assemble.copies import UNREADABLE_PIXELS
-from dicomnode.dicom.received import read_received
+from dicomnode.dicom.received import BAD_FILE, read_received
 from dicomnode.environment import raise_unless_it_stays
 from dicomnode.errors import SeriesError
 from dicomnode.execute.limits import reading
 from dicomnode.execute.program import serve
 from dicomnode.execute.tasks import DigestReply, DigestTask, Ready, Reply, Task
-from dicomnode.images.pixels import BAD_FILE, pixel_digest
+from dicomnode.images.pixels import pixel_digest
 
 
 def main(connection: Connection, _: None) -> None:

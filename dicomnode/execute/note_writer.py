@@ -7,14 +7,13 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from dicomnode.dicom.received import at_pixels, read_leading, read_received
+from dicomnode.dicom.received import BAD_FILE, at_pixels, read_leading, read_received
 from dicomnode.encode.kinds.kos import encode_rejection
 from dicomnode.encode.kinds.not_performed import encode_not_performed
 from dicomnode.environment import raise_unless_it_stays
 from dicomnode.errors import SeriesError
 from dicomnode.execute.limits import reading
 from dicomnode.execute.tasks import NotPerformedTask, RejectionTask
-from dicomnode.images.pixels import BAD_FILE
 from dicomnode.records import EncodedResult, NotPerformed, Rejection
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import struct
-import zlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import JPEGExtended12Bit
 from scipy import ndimage
 
 from dicomnode.dicom.headers import slice_header_of
+from dicomnode.dicom.received import BAD_FILE
 from dicomnode.dicom.values import number_of
 from dicomnode.environment import raise_unless_it_stays
 from dicomnode.errors import Refusal, SeriesError
@@ -28,23 +26,6 @@ AIR_HU = -1024.0
 """What padding becomes, and the least value of a volume: GE pads with -1500, -2000 and -3024, at times untold."""
 TISSUE_HU = -500.0
 """A padding value above this is a value that tissue has, too: 0 is water."""
-
-BAD_FILE = (
-    InvalidDicomError,
-    BytesLengthException,
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    AttributeError,
-    NotImplementedError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
-"""What pydicom and its decoders raise on damaged or unsupported files; an OSError may be the disk's own."""
 
 
 def stored_values(ds: Dataset) -> NDArray[np.int32]:

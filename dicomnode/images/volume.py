@@ -14,10 +14,10 @@ from pydicom.dataset import Dataset
 
 from dicomnode.dicom.geometry import stack_of
 from dicomnode.dicom.headers import slice_header_of
-from dicomnode.dicom.received import read_received
+from dicomnode.dicom.received import BAD_FILE, read_received
 from dicomnode.environment import raise_unless_it_stays
 from dicomnode.errors import Refusal, SeriesError
-from dicomnode.images.pixels import BAD_FILE, digest_of, hounsfield, stored_values
+from dicomnode.images.pixels import digest_of, hounsfield, stored_values
 from dicomnode.records import Volume
 
 DECODING_THREADS = min(4, os.cpu_count() or 1)

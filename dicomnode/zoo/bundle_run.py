@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from dicomnode.dicom.contexts import CT_IMAGE
 from dicomnode.dicom.geometry import SPACING_TOLERANCE_MM, even_affine
 from dicomnode.dicom.libraries import set_up_pydicom
+from dicomnode.dicom.received import BAD_FILE
 from dicomnode.errors import InconsistentGeometry, Refusal
 from dicomnode.images.files import ReadError, is_nifti, read_image
-from dicomnode.images.pixels import BAD_FILE
 from dicomnode.images.volume import read_volume
 from dicomnode.records import Stack, Volume
 from dicomnode.zoo.bundle import load_manifest, require_fit

@@ -273,7 +273,7 @@ def test_process_gives_the_same_findings_and_files_without_a_network(node: Serve
     assert ich["inputs"][0] | {"value": "10", "source": "file"} == ich["inputs"][0]
     findings: dict[str, dict[str, Any]] = {finding["name"]: finding for finding in said["findings"]}
     volume_ml = findings["hemorrhage"]["total"]["volume_ml"]
-    assert findings["bleed_risk"]["value"] == pytest.approx(bleed_risk(volume_ml, 63.0), abs=1e-6)
+    assert findings["bleed_risk"]["value"] == pytest.approx(bleed_risk(volume_ml, 63.0), abs=1e-3)
     assert findings["age_risk"]["value"] == pytest.approx(age_risk(63.0, is_male=True), abs=1e-6)
     kinds = sorted(result["kind"] for result in said["results"])
     assert kinds == ["predicted", "sc", "scores", "seg", "sr", "text"]

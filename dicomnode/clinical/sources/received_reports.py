@@ -8,12 +8,13 @@ from pathlib import Path
 
 from dicomnode.clinical.sources.document import Document
 from dicomnode.clinical.sources.structured_report import ReportReader
-from dicomnode.dicom.received import read_received
-from dicomnode.errors import ContextError
-from dicomnode.images.pixels import BAD_FILE
+from dicomnode.dicom.received import BAD_FILE, read_received
+from dicomnode.environment import raise_unless_it_stays
+from dicomnode.errors import ContextError, SeriesError
 from dicomnode.store.clinical.observations import store_context
 from dicomnode.store.clinical.reports import Unread, mark_read, newest_instance, unread_reports
 from dicomnode.store.engine import Store
+from dicomnode.store.storage import Storage
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class ReceivedReports:
 
         Raises
         ------
-        SQLAlchemyError : the database is away; what was not stored is read again.
+        SQLAlchemyError, OSError, EnvironmentFault : database or spool are away; what was not stored is read again.
         """
         with self.store.read() as session:
             newest = newest_instance(session)
@@ -71,11 +72,13 @@ class ReceivedReports:
         nothing = Document((), ())
         path = self.spool / report.path
         if not path.exists():
+            Storage(self.store, self.spool).require()
             return nothing, GONE  # its retention is over
         try:
             document = reader.read(read_received(path))
         except ContextError as fault:
             return nothing, fault.faults[0][1].value
-        except BAD_FILE:
+        except (SeriesError, *BAD_FILE) as fault:
+            raise_unless_it_stays(fault)
             return nothing, DAMAGED
         return document, STORED if document.observations or document.texts else NOTHING

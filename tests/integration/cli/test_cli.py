@@ -153,7 +153,7 @@ def test_check_is_content_where_everything_works(tmp_path: Path, pacs: Receiving
     path = write_config(tmp_path, pacs_port=pacs.port)
     ended = run("check", "--json", "--config", path)
     findings = {(item["what"], item["ok"]) for item in json.loads(ended.stdout)["findings"]}
-    assert ended.exit_code == 0
+    assert ended.exit_code == 0, ended.stdout
     for what in ("disk", "clock", "database", "port", "protocol head-ct", "model threshold", "destination pacs"):
         assert (what, True) in findings
 

@@ -390,4 +390,4 @@ def test_the_overview_is_compressed_without_loss(positive: Case, tmp_path: Path)
     (overview,) = [result for result in encode_case(positive, tmp_path, NOW) if result.kind == "sc"]
     ds = dcmread(overview.path)
     assert ds.file_meta.TransferSyntaxUID == RLELossless
-    assert overview.size_bytes < ds.Rows * ds.Columns * 3 / 3
+    assert overview.size_bytes < ds.Rows * ds.Columns * 3 / 2
