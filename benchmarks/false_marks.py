@@ -8,7 +8,7 @@ bleeds; ``--paint`` adds the bleeds of ``benchmarks/painted_head.py``, painted i
 once; all limits and rules are tried on what was marked: before and after stand in one run. ``--keep`` holds what
 was marked, one exam a line, and a later call reads only what is not there yet.
 
-The limit that comes out: of all that lose no bleed of at least 1 mL which the lowest one finds, the smallest that leaves
+The limit that comes out: of all that lose no bleed of at least 1 mL that the lowest one finds, the smallest that leaves
 as few blood-free exams with a mark that counts as any of them does.
 """
 
