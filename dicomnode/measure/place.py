@@ -23,7 +23,10 @@ CELL_MM = 4.0
 """Bone is looked at in cells of this size along the body and from front to back."""
 LEAST_WIDTH_MM, LEAST_CELLS = 90.0, 40
 """Cells whose outermost bones are nearer than this show no vault; of fewer cells no plane is fitted."""
-MOST_POINTS_PER_AXIS = 256
+MOST_PLANES = (64, 192, 192)
+"""Slices, rows and columns that are looked at, about: the plane is that of thousands of points."""
+CELLS_ACROSS = 1 << 20
+"""More than any count of cells along one axis, so that two counts make one key."""
 OUTLIER_MM = 4.0
 ROUNDS, TURNS = 4, 8
 
@@ -80,13 +83,24 @@ def _axes(normal: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _bone_points_mm(volume: Volume) -> NDArray[np.float64]:
-    """(points, 3) of a part of the bone."""
+    """(points, 3) of the outermost bone, by the rows and columns of the slices, of a part of them."""
     stack, hu = volume.stack, volume.hu
-    steps = [max(1, round(size / MOST_POINTS_PER_AXIS)) for size in hu.shape]
-    bone = np.argwhere(hu[:: steps[0], :: steps[1], :: steps[2]] > BONE_HU) * steps
+    steps = [max(1, round(size / most)) for size, most in zip(hu.shape, MOST_PLANES, strict=True)]
+    bone = _outermost(hu[:: steps[0], :: steps[1], :: steps[2]] > BONE_HU) * steps
     down = bone[:, 1, None] * stack.row_spacing_mm * stack.column_cosines
     across = bone[:, 2, None] * stack.column_spacing_mm * stack.row_cosines
     return np.asarray(stack.positions_mm[bone[:, 0]] + down + across)
+
+
+def _outermost(bone: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """(points, 3) indices of the first and the last set voxel of every row and of every column of every slice."""
+    found = []
+    for turned, order in ((bone, (0, 1, 2)), (bone.swapaxes(1, 2), (0, 2, 1))):
+        lines = np.argwhere(turned.any(axis=2))
+        first = turned.argmax(axis=2)[tuple(lines.T)]
+        last = turned.shape[2] - 1 - turned[:, :, ::-1].argmax(axis=2)[tuple(lines.T)]
+        found += [np.column_stack([lines, ends])[:, order] for ends in (first, last)]
+    return np.concatenate(found)
 
 
 def _middles(points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -98,12 +112,15 @@ def _middles(points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     if not len(points_mm):
         return points_mm
-    cells, which = np.unique(np.floor(points_mm[:, 1:] / CELL_MM).astype(int), axis=0, return_inverse=True)
-    low, high = np.full(len(cells), np.inf), np.full(len(cells), -np.inf)
+    cells = np.floor(points_mm[:, 1:] / CELL_MM).astype(np.int64)
+    keys, which = np.unique(cells[:, 0] * CELLS_ACROSS + cells[:, 1], return_inverse=True)
+    low, high = np.full(len(keys), np.inf), np.full(len(keys), -np.inf)
     np.minimum.at(low, which.ravel(), points_mm[:, 0])
     np.maximum.at(high, which.ravel(), points_mm[:, 0])
     wide = high - low > LEAST_WIDTH_MM
-    return np.column_stack([(low + high)[wide] / 2, (cells[wide] + 0.5) * CELL_MM])
+    back = np.round(keys / CELLS_ACROSS)
+    places = np.column_stack([back, keys - back * CELLS_ACROSS])[wide]
+    return np.column_stack([(low + high)[wide] / 2, (places + 0.5) * CELL_MM])
 
 
 def _fitted(middles: NDArray[np.float64], axes: NDArray[np.float64]) -> MidPlane:
