@@ -123,8 +123,10 @@ class Node:
         if self._does(Role.DELIVER):
             self._start_senders(self.store, clock)
         if self._does(Role.RECEIVE):
-            self._digests = PixelDigests(start_timeout_s=self.config.execution.start_timeout_s)
-            duties.append(Duty("assemble", TICK_S, Assembler(self.config, self.store, self._digests).tick))
+            is_stopping = self._stop.is_set
+            self._digests = PixelDigests(start_timeout_s=self.config.execution.start_timeout_s, is_stopping=is_stopping)
+            assembler = Assembler(self.config, self.store, self._digests, is_stopping)
+            duties.append(Duty("assemble", TICK_S, assembler.tick))
             duties.append(Duty("rest", IDLE_S, self._digests.rest))
             duties.append(
                 Duty("studies without result", NOT_PERFORMED_TICK_S, NotPerformedReports(self.config, self.store).tick)

@@ -62,9 +62,13 @@ class Assembler:
     ----------
     digest_of : digest of the pixels of a file, or ``UNREADABLE_PIXELS``; decoded elsewhere: a file may be a bomb. Where
         it raises, the series stands back.
+    is_stopping : whether the node is to stop; then the rest of what is due waits for the next start.
     """
 
-    def __init__(self, config: Config, store: Store, digest_of: Callable[[Path], str]) -> None:
+    def __init__(
+        self, config: Config, store: Store, digest_of: Callable[[Path], str], is_stopping: Callable[[], bool]
+    ) -> None:
+        self._is_stopping = is_stopping
         self.config = config
         self.store = store
         self._digest_of = digest_of
@@ -80,6 +84,8 @@ class Assembler:
         with self.store.read() as session:
             due = due_series(session, time.time())
         for series_id in due:
+            if self._is_stopping():
+                break
             try:
                 self._look_at_one(series_id)
             except JobError:

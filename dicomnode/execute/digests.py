@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from dicomnode.assemble.copies import UNREADABLE_PIXELS
@@ -27,9 +28,11 @@ class PixelDigests:
     Parameters
     ----------
     start_timeout_s : for the process to be ready.
+    is_stopping : whether the node is to stop; then nothing is waited for.
     """
 
-    def __init__(self, *, start_timeout_s: float) -> None:
+    def __init__(self, *, start_timeout_s: float, is_stopping: Callable[[], bool]) -> None:
+        self._is_stopping = is_stopping
         self._child = ChildProcess(PROGRAM, None, start_timeout_s=start_timeout_s)
         self._used_at = 0.0
 
@@ -38,7 +41,8 @@ class PixelDigests:
 
         Raises
         ------
-        EnvironmentFault : it is not known now: the process cannot start, was killed, or cannot reach the file.
+        EnvironmentFault : it is not known now: the process cannot start, was killed, or cannot reach the file, or the
+            node stops.
         """
         try:
             reply = self._ask(path)
@@ -57,8 +61,12 @@ class PixelDigests:
 
     def _ask(self, path: Path) -> Reply:
         if not self._child.is_running:
-            self._child.start()
-        return self._child.ask(DigestTask(path), timeout_s=TIMEOUT_S)
+            self._child.start(self._tick)
+        return self._child.ask(DigestTask(path), timeout_s=TIMEOUT_S, tick=self._tick)
+
+    def _tick(self) -> None:
+        if self._is_stopping():
+            raise InferenceError("the node is stopping")
 
     def rest(self) -> None:
         """End the process where nothing was asked for a while."""

@@ -13,7 +13,7 @@ import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 from dicomnode.config.sections import Operations
 
@@ -65,9 +65,18 @@ def facts_of(record: logging.LogRecord) -> dict[str, Any]:
     return {key: value for key, value in vars(record).items() if key not in _STANDARD}
 
 
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Writes to what is standard error at that moment: the stream of before may be closed."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 def configure_logging(operations: Operations) -> None:
     """Send all logs to standard error in the configured format, what threads die of included."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StandardError()
     handler.setFormatter(JsonFormatter() if operations.log_format == "json" else TextFormatter())
     logging.basicConfig(level=operations.log_level, handlers=[handler], force=True)
     for name, level in _QUIET.items():

@@ -390,3 +390,14 @@ def test_an_association_for_each_image_is_one_transfer_in_the_history(world: Wor
     with world.store.read() as session:
         (first,) = [line for line in events_of(session, "A1") if line.subject == "association"]
     assert (first.detail["images"], first.detail["associations"]) == (len(images), len(images))
+
+
+def test_a_node_that_stops_leaves_what_is_due_to_its_next_start(world: World) -> None:
+    world.send(head("head"))
+    world.is_stopping = True
+    world.settle()
+    world.assembler.tick()
+    assert world.active_jobs() == []
+    world.is_stopping = False
+    world.assembler.tick()
+    assert len(world.active_jobs()) == 1

@@ -178,7 +178,7 @@ def test_assemblers_that_tick_together_create_one_job(new_world: Callable[..., W
     for datasets in (recon("STANDARD", THICK_MM), recon("BONEPLUS", THICK_MM), recon("SOFT", THICK_MM)):
         world.send(datasets)
     time.sleep(0.1)
-    others = [Assembler(world.config, Store(world.store.url), digest_of) for _ in range(3)]
+    others = [Assembler(world.config, Store(world.store.url), digest_of, lambda: False) for _ in range(3)]
     assert compete([world.assembler, *others]) == []
     for assembler in others:
         assembler.store.close()

@@ -48,7 +48,8 @@ class World:
             settle_s=self.config.reception.settle_s,
             max_instances=self.config.reception.max_series_instances,
         )
-        self.assembler = Assembler(self.config, store, digest_of)
+        self.is_stopping = False
+        self.assembler = Assembler(self.config, store, digest_of, lambda: self.is_stopping)
 
     def associate(self, calling_ae: str = "CT1") -> Peer:
         """A peer that is about to send."""

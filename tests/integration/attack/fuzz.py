@@ -10,6 +10,7 @@ import argparse
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -112,6 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table.add_column(column)
     bars = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     found: list[str] = []
+    warnings.simplefilter("ignore")  # of pydicom, about what the harness itself reads
     began = time.monotonic()
     with Progress(*bars, console=console) as progress:
         for name, play, count in kinds:

@@ -29,6 +29,7 @@ from tests.integration.receive.peers import VERIFICATION, ScriptedPeer, ct_slice
 
 IDLE_S = 2
 WARM_UP = 16
+STOP_S = 60.0
 ECHO_S = 1.0
 BACK_S = 20.0
 """How long threads and descriptors have for coming back: idle connections are closed after ``IDLE_S``."""
@@ -106,11 +107,20 @@ class Target:
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
         self.store.close()
-        self.process.terminate()
-        self.process.wait(60)
+        self.stop()
         self._reader.join(10)
         assert self.process.stderr is not None
         self.process.stderr.close()
+
+    def stop(self) -> None:
+        """End it as a service manager does; one that does not go in time is a fault, and is killed."""
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.verdict.faults.append(f"did not stop within {STOP_S:.0f} s")
+            self.process.kill()
+            self.process.wait()
 
     def _read_log(self) -> None:
         assert self.process.stderr is not None

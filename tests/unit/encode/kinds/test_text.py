@@ -74,7 +74,8 @@ def test_every_lesion_has_a_line_with_its_figures(report: Dataset, case: Case) -
         assert line.startswith(f"Intracranial haemorrhage, lesion {number}: ")
         assert f"longest diameter {region.longest_diameter_mm:.0f} mm" in line
         assert f"mean {region.mean_hu:.0f} HU, maximum {region.max_hu:.0f} HU" in line
-        assert f"; {region.side}, {region.level}; image " in line
+        place = ", ".join(str(part) for part in (region.side, region.level) if part is not None)
+        assert f"; {place}; image " in line
         assert line.endswith(f"image {region.first_slice + 1}-{region.last_slice + 1}.")
 
 

@@ -1,0 +1,39 @@
+"""The process that compares copies: started when it is needed, let go when the node stops."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from dicomnode.errors import InferenceError
+from dicomnode.execute.digests import PixelDigests
+from tests.tools.series import ct_series, write_series
+
+
+def test_copies_are_compared_elsewhere_and_a_stop_is_not_kept_waiting(tmp_path: Path) -> None:
+    stopping: list[bool] = []
+    digests = PixelDigests(start_timeout_s=120, is_stopping=lambda: bool(stopping))
+    one, other = write_series(tmp_path, ct_series((0, 5), matrix=16))
+    try:
+        assert digests(one) == digests(one) != "unreadable"
+        assert digests(one) != digests(other)
+        digests.close()
+        stopping.append(True)
+        began = time.monotonic()
+        with pytest.raises(InferenceError):
+            digests(one)
+        assert time.monotonic() - began < 10
+        assert not digests._child.is_running
+    finally:
+        digests.close()
+
+
+def test_a_disk_that_is_away_is_no_verdict_about_the_pixels(tmp_path: Path) -> None:
+    digests = PixelDigests(start_timeout_s=120, is_stopping=lambda: False)
+    try:
+        with pytest.raises(InferenceError):
+            digests(tmp_path / "away.dcm")
+    finally:
+        digests.close()
