@@ -161,8 +161,10 @@ REFUSALS = {
     Refusal.HEADER_TOO_LARGE: "Der Kopf ist weit größer als bei jedem CT-Bild; die Daten bleiben erhalten.",
     Refusal.IMPLAUSIBLE_SIZE: "Kopf und Bilddaten nennen verschiedene Größen, oder eine, die kein CT-Bild hat. Nicht "
     "dekodiert.",
-    Refusal.EXPANDS_TOO_FAR: "Die Bilddaten zu lesen, kostete weit mehr Speicher oder Zeit, als ein solches Bild braucht.",
-    Refusal.TOO_MANY_INSTANCES: "Die Serie hat mehr Instanzen, als die Konfiguration erlaubt; die Daten bleiben erhalten.",
+    Refusal.EXPANDS_TOO_FAR: "Die Bilddaten zu lesen, kostete weit mehr Speicher oder Zeit, als ein solches Bild "
+    "braucht.",
+    Refusal.TOO_MANY_INSTANCES: "Die Serie hat mehr Instanzen, als die Konfiguration erlaubt; die Daten bleiben "
+    "erhalten.",
     Refusal.OWN_RESULT: "Ein zurückgekommenes Ergebnis dieses Knotens. Eigene Ergebnisse werden nie ausgewertet.",
     Refusal.LOCALIZER: "Ein Topogramm (Scout), keine axiale Schicht.",
     Refusal.DERIVED: "Ein abgeleitetes oder reformatiertes Bild, keine originale axiale Aufnahme.",

@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dicomnode.encode.case import encode_case
-from dicomnode.measure.figures import rounded_hu, rounded_ml, rounded_mm
+from dicomnode.measure.figures import SPECK_ML, rounded_hu, rounded_ml, rounded_mm
 from dicomnode.records import Case, MaskFinding, Region, Stack
 from tests.unit.encode.cases import (
     EVEN,
@@ -122,16 +122,15 @@ def numbers_in(report: Path, folder: Path) -> list[tuple[str, list[tuple[str, st
 
 
 def measured(region: Region) -> list[tuple[str, str, float]]:
-    """What a report states of a region: volume, ABC/2, their difference, diameter, mean and maximum HU."""
+    """What a report states of a region: volume, ABC/2, their difference, diameter, mean and maximum HU; less of specks."""
     assert region.abc2_ml is not None
-    return [
-        ("118565006", "mL", rounded_ml(region.volume_ml)),
-        ("ABC2", "mL", rounded_ml(region.abc2_ml)),
-        ("ABC2DIFF", "mL", rounded_ml(rounded_ml(region.abc2_ml) - rounded_ml(region.volume_ml))),
-        ("103339001", "mm", rounded_mm(region.longest_diameter_mm)),
-        ("112031", "[hnsf'U]", rounded_hu(region.mean_hu)),
-        ("112031", "[hnsf'U]", rounded_hu(region.max_hu)),
-    ]
+    volume, diameter = ("118565006", "mL", rounded_ml(region.volume_ml)), rounded_mm(region.longest_diameter_mm)
+    size = [("103339001", "mm", diameter), ("112031", "[hnsf'U]", rounded_hu(region.mean_hu))]
+    if region.volume_ml < SPECK_ML:
+        return [volume, *size]
+    difference_ml = rounded_ml(rounded_ml(region.abc2_ml) - rounded_ml(region.volume_ml))
+    estimate = [("ABC2", "mL", rounded_ml(region.abc2_ml)), ("ABC2DIFF", "mL", difference_ml)]
+    return [volume, *estimate, *size, ("112031", "[hnsf'U]", rounded_hu(region.max_hu))]
 
 
 def regions_of(finding: MaskFinding) -> list[Region]:

@@ -93,8 +93,8 @@ def every_kind(case: Case, folder: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for result in results:
         found.setdefault(result.kind, []).append(result.path)
-    of_a_mask = set() if case.masks[0].mask.any() else {"seg", "seg_sc", "probability"}
-    assert set(found) == {*KINDS} - of_a_mask
+    of_marks = {"seg", "seg_sc", "probability", "sr", "sr_comp", "sr_enhanced"}
+    assert set(found) == {*KINDS} - ({"sr_negative"} if case.masks[0].mask.any() else of_marks)
     return found
 
 
