@@ -122,7 +122,7 @@ def numbers_in(report: Path, folder: Path) -> list[tuple[str, list[tuple[str, st
 
 
 def measured(region: Region) -> list[tuple[str, str, float]]:
-    """What a report states of a region: volume, ABC/2, their difference, diameter, mean and maximum HU; less of specks."""
+    """What a report states of a region: volume, ABC/2 and its difference, diameter, HU; fewer of specks."""
     assert region.abc2_ml is not None
     volume, diameter = ("118565006", "mL", rounded_ml(region.volume_ml)), rounded_mm(region.longest_diameter_mm)
     size = [("103339001", "mm", diameter), ("112031", "[hnsf'U]", rounded_hu(region.mean_hu))]
