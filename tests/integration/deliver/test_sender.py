@@ -508,8 +508,8 @@ def test_polling_an_idle_outbox_is_cheap(world: World, pacs: ScriptedPacs) -> No
     jobs = [world.deliver("sr")[0] for _ in range(20)]
     sender = world.sender(world.destination(pacs.port))
     world.step_until(sender, lambda: {world.job(job_id).status for job_id in jobs} == {"done"})
-    began = time.process_time()
+    began = time.thread_time()
     for _ in itertools.repeat(None, 100):
         assert sender.step() == 0
     # 5 looks a second must stay below 5 % of a core
-    assert (time.process_time() - began) / 100 < 0.01
+    assert (time.thread_time() - began) / 100 < 0.01
