@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dicomnode.encode.pictures.drawing import DIM, FAINT, INK, PANEL, Box, Pen
+from dicomnode.encode.pictures.drawing import DIM, FAINT, INK, MAX_LINES, PANEL, Box, Pen
 from dicomnode.encode.pictures.slices import capitalised, slice_range
 from dicomnode.encode.wording import Wording, is_probability, is_speck
 from dicomnode.measure.figures import rounded_hu
@@ -29,10 +29,11 @@ def side_panel(pen: Pen, case: Case, box: Box, words: Wording) -> None:
     for finding in case.masks:
         y = _limits(pen, finding, left, right, y, words)
     models = list(dict.fromkeys(finding.model for finding in case.findings))
-    if len(models) == 1:
+    bottom = box[3] - 14
+    if len(models) == 1 and y + _height_of(pen, models[0], right - left, words) <= bottom:
         _model(pen, models[0], left, right, y + 10, words)
     else:
-        _models(pen, models, left, right, y + 10, box[3] - 14, words)
+        _models(pen, models, left, right, y + 10, bottom, words)
 
 
 def _rows(pen: Pen, rows: list[tuple[str, str]], left: int, right: int, y: int) -> int:
@@ -112,6 +113,12 @@ def _limits(pen: Pen, finding: MaskFinding, left: int, right: int, y: int, words
     noun = words.noun(finding).plain
     limit = words.say("detection limit row", limit=words.limit(finding), threshold=words.number(finding.threshold))
     return pen.row(left, right, y, capitalised(noun), limit)
+
+
+def _height_of(pen: Pen, model: ModelRef, width: int, words: Wording) -> int:
+    """Room that :func:`_model` takes: what it was trained on may be told at length."""
+    trained_on = words.say("trained on", trained_on=model.trained_on)
+    return 110 + 19 * min(len(pen.lines(trained_on, width, 14)), MAX_LINES)
 
 
 def _model(pen: Pen, model: ModelRef, left: int, right: int, y: int, words: Wording) -> int:

@@ -41,8 +41,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def world(clock: Clock, store: Store, tmp_path: Path) -> World:
-    """A series is complete 0.4 s after its last image."""
-    made = World(store, tmp_path / "data", reception={"quiet_period_s": 0.4, "selection_wait_s": 0.0})
+    """A series is complete 2 s after its last image."""
+    made = World(store, tmp_path / "data", reception={"quiet_period_s": 2.0, "selection_wait_s": 0.0})
     Storage(store, made.config.spool_dir).bind()
     return made
 
@@ -68,7 +68,7 @@ def test_a_series_is_decided_on_when_its_quiet_time_is_over_whatever_the_clock_s
     watch.check()
     world.assembler.tick()
     assert world.series(series).status == SeriesStatus.RECEIVING
-    time.sleep(0.5)
+    time.sleep(2.2)
     watch.check()
     world.assembler.tick()
     assert world.series(series).status != SeriesStatus.RECEIVING
