@@ -81,12 +81,12 @@ def test_a_lease_of_a_worker_that_lives_is_kept_and_that_of_a_dead_one_still_run
     world.assemble(head())
     world.age(60.0)
     world.settle()
-    world.change(lambda session: claim_job(session, owner="node", lease_s=0.4))
+    world.change(lambda session: claim_job(session, owner="node", lease_s=2.0))
     assert world.jobs()[0].status == "running"
     clock.ahead_s = by_s
     watch.check()
     assert world.change(lambda session: recover_leases(session, time.time())) == 0
-    time.sleep(0.5)
+    time.sleep(2.2)
     assert world.change(lambda session: recover_leases(session, time.time())) == 1
 
 
