@@ -17,7 +17,7 @@ from tests.unit.receive.test_requests import body, context, item, user
 
 Pdus = list[bytes]
 
-ANSWER_S = 0.25
+ANSWER_S = 1.0
 """How long an answer is waited for after the last byte; a spoiled session may have none."""
 
 

@@ -27,11 +27,11 @@ from dicomnode.store.engine import Store
 from dicomnode.store.tables import Instance
 from tests.integration.receive.peers import VERIFICATION, ScriptedPeer, ct_slice, sent
 
-IDLE_S = 2
+IDLE_S = 10
 WARM_UP = 16
 STOP_S = 60.0
 ECHO_S = 1.0
-BACK_S = 20.0
+BACK_S = 40.0
 """How long threads and descriptors have for coming back: idle connections are closed after ``IDLE_S``."""
 GROWTH_BYTES = 200 << 20
 """Caches, fragmented memory and the bounds of what is read at one time."""
@@ -152,7 +152,7 @@ class Target:
 
         with ThreadPoolExecutor(WARM_UP) as pool:
             list(pool.map(send, range(2 * WARM_UP)))
-        time.sleep(IDLE_S)
+        time.sleep(2)
 
     def echo(self) -> float:
         """Seconds until a new association had its C-ECHO answered."""
