@@ -1,8 +1,8 @@
 """The coded variables of a patient that the node knows: names, units, plausible ranges, LOINC codes.
 
 LOINC codes are those of the total or of the analyte as laboratories and monitors send them: about a dozen of the rarer
-ones were looked up in public profiles, the common ones, such as blood pressure, are general knowledge. A variable without
-one has no code that was known. A code that fixes the unit further, such as FEU of a D-dimer, says so.
+ones were looked up in public profiles, the common ones, such as blood pressure, are general knowledge. A variable
+without one has no code that was known. A code that fixes the unit further, such as FEU of a D-dimer, says so.
 """
 
 from __future__ import annotations

@@ -449,7 +449,7 @@ def test_what_the_findings_of_a_run_come_to_is_told_by_the_job_and_its_history(s
     assert shown is not None
     for line in (listed, shown):
         assert (line.decision, line.result) == ("uncertain", "uncertain, 0.62 mL, 1 lesion")
-        assert line.as_dict()["outcomes"] == [told.as_dict()]
+        assert line.outcomes == [told.as_dict()]
     assert "uncertain, 0.62 mL, 1 lesion" in history
 
 
