@@ -96,9 +96,14 @@ class Target:
         self.verdict = Verdict()
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
-        self._wait_until_it_answers()
+        try:
+            self._wait_until_it_answers()
+            self._warm_up()
+        except BaseException:
+            # Whoever did not get this object cannot stop the process.
+            self.stop()
+            raise
         self.store = Store(f"sqlite:///{self.data / 'node.db'}")
-        self._warm_up()
         self._at_rest = self._resources()
         self._memory = psutil.Process(self.process.pid).memory_info().rss
 
