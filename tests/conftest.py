@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,18 @@ def pytest_configure() -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         # One of several processes that compute: threads that wait for a core spin, and all lose.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """A command that a test calls in its own process sets up logging for that process: not for the tests after it."""
+    root, hooks = logging.getLogger(), (threading.excepthook, sys.unraisablehook)
+    level = root.level
+    yield
+    for handler in [handler for handler in root.handlers if type(handler).__module__ == "dicomnode.ops.logging"]:
+        root.removeHandler(handler)
+        root.setLevel(level)
+        threading.excepthook, sys.unraisablehook = hooks
 
 
 @pytest.fixture(scope="session")

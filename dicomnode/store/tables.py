@@ -298,47 +298,49 @@ class RefusedClass(Base):
     how: Mapped[str] = mapped_column(Text, default="")
 
 
-class ClinicalValue(Base):
-    """A value of a coded variable of a patient. ``digest``: of all that it says, so that a repeat is one row.
+class OfPatient:
+    """Columns that say whose a row is, as its source stated it."""
 
-    ``birth_date``, ``sex``: of the patient, as the source stated them. Health data: goes by its own retention.
+    patient_id: Mapped[str] = mapped_column(String(64))
+    issuer: Mapped[str] = mapped_column(String(64), default="")
+    birth_date: Mapped[str] = mapped_column(String(8), default="")
+    sex: Mapped[str] = mapped_column(String(1), default="")
+
+
+class Told(OfPatient):
+    """Columns of what a source told of a patient. ``digest``: of all that it says, so that a repeat is one row.
+
+    Health data: goes by its own retention.
     """
+
+    source: Mapped[str] = mapped_column(String(16))
+    arrived_at: Mapped[float] = mapped_column(index=True)
+    provenance: Mapped[str] = mapped_column(String(255), default="")
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+
+
+class ClinicalValue(Told, Base):
+    """A value of a coded variable of a patient."""
 
     __tablename__ = "clinical_value"
     __table_args__ = (Index("ix_clinical_value_patient", "patient_id", "issuer"),)
 
-    patient_id: Mapped[str] = mapped_column(String(64))
-    issuer: Mapped[str] = mapped_column(String(64), default="")
-    birth_date: Mapped[str] = mapped_column(String(8), default="")
-    sex: Mapped[str] = mapped_column(String(1), default="")
     name: Mapped[str] = mapped_column(String(32))
     value: Mapped[Any] = mapped_column(JSON)
     unit: Mapped[str] = mapped_column(String(16), default="")
-    source: Mapped[str] = mapped_column(String(16))
     observed_at: Mapped[float | None]
-    arrived_at: Mapped[float] = mapped_column(index=True)
-    provenance: Mapped[str] = mapped_column(String(255), default="")
-    digest: Mapped[str] = mapped_column(String(64), unique=True)
 
 
-class ClinicalText(Base):
-    """A section of a report about a patient; the columns are those of a value."""
+class ClinicalText(Told, Base):
+    """A section of a report about a patient."""
 
     __tablename__ = "clinical_text"
     __table_args__ = (Index("ix_clinical_text_patient", "patient_id", "issuer"),)
 
-    patient_id: Mapped[str] = mapped_column(String(64))
-    issuer: Mapped[str] = mapped_column(String(64), default="")
-    birth_date: Mapped[str] = mapped_column(String(8), default="")
-    sex: Mapped[str] = mapped_column(String(1), default="")
     section: Mapped[str] = mapped_column(String(32))
     text: Mapped[str] = mapped_column(Text)
     author: Mapped[str] = mapped_column(String(255), default="")
-    source: Mapped[str] = mapped_column(String(16))
     written_at: Mapped[float | None]
-    arrived_at: Mapped[float] = mapped_column(index=True)
-    provenance: Mapped[str] = mapped_column(String(255), default="")
-    digest: Mapped[str] = mapped_column(String(64), unique=True)
 
 
 class MergedPatient(Base):
@@ -354,7 +356,7 @@ class MergedPatient(Base):
     merged_at: Mapped[float] = mapped_column(index=True)
 
 
-class StudyPatient(Base):
+class StudyPatient(OfPatient, Base):
     """Whose study it is and when it was scanned, as the images say: what context it has is found by it.
 
     ``checked_at``: what arrived before is in its results, or would change nothing in them.
@@ -364,10 +366,6 @@ class StudyPatient(Base):
     __table_args__ = (Index("ix_study_patient_patient", "patient_id", "issuer"),)
 
     study_uid: Mapped[str] = mapped_column(Uid, unique=True)
-    patient_id: Mapped[str] = mapped_column(String(64))
-    issuer: Mapped[str] = mapped_column(String(64), default="")
-    birth_date: Mapped[str] = mapped_column(String(8), default="")
-    sex: Mapped[str] = mapped_column(String(1), default="")
     scanned_at: Mapped[float | None]
     seen_at: Mapped[float] = mapped_column(index=True)
     checked_at: Mapped[float]

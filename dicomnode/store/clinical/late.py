@@ -9,7 +9,7 @@ from sqlalchemy import select, tuple_, update
 from sqlalchemy.orm import Session
 
 from dicomnode.records import Patient
-from dicomnode.store.clinical.patients import PatientKey, all_keys
+from dicomnode.store.clinical.patients import PatientKey, all_keys, patient_of
 from dicomnode.store.locks import lock_job, lock_series
 from dicomnode.store.queue.jobs import create_job, runs_of, supersede_job
 from dicomnode.store.queue.runs import RunIdentity, source_paths
@@ -63,7 +63,7 @@ def studies_to_check(session: Session, *, since: float, seen_since: float, slack
             if newest_at > row.checked_at - slack_s:
                 known = found.get(row.study_uid)
                 newest = max(newest_at, known.newest_at) if known else newest_at
-                found[row.study_uid] = StudyToCheck(row.study_uid, _patient(row), newest)
+                found[row.study_uid] = StudyToCheck(row.study_uid, patient_of(row), newest)
     return list(found.values())
 
 
@@ -79,10 +79,6 @@ def _arrivals(session: Session, since: float) -> dict[PatientKey, float]:
         ):
             newest[patient_id, issuer] = max(moment, newest.get((patient_id, issuer), 0.0))
     return newest
-
-
-def _patient(row: StudyPatient) -> Patient:
-    return Patient(patient_id=row.patient_id, issuer=row.issuer, birth_date=row.birth_date, sex=row.sex)
 
 
 def mark_checked(session: Session, study_uid: str, at: float) -> None:

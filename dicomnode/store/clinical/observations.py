@@ -7,12 +7,13 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import delete, select, tuple_
 from sqlalchemy.orm import Session
 
 from dicomnode.records import ContextSource, Observation, Patient, ReportSection
-from dicomnode.store.clinical.patients import PatientKey, all_keys
+from dicomnode.store.clinical.patients import PatientKey, all_keys, columns_of, patient_of
 from dicomnode.store.inserting import insert_if_absent
 from dicomnode.store.tables import ClinicalText, ClinicalValue, MergedPatient, StudyPatient
 
@@ -46,15 +47,11 @@ def _store_value(session: Session, one: Observation, now: float) -> bool:
     return insert_if_absent(
         session,
         ClinicalValue,
-        **_patient_columns(one.patient),
+        **_told(one, said, now),
         name=one.name,
         value=one.value,
         unit=one.unit,
-        source=one.source,
         observed_at=one.observed_at,
-        arrived_at=now,
-        provenance=one.provenance[:255],
-        digest=_digest(one.patient, said),
     )
 
 
@@ -63,29 +60,20 @@ def _store_text(session: Session, one: ReportSection, now: float) -> bool:
     return insert_if_absent(
         session,
         ClinicalText,
-        **_patient_columns(one.patient),
+        **_told(one, said, now),
         section=one.section,
         text=one.text,
         author=one.author[:255],
-        source=one.source,
         written_at=one.written_at,
-        arrived_at=now,
-        provenance=one.provenance[:255],
-        digest=_digest(one.patient, said),
     )
 
 
-def _patient_columns(patient: Patient) -> dict[str, str]:
-    return {
-        "patient_id": patient.patient_id,
-        "issuer": patient.issuer[:64],
-        "birth_date": patient.birth_date,
-        "sex": patient.sex,
-    }
-
-
-def _digest(patient: Patient, said: Sequence[object]) -> str:
-    return hashlib.sha256(json.dumps([*_patient_columns(patient).values(), *said]).encode()).hexdigest()
+def _told(one: Observation | ReportSection, said: Sequence[object], now: float) -> dict[str, Any]:
+    """The columns that both tables have. ``said``: all that the row says, beside whose it is."""
+    columns = columns_of(one.patient)
+    digest = hashlib.sha256(json.dumps([*columns.values(), *said]).encode()).hexdigest()
+    told = {"source": one.source, "arrived_at": now, "provenance": one.provenance[:255], "digest": digest}
+    return {**columns, **told}
 
 
 def known_of(session: Session, patient: Patient) -> KnownOfPatient:
@@ -105,7 +93,7 @@ def known_of(session: Session, patient: Patient) -> KnownOfPatient:
 
 def _observation(row: ClinicalValue) -> Observation:
     return Observation(
-        patient=_patient(row),
+        patient=patient_of(row),
         name=row.name,
         value=row.value,
         unit=row.unit,
@@ -118,7 +106,7 @@ def _observation(row: ClinicalValue) -> Observation:
 
 def _section(row: ClinicalText) -> ReportSection:
     return ReportSection(
-        patient=_patient(row),
+        patient=patient_of(row),
         section=row.section,
         text=row.text,
         author=row.author,
@@ -127,10 +115,6 @@ def _section(row: ClinicalText) -> ReportSection:
         arrived_at=row.arrived_at,
         provenance=row.provenance,
     )
-
-
-def _patient(row: ClinicalValue | ClinicalText) -> Patient:
-    return Patient(patient_id=row.patient_id, issuer=row.issuer, birth_date=row.birth_date, sex=row.sex)
 
 
 def patients_named(session: Session, patient_id: str) -> list[PatientKey]:

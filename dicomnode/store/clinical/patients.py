@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from dicomnode.records import Patient
 from dicomnode.store.inserting import insert_if_absent
-from dicomnode.store.tables import MergedPatient, Series, StudyPatient
+from dicomnode.store.tables import MergedPatient, OfPatient, Series, StudyPatient
 
 PatientKey = tuple[str, str]
 """Patient ID and issuer."""
@@ -30,18 +30,20 @@ def key_of(patient: Patient) -> PatientKey:
     return patient.patient_id, patient.issuer
 
 
-def record_study(session: Session, study_uid: str, patient: Patient, scanned_at: float | None) -> None:
-    """Remember whose study it is; what the newest images say takes the place of what earlier ones said."""
-    now = time.time()
-    stated = {
+def columns_of(patient: Patient) -> dict[str, str]:
+    """The columns of :class:`~dicomnode.store.tables.OfPatient`, as long as they may be."""
+    return {
         "patient_id": patient.patient_id[:64],
         "issuer": patient.issuer[:64],
         "birth_date": patient.birth_date[:8],
         "sex": patient.sex[:1],
-        "scanned_at": scanned_at,
-        "seen_at": now,
-        "checked_at": now,
     }
+
+
+def record_study(session: Session, study_uid: str, patient: Patient, scanned_at: float | None) -> None:
+    """Remember whose study it is; what the newest images say takes the place of what earlier ones said."""
+    now = time.time()
+    stated = {**columns_of(patient), "scanned_at": scanned_at, "seen_at": now, "checked_at": now}
     if not insert_if_absent(session, StudyPatient, study_uid=study_uid, **stated):
         row = session.scalars(select(StudyPatient).where(StudyPatient.study_uid == study_uid)).one()
         for name, value in stated.items():
@@ -57,10 +59,11 @@ def studies_of(session: Session, identifier: str) -> list[KnownStudy]:
         | StudyPatient.study_uid.in_(by_accession)
     )
     rows = session.scalars(statement.order_by(StudyPatient.scanned_at.desc(), StudyPatient.id.desc()))
-    return [KnownStudy(row.study_uid, _patient(row), row.scanned_at) for row in rows]
+    return [KnownStudy(row.study_uid, patient_of(row), row.scanned_at) for row in rows]
 
 
-def _patient(row: StudyPatient) -> Patient:
+def patient_of(row: OfPatient) -> Patient:
+    """Whose a row is."""
     return Patient(patient_id=row.patient_id, issuer=row.issuer, birth_date=row.birth_date, sex=row.sex)
 
 
