@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from dicomnode.decision import Decision
 from dicomnode.language import Language
-from dicomnode.records import MaskFinding
+from dicomnode.records import BrainPart, MaskFinding, Side
 
 PRIVATE_SCHEME = "99DCMNODE"
 PRIVATE_SCHEME_NAME = "dicomnode private codes"
@@ -49,6 +49,22 @@ PRESENCE = {Decision.POSITIVE: PRESENT, Decision.UNCERTAIN: UNDETERMINED, Decisi
 BRAIN = Code("12738006", "SCT", "Brain")
 HEAD = Code("69536005", "SCT", "Head")
 INTRACRANIAL = Code("1101003", "SCT", "Intracranial")
+BRAIN_PARTS: dict[BrainPart, Code] = {
+    BrainPart.FRONTAL: Code("83251001", "SCT", "Frontal lobe"),
+    BrainPart.PARIETAL: Code("16630005", "SCT", "Parietal lobe"),
+    BrainPart.TEMPORAL: Code("78277001", "SCT", "Temporal lobe"),
+    BrainPart.OCCIPITAL: Code("31065004", "SCT", "Occipital lobe"),
+    BrainPart.BASAL_GANGLIA: Code("BASAL_GANGLIA", PRIVATE_SCHEME, "Basal ganglia"),
+    BrainPart.THALAMUS: Code("42695009", "SCT", "Thalamus"),
+    BrainPart.CEREBELLUM: Code("113305005", "SCT", "Cerebellum"),
+    BrainPart.BRAINSTEM: Code("119238007", "SCT", "Brain Stem"),
+}
+LATERALITY: dict[Side, Code] = {
+    Side.LEFT: Code("7771000", "SCT", "Left"),
+    Side.RIGHT: Code("24028007", "SCT", "Right"),
+}
+MIDLINE_SHIFT = Code("MIDLINE_SHIFT", PRIVATE_SCHEME, "Midline shift at the septum pellucidum")
+EVANS_INDEX = Code("EVANS_INDEX", PRIVATE_SCHEME, "Evans index")
 
 # --- measurements (CID 7469, 7470) with units (UCUM) and derivations (CID 7464)
 VOLUME = Code("118565006", "SCT", "Volume")

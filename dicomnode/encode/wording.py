@@ -24,6 +24,7 @@ from dicomnode.measure.figures import (
     rounded_probability,
 )
 from dicomnode.records import (
+    BrainPart,
     Case,
     Finding,
     ImageFinding,
@@ -34,7 +35,15 @@ from dicomnode.records import (
     Region,
     ScoreFinding,
     ScoreInput,
+    Side,
 )
+
+MOSTLY = 0.5
+"""Share of a lesion in the ventricles from which it is said to lie there."""
+LEAST_SHARE = 0.1
+"""A region with less of a lesion is not named."""
+LEAST_SHIFT_MM = 2
+"""A smaller midline shift is within the error of its measurement (``docs/anatomy.md``)."""
 
 _TABLES = {Language.BRITISH: english, Language.AMERICAN: english, Language.GERMAN: german}
 
@@ -236,7 +245,8 @@ class Wording:
         """
         length = self.millimetres(region.longest_diameter_mm)
         parts = [self.millilitres(region.volume_ml), self.estimate(region)]
-        parts += [self.say("longest diameter", length=length), self.attenuation(region), self.place(region)]
+        parts += [self.say("longest diameter", length=length), self.attenuation(region)]
+        parts += [self.place(region), self.spread(region)]
         return f"{'; '.join(part for part in parts if part)}; {images}."
 
     def attenuation(self, region: Region) -> str:
@@ -247,8 +257,51 @@ class Wording:
         return self.say("attenuation", mean=mean, maximum=self.number(rounded_hu(region.max_hu), 0))
 
     def place(self, region: Region) -> str:
-        """``left, middle third``; what is not known is left out."""
-        return ", ".join(self.say(part) for part in (region.side, region.level) if part is not None)
+        """``left, basal ganglia``; ``left, middle third`` where the region is not known.
+
+        Of what has no side of its own, none is said: ``brainstem``. What lies in the ventricles for the most part is
+        said to lie there.
+        """
+        where = self.parts(region) or ("" if region.level is None else self.say(region.level))
+        side = None if region.side is Side.MIDLINE and region.parts == (BrainPart.BRAINSTEM,) else region.side
+        return ", ".join(part for part in ("" if side is None else self.say(side), where) if part)
+
+    def parts(self, region: Region) -> str:
+        """``basal ganglia``, ``frontal lobe or parietal lobe``, ``ventricles``; empty where it is not known."""
+        if (region.ventricular_share or 0.0) >= MOSTLY:
+            return self.say("ventricles")
+        first, *others = [self.say(part) for part in region.parts] or [""]
+        return self.say("or", one=first, other=others[0]) if others else first
+
+    def spread(self, region: Region) -> str:
+        """``frontal lobe 71 %, ventricles 29 %``: how a lesion spreads; empty where it lies in one region."""
+        inner = ((self.say("ventricles"), region.ventricular_share or 0.0),)
+        shares = [*((self.say(part), share) for part, share in region.shares), *inner]
+        told = [(name, round(100 * share)) for name, share in shares if share >= LEAST_SHARE]
+        return ", ".join(f"{name} {percent} %" for name, percent in told) if len(told) > 1 else ""
+
+    def shift(self, finding: MaskFinding) -> str:
+        """``3 mm to the left``, ``none of 2 mm or more``, or that it could not be measured; empty without a frame."""
+        if finding.head is None:
+            return ""
+        if finding.head.midline_shift_mm is None:
+            return self.say("shift unseen")
+        length_mm = round(finding.head.midline_shift_mm)
+        if abs(length_mm) < LEAST_SHIFT_MM:
+            return self.say("shift none", length=f"{LEAST_SHIFT_MM} mm")
+        return self.say("shift to the left" if length_mm > 0 else "shift to the right", length=f"{abs(length_mm)} mm")
+
+    def evans(self, finding: MaskFinding) -> str:
+        """``0.31``; empty where it could not be measured."""
+        if finding.head is None or finding.head.evans_index is None:
+            return ""
+        return self.number(round(finding.head.evans_index, 2), 2)
+
+    def head_lines(self, finding: MaskFinding) -> list[str]:
+        """What the head shows as a whole, a sentence each."""
+        shift, evans = self.shift(finding), self.evans(finding)
+        lines = [self.say("shift line", shift=shift)] if shift else []
+        return [*lines, self.say("evans line", evans=evans)] if evans else lines
 
     def estimate(self, region: Region) -> str:
         """ABC/2 and how far it is from the volume: ``ABC/2 17.0 mL (+0.90 mL, +6 %)``; empty where it says nothing."""

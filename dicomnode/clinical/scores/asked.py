@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from dicomnode.clinical.variables import VARIABLES, Location
-from dicomnode.records import MEASURED, ContextValue, MaskFinding, PatientContext, ScoreInput
+from dicomnode.records import (
+    MEASURED,
+    BrainPart,
+    ContextValue,
+    HeadMeasures,
+    MaskFinding,
+    PatientContext,
+    ScoreInput,
+)
 
 DEMOGRAPHIC = frozenset({"age", "sex"})
 
@@ -22,6 +30,16 @@ ANY: Mapping[str, tuple[Any, ...]] = {
     **dict.fromkeys(("hypertension", "diabetes", "atrial_fibrillation"), (False, True)),
 }
 """What an input may be where nobody knows: a value in every band of every score."""
+_LOCATIONS: Mapping[BrainPart, Location] = {
+    **dict.fromkeys((BrainPart.FRONTAL, BrainPart.PARIETAL, BrainPart.TEMPORAL, BrainPart.OCCIPITAL), Location.LOBAR),
+    BrainPart.BASAL_GANGLIA: Location.BASAL_GANGLIA,
+    BrainPart.THALAMUS: Location.THALAMUS,
+    BrainPart.CEREBELLUM: Location.CEREBELLUM,
+    BrainPart.BRAINSTEM: Location.BRAINSTEM,
+}
+VENTRICULAR_ML, NOT_VENTRICULAR_ML = 2.0, 0.05
+"""Blood that the frame finds in the ventricles: from the first on there is some, below the second there is none; what
+lies between may be the error of either (``docs/anatomy.md``)."""
 _VARIABLES = {"location": "bleed_location", "onset_to_ct_h": "onset_to_ct"}
 """Variable behind an input, where it has another name."""
 
@@ -79,7 +97,7 @@ class Facts:
         variable = _VARIABLES.get(name, name)
         label, known = VARIABLES[variable].label, self.context.value(variable)
         if known is None:
-            return Asked(label, ANY[name])
+            return _seen(name, label, self.bleed) or Asked(label, ANY[name])
         value = Location(str(known.value)) if name == "location" else known.value
         return Asked(label, (value,), (shown(known),), was_told=variable not in DEMOGRAPHIC)
 
@@ -95,9 +113,42 @@ class Facts:
         return Asked("Volume of the bleed", tuple(ml for _, ml in both), inputs)
 
     @property
+    def head(self) -> HeadMeasures | None:
+        """What the head shows as a whole; None where no anatomical frame was found."""
+        return None if self.bleed is None else self.bleed.head
+
+    @property
     def noun(self) -> str:
         """What was marked."""
         return "Hyperdensity" if self.is_after_thrombectomy else "Bleed"
+
+
+def _seen(name: str, label: str, bleed: MaskFinding | None) -> Asked | None:
+    """Location and ventricles as the anatomical frame shows them; None where it does not."""
+    if bleed is None:
+        return None
+    if name == "location":
+        return _seen_location(label, bleed)
+    return _seen_ventricles(label, bleed) if name == "ivh" else None
+
+
+def _seen_location(label: str, bleed: MaskFinding) -> Asked | None:
+    """Of the largest lesion that does not lie in the ventricles for the most part."""
+    parts = next((one.parts for one in bleed.lesions if one.parts and (one.ventricular_share or 0.0) < 0.5), ())
+    if not parts:
+        return None
+    values = tuple(dict.fromkeys(_LOCATIONS[part] for part in parts))
+    return Asked(label, values, (ScoreInput(label, " or ".join(parts), MEASURED),))
+
+
+def _seen_ventricles(label: str, bleed: MaskFinding) -> Asked | None:
+    """Whether there is blood in the ventricles; both is possible where there is little."""
+    shares = [(one.ventricular_share, one.volume_ml) for one in bleed.lesions]
+    if any(share is None for share, _ in shares):
+        return None
+    inner_ml = sum((share or 0.0) * volume_ml for share, volume_ml in shares)
+    values = (True,) if inner_ml >= VENTRICULAR_ML else (False,) if inner_ml < NOT_VENTRICULAR_ML else (False, True)
+    return Asked(label, values, (ScoreInput(label, f"{inner_ml:.1f} mL", MEASURED),))
 
 
 def shown(known: ContextValue) -> ScoreInput:

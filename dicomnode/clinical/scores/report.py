@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dicomnode.clinical.scores.asked import Facts
 from dicomnode.clinical.scores.totals import point_scores, total_of
 from dicomnode.clinical.scores.verdicts import verdicts
-from dicomnode.records import Finding, MaskFinding, PatientContext, ReferenceScore, Volume
+from dicomnode.records import MEASURED, Finding, MaskFinding, PatientContext, ReferenceScore, Volume
 
 BLEED = "hemorrhage"
 """The mask that the scores of a bleed are about."""
@@ -35,15 +35,17 @@ def reference_scores(
     asked = [(score, {name: facts.asked(name) for name in score.needs}) for score in point_scores(facts)]
     given = [*verdicts(facts)]
     is_told = any(one.was_told for _, inputs in asked for one in inputs.values())
-    is_told = is_told or any(score.name not in _MEASURED_ALONE for score in given)
+    is_told = is_told or any(not _is_measured_alone(score) for score in given)
     if not is_told:
         return ()
     totals = [total_of(score, inputs) for score, inputs in asked]
     return (*given, *totals)
 
 
-_MEASURED_ALONE = frozenset({"abc2_total"})
-"""Given beside the others, but no reason for a report: it stands in that of the measurements."""
+def _is_measured_alone(score: ReferenceScore) -> bool:
+    """Given beside the others, but no reason for a report: it stands in that of the measurements."""
+    is_of_head = score.name in ("midline_shift", "evans_index") and all(one.source == MEASURED for one in score.inputs)
+    return score.name == "abc2_total" or is_of_head
 
 
 def facts_of(findings: Sequence[Finding], volume: Volume | None, context: PatientContext) -> Facts:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
-from dicomnode.clinical.scores.asked import Facts, shown
+from dicomnode.clinical.scores.asked import Asked, Facts, shown
 from dicomnode.clinical.scores.rules import (
     EVANS,
     METALLIC_HU,
@@ -17,7 +18,7 @@ from dicomnode.clinical.scores.rules import (
     is_metallic,
 )
 from dicomnode.clinical.variables import Location
-from dicomnode.records import MEASURED, ContextValue, ReferenceScore, Region, ScoreInput
+from dicomnode.records import MEASURED, BrainPart, ContextValue, HeadMeasures, ReferenceScore, Region, ScoreInput
 
 SCORE = "{score}"
 _METALLIC_STUDY = "198 patients: bleed at 24 h in 76 % with it, in 4 % without"
@@ -88,8 +89,7 @@ def _metallic(facts: Facts, lesions: tuple[Region, ...]) -> ReferenceScore:
     """Present or absent; both are possible where a lesion is large and dense enough and nobody told where it lies."""
     dense = [lesion for lesion in lesions if is_metallic(lesion.longest_diameter_mm, lesion.max_hu)]
     place = facts.asked("location")
-    is_there = bool(dense) and place.values[0] in _BASAL_GANGLIA
-    is_open = bool(dense) and (not place.shown or place.values == (Location.DEEP,))
+    is_there, is_open = _in_basal_ganglia(dense, place if place.was_told else None)
     leading = max(lesions, key=lambda lesion: lesion.max_hu, default=None)
     measured = () if leading is None else (_of_region("Longest diameter and maximum of the densest", leading),)
     says = "Present or absent, by location" if is_open else "Present" if is_there else "Absent"
@@ -103,6 +103,16 @@ def _metallic(facts: Facts, lesions: tuple[Region, ...]) -> ReferenceScore:
         inputs=(*measured, *place.shown),
         missing=(place.label,) if is_open and not place.shown else (),
     )
+
+
+def _in_basal_ganglia(dense: list[Region], told: Asked | None) -> tuple[bool, bool]:
+    """Whether a dense lesion lies in the basal ganglia, and whether that is open: as told, else as the frame shows."""
+    if told is not None:
+        is_open = bool(dense) and told.values == (Location.DEEP,)
+        return bool(dense) and told.values[0] in _BASAL_GANGLIA and not is_open, is_open
+    is_there = any(lesion.parts == (BrainPart.BASAL_GANGLIA,) for lesion in dense)
+    is_possible = any(not lesion.parts or BrainPart.BASAL_GANGLIA in lesion.parts for lesion in dense)
+    return is_there, is_possible and not is_there
 
 
 def _of_region(label: str, region: Region) -> ScoreInput:
@@ -135,16 +145,27 @@ def _number(known: ContextValue) -> float:
 
 
 def _mass_effect(facts: Facts) -> Iterator[ReferenceScore]:
-    """What somebody read; nothing is measured here."""
-    shift, evans = facts.context.value("midline_shift"), facts.context.value("evans_index")
+    """What somebody read, else what was measured."""
+    head = facts.head or HeadMeasures(likeness=0.0)
+    shift_mm = None if head.midline_shift_mm is None else float(abs(round(head.midline_shift_mm)))
+    evans = None if head.evans_index is None else round(head.evans_index, 2)
+    shift = _read_or_measured(facts, "midline_shift", "Midline shift", "mm", shift_mm)
     if shift is not None:
-        verdict = "significant" if _number(shift) > SHIFT_MM else "not significant"
-        yield _read(shift, "Midline shift", "mm", f"{verdict.capitalize()} (more than {SHIFT_MM:g} mm).")
-    if evans is not None:
-        verdict = "ventriculomegaly" if _number(evans) > EVANS else "no ventriculomegaly"
-        yield _read(evans, "Evans index", "1", f"{verdict.capitalize()} (more than {EVANS:.2f}).")
+        verdict = "significant" if (shift.value or 0.0) > SHIFT_MM else "not significant"
+        yield replace(shift, meaning=f"{verdict.capitalize()} (more than {SHIFT_MM:g} mm).")
+    index = _read_or_measured(facts, "evans_index", "Evans index", "1", evans)
+    if index is not None:
+        verdict = "ventriculomegaly" if (index.value or 0.0) > EVANS else "no ventriculomegaly"
+        yield replace(index, meaning=f"{verdict.capitalize()} (more than {EVANS:.2f}).")
 
 
-def _read(known: ContextValue, label: str, unit: str, meaning: str) -> ReferenceScore:
-    value = _number(known)
-    return ReferenceScore(name=known.name, label=label, value=value, unit=unit, meaning=meaning, inputs=(shown(known),))
+def _read_or_measured(facts: Facts, name: str, label: str, unit: str, measured: float | None) -> ReferenceScore | None:
+    known = facts.context.value(name)
+    if known is not None:
+        value = _number(known)
+        return ReferenceScore(name=name, label=label, value=value, unit=unit, meaning="", inputs=(shown(known),))
+    if measured is None:
+        return None
+    said = f"{measured:g} mm" if unit == "mm" else f"{measured:.2f}"
+    inputs = (ScoreInput(label, said, MEASURED),)
+    return ReferenceScore(name=name, label=label, value=measured, unit=unit, meaning="", inputs=inputs)

@@ -174,9 +174,18 @@ def _group(
         referenced_segment=referenced_segment,
         referenced_regions=referenced_regions,
         finding_type=Code(*concepts.type),
-        finding_sites=[hd_sr.FindingSite(Code(*concepts.site))],
+        finding_sites=[hd_sr.FindingSite(Code(*concepts.site)), *_brain_part(region)],
         measurements=_numbers(finding, region),
     )
+
+
+def _brain_part(region: Region) -> list[hd_sr.FindingSite]:
+    """The region of the brain that a lesion arose in; none where it is not certain."""
+    if len(region.parts) != 1:
+        return []
+    side = None if region.side is None else codes.LATERALITY.get(region.side)
+    laterality = None if side is None else Code(*side)
+    return [hd_sr.FindingSite(Code(*codes.BRAIN_PARTS[region.parts[0]]), laterality=laterality)]
 
 
 def _numbers(finding: MaskFinding, region: Region) -> list[hd_sr.Measurement]:
@@ -222,6 +231,11 @@ def _evaluations(findings: tuple[MaskFinding, ...], words: Wording) -> hd_sr.Con
     return evaluations
 
 
+def _of_head(finding: MaskFinding, words: Wording) -> list[tuple[codes.Code, str]]:
+    said = [(codes.MIDLINE_SHIFT, words.shift(finding)), (codes.EVANS_INDEX, words.evans(finding))]
+    return [(name, text) for name, text in said if text]
+
+
 def _statements(finding: MaskFinding, words: Wording) -> list[tuple[codes.Code, str]]:
     dense = words.dense_sentence(finding)
     return [
@@ -229,6 +243,7 @@ def _statements(finding: MaskFinding, words: Wording) -> list[tuple[codes.Code, 
         (codes.THRESHOLD, words.number(finding.threshold)),
         (codes.DETECTION_LIMIT, words.limit(finding)),
         *([(codes.DENSE, dense)] if dense else []),
+        *_of_head(finding, words),
         (codes.MODEL, model_line(finding.model)),
         (codes.TRAINING_DATA, finding.model.trained_on),
     ]

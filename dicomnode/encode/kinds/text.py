@@ -91,6 +91,7 @@ def _of_mask(finding: MaskFinding, case: Case, words: Wording) -> Iterator[str]:
     total = finding.total
     if total is None:
         yield words.nothing_marked(finding)
+        yield from words.head_lines(finding)
         return
     if len(finding.lesions) > 1:
         images = slice_range(case, total, words)
@@ -100,6 +101,7 @@ def _of_mask(finding: MaskFinding, case: Case, words: Wording) -> Iterator[str]:
         yield f"{words.lesion_name(finding, index)}: {figures}"
     if len(finding.lesions) > MAX_LESION_LINES:
         yield words.say("smaller lesions", label=finding.label, count=len(finding.lesions) - MAX_LESION_LINES)
+    yield from words.head_lines(finding)
 
 
 def _of_score(score: ScoreFinding, words: Wording) -> Iterator[str]:

@@ -53,9 +53,18 @@ def _measurements(pen: Pen, finding: MaskFinding, left: int, right: int, y: int,
         rows.append((words.say("total volume"), words.say("none marked")))
     else:
         rows += _figures(total, words)
+    rows += _head_rows(finding, words)
     if finding.dense_pieces:
         rows.append((words.say("dense row"), words.dense_row(finding)))
     return _rows(pen, rows, left, right, y) + 10
+
+
+def _head_rows(finding: MaskFinding, words: Wording) -> list[tuple[str, str]]:
+    """What the head shows as a whole, as far as it was measured."""
+    head = finding.head
+    shift = "" if head is None or head.midline_shift_mm is None else words.shift(finding)
+    rows = [(words.say("shift row"), shift), (words.say("evans row"), words.evans(finding))]
+    return [row for row in rows if row[1]]
 
 
 def _figures(total: Region, words: Wording) -> list[tuple[str, str]]:

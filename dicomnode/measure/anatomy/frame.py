@@ -174,4 +174,4 @@ def _likeness(seen: Coarse, matrix: NDArray[np.float64], brain_hu: float, mean: 
     values, is_seen = features(seen, matrix, brain_hu)
     skull = slice(0, len(mean) // CHANNELS)
     own, usual = values[skull][is_seen[skull]], mean[skull][is_seen[skull]]
-    return float(np.corrcoef(own, usual)[0, 1])
+    return float(np.corrcoef(own, usual)[0, 1]) if min(np.ptp(own), np.ptp(usual)) > 0.0 else 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dicomnode.measure.anatomy.falx import find_falx
 from dicomnode.measure.anatomy.frame import Frame
 from dicomnode.measure.anatomy.hypodensity import hypodense_ml
 from dicomnode.measure.anatomy.midline import block_of, evans_of, midline_of
@@ -21,7 +20,7 @@ def head_of(volume: Volume, frame: Frame) -> HeadMeasures:
         return HeadMeasures(likeness=frame.likeness)
     seen = coarse(volume, FINE_MM)
     block = block_of(seen, frame, brain_hu)
-    midline = midline_of(block, find_falx(seen, frame, brain_hu))
+    midline = midline_of(block)
     dark = hypodense_ml(volume, frame, brain_hu)
     return HeadMeasures(
         likeness=frame.likeness,

@@ -8,7 +8,6 @@ by that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,6 +101,11 @@ def in_ventricles(points_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.asarray(np.any(within, axis=0))
 
 
+def part_at(point_mm: NDArray[np.float64]) -> BrainPart | None:
+    """Region of head coordinates (x, y, z)."""
+    return _PART_OF[Label(int(_labels(point_mm[None, :])[0]))]
+
+
 def _possible(centre: NDArray[np.float64]) -> tuple[BrainPart, ...]:
     parts = [_PART_OF[Label(int(label))] for label in _labels(centre + _OFFSETS)]
     counted = {part: parts.count(part) + (part is parts[0]) * len(parts) for part in parts if part is not None}
@@ -121,9 +125,3 @@ def _shares(points_mm: NDArray[np.float64], shares: NDArray[np.float64]) -> tupl
 def _labels(points_mm: NDArray[np.float64]) -> NDArray[np.uint8]:
     x, y, z = points_mm.astype(np.float32).T
     return labels_at(x, y, z)
-
-
-def is_infratentorial(parts: Sequence[BrainPart]) -> bool | None:
-    """Whether a lesion arose below the tentorium; None where both is possible, or nothing is known."""
-    below = {part in (BrainPart.CEREBELLUM, BrainPart.BRAINSTEM) for part in parts}
-    return below.pop() if len(below) == 1 else None

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, gaussian_filter1d, median_filter
 
-from dicomnode.measure.anatomy.falx import Falx
 from dicomnode.measure.anatomy.frame import Frame
 from dicomnode.measure.anatomy.sampling import Coarse
 
@@ -21,7 +20,9 @@ ACROSS_MM = np.arange(-85.0, 85.0 + STEP_MM, STEP_MM)
 BACK_MM = np.arange(-38.0, 12.0, 2.0)
 UP_MM = np.arange(2.0, 27.0, 2.0)
 """Where frontal horns and septum are, in head coordinates; how far they may be moved aside is ``REACH_MM``."""
-REACH_MM = 28.0
+SEPTUM_MM, SPREAD_MM = (-10.0, 16.0), (9.0, 7.0)
+"""Middle of the septum (y, z), and how far around it an estimate still counts."""
+REACH_MM = 18.0
 HORN_FROM_MM = 9.0
 """A horn begins nearer to the septum than this."""
 HORN_MM = 16.0
@@ -38,10 +39,12 @@ LEAST_VALLEY = 0.3
 """Fluid of a horn above that of the septum, as share of pure fluid, for a septum that is seen."""
 HORN_SHARE = 0.6
 """Where a horn ends: the white matter around it is darker than brain on the whole."""
+DENSE_HU = 14.0
+"""A septum is not that much denser than brain."""
 LEAST_SEPTA = 12
 """Profiles that must show a septum."""
-APART_MM = 4.0
-"""A septum lies nearer than this to the middle of all profiles."""
+SPREAD_LIMIT_MM = 8.0
+"""Half of the estimates agree within this, or nothing is measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +74,12 @@ class Midline:
 
     Attributes
     ----------
-    shift_mm : of the septum from the line between the ends of the falx (ideal midline), to the patient's left positive.
-    septum_mm : head coordinate x of the septum.
+    shift_mm : of the septum from the mid-sagittal plane of the frame, to the patient's left positive.
     width_mm : between the inner tables at the septum.
     height_mm, back_mm : head coordinates z and y of where it was measured.
     """
 
     shift_mm: float
-    septum_mm: float
     width_mm: float
     height_mm: float
     back_mm: float
@@ -162,25 +163,38 @@ def _middle_of_valley(line: NDArray[np.float32], at: NDArray[np.float64], deepes
     return float((at[first] + at[last]) / 2.0)
 
 
-def midline_of(block: Block, falx: Falx) -> Midline | None:
+def midline_of(block: Block) -> Midline | None:
     """Midline shift where the septum is seen best; None where it is not seen.
 
-    Each height and depth of the block gives an estimate; the median counts, each by the depth of its valley.
+    Each height and depth of the block gives an estimate; the median counts, each by the depth of its valley and by how
+    near it is to the middle of the septum, where a shift is largest.
     """
     found, fluid = [], block.fluid
     for k, height_mm in enumerate(UP_MM):
         for j, back_mm in enumerate(BACK_MM):
             septum, tables = septum_of(fluid[k, j]), inner_tables_mm(block.hu[k, j])
-            if septum is not None and tables is not None:
-                shift_mm, width_mm = septum[0] - falx.at(back_mm), tables[1] - tables[0]
-                found.append((shift_mm, septum[1] ** 2, septum[0], width_mm, height_mm, back_mm))
+            if septum is not None and tables is not None and _is_tissue(block, k, j, septum[0]):
+                away = ((back_mm - SEPTUM_MM[0]) / SPREAD_MM[0]) ** 2 + ((height_mm - SEPTUM_MM[1]) / SPREAD_MM[1]) ** 2
+                weight = septum[1] ** 2 * float(np.exp(-away))
+                found.append((septum[0], weight, tables[1] - tables[0], height_mm, back_mm))
     if len(found) < LEAST_SEPTA:
         return None
     estimates = np.array(sorted(found))
-    weight = np.cumsum(estimates[:, 1])
-    middle = estimates[int(np.searchsorted(weight, weight[-1] / 2.0))]
-    shift_mm, _, septum_mm, width_mm, height_mm, back_mm = (float(value) for value in middle)
-    return Midline(shift_mm=shift_mm, septum_mm=septum_mm, width_mm=width_mm, height_mm=height_mm, back_mm=back_mm)
+    weight = np.cumsum(estimates[:, 1]) / estimates[:, 1].sum()
+    low, middle, high = (estimates[int(np.searchsorted(weight, share))] for share in (0.25, 0.5, 0.75))
+    if high[0] - low[0] > SPREAD_LIMIT_MM:
+        return None
+    shift_mm, _, width_mm, height_mm, back_mm = (float(value) for value in middle)
+    return Midline(shift_mm=shift_mm, width_mm=width_mm, height_mm=height_mm, back_mm=back_mm)
+
+
+def _is_tissue(block: Block, k: int, j: int, septum_mm: float) -> bool:
+    """Whether all between the two horns is brain: a bleed between its oedema is no septum."""
+    at, reach = int(np.argmin(np.abs(ACROSS_MM - septum_mm))), round(HORN_MM / STEP_MM)
+    fluid = block.fluid[k, j]
+    right = at - reach + int(np.argmax(fluid[at - reach : at + 1]))
+    left = at + int(np.argmax(fluid[at : at + reach + 1]))
+    return bool(np.nanmax(block.hu[k, j, right : left + 1]) < block.brain_hu + DENSE_HU)
 
 
 def evans_of(block: Block, midline: Midline, seen: Coarse, frame: Frame) -> float | None:
@@ -188,7 +202,7 @@ def evans_of(block: Block, midline: Midline, seen: Coarse, frame: Frame) -> floa
     fluid, widths = block.fluid, np.zeros((len(UP_MM), len(BACK_MM)))
     for k in range(len(UP_MM)):
         for j in np.flatnonzero(BACK_MM < FRONTAL_MM):
-            widths[k, j] = _horns_mm(fluid[k, j], midline.septum_mm) or 0.0
+            widths[k, j] = _horns_mm(fluid[k, j], midline.shift_mm) or 0.0
     # one profile that runs into a fissure is no horn
     usual = median_filter(widths, 3, mode="nearest")
     height = int(np.argmax(usual.max(axis=1)))
