@@ -197,14 +197,12 @@ class HeadMeasures:
     midline_shift_mm : of the septum pellucidum from the ideal midline, to the patient's left positive.
     inner_width_mm : between the inner tables of the skull at the septum.
     evans_index : width of the frontal horns over the inner width of the skull.
-    hypodense_ml : (left, right) brain that is darker than the mirror region of the other side.
     """
 
     likeness: float
     midline_shift_mm: float | None = None
     inner_width_mm: float | None = None
     evans_index: float | None = None
-    hypodense_ml: tuple[float, float] | None = None
 
 
 CodedConcept = tuple[str, str, str]
