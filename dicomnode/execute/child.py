@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from dicomnode.config.sections import Operations
+from dicomnode.environment import Fault
 from dicomnode.errors import InferenceError, LeaseLost, RunTimedOut, WorkerCrashed
 from dicomnode.execute.tasks import Failure, Ready, Reply, Task
 from dicomnode.logs import configure_logging, logging_in_use
@@ -111,6 +112,8 @@ class ChildProcess:
             self.kill()
             raise WorkerCrashed("the worker died before it took the task") from fault
         reply, lost = self._wait(timeout_s, tick, f"no answer within {timeout_s:g} s")
+        if isinstance(reply, Failure) and reply.fault is Fault.MEMORY:
+            self.kill()  # what it holds or has leaked goes with it; the next task is given to a fresh process
         if lost is not None:
             raise lost
         return reply
@@ -171,7 +174,7 @@ def _entry(program: str, connection: Connection, settings: Any, logs: Operations
     configure_logging(logs)
     try:
         importlib.import_module(program).main(connection, settings)
-    except Exception:
+    except Exception:  # noqa: BLE001 (the boundary of the process)
         # multiprocessing would print the traceback, whose message may quote a value.
         sys.excepthook(*sys.exc_info())
         raise SystemExit(1) from None
