@@ -20,6 +20,7 @@ from dicomnode.dicom.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
 from dicomnode.receive.part10 import data_offset_of
 from dicomnode.store.engine import Store
+from dicomnode.store.history import events_of
 from dicomnode.store.tables import Job, Result, Series
 from tests.integration.receive import peers
 from tests.integration.receive.peers import CT_IMAGE, ScriptedPeer, ct_slice, encoded, sent
@@ -262,6 +263,26 @@ def test_an_instance_of_another_class_than_its_context_is_kept(reception: Recept
     (row,) = reception.instances()
     assert (row.sop_class_uid, row.status, row.reason) == ("1.2.840.10008.1.2.3.4", "not_used", "uid_mismatch")
     assert data_set_of(reception, row.path) == encoded(ct_slice(sop_uid="1.2.3.1.1.1"))
+
+
+def test_images_whose_command_names_another_uid_than_their_data_set_are_told_and_found_by_both(
+    reception: Reception, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ScriptedPeer(reception.port) as peer:
+        peer.associate()
+        for number in (1, 2):
+            data_set = encoded(ct_slice(sop_uid=f"1.2.3.1.1.{number}"))
+            assert peer.store(CT_IMAGE, f"1.2.3.1.9.{number}", data_set) == SUCCESS
+        peer.release()
+    (told,) = [record for record in caplog.records if record.message == "data set is another than the command names"]
+    assert (told.__dict__["sop_instance_uid"], told.__dict__["SOPInstanceUID"]) == ("1.2.3.1.9.1", "1.2.3.1.1.1")
+    for uid in ("1.2.3.1.9.1", "1.2.3.1.1.1", "1.2.3.1.9.2", "1.2.3.1.1.2"):
+        with reception.store.read() as session:
+            (event,) = [event for event in events_of(session, uid) if event.name == "uid_mismatch"]
+        named = {"sop_instance_uid": "1.2.3.1.9.1", "data_set_SOPInstanceUID": "1.2.3.1.1.1"}
+        assert named.items() <= event.detail.items()
+    with reception.store.read() as session:
+        assert events_of(session, "1.2.3.1.1.3") == []
 
 
 def test_own_results_that_come_back_are_never_used(reception: Reception) -> None:
