@@ -52,6 +52,7 @@ PROVISIONAL_NAMES = (
 class Node(Section):
     """Who the node is and where it keeps its data.
 
+    ``require_existing``: do not start where no node has worked before, so that lost data is no fresh install.
     ``language``: of the sentences in results; codes keep the meaning that DICOM gives them.
     ``provisional_names``: regular expression for the names of patients who are not identified yet.
     """
@@ -60,6 +61,7 @@ class Node(Section):
     host: str = "0.0.0.0"
     port: Port = 11112
     data_dir: Annotated[ConfigPath, Field(validate_default=True)] = Path("data")
+    require_existing: bool = False
     timezone: str = "UTC"
     language: Language = Language.BRITISH
     provisional_names: Annotated[str, AfterValidator(is_pattern)] = PROVISIONAL_NAMES
