@@ -415,7 +415,7 @@ def _studies_of(session: Session, identifier: str) -> list[str]:
     return sorted(found or set(session.scalars(_by_data_set(identifier))))
 
 
-def _by_data_set(identifier: str) -> Select[tuple[str]]:
+def _by_data_set(identifier: str) -> Select[str]:
     """By the UID that an image has in its data set, where the command named another: no column, so it is asked last."""
     stated = Instance.header["SOPInstanceUID"].as_string()
     return select(Instance.study_uid).where(Instance.status == InstanceStatus.NOT_USED, stated == identifier)

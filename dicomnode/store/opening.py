@@ -118,8 +118,8 @@ def require_existing(url: str) -> None:
 
 
 NO_NODE_YET = (
-    "is not there or is empty, and node.require_existing is true: is its disk mounted, and is it the right one? For the "
-    "first start of a new node, or where the data is lost for good, set it to false"
+    "is not there or is empty, and node.require_existing is true: is its disk mounted, and is it the right one? For "
+    "the first start of a new node, or where the data is lost for good, set it to false"
 )
 
 

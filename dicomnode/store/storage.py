@@ -76,9 +76,8 @@ class Storage:
             log.info("database and spool belong together from now on", extra={"storage": identity})
             if not marked and not _newest_files(session):
                 facts = {"action": "storage", "path": str(self._root), "storage": identity}
-                log.warning(
-                    "a new and empty node: nothing was received here before; see node.require_existing", extra=facts
-                )
+                says = "a new and empty node: nothing was received here before; see node.require_existing"
+                log.warning(says, extra=facts)
             return identity
         if row.identity != marked:
             raise EnvironmentFault(self._why_not(row.identity, marked))

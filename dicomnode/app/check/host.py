@@ -76,10 +76,8 @@ def _database(config: Config) -> Iterator[Finding]:
     except (ConfigError, DatabaseUnusable) as fault:
         yield Finding("database", False, str(fault))
         return
-    told = {
-        Schema.NONE: "none yet: the node makes it when it starts (has it worked before? then its disk is not mounted)",
-        Schema.CURRENT: "schema up to date",
-    }
+    none = "none yet: the node makes it when it starts (if it has worked before, its disk is not mounted)"
+    told = {Schema.NONE: none, Schema.CURRENT: "schema up to date"}
     says = told.get(schema, "of an older version: the node brings it up to date when it starts")
     yield Finding("database", True, f"{make_url(url).get_backend_name()}, {says}")
 
