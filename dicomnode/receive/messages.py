@@ -122,7 +122,8 @@ class SpoolingProvider(DIMSEServiceProvider):
         self._files.clear()
 
     def forget(self, incoming: IncomingFile) -> None:
-        """A file was committed or dropped."""
+        """A file was committed, or what there is of it goes: whoever took it may have failed at any place."""
+        incoming.discard()
         if incoming in self._files:
             self._files.remove(incoming)
 

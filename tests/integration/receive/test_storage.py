@@ -6,7 +6,7 @@ import shutil
 import struct
 import subprocess
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -458,8 +458,12 @@ def test_a_deeply_nested_private_sequence_is_no_obstacle(reception: Reception) -
 
 @sqlite_only
 def test_a_full_disk_is_told_as_out_of_resources_and_leaves_nothing_failure_mode_04(
-    store: Store, new_reception: Callable[..., Reception]
+    store: Store,
+    new_reception: Callable[..., Reception],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    monkeypatch.setattr("dicomnode.receive.alarm.QUIET_S", 0.0)
     reception = new_reception(store, min_free_gb=1e6)
     with ScriptedPeer(reception.port) as peer:
         peer.associate()
@@ -470,3 +474,36 @@ def test_a_full_disk_is_told_as_out_of_resources_and_leaves_nothing_failure_mode
         peer.release()
     assert len(reception.instances()) == len(reception.files()) == 1
     wait_until(lambda: not reception.half_files())
+    alarms = [(line.levelname, line.message) for line in caplog.records if getattr(line, "action", "") == "environment"]
+    assert alarms == [("ERROR", "images are refused until this passes"), ("WARNING", "images are taken again")]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 kB where the node keeps its data."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root can mount a file system here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@sqlite_only
+def test_a_disk_that_runs_full_refuses_what_does_not_fit_and_takes_it_when_there_is_room_again(
+    small_disk: Path, store: Store, new_reception: Callable[..., Reception]
+) -> None:
+    reception = new_reception(store, min_free_gb=0)
+    images = [ct_slice(sop_uid=f"1.2.3.1.1.{number}") for number in range(40)]
+    with ScriptedPeer(reception.port) as peer:
+        peer.associate()
+        statuses = [sent(peer, image) for image in images]
+        assert set(statuses) == {SUCCESS, OUT_OF_RESOURCES}
+        assert len(reception.instances()) == len(reception.files()) == statuses.count(SUCCESS)
+        subprocess.run(["mount", "-o", "remount,size=2m", str(small_disk)], check=True)
+        assert {sent(peer, image) for image in images} == {SUCCESS}
+        peer.release()
+    assert len(reception.instances()) == len(reception.files()) == 40
+    assert not reception.half_files()
+    reception.scp.stop()
