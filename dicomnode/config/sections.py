@@ -76,6 +76,12 @@ class Node(Section):
         return value
 
 
+_NO_DATABASE_URL = (
+    "is no URL: the port is a number; in a user or password write '@' as %40, '/' as %2F, ':' as %3A, '#' as %23, "
+    "'?' as %3F, '[' as %5B; better, leave the password to PGPASSWORD or ~/.pgpass"
+)
+
+
 class Database(Section):
     """The database that holds the queue and its history. ``url`` empty: SQLite below ``data_dir``.
 
@@ -90,9 +96,13 @@ class Database(Section):
         if value and not value.startswith(("sqlite:///", "postgresql+psycopg://")):
             raise ValueError("must begin with 'sqlite:///' or 'postgresql+psycopg://'")
         try:
-            urlsplit(value).port  # noqa: B018 (reading it is what checks it)
-        except ValueError as fault:
-            raise ValueError(f"is no URL ({fault}); write '@', '/' and ':' of a user as %40, %2F and %3A") from fault
+            parts = urlsplit(value)
+            parts.port  # noqa: B018 (reading it is what checks it)
+        except ValueError:
+            raise ValueError(_NO_DATABASE_URL) from None  # what Python says of it quotes the password
+        # Behind the second '@' the rest of a password would be shown as the host.
+        if parts.netloc.count("@") > 1:
+            raise ValueError(_NO_DATABASE_URL)
         return value
 
 

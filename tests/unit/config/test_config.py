@@ -315,6 +315,18 @@ def test_a_configuration_is_frozen() -> None:
         config.node.port = 1  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("password", ["S3cret/x", "x@S3cret", "S3cret#x", "S3cret?x", "[S3cret", "S3cret:x/@"])
+def test_a_password_that_makes_no_url_is_not_shown(password: str) -> None:
+    for section, values in (
+        ("database", {"url": f"postgresql+psycopg://node:{password}@host/db"}),
+        ("destination", [{"name": "web", "url": f"https://node:{password}@host/dicom-web"}]),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            parse_config({section: values}, serving=False, environment={})
+        assert "url" in str(refused.value)
+        assert "S3cret" not in str(refused.value)
+
+
 @pytest.mark.parametrize("url", ["mysql://x", "node.db", "postgresql://x"])
 def test_an_unsupported_database_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="must begin with"):
