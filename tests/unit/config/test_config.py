@@ -11,7 +11,7 @@ import pytest
 from dicomnode.config.destinations import Destination, WebDestination
 from dicomnode.config.load import load_config, parse_config
 from dicomnode.config.protocols import HEAD_CT
-from dicomnode.config.whole import Config
+from dicomnode.config.whole import Config, built_in_config
 from dicomnode.errors import ConfigError
 from tests.conftest import REPOSITORY
 from tests.tools.bundle import write_threshold_bundle
@@ -347,3 +347,13 @@ def test_both_spellings_of_a_model_are_one_and_the_same_protocol(tmp_path: Path)
     text = GOOD.format(data=tmp_path).replace('models = ["hemorrhage"]', 'models = ["haemorrhage"]')
     british = load_config(write(tmp_path, text), environment={})
     assert british.protocol == american.protocol
+
+
+def test_without_a_file_no_folder_of_another_program_is_taken_for_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign = tmp_path / "data" / "models" / "resnet" / "configs"
+    foreign.mkdir(parents=True)
+    (foreign / "metadata.json").write_text("not of ours")
+    monkeypatch.chdir(tmp_path)
+    assert built_in_config().bundle_paths == ()
