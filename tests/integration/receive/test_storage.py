@@ -285,6 +285,23 @@ def test_images_whose_command_names_another_uid_than_their_data_set_are_told_and
         assert events_of(session, "1.2.3.1.1.3") == []
 
 
+@sqlite_only
+@pytest.mark.parametrize("uid", ["1.2." + "3" * 61, "1.2.abc"])
+def test_an_image_whose_instance_uid_is_none_is_refused_for_that_told_and_found_by_what_was_sent(
+    reception: Reception, caplog: pytest.LogCaptureFixture, uid: str
+) -> None:
+    data_set = encoded(ct_slice(sop_uid=uid))
+    with ScriptedPeer(reception.port) as peer:
+        assert peer.associate().store(CT_IMAGE, uid, data_set) == SUCCESS
+        peer.release()
+    (row,) = reception.instances()
+    assert (row.status, row.reason, data_set_of(reception, row.path)) == ("not_used", "invalid_uid", data_set)
+    (told,) = [record.__dict__ for record in caplog.records if record.message == "UID is no UID"]
+    assert (told["keyword"], told["sent"], told["kept_under"]) == ("SOPInstanceUID", uid, row.sop_instance_uid)
+    with reception.store.read() as session:
+        assert events_of(session, uid)
+
+
 def test_own_results_that_come_back_are_never_used(reception: Reception) -> None:
     by_equipment, by_database = ct_slice(), ct_slice(sop_uid="1.2.3.1.7.7")
     by_equipment.Manufacturer, by_equipment.ManufacturerModelName = MANUFACTURER, MODEL_NAME
