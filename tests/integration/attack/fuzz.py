@@ -169,6 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         verdict = target.verdict
         found += verdict.faults
         told = ", ".join(f"{count} {ending}" for ending, count in endings.most_common())
+        told += "".join(f"; refused {count} times: {reason}" for reason, count in target.refusals.most_common())
         echo, memory = f"{verdict.slowest_echo_s:.2f} s", f"+{verdict.growth_mib:.0f} MiB"
         played = str(sum(endings.values()))
         table.add_row(what.kind, played, told, str(known), echo, memory, "\n".join(verdict.faults) or "nothing")

@@ -104,6 +104,7 @@ class Target:
         command += ["serve", "--config", str(config), "--role", "receive"]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self.messages: Counter[str] = Counter()
+        self.refusals: Counter[str] = Counter()
         self.raw: list[str] = []
         self.last_lines: deque[str] = deque(maxlen=KEPT_LINES)
         self.held: list[socket.socket] = []
@@ -148,9 +149,13 @@ class Target:
         for line in self.process.stderr:
             self.last_lines.append(line.rstrip())
             try:
-                self.messages[json.loads(line)["message"]] += 1
+                said = json.loads(line)
+                self.messages[said["message"]] += 1
             except (ValueError, KeyError, TypeError):
                 self.raw.append(line.rstrip())
+                continue
+            if said["message"] == "instance refused":
+                self.refusals[said.get("reason", "")] += 1
 
     def stacks(self, wait_s: float) -> str:
         """What each thread of the node does now; empty where it is gone."""
