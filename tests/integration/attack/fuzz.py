@@ -162,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found: list[str] = []
     warnings.simplefilter("ignore")  # of pydicom, about what the harness itself reads
     began = time.monotonic()
-    for what, numbers in kinds:
+    for what, numbers in (kind for kind in kinds if kind[1]):
         with tempfile.TemporaryDirectory(prefix="dicomnode-fuzz-") as folder, Target(Path(folder)) as target:
             endings = attack(target, what, numbers, reports=asked.reports)
         known = endings.pop("images acknowledged")
