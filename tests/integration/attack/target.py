@@ -50,12 +50,21 @@ DEADLY = frozenset(
 """Log messages that say that something of the node broke, not only what a peer sent."""
 
 LAUNCHER = """
-import faulthandler, signal, sys
-faulthandler.register(signal.SIGUSR1, file=open(sys.argv.pop(1), "w"), all_threads=True)
+import signal, sys, threading, traceback
+
+out = open(sys.argv.pop(1), "w")
+
+def write(*_):
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    for ident, frame in sys._current_frames().items():
+        print(names.get(ident, ident), *traceback.format_stack(frame), sep="\\n", file=out, flush=True)
+
+signal.signal(signal.SIGUSR1, write)
 from dicomnode.cli.main import main
 main()
 """
-"""Runs the command line; a signal has it write what each of its threads does."""
+"""Runs the command line; a signal has it write what each of its threads does, while none of them runs: a dump by
+``faulthandler``, which looks at frames that change, may end the process."""
 
 CONFIG = """
 [node]
