@@ -21,7 +21,7 @@ from dicomnode.app.demo import PACS_AE, demo_config, send_study, timeline, wait_
 from dicomnode.app.demo_pacs import ReceivingPacs
 from dicomnode.app.node import Node
 from dicomnode.cohort.make import make_demo_study
-from dicomnode.ops.logging import configure_logging
+from dicomnode.logs import configure_logging
 from dicomnode.store.history import events_of
 
 

@@ -34,13 +34,19 @@ _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 class Fault(StrEnum):
     """What follows from an error, as far as it tells itself.
 
-    ``stays``: the same call fails again. ``passes``: disk, memory, file descriptors, a mount or the database are away,
-    full or overloaded. ``absent``: a file is not there, which passes where all of its folder is away.
+    ``stays``: the same call fails again. ``passes``: disk, file descriptors, a mount or the database are away, full or
+    overloaded. ``memory``: there is too little of it, for now, or for what was asked: it may pass, so it is tried
+    again, but not for ever. ``absent``: a file is not there, which passes where all of its folder is away.
     """
 
     STAYS = "stays"
     PASSES = "passes"
+    MEMORY = "memory"
     ABSENT = "absent"
+
+
+PASSING = frozenset({Fault.PASSES, Fault.MEMORY})
+"""What says nothing about the file that was read."""
 
 
 def fault_of(error: BaseException) -> Fault:
@@ -49,7 +55,9 @@ def fault_of(error: BaseException) -> Fault:
     >>> fault_of(OSError(errno.ESTALE, "Stale file handle")), fault_of(OSError("image file is truncated"))
     (<Fault.PASSES: 'passes'>, <Fault.STAYS: 'stays'>)
     """
-    if isinstance(error, (MemoryError, EnvironmentFault)) or _is_database_away(error) or _is_out_of_threads(error):
+    if isinstance(error, MemoryError) or _is_errno(error, errno.ENOMEM):
+        return Fault.MEMORY
+    if isinstance(error, EnvironmentFault) or _is_database_away(error) or _is_out_of_threads(error):
         return Fault.PASSES
     # Decoders raise OSError without a number for what they find in a file; the operating system numbers all of its own.
     if not isinstance(error, OSError) or error.errno is None or error.errno in _OF_THE_CALL:
@@ -72,6 +80,10 @@ def said_by(error: BaseException) -> str:
     """What an error says, without paths or values: they may name a patient."""
     reason = error.strerror if isinstance(error, OSError) else None
     return f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+
+
+def _is_errno(error: BaseException, number: int) -> bool:
+    return isinstance(error, OSError) and error.errno == number
 
 
 def _is_out_of_threads(error: BaseException) -> bool:

@@ -96,7 +96,7 @@ _SENTENCES: dict[Refusal, str] = {
     Refusal.NOT_CT: "Not a CT image. Only CT image series are processed.",
     Refusal.NO_PIXELS: "The instance has no pixel data.",
     Refusal.UNREADABLE: "The file cannot be parsed or its pixels cannot be decoded; the bytes are kept.",
-    Refusal.INVALID_UID: "StudyInstanceUID or SeriesInstanceUID is missing or no UID: more than 64 characters, "
+    Refusal.INVALID_UID: "Study, Series or SOP Instance UID is missing or no UID: more than 64 characters, "
     "or others than digits and points.",
     Refusal.UID_MISMATCH: "The sender named another SOP instance or class than the data set that it sent.",
     Refusal.HEADER_TOO_LARGE: "The header is far larger than that of any CT image; the bytes are kept.",

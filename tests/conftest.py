@@ -32,13 +32,13 @@ def pytest_configure() -> None:
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
     """A command that a test calls in its own process sets up logging for that process: not for the tests after it."""
-    root, hooks = logging.getLogger(), (threading.excepthook, sys.unraisablehook)
+    root, hooks = logging.getLogger(), (threading.excepthook, sys.unraisablehook, sys.excepthook)
     level = root.level
     yield
-    for handler in [handler for handler in root.handlers if type(handler).__module__ == "dicomnode.ops.logging"]:
+    for handler in [handler for handler in root.handlers if type(handler).__module__ == "dicomnode.logs"]:
         root.removeHandler(handler)
         root.setLevel(level)
-        threading.excepthook, sys.unraisablehook = hooks
+        threading.excepthook, sys.unraisablehook, sys.excepthook = hooks
 
 
 @pytest.fixture(scope="session")

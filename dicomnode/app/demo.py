@@ -32,7 +32,7 @@ from dicomnode.deliver.scu import send
 from dicomnode.errors import NodeError
 from dicomnode.images.volume import LoadedSeries, read_series
 from dicomnode.kinds import SECONDARY_CAPTURE
-from dicomnode.ops.logging import configure_logging
+from dicomnode.logs import configure_logging
 from dicomnode.ops.permissions import private_files
 from dicomnode.records import RESEARCH_NOTICE
 from dicomnode.store.history import EventLine, JobLine, events_of, list_jobs, show_job

@@ -41,7 +41,7 @@ from dicomnode.receive.scp import StorageScp
 from dicomnode.receive.spool import Spool
 from dicomnode.store.deliver import holding, outbox
 from dicomnode.store.engine import Store
-from dicomnode.store.opening import database_fault, up_to_date_store
+from dicomnode.store.opening import database_fault, require_existing, up_to_date_store
 from dicomnode.store.queue.jobs import recover_leases
 from dicomnode.store.storage import Storage
 
@@ -109,6 +109,8 @@ class Node:
         """
         if self._does(Role.RECEIVE):
             server_context(self.config.reception.tls)  # its faults are to be said before anything is done
+        if self.config.node.require_existing:
+            require_existing(self.config.database_url)
         self._lock = _exclusive_folder(self.config, self.role)
         self.store = up_to_date_store(self.config.database_url)
         storage = Storage(self.store, self.config.spool_dir)

@@ -24,7 +24,7 @@ def serve(
     Example: `dicomnode serve --config config.toml`
     """
     from dicomnode.app.node import Role, serve
-    from dicomnode.ops.logging import configure_logging
+    from dicomnode.logs import configure_logging
 
     with exit_codes():
         require_known("--role", role, Role)

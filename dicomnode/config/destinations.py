@@ -69,7 +69,11 @@ class Destination(BaseDestination):
 
 
 def _is_base_url(value: str) -> str:
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+        parts.port  # noqa: B018 (reading it is what checks it)
+    except ValueError:
+        raise ValueError("is no URL") from None  # what Python says of it may quote a password
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be a URL that begins with https:// or http://")
     if parts.username is not None or parts.password is not None:

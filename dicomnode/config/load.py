@@ -19,7 +19,7 @@ from dicomnode.config.known import did_you_mean
 from dicomnode.config.paths import resolved
 from dicomnode.config.sections import Section
 from dicomnode.config.whole import Config, holds_bundles
-from dicomnode.environment import Fault, fault_of, said_by
+from dicomnode.environment import PASSING, fault_of, said_by
 from dicomnode.errors import ConfigError, EnvironmentFault
 
 ENVIRONMENT_PREFIX = "DICOMNODE_"
@@ -66,7 +66,7 @@ def _text_of(path: Path) -> str:
     except FileNotFoundError as fault:
         raise ConfigError([f"{path.absolute()}: cannot be read: there is no such file; {NAME_IT}"]) from fault
     except OSError as fault:
-        if fault_of(fault) is Fault.PASSES and not isinstance(fault, PermissionError):
+        if fault_of(fault) in PASSING and not isinstance(fault, PermissionError):
             raise EnvironmentFault(f"{path}: cannot be read now ({said_by(fault)})") from fault
         raise ConfigError([f"{path}: cannot be read ({fault.strerror})"]) from fault
     except UnicodeDecodeError as fault:

@@ -52,6 +52,7 @@ PROVISIONAL_NAMES = (
 class Node(Section):
     """Who the node is and where it keeps its data.
 
+    ``require_existing``: do not start where no node has worked before, so that lost data is no fresh install.
     ``language``: of the sentences in results; codes keep the meaning that DICOM gives them.
     ``provisional_names``: regular expression for the names of patients who are not identified yet.
     """
@@ -60,6 +61,7 @@ class Node(Section):
     host: str = "0.0.0.0"
     port: Port = 11112
     data_dir: Annotated[ConfigPath, Field(validate_default=True)] = Path("data")
+    require_existing: bool = False
     timezone: str = "UTC"
     language: Language = Language.BRITISH
     provisional_names: Annotated[str, AfterValidator(is_pattern)] = PROVISIONAL_NAMES
@@ -72,6 +74,12 @@ class Node(Section):
         except (zoneinfo.ZoneInfoNotFoundError, ValueError) as fault:
             raise ValueError(f"unknown time zone {value!r}; use an IANA name such as 'Europe/Berlin'") from fault
         return value
+
+
+_NO_DATABASE_URL = (
+    "is no URL: the port is a number; in a user or password write '@' as %40, '/' as %2F, ':' as %3A, '#' as %23, "
+    "'?' as %3F, '[' as %5B; better, leave the password to PGPASSWORD or ~/.pgpass"
+)
 
 
 class Database(Section):
@@ -88,9 +96,13 @@ class Database(Section):
         if value and not value.startswith(("sqlite:///", "postgresql+psycopg://")):
             raise ValueError("must begin with 'sqlite:///' or 'postgresql+psycopg://'")
         try:
-            urlsplit(value).port  # noqa: B018 (reading it is what checks it)
-        except ValueError as fault:
-            raise ValueError(f"is no URL ({fault}); write '@', '/' and ':' of a user as %40, %2F and %3A") from fault
+            parts = urlsplit(value)
+            parts.port  # noqa: B018 (reading it is what checks it)
+        except ValueError:
+            raise ValueError(_NO_DATABASE_URL) from None  # what Python says of it quotes the password
+        # Behind the second '@' the rest of a password would be shown as the host.
+        if parts.netloc.count("@") > 1:
+            raise ValueError(_NO_DATABASE_URL)
         return value
 
 

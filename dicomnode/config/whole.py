@@ -63,6 +63,15 @@ def holds_bundles(folder: Path) -> bool:
     return any(any(folder.glob(f"{below}configs/metadata.json")) for below in ("", "*/"))
 
 
+class BuiltInConfig(Config):
+    """Without a file there is no node: ``data/models`` below the working directory is another program's."""
+
+    @property
+    def bundle_paths(self) -> tuple[Path, ...]:
+        """Bundles beyond the built-in ones."""
+        return self.zoo.paths
+
+
 def built_in_config() -> Config:
     """What ``process`` and ``demo`` use without a file: one protocol for any non-contrast head CT."""
-    return Config(protocol=(Protocol(name="head-ct", match=HEAD_CT, models=("hemorrhage",), priority="stat"),))
+    return BuiltInConfig(protocol=(Protocol(name="head-ct", match=HEAD_CT, models=("hemorrhage",), priority="stat"),))

@@ -51,7 +51,8 @@ def reason_not_used(header: Header, *, has_pixels: bool = True) -> Refusal | Non
 
 
 def _is_identified(header: Header) -> bool:
-    return is_valid_uid(text_of(header, "StudyInstanceUID")) and is_valid_uid(text_of(header, "SeriesInstanceUID"))
+    named = (text_of(header, keyword) for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"))
+    return all(map(is_valid_uid, named))
 
 
 def _reason_of_image(view: SliceHeader) -> Refusal | None:

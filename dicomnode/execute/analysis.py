@@ -81,7 +81,7 @@ def _read(job: ClaimedJob, source: Source, volume: Path | None) -> ReadReply | N
 def _ended(job: ClaimedJob, failure: Failure, row: RunRow | None) -> None:
     """The environment is at fault, or the images, or the model."""
     if job.is_held_up(failure):
-        job.postpone(failure.message)
+        job.postpone(failure.message, failure.fault)
         return
     if not failure.refusal:
         job.fail(failure.message, run=row, redo_runs=failure.stage == FINDINGS)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import importlib
 import logging
 import multiprocessing
+import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from dicomnode.config.sections import Operations
+from dicomnode.environment import Fault
 from dicomnode.errors import InferenceError, LeaseLost, RunTimedOut, WorkerCrashed
 from dicomnode.execute.tasks import Failure, Ready, Reply, Task
+from dicomnode.logs import configure_logging, logging_in_use
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +60,7 @@ class ChildProcess:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         name = f"dicomnode-{self.program.rpartition('.')[2]}"
-        arguments = (self.program, theirs, self.settings)
+        arguments = (self.program, theirs, self.settings, logging_in_use())
         self._process = context.Process(target=_entry, args=arguments, daemon=True, name=name)
         self._process.start()
         theirs.close()
@@ -108,6 +112,8 @@ class ChildProcess:
             self.kill()
             raise WorkerCrashed("the worker died before it took the task") from fault
         reply, lost = self._wait(timeout_s, tick, f"no answer within {timeout_s:g} s")
+        if isinstance(reply, Failure) and reply.fault is Fault.MEMORY:
+            self.kill()  # what it holds or has leaked goes with it; the next task is given to a fresh process
         if lost is not None:
             raise lost
         return reply
@@ -164,5 +170,11 @@ def _lost_lease(tick: Tick) -> LeaseLost | None:
     return None
 
 
-def _entry(program: str, connection: Connection, settings: Any) -> None:
-    importlib.import_module(program).main(connection, settings)
+def _entry(program: str, connection: Connection, settings: Any, logs: Operations) -> None:
+    configure_logging(logs)
+    try:
+        importlib.import_module(program).main(connection, settings)
+    except Exception:  # noqa: BLE001 (the boundary of the process)
+        # multiprocessing would print the traceback, whose message may quote a value.
+        sys.excepthook(*sys.exc_info())
+        raise SystemExit(1) from None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from dicomnode.assemble.copies import UNREADABLE_PIXELS
-from dicomnode.errors import EnvironmentFault, InferenceError, WorkerCrashed
+from dicomnode.errors import EnvironmentFault, InferenceError, RunTimedOut, WorkerCrashed
 from dicomnode.execute.child import ChildProcess
 from dicomnode.execute.limits import refusal_of_death
 from dicomnode.execute.tasks import DigestReply, DigestTask, Reply
@@ -20,6 +21,8 @@ TIMEOUT_S = 120.0
 """For one file; its processor time ends long before."""
 IDLE_S = 60.0
 """Copies of an image come together, once in a while."""
+DEATHS_MAX = 5
+"""Of the process, at one file, since the node started: killed for want of memory, or because it took too long."""
 
 
 class PixelDigests:
@@ -35,6 +38,7 @@ class PixelDigests:
         self._is_stopping = is_stopping
         self._child = ChildProcess(PROGRAM, None, start_timeout_s=start_timeout_s)
         self._used_at = 0.0
+        self._deaths: Counter[Path] = Counter()
 
     def __call__(self, path: Path) -> str:
         """Digest of pixels and geometry, or what stands for pixels that cannot be decoded.
@@ -46,8 +50,8 @@ class PixelDigests:
         """
         try:
             reply = self._ask(path)
-        except WorkerCrashed as fault:
-            if refusal_of_death(fault.by_signal) is None:
+        except (WorkerCrashed, RunTimedOut) as fault:
+            if not self._is_of_the_file(path, fault):
                 raise EnvironmentFault(f"pixels could not be compared now: {fault}") from fault
             log.warning("pixels not compared", extra={"reason": str(fault)})
             return UNREADABLE_PIXELS
@@ -59,10 +63,23 @@ class PixelDigests:
             raise EnvironmentFault("pixels could not be compared now")
         return reply.digest
 
+    def _is_of_the_file(self, path: Path, fault: WorkerCrashed | RunTimedOut) -> bool:
+        """Whether the process would end at this file for ever: a decoder crashed, or it happened again and again."""
+        self._deaths[path] += 1
+        by_decoder = isinstance(fault, WorkerCrashed) and refusal_of_death(fault.by_signal) is not None
+        return by_decoder or self._deaths[path] >= DEATHS_MAX
+
     def _ask(self, path: Path) -> Reply:
         if not self._child.is_running:
-            self._child.start(self._tick)
+            self._start()
         return self._child.ask(DigestTask(path), timeout_s=TIMEOUT_S, tick=self._tick)
+
+    def _start(self) -> None:
+        try:
+            self._child.start(self._tick)
+        except (WorkerCrashed, RunTimedOut) as fault:
+            # No file was asked for yet, so none is at fault.
+            raise InferenceError(str(fault)) from fault
 
     def _tick(self) -> None:
         if self._is_stopping():

@@ -139,7 +139,7 @@ def _do(job: ClaimedJob) -> None:
     try:
         analyse(job) if job.claim.task == JobTask.ANALYSIS else write_note(job)
     except (OSError, MemoryError) as fault:
-        job.postpone(said_by(fault))
+        job.postpone(said_by(fault), fault_of(fault))
     except SQLAlchemyError as fault:
         if fault_of(fault) is not Fault.STAYS:
             raise

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from dicomnode.environment import Fault, fault_of
+from dicomnode.environment import PASSING, fault_of
 from dicomnode.errors import InferenceError
 from dicomnode.records import (
     BrainPart,
@@ -82,7 +82,7 @@ def load_findings(path: Path) -> tuple[Finding, ...]:
             meta = json.loads(arrays["meta"].tobytes())
             return tuple(_finding(item, arrays, index) for index, item in enumerate(meta))
     except _DAMAGE as fault:
-        if fault_of(fault) is Fault.PASSES:
+        if fault_of(fault) in PASSING:
             raise
         raise InferenceError(f"findings cannot be read: {type(fault).__name__}") from fault
 

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 
 from dicomnode.config.whole import Config
-from dicomnode.environment import Fault
+from dicomnode.environment import PASSING, Fault
 from dicomnode.errors import RunTimedOut, WorkerCrashed
 from dicomnode.execute.backends.contract import Backend
 from dicomnode.execute.child import ChildProcess
@@ -20,7 +20,14 @@ from dicomnode.execute.limits import refusal_of_death
 from dicomnode.execute.plan import Plan
 from dicomnode.execute.tasks import Failure, ReadTask, Reply, Task
 from dicomnode.store.engine import Store
-from dicomnode.store.queue.jobs import Claim, count_postponed, heartbeat, postpone_job, require_lease
+from dicomnode.store.queue.jobs import (
+    Claim,
+    count_postponed,
+    count_postponed_in_a_row,
+    heartbeat,
+    postpone_job,
+    require_lease,
+)
 from dicomnode.store.queue.runs import RunRow, fail_job
 from dicomnode.store.storage import Storage
 
@@ -31,6 +38,9 @@ STOP_GRACE_S = 0.3
 LOOK_S = 1.0
 POSTPONED_MAX_S = 300.0
 """A job that the environment holds up is tried again this often at least."""
+OUT_OF_MEMORY_MAX = 10
+"""A job for which memory does not suffice so often in a row ends, with the shipped pauses after some 25 minutes: other
+programs may have taken the memory for a while, but a job that needs more than there is would be tried for ever."""
 MEMORY_S = 3600.0
 """How long a postponed job is remembered as such: later faults begin with short pauses again."""
 
@@ -129,22 +139,31 @@ class ClaimedJob:
         """Whether the environment is at fault, not the job: a file is missing together with its whole spool, say."""
         if failure.fault is Fault.ABSENT:
             return not self.at.spool.is_there()
-        return failure.fault is Fault.PASSES
+        return failure.fault in PASSING
 
-    def postpone(self, reason: str) -> None:
+    def postpone(self, reason: str, fault: Fault) -> None:
         """Try again after a pause that doubles, as often as it takes: what passes ends no job and costs it no attempt.
+
+        Too little memory may pass, too, but ends the job at the tenth time in a row.
 
         Raises
         ------
         LeaseLost : the job was superseded, cancelled or taken over.
         """
         now = time.time()
+        if fault is Fault.MEMORY and self._was_out_of_memory() >= OUT_OF_MEMORY_MAX - 1:
+            self.fail(f"out of memory {OUT_OF_MEMORY_MAX} times in a row: {reason}", retry=False)
+            return
         with self.at.store.write() as session:
             before = count_postponed(session, self.claim.job_id, since=now - MEMORY_S)
             pause_s = min(POSTPONED_MAX_S, self.at.config.execution.retry_min_s * 2.0 ** min(before, 30))
-            postpone_job(session, self.claim, reason=reason, retry_at=now + pause_s)
+            postpone_job(session, self.claim, reason=reason, fault=fault, retry_at=now + pause_s)
         facts = {**self.facts, "action": "environment", "reason": reason, "retry_s": pause_s}
         log.error("job postponed: the environment failed", extra=facts)
+
+    def _was_out_of_memory(self) -> int:
+        with self.at.store.read() as session:
+            return count_postponed_in_a_row(session, self.claim.job_id, fault=Fault.MEMORY)
 
 
 class Heartbeat:

@@ -33,13 +33,17 @@ def reading(files: int) -> Iterator[None]:
     Raises
     ------
     SeriesError : ``EXPANDS_TOO_FAR``: they take more memory than so many images need.
+    MemoryError : the process has less than that: no fault of the images.
     """
     memory = _address_space() + READING_BYTES + files * READING_BYTES_PER_FILE
+    is_ours = _is_lower(memory, resource.getrlimit(resource.RLIMIT_AS)[0])
     seconds = time.process_time() + READING_CPU_S + files * READING_CPU_S_PER_FILE
     with _limit(resource.RLIMIT_AS, memory), _limit(resource.RLIMIT_CPU, math.ceil(seconds)):
         try:
             yield
         except MemoryError:
+            if not is_ours:
+                raise
             raise SeriesError(Refusal.EXPANDS_TOO_FAR, "memory") from None
 
 
@@ -52,6 +56,10 @@ def _limit(kind: int, soft: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(kind, (before, hard))
+
+
+def _is_lower(limit: int, other: int) -> bool:
+    return other == resource.RLIM_INFINITY or limit < other
 
 
 def _address_space() -> int:

@@ -109,7 +109,7 @@ def _have_written(
     """
     reply = job.ask(task, "encoding")
     if isinstance(reply, Failure) and job.is_held_up(reply):
-        job.postpone(f"encoding: {reply.message}")
+        job.postpone(f"encoding: {reply.message}", reply.fault)
     elif isinstance(reply, Failure):
         job.fail(f"encoding: {reply.message}", redo_runs=reply.stage == FINDINGS)
     elif isinstance(reply, EncodeReply):

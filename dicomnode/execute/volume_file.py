@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from dicomnode.environment import Fault, fault_of
+from dicomnode.environment import PASSING, fault_of
 from dicomnode.errors import InferenceError
 from dicomnode.records import Stack, Volume
 
@@ -47,7 +47,7 @@ def load_volume(path: Path) -> Volume:
         with np.load(path, allow_pickle=False) as arrays:
             return _volume({name: arrays[name] for name in arrays.files})
     except (OSError, EOFError, ValueError, KeyError, BadZipFile) as fault:
-        if fault_of(fault) is Fault.PASSES:
+        if fault_of(fault) in PASSING:
             raise
         raise InferenceError(f"the volume cannot be read: {type(fault).__name__}") from fault
 

@@ -127,7 +127,7 @@ def _read(path: Path) -> Reading:
 
 
 def _tell_of_odd_uids(received: ReceivedInstance, peer: Peer) -> None:
-    """One line for each study or series UID that is none, with what it is kept under, and one for names that differ."""
+    """One line for each UID that is none, with what it is kept under, and one for names that differ."""
     if received.named_otherwise and Refusal.UID_MISMATCH not in peer.told_of:
         peer.told_of.add(Refusal.UID_MISMATCH)
         named = {"sop_instance_uid": received.sop_instance_uid, "sop_class_uid": received.sop_class_uid}
@@ -135,7 +135,11 @@ def _tell_of_odd_uids(received: ReceivedInstance, peer: Peer) -> None:
         log.warning(
             "data set is another than the command names", extra={**named, **others, "calling_ae": peer.calling_ae}
         )
-    kept = {"StudyInstanceUID": received.study_uid, "SeriesInstanceUID": received.series_uid}
+    kept = {
+        "StudyInstanceUID": received.study_uid,
+        "SeriesInstanceUID": received.series_uid,
+        "SOPInstanceUID": received.sop_instance_uid,
+    }
     for keyword, uid in kept.items():
         sent = text_of(received.header, keyword)
         if sent and not is_valid_uid(sent) and sent not in peer.told_of:

@@ -23,6 +23,7 @@ from dicomnode.dicom.uids import MAX_UID_LENGTH, is_valid_uid, usable_uid
 from dicomnode.receive.data_sets import SpooledDataSet
 from dicomnode.receive.intake import Peer
 from dicomnode.receive.part10 import Origin, preamble_of
+from dicomnode.receive.services import foreign_request
 from dicomnode.receive.spool import IncomingFile, Spool
 from dicomnode.receive.upper_layer import BrokenProtocol
 
@@ -33,6 +34,8 @@ MAX_UNANSWERED = 8
 
 _COMMAND = 1
 """Bit of the message control header: a command fragment (PS3.8 annex E.2)."""
+_LAST = 2
+"""The other bit: the last fragment."""
 _LOOK_S = 0.005
 
 
@@ -92,6 +95,15 @@ class SpoolingProvider(DIMSEServiceProvider):
         self._command_bytes += len(data) * is_command
         if self._command_bytes > MAX_COMMAND_BYTES:
             raise BrokenProtocol("a command set without end")
+        if is_command and data[0] & _LAST:
+            self._require_service(message.encoded_command_set.getvalue() + data[1:], context_id)
+
+    def _require_service(self, command: bytes, context_id: int) -> None:
+        """A request that belongs into its presentation context: another one would hear nothing, or the wrong answer."""
+        context = self._accepted(context_id)
+        field = None if context is None else foreign_request(command, str(context.abstract_syntax))
+        if field is not None:
+            raise BrokenProtocol(f"a request 0x{field:04X} in a context for another service")
 
     def report_is_done(self) -> None:
         """A report was answered; pynetdicom has each answered by a thread of its own."""
@@ -122,7 +134,8 @@ class SpoolingProvider(DIMSEServiceProvider):
         self._files.clear()
 
     def forget(self, incoming: IncomingFile) -> None:
-        """A file was committed or dropped."""
+        """A file was committed, or what there is of it goes: whoever took it may have failed at any place."""
+        incoming.discard()
         if incoming in self._files:
             self._files.remove(incoming)
 
@@ -151,7 +164,10 @@ class SpoolingProvider(DIMSEServiceProvider):
         return is_commitment and isinstance(self.message, N_EVENT_REPORT_RQ)
 
     def _context_of(self, message: DIMSEMessage | None) -> PresentationContext | None:
-        return self.assoc._accepted_cx.get(cast(int, getattr(message, "context_id", None)))
+        return self._accepted(cast(int, getattr(message, "context_id", None)))
+
+    def _accepted(self, context_id: int) -> PresentationContext | None:
+        return self.assoc._accepted_cx.get(context_id)
 
     def _origin(self, message: C_STORE_RQ, context: PresentationContext, peer: Peer) -> Origin:
         """What the C-STORE command says of its data set; where pynetdicom would break off for it, made usable."""

@@ -26,9 +26,10 @@ from dicomnode.dicom.contexts import VERIFICATION
 from dicomnode.dicom.libraries import set_up_pydicom, set_up_pynetdicom
 from dicomnode.dicom.statuses import CANNOT_UNDERSTAND, NO_SUCH_ACTION, OUT_OF_RESOURCES, SUCCESS
 from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from dicomnode.environment import Fault, fault_of
+from dicomnode.environment import Fault, fault_of, said_by
 from dicomnode.errors import ReceiveError
 from dicomnode.receive.admission import Admission, Rejection, Requestor
+from dicomnode.receive.alarm import Alarm
 from dicomnode.receive.data_sets import SpooledDataSet
 from dicomnode.receive.intake import Intake, Peer
 from dicomnode.receive.messages import SpoolingProvider
@@ -68,6 +69,7 @@ class StorageScp:
         self.spool = spool
         self.owner = owner
         self._admission = Admission(config)
+        self._alarm = Alarm()
         self._intake = Intake(
             store,
             spool,
@@ -223,15 +225,19 @@ class StorageScp:
 
     def _on_store(self, event: Event) -> int:
         """DIMSE status of one C-STORE. The boundary: no error of ours may cost the sender its association."""
-        request = cast(C_STORE, event.request)
+        request, reason = cast(C_STORE, event.request), ""
         try:
-            return self._store(cast(SpoolingProvider, event.assoc.dimse), cast(SpooledDataSet, request.DataSet))
+            status = self._store(cast(SpoolingProvider, event.assoc.dimse), cast(SpooledDataSet, request.DataSet))
         except ReceiveError as refused:
             log.warning("instance refused", extra={"status": f"0x{refused.status:04X}", "reason": str(refused)})
-            return refused.status
+            status = refused.status
+            reason = str(refused)
         except Exception as fault:  # noqa: BLE001 (the boundary; neither message nor values, they may quote a patient)
             log.error("instance not stored", extra={"error": type(fault).__name__, "place": _place_of(fault)})
-            return CANNOT_UNDERSTAND if fault_of(fault) is Fault.STAYS else OUT_OF_RESOURCES
+            status = CANNOT_UNDERSTAND if fault_of(fault) is Fault.STAYS else OUT_OF_RESOURCES
+            reason = said_by(fault)
+        self._alarm.refused(reason) if status == OUT_OF_RESOURCES else self._alarm.taken()
+        return status
 
     def _on_report(self, event: Event) -> tuple[int, None]:
         """A PACS reports on a storage commitment; acted on by the sender, who finds it in the database."""

@@ -6,9 +6,9 @@ the spool stands for a whole file, also after a power cut.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
-import logging
 import os
 import re
 import secrets
@@ -20,8 +20,6 @@ from pathlib import Path
 from dicomnode.dicom.statuses import OUT_OF_RESOURCES
 from dicomnode.dicom.uids import is_valid_uid
 from dicomnode.errors import ReceiveError
-
-log = logging.getLogger(__name__)
 
 INCOMING = "incoming"
 SUFFIX = ".dcm"
@@ -230,10 +228,8 @@ class IncomingFile:
 
     def discard(self) -> None:
         """Close the file and remove it where it was not committed. May be called again, from any thread."""
-        try:
+        with contextlib.suppress(OSError):  # of what is still to be written to a full disk, and is thrown away here
             self._file.close()
-        except OSError:
-            log.warning("temporary file not closed cleanly", extra={"action": "discard"})
         self.path.unlink(missing_ok=True)
 
 

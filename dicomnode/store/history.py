@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from dicomnode.decision import Outcome, worst
 from dicomnode.dicom.uids import names_of
 from dicomnode.store.receive.arrivals import Arrival, arrivals_of
-from dicomnode.store.states import OutboxStatus, RunStatus, SeriesStatus
+from dicomnode.store.states import InstanceStatus, OutboxStatus, RunStatus, SeriesStatus
 from dicomnode.store.tables import Event, Instance, Job, Outbox, RefusedClass, Result, Run, Series
 
 
@@ -411,7 +411,14 @@ def _studies_of(session: Session, identifier: str) -> list[str]:
     by_result = select(Result.study_uid).where(
         or_(Result.sop_instance_uid == identifier, Result.series_uid == identifier)
     )
-    return sorted({uid for statement in (by_series, by_instance, by_result) for uid in session.scalars(statement)})
+    found = {uid for statement in (by_series, by_instance, by_result) for uid in session.scalars(statement)}
+    return sorted(found or set(session.scalars(_by_data_set(identifier))))
+
+
+def _by_data_set(identifier: str) -> Select[str]:
+    """By the UID that an image has in its data set, where the command named another: no column, so it is asked last."""
+    stated = Instance.header["SOPInstanceUID"].as_string()
+    return select(Instance.study_uid).where(Instance.status == InstanceStatus.NOT_USED, stated == identifier)
 
 
 def _jobs_of(identifier: str) -> list[int]:

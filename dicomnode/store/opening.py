@@ -105,6 +105,24 @@ def schema_at(url: str) -> Schema:
     return schema
 
 
+def require_existing(url: str) -> None:
+    """Do nothing where a node has worked on this database; nothing is made.
+
+    Raises
+    ------
+    ConfigError : the driver is not installed.
+    DatabaseUnusable : there is none, or none that holds tables of dicomnode; or it cannot be used.
+    """
+    if schema_at(url) is Schema.NONE:
+        raise DatabaseUnusable(f"{_where(url)} {NO_NODE_YET}")
+
+
+NO_NODE_YET = (
+    "is not there or is empty, and node.require_existing is true: is its disk mounted, and is it the right one? For "
+    "the first start of a new node, or where the data is lost for good, set it to false"
+)
+
+
 def _look(url: str) -> Schema:
     """How the tables stand. The file may be another program's: it is read, not even its journal mode is changed."""
     path = sqlite_file(url)

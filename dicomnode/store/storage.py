@@ -74,6 +74,10 @@ class Storage:
             now = time.time()
             session.add(Row(identity=identity, bound_at=now, seen_at=now))
             log.info("database and spool belong together from now on", extra={"storage": identity})
+            if not marked and not _newest_files(session):
+                facts = {"action": "storage", "path": str(self._root), "storage": identity}
+                says = "a new and empty node: nothing was received here before; see node.require_existing"
+                log.warning(says, extra=facts)
             return identity
         if row.identity != marked:
             raise EnvironmentFault(self._why_not(row.identity, marked))

@@ -26,7 +26,7 @@ from dicomnode.records import Case
 from tests.acceptance import orthanc as orthanc_module
 from tests.acceptance.orthanc import DICOMWEB, Orthanc
 from tests.acceptance.runs import case_of_run, with_every_finding
-from tests.acceptance.scanner import storescu
+from tests.acceptance.scanner import dcmsend
 from tests.acceptance.viewer import DICOMWEB_SETTINGS, NoViewer, Sight, Viewer
 
 pytestmark = [pytest.mark.full, pytest.mark.tools, pytest.mark.timeout(900)]
@@ -65,7 +65,7 @@ def shown(study: tuple[Case, list[Path]], tmp_path_factory: pytest.TempPathFacto
         pytest.skip("Orthanc with DICOMweb is not installed (tests/tools/debian_tools.sh viewer installs it)")
     case, files = study
     with Orthanc(tmp_path_factory.mktemp("orthanc"), settings=DICOMWEB_SETTINGS) as pacs:
-        assert storescu(files, pacs.dicom_port, called_ae=pacs.ae_title)
+        assert dcmsend(files, pacs.dicom_port, called_ae=pacs.ae_title)
         try:
             viewer = Viewer(pacs)
         except NoViewer as reason:

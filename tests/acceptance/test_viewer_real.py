@@ -25,7 +25,7 @@ from dicomnode.kinds import Kind
 from tests.acceptance import orthanc as orthanc_module
 from tests.acceptance.orthanc import DICOMWEB, Orthanc
 from tests.acceptance.runs import EVERY_KIND, case_of_run, with_every_finding
-from tests.acceptance.scanner import storescu
+from tests.acceptance.scanner import dcmsend
 from tests.acceptance.test_viewer import Shown, coloured, likeness, on_screen, overlap, slice_shown
 from tests.acceptance.viewer import DICOMWEB_SETTINGS, NoViewer, Viewer
 from tests.tools.paint import paint_bleed
@@ -79,7 +79,7 @@ def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     results = encode_case(case, folder / "results", requested=EVERY_KIND)
     paths = [*(folder / "ct").glob("*.dcm"), *(result.path for result in results)]
     with Orthanc(tmp_path_factory.mktemp("orthanc"), settings=DICOMWEB_SETTINGS) as pacs:
-        assert storescu(paths, pacs.dicom_port, called_ae=pacs.ae_title)
+        assert dcmsend(paths, pacs.dicom_port, called_ae=pacs.ae_title)
         try:
             viewer = Viewer(pacs)
         except NoViewer as reason:

@@ -26,7 +26,7 @@ SCRIPTS = REPOSITORY / "tests" / "tools" / "viewer"
 CACHE = Path(os.environ.get("DICOMNODE_VIEWER", REPOSITORY / "artifacts" / "ohif"))
 """Where OHIF (200 MB) is kept between runs."""
 PICTURES = REPOSITORY / "artifacts" / "viewer"
-START_S, LOOK_S = 30.0, 300.0
+START_S, LOOK_S = 60.0, 600.0
 
 DICOMWEB_SETTINGS: dict[str, Any] = {
     "Plugins": [str(DICOMWEB)],

@@ -12,7 +12,7 @@ from sqlalchemy import exc
 from dicomnode.environment import Fault, fault_of, raise_unless_it_stays, said_by
 from dicomnode.errors import EnvironmentFault, Refusal, SeriesError
 
-PASSING = """EIO ESTALE EMFILE ENFILE ENOMEM ENOSPC EACCES EPERM EROFS EDQUOT ENODEV ENXIO ENOTCONN EHOSTDOWN
+PASSING = """EIO ESTALE EMFILE ENFILE ENOSPC EACCES EPERM EROFS EDQUOT ENODEV ENXIO ENOTCONN EHOSTDOWN
     EHOSTUNREACH ETIMEDOUT ENOLCK EBUSY EAGAIN EFBIG EREMOTEIO"""
 
 
@@ -40,13 +40,17 @@ def test_what_decoders_and_parsers_raise_on_damaged_bytes_stays() -> None:
         raise_unless_it_stays(error)
 
 
-def test_memory_and_what_was_told_apart_before_passes() -> None:
-    assert fault_of(MemoryError()) is Fault.PASSES
+def test_too_little_memory_may_pass_and_is_told_apart_since_it_may_be_the_jobs_own() -> None:
+    assert fault_of(MemoryError()) is Fault.MEMORY
+    assert fault_of(OSError(errno.ENOMEM, "x")) is Fault.MEMORY
+    with pytest.raises(MemoryError):
+        raise_unless_it_stays(MemoryError())
+
+
+def test_what_was_told_apart_before_passes() -> None:
     assert fault_of(RuntimeError("can't start new thread")) is Fault.PASSES
     assert fault_of(RuntimeError("CUDA error")) is Fault.STAYS
     assert fault_of(EnvironmentFault("the spool is away")) is Fault.PASSES
-    with pytest.raises(MemoryError):
-        raise_unless_it_stays(MemoryError())
 
 
 def test_a_database_that_is_away_passes_and_a_row_that_it_never_takes_stays() -> None:

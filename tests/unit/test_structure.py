@@ -16,7 +16,7 @@ PACKAGE = Sources(Path(dicomnode.__file__).parent, left_out=frozenset({"migratio
 """Migrations are run by Alembic, not imported."""
 
 RANKS = {
-    **dict.fromkeys(("errors", "environment", "decision", "language", "records", "kinds", "config"), 0),
+    **dict.fromkeys(("errors", "environment", "decision", "language", "logs", "records", "kinds", "config"), 0),
     "dicom": 1,
     **dict.fromkeys(("images", "measure", "store"), 2),
     **dict.fromkeys(("receive", "assemble", "clinical", "zoo", "encode", "deliver", "cohort"), 3),

@@ -18,7 +18,7 @@ from dicomnode.config.tls import server_context
 from dicomnode.config.whole import Config
 from dicomnode.errors import ConfigError, DatabaseUnusable
 from dicomnode.store.deliver import holding, outbox
-from dicomnode.store.opening import Schema, existing_store, schema_at
+from dicomnode.store.opening import Schema, existing_store, require_existing, schema_at
 
 GIB = 1024**3
 EARLIEST_CLOCK = 1_767_225_600.0  # 2026-01-01: a clock before this release is wrong
@@ -71,10 +71,13 @@ def _database(config: Config) -> Iterator[Finding]:
         schema = schema_at(url)
         if schema is Schema.CURRENT:
             yield from _waiting(config)
+        if config.node.require_existing:
+            require_existing(url)
     except (ConfigError, DatabaseUnusable) as fault:
         yield Finding("database", False, str(fault))
         return
-    told = {Schema.NONE: "none yet: the node makes it when it starts", Schema.CURRENT: "schema up to date"}
+    none = "none yet: the node makes it when it starts (if it has worked before, its disk is not mounted)"
+    told = {Schema.NONE: none, Schema.CURRENT: "schema up to date"}
     says = told.get(schema, "of an older version: the node brings it up to date when it starts")
     yield Finding("database", True, f"{make_url(url).get_backend_name()}, {says}")
 

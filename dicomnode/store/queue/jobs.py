@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -213,12 +214,13 @@ def recover_leases(session: Session, now: float, *, owner: str | None = None) ->
     return len(jobs)
 
 
-def postpone_job(session: Session, claim: Claim, *, reason: str, retry_at: float) -> None:
+def postpone_job(session: Session, claim: Claim, *, reason: str, fault: str, retry_at: float) -> None:
     """Queue a job again that the environment kept from being done: that costs it no attempt.
 
     Parameters
     ----------
     reason : without values of the images' headers.
+    fault : which kind, as :func:`count_postponed_in_a_row` counts them.
 
     Raises
     ------
@@ -227,7 +229,7 @@ def postpone_job(session: Session, claim: Claim, *, reason: str, retry_at: float
     job = leased_job(session, claim)
     if job.lease_token != claim.token:
         raise LeaseLost(f"job {job.id} is no longer held by claim {claim.token}")
-    attempts, detail = max(job.attempts - 1, 0), {"reason": reason}
+    attempts, detail = max(job.attempts - 1, 0), {"reason": reason, "fault": fault}
     changes = {"attempts": attempts, "lease_until": None, "ready_at": retry_at, "error": reason}
     move(session, job, JobEvent.POSTPONE, token=claim.token, detail=detail, **changes)
     interrupt_runs(session, job)
@@ -237,6 +239,15 @@ def count_postponed(session: Session, job_id: int, *, since: float) -> int:
     """How often a job was postponed since a moment."""
     mine = (Event.job_id == job_id, Event.name == JobEvent.POSTPONE, Event.at >= since)
     return session.scalar(select(func.count()).select_from(Event).where(*mine)) or 0
+
+
+def count_postponed_in_a_row(session: Session, job_id: int, *, fault: str) -> int:
+    """How often a job was postponed for the same kind of fault, since anything else came of it."""
+    outcomes = (JobEvent.POSTPONE, JobEvent.REQUEUE, JobEvent.RETRY, JobEvent.ENCODED)
+    mine = select(Event).where(Event.job_id == job_id, Event.subject == "job", Event.name.in_(outcomes))
+    newest_first = session.scalars(mine.order_by(Event.id.desc()))
+    same = itertools.takewhile(lambda event: event.detail.get("fault") == fault, newest_first)
+    return sum(1 for _ in same)
 
 
 def interrupt_runs(session: Session, job: Job) -> None:

@@ -155,6 +155,22 @@ def test_a_spool_that_is_not_mounted_ends_the_node_with_1_and_a_folder_that_cann
     assert serve(tmp_path / "config.toml").returncode == 1
 
 
+def test_lost_data_is_no_new_node_where_the_configuration_says_that_there_is_one(
+    node: ServedNode, tmp_path: Path
+) -> None:
+    text = node.config.read_text().replace(str(node.folder), str(tmp_path))
+    (tmp_path / "config.toml").write_text(text.replace("[node]", "[node]\nrequire_existing = true"))
+    ended = serve(tmp_path / "config.toml")
+    assert ended.returncode == 1
+    assert f"{tmp_path / 'data' / 'node.db'} is not there or is empty" in ended.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_first_start_says_that_it_is_one(node: ServedNode) -> None:
+    (line,) = [line for line in node.log.read_text().splitlines() if "a new and empty node" in line]
+    assert json.loads(line)["storage"] in (node.folder / "data" / "spool" / ".dicomnode-spool").read_text()
+
+
 def test_an_unknown_role_is_refused(node: ServedNode) -> None:
     ended = serve(node.config, "--role", "everything")
     assert ended.returncode == 2

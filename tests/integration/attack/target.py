@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psutil
 from sqlalchemy import select
@@ -36,6 +37,7 @@ BACK_S = 40.0
 """How long threads and descriptors have for coming back: idle connections are closed after ``IDLE_S``."""
 GROWTH_BYTES = 200 << 20
 """Caches, fragmented memory and the bounds of what is read at one time."""
+KEPT_LINES = 2_000
 DEADLY = frozenset(
     {
         "a thread died",
@@ -46,6 +48,23 @@ DEADLY = frozenset(
     }
 )
 """Log messages that say that something of the node broke, not only what a peer sent."""
+
+LAUNCHER = """
+import signal, sys, threading, traceback
+
+out = open(sys.argv.pop(1), "w")
+
+def write(*_):
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    for ident, frame in sys._current_frames().items():
+        print(names.get(ident, ident), *traceback.format_stack(frame), sep="\\n", file=out, flush=True)
+
+signal.signal(signal.SIGUSR1, write)
+from dicomnode.cli.main import main
+main()
+"""
+"""Runs the command line; a signal has it write what each of its threads does, while none of them runs: a dump by
+``faulthandler``, which looks at frames that change, may end the process."""
 
 CONFIG = """
 [node]
@@ -89,12 +108,17 @@ class Target:
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "config.toml"
         config.write_text(CONFIG.format(port=self.port, data=self.data, idle=IDLE_S))
-        command = [sys.executable, "-m", "dicomnode", "serve", "--config", str(config), "--role", "receive"]
+        self._stacks = folder / "stacks.txt"
+        command = [sys.executable, "-c", LAUNCHER, str(self._stacks)]
+        command += ["serve", "--config", str(config), "--role", "receive"]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self.messages: Counter[str] = Counter()
+        self.refusals: Counter[str] = Counter()
         self.raw: list[str] = []
+        self.last_lines: deque[str] = deque(maxlen=KEPT_LINES)
         self.held: list[socket.socket] = []
         self.verdict = Verdict()
+        self.on_hang: Callable[[], None] = lambda: None
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
         try:
@@ -125,16 +149,38 @@ class Target:
             self.process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self.verdict.faults.append(f"did not stop within {STOP_S:.0f} s")
+            self.on_hang()
             self.process.kill()
             self.process.wait()
 
     def _read_log(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
+            self.last_lines.append(line.rstrip())
             try:
-                self.messages[json.loads(line)["message"]] += 1
+                said = json.loads(line)
+                self.messages[said["message"]] += 1
             except (ValueError, KeyError, TypeError):
                 self.raw.append(line.rstrip())
+                continue
+            if said["message"] == "instance refused":
+                self.refusals[said.get("reason", "")] += 1
+
+    def stacks(self, wait_s: float) -> str:
+        """What each thread of the node does now; empty where it is gone."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGUSR1)
+            time.sleep(wait_s)
+        return self._stacks.read_text() if self._stacks.exists() else ""
+
+    def resources_now(self) -> dict[str, Any]:
+        """Threads, descriptors, resident bytes and processor seconds; empty where the node is gone."""
+        with contextlib.suppress(psutil.Error, OSError):
+            process = psutil.Process(self.process.pid)
+            threads, descriptors = self._resources()
+            memory, times = process.memory_info().rss, process.cpu_times()
+            return {"threads": threads, "descriptors": descriptors, "rss": memory, "cpu_s": times.user + times.system}
+        return {}
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + 120

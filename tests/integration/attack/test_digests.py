@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dicomnode.assemble.copies import UNREADABLE_PIXELS
 from dicomnode.errors import EnvironmentFault
 from dicomnode.execute.digests import PixelDigests
 from tests.tools.series import ct_series, write_series
@@ -37,3 +38,16 @@ def test_a_disk_that_is_away_is_no_verdict_about_the_pixels(tmp_path: Path) -> N
             digests(tmp_path / "away.dcm")
     finally:
         digests.close()
+
+
+def test_a_file_at_which_the_kernel_ends_the_process_again_and_again_is_compared_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicomnode.execute.digests.PROGRAM", "tests.integration.attack.killed_worker")
+    monkeypatch.setattr("dicomnode.execute.digests.DEATHS_MAX", 2)
+    digests = PixelDigests(start_timeout_s=120, is_stopping=lambda: False)
+    with pytest.raises(EnvironmentFault):
+        digests(tmp_path / "heavy.dcm")
+    with pytest.raises(EnvironmentFault):
+        digests(tmp_path / "another.dcm")
+    assert digests(tmp_path / "heavy.dcm") == UNREADABLE_PIXELS

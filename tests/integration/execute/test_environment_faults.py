@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import resource
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 from sqlalchemy import update
 
 from dicomnode.environment import Fault
+from dicomnode.execute.child import ChildProcess
 from dicomnode.execute.dispatcher import _do
 from dicomnode.execute.job import ClaimedJob
-from dicomnode.execute.program import answer
-from dicomnode.execute.tasks import Failure, ReadTask, Ready, Reply, Source
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import claim_job
 from dicomnode.store.storage import Storage
 from dicomnode.store.tables import Job
 from tests.integration.execute.world import Bundles, ExecutionWorld, Workers
 from tests.integration.receive.world import wait_until
+
+SHORT = """
+import resource
+from dicomnode.environment import fault_of
+from dicomnode.execute.limits import reading
+resource.setrlimit(resource.RLIMIT_AS, (600 << 20, resource.RLIM_INFINITY))
+try:
+    with reading(1):
+        bytearray(700 << 20)
+except Exception as fault:
+    print(fault_of(fault))
+"""
 
 
 @pytest.fixture
@@ -118,21 +130,41 @@ def test_a_worker_out_of_descriptors_or_disk_refuses_nothing(
     assert world.job(job_id).status == "delivering"
 
 
-class OutOfMemory:
-    """A worker that decodes more than there is memory for."""
+def test_a_job_that_always_needs_more_memory_than_there_is_ends_after_so_many_times(
+    world: ExecutionWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("dicomnode.execute.job.OUT_OF_MEMORY_MAX", 3)
+    job_id = world.queue_head()
+    hungry = ChildProcess("tests.integration.execute.hungry_worker", None, start_timeout_s=60)
+    world.dispatcher.case_worker = hungry
+    for _ in range(2):
+        assert world.step()
+        assert (world.job(job_id).status, hungry.is_running) == ("queued", False)
+        be_due(world)
+    assert world.step()
+    job = world.job(job_id)
+    assert (job.status, job.refusal) == ("failed", "")
+    assert job.error.startswith("out of memory 3 times in a row: MemoryError")
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"][-1] == "job failed"
 
-    def ready(self) -> Ready:
-        return Ready("cpu", {})
 
-    def do(self, task: object) -> Reply:
-        np.zeros((1 << 20, 1 << 20, 1 << 10))
-        raise AssertionError("that much memory is nowhere")
+def test_a_job_that_was_short_of_memory_for_a_while_is_done(
+    world: ExecutionWorld, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicomnode.execute.job.OUT_OF_MEMORY_MAX", 2)
+    job_id = world.queue_head()
+    with world.store.write() as session:
+        claim = claim_job(session, owner="node", lease_s=60)
+    assert claim is not None
+    ClaimedJob(world.dispatcher._workplace(), claim).postpone("MemoryError", Fault.MEMORY)
+    be_due(world)
+    assert world.step()
+    assert world.job(job_id).status == "delivering"
 
 
-def test_what_ran_out_of_memory_passes() -> None:
-    failure = answer(OutOfMemory(), ReadTask(Source((), Path("newest")), Path("volume")))
-    assert isinstance(failure, Failure)
-    assert (failure.fault, failure.refusal) == (Fault.PASSES, "")
+def test_a_process_with_less_memory_than_reading_may_take_blames_no_image() -> None:
+    answered = subprocess.run([sys.executable, "-c", SHORT], capture_output=True, text=True, check=True, timeout=60)
+    assert answered.stdout.strip() == "memory"
 
 
 def test_a_file_that_is_missing_in_a_spool_that_is_there_ends_the_job_without_blaming_the_images(

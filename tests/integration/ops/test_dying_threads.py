@@ -9,7 +9,7 @@ import sys
 PROGRAM = """
 import threading
 from dicomnode.config.sections import Operations
-from dicomnode.ops.logging import configure_logging
+from dicomnode.logs import configure_logging
 
 class Untidy:
     def __del__(self):

@@ -134,6 +134,19 @@ class ScriptedPeer:
         self._send_value(self._contexts[VERIFICATION], 0x03, command)
         return self.receive_status()
 
+    def send_command(self, sop_class: str, field: int) -> None:
+        """A command of any kind, without a data set."""
+        command = _command(
+            (0x0002, sop_class.encode()),
+            (0x0100, struct.pack("<H", field)),
+            (0x0110, struct.pack("<H", 7)),
+            (0x0120, struct.pack("<H", 7)),
+            (0x0800, struct.pack("<H", 0x0101)),
+            (0x0900, struct.pack("<H", 0)),
+            (0x1000, b"1.2.3"),
+        )
+        self._send_value(self._contexts[sop_class], 0x03, command)
+
     def release(self) -> None:
         self.send(RELEASE_RQ, bytes(4))
         assert self.receive().type == RELEASE_RP

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import struct
@@ -291,7 +292,8 @@ def test_data_sets_of_other_messages_are_not_kept_in_memory(start: Callable[...,
                 (0x1002, struct.pack("<H", 1)),
             )
             peer._send_value(1, 0x03, command)
-            peer.send_data(bytes(48 << 20), last=False)
+            with contextlib.suppress(OSError):  # the node breaks off
+                peer.send_data(bytes(48 << 20), last=False)
             peak = psutil.Process().memory_info().rss
         # The 48 MB that are sent are this process's own.
         assert peak - before < (48 + 16) << 20
@@ -357,6 +359,30 @@ def test_what_breaks_the_protocol_is_aborted_and_no_thread_dies_of_it(
     assert not died
     with ScriptedPeer(reception.port) as peer:
         assert sent(peer.associate(), ct_slice()) == SUCCESS
+
+
+@pytest.mark.parametrize("field", [0x0020, 0x0021, 0x0030, 0x0100, 0x0110, 0x0130, 0x0140], ids=hex)
+def test_a_request_for_a_service_that_its_context_is_not_for_is_aborted_with_a_reason(
+    start: Callable[..., Reception], lines: Callable[[str], list[dict]], field: int
+) -> None:
+    reception = start()
+    with ScriptedPeer(reception.port, timeout_s=5) as peer:
+        peer.associate()
+        peer.send_command(CT_IMAGE, field)
+        assert peer.receive().type == peers.ABORT
+    wait_until(lambda: lines("association ended"))
+    (ended,) = lines("association ended")
+    assert ended["reason"] == f"a request 0x{field:04X} in a context for another service"
+    assert not lines("instance not stored")
+
+
+def test_an_answer_or_a_cancellation_that_nobody_asked_for_changes_nothing(start: Callable[..., Reception]) -> None:
+    with ScriptedPeer(start().port, timeout_s=20) as peer:
+        peer.associate()
+        for field in (0x0FFF, 0x8001):
+            peer.send_command(CT_IMAGE, field)
+        assert sent(peer, ct_slice()) == SUCCESS
+        peer.release()
 
 
 def test_more_connections_than_there_is_room_for_are_turned_away_with_a_word(

@@ -6,7 +6,7 @@ import shutil
 import struct
 import subprocess
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -20,6 +20,7 @@ from dicomnode.dicom.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
 from dicomnode.receive.part10 import data_offset_of
 from dicomnode.store.engine import Store
+from dicomnode.store.history import events_of
 from dicomnode.store.tables import Job, Result, Series
 from tests.integration.receive import peers
 from tests.integration.receive.peers import CT_IMAGE, ScriptedPeer, ct_slice, encoded, sent
@@ -264,6 +265,43 @@ def test_an_instance_of_another_class_than_its_context_is_kept(reception: Recept
     assert data_set_of(reception, row.path) == encoded(ct_slice(sop_uid="1.2.3.1.1.1"))
 
 
+def test_images_whose_command_names_another_uid_than_their_data_set_are_told_and_found_by_both(
+    reception: Reception, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ScriptedPeer(reception.port) as peer:
+        peer.associate()
+        for number in (1, 2):
+            data_set = encoded(ct_slice(sop_uid=f"1.2.3.1.1.{number}"))
+            assert peer.store(CT_IMAGE, f"1.2.3.1.9.{number}", data_set) == SUCCESS
+        peer.release()
+    (told,) = [record for record in caplog.records if record.message == "data set is another than the command names"]
+    assert (told.__dict__["sop_instance_uid"], told.__dict__["SOPInstanceUID"]) == ("1.2.3.1.9.1", "1.2.3.1.1.1")
+    for uid in ("1.2.3.1.9.1", "1.2.3.1.1.1", "1.2.3.1.9.2", "1.2.3.1.1.2"):
+        with reception.store.read() as session:
+            (event,) = [event for event in events_of(session, uid) if event.name == "uid_mismatch"]
+        named = {"sop_instance_uid": "1.2.3.1.9.1", "data_set_SOPInstanceUID": "1.2.3.1.1.1"}
+        assert named.items() <= event.detail.items()
+    with reception.store.read() as session:
+        assert events_of(session, "1.2.3.1.1.3") == []
+
+
+@sqlite_only
+@pytest.mark.parametrize("uid", ["1.2." + "3" * 61, "1.2.abc"])
+def test_an_image_whose_instance_uid_is_none_is_refused_for_that_told_and_found_by_what_was_sent(
+    reception: Reception, caplog: pytest.LogCaptureFixture, uid: str
+) -> None:
+    data_set = encoded(ct_slice(sop_uid=uid))
+    with ScriptedPeer(reception.port) as peer:
+        assert peer.associate().store(CT_IMAGE, uid, data_set) == SUCCESS
+        peer.release()
+    (row,) = reception.instances()
+    assert (row.status, row.reason, data_set_of(reception, row.path)) == ("not_used", "invalid_uid", data_set)
+    (told,) = [record.__dict__ for record in caplog.records if record.message == "UID is no UID"]
+    assert (told["keyword"], told["sent"], told["kept_under"]) == ("SOPInstanceUID", uid, row.sop_instance_uid)
+    with reception.store.read() as session:
+        assert events_of(session, uid)
+
+
 def test_own_results_that_come_back_are_never_used(reception: Reception) -> None:
     by_equipment, by_database = ct_slice(), ct_slice(sop_uid="1.2.3.1.7.7")
     by_equipment.Manufacturer, by_equipment.ManufacturerModelName = MANUFACTURER, MODEL_NAME
@@ -437,8 +475,12 @@ def test_a_deeply_nested_private_sequence_is_no_obstacle(reception: Reception) -
 
 @sqlite_only
 def test_a_full_disk_is_told_as_out_of_resources_and_leaves_nothing_failure_mode_04(
-    store: Store, new_reception: Callable[..., Reception]
+    store: Store,
+    new_reception: Callable[..., Reception],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    monkeypatch.setattr("dicomnode.receive.alarm.QUIET_S", 0.0)
     reception = new_reception(store, min_free_gb=1e6)
     with ScriptedPeer(reception.port) as peer:
         peer.associate()
@@ -449,3 +491,36 @@ def test_a_full_disk_is_told_as_out_of_resources_and_leaves_nothing_failure_mode
         peer.release()
     assert len(reception.instances()) == len(reception.files()) == 1
     wait_until(lambda: not reception.half_files())
+    alarms = [(line.levelname, line.message) for line in caplog.records if getattr(line, "action", "") == "environment"]
+    assert alarms == [("ERROR", "images are refused until this passes"), ("WARNING", "images are taken again")]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 kB where the node keeps its data."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root can mount a file system here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@sqlite_only
+def test_a_disk_that_runs_full_refuses_what_does_not_fit_and_takes_it_when_there_is_room_again(
+    small_disk: Path, store: Store, new_reception: Callable[..., Reception]
+) -> None:
+    reception = new_reception(store, min_free_gb=0)
+    images = [ct_slice(sop_uid=f"1.2.3.1.1.{number}") for number in range(40)]
+    with ScriptedPeer(reception.port) as peer:
+        peer.associate()
+        statuses = [sent(peer, image) for image in images]
+        assert set(statuses) == {SUCCESS, OUT_OF_RESOURCES}
+        assert len(reception.instances()) == len(reception.files()) == statuses.count(SUCCESS)
+        subprocess.run(["mount", "-o", "remount,size=2m", str(small_disk)], check=True)
+        assert {sent(peer, image) for image in images} == {SUCCESS}
+        peer.release()
+    assert len(reception.instances()) == len(reception.files()) == 40
+    assert not reception.half_files()
+    reception.scp.stop()

@@ -15,6 +15,7 @@ const ARGUMENTS = [
 
 const browser = await chromium.launch({ executablePath, headless: true, args: ARGUMENTS });
 const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
+page.setDefaultTimeout(150000);  // of every step, the pictures too: software draws them, and the machine may be busy
 const faults = [];
 page.on('pageerror', (error) => faults.push(String(error).slice(0, 400)));
 page.on('console', (message) => { if (message.type() === 'error') faults.push(message.text().slice(0, 400)); });

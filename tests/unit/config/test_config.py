@@ -11,7 +11,7 @@ import pytest
 from dicomnode.config.destinations import Destination, WebDestination
 from dicomnode.config.load import load_config, parse_config
 from dicomnode.config.protocols import HEAD_CT
-from dicomnode.config.whole import Config
+from dicomnode.config.whole import Config, built_in_config
 from dicomnode.errors import ConfigError
 from tests.conftest import REPOSITORY
 from tests.tools.bundle import write_threshold_bundle
@@ -315,6 +315,18 @@ def test_a_configuration_is_frozen() -> None:
         config.node.port = 1  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("password", ["S3cret/x", "x@S3cret", "S3cret#x", "S3cret?x", "[S3cret", "S3cret:x/@"])
+def test_a_password_that_makes_no_url_is_not_shown(password: str) -> None:
+    for section, values in (
+        ("database", {"url": f"postgresql+psycopg://node:{password}@host/db"}),
+        ("destination", [{"name": "web", "url": f"https://node:{password}@host/dicom-web"}]),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            parse_config({section: values}, serving=False, environment={})
+        assert "url" in str(refused.value)
+        assert "S3cret" not in str(refused.value)
+
+
 @pytest.mark.parametrize("url", ["mysql://x", "node.db", "postgresql://x"])
 def test_an_unsupported_database_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="must begin with"):
@@ -335,3 +347,13 @@ def test_both_spellings_of_a_model_are_one_and_the_same_protocol(tmp_path: Path)
     text = GOOD.format(data=tmp_path).replace('models = ["hemorrhage"]', 'models = ["haemorrhage"]')
     british = load_config(write(tmp_path, text), environment={})
     assert british.protocol == american.protocol
+
+
+def test_without_a_file_no_folder_of_another_program_is_taken_for_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign = tmp_path / "data" / "models" / "resnet" / "configs"
+    foreign.mkdir(parents=True)
+    (foreign / "metadata.json").write_text("not of ours")
+    monkeypatch.chdir(tmp_path)
+    assert built_in_config().bundle_paths == ()

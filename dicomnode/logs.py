@@ -68,6 +68,10 @@ def facts_of(record: logging.LogRecord) -> dict[str, Any]:
 class _StandardError(logging.StreamHandler[TextIO]):
     """Writes to what is standard error at that moment: the stream of before may be closed."""
 
+    def __init__(self, operations: Operations) -> None:
+        super().__init__()
+        self.operations = operations
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
         self.stream = sys.stderr
@@ -75,13 +79,20 @@ class _StandardError(logging.StreamHandler[TextIO]):
 
 
 def configure_logging(operations: Operations) -> None:
-    """Send all logs to standard error in the configured format, what threads die of included."""
-    handler = _StandardError()
+    """Send all logs to standard error in the configured format, what threads and this process die of included."""
+    handler = _StandardError(operations)
     handler.setFormatter(JsonFormatter() if operations.log_format == "json" else TextFormatter())
     logging.basicConfig(level=operations.log_level, handlers=[handler], force=True)
     for name, level in _QUIET.items():
         logging.getLogger(name).setLevel(level)
     threading.excepthook, sys.unraisablehook = _log_dead_thread, _log_unraisable
+    sys.excepthook = _log_dead_process
+
+
+def logging_in_use() -> Operations:
+    """What a process that this one starts is to configure; as text for a person where nothing is configured here."""
+    used = (handler.operations for handler in logging.getLogger().handlers if isinstance(handler, _StandardError))
+    return next(used, Operations(log_format="text", log_level="WARNING"))
 
 
 def _log_dead_thread(args: threading.ExceptHookArgs) -> None:
@@ -91,6 +102,14 @@ def _log_dead_thread(args: threading.ExceptHookArgs) -> None:
     name = args.thread.name if args.thread is not None else ""
     facts = {"thread_name": name, "error": args.exc_type.__name__, "place": _place_of(args.exc_traceback)}
     log.error("a thread died", extra=facts)
+
+
+def _log_dead_process(kind: type[BaseException], fault: BaseException, trace: TracebackType | None) -> None:
+    """The same for the main thread, with which the process ends."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, fault, trace)
+        return
+    log.critical("a process died", extra={"error": kind.__name__, "place": _place_of(trace)})
 
 
 def _log_unraisable(args: sys.UnraisableHookArgs) -> None:
