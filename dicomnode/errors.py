@@ -23,6 +23,11 @@
     │   ├── WorkerCrashed          the worker process died (retryable until quarantined)
     │   └── RunTimedOut            the watchdog killed the worker (retryable until quarantined)
     ├── TrainingError          a training cannot go on: the loss is not finite, a checkpoint does not fit
+    ├── WebError               an HTTP server gave no answer that can be used
+    │   ├── NoConnection           it cannot be reached at all
+    │   ├── NoWholeAnswer          the connection was lost, or the answer did not come whole and in time
+    │   ├── AnswerTooLong          the answer is longer than the node reads
+    │   └── NoCredentials          the secret cannot be read, or the token server gives no token
     ├── EncodeError            findings could not be written as a valid object; nothing is sent
     └── DeliveryError          a destination did not take a result
         ├── AssociationRejected    no association or connection, or no presentation context
@@ -396,6 +401,30 @@ class EncodeError(NodeError):
 
 
 _SOP_CLASS_NOT_SUPPORTED = 0x0122  # DICOM PS3.7 annex C; dicom.statuses ranks above this module
+
+
+class WebError(NodeError):
+    """An HTTP server gave no answer that can be used; the message names neither a query nor a secret."""
+
+    retryable = True
+
+
+class NoConnection(WebError):
+    """The server cannot be reached."""
+
+
+class NoWholeAnswer(WebError):
+    """The connection was lost, or the answer did not come whole and in time."""
+
+
+class AnswerTooLong(WebError):
+    """The answer is longer than the node reads."""
+
+    retryable = False
+
+
+class NoCredentials(WebError):
+    """The node has nothing to show who it is: its secret cannot be read, or the token server gives no token."""
 
 
 class DeliveryError(NodeError):
