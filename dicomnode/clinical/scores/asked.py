@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dicomnode.clinical.variables import VARIABLES, Location
+from dicomnode.language import told
+from dicomnode.measure.figures import Millilitres
 from dicomnode.records import MEASURED, ContextValue, MaskFinding, PatientContext, ScoreInput
 
 DEMOGRAPHIC = frozenset({"age", "sex"})
@@ -91,7 +93,12 @@ class Facts:
         both = [("voxels", total.volume_ml)]
         if total.abc2_ml is not None:
             both.insert(0, ("ABC/2", total.abc2_ml))
-        inputs = tuple(ScoreInput(f"{self.noun}, volume by {how}", f"{ml:.1f} mL", MEASURED) for how, ml in both)
+        inputs = tuple(
+            ScoreInput(
+                told("{noun}, volume by {how}", noun=self.noun, how=how), told("{ml}", ml=Millilitres(ml)), MEASURED
+            )
+            for how, ml in both
+        )
         return Asked("Volume of the bleed", tuple(ml for _, ml in both), inputs)
 
     @property
@@ -111,5 +118,6 @@ def _words(known: ContextValue) -> str:
         return "yes" if known.value else "no"
     if isinstance(known.value, str):
         return known.value.replace("_", " ")
-    unit = "" if known.unit in ("{score}", "1") else f" {known.unit}"
-    return f"{known.value:g}{unit}"
+    if known.unit in ("{score}", "1"):
+        return told("{value:g}", value=known.value)
+    return told("{value:g} {unit}", value=known.value, unit=known.unit)

@@ -17,6 +17,8 @@ from dicomnode.clinical.scores.rules import (
     is_metallic,
 )
 from dicomnode.clinical.variables import Location
+from dicomnode.language import listed, told
+from dicomnode.measure.figures import Millilitres, rounded_hu, rounded_mm
 from dicomnode.records import MEASURED, ContextValue, ReferenceScore, Region, ScoreInput
 
 SCORE = "{score}"
@@ -42,10 +44,14 @@ def _volume(facts: Facts) -> Iterator[ReferenceScore]:
     estimate, volume = asked.values
     yield ReferenceScore(
         name="abc2_total",
-        label=f"{facts.noun}, ABC/2",
+        label=told("{noun}, ABC/2", noun=facts.noun),
         value=round(estimate, 2),
         unit="mL",
-        meaning=f"By voxels {volume:.1f} mL ({100 * (estimate - volume) / volume:+.0f} %); Kothari 1996.",
+        meaning=told(
+            "By voxels {volume} ({share:+.0f} %); Kothari 1996.",
+            volume=Millilitres(volume),
+            share=100 * (estimate - volume) / volume,
+        ),
         inputs=asked.shown[1:],
     )
 
@@ -58,14 +64,19 @@ def _expansion(facts: Facts) -> Iterator[ReferenceScore]:
     now_ml = 0.0 if facts.bleed.total is None else facts.bleed.total.volume_ml
     grown = expansion(float(earlier.value), now_ml)
     verdict = "Expansion" if grown.is_expansion else "No expansion"
-    share = "" if math.isinf(grown.share) else f", {100 * grown.share:+.0f} %"
-    unstable = " The earlier volume is below 1 mL: the ratio says little." if grown.is_unstable else ""
+    growth = told("{growth:+.1f} mL", growth=grown.growth_ml)
+    share = "" if math.isinf(grown.share) else told("{share:+.0f} %", share=100 * grown.share)
+    rule = "more than 33 % or more than 6 mL"
+    says = told("{verdict} ({figures}; {rule}).", verdict=verdict, figures=_joined(growth, share), rule=rule)
+    unstable = "The earlier volume is below 1 mL: the ratio says little." if grown.is_unstable else ""
     yield ReferenceScore(
         name="expansion",
-        label=f"Growth of the {facts.noun.lower()} since the earlier CT",
+        label="Growth of the bleed since the earlier CT"
+        if not facts.is_after_thrombectomy
+        else "Growth of the hyperdensity since the earlier CT",
         value=round(grown.growth_ml, 2),
         unit="mL",
-        meaning=f"{verdict} ({grown.growth_ml:+.1f} mL{share}; more than 33 % or more than 6 mL).{unstable}",
+        meaning=_joined(says, unstable, between=" "),
         inputs=(shown(earlier), *facts.asked("volume_ml").shown[-1:]),
     )
 
@@ -79,7 +90,10 @@ def _after_thrombectomy(facts: Facts) -> Iterator[ReferenceScore]:
             label="Hyperdensity above 50 HU after thrombectomy",
             value=round(facts.hyperdense_ml, 2),
             unit="mL",
-            meaning=f"Blood or contrast: not to be told apart on single-energy CT. Maximum {total.max_hu:.0f} HU.",
+            meaning=told(
+                "Blood or contrast: not to be told apart on single-energy CT. Maximum {hu:.0f} HU.",
+                hu=rounded_hu(total.max_hu),
+            ),
         )
     yield _metallic(facts, facts.bleed.lesions)
 
@@ -98,7 +112,13 @@ def _metallic(facts: Facts, lesions: tuple[Region, ...]) -> ReferenceScore:
         label="Metallic hyperdensity sign (1 present, 0 absent)",
         value=None if is_open else float(is_there),
         unit=SCORE,
-        meaning=f"{says} (basal ganglia, {METALLIC_MM:g} mm or more, above {METALLIC_HU:g} HU; {_METALLIC_STUDY}).",
+        meaning=told(
+            "{says} (basal ganglia, {mm:g} mm or more, above {hu:g} HU; {study}).",
+            says=says,
+            mm=METALLIC_MM,
+            hu=METALLIC_HU,
+            study=_METALLIC_STUDY,
+        ),
         possible=(0.0, 1.0) if is_open else None,
         inputs=(*measured, *place.shown),
         missing=(place.label,) if is_open and not place.shown else (),
@@ -106,7 +126,8 @@ def _metallic(facts: Facts, lesions: tuple[Region, ...]) -> ReferenceScore:
 
 
 def _of_region(label: str, region: Region) -> ScoreInput:
-    return ScoreInput(label, f"{region.longest_diameter_mm:.0f} mm, {region.max_hu:.0f} HU", MEASURED)
+    mm, hu = rounded_mm(region.longest_diameter_mm), rounded_hu(region.max_hu)
+    return ScoreInput(label, told("{mm:.0f} mm, {hu:.0f} HU", mm=mm, hu=hu), MEASURED)
 
 
 def _deterioration(facts: Facts) -> Iterator[ReferenceScore]:
@@ -122,12 +143,20 @@ def _deterioration(facts: Facts) -> Iterator[ReferenceScore]:
         if verdict is not None:
             yield ReferenceScore(
                 name=f"end_{number}",
-                label=f"Early neurological deterioration {number} (1 yes, 0 no)",
+                label=told("Early neurological deterioration {number} (1 yes, 0 no)", number=number),
                 value=float(verdict),
                 unit=SCORE,
-                meaning=f"{'Yes' if verdict else 'No'} by this definition: {definition}.",
+                meaning=told(
+                    "{verdict} by this definition: {definition}.",
+                    verdict="Yes" if verdict else "No",
+                    definition=definition.value,
+                ),
                 inputs=known,
             )
+
+
+def _joined(*texts: str, between: str = ", ") -> str:
+    return listed(filter(None, texts), between=between)
 
 
 def _number(known: ContextValue) -> float:
@@ -138,11 +167,13 @@ def _mass_effect(facts: Facts) -> Iterator[ReferenceScore]:
     """What somebody read; nothing is measured here."""
     shift, evans = facts.context.value("midline_shift"), facts.context.value("evans_index")
     if shift is not None:
-        verdict = "significant" if _number(shift) > SHIFT_MM else "not significant"
-        yield _read(shift, "Midline shift", "mm", f"{verdict.capitalize()} (more than {SHIFT_MM:g} mm).")
+        verdict = "Significant" if _number(shift) > SHIFT_MM else "Not significant"
+        meaning = told("{verdict} (more than {limit:g} mm).", verdict=verdict, limit=SHIFT_MM)
+        yield _read(shift, "Midline shift", "mm", meaning)
     if evans is not None:
-        verdict = "ventriculomegaly" if _number(evans) > EVANS else "no ventriculomegaly"
-        yield _read(evans, "Evans index", "1", f"{verdict.capitalize()} (more than {EVANS:.2f}).")
+        verdict = "Ventriculomegaly" if _number(evans) > EVANS else "No ventriculomegaly"
+        meaning = told("{verdict} (more than {limit:.2f}).", verdict=verdict, limit=EVANS)
+        yield _read(evans, "Evans index", "1", meaning)
 
 
 def _read(known: ContextValue, label: str, unit: str, meaning: str) -> ReferenceScore:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dicomnode.encode.pictures.drawing import DIM, FAINT, INK, MAX_LINES, PANEL, Box, Pen
+from dicomnode.encode.pictures.reference_rows import reference_block, wanted_scores
 from dicomnode.encode.pictures.slices import capitalised, slice_range
 from dicomnode.encode.wording import Wording, is_probability, is_speck
 from dicomnode.measure.figures import rounded_hu
@@ -11,6 +12,9 @@ from dicomnode.records import Case, MaskFinding, ModelRef, NotApplicable, Region
 MODEL_HEIGHT = 44
 TABLE_ROWS = {1: 5, 2: 2}
 """Lesions listed for each finding, by the number of findings; more findings leave no room for any."""
+TABLE_ROWS_BESIDE_SCORES = 2
+BELOW_SCORES = 132
+"""Room that limits and models take where reference scores stand above them."""
 
 
 def side_panel(pen: Pen, case: Case, box: Box, words: Wording) -> None:
@@ -24,12 +28,13 @@ def side_panel(pen: Pen, case: Case, box: Box, words: Wording) -> None:
         y = _score(pen, score, left, right, y, words)
     for refused in case.not_applicable:
         y = _not_applicable(pen, refused, left, right, y, words)
+    bottom = box[3] - 14
+    y = reference_block(pen, case.reference, left, right, y, bottom - BELOW_SCORES, words)
     if case.masks:
         y = pen.heading((left, y), words.say("detection limit"), right - left)
     for finding in case.masks:
         y = _limits(pen, finding, left, right, y, words)
     models = list(dict.fromkeys(finding.model for finding in case.findings))
-    bottom = box[3] - 14
     if len(models) == 1 and y + _height_of(pen, models[0], right - left, words) <= bottom:
         _model(pen, models[0], left, right, y + 10, words)
     else:
@@ -72,6 +77,8 @@ def _figures(total: Region, words: Wording) -> list[tuple[str, str]]:
 
 def _lesion_table(pen: Pen, case: Case, finding: MaskFinding, left: int, right: int, y: int, words: Wording) -> int:
     rows = TABLE_ROWS.get(len(case.findings), 0)
+    if wanted_scores(case.reference):
+        rows = min(rows, TABLE_ROWS_BESIDE_SCORES)
     if not finding.lesions or not rows:
         return y
     y = pen.heading((left, y), words.say("table"), right - left)

@@ -16,7 +16,7 @@ from dicomnode.encode.files import bytes_of
 from dicomnode.encode.kinds.scores import score_report
 from dicomnode.encode.kinds.text import text_report
 from dicomnode.encode.validate import validate
-from dicomnode.encode.wording import offset_phrase
+from dicomnode.encode.wording import Wording
 from dicomnode.errors import EncodeError
 from dicomnode.kinds import Kind
 from dicomnode.records import Case, ReferenceScore, ScoreInput
@@ -140,4 +140,4 @@ def test_what_is_measured_does_not_enter_the_identity_since_it_follows_from_the_
     ],
 )
 def test_the_distance_from_the_scan_is_said_in_words(offset_s: float | None, said: str) -> None:
-    assert offset_phrase(offset_s) == said
+    assert Wording().offset_phrase(offset_s) == said

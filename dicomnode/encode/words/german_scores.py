@@ -1,0 +1,197 @@
+"""Reference scores in German: labels, meanings, components and inputs, by what is said in English.
+
+The English sentences stand in ``clinical/scores/`` and, for the names of variables, in ``clinical/variables.py``.
+"""
+
+from __future__ import annotations
+
+LABELS = {
+    "ICH Score": "ICH-Score",
+    "FUNC score": "FUNC-Score",
+    "max-ICH score": "max-ICH-Score",
+    "ICH Grading Scale": "ICH Grading Scale",
+    "BAT score": "BAT-Score",
+    "SPAN-100": "SPAN-100",
+    "THRIVE score": "THRIVE-Score",
+    "{noun}, ABC/2": "{noun}, ABC/2",
+    "{noun}, volume by {how}": "{noun}, Volumen nach {how}",
+    "Bleed": "Blutung",
+    "Hyperdensity": "Hyperdensität",
+    "voxels": "Voxeln",
+    "ABC/2": "ABC/2",
+    "Volume of the bleed": "Volumen der Blutung",
+    "Growth of the bleed since the earlier CT": "Zunahme der Blutung seit dem früheren CT",
+    "Growth of the hyperdensity since the earlier CT": "Zunahme der Hyperdensität seit dem früheren CT",
+    "Hyperdensity above 50 HU after thrombectomy": "Hyperdensität über 50 HE nach Thrombektomie",
+    "Metallic hyperdensity sign (1 present, 0 absent)": "Metallic Hyperdensity Sign (1 vorhanden, 0 nicht)",
+    "Longest diameter and maximum of the densest": "Größter Durchmesser und Maximum der dichtesten Läsion",
+    "Early neurological deterioration {number} (1 yes, 0 no)": "Frühe neurologische Verschlechterung {number} "
+    "(1 ja, 0 nein)",
+}
+
+VARIABLES = {
+    "Age": "Alter",
+    "Sex": "Geschlecht",
+    "Glasgow Coma Scale": "Glasgow Coma Scale",
+    "Glasgow Coma Scale, eyes": "Glasgow Coma Scale, Augen",
+    "Glasgow Coma Scale, verbal": "Glasgow Coma Scale, verbal",
+    "Glasgow Coma Scale, motor": "Glasgow Coma Scale, Motorik",
+    "NIHSS": "NIHSS",
+    "NIHSS, motor items": "NIHSS, motorische Items",
+    "NIHSS at baseline": "NIHSS zu Beginn",
+    "NIHSS at baseline, motor items": "NIHSS zu Beginn, motorische Items",
+    "Modified Rankin Scale": "Modified Rankin Scale",
+    "ASPECTS as read": "ASPECTS laut Befund",
+    "Systolic blood pressure": "Systolischer Blutdruck",
+    "Diastolic blood pressure": "Diastolischer Blutdruck",
+    "Heart rate": "Herzfrequenz",
+    "Body temperature": "Körpertemperatur",
+    "D-dimer": "D-Dimere",
+    "Fibrinogen": "Fibrinogen",
+    "White blood cells": "Leukozyten",
+    "Neutrophils": "Neutrophile",
+    "Lymphocytes": "Lymphozyten",
+    "Platelets": "Thrombozyten",
+    "Haemoglobin": "Hämoglobin",
+    "Glucose": "Glukose",
+    "HbA1c": "HbA1c",
+    "Sodium": "Natrium",
+    "Creatinine": "Kreatinin",
+    "LDL cholesterol": "LDL-Cholesterin",
+    "C-reactive protein, sensitive": "C-reaktives Protein, sensitiv",
+    "INR": "INR",
+    "Hypertension": "Arterielle Hypertonie",
+    "Diabetes": "Diabetes",
+    "Atrial fibrillation": "Vorhofflimmern",
+    "Coronary heart disease": "Koronare Herzkrankheit",
+    "Prior stroke": "Früherer Schlaganfall",
+    "Smoking": "Rauchen",
+    "Cognitive impairment before the bleed": "Kognitive Störung vor der Blutung",
+    "Antiplatelet": "Thrombozytenhemmer",
+    "Oral anticoagulation": "Orale Antikoagulation",
+    "Intravenous thrombolysis": "Intravenöse Thrombolyse",
+    "Thrombectomy": "Thrombektomie",
+    "Onset or last seen well": "Beginn oder zuletzt gesund gesehen",
+    "Onset to CT": "Beginn bis CT",
+    "Location of the bleed": "Ort der Blutung",
+    "Blood in the ventricles": "Blut in den Ventrikeln",
+    "Blend sign": "Blend Sign",
+    "Hypodensity within the bleed": "Hypodensität in der Blutung",
+    "Midline shift": "Mittellinienverlagerung",
+    "Evans index": "Evans-Index",
+    "Volume of the bleed on the earlier CT": "Volumen der Blutung im früheren CT",
+}
+
+VALUES = {
+    "yes": "ja",
+    "no": "nein",
+    "male": "männlich",
+    "female": "weiblich",
+    "other": "divers",
+    "lobar": "lobär",
+    "basal ganglia": "Basalganglien",
+    "thalamus": "Thalamus",
+    "deep": "tief",
+    "brainstem": "Hirnstamm",
+    "cerebellum": "Kleinhirn",
+    "infratentorial": "infratentoriell",
+    "{value:g}": "{value:g}",
+    "{value:g} {unit}": "{value:g} {unit}",
+    "{ml}": "{ml}",
+    "{mm:.0f} mm, {hu:.0f} HU": "{mm:.0f} mm, {hu:.0f} HE",
+    "a": "Jahre",
+}
+
+COMPONENTS = {
+    "{part} {low}": "{part} {low}",
+    "{part} {low} to {high}": "{part} {low} bis {high}",
+    "GCS": "GCS",
+    "NIHSS": "NIHSS",
+    "volume": "Volumen",
+    "ventricles": "Ventrikel",
+    "infratentorial": "infratentoriell",
+    "age": "Alter",
+    "location": "Ort",
+    "cognition": "Kognition",
+    "anticoagulation": "Antikoagulation",
+    "volume by location": "Volumen nach Ort",
+    "blend sign": "Blend Sign",
+    "hypodensity": "Hypodensität",
+    "time": "Zeit",
+    "hypertension": "Hypertonie",
+    "diabetes": "Diabetes",
+    "atrial fibrillation": "Vorhofflimmern",
+}
+
+MEANINGS = {
+    "{share} %": "{share} %",
+    "{low} to {high} %": "{low} bis {high} %",
+    "{share:+.0f} %": "{share:+.0f} %",
+    "{growth:+.1f} mL": "{growth:+.1f} mL",
+    "For primary intracerebral haemorrhage only.": "Nur für primäre intrazerebrale Blutungen.",
+    "For ischaemic stroke only.": "Nur für ischämische Schlaganfälle.",
+    "Not the sole ground to limit treatment.": "Kein alleiniger Grund, die Behandlung zu begrenzen.",
+    "30-day mortality {share} ({study}). {whose}": "30-Tage-Letalität {share} ({study}). {whose}",
+    "Hemphill 2001, 152 patients": "Hemphill 2001, 152 Patienten",
+    "of 6 it is expected, no patient had it": "bei 6 angenommen, kein Patient hatte 6",
+    "Independent at 90 days: {of_all} of all, {of_survivors} of survivors (Rost 2008, 629 patients). {whose}": "Nach "
+    "90 Tagen selbständig: {of_all} aller, {of_survivors} der Überlebenden (Rost 2008, 629 Patienten). {whose}",
+    "0 to 10, the higher the worse the outcome at 12 months (Sembill 2017). {whose}": "0 bis 10, je höher, desto "
+    "schlechter der Verlauf nach 12 Monaten (Sembill 2017). {whose}",
+    "5 to 13, the higher the worse (Ruiz-Sandoval 2007). {whose}": "5 bis 13, je höher, desto schlechter "
+    "(Ruiz-Sandoval 2007). {whose}",
+    "Expansion of the haematoma: {risk} (3 and more; Morotti 2018, AUC 0.65 to 0.77). {whose}": "Wachstum des "
+    "Hämatoms: {risk} (ab 3; Morotti 2018, AUC 0,65 bis 0,77). {whose}",
+    "high risk": "hohes Risiko",
+    "no high risk": "kein hohes Risiko",
+    "high risk or not, as inputs are missing": "hohes Risiko oder nicht, da Angaben fehlen",
+    "Age plus NIHSS: {verdict} (100 and more; SPAN-100). {whose}": "Alter plus NIHSS: {verdict} (ab 100; SPAN-100). "
+    "{whose}",
+    "positive": "positiv",
+    "negative": "negativ",
+    "positive or negative, as inputs are missing": "positiv oder negativ, da Angaben fehlen",
+    "0 to 9, the higher the worse the outcome (THRIVE). {whose}": "0 bis 9, je höher, desto schlechter der Verlauf "
+    "(THRIVE). {whose}",
+    "Not known: {names}.": "Nicht bekannt: {names}.",
+    "By voxels {volume} ({share:+.0f} %); Kothari 1996.": "Nach Voxeln {volume} ({share:+.0f} %); Kothari 1996.",
+    "{verdict} ({figures}; {rule}).": "{verdict} ({figures}; {rule}).",
+    "Expansion": "Wachstum",
+    "No expansion": "Kein Wachstum",
+    "more than 33 % or more than 6 mL": "mehr als 33 % oder mehr als 6 mL",
+    "The earlier volume is below 1 mL: the ratio says little.": "Das frühere Volumen liegt unter 1 mL: Das Verhältnis "
+    "sagt wenig.",
+    "Blood or contrast: not to be told apart on single-energy CT. Maximum {hu:.0f} HU.": "Blut oder Kontrastmittel: im "
+    "CT mit einer Energie nicht zu unterscheiden. Maximum {hu:.0f} HE.",
+    "{says} (basal ganglia, {mm:g} mm or more, above {hu:g} HU; {study}).": "{says} (Basalganglien, ab {mm:g} mm, über "
+    "{hu:g} HE; {study}).",
+    "Present or absent, by location": "Vorhanden oder nicht, je nach Ort",
+    "Present": "Vorhanden",
+    "Absent": "Nicht vorhanden",
+    "198 patients: bleed at 24 h in 76 % with it, in 4 % without": "198 Patienten: Blutung nach 24 h bei 76 % mit, "
+    "bei 4 % ohne",
+    "{verdict} by this definition: {definition}.": "{verdict} nach dieser Definition: {definition}.",
+    "Yes": "Ja",
+    "No": "Nein",
+    "NIHSS +2 or motor items +1 within 7 days": "NIHSS +2 oder motorische Items +1 innerhalb von 7 Tagen",
+    "NIHSS +2 within 72 h": "NIHSS +2 innerhalb von 72 h",
+    "NIHSS +4 within 24 h": "NIHSS +4 innerhalb von 24 h",
+    "{verdict} (more than {limit:g} mm).": "{verdict} (mehr als {limit:g} mm).",
+    "{verdict} (more than {limit:.2f}).": "{verdict} (mehr als {limit:.2f}).",
+    "Significant": "Signifikant",
+    "Not significant": "Nicht signifikant",
+    "Ventriculomegaly": "Ventrikulomegalie",
+    "No ventriculomegaly": "Keine Ventrikulomegalie",
+}
+
+SOURCES = {
+    "measured": "gemessen",
+    "header": "Bilddaten",
+    "SR": "SR",
+    "HL7": "HL7",
+    "FHIR": "FHIR",
+    "file": "Datei",
+    "entered": "eingegeben",
+}
+
+SCORES = {**VARIABLES, **VALUES, **COMPONENTS, **LABELS, **MEANINGS}
+"""English -> German; sources have a table of their own, since other texts may be called so."""
