@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -17,8 +18,12 @@ FHIR_ASKERS = 3
 """Patients that a FHIR server is asked about at one time."""
 
 
-def context_duties(config: Config, store: Store) -> list[Duty]:
+def context_duties(config: Config, store: Store, is_stopping: Callable[[], bool]) -> list[Duty]:
     """Those of each source that is configured.
+
+    Parameters
+    ----------
+    is_stopping : whether the node is to stop: nothing new is asked then.
 
     Raises
     ------
@@ -35,7 +40,7 @@ def context_duties(config: Config, store: Store) -> list[Duty]:
         duties.append(Duty("structured reports", REPORTS_EVERY_S, reports.look))
     if clinical.fhir.base_url:
         duties.append(Duty("FHIR questions", ASK_EVERY_S, NewQuestions(config, store).look))
-        askers = [Asker(config, store) for _ in range(FHIR_ASKERS)]
+        askers = [Asker(config, store, is_stopping) for _ in range(FHIR_ASKERS)]
         duties += [Duty(f"FHIR server {n}", ASK_EVERY_S, asker.look) for n, asker in enumerate(askers, start=1)]
     return duties
 

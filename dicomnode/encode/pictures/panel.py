@@ -9,12 +9,10 @@ from dicomnode.encode.wording import Wording, is_probability, is_speck
 from dicomnode.measure.figures import rounded_hu
 from dicomnode.records import Case, MaskFinding, ModelRef, NotApplicable, Region, ScoreFinding
 
-MODEL_HEIGHT = 44
+MODEL_HEIGHT, HEADING_HEIGHT, ROW_HEIGHT = 44, 32, 23
 TABLE_ROWS = {1: 5, 2: 2}
 """Lesions listed for each finding, by the number of findings; more findings leave no room for any."""
 TABLE_ROWS_BESIDE_SCORES = 2
-BELOW_SCORES = 132
-"""Room that limits and models take where reference scores stand above them."""
 
 
 def side_panel(pen: Pen, case: Case, box: Box, words: Wording) -> None:
@@ -29,16 +27,22 @@ def side_panel(pen: Pen, case: Case, box: Box, words: Wording) -> None:
     for refused in case.not_applicable:
         y = _not_applicable(pen, refused, left, right, y, words)
     bottom = box[3] - 14
-    y = reference_block(pen, case.reference, left, right, y, bottom - BELOW_SCORES, words)
+    models = list(dict.fromkeys(finding.model for finding in case.findings))
+    y = reference_block(pen, case.reference, left, right, y, bottom - _room_below_scores(case, len(models)), words)
     if case.masks:
         y = pen.heading((left, y), words.say("detection limit"), right - left)
     for finding in case.masks:
         y = _limits(pen, finding, left, right, y, words)
-    models = list(dict.fromkeys(finding.model for finding in case.findings))
     if len(models) == 1 and y + _height_of(pen, models[0], right - left, words) <= bottom:
         _model(pen, models[0], left, right, y + 10, words)
     else:
         _models(pen, models, left, right, y + 10, bottom, words)
+
+
+def _room_below_scores(case: Case, models: int) -> int:
+    """What limits and models take below the reference scores, one model in two lines and a line for the others."""
+    limits = HEADING_HEIGHT + len(case.masks) * ROW_HEIGHT if case.masks else 0
+    return limits + 10 + HEADING_HEIGHT + MODEL_HEIGHT + (MODEL_HEIGHT if models > 1 else 0)
 
 
 def _rows(pen: Pen, rows: list[tuple[str, str]], left: int, right: int, y: int) -> int:

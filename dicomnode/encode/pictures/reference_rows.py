@@ -9,7 +9,8 @@ from dicomnode.encode.wording import Wording
 from dicomnode.records import MEASURED, ReferenceScore, ScoreInput
 
 MOST_SCORES, MOST_INPUTS, MOST_MISSING_LINES = 6, 6, 2
-ROW, SMALL, HEADING = 15, 13, 32
+ROW, SMALL, HEADING, BELOW = 15, 13, 32, 8
+"""Sizes of letters, heights, and the pause below the block, pixels."""
 MEASURED_BESIDE = "abc2_total"
 """Stands among the measurements of the panel already."""
 
@@ -25,29 +26,36 @@ def reference_block(
 ) -> int:
     """Draw as much as there is room for above ``bottom``; returns the y below.
 
-    Scores come first, then the inputs, the measured ones left out, then what is not known. Where nothing fits, nothing
-    is drawn: the report of scores has it all.
+    Scores come first, then the inputs, the measured ones left out, then what is not known. Where there is no room for
+    any, one line says where they stand.
     """
     wanted = wanted_scores(scores)
-    if not wanted or y + HEADING + 2 * (ROW + 8) > bottom:
+    shown = _that_fit(wanted, bottom - y - HEADING - BELOW)
+    if not wanted:
         return y
+    if not shown:
+        pen.text((left, y), pen.shortened(words.say("scores elsewhere"), right - left, SMALL), SMALL, FAINT)
+        return y + SMALL + 6 + BELOW
     y = pen.heading((left, y), words.say("reference heading"), right - left)
-    shown = wanted[: min(MOST_SCORES, (bottom - y) // (ROW + 8) - (len(wanted) > MOST_SCORES))]
     for score in shown:
         y = pen.row(left, right, y, score.label, words.possible(score) or words.say("not computable"), ROW)
-        y = _mortality(pen, score, left, right, y, bottom, words)
+        if score.headline:
+            y = pen.row(left + 12, right, y - 3, words.say("mortality row"), score.headline, SMALL)
     if len(shown) < len(wanted):
         pen.text((left, y), words.say("more scores", count=len(wanted) - len(shown)), SMALL, FAINT)
         y += SMALL + 6
-    return _inputs(pen, shown, left, right, y, bottom, words) + 8
+    return _inputs(pen, shown, left, right, y, bottom - BELOW, words) + BELOW
 
 
-def _mortality(pen: Pen, score: ReferenceScore, left: int, right: int, y: int, bottom: int, words: Wording) -> int:
-    """What the ICH Score says, in the line below it."""
-    share = score.headline
-    if not share or y + SMALL + 8 > bottom:
-        return y
-    return pen.row(left + 12, right, y - 3, words.say("mortality row"), words.text(share), SMALL)
+def _that_fit(scores: Sequence[ReferenceScore], room: int) -> Sequence[ReferenceScore]:
+    """As many as there is room for, with what stands below them and, where there are more, the line that says so."""
+    taken = 0
+    for count, score in enumerate(scores):
+        taken += ROW + 8 + (SMALL + 5 if score.headline else 0)
+        is_last = count + 1 == len(scores)
+        if count == MOST_SCORES or taken + (0 if is_last else SMALL + 6) > room:
+            return scores[:count]
+    return scores
 
 
 def _inputs(
@@ -58,7 +66,7 @@ def _inputs(
     for item in list(used)[:MOST_INPUTS]:
         if y + SMALL + 6 > bottom:
             return y
-        y = pen.row(left, right, y, f"{item.label} {item.value}", _origin(item, words), SMALL) - 3
+        y = pen.row(left, right, y, item.label, f"{item.value} ({_origin(item, words)})", SMALL) - 3
     missing = list(dict.fromkeys(label for score in scores for label in score.missing))
     if not missing:
         return y

@@ -88,6 +88,7 @@ SENTENCES = {
     "mortality row": "30-day mortality",
     "not computable": "not computable",
     "more scores": "and {count} more, see the report of scores",
+    "scores elsewhere": "Reference scores: see the report of scores",
     "not known": "Not known: {names}",
     "inputs missing": "{label}: not known: {inputs}.",
     "predicted banner": "PREDICTED - NOT ACQUIRED",

@@ -83,6 +83,7 @@ SENTENCES = {
     "mortality row": "30-Tage-Letalität",
     "not computable": "nicht berechenbar",
     "more scores": "und {count} weitere, siehe Bericht der Scores",
+    "scores elsewhere": "Referenzscores: siehe Bericht der Scores",
     "not known": "Nicht bekannt: {names}",
     "inputs missing": "{label}: nicht bekannt: {inputs}.",
     "predicted banner": "VORHERSAGE - NICHT AUFGENOMMEN",

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy import ColumnElement, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.errors import FhirOutcome
@@ -134,6 +134,12 @@ def claim_question(session: Session, *, lease_s: float) -> Question | None:
         made_at=row.made_at,
         failures=row.failures,
     )
+
+
+def release_question(session: Session, question: Question) -> None:
+    """Nobody asks any more: it is due at once."""
+    mine = update(FhirQuestion).where(FhirQuestion.id == question.question_id)
+    session.execute(mine.values(next_try_at=time.time()))
 
 
 def record_answer(

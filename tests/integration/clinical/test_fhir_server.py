@@ -382,3 +382,16 @@ def test_a_question_that_nobody_finished_is_due_again_and_one_answer_is_enough(
     assert asking.ask() == FhirOutcome.ANSWERED
     assert asking.line().next_try_at is None
     assert not asking.asker.look()
+
+
+def test_a_node_that_stops_asks_no_further_and_the_question_is_due_at_once(
+    store: Store, server: FhirTestServer
+) -> None:
+    asking = Asking(store, server)
+    asking.asker = Asker(asking.config, store, lambda: bool(server.asked))
+    assert asking.asker.look()
+    assert server.kinds_asked() == ["Patient"]
+    assert (asking.line().outcome, asking.events()) == ("", [])
+    assert (asking.line().next_try_at or 0.0) <= time.time()
+    asking.asker = Asker(asking.config, store)
+    assert asking.ask() == FhirOutcome.ANSWERED

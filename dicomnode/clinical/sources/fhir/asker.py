@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,14 +22,14 @@ from dicomnode.errors import ConfigError, FhirOutcome
 from dicomnode.records import ContextSource
 from dicomnode.store.clinical.observations import store_answer
 from dicomnode.store.clinical.patients import all_keys
-from dicomnode.store.clinical.questions import Question, claim_question, record_answer
+from dicomnode.store.clinical.questions import Question, claim_question, record_answer, release_question
 from dicomnode.store.engine import Store
 from dicomnode.web.credentials import Credentials
 
 log = logging.getLogger(__name__)
 
 ASK_EVERY_S = 0.5
-LEASE_SLACK_S = 30.0
+LEASE_SLACK_S = 10.0
 RETRY_MIN_S, RETRY_MAX_S, JITTER = 2.0, 900.0, 0.2
 HOUR_S = 3600.0
 MAX_DOUBLINGS = 12
@@ -37,12 +38,17 @@ MAX_DOUBLINGS = 12
 class Asker:
     """Asks one question after the other; several of them share the rows.
 
+    Parameters
+    ----------
+    is_stopping : whether the node is to stop; a question that this interrupts is due at once.
+
     Raises
     ------
     ConfigError : a code of the site names a variable that the node does not know.
     """
 
-    def __init__(self, config: Config, store: Store) -> None:
+    def __init__(self, config: Config, store: Store, is_stopping: Callable[[], bool] = lambda: False) -> None:
+        self._is_stopping = is_stopping
         self.clinical: Clinical = config.clinical
         self.zone = ZoneInfo(config.node.timezone)
         self.store = store
@@ -68,8 +74,12 @@ class Asker:
         return True
 
     def _ask(self, question: Question, identifiers: list[tuple[str, str]]) -> None:
-        with FhirServer(self.clinical.fhir, self._credentials) as server:
+        with FhirServer(self.clinical.fhir, self._credentials, self._is_stopping) as server:
             gathered = ask(server, self._wanted(question, identifiers))
+        if gathered.fault is not None and self._is_stopping():
+            with self.store.write() as session:
+                release_question(session, question)
+            return
         retry_after_s = 0.0 if gathered.fault is None else gathered.fault.retry_after_s
         with self.store.write() as session:
             stored = store_answer(session, ContextSource.FHIR, gathered.read, gathered.observations, gathered.texts)

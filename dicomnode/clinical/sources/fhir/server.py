@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
@@ -38,10 +38,17 @@ Parameters = Sequence[tuple[str, str]]
 
 @dataclass(slots=True)
 class Bounds:
-    """What is left of a question's time and pages. ``is_cut``: more pages were offered than there was room for."""
+    """What is left of a question's time and pages.
+
+    Attributes
+    ----------
+    is_stopping : whether the node is to stop: then no further request is made.
+    is_cut : more pages were offered than there was room for.
+    """
 
     pages: int
     until: float
+    is_stopping: Callable[[], bool]
     is_cut: bool = False
 
     def left_s(self) -> float:
@@ -52,7 +59,7 @@ class Bounds:
         FhirError : none are.
         """
         left = self.until - time.monotonic()
-        if left <= 0:
+        if left <= 0 or self.is_stopping():
             raise FhirError(FhirOutcome.TOO_SLOW)
         return left
 
@@ -68,6 +75,7 @@ class FhirServer:
 
     fhir: Fhir
     credentials: Credentials
+    is_stopping: Callable[[], bool] = lambda: False
     bounds: Bounds = field(init=False)
     _client: WebClient = field(init=False)
 
@@ -81,7 +89,7 @@ class FhirServer:
             tls=fhir.tls,
         )
         self._client = WebClient(server, self.credentials)
-        self.bounds = Bounds(fhir.max_pages, time.monotonic() + fhir.budget_s)
+        self.bounds = Bounds(fhir.max_pages, time.monotonic() + fhir.budget_s, self.is_stopping)
 
     def __enter__(self) -> Self:
         return self
