@@ -9,7 +9,7 @@ from dicomnode.encode.wording import Wording, is_probability, is_speck
 from dicomnode.measure.figures import rounded_hu
 from dicomnode.records import Case, MaskFinding, ModelRef, NotApplicable, Region, ScoreFinding
 
-MODEL_HEIGHT, HEADING_HEIGHT, ROW_HEIGHT = 44, 32, 23
+MODEL_HEIGHT, LAST_MODEL_HEIGHT, HEADING_HEIGHT, ROW_HEIGHT = 44, 36, 32, 23
 TABLE_ROWS = {1: 5, 2: 2}
 """Lesions listed for each finding, by the number of findings; more findings leave no room for any."""
 TABLE_ROWS_BESIDE_SCORES = 2
@@ -42,7 +42,7 @@ def side_panel(pen: Pen, case: Case, box: Box, words: Wording) -> None:
 def _room_below_scores(case: Case, models: int) -> int:
     """What limits and models take below the reference scores, one model in two lines and a line for the others."""
     limits = HEADING_HEIGHT + len(case.masks) * ROW_HEIGHT if case.masks else 0
-    return limits + 10 + HEADING_HEIGHT + MODEL_HEIGHT + (MODEL_HEIGHT if models > 1 else 0)
+    return limits + 10 + HEADING_HEIGHT + LAST_MODEL_HEIGHT + (MODEL_HEIGHT if models > 1 else 0)
 
 
 def _rows(pen: Pen, rows: list[tuple[str, str]], left: int, right: int, y: int) -> int:

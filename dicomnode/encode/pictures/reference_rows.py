@@ -63,11 +63,12 @@ def _inputs(
 ) -> int:
     """Each input once, with its source and how long before or after the scan it was observed."""
     used = dict.fromkeys(item for score in scores for item in score.inputs if item.source != MEASURED)
-    for item in list(used)[:MOST_INPUTS]:
-        if y + SMALL + 6 > bottom:
-            return y
-        y = pen.row(left, right, y, item.label, f"{item.value} ({_origin(item, words)})", SMALL) - 3
     missing = list(dict.fromkeys(label for score in scores for label in score.missing))
+    for item in list(used)[:MOST_INPUTS]:
+        # a line for what is missing: it decides how much a range says
+        if y + SMALL + 5 > bottom - (SMALL + 5 if missing else 0):
+            break
+        y = pen.row(left, right, y, item.label, f"{item.value} ({_origin(item, words)})", SMALL) - 3
     if not missing:
         return y
     lines = pen.lines(words.say("not known", names=", ".join(missing)), right - left, SMALL)
