@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from dicomnode.config.destinations import Url, WebAuth, WebTls
+from dicomnode.config.destinations import OptionalUrl, WebAuth, WebTls
 from dicomnode.config.paths import FileName
 from dicomnode.config.sections import Seconds, Section
 
@@ -22,7 +22,7 @@ class Fhir(Section):
     answer.
     """
 
-    base_url: Url | Literal[""] = ""
+    base_url: OptionalUrl = ""
     identifier_system: str = ""
     identifier_systems: dict[str, str] = Field(default_factory=dict)
     codes: dict[str, str] = Field(default_factory=dict)
