@@ -16,7 +16,7 @@ import pytest
 from dicomnode.clinical.sources.fhir.asker import Asker
 from dicomnode.config.load import parse_config
 from dicomnode.config.whole import Config
-from dicomnode.errors import FhirOutcome
+from dicomnode.errors import ConfigError, FhirOutcome
 from dicomnode.ops.logging import JsonFormatter
 from dicomnode.records import Patient
 from dicomnode.store.clinical.late import studies_to_check
@@ -350,6 +350,17 @@ def test_a_bearer_token_goes_to_the_server_over_tls_of_a_private_authority(store
         asking.asker = Asker(parse_config({"clinical": clinical}, serving=False), store)
         assert asking.ask(again=True) == FhirOutcome.ANSWERED
         assert set(server.authorizations) == {"Bearer abc"}
+
+
+def test_a_certificate_that_is_not_there_is_said_at_the_start_and_one_that_goes_is_waited_for(
+    store: Store, server: FhirTestServer, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"clinical\.fhir: tls: .* is no file"):
+        Asking(store, server, base_url="https://127.0.0.1:1/f", tls={"ca": str(tmp_path / "none.pem")})
+    ca = Authority(tmp_path).ca
+    asking = Asking(store, server, base_url="https://127.0.0.1:1/f", tls={"ca": str(ca)})
+    ca.unlink()
+    assert asking.ask() == FhirOutcome.NO_CREDENTIALS
 
 
 def test_an_id_of_another_issuer_is_asked_for_under_its_own_system_or_not_at_all(

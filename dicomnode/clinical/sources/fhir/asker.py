@@ -18,7 +18,7 @@ from dicomnode.clinical.sources.fhir.server import FhirServer
 from dicomnode.clinical.variables import VARIABLES
 from dicomnode.config.clinical import Clinical
 from dicomnode.config.whole import Config
-from dicomnode.errors import ConfigError, FhirOutcome
+from dicomnode.errors import ConfigError, FhirError, FhirOutcome
 from dicomnode.records import ContextSource
 from dicomnode.store.clinical.observations import store_answer
 from dicomnode.store.clinical.patients import all_keys
@@ -44,7 +44,7 @@ class Asker:
 
     Raises
     ------
-    ConfigError : a code of the site names a variable that the node does not know.
+    ConfigError : a code of the site names a variable that the node does not know, or a certificate cannot be used.
     """
 
     def __init__(self, config: Config, store: Store, is_stopping: Callable[[], bool] = lambda: False) -> None:
@@ -56,6 +56,8 @@ class Asker:
         unknown = sorted(set(self.clinical.fhir.codes.values()) - VARIABLES.keys())
         if unknown:
             raise ConfigError([f"clinical.fhir.codes: there is no variable {unknown[0]!r}"])
+        with self._server():
+            pass  # said now, not at the first patient
 
     def look(self) -> bool:
         """Ask the question that is due longest; whether there was one.
@@ -63,7 +65,6 @@ class Asker:
         Raises
         ------
         SQLAlchemyError : the database is away; the question is due again after its lease.
-        ConfigError : a certificate file cannot be used.
         """
         with self.store.write() as session:
             question = claim_question(session, lease_s=self.clinical.fhir.budget_s + LEASE_SLACK_S)
@@ -74,8 +75,7 @@ class Asker:
         return True
 
     def _ask(self, question: Question, identifiers: list[tuple[str, str]]) -> None:
-        with FhirServer(self.clinical.fhir, self._credentials, self._is_stopping) as server:
-            gathered = ask(server, self._wanted(question, identifiers))
+        gathered = self._gathered(self._wanted(question, identifiers))
         if gathered.fault is not None and self._is_stopping():
             with self.store.write() as session:
                 release_question(session, question)
@@ -96,6 +96,16 @@ class Asker:
         is_fault = gathered.outcome not in (FhirOutcome.ANSWERED, FhirOutcome.IN_PART)
         facts = {"action": "fhir", "study_uid": question.study_uid, "outcome": gathered.outcome.value, **detail}
         log.log(logging.WARNING if is_fault else logging.INFO, "FHIR server asked", extra=facts)
+
+    def _gathered(self, wanted: Wanted) -> Gathered:
+        try:
+            with self._server() as server:
+                return ask(server, wanted)
+        except ConfigError as fault:  # a certificate was taken away since the start
+            return Gathered(fault=FhirError(FhirOutcome.NO_CREDENTIALS, str(fault)))
+
+    def _server(self) -> FhirServer:
+        return FhirServer(self.clinical.fhir, self._credentials, self._is_stopping)
 
     def _wanted(self, question: Question, identifiers: list[tuple[str, str]]) -> Wanted:
         at, clinical = question.scanned_at, self.clinical

@@ -19,6 +19,7 @@ from dicomnode.encode.validate import validate
 from dicomnode.encode.wording import Wording
 from dicomnode.errors import EncodeError
 from dicomnode.kinds import Kind
+from dicomnode.language import Language, listed, told
 from dicomnode.records import Case, ReferenceScore, ScoreInput
 from tests.unit.encode.cases import EVEN, case_of, changed, not_applicable_of, score_of
 from tests.unit.encode.kinds.test_sr import code_of, items, numbers, walk
@@ -80,6 +81,20 @@ def test_a_score_that_cannot_be_computed_says_so_without_a_number(groups: list[D
     assert answer.ConceptCodeSequence[0].CodeValue == "NOTCOMPUTABLE"
     assert [item for item in walk(groups[3]) if item.ValueType == "NUM"] == []
     assert texts(groups[3], "REFSCORE") == ["BAT: cannot be computed. Meaning of bat."]
+
+
+def test_in_german_the_report_is_german_and_what_is_measured_stays_out_of_the_identity(case: Case) -> None:
+    meaning = told("Not known: {names}.", names=listed(["Age"]))
+    told_of = {"label": "ICH Score", "meaning": meaning, "missing": ("Age",)}
+    own = changed(case, reference=(replace(KNOWN, **told_of),), language=Language.GERMAN)  # type: ignore[arg-type]
+    report = score_report(context_of(own))
+    assert report is not None
+    (group,) = items(dcmread(BytesIO(bytes_of(report))), "125007")
+    assert texts(group, "REFSCORE") == ["ICH-Score: 4. Nicht bekannt: Alter."]
+    assert texts(group, "INPUT")[0] == "Glasgow Coma Scale 10 (Datei, 2026-11-28T02:10+01:00, 1,3 h vor dem Scan)"
+    assert texts(group, "INPUTMISSING") == ["Alter"]
+    more = replace(own.reference[0], inputs=(GCS, replace(VOLUME, value="35.1 mL")))
+    assert context_of(changed(own, reference=(more,))).digest == context_of(own).digest
 
 
 def test_the_text_report_tells_them_with_their_inputs(case: Case) -> None:
