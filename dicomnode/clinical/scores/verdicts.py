@@ -18,7 +18,7 @@ from dicomnode.clinical.scores.rules import (
 )
 from dicomnode.clinical.variables import Location
 from dicomnode.language import listed, told
-from dicomnode.measure.figures import Millilitres, rounded_hu, rounded_mm
+from dicomnode.measure.figures import Millilitres, rounded_hu, rounded_ml, rounded_mm
 from dicomnode.records import MEASURED, ContextValue, ReferenceScore, Region, ScoreInput
 
 SCORE = "{score}"
@@ -39,13 +39,14 @@ def verdicts(facts: Facts) -> Iterator[ReferenceScore]:
 
 def _volume(facts: Facts) -> Iterator[ReferenceScore]:
     asked = facts.asked("volume_ml")
-    if len(asked.values) < 2:
+    if len(asked.values) < 2 or not rounded_ml(asked.values[1]):
         return
-    estimate, volume = asked.values
+    # as told: a share of other figures than those beside it would contradict them
+    estimate, volume = map(rounded_ml, asked.values)
     yield ReferenceScore(
         name="abc2_total",
         label=told("{noun}, ABC/2", noun=facts.noun),
-        value=round(estimate, 2),
+        value=estimate,
         unit="mL",
         meaning=told(
             "By voxels {volume} ({share:+.0f} %); Kothari 1996.",
@@ -74,7 +75,7 @@ def _expansion(facts: Facts) -> Iterator[ReferenceScore]:
         label="Growth of the bleed since the earlier CT"
         if not facts.is_after_thrombectomy
         else "Growth of the hyperdensity since the earlier CT",
-        value=round(grown.growth_ml, 2),
+        value=rounded_ml(grown.growth_ml),
         unit="mL",
         meaning=_joined(says, unstable, between=" "),
         inputs=(shown(earlier), *facts.asked("volume_ml").shown[-1:]),
@@ -88,7 +89,7 @@ def _after_thrombectomy(facts: Facts) -> Iterator[ReferenceScore]:
         yield ReferenceScore(
             name="hyperdense_vol",
             label="Hyperdensity above 50 HU after thrombectomy",
-            value=round(facts.hyperdense_ml, 2),
+            value=rounded_ml(facts.hyperdense_ml),
             unit="mL",
             meaning=told(
                 "Blood or contrast: not to be told apart on single-energy CT. Maximum {hu:.0f} HU.",
