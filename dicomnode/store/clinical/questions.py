@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.errors import FhirOutcome
@@ -103,19 +103,32 @@ def renew_questions(session: Session, *, since: float) -> int:
     ----------
     since : studies that were read before are left as they are.
     """
-    same = [getattr(FhirQuestion, name) == getattr(StudyPatient, name) for name in columns_of(Patient(patient_id=""))]
-    differing: ColumnElement[bool] = or_(*(~one for one in same))
-    of_study = FhirQuestion.study_uid == StudyPatient.study_uid
-    both = (
-        select(FhirQuestion, StudyPatient).join(StudyPatient, of_study).where(StudyPatient.seen_at >= since, differing)
-    )
-    rows = session.execute(both).all()
+    rows = session.execute(_outdated(since)).all()
     for question, stated in rows:
         for name, value in columns_of(patient_of(stated)).items():
             setattr(question, name, value)
         question.scanned_at, question.next_try_at, question.settled_at = stated.scanned_at, time.time(), None
         question.failures, question.outcome = 0, ""
     return len(rows)
+
+
+def has_outdated(session: Session, *, since: float) -> bool:
+    """Whether :func:`renew_questions` has anything to do: looking costs no write."""
+    return session.execute(_outdated(since).limit(1)).first() is not None
+
+
+def _outdated(since: float) -> Select[FhirQuestion, StudyPatient]:
+    same = [getattr(FhirQuestion, name) == getattr(StudyPatient, name) for name in columns_of(Patient(patient_id=""))]
+    differing: ColumnElement[bool] = or_(*(~one for one in same))
+    of_study = FhirQuestion.study_uid == StudyPatient.study_uid
+    both = select(FhirQuestion, StudyPatient).join(StudyPatient, of_study)
+    return both.where(StudyPatient.seen_at >= since, differing)
+
+
+def is_any_due(session: Session) -> bool:
+    """Whether :func:`claim_question` would find one: looking costs no write."""
+    due = FhirQuestion.next_try_at <= time.time()
+    return session.scalar(select(FhirQuestion.id).where(due).limit(1)) is not None
 
 
 def claim_question(session: Session, *, lease_s: float) -> Question | None:

@@ -22,7 +22,7 @@ from dicomnode.errors import ConfigError, FhirError, FhirOutcome
 from dicomnode.records import ContextSource
 from dicomnode.store.clinical.observations import store_answer
 from dicomnode.store.clinical.patients import all_keys
-from dicomnode.store.clinical.questions import Question, claim_question, record_answer, release_question
+from dicomnode.store.clinical.questions import Question, claim_question, is_any_due, record_answer, release_question
 from dicomnode.store.engine import Store
 from dicomnode.web.credentials import Credentials
 
@@ -66,6 +66,9 @@ class Asker:
         ------
         SQLAlchemyError : the database is away; the question is due again after its lease.
         """
+        with self.store.read() as session:
+            if not is_any_due(session):
+                return False
         with self.store.write() as session:
             question = claim_question(session, lease_s=self.clinical.fhir.budget_s + LEASE_SLACK_S)
             keys = [] if question is None else all_keys(session, question.patient)

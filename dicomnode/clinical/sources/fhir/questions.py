@@ -16,7 +16,7 @@ from dicomnode.environment import raise_unless_it_stays
 from dicomnode.errors import FhirOutcome, SeriesError
 from dicomnode.records import Patient
 from dicomnode.store.clinical.patients import all_keys
-from dicomnode.store.clinical.questions import NewStudy, make_question, renew_questions, unasked_studies
+from dicomnode.store.clinical.questions import NewStudy, has_outdated, make_question, renew_questions, unasked_studies
 from dicomnode.store.clinical.reports import newest_instance
 from dicomnode.store.engine import Store
 from dicomnode.store.storage import Storage
@@ -53,8 +53,14 @@ class NewQuestions:
             self._make(study)
         if len(studies) < AT_ONCE:
             self._after = max(0, newest - LOOK_BACK)
+        return len(studies) + self._renew(now - HOUR_S)
+
+    def _renew(self, since: float) -> int:
+        with self.store.read() as session:
+            if not has_outdated(session, since=since):
+                return 0
         with self.store.write() as session:
-            return len(studies) + renew_questions(session, since=now - HOUR_S)
+            return renew_questions(session, since=since)
 
     def _make(self, study: NewStudy) -> None:
         patient, at, outcome = self._patient(study)
