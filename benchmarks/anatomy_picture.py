@@ -1,6 +1,6 @@
 """A picture of the anatomical frame in any head: regions, ventricles and midline drawn into slices along its own axes.
 
-``python -m benchmarks.anatomy_picture FOLDER --out frame.png`` reads a folder with the files (``*.dcm``) of one CT series.
+``python -m benchmarks.anatomy_picture FOLDER --out frame.png`` reads a folder with the files (``*.dcm``) of one series.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@
     │   └── InconsistentGeometry   positions, orientations or sizes contradict each other
     ├── ReadError              a file or folder cannot be read as an image, or a mask does not fit its image
     ├── ContextError           values or texts of a patient cannot be taken; each with a coded ContextRefusal
+    ├── FhirError              a FHIR server gave no answer about a patient; carries a coded FhirOutcome
     ├── JobError               the queue was used wrongly
     │   ├── IllegalTransition      no arrow leads from this state by this event
     │   └── LeaseLost              another worker owns the job now; the work is thrown away
@@ -23,6 +24,11 @@
     │   ├── WorkerCrashed          the worker process died (retryable until quarantined)
     │   └── RunTimedOut            the watchdog killed the worker (retryable until quarantined)
     ├── TrainingError          a training cannot go on: the loss is not finite, a checkpoint does not fit
+    ├── WebError               an HTTP server gave no answer that can be used
+    │   ├── NoConnection           it cannot be reached at all
+    │   ├── NoWholeAnswer          the connection was lost, or the answer did not come whole and in time
+    │   ├── AnswerTooLong          the answer is longer than the node reads
+    │   └── NoCredentials          the secret cannot be read, or the token server gives no token
     ├── EncodeError            findings could not be written as a valid object; nothing is sent
     └── DeliveryError          a destination did not take a result
         ├── AssociationRejected    no association or connection, or no presentation context
@@ -226,6 +232,8 @@ class ContextRefusal(StrEnum):
     NOT_A_TIME = "not_a_time"
     NO_TIME = "no_time"
     IMPLAUSIBLE = "implausible"
+    ONLY_A_LIMIT = "only_a_limit"
+    NO_TEXT = "no_text"
 
     def sentence(self) -> str:
         """What a person reads, and what would be needed."""
@@ -249,6 +257,8 @@ _CONTEXT_SENTENCES: dict[ContextRefusal, str] = {
     ContextRefusal.NOT_A_TIME: "Not a date and time as ISO 8601 writes them, such as 2026-11-28T02:10:00+01:00.",
     ContextRefusal.NO_TIME: "When it was observed is missing, to the minute: this variable changes within hours.",
     ContextRefusal.IMPLAUSIBLE: "Outside the plausible range of this variable in its unit.",
+    ContextRefusal.ONLY_A_LIMIT: "Only a limit such as '<0.5' is given: no value.",
+    ContextRefusal.NO_TEXT: "A report without text that can be read: a PDF, a picture, or a link alone.",
 }
 
 
@@ -264,6 +274,79 @@ class ContextError(NodeError):
         lines = [f"{where}: {why.value}: {why.sentence()}".removeprefix(": ") for where, why in faults]
         super().__init__("\n".join(lines))
         self.faults = tuple(faults)
+
+
+class FhirOutcome(StrEnum):
+    """What came of asking a FHIR server about a patient; :meth:`sentence` is what a person reads."""
+
+    ANSWERED = "answered"
+    IN_PART = "answered_in_part"
+    NOT_REACHED = "not_reached"
+    BUSY = "busy"
+    TOO_SLOW = "too_slow"
+    NO_CREDENTIALS = "no_credentials"
+    NOT_ALLOWED = "not_allowed"
+    REFUSED = "refused"
+    REDIRECTED = "redirected"
+    OTHER_ORIGIN = "other_origin"
+    BAD_ANSWER = "bad_answer"
+    TOO_LONG = "too_long"
+    NO_PATIENT = "no_patient"
+    TWO_PATIENTS = "two_patients"
+    WRONG_PATIENT = "wrong_patient"
+    CONTRADICTS = "contradicts"
+    NO_ID = "no_patient_id"
+    NO_SYSTEM = "no_identifier_system"
+    NO_HEADER = "images_not_readable"
+
+    def sentence(self) -> str:
+        """What a person reads, and what would be needed."""
+        return _FHIR_SENTENCES[self]
+
+    @property
+    def passes(self) -> bool:
+        """Whether the same question may be answered soon without anyone changing anything."""
+        return self in _PASSING
+
+
+_PASSING = (FhirOutcome.NOT_REACHED, FhirOutcome.BUSY, FhirOutcome.TOO_SLOW, FhirOutcome.NO_CREDENTIALS)
+_FHIR_SENTENCES: dict[FhirOutcome, str] = {
+    FhirOutcome.ANSWERED: "Answered.",
+    FhirOutcome.IN_PART: "Answered in part: there was more than is read, or a kind of resource was not given.",
+    FhirOutcome.NOT_REACHED: "The server cannot be reached, or failed; it is asked again.",
+    FhirOutcome.BUSY: "The server asks for fewer requests; it is asked again.",
+    FhirOutcome.TOO_SLOW: "The answers did not come in time; it is asked again.",
+    FhirOutcome.NO_CREDENTIALS: "There is no token: the secret cannot be read, or the token server gives none.",
+    FhirOutcome.NOT_ALLOWED: "The server does not accept the credentials, or does not allow this to them.",
+    FhirOutcome.REFUSED: "The server refuses the question; perhaps base_url is wrong.",
+    FhirOutcome.REDIRECTED: "The server points elsewhere; no redirection is followed, set base_url to it.",
+    FhirOutcome.OTHER_ORIGIN: "The next page lies on another host or port: it is not followed.",
+    FhirOutcome.BAD_ANSWER: "The answer is no FHIR searchset.",
+    FhirOutcome.TOO_LONG: "The answer is longer than is read.",
+    FhirOutcome.NO_PATIENT: "The server knows no patient with this ID.",
+    FhirOutcome.TWO_PATIENTS: "Several patients have this ID: none is taken.",
+    FhirOutcome.WRONG_PATIENT: "The server returned a patient without the ID that was asked for.",
+    FhirOutcome.CONTRADICTS: "The patient's birth date or sex is another than that of the images.",
+    FhirOutcome.NO_ID: "The images name no patient ID.",
+    FhirOutcome.NO_SYSTEM: "The configuration has no identifier system for the issuer of the patient ID.",
+    FhirOutcome.NO_HEADER: "The header of the images cannot be read.",
+}
+
+
+class FhirError(NodeError):
+    """A FHIR server gave no answer about a patient.
+
+    Parameters
+    ----------
+    outcome : why.
+    detail : HTTP status or code of an issue; neither a URL nor an attribute of the patient.
+    retry_after_s : how long the server asks to be left alone; 0: it did not say.
+    """
+
+    def __init__(self, outcome: FhirOutcome, detail: str = "", retry_after_s: float = 0.0) -> None:
+        super().__init__(f"{outcome.value}: {outcome.sentence()}{f' ({detail})' if detail else ''}")
+        self.outcome, self.detail, self.retry_after_s = outcome, detail, retry_after_s
+        self.retryable = outcome.passes
 
 
 class JobError(NodeError):
@@ -396,6 +479,30 @@ class EncodeError(NodeError):
 
 
 _SOP_CLASS_NOT_SUPPORTED = 0x0122  # DICOM PS3.7 annex C; dicom.statuses ranks above this module
+
+
+class WebError(NodeError):
+    """An HTTP server gave no answer that can be used; the message names neither a query nor a secret."""
+
+    retryable = True
+
+
+class NoConnection(WebError):
+    """The server cannot be reached."""
+
+
+class NoWholeAnswer(WebError):
+    """The connection was lost, or the answer did not come whole and in time."""
+
+
+class AnswerTooLong(WebError):
+    """The answer is longer than the node reads."""
+
+    retryable = False
+
+
+class NoCredentials(WebError):
+    """The node has nothing to show who it is: its secret cannot be read, or the token server gives no token."""
 
 
 class DeliveryError(NodeError):

@@ -318,6 +318,7 @@ class ReferenceScore:
     meaning : what it says and for whom, such as ``30-day mortality 72 % (Hemphill 2001, 152 patients)``.
     possible : the lowest and the highest that it may be; None where nothing is known of it, or ``value`` is.
     working : how it comes about, such as ``GCS 1, volume 1, age 0 to 1``.
+    headline : what a picture has room for beside the value, such as the 30-day mortality ``72 %``.
     inputs, missing : what it was computed from; the labels of what was not known.
     """
 
@@ -328,6 +329,7 @@ class ReferenceScore:
     meaning: str
     possible: tuple[float, float] | None = None
     working: str = ""
+    headline: str = ""
     inputs: tuple[ScoreInput, ...] = ()
     missing: tuple[str, ...] = ()
 

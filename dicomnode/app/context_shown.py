@@ -12,10 +12,12 @@ from dicomnode.clinical.matching import contradictions
 from dicomnode.clinical.merging import HOUR_S, Scan, counts, nearest, observed_at
 from dicomnode.clinical.variables import VARIABLES
 from dicomnode.config.whole import Config
+from dicomnode.errors import FhirOutcome
 from dicomnode.execute.context import scan_of
 from dicomnode.records import Observation, Patient, ReportSection
 from dicomnode.store.clinical.observations import KnownOfPatient, known_of, patients_named
 from dicomnode.store.clinical.patients import KnownStudy, all_keys, studies_of
+from dicomnode.store.clinical.questions import QuestionLine, questions_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +48,14 @@ class PatientPage:
     Attributes
     ----------
     ids : every ID that counts, after merges, with its issuer.
+    questions : what a FHIR server was asked about the patient of the study, and what came of it last.
     """
 
     study_uid: str
     scanned_at: float | None
     ids: list[tuple[str, str]]
     known: list[KnownLine]
+    questions: list[QuestionLine]
 
 
 def pages_of(session: Session, config: Config, identifier: str) -> list[PatientPage]:
@@ -70,6 +74,7 @@ def _page(session: Session, config: Config, study: KnownStudy) -> PatientPage:
         scanned_at=study.scanned_at,
         ids=list(all_keys(session, study.patient)),
         known=list(_lines(known_of(session, study.patient), scan, is_for_scan=bool(study.study_uid))),
+        questions=questions_of(session, [study.study_uid]),
     )
 
 
@@ -119,6 +124,17 @@ def pages_table(pages: list[PatientPage], timezone: str) -> None:
         rows = [_row(line, timezone) for line in page.known]
         columns = ["what", "value", "source", "observed", "offset (h)", "arrived", "where", "verdict"]
         show.table(f"Patient {ids}; {of}", columns, rows)
+        for question in page.questions:
+            show.out.print(_question(question, timezone), markup=False)
+
+
+def _question(line: QuestionLine, timezone: str) -> str:
+    """``FHIR server asked 10:00:01: answered; again at 10:15:01``, with counts and reasons."""
+    said = FhirOutcome(line.outcome).sentence() if line.outcome in list(FhirOutcome) else "Not asked yet."
+    when = "" if line.asked_at is None else f" asked {show.clock(line.asked_at, timezone)}"
+    again = "" if line.next_try_at is None else f" Asked (again) at {show.clock(line.next_try_at, timezone)}."
+    told = ", ".join(f"{name} {value}" for name, value in line.detail.items())
+    return f"FHIR server{when}: {said}{f' ({told})' if told else ''}{again}"
 
 
 def _row(line: KnownLine, timezone: str) -> list[str]:

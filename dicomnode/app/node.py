@@ -157,7 +157,7 @@ class Node:
         duties = [*queue_duties(store), Duty("retention", HOUR_S, lambda: purge(self.config, store))]
         if self.config.clinical.amend_h > 0:
             duties.append(Duty("late context", LATE_EVERY_S, LateContext(self.config, store).look))
-        return [*duties, *context_duties(self.config, store)]
+        return [*duties, *context_duties(self.config, store, self._stop.is_set)]
 
     def _start_senders(self, store: Store, clock: ClockWatch) -> None:
         with store.read() as session:

@@ -83,7 +83,13 @@ def _is_base_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _is_base_url_or_nothing(value: str) -> str:
+    return _is_base_url(value) if value else value
+
+
 Url = Annotated[str, AfterValidator(_is_base_url)]
+OptionalUrl = Annotated[str, AfterValidator(_is_base_url_or_nothing)]
+"""Empty: none."""
 
 
 class WebTls(Section):
@@ -113,7 +119,7 @@ class WebAuth(Section):
 
     scheme: Literal["none", "basic", "bearer", "oauth"] = "none"
     user: str = ""
-    token_url: Url | Literal[""] = ""
+    token_url: OptionalUrl = ""
     client_id: str = ""
     scope: str = ""
     secret_file: FileName = ""
@@ -146,7 +152,7 @@ class WebDestination(BaseDestination):
     """
 
     url: Url
-    query_url: Url | Literal[""] = ""
+    query_url: OptionalUrl = ""
     auth: WebAuth = WebAuth()
     tls: WebTls = WebTls()
 

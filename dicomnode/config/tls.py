@@ -38,23 +38,23 @@ def client_context(tls: DestinationTls, name: str) -> ssl.SSLContext | None:
     ------
     ConfigError : a file cannot be read, or certificate and key do not belong together.
     """
-    return _client_context(tls, name) if tls.enabled else None
+    return _client_context(tls, f"destination {name}") if tls.enabled else None
 
 
-def web_context(tls: WebTls, name: str) -> ssl.SSLContext:
-    """The TLS context towards a DICOMweb server, whose certificate is signed by ``ca``, or by what the system trusts.
+def web_context(tls: WebTls, where: str) -> ssl.SSLContext:
+    """The TLS context towards an HTTP server, whose certificate is signed by ``ca``, or by what the system trusts.
 
     Raises
     ------
     ConfigError : a file cannot be read, or certificate and key do not belong together.
     """
-    return _client_context(tls, name)
+    return _client_context(tls, where)
 
 
-def _client_context(tls: DestinationTls | WebTls, name: str) -> ssl.SSLContext:
+def _client_context(tls: DestinationTls | WebTls, where: str) -> ssl.SSLContext:
     context = ssl.create_default_context() if not tls.ca else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    _load(context, f"destination {name}: tls", tls.cert, tls.key, tls.ca)
+    _load(context, f"{where}: tls", tls.cert, tls.key, tls.ca)
     return context
 
 

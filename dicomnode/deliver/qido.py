@@ -11,9 +11,10 @@ from pydicom.datadict import tag_for_keyword
 from dicomnode.config.destinations import WebDestination
 from dicomnode.deliver.answers import Match, Series, Shown, Studies, shown_of, studies_of, uid_of
 from dicomnode.deliver.stow import NOT_OFFERED, values
-from dicomnode.deliver.web_client import Answer, WebClient
+from dicomnode.deliver.web_client import WebClient
 from dicomnode.dicom.identity import KEYWORDS
 from dicomnode.errors import DeliveryError
+from dicomnode.web.client import Answer
 
 SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID = "00080018", "0020000D", "0020000E"
 

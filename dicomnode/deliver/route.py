@@ -10,10 +10,10 @@ from dicomnode.config.destinations import AnyDestination, Destination, WebDestin
 from dicomnode.deliver import commitment, qido, query, scu, stow
 from dicomnode.deliver.answers import Series, Shown, Studies
 from dicomnode.deliver.outgoing import Outgoing
-from dicomnode.deliver.web_auth import Credentials
 from dicomnode.deliver.web_client import WebClient
 from dicomnode.dicom.commitment import Reference
 from dicomnode.store.engine import Store
+from dicomnode.web.credentials import Credentials
 
 
 class Link(Protocol):

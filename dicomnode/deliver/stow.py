@@ -20,9 +20,10 @@ from pydicom.errors import InvalidDicomError
 from dicomnode.config.destinations import WebDestination
 from dicomnode.deliver.answers import uid_of
 from dicomnode.deliver.outgoing import NATIVE, Outgoing, answer_timeout_s, unread
-from dicomnode.deliver.web_client import Answer, WebClient
+from dicomnode.deliver.web_client import WebClient
 from dicomnode.dicom.statuses import DUPLICATE_SOP_INSTANCE, OUT_OF_RESOURCES, PROCESSING_FAILURE, SUCCESS, sentence
 from dicomnode.errors import AssociationRejected, DeliveryError, DestinationUnavailable, OutcomeUnknown, StoreRefused
+from dicomnode.web.client import Answer
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ from functools import cached_property
 
 from dicomnode.decision import Decision, Grounds
 from dicomnode.dicom import codes
-from dicomnode.encode.words import english, german
+from dicomnode.encode.translation import translated
+from dicomnode.encode.words import english, german, german_scores
 from dicomnode.encode.words.nouns import Noun
 from dicomnode.errors import Refusal
 from dicomnode.language import Language
@@ -104,8 +105,27 @@ class Wording:
         return Noun(*map(self._spelled, forms))
 
     def localised(self, case: Case) -> Case:
-        """The case with the labels of its findings, and what its models were trained on, in this language."""
-        return replace(case, findings=tuple(map(self._localised, case.findings)))
+        """The case with its findings, what its models were trained on, and its reference scores in this language."""
+        findings, reference = map(self._localised, case.findings), map(self._localised_score, case.reference)
+        return replace(case, findings=tuple(findings), reference=tuple(reference))
+
+    def _localised_score(self, score: ReferenceScore) -> ReferenceScore:
+        inputs = (replace(item, label=self.text(item.label), value=self.text(item.value)) for item in score.inputs)
+        return replace(
+            score,
+            label=self.text(score.label),
+            meaning=self.text(score.meaning),
+            working=self.text(score.working),
+            headline=self.text(score.headline),
+            inputs=tuple(inputs),
+            missing=tuple(map(self.text, score.missing)),
+        )
+
+    def text(self, told: str) -> str:
+        """What was told in English; figures as this language writes them."""
+        if self.language is Language.GERMAN:
+            return translated(told, german_scores.SCORES, lambda figure: figure.replace(".", ","))
+        return self._spelled(str(told))
 
     def _localised(self, finding: Finding) -> Finding:
         model = finding.model
@@ -349,6 +369,37 @@ class Wording:
         key = "reference range by two volumes" if by_two_volumes else "reference range"
         return self.say(key, label=label, low=low, high=high, meaning=meaning)
 
+    def input_phrase(self, item: ScoreInput) -> str:
+        """``Glasgow Coma Scale 12 (HL7, 2026-11-28T02:10+01:00, 1.3 h before the scan)``."""
+        parts = (self.source(item.source), item.observed_at, self.offset_phrase(item.offset_s))
+        return f"{self.text(item.label)} {self.text(item.value)} ({', '.join(filter(None, parts))})"
+
+    def source(self, name: str) -> str:
+        """Where a value comes from."""
+        return german_scores.SOURCES.get(name, name) if self.language is Language.GERMAN else str(name)
+
+    def offset_phrase(self, offset_s: float | None) -> str:
+        """``20 min before the scan``, ``1.3 h after the scan``, ``3 d before the scan``; empty where it is unknown."""
+        if offset_s is None:
+            return ""
+        return self.say("before the scan" if offset_s < 0 else "after the scan", amount=self.amount_of_time(offset_s))
+
+    def amount_of_time(self, seconds: float) -> str:
+        """``20 min``, ``1.3 h``, ``3 d``, whatever its sign."""
+        minutes = abs(seconds) / 60
+        if minutes < 60:
+            return f"{self.number(minutes, 0)} min"
+        return f"{self.number(minutes / 60, 1)} h" if minutes < 2880 else f"{self.number(minutes / 1440, 0)} d"
+
+    def possible(self, reference: ReferenceScore) -> str:
+        """A reference score as a figure: ``4``, ``3 to 5``; empty where it cannot be computed."""
+        if reference.value is not None:
+            return self.in_unit(reference.value, reference.unit)
+        if reference.possible is None:
+            return ""
+        low, high = (self.in_unit(limit, reference.unit) for limit in reference.possible)
+        return self.say("range", low=low, high=high)
+
     def not_applicable_sentence(self, finding: NotApplicable) -> str:
         """That a finding is not given for this patient, and why: nobody shall take silence for "nothing found"."""
         return self.say("not applicable", label=finding.label, why=self.why_not_applicable(finding))
@@ -368,27 +419,6 @@ def is_speck(region: Region) -> bool:
 def is_probability(score: ScoreFinding) -> bool:
     """Whether the score is a probability, 0..1."""
     return score.unit == "1" and 0 <= score.value <= 1
-
-
-def input_phrase(item: ScoreInput) -> str:
-    """``Glasgow Coma Scale 12 (HL7, 2026-11-28T02:10+01:00, 1.3 h before the scan)``."""
-    parts = (item.source, item.observed_at, offset_phrase(item.offset_s))
-    return f"{item.label} {item.value} ({', '.join(filter(None, parts))})"
-
-
-def offset_phrase(offset_s: float | None) -> str:
-    """``20 min before the scan``, ``1.3 h after the scan``, ``3 d before the scan``; empty where it is not known."""
-    if offset_s is None:
-        return ""
-    minutes = abs(offset_s) / 60
-    amount = (
-        f"{minutes:.0f} min"
-        if minutes < 60
-        else f"{minutes / 60:.1f} h"
-        if minutes < 2880
-        else f"{minutes / 1440:.0f} d"
-    )
-    return f"{amount} {'before' if offset_s < 0 else 'after'} the scan"
 
 
 def model_line(model: ModelRef) -> str:

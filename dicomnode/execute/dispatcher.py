@@ -86,7 +86,9 @@ class Dispatcher:
         if not self._start_workers() or not self.spool.is_there():
             return False
         with self.store.write() as session:
-            claim = claim_job(session, owner=self.owner, lease_s=self.config.execution.lease_s)
+            lease_s, fhir = self.config.execution.lease_s, self.config.clinical.fhir
+            wait_s = fhir.wait_s if fhir.base_url else 0.0
+            claim = claim_job(session, owner=self.owner, lease_s=lease_s, answer_wait_s=wait_s)
         if claim is None:
             return False
         job = ClaimedJob(self._workplace(), claim)

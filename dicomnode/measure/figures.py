@@ -44,3 +44,10 @@ def rounded_probability(probability: float, threshold: float | None = None) -> f
     if threshold is None or (shown >= threshold) == (probability >= threshold):
         return shown
     return round(shown + (0.01 if probability >= threshold else -0.01), 2)
+
+
+class Millilitres(float):
+    """A volume that is told with its unit: ``f"{Millilitres(26.94)}"`` is ``26.9 mL``, wherever it stands."""
+
+    def __format__(self, spec: str) -> str:
+        return f"{rounded_ml(self):.{decimals_of_ml(self)}f} mL"

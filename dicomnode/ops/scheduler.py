@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from dicomnode.environment import Fault, fault_of, said_by
@@ -40,7 +41,10 @@ class Scheduler:
 
     def __init__(self, duties: list[Duty], *, before: Callable[[], object] = lambda: None) -> None:
         self._scheduler = BackgroundScheduler(
-            job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None}, timezone="UTC"
+            # a thread for each, since some wait for servers
+            executors={"default": ThreadPoolExecutor(max(10, len(duties)))},
+            job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
+            timezone="UTC",
         )
         for duty in duties:
             self._scheduler.add_job(_survive(duty, before), "interval", seconds=duty.every_s, id=duty.name)

@@ -13,7 +13,18 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.store.states import InstanceStatus
-from dicomnode.store.tables import Association, Base, Commitment, Event, Instance, Job, Outbox, Series, Storage
+from dicomnode.store.tables import (
+    Association,
+    Base,
+    Commitment,
+    Event,
+    FhirQuestion,
+    Instance,
+    Job,
+    Outbox,
+    Series,
+    Storage,
+)
 
 SAME_STEP_S = 5.0
 """Two processes that notice a step of about this size tell of the same one ..."""
@@ -33,6 +44,7 @@ _TIMES: tuple[tuple[type[Base], tuple[_Column, ...], tuple[ColumnElement[bool], 
     (Instance, (Instance.received_at,), (Instance.status != InstanceStatus.PURGED,)),
     (Job, (Job.ready_at, Job.lease_until, Job.finished_at), ()),
     (Outbox, (Outbox.created_at, Outbox.next_attempt_at, Outbox.sent_at, Outbox.lease_until), ()),
+    (FhirQuestion, (FhirQuestion.made_at, FhirQuestion.next_try_at), ()),
     (Commitment, (Commitment.requested_at, Commitment.answered_at), (Commitment.concluded_at.is_(None),)),
 )
 """What is compared with the clock. Times that are only told, such as those of events, stay as they were written."""

@@ -381,6 +381,29 @@ class ReadReport(Base):
     read_at: Mapped[float]
 
 
+class FhirQuestion(OfPatient, Base):
+    """What a FHIR server is asked about the patient of a study, and what came of it last.
+
+    ``settled_at``: since when no job waits for it any more: it was answered, or an answer will not come soon.
+    ``next_try_at``: when it is asked (again); NULL: never. ``failures``: in a row, that may pass. ``changed_at``: when
+    an answer last took back what an earlier one had told. Health data: goes by its own retention.
+    """
+
+    __tablename__ = "fhir_question"
+
+    study_uid: Mapped[str] = mapped_column(Uid, unique=True)
+    scanned_at: Mapped[float | None]
+    made_at: Mapped[float] = mapped_column(index=True)
+    asked_at: Mapped[float | None]
+    answered_at: Mapped[float | None]
+    settled_at: Mapped[float | None]
+    next_try_at: Mapped[float | None] = mapped_column(index=True)
+    changed_at: Mapped[float | None] = mapped_column(index=True)
+    failures: Mapped[int] = mapped_column(Integer, default=0)
+    outcome: Mapped[str] = mapped_column(String(32), default="")
+    detail: Mapped[dict[str, Any]]
+
+
 class Event(Base):
     """One change of state, or one thing worth telling; ``dicomnode why`` prints them in order."""
 

@@ -12,6 +12,7 @@ from dicomnode.app.check.finding import Finding
 from dicomnode.app.context_shown import KnownLine, PatientPage
 from dicomnode.app.selftest import Verdict
 from dicomnode.cli.main import app
+from dicomnode.store.clinical.questions import QuestionLine
 from dicomnode.store.deliver.fallback import RefusalLine
 from dicomnode.store.history import DeliveryLine, EventLine, HeldLine, JobLine, Listing, RunLine, SeriesLine
 from tests.conftest import REPOSITORY
@@ -32,10 +33,11 @@ def test_every_path_that_a_document_names_is_there(document: str) -> None:
     assert missing == []
 
 
+CONTEXT = (PatientPage, KnownLine, QuestionLine)
 FIELDS_OF = (JobLine, RunLine, DeliveryLine, SeriesLine, HeldLine, RefusalLine, EventLine, Listing, Finding, Verdict)
 
 
-@pytest.mark.parametrize("record", [*FIELDS_OF, PatientPage, KnownLine], ids=lambda record: record.__name__)
+@pytest.mark.parametrize("record", [*FIELDS_OF, *CONTEXT], ids=lambda record: record.__name__)
 def test_every_field_that_a_program_reads_is_documented(record: type) -> None:
     text = (REPOSITORY / "docs/json.md").read_text(encoding="utf-8")
     assert [field.name for field in fields(record) if f"`{field.name}`" not in text] == []

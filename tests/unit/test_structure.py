@@ -18,7 +18,7 @@ PACKAGE = Sources(Path(dicomnode.__file__).parent, left_out=frozenset({"migratio
 RANKS = {
     **dict.fromkeys(("errors", "environment", "decision", "language", "logs", "records", "kinds", "config"), 0),
     "dicom": 1,
-    **dict.fromkeys(("images", "measure", "store"), 2),
+    **dict.fromkeys(("images", "measure", "store", "web"), 2),
     **dict.fromkeys(("receive", "assemble", "clinical", "zoo", "encode", "deliver", "cohort"), 3),
     **dict.fromkeys(("execute", "ops", "train"), 4),
     "app": 5,
@@ -33,7 +33,7 @@ ONLY_IN = {
     "highdicom": ("encode",),
     "pynetdicom": ("receive", "deliver", "app.demo_pacs", "dicom.libraries"),
     "sqlalchemy": ("store", "receive", "assemble", "deliver", "ops", "execute", "app", "cli"),
-    "httpx": ("deliver",),
+    "httpx": ("web",),
     "apscheduler": ("ops",),
     "typer": ("cli",),
 }

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dicomnode.clinical.variables import VARIABLES, Location
+from dicomnode.language import listed, told
+from dicomnode.measure.figures import Millilitres
 from dicomnode.records import (
     MEASURED,
     BrainPart,
@@ -109,7 +111,12 @@ class Facts:
         both = [("voxels", total.volume_ml)]
         if total.abc2_ml is not None:
             both.insert(0, ("ABC/2", total.abc2_ml))
-        inputs = tuple(ScoreInput(f"{self.noun}, volume by {how}", f"{ml:.1f} mL", MEASURED) for how, ml in both)
+        inputs = tuple(
+            ScoreInput(
+                told("{noun}, volume by {how}", noun=self.noun, how=how), told("{ml}", ml=Millilitres(ml)), MEASURED
+            )
+            for how, ml in both
+        )
         return Asked("Volume of the bleed", tuple(ml for _, ml in both), inputs)
 
     @property
@@ -138,7 +145,7 @@ def _seen_location(label: str, bleed: MaskFinding) -> Asked | None:
     if not parts:
         return None
     values = tuple(dict.fromkeys(_LOCATIONS[part] for part in parts))
-    return Asked(label, values, (ScoreInput(label, " or ".join(parts), MEASURED),))
+    return Asked(label, values, (ScoreInput(label, listed(parts, " / "), MEASURED),))
 
 
 def _seen_ventricles(label: str, bleed: MaskFinding) -> Asked | None:
@@ -148,7 +155,7 @@ def _seen_ventricles(label: str, bleed: MaskFinding) -> Asked | None:
         return None
     inner_ml = sum((share or 0.0) * volume_ml for share, volume_ml in shares)
     values = (True,) if inner_ml >= VENTRICULAR_ML else (False,) if inner_ml < NOT_VENTRICULAR_ML else (False, True)
-    return Asked(label, values, (ScoreInput(label, f"{inner_ml:.1f} mL", MEASURED),))
+    return Asked(label, values, (ScoreInput(label, told("{ml}", ml=Millilitres(inner_ml)), MEASURED),))
 
 
 def shown(known: ContextValue) -> ScoreInput:
@@ -162,5 +169,6 @@ def _words(known: ContextValue) -> str:
         return "yes" if known.value else "no"
     if isinstance(known.value, str):
         return known.value.replace("_", " ")
-    unit = "" if known.unit in ("{score}", "1") else f" {known.unit}"
-    return f"{known.value:g}{unit}"
+    if known.unit in ("{score}", "1"):
+        return told("{value:g}", value=known.value)
+    return told("{value:g} {unit}", value=known.value, unit=known.unit)

@@ -9,6 +9,7 @@ from itertools import product
 from dicomnode.clinical.scores import points
 from dicomnode.clinical.scores.asked import Asked, Facts
 from dicomnode.clinical.scores.points import Points
+from dicomnode.language import listed, told
 from dicomnode.records import ReferenceScore
 
 ICH_MORTALITY = (0, 13, 26, 72, 97, 100, 100)
@@ -28,6 +29,7 @@ class PointScore:
     ----------
     needs : inputs by name, which are the arguments of ``points``.
     full : the lowest and the highest total that there is; None: a sum without bounds of its own.
+    headline : what it says in a few signs, where it does.
     """
 
     name: str
@@ -36,47 +38,63 @@ class PointScore:
     points: Callable[..., Points]
     full: tuple[int, int] | None
     meaning: Meaning
+    headline: Meaning | None = None
 
 
 def _percent(low: int, high: int) -> str:
-    return f"{low} %" if low == high else f"{min(low, high)} to {max(low, high)} %"
+    if low == high:
+        return told("{share} %", share=low)
+    return told("{low} to {high} %", low=min(low, high), high=max(low, high))
 
 
 def _ich(low: int, high: int) -> str:
-    expected = "; of 6 it is expected, no patient had it" if high == 6 else ""
-    mortality = _percent(ICH_MORTALITY[low], ICH_MORTALITY[high])
-    return f"30-day mortality {mortality} (Hemphill 2001, 152 patients{expected}). {PRIMARY} {NOT_ALONE}"
+    expected = "of 6 it is expected, no patient had it" if high == 6 else ""
+    study = listed(filter(None, ("Hemphill 2001, 152 patients", expected)), between="; ")
+    whose = listed((PRIMARY, NOT_ALONE), between=" ")
+    return told("30-day mortality {share} ({study}). {whose}", share=ich_mortality(low, high), study=study, whose=whose)
+
+
+def ich_mortality(low: int, high: int) -> str:
+    """30-day mortality from the lowest to the highest possible ICH Score: ``72 %``, ``72 to 97 %``."""
+    return _percent(ICH_MORTALITY[low], ICH_MORTALITY[high])
 
 
 def _func(low: int, high: int) -> str:
     shares = [next(row[1:] for row in FUNC_INDEPENDENT if total <= row[0]) for total in (low, high)]
     of_all, of_survivors = (_percent(first, last) for first, last in zip(*shares, strict=True))
-    return f"Independent at 90 days: {of_all} of all, {of_survivors} of survivors (Rost 2008, 629 patients). {PRIMARY}"
+    return told(
+        "Independent at 90 days: {of_all} of all, {of_survivors} of survivors (Rost 2008, 629 patients). {whose}",
+        of_all=of_all,
+        of_survivors=of_survivors,
+        whose=PRIMARY,
+    )
 
 
 def _max_ich(low: int, high: int) -> str:
-    return f"0 to 10, the higher the worse the outcome at 12 months (Sembill 2017). {PRIMARY}"
+    return told("0 to 10, the higher the worse the outcome at 12 months (Sembill 2017). {whose}", whose=PRIMARY)
 
 
 def _ich_gs(low: int, high: int) -> str:
-    return f"5 to 13, the higher the worse (Ruiz-Sandoval 2007). {PRIMARY}"
+    return told("5 to 13, the higher the worse (Ruiz-Sandoval 2007). {whose}", whose=PRIMARY)
 
 
 def _bat(low: int, high: int) -> str:
     risk = "high risk" if low >= 3 else "no high risk" if high < 3 else "high risk or not, as inputs are missing"
-    return f"Expansion of the haematoma: {risk} (3 and more; Morotti 2018, AUC 0.65 to 0.77). {PRIMARY}"
+    says = "Expansion of the haematoma: {risk} (3 and more; Morotti 2018, AUC 0.65 to 0.77). {whose}"
+    return told(says, risk=risk, whose=PRIMARY)
 
 
 def _span(low: int, high: int) -> str:
     verdict = "positive" if low >= 100 else "negative" if high < 100 else "positive or negative, as inputs are missing"
-    return f"Age plus NIHSS: {verdict} (100 and more; SPAN-100). For ischaemic stroke only."
+    return told("Age plus NIHSS: {verdict} (100 and more; SPAN-100). {whose}", verdict=verdict, whose=ISCHAEMIC)
 
 
 def _thrive(low: int, high: int) -> str:
-    return "0 to 9, the higher the worse the outcome (THRIVE). For ischaemic stroke only."
+    return told("0 to 9, the higher the worse the outcome (THRIVE). {whose}", whose=ISCHAEMIC)
 
 
 PRIMARY = "For primary intracerebral haemorrhage only."
+ISCHAEMIC = "For ischaemic stroke only."
 NOT_ALONE = "Not the sole ground to limit treatment."
 OF_BLEEDS = (
     PointScore(
@@ -86,6 +104,7 @@ OF_BLEEDS = (
         points=points.ich_score,
         full=(0, 6),
         meaning=_ich,
+        headline=ich_mortality,
     ),
     PointScore(
         name="func",
@@ -162,13 +181,14 @@ def total_of(score: PointScore, asked: Mapping[str, Asked]) -> ReferenceScore:
         meaning=_unknown(asked) if is_open else score.meaning(low, high),
         possible=None if low == high or is_open else (float(low), float(high)),
         working=_working(trials),
+        headline="" if is_open or score.headline is None else score.headline(low, high),
         inputs=tuple(shown for one in asked.values() for shown in one.shown),
         missing=tuple(one.label for one in asked.values() if not one.shown),
     )
 
 
 def _unknown(asked: Mapping[str, Asked]) -> str:
-    return f"Not known: {', '.join(one.label for one in asked.values() if not one.shown)}."
+    return told("Not known: {names}.", names=listed(one.label for one in asked.values() if not one.shown))
 
 
 def _working(trials: list[Points]) -> str:
@@ -176,7 +196,7 @@ def _working(trials: list[Points]) -> str:
     parts = []
     for component in trials[0]:
         found = [trial[component] for trial in trials]
-        parts.append(
-            f"{component} {min(found)}" if min(found) == max(found) else f"{component} {min(found)} to {max(found)}"
-        )
-    return ", ".join(parts)
+        low, high = min(found), max(found)
+        says = "{part} {low}" if low == high else "{part} {low} to {high}"
+        parts.append(told(says, part=component, low=low, high=high))
+    return listed(parts)

@@ -18,6 +18,8 @@ from dicomnode.clinical.scores.rules import (
     is_metallic,
 )
 from dicomnode.clinical.variables import Location
+from dicomnode.language import listed, told
+from dicomnode.measure.figures import Millilitres, rounded_hu, rounded_ml, rounded_mm
 from dicomnode.records import MEASURED, BrainPart, ContextValue, HeadMeasures, ReferenceScore, Region, ScoreInput
 
 SCORE = "{score}"
@@ -38,15 +40,20 @@ def verdicts(facts: Facts) -> Iterator[ReferenceScore]:
 
 def _volume(facts: Facts) -> Iterator[ReferenceScore]:
     asked = facts.asked("volume_ml")
-    if len(asked.values) < 2:
+    if len(asked.values) < 2 or not rounded_ml(asked.values[1]):
         return
-    estimate, volume = asked.values
+    # as told: a share of other figures than those beside it would contradict them
+    estimate, volume = map(rounded_ml, asked.values)
     yield ReferenceScore(
         name="abc2_total",
-        label=f"{facts.noun}, ABC/2",
-        value=round(estimate, 2),
+        label=told("{noun}, ABC/2", noun=facts.noun),
+        value=estimate,
         unit="mL",
-        meaning=f"By voxels {volume:.1f} mL ({100 * (estimate - volume) / volume:+.0f} %); Kothari 1996.",
+        meaning=told(
+            "By voxels {volume} ({share:+.0f} %); Kothari 1996.",
+            volume=Millilitres(volume),
+            share=100 * (estimate - volume) / volume,
+        ),
         inputs=asked.shown[1:],
     )
 
@@ -59,14 +66,19 @@ def _expansion(facts: Facts) -> Iterator[ReferenceScore]:
     now_ml = 0.0 if facts.bleed.total is None else facts.bleed.total.volume_ml
     grown = expansion(float(earlier.value), now_ml)
     verdict = "Expansion" if grown.is_expansion else "No expansion"
-    share = "" if math.isinf(grown.share) else f", {100 * grown.share:+.0f} %"
-    unstable = " The earlier volume is below 1 mL: the ratio says little." if grown.is_unstable else ""
+    growth = told("{growth:+.1f} mL", growth=grown.growth_ml)
+    share = "" if math.isinf(grown.share) else told("{share:+.0f} %", share=100 * grown.share)
+    rule = "more than 33 % or more than 6 mL"
+    says = told("{verdict} ({figures}; {rule}).", verdict=verdict, figures=_joined(growth, share), rule=rule)
+    unstable = "The earlier volume is below 1 mL: the ratio says little." if grown.is_unstable else ""
     yield ReferenceScore(
         name="expansion",
-        label=f"Growth of the {facts.noun.lower()} since the earlier CT",
-        value=round(grown.growth_ml, 2),
+        label="Growth of the bleed since the earlier CT"
+        if not facts.is_after_thrombectomy
+        else "Growth of the hyperdensity since the earlier CT",
+        value=rounded_ml(grown.growth_ml),
         unit="mL",
-        meaning=f"{verdict} ({grown.growth_ml:+.1f} mL{share}; more than 33 % or more than 6 mL).{unstable}",
+        meaning=_joined(says, unstable, between=" "),
         inputs=(shown(earlier), *facts.asked("volume_ml").shown[-1:]),
     )
 
@@ -78,9 +90,12 @@ def _after_thrombectomy(facts: Facts) -> Iterator[ReferenceScore]:
         yield ReferenceScore(
             name="hyperdense_vol",
             label="Hyperdensity above 50 HU after thrombectomy",
-            value=round(facts.hyperdense_ml, 2),
+            value=rounded_ml(facts.hyperdense_ml),
             unit="mL",
-            meaning=f"Blood or contrast: not to be told apart on single-energy CT. Maximum {total.max_hu:.0f} HU.",
+            meaning=told(
+                "Blood or contrast: not to be told apart on single-energy CT. Maximum {hu:.0f} HU.",
+                hu=rounded_hu(total.max_hu),
+            ),
         )
     yield _metallic(facts, facts.bleed.lesions)
 
@@ -98,25 +113,32 @@ def _metallic(facts: Facts, lesions: tuple[Region, ...]) -> ReferenceScore:
         label="Metallic hyperdensity sign (1 present, 0 absent)",
         value=None if is_open else float(is_there),
         unit=SCORE,
-        meaning=f"{says} (basal ganglia, {METALLIC_MM:g} mm or more, above {METALLIC_HU:g} HU; {_METALLIC_STUDY}).",
+        meaning=told(
+            "{says} (basal ganglia, {mm:g} mm or more, above {hu:g} HU; {study}).",
+            says=says,
+            mm=METALLIC_MM,
+            hu=METALLIC_HU,
+            study=_METALLIC_STUDY,
+        ),
         possible=(0.0, 1.0) if is_open else None,
         inputs=(*measured, *place.shown),
         missing=(place.label,) if is_open and not place.shown else (),
     )
 
 
-def _in_basal_ganglia(dense: list[Region], told: Asked | None) -> tuple[bool, bool]:
+def _in_basal_ganglia(dense: list[Region], place: Asked | None) -> tuple[bool, bool]:
     """Whether a dense lesion lies in the basal ganglia, and whether that is open: as told, else as the frame shows."""
-    if told is not None:
-        is_open = bool(dense) and told.values == (Location.DEEP,)
-        return bool(dense) and told.values[0] in _BASAL_GANGLIA and not is_open, is_open
+    if place is not None:
+        is_open = bool(dense) and place.values == (Location.DEEP,)
+        return bool(dense) and place.values[0] in _BASAL_GANGLIA and not is_open, is_open
     is_there = any(lesion.parts == (BrainPart.BASAL_GANGLIA,) for lesion in dense)
     is_possible = any(not lesion.parts or BrainPart.BASAL_GANGLIA in lesion.parts for lesion in dense)
     return is_there, is_possible and not is_there
 
 
 def _of_region(label: str, region: Region) -> ScoreInput:
-    return ScoreInput(label, f"{region.longest_diameter_mm:.0f} mm, {region.max_hu:.0f} HU", MEASURED)
+    mm, hu = rounded_mm(region.longest_diameter_mm), rounded_hu(region.max_hu)
+    return ScoreInput(label, told("{mm:.0f} mm, {hu:.0f} HU", mm=mm, hu=hu), MEASURED)
 
 
 def _deterioration(facts: Facts) -> Iterator[ReferenceScore]:
@@ -132,12 +154,20 @@ def _deterioration(facts: Facts) -> Iterator[ReferenceScore]:
         if verdict is not None:
             yield ReferenceScore(
                 name=f"end_{number}",
-                label=f"Early neurological deterioration {number} (1 yes, 0 no)",
+                label=told("Early neurological deterioration {number} (1 yes, 0 no)", number=number),
                 value=float(verdict),
                 unit=SCORE,
-                meaning=f"{'Yes' if verdict else 'No'} by this definition: {definition}.",
+                meaning=told(
+                    "{verdict} by this definition: {definition}.",
+                    verdict="Yes" if verdict else "No",
+                    definition=definition.value,
+                ),
                 inputs=known,
             )
+
+
+def _joined(*texts: str, between: str = ", ") -> str:
+    return listed(filter(None, texts), between=between)
 
 
 def _number(known: ContextValue) -> float:
@@ -151,12 +181,12 @@ def _mass_effect(facts: Facts) -> Iterator[ReferenceScore]:
     evans = None if head.evans_index is None else round(head.evans_index, 2)
     shift = _read_or_measured(facts, "midline_shift", "Midline shift", "mm", shift_mm)
     if shift is not None:
-        verdict = "significant" if (shift.value or 0.0) > SHIFT_MM else "not significant"
-        yield replace(shift, meaning=f"{verdict.capitalize()} (more than {SHIFT_MM:g} mm).")
+        verdict = "Significant" if (shift.value or 0.0) > SHIFT_MM else "Not significant"
+        yield replace(shift, meaning=told("{verdict} (more than {limit:g} mm).", verdict=verdict, limit=SHIFT_MM))
     index = _read_or_measured(facts, "evans_index", "Evans index", "1", evans)
     if index is not None:
-        verdict = "ventriculomegaly" if (index.value or 0.0) > EVANS else "no ventriculomegaly"
-        yield replace(index, meaning=f"{verdict.capitalize()} (more than {EVANS:.2f}).")
+        verdict = "Ventriculomegaly" if (index.value or 0.0) > EVANS else "No ventriculomegaly"
+        yield replace(index, meaning=told("{verdict} (more than {limit:.2f}).", verdict=verdict, limit=EVANS))
 
 
 def _read_or_measured(facts: Facts, name: str, label: str, unit: str, measured: float | None) -> ReferenceScore | None:
@@ -166,6 +196,6 @@ def _read_or_measured(facts: Facts, name: str, label: str, unit: str, measured: 
         return ReferenceScore(name=name, label=label, value=value, unit=unit, meaning="", inputs=(shown(known),))
     if measured is None:
         return None
-    said = f"{measured:g} mm" if unit == "mm" else f"{measured:.2f}"
+    said = told("{mm:.0f} mm", mm=measured) if unit == "mm" else told("{index:.2f}", index=measured)
     inputs = (ScoreInput(label, said, MEASURED),)
     return ReferenceScore(name=name, label=label, value=measured, unit=unit, meaning="", inputs=inputs)

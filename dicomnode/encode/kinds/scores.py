@@ -26,7 +26,7 @@ from dicomnode.encode.content import (
     text_item,
 )
 from dicomnode.encode.context import Context, stamp
-from dicomnode.encode.wording import Wording, input_phrase, is_probability, model_line
+from dicomnode.encode.wording import Wording, is_probability, model_line
 from dicomnode.kinds import Kind
 from dicomnode.records import NotApplicable, ReferenceScore, ScoreFinding
 
@@ -95,7 +95,10 @@ def _not_applicable_group(finding: NotApplicable, context: Context) -> hd_sr.Mea
             hd_sr.QualitativeEvaluation(Code(*codes.WHY_NOT_APPLICABLE), Code(*why)),
         ],
     )
-    sentences = [(codes.IMPRESSION, context.words.not_applicable_sentence(finding)), *_said_of_inputs(finding)]
+    sentences = [
+        (codes.IMPRESSION, context.words.not_applicable_sentence(finding)),
+        *_said_of_inputs(finding, context.words),
+    ]
     group[0].ContentSequence.extend([text_item(of, text) for of, text in sentences])
     return group
 
@@ -128,7 +131,7 @@ def _said_of_reference(reference: ReferenceScore, words: Wording) -> Iterator[tu
     if reference.working:
         yield codes.WORKING, reference.working
     for item in reference.inputs:
-        yield codes.INPUT_USED, input_phrase(item)
+        yield codes.INPUT_USED, words.input_phrase(item)
     for label in reference.missing:
         yield codes.INPUT_MISSING, label
 
@@ -169,14 +172,14 @@ def _statements(score: ScoreFinding, words: Wording) -> Iterator[tuple[codes.Cod
         yield codes.REFERENCE_SCORE, words.reference_sentence(reference)
     for warning in score.warnings:
         yield codes.USE_WARNING, warning
-    yield from _said_of_inputs(score)
+    yield from _said_of_inputs(score, words)
 
 
-def _said_of_inputs(finding: ScoreFinding | NotApplicable) -> Iterator[tuple[codes.Code, str]]:
+def _said_of_inputs(finding: ScoreFinding | NotApplicable, words: Wording) -> Iterator[tuple[codes.Code, str]]:
     """What the model was given and what was not known, and which model it is."""
     for item in finding.inputs:
-        yield codes.INPUT_USED, input_phrase(item)
+        yield codes.INPUT_USED, words.input_phrase(item)
     for label in finding.missing:
-        yield codes.INPUT_MISSING, label
+        yield codes.INPUT_MISSING, words.text(label)
     yield codes.MODEL, model_line(finding.model)
     yield codes.TRAINING_DATA, finding.model.trained_on

@@ -16,7 +16,7 @@ from dicomnode.dicom.values import text_of
 from dicomnode.encode.content import Report, broken, container, new_document, root_container, separate, text_item
 from dicomnode.encode.context import Context, stamp
 from dicomnode.encode.pictures.slices import slice_range
-from dicomnode.encode.wording import Wording, input_phrase, model_line
+from dicomnode.encode.wording import Wording, model_line
 from dicomnode.kinds import Kind
 from dicomnode.records import Case, MaskFinding, NotApplicable, ReferenceScore, ScoreFinding
 
@@ -82,7 +82,7 @@ def _of_reference(reference: ReferenceScore, words: Wording) -> Iterator[str]:
     yield words.reference_sentence(reference)
     label = reference.label
     if reference.inputs and (reference.value is not None or reference.possible is not None):
-        yield words.say("inputs", label=label, inputs=", ".join(map(input_phrase, reference.inputs)))
+        yield words.say("inputs", label=label, inputs=", ".join(map(words.input_phrase, reference.inputs)))
     if reference.missing and reference.possible is not None:
         yield words.say("inputs missing", label=label, inputs=", ".join(reference.missing))
 
@@ -114,9 +114,9 @@ def _of_score(score: ScoreFinding, words: Wording) -> Iterator[str]:
 def _of_inputs(finding: ScoreFinding | NotApplicable, words: Wording) -> Iterator[str]:
     """What is known of a model's inputs for this patient, and what is not."""
     if finding.inputs:
-        yield words.say("inputs", label=finding.label, inputs=", ".join(map(input_phrase, finding.inputs)))
+        yield words.say("inputs", label=finding.label, inputs=", ".join(map(words.input_phrase, finding.inputs)))
     if finding.missing:
-        yield words.say("inputs missing", label=finding.label, inputs=", ".join(finding.missing))
+        yield words.say("inputs missing", label=finding.label, inputs=", ".join(map(words.text, finding.missing)))
 
 
 def _procedure(context: Context) -> Iterator[Line]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dicomnode.encode.pictures.drawing import DIM, FAINT, INK, MAX_LINES, PANEL, Box, Pen
+from dicomnode.encode.pictures.reference_rows import reference_block, wanted_scores
 from dicomnode.encode.pictures.slices import capitalised, slice_range
 from dicomnode.encode.wording import Wording, is_probability, is_speck
 from dicomnode.measure.figures import rounded_hu
 from dicomnode.records import Case, MaskFinding, ModelRef, NotApplicable, Region, ScoreFinding
 
-MODEL_HEIGHT = 44
+MODEL_HEIGHT, LAST_MODEL_HEIGHT, HEADING_HEIGHT, ROW_HEIGHT = 44, 36, 32, 23
 TABLE_ROWS = {1: 5, 2: 2}
 """Lesions listed for each finding, by the number of findings; more findings leave no room for any."""
+TABLE_ROWS_BESIDE_SCORES = 2
 
 
 def side_panel(pen: Pen, case: Case, box: Box, words: Wording) -> None:
@@ -24,16 +26,23 @@ def side_panel(pen: Pen, case: Case, box: Box, words: Wording) -> None:
         y = _score(pen, score, left, right, y, words)
     for refused in case.not_applicable:
         y = _not_applicable(pen, refused, left, right, y, words)
+    bottom = box[3] - 14
+    models = list(dict.fromkeys(finding.model for finding in case.findings))
+    y = reference_block(pen, case.reference, left, right, y, bottom - _room_below_scores(case, len(models)), words)
     if case.masks:
         y = pen.heading((left, y), words.say("detection limit"), right - left)
     for finding in case.masks:
         y = _limits(pen, finding, left, right, y, words)
-    models = list(dict.fromkeys(finding.model for finding in case.findings))
-    bottom = box[3] - 14
     if len(models) == 1 and y + _height_of(pen, models[0], right - left, words) <= bottom:
         _model(pen, models[0], left, right, y + 10, words)
     else:
         _models(pen, models, left, right, y + 10, bottom, words)
+
+
+def _room_below_scores(case: Case, models: int) -> int:
+    """What limits and models take below the reference scores, one model in two lines and a line for the others."""
+    limits = HEADING_HEIGHT + len(case.masks) * ROW_HEIGHT if case.masks else 0
+    return limits + 10 + HEADING_HEIGHT + LAST_MODEL_HEIGHT + (MODEL_HEIGHT if models > 1 else 0)
 
 
 def _rows(pen: Pen, rows: list[tuple[str, str]], left: int, right: int, y: int) -> int:
@@ -81,6 +90,8 @@ def _figures(total: Region, words: Wording) -> list[tuple[str, str]]:
 
 def _lesion_table(pen: Pen, case: Case, finding: MaskFinding, left: int, right: int, y: int, words: Wording) -> int:
     rows = TABLE_ROWS.get(len(case.findings), 0)
+    if wanted_scores(case.reference):
+        rows = min(rows, TABLE_ROWS_BESIDE_SCORES)
     if not finding.lesions or not rows:
         return y
     y = pen.heading((left, y), words.say("table"), right - left)

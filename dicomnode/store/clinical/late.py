@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select, tuple_, update
+from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from dicomnode.records import Patient
@@ -14,7 +14,7 @@ from dicomnode.store.locks import lock_job, lock_series
 from dicomnode.store.queue.jobs import create_job, runs_of, supersede_job
 from dicomnode.store.queue.runs import RunIdentity, source_paths
 from dicomnode.store.states import JobStatus, JobTask
-from dicomnode.store.tables import ClinicalText, ClinicalValue, Job, MergedPatient, Series, StudyPatient
+from dicomnode.store.tables import ClinicalText, ClinicalValue, FhirQuestion, Job, MergedPatient, Series, StudyPatient
 
 UNDER_WAY = (JobStatus.WAITING, JobStatus.QUEUED, JobStatus.RUNNING)
 HAS_RESULTS = (JobStatus.DELIVERING, JobStatus.DONE, JobStatus.SENT_UNPROVEN, JobStatus.UNDELIVERED)
@@ -47,7 +47,7 @@ class SettledJob:
 
 
 def studies_to_check(session: Session, *, since: float, seen_since: float, slack_s: float) -> list[StudyToCheck]:
-    """Studies of patients of whom anything arrived, or was merged, since a moment.
+    """Studies of patients of whom anything arrived, was taken back or was merged since a moment.
 
     Parameters
     ----------
@@ -73,9 +73,10 @@ def _arrivals(session: Session, since: float) -> dict[PatientKey, float]:
         (ClinicalValue, ClinicalValue.arrived_at),
         (ClinicalText, ClinicalText.arrived_at),
         (MergedPatient, MergedPatient.merged_at),
+        (FhirQuestion, FhirQuestion.changed_at),
     ):
         for patient_id, issuer, moment in session.execute(
-            select(table.patient_id, table.issuer, at).where(at >= since)
+            select(table.patient_id, table.issuer, func.coalesce(at, 0.0)).where(at >= since)
         ):
             newest[patient_id, issuer] = max(moment, newest.get((patient_id, issuer), 0.0))
     return newest

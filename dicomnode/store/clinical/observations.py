@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import delete, select, tuple_
@@ -15,15 +15,19 @@ from sqlalchemy.orm import Session
 from dicomnode.records import ContextSource, Observation, Patient, ReportSection
 from dicomnode.store.clinical.patients import PatientKey, all_keys, columns_of, patient_of
 from dicomnode.store.inserting import insert_if_absent
-from dicomnode.store.tables import ClinicalText, ClinicalValue, MergedPatient, StudyPatient
+from dicomnode.store.tables import ClinicalText, ClinicalValue, FhirQuestion, MergedPatient, StudyPatient
+
+SOME = 500
+"""Names in one statement; databases have a limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """How many values and texts were new, and how many were known already."""
+    """How many values and texts were new, were known already, and were taken back."""
 
     new: int
     known: int
+    gone: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,46 @@ def store_context(session: Session, observations: Iterable[Observation], texts: 
     return Stored(sum(new), len(new) - sum(new))
 
 
+def store_answer(
+    session: Session,
+    source: ContextSource,
+    read: Collection[str],
+    observations: Sequence[Observation],
+    texts: Sequence[ReportSection],
+) -> Stored:
+    """Write what a source tells now, and take back what it told before of the same things and does not tell any more.
+
+    Parameters
+    ----------
+    read : provenance of all that was read, such as a FHIR resource: whatever it told before is out of date.
+    """
+    everything: list[Observation | ReportSection] = [*observations, *texts]
+    told = {_digest(one) for one in everything}
+    gone = sum(_take_back(session, table, source, read, told) for table in (ClinicalValue, ClinicalText))
+    return replace(store_context(session, observations, texts), gone=gone)
+
+
+def _take_back(
+    session: Session, table: type[ClinicalValue | ClinicalText], source: str, read: Collection[str], told: set[str]
+) -> int:
+    """Delete what is not told any more; returns how many rows went."""
+    names, gone = sorted(read), 0
+    for start in range(0, len(names), SOME):
+        mine = (table.source == source, table.provenance.in_(names[start : start + SOME]))
+        rows: Iterable[ClinicalValue | ClinicalText] = session.scalars(select(table).where(*mine))
+        stale = [row for row in rows if row.digest not in told]
+        for row in stale:
+            session.delete(row)
+        gone += len(stale)
+    session.flush()
+    return gone
+
+
 def _store_value(session: Session, one: Observation, now: float) -> bool:
-    said = [one.name, one.value, one.unit, one.source, one.observed_at]
     return insert_if_absent(
         session,
         ClinicalValue,
-        **_told(one, said, now),
+        **_told(one, now),
         name=one.name,
         value=one.value,
         unit=one.unit,
@@ -56,11 +94,10 @@ def _store_value(session: Session, one: Observation, now: float) -> bool:
 
 
 def _store_text(session: Session, one: ReportSection, now: float) -> bool:
-    said = [one.section, one.text, one.author, one.source, one.written_at]
     return insert_if_absent(
         session,
         ClinicalText,
-        **_told(one, said, now),
+        **_told(one, now),
         section=one.section,
         text=one.text,
         author=one.author[:255],
@@ -68,12 +105,20 @@ def _store_text(session: Session, one: ReportSection, now: float) -> bool:
     )
 
 
-def _told(one: Observation | ReportSection, said: Sequence[object], now: float) -> dict[str, Any]:
-    """The columns that both tables have. ``said``: all that the row says, beside whose it is."""
-    columns = columns_of(one.patient)
-    digest = hashlib.sha256(json.dumps([*columns.values(), *said]).encode()).hexdigest()
-    told = {"source": one.source, "arrived_at": now, "provenance": one.provenance[:255], "digest": digest}
-    return {**columns, **told}
+def _told(one: Observation | ReportSection, now: float) -> dict[str, Any]:
+    """The columns that both tables have."""
+    told = {"source": one.source, "arrived_at": now, "provenance": one.provenance[:255], "digest": _digest(one)}
+    return {**columns_of(one.patient), **told}
+
+
+def _digest(one: Observation | ReportSection) -> str:
+    """Of all that a row says, and whose it is: a repeat is one row."""
+    said: list[object] = (
+        [one.name, one.value, one.unit, one.source, one.observed_at]
+        if isinstance(one, Observation)
+        else [one.section, one.text, one.author, one.source, one.written_at]
+    )
+    return hashlib.sha256(json.dumps([*columns_of(one.patient).values(), *said]).encode()).hexdigest()
 
 
 def known_of(session: Session, patient: Patient) -> KnownOfPatient:
@@ -133,5 +178,6 @@ def forget_context(session: Session, *, before: float) -> int:
         done = session.execute(delete(table).where(table.arrived_at < before))
         gone += done.rowcount  # type: ignore[attr-defined]
     session.execute(delete(MergedPatient).where(MergedPatient.merged_at < before))
+    session.execute(delete(FhirQuestion).where(FhirQuestion.made_at < before))
     session.execute(delete(StudyPatient).where(StudyPatient.seen_at < before))
     return gone

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import Select, delete, select, tuple_
 from sqlalchemy.orm import Session
 
 from dicomnode.records import Patient
 from dicomnode.store.inserting import insert_if_absent
-from dicomnode.store.tables import MergedPatient, OfPatient, Series, StudyPatient
+from dicomnode.store.tables import FhirQuestion, MergedPatient, OfPatient, Series, StudyPatient
 
 PatientKey = tuple[str, str]
 """Patient ID and issuer."""
@@ -59,6 +60,18 @@ def studies_of(session: Session, identifier: str) -> list[KnownStudy]:
         | StudyPatient.study_uid.in_(by_accession)
     )
     rows = session.scalars(statement.order_by(StudyPatient.scanned_at.desc(), StudyPatient.id.desc()))
+    read = [KnownStudy(row.study_uid, patient_of(row), row.scanned_at) for row in rows]
+    return read or _asked_about(session, identifier, by_accession)
+
+
+def _asked_about(session: Session, identifier: str, by_accession: Select[Any]) -> list[KnownStudy]:
+    """Studies of which no images were read yet, but whose patient a FHIR server was asked about."""
+    statement = select(FhirQuestion).where(
+        (FhirQuestion.study_uid == identifier)
+        | (FhirQuestion.patient_id == identifier)
+        | FhirQuestion.study_uid.in_(by_accession)
+    )
+    rows = session.scalars(statement.order_by(FhirQuestion.id.desc()))
     return [KnownStudy(row.study_uid, patient_of(row), row.scanned_at) for row in rows]
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.errors import JobError, LeaseLost
@@ -23,7 +23,7 @@ from dicomnode.store.states import (
     RunEvent,
     RunStatus,
 )
-from dicomnode.store.tables import Event, Job, Outbox, Result, Run, Series
+from dicomnode.store.tables import Event, FhirQuestion, Job, Outbox, Result, Run, Series
 from dicomnode.store.transitions import guarded_update, move, note
 
 STAT_HEAD_START_S = 900.0
@@ -142,11 +142,20 @@ def release_waiting(session: Session, now: float) -> int:
     return len(due)
 
 
-def claim_job(session: Session, *, owner: str, lease_s: float) -> Claim | None:
-    """Lease the most urgent claimable job, or None when there is none."""
+def claim_job(session: Session, *, owner: str, lease_s: float, answer_wait_s: float = 0.0) -> Claim | None:
+    """Lease the most urgent claimable job, or None when there is none.
+
+    Parameters
+    ----------
+    answer_wait_s : an analysis is left this long for what a FHIR server was asked about its patient.
+    """
     now = time.time()
     urgency = Job.ready_at - case((Job.priority == "stat", STAT_HEAD_START_S), else_=0.0)
     statement = select(Job).where(Job.status == JobStatus.QUEUED, Job.ready_at <= now).order_by(urgency, Job.id)
+    if answer_wait_s > 0:
+        settled = exists().where(FhirQuestion.study_uid == Job.study_uid, FhirQuestion.settled_at.is_not(None))
+        has_waited = Job.ready_at <= now - answer_wait_s
+        statement = statement.where(or_(Job.task != JobTask.ANALYSIS, has_waited, settled))
     job = session.scalars(statement.limit(1).with_for_update(skip_locked=True)).one_or_none()
     if job is None:
         return None

@@ -22,10 +22,10 @@ from dicomnode.config.destinations import WebDestination
 from dicomnode.config.load import parse_config
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.route import WebRoute
-from dicomnode.deliver.web_auth import basic
 from dicomnode.errors import AssociationRejected, DeliveryError, DestinationUnavailable
 from dicomnode.store.deliver import fallback
 from dicomnode.store.engine import Store
+from dicomnode.web.credentials import basic
 from tests.integration.deliver.pacs import free_port, mute_port
 from tests.integration.deliver.web_pacs import Reply, WebPacs, failed, stored
 from tests.integration.deliver.world import PATIENT, World, encoded_overview

@@ -16,10 +16,10 @@ from dicomnode.config.destinations import WebAuth
 from dicomnode.config.sections import ReceptionTls
 from dicomnode.config.tls import open_to_others, server_context
 from dicomnode.config.whole import Config
-from dicomnode.deliver.web_auth import read_secret
-from dicomnode.errors import ConfigError, DestinationUnavailable
+from dicomnode.errors import ConfigError, NoCredentials
 from dicomnode.ops.permissions import close_to_others, private_files
 from dicomnode.store.engine import Store
+from dicomnode.web.credentials import read_secret
 from tests.tools.certificates import Authority
 
 
@@ -108,7 +108,7 @@ def test_a_secret_that_others_can_read_is_not_used(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("open sesame\n")
     auth = WebAuth(scheme="bearer", secret_file=str(secret))
-    with pytest.raises(DestinationUnavailable, match="can be read by others") as refused:
+    with pytest.raises(NoCredentials, match="can be read by others") as refused:
         read_secret(auth)
     assert "sesame" not in str(refused.value)
     secret.chmod(0o400)

@@ -357,3 +357,46 @@ def test_without_a_file_no_folder_of_another_program_is_taken_for_models(
     (foreign / "metadata.json").write_text("not of ours")
     monkeypatch.chdir(tmp_path)
     assert built_in_config().bundle_paths == ()
+
+
+FHIR = 'identifier_system = "urn:oid:1.2"\n'
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ('base_url = "https://fhir.example/r4"\n', "identifier_system is missing"),
+        (f'base_url = "http://fhir.example/r4"\n{FHIR}', "base_url begins with http://"),
+        (
+            f'base_url = "https://f.example"\n{FHIR}auth = {{ scheme = "oauth", token_url = "http://t.example", '
+            'client_id = "a", secret_env = "S" }\n',
+            "auth.token_url begins with http://",
+        ),
+        (f'base_url = "https://f.example"\n{FHIR}auth = {{ scheme = "bearer" }}\n', "bearer needs either secret_file"),
+        (f'base_url = "http://127.0.0.1:1/f"\n{FHIR}tls = {{ ca = "x" }}\n', "tls is given"),
+        (f'base_url = "https://u:p@f.example"\n{FHIR}', "holds a user or a password"),
+    ],
+)
+def test_a_fhir_server_that_would_get_data_in_the_clear_or_cannot_be_asked_is_a_fault(
+    tmp_path: Path, keys: str, says: str
+) -> None:
+    (fault,) = faults_of(write(tmp_path, GOOD.format(data=tmp_path) + f"[clinical.fhir]\n{keys}"))
+    assert says in fault
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8080/fhir", "http://localhost/fhir", "http://[::1]/fhir"])
+def test_a_fhir_server_on_this_machine_may_be_asked_without_tls_and_another_where_it_is_allowed(
+    tmp_path: Path, url: str
+) -> None:
+    text = GOOD.format(data=tmp_path) + f'[clinical.fhir]\nbase_url = "{url}"\n{FHIR}'
+    assert load_config(write(tmp_path, text), environment={}).clinical.fhir.base_url == url
+    other = text.replace(url, "http://fhir.example") + "allow_http = true\n"
+    assert load_config(write(tmp_path, other), environment={}).clinical.fhir.allow_http
+
+
+def test_the_example_shows_every_key_of_the_fhir_server() -> None:
+    raw = tomllib.loads(EXAMPLE.read_text())["clinical"]["fhir"]
+    fhir = Config().clinical.fhir
+    assert set(raw) == set(type(fhir).model_fields)
+    assert set(raw["auth"]) == set(type(fhir.auth).model_fields)
+    assert set(raw["tls"]) == set(type(fhir.tls).model_fields)

@@ -273,3 +273,11 @@ def test_what_an_input_may_be_holds_a_value_of_every_band_of_every_score(score: 
             found = {tuple(score.points(**{**fixed, name: value}).values()) for value in FINE[name]}
             tried = {tuple(score.points(**{**fixed, name: value}).values()) for value in ANY[name]}
             assert tried == found
+
+
+def test_volumes_and_their_distance_are_rounded_as_in_the_other_reports() -> None:
+    found = scores(known(**ICH), bleed(region(1.004, 1.096)))
+    assert found["abc2_total"].value == 1.1
+    assert found["abc2_total"].meaning.startswith("By voxels 1.00 mL (+10 %)")
+    measured = [item.value for item in found["ich_score"].inputs if item.source == "measured"]
+    assert measured == ["1.10 mL", "1.00 mL"]

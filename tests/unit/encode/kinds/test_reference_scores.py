@@ -16,9 +16,10 @@ from dicomnode.encode.files import bytes_of
 from dicomnode.encode.kinds.scores import score_report
 from dicomnode.encode.kinds.text import text_report
 from dicomnode.encode.validate import validate
-from dicomnode.encode.wording import offset_phrase
+from dicomnode.encode.wording import Wording
 from dicomnode.errors import EncodeError
 from dicomnode.kinds import Kind
+from dicomnode.language import Language, listed, told
 from dicomnode.records import Case, ReferenceScore, ScoreInput
 from tests.unit.encode.cases import EVEN, case_of, changed, not_applicable_of, score_of
 from tests.unit.encode.kinds.test_sr import code_of, items, numbers, walk
@@ -82,6 +83,20 @@ def test_a_score_that_cannot_be_computed_says_so_without_a_number(groups: list[D
     assert texts(groups[3], "REFSCORE") == ["BAT: cannot be computed. Meaning of bat."]
 
 
+def test_in_german_the_report_is_german_and_what_is_measured_stays_out_of_the_identity(case: Case) -> None:
+    meaning = told("Not known: {names}.", names=listed(["Age"]))
+    told_of = {"label": "ICH Score", "meaning": meaning, "missing": ("Age",)}
+    own = changed(case, reference=(replace(KNOWN, **told_of),), language=Language.GERMAN)  # type: ignore[arg-type]
+    report = score_report(context_of(own))
+    assert report is not None
+    (group,) = items(dcmread(BytesIO(bytes_of(report))), "125007")
+    assert texts(group, "REFSCORE") == ["ICH-Score: 4. Nicht bekannt: Alter."]
+    assert texts(group, "INPUT")[0] == "Glasgow Coma Scale 10 (Datei, 2026-11-28T02:10+01:00, 1,3 h vor dem Scan)"
+    assert texts(group, "INPUTMISSING") == ["Alter"]
+    more = replace(own.reference[0], inputs=(GCS, replace(VOLUME, value="35.1 mL")))
+    assert context_of(changed(own, reference=(more,))).digest == context_of(own).digest
+
+
 def test_the_text_report_tells_them_with_their_inputs(case: Case) -> None:
     report = dcmread(BytesIO(bytes_of(text_report(context_of(case)))))
     told = " ".join(" ".join(str(item.TextValue) for item in walk(report) if item.ValueType == "TEXT").split())
@@ -140,4 +155,4 @@ def test_what_is_measured_does_not_enter_the_identity_since_it_follows_from_the_
     ],
 )
 def test_the_distance_from_the_scan_is_said_in_words(offset_s: float | None, said: str) -> None:
-    assert offset_phrase(offset_s) == said
+    assert Wording().offset_phrase(offset_s) == said

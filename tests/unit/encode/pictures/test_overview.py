@@ -16,6 +16,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from dicomnode.encode.context import context_of
 from dicomnode.encode.files import bytes_of
 from dicomnode.encode.kinds.sc import secondary_capture
+from dicomnode.encode.pictures.drawing import Pen
 from dicomnode.encode.pictures.overview import (
     BANNER_HEIGHT,
     GRID,
@@ -27,7 +28,9 @@ from dicomnode.encode.pictures.overview import (
 )
 from dicomnode.encode.pictures.slices import crop_of, edge_letters, slice_image, windowed
 from dicomnode.encode.pictures.tiles import brain_slices, key_slices, layout_of
-from dicomnode.records import Case
+from dicomnode.encode.wording import Wording
+from dicomnode.language import Language, told
+from dicomnode.records import Case, ReferenceScore, ScoreInput
 from tests.unit.encode.cases import (
     BIG_EVEN,
     EVEN,
@@ -240,3 +243,66 @@ def test_an_overview_of_40_slices_takes_less_than_two_seconds() -> None:
     start = time.process_time()
     overview_image(case)
     assert time.process_time() - start < 2
+
+
+GCS = ScoreInput("Glasgow Coma Scale", "10", "FHIR", "2026-11-28T02:10+01:00", -1200.0)
+
+
+def reference_of(name: str, **more: object) -> ReferenceScore:
+    plain = ReferenceScore(name=name, label=f"{name} score", value=None, unit="{score}", meaning="Meaning.")
+    return replace(plain, **more)  # type: ignore[arg-type]
+
+
+def written(case: Case, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[float, float]]:
+    """Every text of the overview, and where it stands."""
+    found: dict[str, tuple[float, float]] = {}
+
+    def text(self: Pen, at: tuple[float, float], text: str, size: int, colour: object, **more: object) -> None:
+        found[text] = (at[0], at[1] + size)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pen, "text", text)
+        overview_image(context_of(case).case)
+    return found
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_the_overview_tells_the_reference_scores_their_inputs_and_what_is_missing(
+    language: Language, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = (
+        reference_of("BAT", missing=("Blend sign",)),
+        reference_of("ICH", value=4.0, headline=told("{share} %", share=97), inputs=(GCS,)),
+        reference_of("FUNC", possible=(3.0, 5.0), inputs=(GCS,), missing=("Age",)),
+        reference_of("abc2_total", value=16.1, unit="mL"),
+    )
+    case = changed(case_of(EVEN, BLEED), reference=scores, language=language)
+    found = written(case, monkeypatch)
+    words = Wording(language)
+    assert {words.say("reference heading"), "ICH score", "4", "97 %", words.say("range", low="3", high="5")} <= {*found}
+    assert {words.say("not computable"), "Glasgow Coma Scale", "10 (FHIR, -20 min)"} <= {*found}
+    assert words.say("not known", names=", ".join(map(words.text, ("Age", "Blend sign")))) in found
+    assert not any("abc2" in text for text in found)
+    heights = [found[words.text(f"{name} score")][1] for name in ("ICH", "FUNC", "BAT")]
+    assert heights == sorted(heights)
+    assert words.say("banner research") in found
+
+
+def test_many_scores_and_lesions_stay_within_the_panel_and_the_models_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inputs = tuple(replace(GCS, label=f"A variable with a long name {n}") for n in range(12))
+    missing = tuple(f"What nobody has told of the patient, number {n}" for n in range(12))
+    scores = tuple(
+        reference_of(f"S{n}", value=float(n), inputs=inputs, missing=missing, headline="9 %") for n in range(9)
+    )
+    bleeds = tuple(((25.0, 30.0 + 15 * n, 40.0), (6.0, 5.0, 5.0)) for n in range(5))
+    case = changed(case_of(EVEN, bleeds), reference=scores)
+    for findings in (case.findings, (*case.findings, not_applicable_of()), (*case.findings * 2, not_applicable_of())):
+        found = written(changed(case, findings=findings), monkeypatch)
+        left, bottom = SIZE[0] - PANEL_WIDTH - 20, BANNER_HEIGHT + HEADER_HEIGHT + GRID[1]
+        panel = {text: at for text, at in found.items() if at[0] >= left and at[1] > BANNER_HEIGHT + HEADER_HEIGHT}
+        notices = {text: at for text, at in panel.items() if at[1] > bottom}
+        assert notices == {}
+        assert any(text.startswith("Small U-Net") for text in panel)
+    assert "and 4 more, see the report of scores" in written(case, monkeypatch)

@@ -1,4 +1,4 @@
-"""Who the node is to a DICOMweb server: basic, bearer, OAuth 2 client credentials (RFC 7617, 6750, 6749 4.4).
+"""Who the node is to a DICOMweb or FHIR server: basic, bearer, OAuth 2 client credentials (RFC 7617, 6750, 6749 4.4).
 
 Secrets are read anew for each connection, since they are renewed while the node runs, and never appear in a message.
 """
@@ -6,6 +6,7 @@ Secrets are read anew for each connection, since they are renewed while the node
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import time
@@ -17,13 +18,17 @@ import httpx
 
 from dicomnode.config.destinations import WebAuth
 from dicomnode.config.tls import open_to_others
-from dicomnode.errors import DestinationUnavailable
+from dicomnode.errors import NoCredentials
+from dicomnode.web.bounded import read_body
 
 TOKEN_MARGIN_S = 30.0
 """A token that ends this soon is renewed before it is used."""
 
 TOKEN_LIFETIME_S = 300.0
 """Assumed where the token server does not say how long its token holds."""
+
+TOKEN_WAIT_S = 30.0
+MAX_TOKEN_BYTES = 1 << 20
 
 # RFC 6750 2.1; anything else would end in an error of the HTTP library that quotes the header.
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
@@ -42,7 +47,7 @@ class Credentials:
 
         Raises
         ------
-        DestinationUnavailable : the secret cannot be read, or the token server gives no token.
+        NoCredentials : the secret cannot be read, or the token server gives no token.
         """
         if self._auth.scheme == "none":
             return {}
@@ -76,7 +81,7 @@ def read_secret(auth: WebAuth) -> str:
 
     Raises
     ------
-    DestinationUnavailable : it is not there, empty or open to others; the message names the place, never the value.
+    NoCredentials : it is not there, empty or open to others; the message names the place, never the value.
     """
     if auth.secret_env:
         secret, place = os.environ.get(auth.secret_env, ""), f"the environment variable {auth.secret_env}"
@@ -84,21 +89,21 @@ def read_secret(auth: WebAuth) -> str:
         place = f"the file {auth.secret_file}"
         try:
             if fault := open_to_others(Path(auth.secret_file)):
-                raise DestinationUnavailable(f"auth: {fault}")
+                raise NoCredentials(f"auth: {fault}")
             secret = Path(auth.secret_file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as fault:
             why = getattr(fault, "strerror", "") or "it is no UTF-8 text"
-            raise DestinationUnavailable(f"auth: the secret in {place} cannot be read: {why}") from fault
+            raise NoCredentials(f"auth: the secret in {place} cannot be read: {why}") from fault
     secret = secret.strip("\r\n")
     if not secret:
-        raise DestinationUnavailable(f"auth: {place} holds no secret")
+        raise NoCredentials(f"auth: {place} holds no secret")
     return secret
 
 
 def _checked(token: str, what: str) -> str:
     if not _TOKEN.fullmatch(token):
         # Not from the original fault: it would quote what it is about.
-        raise DestinationUnavailable(f"auth: {what} holds characters that no token has (RFC 6750 2.1)")
+        raise NoCredentials(f"auth: {what} holds characters that no token has (RFC 6750 2.1)")
     return token
 
 
@@ -107,18 +112,21 @@ def _fetch_token(auth: WebAuth, http: httpx.Client) -> tuple[str, float]:
     # RFC 6749 2.3.1: both are form-encoded before they are joined
     identity = basic(quote(auth.client_id, safe=""), quote(read_secret(auth), safe=""))
     form = {"grant_type": "client_credentials"} | ({"scope": auth.scope} if auth.scope else {})
+    headers = {"Authorization": identity, "Accept": "application/json"}
     try:
-        answer = http.post(auth.token_url, data=form, headers={"Authorization": identity, "Accept": "application/json"})
-        said: Any = answer.json() if answer.is_success else None
+        with http.stream("POST", auth.token_url, data=form, headers=headers) as answer:
+            content = read_body(answer, TOKEN_WAIT_S, MAX_TOKEN_BYTES)
     except httpx.HTTPError as fault:
-        raise DestinationUnavailable(f"the token server {auth.token_url} cannot be reached: {fault}") from fault
-    except ValueError:
-        said = None
+        raise NoCredentials(f"the token server {auth.token_url} cannot be reached: {fault}") from fault
     if not answer.is_success:
-        raise DestinationUnavailable(f"the token server {auth.token_url} gives no token (HTTP {answer.status_code})")
+        raise NoCredentials(f"the token server {auth.token_url} gives no token (HTTP {answer.status_code})")
+    try:
+        said: Any = json.loads(content)
+    except (ValueError, RecursionError):
+        said = None
     token = said.get("access_token") if isinstance(said, dict) else None
     if not isinstance(token, str):
-        raise DestinationUnavailable(f"the token server {auth.token_url} answered without an access_token")
+        raise NoCredentials(f"the token server {auth.token_url} answered without an access_token")
     return _checked(token, "the token from the token server"), _lifetime_s(said.get("expires_in"))
 
 

@@ -1,0 +1,80 @@
+"""``[clinical]``: where what is known of patients beside the images comes from."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+
+from dicomnode.config.destinations import OptionalUrl, WebAuth, WebTls
+from dicomnode.config.paths import FileName
+from dicomnode.config.sections import Seconds, Section
+
+
+class Fhir(Section):
+    """A FHIR R4 server that is asked for what is known of a patient; ``base_url`` empty: none.
+
+    ``identifier_system``: of the patient IDs of ``[clinical] issuer``; ``identifier_systems``: issuer -> system of
+    those of others. ``codes``: ``system|code`` of the site's own -> variable. ``wait_s``: how long a job waits for the
+    answer.
+    """
+
+    base_url: OptionalUrl = ""
+    identifier_system: str = ""
+    identifier_systems: dict[str, str] = Field(default_factory=dict)
+    codes: dict[str, str] = Field(default_factory=dict)
+    wait_s: Annotated[float, Field(ge=0, le=600)] = 10.0
+    poll_s: Seconds = 900.0
+    timeout_s: Annotated[float, Field(ge=0.1, le=300)] = 10.0
+    budget_s: Annotated[float, Field(ge=1, le=600)] = 30.0
+    page_size: Annotated[int, Field(ge=1, le=1000)] = 100
+    max_pages: Annotated[int, Field(ge=1, le=1000)] = 20
+    max_mb: Annotated[float, Field(gt=0, le=1000)] = 8.0
+    allow_http: bool = False
+    auth: WebAuth = WebAuth()
+    tls: WebTls = WebTls()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Fhir:
+        if self.base_url and (faults := list(self._faults())):
+            raise ValueError("; ".join(faults))
+        return self
+
+    def _faults(self) -> Iterator[str]:
+        if not self.identifier_system and not self.identifier_systems:
+            yield "identifier_system is missing: a patient is asked for by the system of the ID, and the ID"
+        for key, url in (("base_url", self.base_url), ("auth.token_url", self.auth.token_url)):
+            if url.startswith("http:") and not self.allow_http and not _is_this_machine(url):
+                yield f"{key} begins with http:// : health data and secrets would travel in the clear; use https"
+        urls = (self.base_url, self.auth.token_url)
+        if (self.tls.ca or self.tls.cert) and not any(url.startswith("https:") for url in urls):
+            yield "tls is given, but base_url begins with http://"
+
+
+def _is_this_machine(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Clinical(Section):
+    """What is known of patients beside the images: from where, how near to the scan, and for how long it is kept.
+
+    ``issuer``: of patient IDs that come without one, in images as in other sources.
+    """
+
+    issuer: Annotated[str, Field(max_length=64)] = ""
+    hours_before: Annotated[float, Field(ge=0)] = 24.0
+    hours_after: Annotated[float, Field(ge=0)] = 6.0
+    retention_days: Annotated[float, Field(ge=0)] = 14.0
+    drop_folder: FileName = ""
+    drop_every_s: Annotated[float, Field(ge=0.1)] = 2.0
+    structured_reports: bool = True
+    amend_h: Annotated[float, Field(ge=0)] = 24.0
+    amend_settle_s: Annotated[float, Field(ge=0)] = 60.0
+    fhir: Fhir = Fhir()

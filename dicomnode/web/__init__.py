@@ -1,0 +1,1 @@
+"""Requests to HTTP servers of the hospital: time limits, bounded answers, credentials."""
