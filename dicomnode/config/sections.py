@@ -184,23 +184,6 @@ class Zoo(Section):
     digests: dict[str, str] = {}
 
 
-class Clinical(Section):
-    """What is known of patients beside the images: from where, how near to the scan, and for how long it is kept.
-
-    ``issuer``: of patient IDs that come without one, in images as in other sources.
-    """
-
-    issuer: Annotated[str, Field(max_length=64)] = ""
-    hours_before: Annotated[float, Field(ge=0)] = 24.0
-    hours_after: Annotated[float, Field(ge=0)] = 6.0
-    retention_days: Annotated[float, Field(ge=0)] = 14.0
-    drop_folder: FileName = ""
-    drop_every_s: Annotated[float, Field(ge=0.1)] = 2.0
-    structured_reports: bool = True
-    amend_h: Annotated[float, Field(ge=0)] = 24.0
-    amend_settle_s: Annotated[float, Field(ge=0)] = 60.0
-
-
 class Operations(Section):
     """Logs and retention."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dicomnode.config.clinical import Clinical
 from dicomnode.config.destinations import AnyDestination, DestinationTable
 from dicomnode.config.protocols import HEAD_CT, Protocol
-from dicomnode.config.sections import Clinical, Database, Execution, Node, Operations, Reception, Section, Sender, Zoo
+from dicomnode.config.sections import Database, Execution, Node, Operations, Reception, Section, Sender, Zoo
 
 
 class Config(Section):
