@@ -318,7 +318,7 @@ class Told(OfPatient):
     arrived_at: Mapped[float] = mapped_column(index=True)
     provenance: Mapped[str] = mapped_column(String(255), default="")
     digest: Mapped[str] = mapped_column(String(64), unique=True)
-    statement: Mapped[str] = mapped_column(String(64), default="", server_default="", index=True)
+    statement: Mapped[str] = mapped_column(String(64), default="", index=True)
 
 
 class Statement(OfPatient, Base):

@@ -13,6 +13,8 @@ from dicomnode.errors import MessageRefusal, MessageRefused
 
 MAX_HEADER = 4096
 """Longer ones are none: of a message that is too large, so much is kept for the answer."""
+ANY_BYTES = "latin-1"
+"""Reads whatever comes, byte by byte: for the answer to what is not read."""
 SEGMENT_END = re.compile(rb"[\r\n]")
 VERSION = re.compile(r"2\.[1-9](?:\.\d)*")
 _PRINTABLE = (
@@ -46,6 +48,7 @@ class Header:
     accept_ack, application_ack : MSH-15 and MSH-16; both empty: original mode.
     charsets : repetitions of MSH-18.
     codec : of Python, in which the message is.
+    fault : what is wrong with its character set, if anything: it is answered, and not read.
     """
 
     separators: Separators
@@ -64,6 +67,7 @@ class Header:
     application_ack: str
     charsets: tuple[str, ...]
     codec: str
+    fault: MessageRefusal | None = None
 
 
 def header_of(content: bytes, charset: str) -> Header:
@@ -75,16 +79,21 @@ def header_of(content: bytes, charset: str) -> Header:
 
     Raises
     ------
-    MessageRefused : no MSH, odd separators, or a character set that is not read.
+    MessageRefused : no MSH, or odd separators: it cannot be answered either.
     """
     first = SEGMENT_END.split(content[:MAX_HEADER], maxsplit=1)[0]
     separators, encoding_characters = _separators(first)
-    raw = first.split(separators.field.encode())
-    names = _names(raw, separators)
-    codec = codec_of(names, charset)
-    # with a set of several bytes a field separator may have been half of a character
-    fields = ["MSH", *decoded(first, codec).split(separators.field)]
-    return _header([field.strip() for field in fields], separators, encoding_characters, names, codec)
+    names = _names(first.split(separators.field.encode()), separators)
+    fault = None
+    try:
+        codec = codec_of(names, charset)
+        # with a set of several bytes a field separator may have been half of a character
+        text = decoded(first, codec)
+    except MessageRefused as refused:
+        codec, fault = ANY_BYTES, refused.why
+        text = decoded(first, codec)
+    fields = [field.strip() for field in ("MSH", *text.split(separators.field))]
+    return _header(fields, separators, encoding_characters, names, codec, fault)
 
 
 def _names(raw: list[bytes], separators: Separators) -> tuple[str, ...]:
@@ -93,7 +102,12 @@ def _names(raw: list[bytes], separators: Separators) -> tuple[str, ...]:
 
 
 def _header(
-    fields: list[str], separators: Separators, encoding_characters: str, names: tuple[str, ...], codec: str
+    fields: list[str],
+    separators: Separators,
+    encoding_characters: str,
+    names: tuple[str, ...],
+    codec: str,
+    fault: MessageRefusal | None,
 ) -> Header:
     def field(number: int) -> str:
         return fields[number] if number < len(fields) else ""
@@ -119,6 +133,7 @@ def _header(
         application_ack=part(16).upper(),
         charsets=names,
         codec=codec,
+        fault=fault,
     )
 
 

@@ -19,7 +19,7 @@ from dicomnode.clinical.sources.hl7.results import OBX_5, read_result
 from dicomnode.clinical.sources.hl7.rules import Rules
 from dicomnode.clinical.sources.hl7.statements import Standing, standing_of
 from dicomnode.clinical.sources.hl7.telling import Fault, Telling
-from dicomnode.clinical.sources.hl7.times import moment_of, zone_in
+from dicomnode.clinical.sources.hl7.times import date_of, moment_of, zone_in
 from dicomnode.clinical.variables import SECTIONS
 from dicomnode.errors import ContextError, MessageRefusal, MessageRefused
 from dicomnode.store.clinical.patients import PatientKey
@@ -63,6 +63,8 @@ def read_message(content: bytes, header: Header, rules: Rules) -> Reading:
 
 
 def _require_ours(header: Header, rules: Rules) -> None:
+    if header.fault is not None:
+        raise MessageRefused(header.fault, "MSH-18")
     if header.message_type not in ("ORU", "ADT"):
         raise MessageRefused(MessageRefusal.WRONG_TYPE, "MSH-9")
     if (header.message_type, header.event) not in (RESULTS, *FACTS, MERGE):
@@ -117,11 +119,19 @@ def _zone(header: Header, rules: Rules) -> tzinfo:
 
 
 def _written_at(header: Header, rules: Rules) -> float:
-    """MSH-7; now, where it states no moment: what arrives later is then newer."""
+    """MSH-7, where it states less the beginning of the day; now, where it states nothing, or what is still to come.
+
+    A clock that is ahead would otherwise keep all that its sender corrects later from being believed.
+    """
+    now = time.time()
     try:
-        return moment_of(header.written_at, rules.zone) or time.time()
+        day = date_of(header.written_at)
+        stated = header.written_at
+        if day is not None and len(stated) < len("YYYYMMDDHHMM"):
+            stated = f"{day:%Y%m%d}0000"
+        return min(moment_of(stated, rules.zone) or now, now)
     except ContextError:
-        return time.time()
+        return now
 
 
 def _read_parts(group: list[Segment], telling: Telling) -> None:

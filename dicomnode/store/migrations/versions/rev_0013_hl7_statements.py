@@ -31,6 +31,8 @@ def upgrade() -> None:
     op.create_index(op.f("ix_statement_arrived_at"), "statement", ["arrived_at"])
     for table in ("clinical_value", "clinical_text"):
         op.add_column(table, sa.Column("statement", sa.String(length=64), nullable=False, server_default=""))
+        with op.batch_alter_table(table) as changed:
+            changed.alter_column("statement", server_default=None)
         op.create_index(op.f(f"ix_{table}_statement"), table, ["statement"])
 
 
@@ -38,5 +40,6 @@ def downgrade() -> None:
     """Back."""
     for table in ("clinical_value", "clinical_text"):
         op.drop_index(op.f(f"ix_{table}_statement"), table)
-        op.drop_column(table, "statement")
+        with op.batch_alter_table(table) as changed:
+            changed.drop_column("statement")
     op.drop_table("statement")

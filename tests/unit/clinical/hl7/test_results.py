@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -146,6 +147,16 @@ def test_the_same_observation_has_the_same_key_whatever_is_said_of_it() -> None:
     others = [key(obx(INR, "2", sub="2")), key(obx(INR, "2"), order="F2"), key(obx(INR, "2"), application="POCT")]
     others += [key(obx(INR, "2", at="202601011001")), key(obx("34714-6^INR^LN", "2"))]
     assert len({first, *others}) == 6
+
+
+def test_a_message_is_as_old_as_it_says_but_never_from_the_future() -> None:
+    def told_at(text: str) -> float:
+        return read(message(pid(), obr(), obx(INR, "2"), at=text)).told[0].told_at
+
+    assert told_at("20260101101500.25+0100") == at("2026-01-01T09:15")
+    assert told_at("20260101") == at("2026-01-01T00:00")
+    for text in ("21260101101500", "", "today"):
+        assert abs(told_at(text) - time.time()) < 60
 
 
 def test_two_values_of_one_observation_in_one_message_are_not_chosen_from() -> None:
