@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dicomnode.app.check.context import check_context
 from dicomnode.app.check.destinations import check_destinations
 from dicomnode.app.check.finding import Finding
+from dicomnode.app.check.hl7 import check_hl7
 from dicomnode.app.check.host import check_host
 from dicomnode.app.check.models import check_models, check_protocols
 from dicomnode.config.whole import Config
@@ -19,4 +20,5 @@ def checkup(config: Config, *, load_models: bool = True) -> Iterator[Finding]:
     if load_models:
         yield from check_models(config)
     yield from check_context(config)
+    yield from check_hl7(config)
     yield from check_destinations(config)

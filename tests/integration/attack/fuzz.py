@@ -1,4 +1,4 @@
-"""``python -m tests.integration.attack.fuzz``: bombs, spoiled sessions and spoiled data sets against a running node.
+"""``python -m tests.integration.attack.fuzz``: bombs and spoiled sessions, data sets and HL7 messages.
 
 Prints a table, and exits with 1 where the node died, hung, leaked, lost an acknowledged image or said something raw.
 The same seed sends the same bytes.
@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tests.integration.attack import data_sets, sessions
+from tests.integration.attack import data_sets, hl7_messages, sessions
 from tests.integration.attack.bombs import all_bombs
 from tests.integration.attack.target import Target
 from tests.integration.receive.peers import Aborted, Closed
@@ -64,6 +64,19 @@ def data_set(seed: str) -> Play:
     return play
 
 
+def hl7_message(seed: str) -> Play:
+    """Sends spoiled HL7 messages; says how each was answered. What must then be stored is the target's to look at."""
+
+    def play(target: Target, number: int) -> tuple[str, list[str]]:
+        ending, must_be_there, faults = hl7_messages.play(target.hl7_port, hl7_messages.made(seed, number))
+        target.verdict.faults += faults
+        if must_be_there is not None:
+            target.told.append(must_be_there)
+        return ending, []
+
+    return play
+
+
 BOMBS = all_bombs()
 
 
@@ -101,12 +114,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, default=100_000)
     parser.add_argument("--datasets", type=int, default=20_000)
+    parser.add_argument("--messages", type=int, default=10_000)
     parser.add_argument("--seed", default="1")
     asked = parser.parse_args(arguments)
     kinds: list[tuple[str, Play, int]] = [
         ("bombs", bomb, len(BOMBS)),
         ("sessions", session(asked.seed), asked.sessions),
         ("data sets", data_set(asked.seed), asked.datasets),
+        ("HL7 messages", hl7_message(asked.seed), asked.messages),
     ]
     table = Table(title=f"Attack with seed {asked.seed}", title_justify="left")
     for column in ("what", "how often", "how it ended", "acknowledged", "slowest C-ECHO", "memory", "found"):
@@ -116,11 +131,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.simplefilter("ignore")  # of pydicom, about what the harness itself reads
     began = time.monotonic()
     with Progress(*bars, console=console) as progress:
-        for name, play, count in kinds:
+        for name, play, count in (kind for kind in kinds if kind[2]):
             task = progress.add_task(name, total=count)
             with tempfile.TemporaryDirectory(prefix="dicomnode-fuzz-") as folder, Target(Path(folder)) as target:
                 endings = attack(target, play, count, lambda done, task=task: progress.advance(task, done))
-            known = endings.pop("images acknowledged")
+            known = endings.pop("images acknowledged") + len(target.told)
             verdict = target.verdict
             found += verdict.faults
             told = ", ".join(f"{count} {ending}" for ending, count in endings.most_common())

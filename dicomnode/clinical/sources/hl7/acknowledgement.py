@@ -99,6 +99,8 @@ def problems_of(faults: Sequence[Fault]) -> list[Problem]:
     ]
 
 
+_CONDITIONS = frozenset({"AL", "NE", "ER", "SU"})
+"""Of MSH-15 and MSH-16 (table 0155); another word in them is none."""
 _numbers = count(1)
 _BARE = Separators(field="|", component="^")
 
@@ -127,7 +129,7 @@ def answer(header: Header | None, outcome: Outcome, problems: Sequence[Problem] 
 
 def _first_letter(header: Header | None, outcome: Outcome) -> str:
     """A in original mode. In enhanced mode one answer too: the commit (C) where MSH-15 asks for it, else MSH-16's."""
-    if header is None or not (header.accept_ack or header.application_ack):
+    if header is None or not {header.accept_ack, header.application_ack} & _CONDITIONS:
         return "A"
     wanted = ("AL", "SU") if outcome is Outcome.ACCEPTED else ("AL", "ER")
     if header.accept_ack in wanted:

@@ -30,6 +30,7 @@ def answered(text: str, outcome: Outcome, *faults: Fault) -> Ack | None:
         ("ER", "AL", ("AA", "CE", "CR")),
         ("SU", "NE", ("CA", "", "")),
         ("NE", "NE", ("", "", "")),
+        ("?", "x", ("AA", "AE", "AR")),
     ],
 )
 def test_the_mode_of_the_message_says_which_answer_is_given(
