@@ -58,6 +58,16 @@ def test_a_laboratory_corrects_and_takes_back(world: Hl7World) -> None:
         assert say("3.1", "C", "20260101100300") == {}
 
 
+def test_a_correction_that_cannot_be_used_still_takes_back_what_it_corrects(world: Hl7World) -> None:
+    with Hl7Peer(world.port) as peer:
+        assert peer.send(message(pid(), obr(), obx(INR, "2.1"), at="202601011001")).code == "AA"
+        ack = peer.send(message(pid(), obr(), obx(INR, "<1.0", kind="ST", status="C"), at="202601011002"))
+        assert (ack.code, ack.reasons) == ("AE", ["only_a_limit"])
+        assert world.values() == {}
+        assert peer.send(message(pid(), obr(), obx(INR, "0.9", status="C"), at="202601011002")).code == "AA"
+    assert world.values() == {"inr": 0.9}
+
+
 def test_a_message_that_is_refused_stores_nothing_and_says_why(world: Hl7World) -> None:
     good = message(pid(), obr(), obx(GCS, "10"))
     with Hl7Peer(world.port) as peer:
@@ -117,3 +127,50 @@ def test_no_log_line_holds_a_value_a_name_or_an_id(world: Hl7World, caplog: pyte
     assert [
         word for word in hidden if any(word in f"{record.getMessage()}{vars(record)}" for record in caplog.records)
     ] == []
+
+
+def test_a_database_that_is_away_leaves_the_message_unanswered_for_its_sender_to_send_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = Store("postgresql+psycopg://nobody@127.0.0.1:1/none")
+    with listening(away, tmp_path) as world, Hl7Peer(world.port) as peer:
+        with pytest.raises(ConnectionError):
+            peer.send(message(pid(), obr(), obx(GCS, "10")))
+        with Hl7Peer(world.port) as other:  # what tells nothing needs no database
+            assert other.send(message(pid(), obr())).code == "AA"
+    (record,) = [one for one in caplog.records if one.getMessage() == "HL7 message not stored"]
+    assert vars(record)["passes"] is True
+    away.close()
+
+
+def test_an_error_of_the_nodes_own_is_answered_as_one_and_its_place_logged(
+    tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Store):
+        def write(self):  # type: ignore[no-untyped-def]
+            raise ValueError("secret")
+
+    broken = Broken(store.url)
+    with listening(broken, tmp_path) as world, Hl7Peer(world.port) as peer:
+        ack = peer.send(message(pid(), obr(), obx(GCS, "10")))
+    broken.close()
+    assert (ack.code, ack.reasons) == ("AE", ["internal_error"])
+    assert "secret" not in caplog.text
+    assert "test_hl7_messages.py" in "".join(str(vars(record).get("place")) for record in caplog.records)
+
+
+def test_a_sender_that_is_not_listed_is_told_so(tmp_path: Path, store: Store) -> None:
+    senders = [{"host": "127.0.0.1", "application": "LAB", "facility": "HOSPITAL"}]
+    with listening(store, tmp_path, senders=senders) as world, Hl7Peer(world.port) as peer:
+        assert peer.send(message(pid(), obr(), obx(GCS, "10"))).code == "AA"
+        other = peer.send(message(pid(), obr(), obx(GCS, "3"), application="ELSE"))
+        assert (other.code, other.reasons) == ("AR", ["unknown_sender"])
+        assert world.values() == {"gcs": 10.0}
+
+
+def test_a_message_that_is_too_large_is_refused_by_its_control_id(tmp_path: Path, store: Store) -> None:
+    with listening(store, tmp_path, max_message_bytes=10_000) as world, Hl7Peer(world.port) as peer:
+        long = message(pid(), obr(section="RAD"), obx("R^x^L", "x" * 50_000, kind="TX"), control_id="LONG")
+        ack = peer.send(long)
+        assert (ack.code, ack.control_id, ack.reasons) == ("AR", "LONG", ["too_large"])
+        assert peer.send(message(pid(), obr(), obx(GCS, "10"))).code == "AA"

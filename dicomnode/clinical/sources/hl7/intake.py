@@ -35,7 +35,11 @@ class Answer:
 
 @dataclass(slots=True)
 class Intake:
-    """Takes messages, one at a time: what is read of one may be large, and the database writes one at a time anyway."""
+    """Takes messages, one at a time.
+
+    What is read of one may be large; and SQLite, which has one writer, gives whoever waits for it no turn: on a slow disk a
+    message could wait for longer than its sender does.
+    """
 
     store: Store
     rules: Rules
@@ -52,8 +56,10 @@ class Intake:
         header: Header | None = None
         try:
             header = header_of(content, self.rules.charset)
-            reading = self._reading(content, header, is_listed, is_whole=is_whole)
-            stored = self._stored(reading)
+            self._require_taken(header, is_listed, is_whole=is_whole)
+            with self._turn:
+                reading = read_message(content, header, self.rules)
+                stored = self._stored(reading)
         except MessageRefused as refused:
             log.warning("HL7 message refused", extra={**_facts(header, peer), "reason": refused.why.value})
             # who sends what is no HL7 at all would go on for ever
@@ -68,13 +74,12 @@ class Intake:
         log.log(logging.INFO if stored.new or reading.merges else logging.DEBUG, "HL7 message taken", extra=facts)
         return Answer(answer(header, Outcome.ACCEPTED))
 
-    def _reading(self, content: bytes, header: Header, is_listed: IsListed, *, is_whole: bool) -> Reading:
+    @staticmethod
+    def _require_taken(header: Header, is_listed: IsListed, *, is_whole: bool) -> None:
         if not is_listed(header.application, header.facility):
             raise MessageRefused(MessageRefusal.UNKNOWN_SENDER, "MSH-3")
         if not is_whole:
             raise MessageRefused(MessageRefusal.TOO_LARGE)
-        with self._turn:
-            return read_message(content, header, self.rules)
 
     def _stored(self, reading: Reading) -> Stored:
         if not reading.told and not reading.merges:

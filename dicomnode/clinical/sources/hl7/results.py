@@ -31,33 +31,44 @@ def read_result(
     obr : of the order that it belongs to.
     place : of the segment among its kind, from 1.
     """
+    is_gone = standing is Standing.WITHDRAWN or obx.is_null(OBX_5)
+    known = None
     try:
-        observed_at = telling.moment([obx.text(14), *([obr.text(7)] if obr else [])])
-        if observed_at is None and not VARIABLES[code.name].lasts:
-            raise refused(ContextRefusal.NO_TIME)
-        is_gone = standing is Standing.WITHDRAWN or obx.is_null(OBX_5)
-        value = None if is_gone else _value(obx, code, telling)
+        observed_at = _observed_at(obx, obr, code, telling)
     except ContextError as fault:
         telling.fault(obx, place, OBX_5, fault)
         return
     key = telling.key("value", _order(obr), code.local or code.loinc, obx.text(4), str(observed_at))
-    if value is None:
-        # also what could not be examined after all, such as the words of a patient who was intubated since
-        telling.say(key, Standing.WITHDRAWN if is_gone else standing, None)
-        return
-    observation = Observation(
+    try:
+        value = None if is_gone else _value(obx, code, telling)
+        if value is not None:
+            known = _observation(code, value, observed_at, telling.where("OBX", obx.text(1) or str(place)), telling)
+            telling.require_one_word(key, standing, known)
+    except ContextError as fault:
+        # it cannot be used, but what was said before is no more what its source says
+        telling.fault(obx, place, OBX_5, fault)
+        known = None
+    telling.say(key, Standing.WITHDRAWN if is_gone else standing, known)
+
+
+def _observed_at(obx: Segment, obr: Segment | None, code: Code, telling: Telling) -> float | None:
+    """When it was observed; None where that is not stated, as it may be of what lasts."""
+    moment = telling.moment([obx.text(14), *([obr.text(7)] if obr else [])])
+    if moment is None and not VARIABLES[code.name].lasts:
+        raise refused(ContextRefusal.NO_TIME)
+    return moment
+
+
+def _observation(code: Code, value: Value, observed_at: float | None, where: str, telling: Telling) -> Observation:
+    return Observation(
         patient=telling.patient,
         name=code.name,
         value=value,
         unit=VARIABLES[code.name].unit,
         source=ContextSource.HL7,
         observed_at=observed_at,
-        provenance=telling.where("OBX", obx.text(1) or str(place)),
+        provenance=where,
     )
-    if telling.says_otherwise(key, standing, observation):
-        telling.fault(obx, place, OBX_5, refused(ContextRefusal.SEVERAL_VALUES))
-        return
-    telling.say(key, standing, observation)
 
 
 def _order(obr: Segment | None) -> str:

@@ -13,6 +13,7 @@ from dicomnode.clinical.sources.hl7.message import Segment
 from dicomnode.clinical.sources.hl7.rules import Rules
 from dicomnode.clinical.sources.hl7.statements import Standing
 from dicomnode.clinical.sources.hl7.times import moment_of
+from dicomnode.clinical.values import refused
 from dicomnode.errors import ContextError, ContextRefusal
 from dicomnode.records import Observation, Patient, ReportSection
 from dicomnode.store.clinical.statements import Told
@@ -55,10 +56,16 @@ class Telling:
         """Keep a statement."""
         self.told.append(Told(key=key, patient=self.patient, told_at=self.told_at, rank=standing.value, known=known))
 
-    def says_otherwise(self, key: str, standing: Standing, known: Observation) -> bool:
-        """Whether the same message says another value of the same observation, and neither corrects the other."""
-        others = (one.known for one in self.told if one.key == key and one.rank == standing.value)
-        return any(isinstance(other, Observation) and other.value != known.value for other in others)
+    def require_one_word(self, key: str, standing: Standing, known: Observation) -> None:
+        """See that the same message does not say another value of the same observation, where neither corrects.
+
+        Raises
+        ------
+        ContextError : it does; neither counts.
+        """
+        others = [one.known for one in self.told if one.key == key and one.rank == standing.value]
+        if any(not isinstance(other, Observation) or other.value != known.value for other in others):
+            raise refused(ContextRefusal.SEVERAL_VALUES)
 
     def fault(self, segment: Segment, place: int, number: int, fault: ContextError) -> None:
         """Keep what is wrong with a part."""

@@ -161,7 +161,9 @@ def test_a_message_is_as_old_as_it_says_but_never_from_the_future() -> None:
 
 def test_two_values_of_one_observation_in_one_message_are_not_chosen_from() -> None:
     reading = read(message(pid(), obr(), obx(INR, "2"), obx(INR, "3"), obx(INR, "2")))
-    assert reasons(reading) == ["several_values"]
+    assert reasons(reading) == ["several_values"] * 2
+    assert reading.told[-1].known is None
+    assert len({one.key for one in reading.told}) == 1
 
 
 def test_codes_that_are_none_of_the_nodes_are_passed_over_whatever_they_hold() -> None:
