@@ -113,6 +113,23 @@ def test_a_message_without_anything_of_the_nodes_is_acknowledged(world: Hl7World
         assert peer.send(message(pid(), obr(), control_id="after")).control_id == "after"
 
 
+@pytest.mark.parametrize(
+    ("charset", "codec", "text"),
+    [
+        ("8859/1", "latin-1", "Größe"),
+        ("GB18030-2000", "gb18030", "脑出血"),
+        ("ISO IR6~ISO IR87", "iso2022_jp", "脳出血"),
+    ],
+)
+def test_a_text_arrives_in_the_character_set_of_its_message(
+    world: Hl7World, charset: str, codec: str, text: str
+) -> None:
+    sent = message(pid(), obr(), obx("59776-5^F^LN", text, kind="TX"), charset=charset)
+    with Hl7Peer(world.port) as peer:
+        assert peer.send(sent, codec).code == "AA"
+    assert [one.text for one in world.known().texts] == [text]
+
+
 def test_no_log_line_holds_a_value_a_name_or_an_id(world: Hl7World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     odd = obx("59776-5^F^LN", "secret \\XZZ\\ \\.spsecret\\ \\Csecret\\", kind="TX")

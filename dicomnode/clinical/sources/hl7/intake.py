@@ -37,7 +37,7 @@ class Answer:
 class Intake:
     """Takes messages, one at a time.
 
-    What is read of one may be large; and SQLite, which has one writer, gives whoever waits for it no turn: on a slow disk a
+    What is read of one may be large; and SQLite, which has one writer, gives whoever waits no turn: on a slow disk a
     message could wait for longer than its sender does.
     """
 
