@@ -140,6 +140,19 @@ class Level(StrEnum):
     LOWER = "lower third"
 
 
+class BrainPart(StrEnum):
+    """A region of the brain, as the anatomical frame tells them apart (``measure.anatomy``)."""
+
+    FRONTAL = "frontal lobe"
+    PARIETAL = "parietal lobe"
+    TEMPORAL = "temporal lobe"
+    OCCIPITAL = "occipital lobe"
+    BASAL_GANGLIA = "basal ganglia"
+    THALAMUS = "thalamus"
+    CEREBELLUM = "cerebellum"
+    BRAINSTEM = "brainstem"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
     """Measurements of one lesion or of the total, on the source grid.
@@ -152,6 +165,10 @@ class Region:
     first_slice, last_slice : 0-based, in stack order, inclusive.
     centroid_mm : (x, y, z) patient coordinates.
     side, level : where it lies, see ``measure.place``; None where the skull does not tell.
+    parts : regions that it may have arisen in, the likeliest first, one where that is certain; empty where no
+        anatomical frame was found, and of a total.
+    shares : of its volume by region, the largest first; with ``ventricular_share`` they make the whole.
+    ventricular_share : of its volume, 0 to 1; None without a frame.
     """
 
     voxels: int
@@ -165,6 +182,29 @@ class Region:
     centroid_mm: tuple[float, float, float]
     side: Side | None = None
     level: Level | None = None
+    parts: tuple[BrainPart, ...] = ()
+    shares: tuple[tuple[BrainPart, float], ...] = ()
+    ventricular_share: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadMeasures:
+    """What a head shows as a whole, by its anatomical frame (``measure.anatomy``); None: it could not be seen.
+
+    Attributes
+    ----------
+    likeness : of the skull in its frame to those that the frame was learned from, -1 to 1.
+    midline_shift_mm : of the septum pellucidum from the ideal midline, to the patient's left positive.
+    inner_width_mm : between the inner tables of the skull at the septum.
+    evans_index : width of the frontal horns over the inner width of the skull.
+    hypodense_ml : (left, right) brain that is darker than the mirror region of the other side.
+    """
+
+    likeness: float
+    midline_shift_mm: float | None = None
+    inner_width_mm: float | None = None
+    evans_index: float | None = None
+    hypodense_ml: tuple[float, float] | None = None
 
 
 CodedConcept = tuple[str, str, str]
@@ -210,6 +250,7 @@ class MaskFinding:
         contrast: it is no lesion, and stands neither in ``mask`` nor in ``total``.
     dense_rule : how that is told, see ``measure.density``; empty where nothing is taken out.
     translations : of ``label``.
+    head : measures of the whole head; None where no anatomical frame was found.
     """
 
     name: str
@@ -230,6 +271,7 @@ class MaskFinding:
     dense_ml: float = 0.0
     dense_rule: str = ""
     translations: Translations = ()
+    head: HeadMeasures | None = None
 
     @property
     def grounds(self) -> Grounds:

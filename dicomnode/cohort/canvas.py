@@ -17,6 +17,8 @@ EXTENT_MM = (190.0, 230.0, 190.0)
 """(z, y, x) size of the painted block."""
 CENTRE_MM = (5.0, 0.0, 0.0)
 """(z, y, x) position of the brain's middle relative to the middle of the block: there is more room below than above."""
+STRAIGHT_MM = 25.0
+"""Nearer to the midline than this, the sideways warp fades to its share there."""
 
 Point = tuple[float, float, float]
 
@@ -128,13 +130,16 @@ def rotation_matrix(angles_deg: Sequence[float]) -> NDArray[np.float64]:
     return result
 
 
-def blank_canvas(seed: int, spacing_mm: float, angles_deg: Sequence[float], warp_mm: float) -> Canvas:
+def blank_canvas(
+    seed: int, spacing_mm: float, angles_deg: Sequence[float], warp_mm: float, midline_warp: float = 1.0
+) -> Canvas:
     """Canvas of air whose coordinates are rotated and smoothly warped.
 
     Parameters
     ----------
     angles_deg : pitch, roll, yaw of the head in the scanner.
     warp_mm : standard deviation of the warp that makes the head asymmetric.
+    midline_warp : share of it that moves the midline sideways; it grows to the whole at ``STRAIGHT_MM``.
     """
     bz, by, bx = _axes(spacing_mm)
     rotation = rotation_matrix(angles_deg)
@@ -143,7 +148,11 @@ def blank_canvas(seed: int, spacing_mm: float, angles_deg: Sequence[float], warp
     for k, name in enumerate("xyz"):
         row = rotation[k].astype(np.float32)
         warp = smooth_field(stream(seed, "field", "warp", name), shape, spacing_mm, 45.0)
-        warped.append(row[0] * bx + row[1] * by + row[2] * bz + np.float32(warp_mm) * warp)
+        straight = row[0] * bx + row[1] * by + row[2] * bz
+        if name == "x" and midline_warp < 1.0:
+            near = np.float32(1.0 - midline_warp) * np.exp(-((straight / np.float32(STRAIGHT_MM)) ** 2))
+            warp = warp * (np.float32(1.0) - near)
+        warped.append(straight + np.float32(warp_mm) * warp)
     hu = np.full(shape, AIR_HU, np.float32)
     x, y, z = warped
     return Canvas(

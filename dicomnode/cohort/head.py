@@ -39,7 +39,7 @@ class SyntheticHead:
     spacing_mm : (z, y, x), all equal.
     origin_mm : (z, y, x) position of the centre of voxel (0, 0, 0), head coordinates.
     bleeds : as painted, possibly none.
-    regions : (z, y, x) uint8 of :class:`~dicomnode.cohort.regions.Region`.
+    regions : (z, y, x) uint8 of :class:`~dicomnode.measure.anatomy.atlas.Label`.
     """
 
     seed: int

@@ -1,8 +1,8 @@
 """Mass effect: what takes room pushes brain, ventricles and midline away.
 
 A haematoma of radius R moves tissue at distance r outwards to ``(r^3 + R^3)^(1/3)``, as an incompressible medium would.
-A collection on the surface pushes along one direction, less with distance. Motion fades to nothing at the skull, to
-30 % across the midline (the lateral ventricle on the way is squeezed) and is small beyond the tentorium. The field is
+A collection on the surface pushes along one direction, less with distance. Motion fades to nothing at the skull, to a
+share across the midline (the lateral ventricle on the way is squeezed) and is small beyond the tentorium. The field is
 used backwards (each new voxel asks where it came from), so there are no holes.
 """
 
@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from dicomnode.cohort.canvas import Canvas, Point
+from dicomnode.cohort.edition import Edition
 from dicomnode.cohort.fields import Field
 
-SHARE = 1.0
-"""Share of a haematoma's volume that pushes (below one: tissue destroyed, CSF gone)."""
 LEAST_MM = 0.25
 SEPTUM: Point = (0.0, -10.0, 16.0)
 """Where midline shift is measured: the septum pellucidum."""
@@ -40,12 +39,13 @@ class Push:
     depth_mm: float
 
 
-def _fade(canvas: Canvas, cavity: NDArray[np.bool_], distance: Field, centre: Point) -> Field:
+def _fade(canvas: Canvas, cavity: NDArray[np.bool_], distance: Field, centre: Point, across: float) -> Field:
     """(voxels of the cavity,) share of the motion that skull, falx and tentorium leave."""
     x, y, z = canvas.x[cavity], canvas.y[cavity], canvas.z[cavity]
     skull = np.clip(-distance[cavity] / 12.0, 0.0, 1.0)
     side = 0.0 if abs(centre[0]) < 5.0 else float(np.sign(centre[0]))
-    falx = 1.0 if side == 0.0 else 0.3 + 0.7 / (1.0 + np.exp(np.clip(-side * (x - side * 6.0) / 4.0, -30, 30)))
+    own_side = 1.0 / (1.0 + np.exp(np.clip(-side * (x - side * 6.0) / 4.0, -30, 30)))
+    falx = 1.0 if side == 0.0 else across + (1.0 - across) * own_side
     level = z + 10.0 + 0.3 * np.abs(x)
     above = 1.0 / (1.0 + np.exp(np.clip(-level / 4.0, -30, 30)))
     behind = 1.0 / (1.0 + np.exp(np.clip(-(y - 4.0) / 5.0, -30, 30)))
@@ -56,7 +56,7 @@ def _fade(canvas: Canvas, cavity: NDArray[np.bool_], distance: Field, centre: Po
 
 
 def _displacement(
-    canvas: Canvas, cavity: NDArray[np.bool_], distance: Field, causes: list[Ball | Push]
+    canvas: Canvas, cavity: NDArray[np.bool_], distance: Field, causes: list[Ball | Push], edition: Edition
 ) -> NDArray[np.float32]:
     """(3, voxels of the cavity) motion (x, y, z) mm in head coordinates."""
     place = np.stack([canvas.x[cavity], canvas.y[cavity], canvas.z[cavity]])
@@ -64,9 +64,9 @@ def _displacement(
     for cause in causes:
         away = place - np.asarray(cause.centre_mm, np.float32)[:, None]
         r = np.sqrt((away**2).sum(axis=0)) + 1e-3
-        fade = _fade(canvas, cavity, distance, cause.centre_mm)
+        fade = _fade(canvas, cavity, distance, cause.centre_mm, edition.across)
         if isinstance(cause, Ball):
-            cubed = 3.0 * SHARE * cause.volume_ml * 1000.0 / (4.0 * np.pi)
+            cubed = 3.0 * edition.pressure * cause.volume_ml * 1000.0 / (4.0 * np.pi)
             move = r - np.cbrt(np.maximum(r**3 - cubed, 0.0))
             total += away / r * np.minimum(move, 0.8 * r) * fade
         else:
@@ -80,12 +80,14 @@ def displace(
     regions: NDArray[np.uint8],
     distance: Field,
     causes: list[Ball | Push],
+    edition: Edition,
 ) -> float:
     """Move what lies within the skull, in place: ``canvas.hu``, ``canvas.labels`` and ``regions``.
 
     Parameters
     ----------
     distance : (z, y, x) signed distance to the inner skull, negative inside.
+    edition : how strongly it pushes, and which shift is returned.
 
     Returns
     -------
@@ -94,8 +96,10 @@ def displace(
     if not causes:
         return 0.0
     cavity = distance < 0
-    moved = _displacement(canvas, cavity, distance, causes)
-    septum = sum((axis[cavity] - c) ** 2 for axis, c in zip((canvas.x, canvas.y, canvas.z), SEPTUM, strict=True))
+    moved = _displacement(canvas, cavity, distance, causes, edition)
+    place = np.stack([axis[cavity] for axis in (canvas.x, canvas.y, canvas.z)])
+    came_from = place - moved if edition.follows_septum else place
+    septum = ((came_from - np.array(SEPTUM, np.float32)[:, None]) ** 2).sum(axis=0)
     shift_mm = float(moved[0, int(np.argmin(septum))])
     far = (moved**2).sum(axis=0) > LEAST_MM**2
     index = np.stack(np.nonzero(cavity))[:, far]

@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 from dicomnode.cohort import anatomy, brain
 from dicomnode.cohort.bleeds import epidural_growth, smallest, subdural_growth
 from dicomnode.cohort.canvas import CENTRE_MM, EXTENT_MM, Canvas, Tissue, blank_canvas
+from dicomnode.cohort.edition import FIRST, Edition
 from dicomnode.cohort.fields import Field, ellipsoid
 from dicomnode.cohort.head import SyntheticHead, paint_anatomy
 from dicomnode.cohort.lesions import Lesions
@@ -44,7 +45,7 @@ class Anatomy:
 
     Attributes
     ----------
-    regions : (z, y, x) uint8 of :class:`~dicomnode.cohort.regions.Region`.
+    regions : (z, y, x) uint8 of :class:`~dicomnode.measure.anatomy.atlas.Label`.
     distance : (z, y, x) signed distance to the inner skull, negative inside.
     """
 
@@ -96,7 +97,12 @@ def paint_leukoaraiosis(canvas: Canvas, grade: int) -> None:
 
 
 def make_anatomy(
-    seed: int, lesions: Lesions, *, spacing_mm: float = 1.2, rotation_deg: tuple[float, float, float] | None = None
+    seed: int,
+    lesions: Lesions,
+    *,
+    spacing_mm: float = 1.2,
+    rotation_deg: tuple[float, float, float] | None = None,
+    edition: Edition = FIRST,
 ) -> Anatomy:
     """Paint a patient's head without lesions.
 
@@ -106,7 +112,7 @@ def make_anatomy(
     rotation_deg : pitch, roll and yaw; None draws them (SD 4 degrees).
     """
     pose = stream(seed, "pose").normal(0.0, 4.0, 3) if rotation_deg is None else np.asarray(rotation_deg)
-    canvas = blank_canvas(seed, spacing_mm, list(pose), 2.0)
+    canvas = blank_canvas(seed, spacing_mm, list(pose), 2.0, edition.midline_warp)
     distance, inside = paint_anatomy(canvas, _build(seed, lesions))
     paint_leukoaraiosis(canvas, lesions.leukoaraiosis)
     return Anatomy(seed, canvas, region_map(canvas, distance < 0), distance, inside)
@@ -115,8 +121,8 @@ def make_anatomy(
 class _Painter:
     """Grows lesions on a copy of the anatomy, one after the other, each in what the former left."""
 
-    def __init__(self, base: Anatomy, lesions: Lesions) -> None:
-        self.base, self.shown = base, lesions
+    def __init__(self, base: Anatomy, lesions: Lesions, edition: Edition) -> None:
+        self.base, self.shown, self.edition = base, lesions, edition
         self.canvas = dataclasses.replace(base.canvas, hu=base.canvas.hu.copy(), labels=base.canvas.labels.copy())
         self.regions = base.regions.copy()
         self.findings = np.zeros(self.canvas.shape, np.uint8)
@@ -172,8 +178,8 @@ class _Painter:
         surface_ml = shown.sdh_ml + shown.edh_ml
         if surface_ml > 3.0:
             x, y, z = (float(v) for v in self.axis() * 65.0)
-            causes.append(Push((x, y, z), 0.2 * surface_ml / (1.0 + surface_ml / 200.0)))
-        return displace(self.canvas, self.regions, self.base.distance, causes)
+            causes.append(Push((x, y, z), self.edition.surface * surface_ml / (1.0 + surface_ml / 200.0)))
+        return displace(self.canvas, self.regions, self.base.distance, causes, self.edition)
 
     # lesions
 
@@ -269,15 +275,19 @@ class _Painter:
         return shift_mm
 
 
-def make_scene(base: Anatomy, lesions: Lesions) -> Scene:
+def make_scene(base: Anatomy, lesions: Lesions, edition: Edition = FIRST) -> Scene:
     """One scan's lesions painted into a copy of a head.
+
+    Parameters
+    ----------
+    edition : how far the midline gives way.
 
     Returns
     -------
     Volumes are those of ``lesions`` to the voxel, or what the compartment holds. The same head with other volumes has
     its lesions in the same places and of the same shape.
     """
-    painter = _Painter(base, lesions)
+    painter = _Painter(base, lesions, edition)
     shift_mm = painter.paint()
     spacing_mm = base.canvas.spacing_mm
     origin = [0.5 * spacing_mm - extent / 2 - shift for extent, shift in zip(EXTENT_MM, CENTRE_MM, strict=True)]

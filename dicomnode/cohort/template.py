@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_closing, binary_fill_holes, distance_transform_edt, map_coordinates
 
 from dicomnode.cohort.canvas import AIR_HU, Canvas, Tissue, blank_canvas
+from dicomnode.cohort.edition import FIRST, Edition
 from dicomnode.cohort.fields import Field, coverage
 from dicomnode.cohort.lesions import Lesions
 from dicomnode.cohort.regions import region_map
@@ -107,6 +108,7 @@ def make_template_anatomy(
     *,
     spacing_mm: float = 1.2,
     rotation_deg: tuple[float, float, float] | None = None,
+    edition: Edition = FIRST,
 ) -> Anatomy:
     """A patient's head warped from the template: turned, scaled (SD 4 %) and bent (SD 3 mm) at random.
 
@@ -121,7 +123,7 @@ def make_template_anatomy(
     """
     template = load_template(folder)
     pose = stream(seed, "pose").normal(0.0, 4.0, 3) if rotation_deg is None else np.asarray(rotation_deg)
-    canvas = blank_canvas(seed, spacing_mm, list(pose), 3.0)
+    canvas = blank_canvas(seed, spacing_mm, list(pose), 3.0, edition.midline_warp)
     index = _sampler(template, canvas, np.clip(stream(seed, "template").normal(1.0, 0.04, 3), 0.9, 1.1))
 
     def sample(values: Field, outside: float) -> Field:

@@ -19,8 +19,10 @@ import numpy as np
 from dicomnode.environment import Fault, fault_of
 from dicomnode.errors import InferenceError
 from dicomnode.records import (
+    BrainPart,
     Finding,
     FindingConcepts,
+    HeadMeasures,
     ImageFinding,
     Inapplicable,
     Level,
@@ -138,6 +140,8 @@ def _region(item: dict[str, Any] | None) -> Region | None:
     place = {
         "side": None if item["side"] is None else Side(item["side"]),
         "level": None if item["level"] is None else Level(item["level"]),
+        "parts": tuple(BrainPart(part) for part in item.get("parts", ())),
+        "shares": tuple((BrainPart(part), share) for part, share in item.get("shares", ())),
     }
     return Region(**{key: _as_stored(value) for key, value in item.items()} | place)
 
@@ -154,10 +158,15 @@ def _concepts(item: dict[str, Any] | None) -> FindingConcepts | None:
     return None if item is None else FindingConcepts(**{key: _as_stored(value) for key, value in item.items()})
 
 
+def _head(item: dict[str, Any] | None) -> HeadMeasures | None:
+    return None if item is None else HeadMeasures(**{key: _as_stored(value) for key, value in item.items()})
+
+
 _READ: dict[str, Callable[[Any], Any]] = {
     "model": _model,
     "translations": _translations,
     "total": _region,
+    "head": _head,
     "lesions": lambda items: tuple(map(_region, items)),
     "concepts": _concepts,
     "reference": lambda items: tuple(map(_reference, items)),

@@ -40,7 +40,10 @@ class Component:
 
 
 def measure(
-    mask: NDArray[np.bool_], volume: Volume, detection_limit_ml: float = DETECTION_LIMIT_ML
+    mask: NDArray[np.bool_],
+    volume: Volume,
+    detection_limit_ml: float = DETECTION_LIMIT_ML,
+    places: Places | None = None,
 ) -> tuple[Region | None, tuple[Region, ...], NDArray[np.int32]]:
     """Measure the lesions of a mask, and all of them together.
 
@@ -49,6 +52,7 @@ def measure(
     mask : (slices, rows, columns), in the stack order of ``volume``.
     volume : the CT in Hounsfield units with its geometry.
     detection_limit_ml : smallest component that is a lesion.
+    places : of the volume; None looks at it anew.
 
     Returns
     -------
@@ -69,9 +73,13 @@ def measure(
         lesion_labels[piece.box][piece.voxels] = value
     if not pieces:
         return None, (), lesion_labels
-    places = Places(volume)
-    lesions = tuple(places.told(_region(piece.voxels, piece.box, volume)) for piece in pieces)
+    places = places or Places(volume)
+    lesions = tuple(places.told(_region(piece.voxels, piece.box, volume), _voxels_of(piece)) for piece in pieces)
     return _total(lesion_labels > 0, pieces, volume, lesions), lesions, lesion_labels
+
+
+def _voxels_of(piece: Component) -> NDArray[np.intp]:
+    return np.asarray(np.argwhere(piece.voxels) + [part.start for part in piece.box])
 
 
 def components(mask: NDArray[np.bool_], stack: Stack) -> list[Component]:

@@ -12,6 +12,7 @@ from dicomnode.errors import InferenceError
 from dicomnode.measure.density import NO_DENSE, DenseRule, without_dense
 from dicomnode.measure.exam import exam_probability
 from dicomnode.measure.lesions import measure
+from dicomnode.measure.place import Places
 from dicomnode.records import (
     PROBABILITY_FLOOR,
     PROBABILITY_SCALE,
@@ -105,7 +106,8 @@ def _mask_finding(
     assert volume is not None  # a scalar was refused
     marked = np.asarray(probability > output.threshold)
     kept, dense = (marked, NO_DENSE) if output.dense is None else without_dense(marked, volume, _rule_of(output))
-    total, lesions, labels = measure(kept, volume, output.detection_limit_ml)
+    places = Places(volume)
+    total, lesions, labels = measure(kept, volume, output.detection_limit_ml, places)
     return MaskFinding(
         name=output.name,
         label=output.label,
@@ -123,6 +125,7 @@ def _mask_finding(
         dense_ml=dense.volume_ml,
         dense_rule="" if output.dense is None else _rule_of(output).in_words(),
         translations=output.translated,
+        head=places.head,
         **shared,
     )
 

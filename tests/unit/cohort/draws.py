@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dicomnode.cohort.patients import Arm, Patient, Site, draw_patient
-from dicomnode.cohort.regions import Region
 from dicomnode.cohort.streams import derived_seed
+from dicomnode.measure.anatomy.atlas import Label
 
-LOBAR = frozenset(range(Region.FRONTAL_LEFT, Region.OCCIPITAL_RIGHT + 1))
-DEEP = frozenset(range(Region.BASAL_GANGLIA_LEFT, Region.THALAMUS_RIGHT + 1))
+LOBAR = frozenset(range(Label.FRONTAL_LEFT, Label.OCCIPITAL_RIGHT + 1))
+DEEP = frozenset(range(Label.BASAL_GANGLIA_LEFT, Label.THALAMUS_RIGHT + 1))
 
 
 def draw_patients(seed: int, count: int, arm: Arm = Arm.MIXED, site: Site = Site.A) -> list[Patient]:

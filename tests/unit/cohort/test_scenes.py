@@ -13,9 +13,9 @@ from dicomnode.cohort.course import follow_up
 from dicomnode.cohort.lesions import Lesions
 from dicomnode.cohort.outcomes import draw_outcomes
 from dicomnode.cohort.patients import Arm, Patient, Site
-from dicomnode.cohort.regions import INFRATENTORIAL, Region
 from dicomnode.cohort.scanner import SCANNERS, Artefacts, Scan, draw_protocol, scan_scene
 from dicomnode.cohort.scene import BLOOD, Anatomy, Finding, Scene, make_anatomy, make_scene
+from dicomnode.measure.anatomy.atlas import INFRATENTORIAL, Label
 from tests.unit.cohort.draws import DEEP, LOBAR, draw_patients
 
 GRID_MM = 2.0
@@ -84,7 +84,7 @@ def test_every_type_is_painted_to_its_volume(base: Anatomy, deep: Scene, stained
 def test_the_head_knows_where_the_bleed_lies(deep: Scene, base: Anatomy) -> None:
     inside = deep.head.regions[deep.findings == Finding.INTRAPARENCHYMAL]
     assert np.isin(inside, list(DEEP)).mean() > 0.3
-    assert (inside == Region.BASAL_GANGLIA_LEFT).sum() > 10 * (inside == Region.BASAL_GANGLIA_RIGHT).sum()
+    assert (inside == Label.BASAL_GANGLIA_LEFT).sum() > 10 * (inside == Label.BASAL_GANGLIA_RIGHT).sum()
     small = dataclasses.replace(DEEP_BLEED, iph_ml=4.0, ivh_ml=0.0, sah_ml=0.0, oedema_ml=0.0)
     for place, regions in {(24.0, 58.0, 10.0): LOBAR, (22.0, 50.0, -42.0): INFRATENTORIAL}.items():
         scene = make_scene(base, dataclasses.replace(small, place_mm=place))

@@ -10,9 +10,9 @@ import pytest
 from dicomnode.cohort.canvas import Tissue
 from dicomnode.cohort.lesions import Lesions
 from dicomnode.cohort.make import make_cohort
-from dicomnode.cohort.regions import INFRATENTORIAL
 from dicomnode.cohort.scene import Anatomy, Finding, make_scene
 from dicomnode.cohort.template import hounsfield, load_template, make_template_anatomy
+from dicomnode.measure.anatomy.atlas import INFRATENTORIAL
 from tests.unit.cohort.draws import DEEP, LOBAR
 
 GRID_MM = 2.0

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from dicomnode.measure.lesions import measure
-from dicomnode.measure.place import MIDLINE_MM, mid_plane
+from dicomnode.measure.anatomy.plane import mid_plane
+from dicomnode.measure.place import MIDLINE_MM
 from dicomnode.records import Level, Side, Volume
 from tests.unit.encode.cases import EVEN, TILTED_UNEVEN, Geometry, head_hu, stack_of_geometry
 
