@@ -2,7 +2,7 @@
 # make demo      the whole loop on this machine, pictures in demo-output/
 # make test      lint, types and tests (under 20 minutes; what CI runs)
 # make test-full everything, long
-# make fuzz      bombs, spoiled sessions and data sets against a running node (SESSIONS, DATASETS, SEED)
+# make fuzz      bombs, spoiled sessions, data sets and HL7 messages against a running node (SESSIONS, DATASETS, MESSAGES, SEED)
 #
 # torch comes for the CPU unless an NVIDIA card answers (nvidia-smi):
 #   make install GPU=1                 with CUDA all the same (about 6 GB on disk)
@@ -22,6 +22,7 @@ PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 SESSIONS ?= 100000
 DATASETS ?= 20000
+MESSAGES ?= 10000
 SEED ?= 1
 
 .PHONY: install demo test test-full fuzz lint tools clean FORCE
@@ -69,7 +70,7 @@ test-full: $(VENV)/.installed-dev tools lint
 	$(PYTEST) $(PARALLEL)
 
 fuzz: $(VENV)/.installed-dev
-	$(BIN)/python -m tests.integration.attack.fuzz --sessions $(SESSIONS) --datasets $(DATASETS) --seed $(SEED)
+	$(BIN)/python -m tests.integration.attack.fuzz --sessions $(SESSIONS) --datasets $(DATASETS) --messages $(MESSAGES) --seed $(SEED)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo-output artifacts .mypy_cache .ruff_cache .pytest_cache

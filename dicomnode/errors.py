@@ -14,6 +14,7 @@
     ├── ReadError              a file or folder cannot be read as an image, or a mask does not fit its image
     ├── ContextError           values or texts of a patient cannot be taken; each with a coded ContextRefusal
     ├── FhirError              a FHIR server gave no answer about a patient; carries a coded FhirOutcome
+    ├── MessageRefused         an HL7 message is not taken; carries a coded MessageRefusal
     ├── JobError               the queue was used wrongly
     │   ├── IllegalTransition      no arrow leads from this state by this event
     │   └── LeaseLost              another worker owns the job now; the work is thrown away
@@ -234,6 +235,7 @@ class ContextRefusal(StrEnum):
     IMPLAUSIBLE = "implausible"
     ONLY_A_LIMIT = "only_a_limit"
     NO_TEXT = "no_text"
+    SEVERAL_VALUES = "several_values"
 
     def sentence(self) -> str:
         """What a person reads, and what would be needed."""
@@ -259,6 +261,7 @@ _CONTEXT_SENTENCES: dict[ContextRefusal, str] = {
     ContextRefusal.IMPLAUSIBLE: "Outside the plausible range of this variable in its unit.",
     ContextRefusal.ONLY_A_LIMIT: "Only a limit such as '<0.5' is given: no value.",
     ContextRefusal.NO_TEXT: "A report without text that can be read: a PDF, a picture, or a link alone.",
+    ContextRefusal.SEVERAL_VALUES: "Several values in one place: which of them counts is not told.",
 }
 
 
@@ -347,6 +350,69 @@ class FhirError(NodeError):
         super().__init__(f"{outcome.value}: {outcome.sentence()}{f' ({detail})' if detail else ''}")
         self.outcome, self.detail, self.retry_after_s = outcome, detail, retry_after_s
         self.retryable = outcome.passes
+
+
+class MessageRefusal(StrEnum):
+    """Coded reasons why an HL7 message is not taken; :meth:`sentence` is what a person reads."""
+
+    NOT_HL7 = "not_hl7"
+    SEVERAL_MESSAGES = "several_messages"
+    ODD_SEPARATORS = "odd_separators"
+    TOO_LARGE = "too_large"
+    TOO_MANY_PARTS = "too_many_parts"
+    UNKNOWN_CHARSET = "unknown_charset"
+    NOT_IN_CHARSET = "not_in_charset"
+    WRONG_TYPE = "wrong_type"
+    WRONG_EVENT = "wrong_event"
+    WRONG_PROCESSING_ID = "wrong_processing_id"
+    WRONG_VERSION = "wrong_version"
+    UNKNOWN_SENDER = "unknown_sender"
+    NO_CONTROL_ID = "no_control_id"
+    MISSING_SEGMENT = "missing_segment"
+    NO_PATIENT = "no_patient"
+    ODD_PATIENT = "odd_patient"
+    SAME_PATIENT = "same_patient"
+    INTERNAL = "internal_error"
+
+    def sentence(self) -> str:
+        """What a person reads, and what would be needed."""
+        return _MESSAGE_SENTENCES[self]
+
+
+_MESSAGE_SENTENCES: dict[MessageRefusal, str] = {
+    MessageRefusal.NOT_HL7: "It does not begin with an MSH segment.",
+    MessageRefusal.SEVERAL_MESSAGES: "Another MSH in the same frame: only one message can be acknowledged.",
+    MessageRefusal.ODD_SEPARATORS: "MSH-1 and MSH-2 must be different marks of ASCII: no letters, digits or blanks.",
+    MessageRefusal.TOO_LARGE: "Longer than max_message_bytes.",
+    MessageRefusal.TOO_MANY_PARTS: "More fields and components than a message with results has.",
+    MessageRefusal.UNKNOWN_CHARSET: "A character set in MSH-18 that the node does not read.",
+    MessageRefusal.NOT_IN_CHARSET: "Its bytes are not in the character set of MSH-18, or of charset where it has none.",
+    MessageRefusal.WRONG_TYPE: "Neither ORU nor ADT.",
+    MessageRefusal.WRONG_EVENT: "Of ORU only R01, of ADT only A01, A04, A08 and A40 are read.",
+    MessageRefusal.WRONG_PROCESSING_ID: "MSH-11 is none of processing_ids: it is no message of production.",
+    MessageRefusal.WRONG_VERSION: "MSH-12 is no version from 2.1 to 2.9.",
+    MessageRefusal.UNKNOWN_SENDER: "Nobody of senders has this address, certificate, application and facility.",
+    MessageRefusal.NO_CONTROL_ID: "MSH-10 is empty: it cannot be acknowledged.",
+    MessageRefusal.MISSING_SEGMENT: "A segment is missing: PID, or MRG of a merge.",
+    MessageRefusal.NO_PATIENT: "No identifier in PID-3 or MRG-1 is the issuer's, or of type MR, PI, PT or none.",
+    MessageRefusal.ODD_PATIENT: "PID-7 is no date, or PID-8 no sex.",
+    MessageRefusal.SAME_PATIENT: "PID-3 and MRG-1 are the same identifier.",
+    MessageRefusal.INTERNAL: "The node could not read it; its log says where.",
+}
+
+
+class MessageRefused(NodeError):
+    """An HL7 message is not taken; nothing of it is stored.
+
+    Parameters
+    ----------
+    where : segment and field, such as ``MSH-18``; without values.
+    """
+
+    def __init__(self, why: MessageRefusal, where: str = "MSH-1") -> None:
+        super().__init__(f"{where}: {why.value}: {why.sentence()}")
+        self.why = why
+        self.where = where
 
 
 class JobError(NodeError):

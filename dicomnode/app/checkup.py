@@ -8,6 +8,7 @@ from dicomnode.app.check.context import check_context
 from dicomnode.app.check.destinations import check_destinations
 from dicomnode.app.check.fhir import check_fhir
 from dicomnode.app.check.finding import Finding
+from dicomnode.app.check.hl7 import check_hl7
 from dicomnode.app.check.host import check_host
 from dicomnode.app.check.models import check_models, check_protocols
 from dicomnode.config.whole import Config
@@ -21,4 +22,5 @@ def checkup(config: Config, *, load_models: bool = True) -> Iterator[Finding]:
         yield from check_models(config)
     yield from check_context(config)
     yield from check_fhir(config)
+    yield from check_hl7(config)
     yield from check_destinations(config)

@@ -19,6 +19,8 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from dicomnode.app import show
+from dicomnode.app.context_shown import PatientPage, pages_of, pages_table
+from dicomnode.app.demo_hl7 import demo_clinical, demo_messages, free_port, report_of_context, tell
 from dicomnode.app.demo_pacs import ReceivingPacs
 from dicomnode.app.node import Node
 from dicomnode.app.pictures import mask_of_seg, overview_of_sc, picture_of_mask
@@ -65,24 +67,31 @@ def _run_demo(out: Path, seed: int) -> int:
     with show.err.status("making a synthetic head with a bleed"):
         study = make_demo_study(out / "study", seed)
     with ReceivingPacs(out / "pacs", PACS_AE) as pacs:
-        config = demo_config(out / "node", pacs.port)
+        header = pydicom.dcmread(study.paths[0], stop_before_pixels=True)
+        config = demo_config(out / "node", pacs.port, str(header.IssuerOfPatientID))
         configure_logging(config.operations)
         with Node(config) as node:
             with show.err.status("loading the models"):
                 wait_for_worker(node)
+            with show.err.status("telling what is known of the patient by HL7"):
+                told = tell(demo_messages(header), node.hl7_port)
             sent_at = time.time()
             with show.err.status(f"sending {len(study.paths)} slices by C-STORE"):
                 send_study(study.paths, node, config)
             with show.err.status("waiting for the results in the PACS"):
                 job = wait_for_job(node)
             events = _events(node, job)
+            known = _known(node, job)
         received = [pydicom.dcmread(item.path) for item in pacs.instances]
     _report(out, study, job, timeline(events, sent_at), received)
+    report_of_context(told, received)
+    pages_table(known, config.node.timezone)
+    show.out.print(f"[yellow]{RESEARCH_NOTICE}. Head, bleed, patient and training data are synthetic.[/yellow]")
     return 0 if job.status == "done" else 1
 
 
-def demo_config(data_dir: Path, pacs_port: int) -> Config:
-    """A node on a free port with one destination, the PACS beside it, which accepts research results."""
+def demo_config(data_dir: Path, pacs_port: int, issuer: str = "") -> Config:
+    """A node on free ports with one destination, the PACS beside it, which accepts research results."""
     plain = built_in_config()
     destination = Destination(
         name="demo-pacs", ae_title=PACS_AE, host="127.0.0.1", port=pacs_port, accept_research=True
@@ -95,6 +104,7 @@ def demo_config(data_dir: Path, pacs_port: int) -> Config:
         protocol=tuple(
             protocol.model_copy(update={"destinations": (destination.name,)}) for protocol in plain.protocol
         ),
+        clinical=demo_clinical(issuer, free_port()),
         operations=Operations(log_format="text", log_level="ERROR"),
     )
 
@@ -150,6 +160,13 @@ def _events(node: Node, job: JobLine) -> list[EventLine]:
         return events_of(session, job.study_uid)
 
 
+def _known(node: Node, job: JobLine) -> list[PatientPage]:
+    """As ``dicomnode context show`` tells it."""
+    assert node.store is not None
+    with node.store.read() as session:
+        return pages_of(session, node.config, job.study_uid)
+
+
 def timeline(events: Sequence[EventLine], sent_at: float) -> list[Step]:
     """Seconds per stage, from the first C-STORE to the proof that the last result is in the PACS."""
     marks = [
@@ -187,7 +204,6 @@ def _report(out: Path, study: DemoStudy, job: JobLine, steps: Sequence[Step], re
         show.out.print(line)
     for path in _pictures(out, series, received):
         show.out.print(f"picture: {path}")
-    show.out.print(f"[yellow]{RESEARCH_NOTICE}. The head, the bleed and the training data are synthetic.[/yellow]")
     if job.status != "done":
         show.out.print(f"[red]The job ended {job.status}: {job.refusal or job.error}[/red]")
 

@@ -22,6 +22,7 @@ from typing import IO
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from dicomnode.app.hl7 import hl7_listener, require_hl7
 from dicomnode.assemble.not_performed import NOT_PERFORMED_TICK_S, NotPerformedReports
 from dicomnode.assemble.service import Assembler
 from dicomnode.config.tls import server_context
@@ -37,6 +38,7 @@ from dicomnode.ops.context import context_duties
 from dicomnode.ops.permissions import close_to_others, private_files
 from dicomnode.ops.retention import HOUR_S, purge
 from dicomnode.ops.scheduler import TICK_S, Duty, Scheduler, queue_duties
+from dicomnode.receive.mllp.listener import MllpListener
 from dicomnode.receive.scp import StorageScp
 from dicomnode.receive.spool import Spool
 from dicomnode.store.deliver import holding, outbox
@@ -79,6 +81,7 @@ class Node:
         self._threads: list[threading.Thread] = []
         self._dispatchers: list[Dispatcher] = []
         self._scp: StorageScp | None = None
+        self._hl7: MllpListener | None = None
         self._scheduler: Scheduler | None = None
         self._digests: PixelDigests | None = None
         self._lock: IO[str] | None = None
@@ -88,6 +91,11 @@ class Node:
     def port(self) -> int:
         """The port that the SCP listens on; 0 when this role does not receive."""
         return self._scp.port if self._scp is not None else 0
+
+    @property
+    def hl7_port(self) -> int:
+        """The port for HL7; 0 where there is none."""
+        return self._hl7.port if self._hl7 is not None else 0
 
     @property
     def working(self) -> bool:
@@ -108,7 +116,9 @@ class Node:
         EnvironmentFault : a folder, the port or the database cannot be used now; a service manager is to try again.
         """
         if self._does(Role.RECEIVE):
-            server_context(self.config.reception.tls)  # its faults are to be said before anything is done
+            # their faults are to be said before anything is done
+            server_context(self.config.reception.tls)
+            require_hl7(self.config)
         if self.config.node.require_existing:
             require_existing(self.config.database_url)
         self._lock = _exclusive_folder(self.config, self.role)
@@ -136,6 +146,7 @@ class Node:
         self._scheduler = Scheduler(duties, before=clock.check)
         self._scheduler.start()
         if self._does(Role.RECEIVE):
+            self._start_hl7(self.store)
             self._start_scp(self.store, storage)
         log.info("node started", extra={"role": self.role, "port": self.port, "ae_title": self.config.node.ae_title})
 
@@ -201,6 +212,19 @@ class Node:
             where = f"{self.config.node.host}:{self.config.node.port}"
             raise EnvironmentFault(f"node.port: cannot listen on {where} ({fault.strerror or fault})") from fault
 
+    def _start_hl7(self, store: Store) -> None:
+        listener = hl7_listener(self.config, store)
+        if listener is None:
+            return
+        try:
+            listener.start()
+        except OSError as fault:
+            where = f"{self.config.clinical.hl7.host}:{self.config.clinical.hl7.port}"
+            raise EnvironmentFault(
+                f"clinical.hl7.port: cannot listen on {where} ({fault.strerror or fault})"
+            ) from fault
+        self._hl7 = listener
+
     def _spawn(self, name: str, target: Callable[[threading.Event], None]) -> None:
         thread = threading.Thread(target=self._guarded, args=(name, target), name=name, daemon=True)
         self._threads.append(thread)
@@ -230,6 +254,8 @@ class Node:
         """Refuse new associations, let what runs end, stop the rest; what is not done is taken up at the next start."""
         if self._scp is not None:
             self._scp.stop(drain_s=DRAIN_S)
+        if self._hl7 is not None:
+            self._hl7.stop(drain_s=DRAIN_S)
         self._stop.set()
         if self._scheduler is not None:
             self._scheduler.stop()

@@ -87,11 +87,20 @@ class Locator:
     def _line(self, where: Location) -> int | None:
         if not where:
             return None
+        for depth in range(
+            len(where) - 1, 1, -1
+        ):  # a table of its own, such as [clinical.hl7], before a key of [clinical]
+            if all(isinstance(part, str) for part in where[:depth]):
+                start = self._section_line(".".join(map(str, where[:depth])), 0)
+                if start is not None:
+                    return self._key_line(start, where[depth:])
         start = self._section_line(str(where[0]), where[1] if len(where) > 1 and isinstance(where[1], int) else 0)
-        keys = [part for part in where[1:] if isinstance(part, str)]
-        if start is None or not keys:
-            return start
-        for number in range(start, len(self.lines)):
+        return None if start is None else self._key_line(start, where[1:])
+
+    def _key_line(self, start: int, where: Location) -> int:
+        """The line of the first key in a table; that of the table where it has none."""
+        keys = [part for part in where if isinstance(part, str)]
+        for number in range(start, len(self.lines)) if keys else ():
             if self.lines[number].lstrip().startswith("["):
                 break
             if re.match(rf"\s*[\"']?{re.escape(keys[0])}[\"']?\s*[=.]", self.lines[number]):

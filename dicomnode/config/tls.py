@@ -12,8 +12,12 @@ from dicomnode.config.sections import ReceptionTls
 from dicomnode.errors import ConfigError
 
 
-def server_context(tls: ReceptionTls) -> ssl.SSLContext | None:
-    """The TLS context of the node's own port; None where it speaks plain DICOM.
+def server_context(tls: ReceptionTls, where: str = "reception.tls") -> ssl.SSLContext | None:
+    """The TLS context of one of the node's own ports; None where it speaks plain DICOM, or plain HL7.
+
+    Parameters
+    ----------
+    where : the section, for what is said of faults.
 
     Raises
     ------
@@ -23,7 +27,7 @@ def server_context(tls: ReceptionTls) -> ssl.SSLContext | None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    _load(context, "reception.tls", tls.cert, tls.key, tls.ca)
+    _load(context, where, tls.cert, tls.key, tls.ca)
     if tls.require_client_cert:
         context.verify_mode = ssl.CERT_REQUIRED
     return context

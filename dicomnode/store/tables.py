@@ -310,6 +310,7 @@ class OfPatient:
 class Told(OfPatient):
     """Columns of what a source told of a patient. ``digest``: of all that it says, so that a repeat is one row.
 
+    ``statement``: key of the observation, where the source may say something else about it later.
     Health data: goes by its own retention.
     """
 
@@ -317,6 +318,25 @@ class Told(OfPatient):
     arrived_at: Mapped[float] = mapped_column(index=True)
     provenance: Mapped[str] = mapped_column(String(255), default="")
     digest: Mapped[str] = mapped_column(String(64), unique=True)
+    statement: Mapped[str] = mapped_column(String(64), default="", index=True)
+
+
+class Statement(OfPatient, Base):
+    """The newest that a source said about one observation: what was said before is gone, and does not come back.
+
+    Attributes
+    ----------
+    key : names the observation; sha256, hex.
+    told_at, rank : of several statements the latest counts, and of those in the same second the highest.
+    arrived_at : when it last changed anything.
+    """
+
+    __tablename__ = "statement"
+
+    key: Mapped[str] = mapped_column(String(64), unique=True)
+    told_at: Mapped[float]
+    rank: Mapped[int]
+    arrived_at: Mapped[float] = mapped_column(index=True)
 
 
 class ClinicalValue(Told, Base):

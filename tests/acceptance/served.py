@@ -49,6 +49,7 @@ class ServedNode:
     zoo_paths: tuple[Path, ...] = ()
     ae_title: str = "AINODE"
     clinical: dict[str, Any] = field(default_factory=dict)
+    role: str = "all"
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -72,7 +73,8 @@ class ServedNode:
             ("[database]", {"url": self.database_url}),
             ("[reception]", {"min_free_gb": 0.1, **self.reception}),
             ("[execution]", {"devices": ["cpu"], **self.execution}),
-            ("[clinical]", self.clinical),
+            ("[clinical]", {key: value for key, value in self.clinical.items() if not isinstance(value, dict)}),
+            *[(f"[clinical.{key}]", value) for key, value in self.clinical.items() if isinstance(value, dict)],
             ("[zoo]", {"paths": [str(path) for path in self.zoo_paths]}),
             *[("[[destination]]", destination) for destination in self.destinations],
         ]
@@ -94,7 +96,7 @@ class ServedNode:
         if not self.config.exists():
             self.write_config()
         seen = self.log.stat().st_size if self.log.exists() else 0
-        command = [sys.executable, "-m", "dicomnode", "serve", "--config", str(self.config)]
+        command = [sys.executable, "-m", "dicomnode", "serve", "--config", str(self.config), "--role", self.role]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment())
         deadline = time.monotonic() + START_S

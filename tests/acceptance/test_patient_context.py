@@ -1,4 +1,4 @@
-"""What is known of a patient beside the images, from a drop folder to the report of scores in the PACS."""
+"""What is known of a patient beside the images, from a drop folder and by HL7 to the report of scores in the PACS."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from tests.acceptance.scanner import small_study, storescu
 from tests.acceptance.served import ServedNode
 from tests.acceptance.test_tiny_bundles import group_of, numbers, scores_report, texts, until
 from tests.tools.bundle import write_threshold_bundle
+from tests.tools.hl7_messages import GCS, Hl7Peer, message, obr, obx, pid
 from tests.tools.series import write_series
 
 pytestmark = [pytest.mark.tools, pytest.mark.timeout(300)]
 
 BORN = "1943-06-01"
+NIHSS = "72089-6^NIHSS^LN"
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,13 @@ def node(tmp_path_factory: pytest.TempPathFactory, pacs: Orthanc, drop: Path) ->
         reception={"settle_s": 0.2, "quiet_period_s": 2.0, "selection_wait_s": 0.0},
         models=("threshold",),
         zoo_paths=(write_threshold_bundle(tmp_path_factory.mktemp("zoo") / "threshold").parent,),
-        clinical={"drop_folder": str(drop), "drop_every_s": 0.2, "issuer": "HOSPITAL"},
+        clinical={
+            "drop_folder": str(drop),
+            "drop_every_s": 0.2,
+            "issuer": "HOSPITAL",
+            "amend_settle_s": 1.0,
+            "hl7": {"port": free_port(), "host": "127.0.0.1"},
+        },
     )
     served.start()
     yield served
@@ -134,10 +142,56 @@ def test_what_is_known_under_an_id_that_was_merged_counts_for_the_survivor(
     assert texts(group_of(report, "ICH Score"), codes.INPUT_USED)[0].startswith("Glasgow Coma Scale 4 (file")
 
 
+def test_a_laboratory_tells_by_hl7_corrects_it_after_the_results_and_the_wrong_patient_never_enters(
+    node: ServedNode, pacs: Orthanc, tmp_path: Path
+) -> None:
+    frida = pid("FRIDA", born="19430601")
+    with Hl7Peer(node.clinical["hl7"]["port"]) as peer:
+        for number, sent in enumerate(
+            [
+                message(frida, obr(), obx(GCS, "10"), control_id="F1"),
+                message(pid("FRIDA", born="19500101"), obr(), obx(NIHSS, "40"), control_id="F2"),
+                message(pid("FRIDA", authority="ELSEWHERE"), obr(), obx(NIHSS, "39"), control_id="F3"),
+            ]
+        ):
+            assert peer.send(sent).code == "AA", number
+        received = results(node, pacs, tmp_path, "FRIDA")
+        ich = group_of(scores_report(received), "ICH Score")
+        assert texts(ich, codes.INPUT_USED)[0].startswith(
+            "Glasgow Coma Scale 10 (HL7, 2026-01-01T10:00+00:00, 15 min before"
+        )
+        assert not any(
+            "NIHSS" in used for used in texts(group_of(scores_report(received), "max-ICH score"), codes.INPUT_USED)
+        )
+        corrected = message(frida, obr(), obx(GCS, "4", status="C"), control_id="F4", at="20260101103000")
+        assert peer.send(corrected).code == "AA"
+    study_uid = str(received[0].StudyInstanceUID)
+    until(lambda: sorted(node.states(study_uid)) == ["done", "done", "superseded"])  # and the note that rejects the old
+    reports = [pydicom.dcmread(io.BytesIO(pacs.file(item["ID"]))) for item in pacs.instances(study_uid)]
+    used = [text for ds in reports for text in _inputs(ds)]
+    assert any(text.startswith("Glasgow Coma Scale 4 (HL7, ") for text in used)
+    (page,) = json.loads(node.command("context", "show", "ACC-FRIDA", "--json").stdout)["patients"]
+    known = {(one["value"], one["source"], one["provenance"], one["verdict"]) for one in page["known"]}
+    assert known == {
+        ("4 {score}", "HL7", "LAB F4 OBX 1", "used"),
+        ("40 {score}", "HL7", "LAB F2 OBX 1", "another patient: birth_date contradict"),
+    }
+
+
+def _inputs(ds: Dataset) -> list[str]:
+    """Inputs used, wherever in a report."""
+    found = []
+    for item in ds.get("ContentSequence", ()):
+        if item.ConceptNameCodeSequence and item.ConceptNameCodeSequence[0].CodeValue == codes.INPUT_USED.value:
+            found.append(str(item.get("TextValue", "")))
+        found += _inputs(item)
+    return found
+
+
 def test_a_refused_document_lies_beside_its_reason_and_no_log_line_has_a_value(node: ServedNode, drop: Path) -> None:
     document(drop, "d-dimer", {"id": "EMIL"}, value("d_dimer", 733, "10:00", "ng/mL"))
     assert (drop / "failed/d-dimer.json").exists()
     assert "unknown_unit" in (drop / "failed/d-dimer.json.reason.txt").read_text()
     log = node.log.read_text()
     assert "context refused" in log
-    assert not any(word in log for word in ("ANNA", "EMIL", "733", "d-dimer", BORN))
+    assert not any(word in log for word in ("ANNA", "EMIL", "FRIDA", "733", "d-dimer", BORN))

@@ -34,6 +34,7 @@ ONLY_IN = {
     "pynetdicom": ("receive", "deliver", "app.demo_pacs", "dicom.libraries"),
     "sqlalchemy": ("store", "receive", "assemble", "deliver", "ops", "execute", "app", "cli"),
     "httpx": ("web",),
+    "hl7": ("clinical",),
     "apscheduler": ("ops",),
     "typer": ("cli",),
 }

@@ -14,7 +14,16 @@ from dicomnode.store.locks import lock_job, lock_series
 from dicomnode.store.queue.jobs import create_job, runs_of, supersede_job
 from dicomnode.store.queue.runs import RunIdentity, source_paths
 from dicomnode.store.states import JobStatus, JobTask
-from dicomnode.store.tables import ClinicalText, ClinicalValue, FhirQuestion, Job, MergedPatient, Series, StudyPatient
+from dicomnode.store.tables import (
+    ClinicalText,
+    ClinicalValue,
+    FhirQuestion,
+    Job,
+    MergedPatient,
+    Series,
+    Statement,
+    StudyPatient,
+)
 
 UNDER_WAY = (JobStatus.WAITING, JobStatus.QUEUED, JobStatus.RUNNING)
 HAS_RESULTS = (JobStatus.DELIVERING, JobStatus.DONE, JobStatus.SENT_UNPROVEN, JobStatus.UNDELIVERED)
@@ -72,6 +81,7 @@ def _arrivals(session: Session, since: float) -> dict[PatientKey, float]:
     for table, at in (
         (ClinicalValue, ClinicalValue.arrived_at),
         (ClinicalText, ClinicalText.arrived_at),
+        (Statement, Statement.arrived_at),  # what was taken back leaves no other trace
         (MergedPatient, MergedPatient.merged_at),
         (FhirQuestion, FhirQuestion.changed_at),
     ):

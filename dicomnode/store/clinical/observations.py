@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from dicomnode.records import ContextSource, Observation, Patient, ReportSection
 from dicomnode.store.clinical.patients import PatientKey, all_keys, columns_of, patient_of
 from dicomnode.store.inserting import insert_if_absent
-from dicomnode.store.tables import ClinicalText, ClinicalValue, FhirQuestion, MergedPatient, StudyPatient
+from dicomnode.store.tables import ClinicalText, ClinicalValue, FhirQuestion, MergedPatient, Statement, StudyPatient
 
 SOME = 500
 """Names in one statement; databases have a limit."""
@@ -41,8 +41,8 @@ class KnownOfPatient:
 def store_context(session: Session, observations: Iterable[Observation], texts: Iterable[ReportSection]) -> Stored:
     """Write values and texts; one that says the same as a stored one changes nothing."""
     now = time.time()
-    new = [_store_value(session, one, now) for one in observations]
-    new += [_store_text(session, one, now) for one in texts]
+    new = [store_value(session, one, now)[1] for one in observations]
+    new += [store_section(session, one, now)[1] for one in texts]
     return Stored(sum(new), len(new) - sum(new))
 
 
@@ -81,44 +81,56 @@ def _take_back(
     return gone
 
 
-def _store_value(session: Session, one: Observation, now: float) -> bool:
-    return insert_if_absent(
+def store_value(session: Session, one: Observation, now: float, statement: str = "") -> tuple[str, bool]:
+    """Write a value; its digest, and whether it is new.
+
+    Parameters
+    ----------
+    statement : key of the observation that it is the newest word about; empty where its source corrects nothing.
+    """
+    told = _told(one, now, statement)
+    is_new = insert_if_absent(
         session,
         ClinicalValue,
-        **_told(one, now),
+        **told,
         name=one.name,
         value=one.value,
         unit=one.unit,
         observed_at=one.observed_at,
     )
+    return told["digest"], is_new
 
 
-def _store_text(session: Session, one: ReportSection, now: float) -> bool:
-    return insert_if_absent(
+def store_section(session: Session, one: ReportSection, now: float, statement: str = "") -> tuple[str, bool]:
+    """Write a section of a report, as :func:`store_value` does a value."""
+    told = _told(one, now, statement)
+    is_new = insert_if_absent(
         session,
         ClinicalText,
-        **_told(one, now),
+        **told,
         section=one.section,
         text=one.text,
         author=one.author[:255],
         written_at=one.written_at,
     )
+    return told["digest"], is_new
 
 
-def _told(one: Observation | ReportSection, now: float) -> dict[str, Any]:
+def _told(one: Observation | ReportSection, now: float, statement: str = "") -> dict[str, Any]:
     """The columns that both tables have."""
-    told = {"source": one.source, "arrived_at": now, "provenance": one.provenance[:255], "digest": _digest(one)}
-    return {**columns_of(one.patient), **told}
+    told = {"source": one.source, "arrived_at": now, "provenance": one.provenance[:255], "statement": statement}
+    return {**columns_of(one.patient), **told, "digest": _digest(one, statement)}
 
 
-def _digest(one: Observation | ReportSection) -> str:
+def _digest(one: Observation | ReportSection, statement: str = "") -> str:
     """Of all that a row says, and whose it is: a repeat is one row."""
     said: list[object] = (
         [one.name, one.value, one.unit, one.source, one.observed_at]
         if isinstance(one, Observation)
         else [one.section, one.text, one.author, one.source, one.written_at]
     )
-    return hashlib.sha256(json.dumps([*columns_of(one.patient).values(), *said]).encode()).hexdigest()
+    about = [statement] if statement else []
+    return hashlib.sha256(json.dumps([*columns_of(one.patient).values(), *said, *about]).encode()).hexdigest()
 
 
 def known_of(session: Session, patient: Patient) -> KnownOfPatient:
@@ -177,6 +189,7 @@ def forget_context(session: Session, *, before: float) -> int:
     for table in (ClinicalValue, ClinicalText):
         done = session.execute(delete(table).where(table.arrived_at < before))
         gone += done.rowcount  # type: ignore[attr-defined]
+    session.execute(delete(Statement).where(Statement.arrived_at < before))
     session.execute(delete(MergedPatient).where(MergedPatient.merged_at < before))
     session.execute(delete(FhirQuestion).where(FhirQuestion.made_at < before))
     session.execute(delete(StudyPatient).where(StudyPatient.seen_at < before))

@@ -15,7 +15,7 @@ from dicomnode.measure.anatomy.sampling import Coarse, coarse
 from dicomnode.measure.parenchyma import commonest_soft_tissue_hu
 from dicomnode.train.anatomy.heads import coarse_scan, load_head
 
-RIDGES = (0.5, 0.2, 0.1, 0.05)
+RIDGES = (0.5, 0.5, 0.5, 0.5)
 """Of each step, as a share of the mean square of a sample's features."""
 FOLDS = 4
 

@@ -1,4 +1,4 @@
-"""``python -m tests.integration.attack.fuzz``: bombs, spoiled sessions and spoiled data sets against a running node.
+"""``python -m tests.integration.attack.fuzz``: bombs and spoiled sessions, data sets and HL7 messages.
 
 Prints a line for each 200 and a table at the end, and exits with 1 where the node died, hung, leaked, lost an
 acknowledged image or said something raw; a folder in ``artifacts/fuzz`` then holds all that is known. The same seed
@@ -21,7 +21,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.integration.attack import data_sets, sessions
+from tests.integration.attack import data_sets, hl7_messages, sessions
 from tests.integration.attack.bombs import all_bombs
 from tests.integration.attack.report import REPORTS, Played, Report
 from tests.integration.attack.target import Target
@@ -94,6 +94,19 @@ def _store(target: Target, syntax: str, uid: str, data: bytes) -> tuple[str, lis
     return f"0x{status:04X}", [uid] if status == 0 else []
 
 
+def hl7_message(seed: str) -> Attack:
+    """Sends spoiled HL7 messages; says how each was answered. What must then be stored is the target's to look at."""
+
+    def play(target: Target, number: int) -> tuple[str, list[str]]:
+        ending, must_be_there, faults = hl7_messages.play(target.hl7_port, hl7_messages.made(seed, number))
+        target.verdict.faults += faults
+        if must_be_there is not None:
+            target.told.append(must_be_there)
+        return ending, []
+
+    return Attack("HL7 messages", seed, play, lambda number: [hl7_messages.made(seed, number).spoiled])
+
+
 BOMBS = all_bombs()
 
 
@@ -146,6 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, default=100_000)
     parser.add_argument("--datasets", type=int, default=20_000)
+    parser.add_argument("--messages", type=int, default=10_000)
     parser.add_argument("--seed", default="1")
     parser.add_argument("--first", type=int, default=0, help="number of the first session and of the first data set")
     parser.add_argument("--reports", type=Path, default=REPORTS, help="where what is found is written")
@@ -155,6 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (bomb(), range(len(BOMBS))),
         (session(asked.seed), range(first, first + asked.sessions)),
         (data_set(asked.seed), range(first, first + asked.datasets)),
+        (hl7_message(asked.seed), range(first, first + asked.messages)),
     ]
     table = Table(title=f"Attack with seed {asked.seed}", title_justify="left")
     for column in ("what", "how often", "how it ended", "acknowledged", "slowest C-ECHO", "memory", "found"):
@@ -165,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for what, numbers in (kind for kind in kinds if kind[1]):
         with tempfile.TemporaryDirectory(prefix="dicomnode-fuzz-") as folder, Target(Path(folder)) as target:
             endings = attack(target, what, numbers, reports=asked.reports)
-        known = endings.pop("images acknowledged")
+        known = endings.pop("images acknowledged") + len(target.told)
         verdict = target.verdict
         found += verdict.faults
         told = ", ".join(f"{count} {ending}" for ending, count in endings.most_common())

@@ -1,4 +1,4 @@
-"""A few of the spoiled sessions and data sets, as ``make fuzz`` sends by the thousand."""
+"""A few of the spoiled sessions, data sets and HL7 messages, as ``make fuzz`` sends by the thousand."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.attack import fuzz
+from tests.integration.attack.hl7_messages import Expected
 from tests.integration.attack.target import Target
 
 SEED = "suite"
@@ -30,6 +31,21 @@ def test_a_node_that_is_sent_rubbish_answers_leaks_nothing_and_keeps_what_it_ack
     assert target.verdict.faults == []
     assert not list(tmp_path.iterdir())
     assert endings["images acknowledged"] > 0
+
+
+def test_of_spoiled_hl7_messages_none_is_acknowledged_and_lost(target: Target, tmp_path: Path) -> None:
+    endings = fuzz.attack(target, fuzz.hl7_message(SEED), range(300), reports=tmp_path)
+    assert target.verdict.faults == []
+    assert {"AA", "AE", "AR", "hung up on"} <= set(endings)
+    assert sum(len(one.values) for one in target.told) > 100
+
+
+def test_a_value_that_was_acknowledged_and_is_not_there_is_found(target: Target) -> None:
+    faults, told = [*target.verdict.faults], [*target.told]
+    target.told = [Expected(1, "NOBODY", (("inr", 2.4),), "ANYBODY")]
+    target.judge([])
+    assert target.verdict.faults == [*faults, "message 1 was acknowledged, and inr, merge lost"]
+    target.verdict.faults, target.told = faults, told
 
 
 def test_an_image_that_was_acknowledged_and_is_gone_is_found(target: Target) -> None:

@@ -11,6 +11,7 @@ import pytest
 from dicomnode.config.destinations import Destination, WebDestination
 from dicomnode.config.load import load_config, parse_config
 from dicomnode.config.protocols import HEAD_CT
+from dicomnode.config.sections import Section
 from dicomnode.config.whole import Config, built_in_config
 from dicomnode.errors import ConfigError
 from tests.conftest import REPOSITORY
@@ -58,6 +59,9 @@ def test_the_example_is_valid_and_names_every_key_with_its_default() -> None:
             continue
         assert set(raw[name]) == set(type(section).model_fields), f"[{name}] of the example lacks or invents a key"
         assert section == getattr(defaults, name), f"[{name}] of the example does not show the defaults"
+        for key, inner in section:
+            if isinstance(inner, Section):
+                assert set(raw[name][key]) == set(type(inner).model_fields), f"[{name}.{key}] lacks or invents a key"
     for name in ("destination", "protocol"):
         model = type(getattr(loaded, name)[0])
         assert set(raw[name][0]) == set(model.model_fields)

@@ -1,0 +1,1 @@
+"""HL7 v2 messages with results and facts of patients: read, stored, acknowledged."""
