@@ -154,13 +154,18 @@ def septum_of(fluid: NDArray[np.float32]) -> tuple[float, float] | None:
 
 
 def _middle_of_valley(line: NDArray[np.float32], at: NDArray[np.float64], deepest: int, depth: float) -> float:
+    """Halfway between the places where the line rises to half of its depth."""
     level = line[deepest] + 0.5 * depth
-    first = last = deepest
-    while first > 0 and line[first - 1] < level:
-        first -= 1
-    while last < len(line) - 1 and line[last + 1] < level:
-        last += 1
-    return float((at[first] + at[last]) / 2.0)
+    return (_rise_mm(line, at, deepest, -1, level) + _rise_mm(line, at, deepest, 1, level)) / 2.0
+
+
+def _rise_mm(line: NDArray[np.float32], at: NDArray[np.float64], start: int, step: int, level: float) -> float:
+    index = start
+    while 0 < index < len(line) - 1 and line[index + step] < level:
+        index += step
+    inner, outer = float(line[index]), float(line[index + step]) if 0 < index < len(line) - 1 else level
+    share = np.clip((level - inner) / max(outer - inner, 1e-6), 0.0, 1.0)
+    return float(at[index] + step * share * STEP_MM)
 
 
 def midline_of(block: Block) -> Midline | None:
