@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dicomnode.ops.logging import JsonFormatter
 
 from dicomnode.clinical.sources.fhir.asker import Asker
 from dicomnode.config.load import parse_config
 from dicomnode.config.whole import Config
 from dicomnode.errors import ConfigError, FhirOutcome
+from dicomnode.logs import JsonFormatter
 from dicomnode.records import Patient
 from dicomnode.store.clinical.late import studies_to_check
 from dicomnode.store.clinical.observations import KnownOfPatient, known_of

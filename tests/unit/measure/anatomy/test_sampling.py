@@ -26,7 +26,7 @@ def test_a_linear_field_is_seen_as_it_is(geometry: Geometry, size_mm: float) -> 
     stack = stack_of_geometry(geometry)
     seen = coarse(linear(stack), size_mm)
     middle = seen.points_mm()[1:-1, 2:-2, 2:-2].reshape(-1, 3)
-    points = [*middle[:: max(1, len(middle) // 200)], 0.1, 0.2, 0.05]
+    points = middle[:: max(1, len(middle) // 200)] + np.array([0.1, 0.2, 0.05])
     assert seen.at(points) == pytest.approx(points @ SLOPE, abs=0.02)
 
 
