@@ -152,6 +152,7 @@ class _Bench:
             language=self.config.node.language,
             requested=kinds_taken(self.config, self.protocol),
             context=context,
+            unasked_scores=self.config.clinical.scores == "always",
         )
         reply = _answer(self.case_worker.ask(task, timeout_s=self._timeout_s))
         assert isinstance(reply, EncodeReply)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -118,7 +118,8 @@ class Hl7(Section):
 class Clinical(Section):
     """What is known of patients beside the images: from where, how near to the scan, and for how long it is kept.
 
-    ``issuer``: of patient IDs that come without one, in images as in other sources.
+    ``issuer``: of patient IDs that come without one, in images as in other sources. ``scores``: whether the reference
+    scores are sent where somebody told something that they ask for, or for every bleed.
     """
 
     issuer: Annotated[str, Field(max_length=64)] = ""
@@ -128,6 +129,7 @@ class Clinical(Section):
     drop_folder: FileName = ""
     drop_every_s: Annotated[float, Field(ge=0.1)] = 2.0
     structured_reports: bool = True
+    scores: Literal["told", "always"] = "told"
     amend_h: Annotated[float, Field(ge=0)] = 24.0
     amend_settle_s: Annotated[float, Field(ge=0)] = 60.0
     fhir: Fhir = Fhir()

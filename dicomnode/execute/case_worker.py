@@ -126,6 +126,6 @@ def case_of(task: EncodeTask, series: LoadedSeries, findings: Sequence[Finding])
         predecessors=task.predecessors,
         timezone=task.timezone,
         station_ae_title=task.station_ae_title,
-        reference=reference_scores(findings, series.volume, task.context),
+        reference=reference_scores(findings, series.volume, task.context, unasked=task.unasked_scores),
         language=task.language,
     )

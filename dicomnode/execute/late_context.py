@@ -107,7 +107,9 @@ class LateContext:
             findings = [one for path in self._paths(job) for one in load_findings(path)]
         except InferenceError:
             return False  # they went with the job's retention
-        return reference_scores(findings, None, before) != reference_scores(findings, None, after)
+        unasked = self.config.clinical.scores == "always"
+        first, now = (reference_scores(findings, None, context, unasked=unasked) for context in (before, after))
+        return first != now
 
     def _paths(self, job: SettledJob) -> Iterable[Path]:
         return (self.config.work_dir / path for path in job.findings)

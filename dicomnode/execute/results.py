@@ -64,6 +64,7 @@ def write_results(job: ClaimedJob, protocol: Protocol, source: Source, context: 
         requested=tuple(sorted({*taken, *missing})),
         predecessors=tuple(replaced),
         context=context,
+        unasked_scores=config.clinical.scores == "always",
     )
     deliveries = [delivery_to(one) for one in config.destinations_of(protocol)]
     _have_written(job, task, deliveries, only=missing)

@@ -99,6 +99,7 @@ class EncodeTask:
 
     ``requested``: kinds of result that the job's destinations take; those encoded on request only are made for these.
     ``predecessors``: superseded results whose place the new ones take. ``context``: for the reference scores.
+    ``unasked_scores``: they are given for every bleed.
     """
 
     source: Source
@@ -113,6 +114,7 @@ class EncodeTask:
     requested: tuple[str, ...] = ()
     predecessors: tuple[EncodedResult, ...] = ()
     language: Language = Language.BRITISH
+    unasked_scores: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

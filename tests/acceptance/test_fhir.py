@@ -1,4 +1,7 @@
-"""A scanner sends a head, the node asks a FHIR server over TLS with a token, the PACS gets what was told."""
+"""A scanner sends a head; a laboratory tells by HL7 over mutual TLS, a FHIR server is asked over TLS with a token.
+
+The PACS gets what was told, with its times and sources, and what nobody told.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from tests.acceptance.test_tiny_bundles import group_of, numbers, scores_report,
 from tests.tools.bundle import write_threshold_bundle
 from tests.tools.certificates import Authority
 from tests.tools.fhir_server import SYSTEM, FhirTestServer, condition, observation, patient
+from tests.tools.hl7_messages import Hl7Peer, message, obr, obx, pid
 
 pytestmark = [pytest.mark.tools, pytest.mark.timeout(300)]
 
@@ -57,6 +61,9 @@ def node(
         "auth": auth,
         "tls": {"ca": str(authority.ca)},
     }
+    made = authority.sign("node")
+    tls = {"cert": str(made.cert), "key": str(made.key), "ca": str(authority.ca)}
+    hl7 = {"port": free_port(), "host": "127.0.0.1", "tls": tls}
     destination = {"name": "pacs", "ae_title": pacs.ae_title, "host": "127.0.0.1", "port": pacs.dicom_port}
     served = ServedNode(
         tmp_path_factory.mktemp("node"),
@@ -65,20 +72,33 @@ def node(
         reception={"settle_s": 0.2, "quiet_period_s": 2.0, "selection_wait_s": 0.0},
         models=("threshold",),
         zoo_paths=(write_threshold_bundle(tmp_path_factory.mktemp("zoo") / "threshold").parent,),
-        clinical={"issuer": "HOSPITAL", "amend_settle_s": 0.5, "fhir": fhir},
+        clinical={"issuer": "HOSPITAL", "amend_settle_s": 0.5, "fhir": fhir, "hl7": hl7},
     )
     served.start()
     yield served
     assert served.stop() == 0
 
 
+@pytest.fixture
+def laboratory(node: ServedNode, authority: Authority) -> Iterator[Hl7Peer]:
+    lab = authority.sign("lab")
+    context = ssl.create_default_context(cafile=str(authority.ca))
+    context.load_cert_chain(lab.cert, lab.key)
+    with Hl7Peer(node.clinical["hl7"]["port"], context=context) as peer:
+        yield peer
+
+
 def at(clock: str) -> str:
     return f"2026-01-01T{clock}:00Z"
 
 
-def test_the_scores_in_the_pacs_list_what_the_fhir_server_told_and_a_later_lab_amends_them(
-    node: ServedNode, pacs: Orthanc, server: FhirTestServer, tmp_path: Path
+def test_the_scores_in_the_pacs_list_what_laboratory_and_fhir_server_told_and_a_later_value_amends_them(
+    node: ServedNode, pacs: Orthanc, server: FhirTestServer, laboratory: Hl7Peer, tmp_path: Path
 ) -> None:
+    ours, another = pid("FLORA", born="19430601"), pid("FLORA", born="19660606")
+    nihss = "72089-6^NIHSS^LN"
+    assert laboratory.send(message(ours, obr(), obx(nihss, "18"), control_id="L1")).code == "AA"
+    assert laboratory.send(message(another, obr(at="202601011012"), obx(nihss, "2"), control_id="L2")).code == "AA"
     server.resources += [
         patient("p1", "FLORA"),
         patient("p2", "GRETA"),
@@ -90,7 +110,9 @@ def test_the_scores_in_the_pacs_list_what_the_fhir_server_told_and_a_later_lab_a
     ich = group_of(report, "ICH Score")
     used = texts(ich, codes.INPUT_USED)
     assert used[0] == "Glasgow Coma Scale 10 (FHIR, 2026-01-01T10:00+00:00, 15 min before the scan)"
-    assert "NIHSS" in texts(group_of(report, "max-ICH score"), codes.INPUT_MISSING)
+    max_ich = group_of(report, "max-ICH score")
+    assert "NIHSS 18 (HL7, 2026-01-01T10:00+00:00, 15 min before the scan)" in texts(max_ich, codes.INPUT_USED)
+    assert "Oral anticoagulation" in texts(max_ich, codes.INPUT_MISSING)
     first = numbers(ich)
     server.resources.append(observation("o3", "p1", "9269-2", 4, "{score}", at("10:14")))
     study_uid = str(report.StudyInstanceUID)
@@ -100,6 +122,8 @@ def test_the_scores_in_the_pacs_list_what_the_fhir_server_told_and_a_later_lab_a
         ("gcs", "FHIR", "Observation/o1", "another is nearer"),
         ("gcs", "FHIR", "Observation/o3", "used"),
         ("hypertension", "FHIR", "Condition/c1", "used"),
+        ("nihss", "HL7", "LAB L1 OBX 1", "used"),
+        ("nihss", "HL7", "LAB L2 OBX 1", "another patient: birth_date contradict"),
     }
     (question,) = page["questions"]
     assert question["outcome"] == "answered"

@@ -18,13 +18,14 @@ DENSE_HU = 50.0
 
 
 def reference_scores(
-    findings: Sequence[Finding], volume: Volume | None, context: PatientContext
+    findings: Sequence[Finding], volume: Volume | None, context: PatientContext, *, unasked: bool = False
 ) -> tuple[ReferenceScore, ...]:
     """Scores that need no learning, from what was measured and from what is known of the patient.
 
     Parameters
     ----------
     volume : the scan; without it what is dense within the mask counts as nothing.
+    unasked : give them for every bleed, also where nobody told anything.
 
     Returns
     -------
@@ -36,7 +37,7 @@ def reference_scores(
     given = [*verdicts(facts)]
     is_told = any(one.was_told for _, inputs in asked for one in inputs.values())
     is_told = is_told or any(not _is_measured_alone(score) for score in given)
-    if not is_told:
+    if not (is_told or (unasked and facts.has_bleed)):
         return ()
     totals = [total_of(score, inputs) for score, inputs in asked]
     return (*given, *totals)
