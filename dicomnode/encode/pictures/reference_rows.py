@@ -11,13 +11,17 @@ from dicomnode.records import MEASURED, ReferenceScore, ScoreInput
 MOST_SCORES, MOST_INPUTS, MOST_MISSING_LINES = 6, 6, 2
 ROW, SMALL, HEADING, BELOW = 15, 13, 32, 8
 """Sizes of letters, heights, and the pause below the block, pixels."""
-MEASURED_BESIDE = "abc2_total"
-"""Stands among the measurements of the panel already."""
+BESIDE = frozenset({"abc2_total", "midline_shift", "evans_index"})
+"""Where they are measured, they stand among the measurements of the panel already."""
+
+
+def _is_measured(score: ReferenceScore) -> bool:
+    return all(item.source == MEASURED for item in score.inputs)
 
 
 def wanted_scores(scores: Sequence[ReferenceScore]) -> list[ReferenceScore]:
     """Those that the panel tells: first what comes to a number or a range, then what cannot be computed."""
-    told = [score for score in scores if score.name != MEASURED_BESIDE]
+    told = [score for score in scores if not (score.name in BESIDE and _is_measured(score))]
     return sorted(told, key=lambda score: score.value is None and score.possible is None)
 
 
