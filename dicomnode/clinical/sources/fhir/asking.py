@@ -42,7 +42,7 @@ class Wanted:
     codes: Mapping[str, str]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Gathered:
     """What was told.
 
