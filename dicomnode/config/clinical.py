@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from dicomnode.config.destinations import OptionalUrl, WebAuth, WebTls
 from dicomnode.config.paths import FileName
-from dicomnode.config.sections import Port, ReceptionTls, Seconds, Section
+from dicomnode.config.sections import Peer, Port, ReceptionTls, Seconds, Section
 
 
 class Fhir(Section):
@@ -69,20 +69,10 @@ class Hl7Sender(Section):
     component. ``certificate``: common name or an alternative name of the TLS certificate. Empty: any.
     """
 
-    host: str = ""
+    host: Peer = ""
     application: str = ""
     facility: str = ""
     certificate: str = ""
-
-    @field_validator("host")
-    @classmethod
-    def _address_or_network(cls, value: str) -> str:
-        if value:
-            try:
-                ipaddress.ip_network(value, strict=False)
-            except ValueError as fault:
-                raise ValueError(f"{value!r} is neither an IP address nor a network such as 10.1.2.0/24") from fault
-        return value
 
 
 class Hl7(Section):

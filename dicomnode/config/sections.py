@@ -139,6 +139,19 @@ class Reception(Section):
     tls: ReceptionTls = ReceptionTls()
 
 
+def _address_or_network(value: str) -> str:
+    if value:
+        try:
+            ipaddress.ip_network(value, strict=False)
+        except ValueError as fault:
+            raise ValueError(f"{value!r} is neither an IP address nor a network such as 10.1.2.0/24") from fault
+    return value
+
+
+Peer = Annotated[str, AfterValidator(_address_or_network)]
+"""Who may connect: an address, or a network in CIDR notation; empty: anyone."""
+
+
 class Sender(Section):
     """A peer that may send. ``host``: an address or a network in CIDR notation; empty: any address.
 
@@ -147,18 +160,8 @@ class Sender(Section):
     """
 
     ae_title: AeTitle
-    host: str = ""
+    host: Peer = ""
     certificate: str = ""
-
-    @field_validator("host")
-    @classmethod
-    def _address_or_network(cls, value: str) -> str:
-        if value:
-            try:
-                ipaddress.ip_network(value, strict=False)
-            except ValueError as fault:
-                raise ValueError(f"{value!r} is neither an IP address nor a network such as 10.1.2.0/24") from fault
-        return value
 
 
 DEVICES = "'auto', 'cpu', 'cuda' or 'cuda:0'"
