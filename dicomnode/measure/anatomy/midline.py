@@ -76,13 +76,10 @@ class Midline:
     ----------
     shift_mm : of the septum from the mid-sagittal plane of the frame, to the patient's left positive.
     width_mm : between the inner tables at the septum.
-    height_mm, back_mm : head coordinates z and y of where it was measured.
     """
 
     shift_mm: float
     width_mm: float
-    height_mm: float
-    back_mm: float
 
 
 def block_of(seen: Coarse, frame: Frame, brain_hu: float) -> Block:
@@ -178,10 +175,10 @@ def midline_of(block: Block) -> Midline | None:
     for k, height_mm in enumerate(UP_MM):
         for j, back_mm in enumerate(BACK_MM):
             septum, tables = septum_of(fluid[k, j]), inner_tables_mm(block.hu[k, j])
-            if septum is not None and tables is not None and _is_tissue(block, k, j, septum[0]):
+            if septum is not None and tables is not None and _is_tissue(block, fluid, k, j, septum[0]):
                 away = ((back_mm - SEPTUM_MM[0]) / SPREAD_MM[0]) ** 2 + ((height_mm - SEPTUM_MM[1]) / SPREAD_MM[1]) ** 2
                 weight = septum[1] ** 2 * float(np.exp(-away))
-                found.append((septum[0], weight, tables[1] - tables[0], height_mm, back_mm))
+                found.append((septum[0], weight, tables[1] - tables[0]))
     if len(found) < LEAST_SEPTA:
         return None
     estimates = np.array(sorted(found))
@@ -189,16 +186,14 @@ def midline_of(block: Block) -> Midline | None:
     low, middle, high = (estimates[int(np.searchsorted(weight, share))] for share in (0.25, 0.5, 0.75))
     if high[0] - low[0] > SPREAD_LIMIT_MM:
         return None
-    shift_mm, _, width_mm, height_mm, back_mm = (float(value) for value in middle)
-    return Midline(shift_mm=shift_mm, width_mm=width_mm, height_mm=height_mm, back_mm=back_mm)
+    return Midline(shift_mm=float(middle[0]), width_mm=float(middle[2]))
 
 
-def _is_tissue(block: Block, k: int, j: int, septum_mm: float) -> bool:
-    """Whether all between the two horns is brain: a bleed between its oedema is no septum."""
+def _is_tissue(block: Block, fluid: NDArray[np.float32], k: int, j: int, septum_mm: float) -> bool:
+    """Whether all between the two horns of a profile is brain: a bleed between its oedema is no septum."""
     at, reach = int(np.argmin(np.abs(ACROSS_MM - septum_mm))), round(HORN_MM / STEP_MM)
-    fluid = block.fluid[k, j]
-    right = at - reach + int(np.argmax(fluid[at - reach : at + 1]))
-    left = at + int(np.argmax(fluid[at : at + reach + 1]))
+    right = at - reach + int(np.argmax(fluid[k, j, at - reach : at + 1]))
+    left = at + int(np.argmax(fluid[k, j, at : at + reach + 1]))
     return bool(np.nanmax(block.hu[k, j, right : left + 1]) < block.brain_hu + DENSE_HU)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dicomnode.measure.anatomy.sampling import voxel_points_mm
 from dicomnode.records import Volume
 
 BONE_HU = 300.0
@@ -74,9 +75,7 @@ def _bone_points_mm(volume: Volume) -> NDArray[np.float64]:
     stack, hu = volume.stack, volume.hu
     steps = [max(1, round(size / most)) for size, most in zip(hu.shape, MOST_PLANES, strict=True)]
     bone = _outermost(hu[:: steps[0], :: steps[1], :: steps[2]] > BONE_HU) * steps
-    down = bone[:, 1, None] * stack.row_spacing_mm * stack.column_cosines
-    across = bone[:, 2, None] * stack.column_spacing_mm * stack.row_cosines
-    return np.asarray(stack.positions_mm[bone[:, 0]] + down + across)
+    return voxel_points_mm(stack, bone)
 
 
 def _outermost(bone: NDArray[np.bool_]) -> NDArray[np.intp]:
