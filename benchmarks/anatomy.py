@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from dicomnode.cohort.acquire import AcquiredSeries
 from dicomnode.cohort.canvas import Tissue
 from dicomnode.cohort.edition import SECOND
 from dicomnode.cohort.lesions import draw_lesions
@@ -26,11 +25,11 @@ from dicomnode.cohort.patients import Site
 from dicomnode.cohort.scanner import draw_protocol, scan_scene
 from dicomnode.cohort.scene import Anatomy, Finding, Scene, make_anatomy, make_scene
 from dicomnode.cohort.template import make_template_anatomy
-from dicomnode.dicom.geometry import weights_of
 from dicomnode.measure.anatomy.location import part_at
 from dicomnode.measure.lesions import measure
 from dicomnode.measure.place import Places
-from dicomnode.records import BrainPart, Region, Stack, Volume
+from dicomnode.records import BrainPart, Region
+from tests.unit.zoo.volumes import volume_from
 
 FIRST_SEED = 9_000_000
 SITES = (Site.A, Site.B, Site.A, Site.C)
@@ -62,7 +61,7 @@ def judged(number: int, templates: Path | None) -> Judged:
     base = make(seed, lesions, spacing_mm=1.8, edition=SECOND)
     scene = make_scene(base, lesions, SECOND)
     scan = scan_scene(scene, *draw_protocol(SITES[number % 4], seed, "baseline", 256), seed)
-    volume = volume_of(scan.series)
+    volume = volume_from(scan.series)
     started = time.perf_counter()
     places = Places(volume)
     head = places.head
@@ -103,29 +102,6 @@ def _painted_evans(base: Anatomy, scene: Scene) -> float:
     widest = np.where(horns.any(axis=2), ends, 0)
     height = int(np.argmax(widest.max(axis=1)))
     return float(widest[height].max() / max(inside[height].sum(axis=1).max(), 1))
-
-
-def volume_of(acquired: AcquiredSeries) -> Volume:
-    """The volume that a receiver makes of an acquired series whose positions ascend."""
-    positions = acquired.image_positions_mm
-    row, column = np.array(acquired.image_orientation[:3]), np.array(acquired.image_orientation[3:])
-    normal = np.cross(row, column)
-    offsets = positions @ normal
-    stack = Stack(
-        order=tuple(range(len(positions))),
-        positions_mm=positions,
-        row_cosines=row,
-        column_cosines=column,
-        normal=normal,
-        offsets_mm=offsets,
-        weights_mm=weights_of(offsets),
-        rows=acquired.hu.shape[1],
-        columns=acquired.hu.shape[2],
-        row_spacing_mm=acquired.acquisition.pixel_mm,
-        column_spacing_mm=acquired.acquisition.pixel_mm,
-        shear=(0.0, 0.0),
-    )
-    return Volume(acquired.hu, stack, tuple(f"1.2.{number}" for number in range(len(positions))))
 
 
 def group_of(part: BrainPart) -> str:

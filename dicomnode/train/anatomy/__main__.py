@@ -9,8 +9,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from dicomnode.measure.anatomy import frame
-from dicomnode.measure.anatomy.frame import Cascade, corrected, features
+from dicomnode.measure import anatomy
+from dicomnode.measure.anatomy.frame import Cascade, refined
 from dicomnode.train.anatomy.fit import Sample, errors_mm, fitted, samples_of
 from dicomnode.train.anatomy.heads import paint_heads
 
@@ -26,7 +26,7 @@ def main() -> None:
     test, train = list(samples_of(paths[:held], 1, seed=1)), list(samples_of(paths[held:], options.scans, seed=0))
     cascade = fitted(train)
     _tell(test, cascade)
-    path = Path(str(frame.__file__)).parent / "cascade.npz" if options.install else options.out / "cascade.npz"
+    path = Path(str(anatomy.__file__)).parent / "cascade.npz" if options.install else options.out / "cascade.npz"
     save(path, cascade)
     Console().print(f"wrote {path}")
 
@@ -38,18 +38,13 @@ def save(path: Path, cascade: Cascade) -> None:
 
 
 def _tell(test: list[Sample], cascade: Cascade) -> None:
-    for sample in test:
-        for mean, weights, bias in zip(cascade.mean, cascade.weights, cascade.bias, strict=True):
-            values, is_seen = features(sample.seen, sample.matrix, sample.brain_hu)
-            step = np.where(is_seen, values - mean, 0.0) @ weights + bias
-            sample.matrix = corrected(sample.matrix, np.asarray(step, np.float64))
-    errors = np.array([np.sqrt((errors_mm(sample.matrix, sample.truth) ** 2).mean(axis=0)) for sample in test])
+    found = [(refined(sample.seen, sample.matrix, cascade), sample.truth) for sample in test]
+    off = [errors_mm(frame.matrix, truth) for frame, truth in found if frame is not None]
+    errors = np.array([np.sqrt((one**2).mean(axis=0)) for one in off])
     x_mm, y_mm, z_mm = np.sqrt((errors**2).mean(axis=0))
     worst_mm = float(np.sqrt((errors**2).sum(axis=1)).max())
-    text = (
-        f"{len(test)} unseen heads: off by {x_mm:.2f}, {y_mm:.2f}, {z_mm:.2f} mm (x, y, z), at worst {worst_mm:.1f} mm"
-    )
-    Console().print(text)
+    off_by = f"off by {x_mm:.2f}, {y_mm:.2f}, {z_mm:.2f} mm (x, y, z), at worst {worst_mm:.1f} mm"
+    Console().print(f"{len(errors)} unseen heads: {off_by}")
 
 
 def _parser() -> argparse.ArgumentParser:
