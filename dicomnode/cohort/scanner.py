@@ -25,8 +25,9 @@ from dicomnode.cohort.acquire import (
 )
 from dicomnode.cohort.canvas import AIR_HU
 from dicomnode.cohort.fields import Field
+from dicomnode.cohort.findings import Finding
 from dicomnode.cohort.patients import Site
-from dicomnode.cohort.scene import Finding, Scene
+from dicomnode.cohort.scene import Scene
 from dicomnode.cohort.streams import stream
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dicomnode.cohort.scene import Finding
+from dicomnode.cohort.findings import Finding
 from dicomnode.errors import ManifestError
 from dicomnode.train.importers.tables import require, rows_of
 from dicomnode.train.manifest import Case, MaskFile, Split
