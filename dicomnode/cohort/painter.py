@@ -15,7 +15,7 @@ from dicomnode.cohort.edition import Edition
 from dicomnode.cohort.fields import Field, ellipsoid
 from dicomnode.cohort.findings import Finding
 from dicomnode.cohort.lesions import Lesions
-from dicomnode.cohort.mass_effect import Ball, Push, displace
+from dicomnode.cohort.mass_effect import Ball, Layer, Push, displace
 from dicomnode.cohort.streams import stream
 
 
@@ -88,7 +88,7 @@ class Painter:
         return np.array([across, np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
 
     def mass_effect(self) -> float:
-        shown, causes = self.shown, list[Ball | Push]()
+        shown, causes = self.shown, list[Ball | Push | Layer]()
         round_ml = shown.iph_ml * (not shown.petechial) + 0.5 * shown.oedema_ml
         swollen_ml = 0.12 * shown.infarct_ml * min(shown.infarct_depth_hu / 12.0, 1.0)
         if round_ml + swollen_ml > 1.0:

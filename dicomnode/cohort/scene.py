@@ -11,12 +11,14 @@ from scipy.ndimage import gaussian_filter
 
 from dicomnode.cohort import anatomy
 from dicomnode.cohort.canvas import CENTRE_MM, EXTENT_MM, Canvas, Tissue, blank_canvas
-from dicomnode.cohort.edition import FIRST, Edition
+from dicomnode.cohort.edition import FIRST, Edition, Version
 from dicomnode.cohort.findings import BLOOD, DENSE_NOT_BLOOD, Finding
 from dicomnode.cohort.head import SyntheticHead, paint_anatomy
 from dicomnode.cohort.lesions import Lesions
 from dicomnode.cohort.painter import Anatomy, Painter
 from dicomnode.cohort.regions import region_map
+from dicomnode.cohort.second.head import paint_second_anatomy, second_build
+from dicomnode.cohort.second.painter import SecondPainter
 from dicomnode.cohort.streams import stream
 
 __all__ = [
@@ -88,7 +90,11 @@ def make_anatomy(
     """
     pose = stream(seed, "pose").normal(0.0, 4.0, 3) if rotation_deg is None else np.asarray(rotation_deg)
     canvas = blank_canvas(seed, spacing_mm, list(pose), 2.0, edition.midline_warp)
-    distance, inside = paint_anatomy(canvas, _build(seed, lesions))
+    build = _build(seed, lesions)
+    if edition.pictures is Version.TWO:
+        distance, inside = paint_second_anatomy(canvas, second_build(build, lesions.atrophy), lesions.atrophy)
+    else:
+        distance, inside = paint_anatomy(canvas, build)
     paint_leukoaraiosis(canvas, lesions.leukoaraiosis)
     return Anatomy(seed, canvas, region_map(canvas, distance < 0), distance, inside)
 
@@ -98,14 +104,14 @@ def make_scene(base: Anatomy, lesions: Lesions, edition: Edition = FIRST) -> Sce
 
     Parameters
     ----------
-    edition : how far the midline gives way.
+    edition : how far the midline gives way, and which painter draws.
 
     Returns
     -------
     Volumes are those of ``lesions`` to the voxel, or what the compartment holds. The same head with other volumes has
     its lesions in the same places and of the same shape.
     """
-    painter = Painter(base, lesions, edition)
+    painter = (SecondPainter if edition.pictures is Version.TWO else Painter)(base, lesions, edition)
     shift_mm = painter.paint()
     spacing_mm = base.canvas.spacing_mm
     origin = [0.5 * spacing_mm - extent / 2 - shift for extent, shift in zip(EXTENT_MM, CENTRE_MM, strict=True)]
