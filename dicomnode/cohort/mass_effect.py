@@ -41,10 +41,17 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A motion given voxel by voxel: flat indices, and (3, voxels) how far each moves (x, y, z), head millimetres."""
+    """A motion given voxel by voxel, to be named after other causes.
+
+    Attributes
+    ----------
+    index : flat. ``motion_mm`` : (3, voxels) how far each moves (x, y, z), head coordinates.
+    kept : (voxels,) share of the motion by causes named before that remains there.
+    """
 
     index: NDArray[np.intp]
     motion_mm: NDArray[np.float32]
+    kept: Field
 
 
 def _fade(canvas: Canvas, cavity: NDArray[np.bool_], distance: Field, centre: Point, across: float) -> Field:
@@ -71,7 +78,8 @@ def _displacement(
     total = np.zeros_like(place)
     for cause in causes:
         if isinstance(cause, Layer):
-            total[:, np.searchsorted(np.flatnonzero(cavity), cause.index)] += cause.motion_mm
+            here = np.searchsorted(np.flatnonzero(cavity), cause.index)
+            total[:, here] = cause.kept * total[:, here] + cause.motion_mm
             continue
         away = place - np.asarray(cause.centre_mm, np.float32)[:, None]
         r = np.sqrt((away**2).sum(axis=0)) + 1e-3

@@ -94,10 +94,10 @@ class SecondPainter:
             if share * (round_ml + swollen_ml) > 1.0:
                 causes.append(Ball(place, share * (round_ml + swollen_ml)))
         for finding, (sheet, thickness) in collections.items():
-            causes.append(layer(sheet, thickness, ground.canvas.spacing_mm))
             volume_ml = shown.edh_ml if finding is Finding.EPIDURAL else shown.sdh_ml + shown.sdh_old_ml
             if volume_ml > 8.0 and (finding is Finding.EPIDURAL or shown.surface is Surface.CONVEXITY):
                 causes.append(self._push(sheet, float(thickness.max()), volume_ml))
+        causes += [layer(*collection, ground.canvas.spacing_mm) for collection in collections.values()]
         return displace(ground.canvas, ground.regions, ground.distance, causes, ground.edition)
 
     def _push(self, sheet: Sheet, thickest_mm: float, volume_ml: float) -> Push:

@@ -75,8 +75,9 @@ def layer(sheet: Sheet, thickness: Field, spacing_mm: float) -> Layer:
     """Motion of the brain below a collection; nothing comes from where a voxel holds bone."""
     below = np.maximum(sheet.depth_mm - thickness, 0.0)
     far = np.minimum(thickness * np.exp(-below / FADE_MM), sheet.depth_mm - 1.7 * spacing_mm)
-    moved = far > 0.2
-    return Layer(sheet.index[moved], np.asarray(sheet.normal[:, moved] * far[moved], np.float32))
+    moved = thickness > 0.2
+    kept = 1.0 - np.exp(-below[moved] / FADE_MM)
+    return Layer(sheet.index[moved], np.asarray(sheet.normal[:, moved] * far[moved], np.float32), kept)
 
 
 def _below(sheet: Sheet) -> Sheet:
