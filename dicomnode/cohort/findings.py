@@ -24,3 +24,4 @@ class Finding(IntEnum):
 
 BLOOD = tuple(finding for finding in Finding if Finding.NONE < finding <= Finding.EPIDURAL)
 DENSE_NOT_BLOOD = (Finding.STAINING, Finding.CALCIUM)
+"""What shows as bright as blood, and is none."""

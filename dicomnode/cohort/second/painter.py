@@ -54,7 +54,7 @@ class SecondPainter:
             surface.paint_epidural(ground, *collections[Finding.EPIDURAL])
         if Finding.SUBDURAL in collections:
             surface.paint_subdural(ground, *collections[Finding.SUBDURAL])
-        if shown.iph_ml:
+        if shown.iph_ml or shown.oedema_ml:
             tissue.paint_intraparenchymal(ground)
         if shown.stain_ml:
             tissue.paint_staining(ground)

@@ -92,12 +92,12 @@ def paint_intraparenchymal(ground: Ground) -> None:
     allowed = ground.matter & (ground.distance < -1.0)
     index, order = _bleed_order(ground, allowed, shown.iph_ml + shown.oedema_ml)
     grown = ground.put(Finding.INTRAPARENCHYMAL, index, order, shown.iph_ml)
+    rank = np.full(ground.canvas.hu.size, np.inf, np.float32)
+    rank[index] = order
+    edge = float(rank[grown].max()) if grown.size else float(order.min(initial=0.0))
+    if shown.oedema_ml:
+        _oedema(ground, index, order, edge)
     if grown.size:
-        rank = np.full(ground.canvas.hu.size, np.inf, np.float32)
-        rank[index] = order
-        edge = float(rank[grown].max())
-        if shown.oedema_ml:
-            _oedema(ground, index, order, edge)
         _blood(ground, index, order - edge)
     ground.findings[infarct & (ground.findings == Finding.NONE)] = Finding.INFARCT
 
