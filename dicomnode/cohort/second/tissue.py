@@ -136,7 +136,7 @@ def _darken(ground: Ground, index: Index, spread: Field, rim: Index, darker_hu: 
     rank = np.full(ground.canvas.hu.size, np.inf, np.float32)
     rank[index] = spread
     outer = float(rank[rim].max())
-    weight = np.clip((1.12 * outer - spread) / (0.5 * outer + 0.5), 0.0, 1.0)
+    weight = np.clip((1.25 * outer + 0.5 - spread) / (0.5 * outer + 1.0), 0.0, 1.0)
     near = (weight > 0) & np.isin(ground.findings.ravel()[index], (Finding.NONE, Finding.OEDEMA))
     here, hu = index[near], ground.canvas.hu.ravel()
     hu[here] = np.maximum(hu[here] - darker_hu * weight[near], np.minimum(hu[here], DARKEST_HU))

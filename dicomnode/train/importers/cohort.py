@@ -24,8 +24,9 @@ def read(folder: Path, beside: Path) -> list[Case]:
     """One exam for each patient, the baseline CT.
 
     Masks: ``hemorrhage`` is all blood, ``extra_axial`` what lies outside the brain, ``dense_not_blood`` calcium and
-    contrast medium, the others are named as the cohort's findings. Labels: the outcomes, and ``hemorrhage``, whether the
-    baseline CT shows blood. Target: ``followup``, the follow-up CT of the same head, which lies as the baseline does.
+    contrast medium, the others are named as the cohort's findings. Labels: the outcomes, and ``hemorrhage``, whether
+    the baseline CT shows blood. Target: ``followup``, the follow-up CT of the same head, which lies as the baseline
+    does.
 
     Raises
     ------
