@@ -86,7 +86,8 @@ class Ground:
         return np.asarray(grown)
 
 
-def _box(distance: Field, z: Field) -> tuple[slice, slice, slice]:
+def brain_box(distance: Field, z: Field) -> tuple[slice, slice, slice]:
+    """Index box of the brain, with a margin; ``distance`` to the inner skull is negative inside."""
     cavity = (distance < 0) & (z > LOWEST_MM)
     slices = []
     for axis, length in enumerate(cavity.shape):
@@ -97,7 +98,7 @@ def _box(distance: Field, z: Field) -> tuple[slice, slice, slice]:
 
 def ground_of(base: Anatomy, shown: Lesions, edition: Edition) -> Ground:
     """Copy the brain's part of a head, without findings yet."""
-    box, canvas = _box(base.distance, base.canvas.z), base.canvas
+    box, canvas = brain_box(base.distance, base.canvas.z), base.canvas
     x, y, z = (np.ascontiguousarray(axis[box]) for axis in (canvas.x, canvas.y, canvas.z))
     hu, labels = canvas.hu[box].copy(), canvas.labels[box].copy()
     return Ground(

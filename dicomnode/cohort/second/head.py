@@ -7,13 +7,15 @@ import dataclasses
 from dicomnode.cohort import anatomy, brain
 from dicomnode.cohort.canvas import Canvas
 from dicomnode.cohort.fields import Field, coverage
+from dicomnode.cohort.second.brain import paint_second_brain
 from dicomnode.cohort.second.calcium import paint_calcium
 from dicomnode.cohort.second.spaces import paint_spaces
 
 
 def second_build(build: anatomy.Build, atrophy: float) -> anatomy.Build:
-    """Measures with sulci as wide as those of real adults, in which blood can lie."""
-    return dataclasses.replace(build, sulcus_width=0.1 + 0.28 * atrophy)
+    """Measures with sulci as wide as those of real adults, in which blood can lie, and with their contrast."""
+    grey_hu = build.white_hu + 6.0 + 0.6 * (build.grey_hu - build.white_hu)
+    return dataclasses.replace(build, sulcus_width=0.12 + 0.36 * atrophy, grey_hu=grey_hu)
 
 
 def paint_second_anatomy(canvas: Canvas, build: anatomy.Build, atrophy: float) -> tuple[Field, Field]:
@@ -29,7 +31,7 @@ def paint_second_anatomy(canvas: Canvas, build: anatomy.Build, atrophy: float) -
     anatomy.paint_air_spaces(canvas)
     anatomy.paint_orbits(canvas)
     anatomy.paint_skull(canvas, build, distance)
-    brain.paint_brain(canvas, build, distance, inside)
+    paint_second_brain(canvas, build, distance, inside)
     brain.paint_ventricles(canvas, build, inside)
     paint_spaces(canvas, build, distance, inside)
     brain.paint_old_lesions(canvas, inside)
