@@ -94,6 +94,7 @@ class Lesions:
     hidden_ml : blood below the staining, which the scan cannot tell from it (a part of ``stain_ml``).
     oedema_hu : how much darker oedema is than the brain that it lies in.
     swelling : room that dead brain takes, as a share of its volume.
+    contused : the intraparenchymal blood is contusions: several foci, blood mixed with bruised brain.
     """
 
     side: int = 1
@@ -124,6 +125,7 @@ class Lesions:
     hidden_ml: float = 0.0
     oedema_hu: float = 0.0
     swelling: float = 0.12
+    contused: bool = False
 
     @property
     def blood_ml(self) -> float:

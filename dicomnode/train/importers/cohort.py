@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dicomnode.cohort.scene import Finding
+from dicomnode.cohort.findings import DENSE_NOT_BLOOD, Finding
 from dicomnode.errors import ManifestError
 from dicomnode.train.importers.tables import require, rows_of
 from dicomnode.train.manifest import Case, MaskFile, Split
@@ -23,9 +23,10 @@ TEXTS = "cohort-reports"
 def read(folder: Path, beside: Path) -> list[Case]:
     """One exam for each patient, the baseline CT.
 
-    Masks: ``hemorrhage`` is all blood, ``extra_axial`` what lies outside the brain, the others are named as the
-    cohort's findings. Labels: the outcomes, and ``hemorrhage``, whether the baseline CT shows blood. Target:
-    ``followup``, the follow-up CT of the same head, which lies as the baseline does.
+    Masks: ``hemorrhage`` is all blood, ``extra_axial`` what lies outside the brain, ``dense_not_blood`` calcium and
+    contrast medium, the others are named as the cohort's findings. Labels: the outcomes, and ``hemorrhage``, whether
+    the baseline CT shows blood. Target: ``followup``, the follow-up CT of the same head, which lies as the baseline
+    does.
 
     Raises
     ------
@@ -78,7 +79,9 @@ def _image(row: dict[str, str], scan: str = "") -> str:
 
 def _masks(path: Path) -> dict[str, MaskFile]:
     named = {finding.name.lower(): MaskFile(path, (int(finding),)) for finding in Finding if finding}
-    return {"hemorrhage": MaskFile(path), "extra_axial": MaskFile(path, tuple(map(int, EXTRA_AXIAL))), **named}
+    groups = {"extra_axial": EXTRA_AXIAL, "dense_not_blood": DENSE_NOT_BLOOD}
+    grouped = {name: MaskFile(path, tuple(map(int, group))) for name, group in groups.items()}
+    return {"hemorrhage": MaskFile(path), **grouped, **named}
 
 
 def _case(row: dict[str, str], folder: Path, beside: Path) -> Case:
