@@ -14,6 +14,7 @@ import numpy as np
 from dicomnode.cohort import lesions as first
 from dicomnode.cohort.bleeds import draw_hu
 from dicomnode.cohort.lesions import Lesions, Values
+from dicomnode.cohort.second.trauma import draw_trauma
 from dicomnode.cohort.statistics import BleedKind
 from dicomnode.cohort.streams import stream
 
@@ -69,17 +70,6 @@ def _stroke(factor: float, onset_h: float, seed: int) -> Values:
     return {**first.draw_stroke(factor, seed), "infarct_depth_hu": depth}
 
 
-def _trauma(factor: float, onset_h: float, seed: int) -> Values:
-    """Contused brain is dark in most patients, also where it has not bled."""
-    values = first.draw_trauma(factor, seed)
-    rng = stream(seed, "second", "trauma")
-    contused = values["iph_ml"] > 0.0 or rng.random() < 0.7
-    size = values["oedema_ml"] if values["iph_ml"] > 1.0 else float(6.0 * np.exp(0.7 * rng.normal()))
-    hu = float(rng.uniform(4.0, 13.0))
-    seen = contused and size >= VISIBLE_ML and hu >= VISIBLE_HU
-    return {**values, "oedema_ml": size if seen else 0.0, "oedema_hu": hu if seen else 0.0}
-
-
 def swelling_at(hours: float) -> float:
     """Room that dead brain takes, as a share of its volume: greatest after two to four days."""
     return float(0.05 + 0.25 * (1.0 - np.exp(-((max(hours, 0.0) / 36.0) ** 2))))
@@ -101,7 +91,7 @@ def draw_lesions(arm: str, age_years: int, severity_shift: float, onset_h: float
         values = timed[arm](factor, onset_h, seed)
         shown = dataclasses.replace(shown, **values, swelling=swelling_at(onset_h))
     elif arm == "trauma":
-        shown = dataclasses.replace(shown, **_trauma(factor, onset_h, seed))
+        shown = dataclasses.replace(shown, **draw_trauma(factor, seed, age_years))
     return shown
 
 
