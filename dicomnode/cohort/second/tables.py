@@ -89,8 +89,8 @@ OUTCOMES: dict[str, FusedOutcome] = {
             Product((_image("deep", 0.5), _text("cognitive_decline", 0.1)), -1.4),
             Product((_image("log_iph", -0.3), _text("found_unresponsive", 0.1)), 0.8),
         ),
-        scale=1.0,
-        intercepts={Arm.ICH: -1.0},
+        scale=1.292,
+        intercepts={Arm.ICH: -1.422},
     ),
     "expansion": FusedOutcome(
         arms=(Arm.ICH,),
@@ -106,7 +106,7 @@ OUTCOMES: dict[str, FusedOutcome] = {
                 "sbp_mmhg": 0.25,
                 "no:onset_to_ct_h": -0.9,
                 "no:inr": -1.0,
-                "no:nihss": 0.7,
+                "no:d_dimer_mg_l_feu": -0.5,
             },
         },
         products=(
@@ -114,8 +114,8 @@ OUTCOMES: dict[str, FusedOutcome] = {
             Product((_image("heterogeneity"), _record("anticoagulant", 0.15)), 1.3),
             Product((_image("log_iph", -0.3), _text("worsening", 0.1)), 0.8),
         ),
-        scale=1.066,
-        intercepts={Arm.ICH: -1.218},
+        scale=1.079,
+        intercepts={Arm.ICH: -0.831},
     ),
     "deterioration": FusedOutcome(
         arms=(Arm.STROKE_NO_EVT,),
@@ -171,8 +171,8 @@ OUTCOMES: dict[str, FusedOutcome] = {
             Product((_image("darkness"), _text("worsening", 0.05)), 1.2),
         ),
         gate="visible_oedema",
-        scale=1.0,
-        intercepts=dict.fromkeys(LESIONS, 0.0),
+        scale=0.472,
+        intercepts={Arm.ICH: -0.511, Arm.POST_EVT: -0.603, Arm.STROKE_NO_EVT: -1.07, Arm.TRAUMA: -0.539},
     ),
     "haemorrhage_followup": FusedOutcome(
         arms=(Arm.POST_EVT,),
@@ -198,7 +198,7 @@ OUTCOMES: dict[str, FusedOutcome] = {
             Product((_image("log_stain", -0.5), _text("several_passes", 0.2)), 0.8),
             Product((_image("log_infarct"), _record("iv_thrombolysis", 0.45)), 1.2),
         ),
-        scale=1.0,
-        intercepts={Arm.POST_EVT: -1.0},
+        scale=1.055,
+        intercepts={Arm.POST_EVT: -2.473},
     ),
 }
