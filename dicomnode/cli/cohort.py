@@ -37,11 +37,20 @@ def cohort_make(
         ),
     ] = None,
     processes: Annotated[int, typer.Option("--processes", "-j", min=1, help="Work in so many processes.")] = 1,
+    cohort_version: Annotated[
+        str, typer.Option(help="2, or 1: that which the shipped haemorrhage model has learned from.")
+    ] = "2",
+    followup: Annotated[
+        bool, typer.Option("--followup/--baseline-only", help="Make the second scan too, or the first one alone.")
+    ] = True,
 ) -> None:
     """Make synthetic patients: head CT at baseline and follow-up, masks, reports, variables, outcomes.
 
-    NIfTI files are written where nibabel is installed. Example: `dicomnode cohort make ./cohort --patients 8 --arm ich`
+    NIfTI files are written where nibabel is installed. Examples:
+    `dicomnode cohort make ./cohort --patients 8 --arm ich` and, thousands of coarse heads in minutes,
+    `dicomnode cohort make ./coarse -n 2000 --matrix 96 --format array --baseline-only -j 2`
     """
+    from dicomnode.cohort.edition import Version
     from dicomnode.cohort.make import make_cohort
     from dicomnode.cohort.patient_files import FORMATS
     from dicomnode.cohort.patients import Arm, Site
@@ -51,6 +60,7 @@ def cohort_make(
             ("--arm", [arm], list(Arm)),
             ("--site", [site], list(Site)),
             ("--format", format_ or [], list(FORMATS)),
+            ("--cohort-version", [cohort_version], list(Version)),
         ):
             for value in given:
                 require_known(option, value, known)
@@ -68,5 +78,7 @@ def cohort_make(
             matrix=matrix,
             formats=format_,
             processes=processes,
+            version=cohort_version,
+            followup=followup,
         )
         typer.echo(str(manifest))

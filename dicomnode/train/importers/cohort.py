@@ -6,16 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dicomnode.clinical.sections import section
-from dicomnode.cohort.edition import Version
-from dicomnode.cohort.scene import Finding
+from dicomnode.cohort.findings import DENSE_NOT_BLOOD, Finding
 from dicomnode.errors import ManifestError
 from dicomnode.train.importers.tables import require, rows_of
 from dicomnode.train.manifest import Case, MaskFile, Split
 
 LICENCE = "dicomnode cohort: synthetic, no person was scanned; free under the licence of dicomnode."
 TABLE = "manifest.csv"
-FACTS = "cohort.json"
 COLUMNS = ("id", "patient", "site", "image", "nifti", "masks", "variables", "text", "labels", "split", "volume_ml")
 EXTRA_AXIAL = (Finding.SUBARACHNOID, Finding.SUBDURAL, Finding.EPIDURAL)
 FOLLOWUP_COLUMNS = ("followup_image", "followup_nifti", "followup_masks", "followup_volume_ml")
@@ -26,25 +23,23 @@ TEXTS = "cohort-reports"
 def read(folder: Path, beside: Path) -> list[Case]:
     """One exam for each patient, the baseline CT.
 
-    Masks: ``hemorrhage`` is all blood, ``extra_axial`` what lies outside the brain, the others are named as the
-    cohort's findings. Labels: the outcomes, and ``hemorrhage``, whether the baseline CT shows blood. Target:
-    ``followup``, the follow-up CT of the same head, which lies as the baseline does. Text: the indication alone, since
-    findings tell the image and are not written yet when a node runs; of the first version the whole report, which
-    published models have seen.
+    Masks: ``hemorrhage`` is all blood, ``extra_axial`` what lies outside the brain, ``dense_not_blood`` calcium and
+    contrast medium, the others are named as the cohort's findings. Labels: the outcomes, and ``hemorrhage``, whether
+    the baseline CT shows blood. Target: ``followup``, the follow-up CT of the same head, which lies as the baseline
+    does. Text: the indication alone, where the table has it apart (from version 2 on): findings tell the image, and
+    nobody has written them when a node runs.
 
     Raises
     ------
-    ManifestError : a part of the layout is missing, or a row or ``cohort.json`` cannot be read.
+    ManifestError : a part of the layout is missing, or a row cannot be read.
     """
     require(folder, TABLE)
-    is_whole = _version(folder) == Version.ONE
     rows = rows_of(folder / TABLE, (*COLUMNS, *FOLLOWUP_COLUMNS))
     require(folder, *(part for row in rows for part in (_image(row), row["masks"], _image(row, "followup_"))))
     cases, faults = [], []
     for row in rows:
         try:
-            text = row["text"] if is_whole else section(row["text"], "indication")
-            cases.append(_case(row, folder, _written(text, row["id"], beside)))
+            cases.append(_case(row, folder, beside))
         except (ValueError, TypeError) as error:
             faults.append(f"{TABLE}, {row['id']}: {error}")
     if faults:
@@ -85,26 +80,15 @@ def _image(row: dict[str, str], scan: str = "") -> str:
 
 def _masks(path: Path) -> dict[str, MaskFile]:
     named = {finding.name.lower(): MaskFile(path, (int(finding),)) for finding in Finding if finding}
-    return {"hemorrhage": MaskFile(path), "extra_axial": MaskFile(path, tuple(map(int, EXTRA_AXIAL))), **named}
+    groups = {"extra_axial": EXTRA_AXIAL, "dense_not_blood": DENSE_NOT_BLOOD}
+    grouped = {name: MaskFile(path, tuple(map(int, group))) for name, group in groups.items()}
+    return {"hemorrhage": MaskFile(path), **grouped, **named}
 
 
-def _version(folder: Path) -> str:
-    """Version of the cohort; the first where nothing says it."""
-    facts = folder / FACTS
-    try:
-        return str(json.loads(facts.read_text(encoding="utf-8"))["cohort_version"]) if facts.exists() else Version.ONE
-    except (ValueError, TypeError, KeyError) as error:
-        raise ManifestError([f"{FACTS}: {error!r}"]) from error
-
-
-def _written(text: str, name: str, beside: Path) -> Path:
-    path = beside / TEXTS / f"{name}.txt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def _case(row: dict[str, str], folder: Path, text: Path) -> Case:
+def _case(row: dict[str, str], folder: Path, beside: Path) -> Case:
+    text = beside / TEXTS / f"{row['id']}.txt"
+    text.parent.mkdir(parents=True, exist_ok=True)
+    text.write_text(row.get("indication", row["text"]), encoding="utf-8")
     return Case(
         id=row["id"],
         patient=row["patient"],

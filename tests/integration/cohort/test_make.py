@@ -33,7 +33,7 @@ def _rows(manifest: Path) -> list[dict[str, str]]:
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two patients after thrombectomy at site B as DICOM and arrays."""
     out = tmp_path_factory.mktemp("cohort")
-    make_cohort(out, 2, 8, progress=False, arm="post_evt", site="B", matrix=96, formats=("dicom", "array"))
+    make_cohort(out, 2, 8, progress=False, arm="post_evt", site="B", matrix=96, formats=("dicom", "array"), version="1")
     return out
 
 

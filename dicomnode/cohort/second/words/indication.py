@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from dicomnode.cohort.patients import Patient
-from dicomnode.cohort.second.mentions import Mention
+from dicomnode.cohort.second.mentions import Mention, states_age
 from dicomnode.cohort.second.words.asides import asides
 from dicomnode.cohort.second.words.filling import fill
 from dicomnode.cohort.second.words.lexicon import choice, lexicon_of
@@ -16,8 +16,6 @@ from dicomnode.cohort.second.words.statements import STATED, Clause, statements
 from dicomnode.cohort.second.words.typist import typed
 from dicomnode.cohort.streams import stream
 
-STATES_AGE_AND_SEX = 0.6
-"""Share of requests."""
 _APART = ("{who}. {reason}", "{who}, {reason}", "{reason}. {who}")
 _TOGETHER = ("{reason}, {who}", "{reason} in {who}")
 _BREAKS_OFF = ("this", "pt")
@@ -27,7 +25,7 @@ def _opening(patient: Patient) -> Clause:
     rng = stream(patient.seed, "words", "opening")
     words = lexicon_of(patient.site, rng)
     reason = fill(choice(rng, words.reasons[patient.arm.value]), patient, words, rng)
-    if rng.random() >= STATES_AGE_AND_SEX:
+    if not states_age(patient.seed):
         return Clause(reason)
     who = fill(choice(rng, words.who), patient, words, rng)
     plain = not (who.startswith(_BREAKS_OFF) or reason.endswith("?") or "," in reason)
