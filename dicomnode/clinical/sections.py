@@ -30,3 +30,14 @@ def divided(text: str) -> Iterator[tuple[str, str]]:
         section = heading.lastgroup or REPORT
         start = heading.end() if section != REPORT else heading.start()
     yield section, text[start:]
+
+
+def section(text: str, name: str) -> str:
+    """One section of a report without its heading; empty where the report has none.
+
+    Parameters
+    ----------
+    name : machine name, such as ``indication``.
+    """
+    parts = (part.strip() for found, part in divided(text) if found == name)
+    return "\n".join(part for part in parts if part)

@@ -11,7 +11,7 @@ from dicomnode.cohort.second.words.indication import write_indication
 def write_report(patient: Patient) -> Report:
     """Indication and findings of a patient of the second edition.
 
-    ``Report.text`` holds both under their headings, by which :func:`dicomnode.clinical.sections.divided` parts them
+    ``Report.text`` holds both under their headings, by which :func:`dicomnode.clinical.sections.section` finds one
     again: the findings tell the image and do not exist when a node runs.
     """
     return Report(write_indication(patient), write_findings(patient))

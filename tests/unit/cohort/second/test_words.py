@@ -156,7 +156,9 @@ def test_no_word_goes_with_the_outcome_where_only_the_seed_differs() -> None:
     bad = np.array([draw_outcomes(twin).labels["prognosis_bad"] for twin in alike], bool)
     assert 0.2 < bad.mean() < 0.8
     bags = [words_of([write_indication(twin)]) for twin in alike]
-    frequent = [word for word, count in Counter(w for bag in bags for w in bag).items() if 0.05 < count / len(alike) < 0.95]
+    frequent = [
+        word for word, count in Counter(w for bag in bags for w in bag).items() if 0.05 < count / len(alike) < 0.95
+    ]
     has = np.array([[word in bag for word in frequent] for bag in bags], float)
     spread = has.std(axis=0) * np.sqrt(1.0 / bad.sum() + 1.0 / (~bad).sum())
     assert len(frequent) > 30
