@@ -28,6 +28,7 @@ FADE_MM = 18.0
 PATCH_RAD = 0.62
 """Half width of a plate of bone between sutures, as an angle."""
 DURA_MM = 0.9
+LEAST_MM = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +67,15 @@ def fitted(sheet: Sheet, thickest_mm: float, voxels: int) -> Field:
         shape = np.clip(1.0 - (away / extent) ** sheet.power, 0.0, None) * room
         low, high = (low, extent) if np.count_nonzero(depth < thickest_mm * shape) > voxels else (extent, high)
     thickness = sheet.thickness(thickest_mm, high)
-    order = sheet.depth_mm / np.maximum(thickness, 1e-3)
-    count = min(voxels, order.size)
-    return np.asarray(thickness * np.clip(np.partition(order, count - 1)[count - 1], 0.2, 5.0), np.float32)
+    order = filling_order(sheet, thickness)
+    count = min(voxels, int(np.isfinite(order).sum()))
+    return np.asarray(thickness * np.partition(order, count - 1)[count - 1], np.float32)
+
+
+def filling_order(sheet: Sheet, thickness: Field) -> Field:
+    """(voxels of the sheet,) order in which a collection fills: below 1 within it, infinite where it does not reach."""
+    thick = thickness > LEAST_MM
+    return np.where(thick, sheet.depth_mm / np.maximum(thickness, LEAST_MM), np.inf).astype(np.float32)
 
 
 def layer(sheet: Sheet, thickness: Field, spacing_mm: float) -> Layer:

@@ -16,7 +16,7 @@ from dicomnode.cohort.findings import Finding
 from dicomnode.cohort.lesions import Subdural
 from dicomnode.cohort.second.clot import clot_hu, lay
 from dicomnode.cohort.second.ground import Ground, Index
-from dicomnode.cohort.second.sheets import Sheet
+from dicomnode.cohort.second.sheets import Sheet, filling_order
 
 OLD_HU: dict[Subdural, tuple[float, float]] = {
     Subdural.ACUTE: (30.0, 42.0),
@@ -48,7 +48,7 @@ def _edge(ground: Ground, sheet: Sheet, thickness: Field, finding: Finding) -> t
 
 def paint_epidural(ground: Ground, sheet: Sheet, thickness: Field) -> None:
     """Bright lens, in some with swirls of blood that has not clotted."""
-    order = sheet.depth_mm / np.maximum(thickness, 1e-3)
+    order = filling_order(sheet, thickness)
     ground.put(Finding.EPIDURAL, sheet.index, order, ground.shown.edh_ml)
     index, share, _ = _edge(ground, sheet, thickness, Finding.EPIDURAL)
     swirl = 26.0 if ground.rng("epidural swirl").random() < 0.4 else 6.0
@@ -58,7 +58,7 @@ def paint_epidural(ground: Ground, sheet: Sheet, thickness: Field) -> None:
 def paint_subdural(ground: Ground, sheet: Sheet, thickness: Field) -> None:
     """Collection of one kind: bright blood (``SUBDURAL``) and what is grey or dark, each to its volume."""
     shown = ground.shown
-    order = sheet.depth_mm / np.maximum(thickness, 1e-3)
+    order = filling_order(sheet, thickness)
     body = ground.put(Finding.SUBDURAL, sheet.index, order, shown.sdh_ml + shown.sdh_old_ml)
     index, share, _ = _edge(ground, sheet, thickness, Finding.SUBDURAL)
     old = _old_share(ground, body, index)
