@@ -59,7 +59,7 @@ class Sheet:
 
 def fitted(sheet: Sheet, thickest_mm: float, voxels: int) -> Field:
     """(voxels of the sheet,) thickness for a volume: as wide as it must be, then thicker if it cannot."""
-    near = np.flatnonzero(sheet.depth_mm < thickest_mm)
+    near = np.flatnonzero((sheet.depth_mm > 0.0) & (sheet.depth_mm < thickest_mm))
     depth, away, room = sheet.depth_mm[near], sheet.away[near], sheet.room[near]
     low, high = 0.03, sheet.widest
     for _ in range(9):
@@ -75,21 +75,22 @@ def fitted(sheet: Sheet, thickest_mm: float, voxels: int) -> Field:
 def filling_order(sheet: Sheet, thickness: Field) -> Field:
     """(voxels of the sheet,) order in which a collection fills: below 1 within it, infinite where it does not reach."""
     thick = thickness > LEAST_MM
+    thick &= sheet.depth_mm > 0.0
     return np.where(thick, sheet.depth_mm / np.maximum(thickness, LEAST_MM), np.inf).astype(np.float32)
 
 
 def layer(sheet: Sheet, thickness: Field, spacing_mm: float) -> Layer:
     """Motion of the brain below a collection; nothing comes from where a voxel holds bone."""
     below = np.maximum(sheet.depth_mm - thickness, 0.0)
-    far = np.minimum(thickness * np.exp(-below / FADE_MM), sheet.depth_mm - 1.7 * spacing_mm)
+    far = np.clip(thickness * np.exp(-below / FADE_MM), 0.0, np.maximum(sheet.depth_mm - 1.7 * spacing_mm, 0.0))
     moved = thickness > 0.2
     kept = 1.0 - np.exp(-below[moved] / FADE_MM)
     return Layer(sheet.index[moved], np.asarray(sheet.normal[:, moved] * far[moved], np.float32), kept)
 
 
 def _below(sheet: Sheet) -> Sheet:
-    """The part of a sheet that lies below the dura."""
-    kept = sheet.depth_mm > 0.0
+    """A sheet from the outer face of the dura on: it is as pale as blood, and part of no collection."""
+    kept = sheet.depth_mm > -DURA_MM
     return replace(
         sheet,
         index=sheet.index[kept],
@@ -133,7 +134,7 @@ def vault(ground: Ground, axis: NDArray[np.float64], *, lens: bool, above: Field
     place /= np.maximum(np.sqrt((place**2).sum(axis=0)), 1e-3)
     away = np.arccos(np.clip(axis.astype(np.float32) @ place, -1.0, 1.0))
     room = np.clip((x * side - 1.5) / 10.0, 0.0, 1.0) * np.clip((z - lowest) / 12.0, 0.0, 1.0)
-    depth = -ground.distance.ravel()[index]
+    depth = -ground.distance.ravel()[index] - (0.4 * DURA_MM if lens else DURA_MM)
     depth = depth - above.ravel()[index] if above is not None else depth
     sheet = Sheet(
         index=index,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dicomnode.cohort.bleeds import draw_hu, draw_volume_ml
+from dicomnode.cohort.bleeds import draw_volume_ml
 from dicomnode.cohort.canvas import Point
 from dicomnode.cohort.lesions import Subdural, Surface
 from dicomnode.cohort.second.surface import default_thickness_mm
@@ -51,6 +51,8 @@ PLACES: tuple[tuple[str, Point, Point, float], ...] = (
     ("temporal lobe", (55.0, -3.0, -19.0), (3.0, 8.0, 3.0), 0.2),
 )
 """Where brain is contused: lobe, place on the left and spread (mm), share."""
+CLOT_HU = (67.0, 5.0)
+"""Mean and SD of fresh clot itself. Medians of published masks are about 55, as those hold the mixed rim."""
 SHEET_ML = 12.0
 """A collection over a whole hemisphere holds about that for each millimetre of its greatest thickness."""
 
@@ -125,7 +127,7 @@ def draw_trauma(factor: float, seed: int, age_years: int) -> dict[str, Any]:
     for name, part in parts.items():
         values |= part if has[name] else {}
     blood = sum(float(values.get(name, 0.0)) for name in ("sdh_ml", "sdh_old_ml", "edh_ml", "sah_ml", "iph_ml"))
-    values["clot_hu"] = draw_hu(BleedKind.SUBDURAL, rng)
+    values["clot_hu"] = float(np.clip(rng.normal(*CLOT_HU), 58.0, 80.0))
     values["heterogeneity"] = float(rng.beta(1.2, 2.0))
     values["burden"] = float(0.6 * np.log1p(blood / 4.0) - 0.8)
     return values
