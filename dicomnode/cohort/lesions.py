@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from dicomnode.cohort.bleeds import draw_hu, draw_volume_ml
 from dicomnode.cohort.canvas import Point
 from dicomnode.cohort.statistics import BleedKind
 from dicomnode.cohort.streams import stream
+
+Values = dict[str, Any]
+"""Fields of :class:`Lesions` by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,8 @@ def _volume(kind: BleedKind, factor: float, limit_ml: float, rng: np.random.Gene
     return float(np.clip(draw_volume_ml(kind, rng) * factor, 0.3, limit_ml))
 
 
-def _ich(factor: float, seed: int) -> dict[str, float | int | str | Point]:
+def draw_ich(factor: float, seed: int) -> Values:
+    """Spontaneous bleed: place, volume, companions, rim."""
     rng = stream(seed, "lesion", "ich")
     names = list(PLACES)
     name = names[int(rng.choice(len(names), p=[PLACES[n].share for n in names]))]
@@ -180,7 +185,8 @@ def _ich(factor: float, seed: int) -> dict[str, float | int | str | Point]:
     }
 
 
-def _post_evt(factor: float, seed: int) -> dict[str, float | int | str | Point]:
+def draw_post_evt(factor: float, seed: int) -> Values:
+    """Brain after thrombectomy: infarct, staining, blood in sulci."""
     rng = stream(seed, "lesion", "post_evt")
     side = int(rng.choice([-1, 1]))
     infarct = _lognormal(rng, 22.0 * factor, 0.9, 1.0, 180.0)
@@ -199,7 +205,8 @@ def _post_evt(factor: float, seed: int) -> dict[str, float | int | str | Point]:
     }
 
 
-def _stroke(factor: float, seed: int) -> dict[str, float | int | str | Point]:
+def draw_stroke(factor: float, seed: int) -> Values:
+    """Infarct without thrombectomy."""
     rng = stream(seed, "lesion", "stroke")
     side = int(rng.choice([-1, 1]))
     infarct = _lognormal(rng, 14.0 * factor, 1.1, 0.5, 160.0)
@@ -214,7 +221,8 @@ def _stroke(factor: float, seed: int) -> dict[str, float | int | str | Point]:
     }
 
 
-def _trauma(factor: float, seed: int) -> dict[str, float | int | str | Point]:
+def draw_trauma(factor: float, seed: int) -> Values:
+    """Blood outside the brain and contusions."""
     rng = stream(seed, "lesion", "trauma")
     side = int(rng.choice([-1, 1]))
     name = str(rng.choice(["frontal lobe", "temporal lobe"]))
@@ -249,6 +257,6 @@ def draw_lesions(arm: str, age_years: int, severity_shift: float, seed: int) -> 
     """
     factor = float(np.exp(0.5 * severity_shift))
     atrophy, leukoaraiosis = _background(age_years, seed)
-    draws = {"ich": _ich, "post_evt": _post_evt, "stroke_no_evt": _stroke, "trauma": _trauma}
+    draws = {"ich": draw_ich, "post_evt": draw_post_evt, "stroke_no_evt": draw_stroke, "trauma": draw_trauma}
     values = draws[arm](factor, seed) if arm in draws else {}
-    return Lesions(**values, atrophy=atrophy, leukoaraiosis=leukoaraiosis)  # type: ignore[arg-type]
+    return Lesions(**values, atrophy=atrophy, leukoaraiosis=leukoaraiosis)

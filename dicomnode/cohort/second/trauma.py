@@ -22,6 +22,8 @@ from dicomnode.cohort.streams import stream
 
 SHARES: dict[str, float] = {"sdh": 0.5, "edh": 0.3, "sah": 0.5, "iph": 0.6}
 """Of injured patients, with each bleed."""
+VISIBLE, BRUISED = 0.88, 0.5
+"""Share of contusions with visible oedema, and of patients without blood in the brain whose brain is bruised."""
 LIMITS_ML: dict[str, float] = {"sdh": 90.0, "edh": 80.0, "sah": 18.0, "iph": 60.0}
 KINDS: dict[str, BleedKind] = {
     "sdh": BleedKind.SUBDURAL,
@@ -91,10 +93,10 @@ def _subdural(factor: float, age_years: int, rng: np.random.Generator) -> dict[s
 
 
 def _contusion(factor: float, side: int, rng: np.random.Generator) -> dict[str, Any]:
-    """Foci of bruised brain; two in three have a rim that is dark enough to be seen."""
+    """Foci of bruised brain; most have a rim that is dark enough to be seen."""
     name, centre, spread, _ = PLACES[int(rng.choice(len(PLACES), p=[place[3] for place in PLACES]))]
     x, y, z = (float(v) for v in rng.normal(centre, spread))
-    volume, visible = _volume("iph", factor, rng), rng.random() < 0.67
+    volume, visible = _volume("iph", factor, rng), rng.random() < VISIBLE
     rim, darker = float(np.clip(1.0 + volume * rng.uniform(0.4, 1.6), 1.0, 50.0)), float(rng.uniform(6.0, 14.0))
     return {
         "site_of_bleed": name,
@@ -126,6 +128,8 @@ def draw_trauma(factor: float, seed: int, age_years: int) -> dict[str, Any]:
     values: dict[str, Any] = {"side": side, "place_mm": (side * 18.0, -52.0, -8.0)}
     for name, part in parts.items():
         values |= part if has[name] else {}
+    if not has["iph"] and stream(seed, "second", "lesion", "bruise").random() < BRUISED:
+        values |= {**parts["iph"], "iph_ml": 0.0, "site_of_bleed": ""}
     blood = sum(float(values.get(name, 0.0)) for name in ("sdh_ml", "sdh_old_ml", "edh_ml", "sah_ml", "iph_ml"))
     values["clot_hu"] = float(np.clip(rng.normal(*CLOT_HU), 58.0, 80.0))
     values["heterogeneity"] = float(rng.beta(1.2, 2.0))

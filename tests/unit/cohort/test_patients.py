@@ -7,7 +7,6 @@ import statistics
 import numpy as np
 import pytest
 
-from benchmarks.outcomes import attainable_auc
 from dicomnode.cohort.outcomes import (
     CHANNELS,
     ICH_SCORE_MORTALITY,
@@ -19,6 +18,7 @@ from dicomnode.cohort.outcomes import (
     probabilities,
 )
 from dicomnode.cohort.patients import Arm, Patient, Site, draw_patient
+from dicomnode.cohort.ranking import attainable_auc
 from dicomnode.cohort.streams import normal, uniform
 from tests.unit.cohort.draws import draw_patients
 

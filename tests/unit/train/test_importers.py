@@ -165,7 +165,7 @@ def test_bhsd_masks_of_all_types_are_haemorrhage(head: AcquiredSeries, tmp_path:
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cohort")
-    make_cohort(folder, 1, 5, progress=False, arm="ich", matrix=160, formats=("dicom",))
+    make_cohort(folder, 1, 5, progress=False, arm="ich", matrix=160, formats=("dicom",), version="1")
     return folder
 
 
