@@ -22,6 +22,7 @@ from dicomnode.cohort.edition import Version
 from dicomnode.cohort.head import BleedOrder, make_head
 from dicomnode.cohort.patient_files import FORMATS, SCANS, MadePatient, PatientOrder, make_patient
 from dicomnode.cohort.patients import Arm, Site
+from dicomnode.cohort.second.frozen import CEILINGS
 from dicomnode.cohort.statistics import BleedKind
 from dicomnode.cohort.streams import derived_seed
 from dicomnode.cohort.template import load_template
@@ -72,10 +73,17 @@ def _write_cohort(out: Path, made: Sequence[MadePatient], facts: dict[str, objec
         writer.writeheader()
         writer.writerows(patient.row for patient in made)
     digest = hashlib.sha256("".join(patient.digest for patient in made).encode()).hexdigest()
-    stated = {"digest": digest, **facts}
+    stated = {"digest": digest, **facts, **_ceilings(made, str(facts["cohort_version"]))}
     (out / "cohort.json").write_text(json.dumps(stated, indent=2) + "\n", encoding="utf-8")
     sheets.save(np.concatenate([patient.strips for patient in made[:SHEET_PATIENTS]]), out / "contact_sheet.png")
     return manifest
+
+
+def _ceilings(made: Sequence[MadePatient], version: str) -> dict[str, object]:
+    """How well each outcome of these patients can be known, from which channels."""
+    names = {name for patient in made for name in json.loads(str(patient.row["labels"]))}
+    known = {name: dict(values) for name, values in CEILINGS.items() if name in names}
+    return {} if version == Version.ONE else {"ceilings": known}
 
 
 def make_cohort(

@@ -15,6 +15,7 @@ from dicomnode.cohort.patients import Arm, Patient, Site
 from dicomnode.cohort.second import course as second_course
 from dicomnode.cohort.second import features, people, tables
 from dicomnode.cohort.second import outcomes as second_outcomes
+from dicomnode.cohort.second.words.report import write_report as write_request
 
 Facts = Mapping[Channel, Mapping[str, float]]
 
@@ -68,7 +69,7 @@ RECIPES: dict[Version, Recipe] = {
         draw_patient=people.draw_patient,
         draw_outcomes=second_outcomes.draw_outcomes,
         follow_up=second_course.follow_up,
-        write_report=reports.write_report,
+        write_report=write_request,
         facts=features.facts,
         logit_sum=second_outcomes.logit_sum,
         probabilities=second_outcomes.probabilities,
