@@ -143,7 +143,7 @@ def vault(ground: Ground, axis: NDArray[np.float64], *, lens: bool, above: Field
         normal=_inwards(ground, index),
         away=np.asarray(away, np.float32),
         room=np.asarray(np.sqrt(room), np.float32),
-        power=2.0 if lens else 3.5,
+        power=2.0 if lens else 2.3,
         widest=PATCH_RAD if lens else 2.2,
     )
     return _below(sheet)
