@@ -92,6 +92,7 @@ class Lesions:
     sdh_thickness_mm : greatest thickness of the collection.
     surface : where the subdural collection lies; ``subarachnoid`` : where blood in the CSF spaces lies.
     hidden_ml : blood below the staining, which the scan cannot tell from it (a part of ``stain_ml``).
+    below_stain_ml : volume of the staining that the intraparenchymal blood lay below at the first scan: it lies there.
     oedema_hu : how much darker oedema is than the brain that it lies in.
     swelling : room that dead brain takes, as a share of its volume.
     contused : the intraparenchymal blood is contusions: several foci, blood mixed with bruised brain.
@@ -123,6 +124,7 @@ class Lesions:
     surface: Surface = Surface.CONVEXITY
     subarachnoid: Surface = Surface.CONVEXITY
     hidden_ml: float = 0.0
+    below_stain_ml: float = 0.0
     oedema_hu: float = 0.0
     swelling: float = 0.12
     contused: bool = False

@@ -95,6 +95,7 @@ def after_evt(shown: Lesions, onset_h: float, hours: float, evt: Evt) -> Lesions
             "stain_ml": stain,
             "stain_hu": hu,
             "hidden_ml": 0.0,
+            "below_stain_ml": shown.stain_ml if shown.hidden_ml else 0.0,
             "oedema_hu": 8.0 if "oedema_ml" in now else 0.0,
             "clot_hu": 60.0,
             "site_of_bleed": "infarct" if now.get("iph_ml") else "",

@@ -73,6 +73,8 @@ def _reach_mm(volume_ml: float) -> float:
 def _bleed_order(ground: Ground, allowed: NDArray[np.bool_], volume_ml: float) -> tuple[Index, Field]:
     """Where an intraparenchymal bleed and its oedema may lie, and in which order they grow there."""
     shown = ground.shown
+    if shown.below_stain_ml:
+        return _stain_order(ground, allowed, shown.below_stain_ml)
     size_ml = max(shown.iph_ml, 8.0) if shown.petechial else shown.iph_ml
     rough = 1.2 if shown.petechial else 0.28 if shown.contused else 0.1 + 0.1 * shown.heterogeneity
     order = np.full(ground.canvas.hu.size, np.inf, np.float32)
@@ -176,15 +178,22 @@ def paint_infarct(ground: Ground) -> None:
     hu[here] += part * (alike - hu[here])
 
 
+def _stain_order(ground: Ground, allowed: NDArray[np.bool_], volume_ml: float) -> tuple[Index, Field]:
+    """Where staining of a volume, or the blood below it, may lie, and in which order it grows there."""
+    place = ground.shown.place_mm
+    index = _near(ground, allowed, place, _reach_mm(2.0 * max(volume_ml, ground.shown.iph_ml)))
+    grey = ground.canvas.labels.ravel()[index] == Tissue.GREY_MATTER
+    order = _around(ground, "stain", index, place, volume_ml, 0.25, 0.45) - 5.0 * grey
+    return index, np.asarray(order, np.float32)
+
+
 def paint_staining(ground: Ground) -> None:
     """Contrast medium in dead brain: in cortex and basal ganglia, fading outwards; blood below it does not show."""
     shown = ground.shown
     infarct = ground.findings == Finding.INFARCT
     ground.findings[infarct] = Finding.NONE
-    index = _near(ground, ground.matter, shown.place_mm, _reach_mm(2.0 * shown.stain_ml))
-    grey = ground.canvas.labels.ravel()[index] == Tissue.GREY_MATTER
-    order = _around(ground, "stain", index, shown.place_mm, shown.stain_ml, 0.25, 0.45) - 5.0 * grey
-    grown = ground.put(Finding.STAINING, index, np.asarray(order, np.float32), shown.stain_ml)
+    index, order = _stain_order(ground, ground.matter, shown.stain_ml)
+    grown = ground.put(Finding.STAINING, index, order, shown.stain_ml)
     ground.findings[infarct & (ground.findings == Finding.NONE)] = Finding.INFARCT
     if not grown.size:
         return

@@ -22,12 +22,12 @@ from dicomnode.cohort.ranking import attainable_auc
 from dicomnode.cohort.streams import normal, uniform
 from tests.unit.cohort.draws import draw_patients
 
-COUNT = 5000
+COUNT = 2500
 
 
 @pytest.fixture(scope="module")
 def populations() -> dict[Arm, list[Patient]]:
-    """5000 unseen patients (not the seed of the calibration) of each arm that a target is stated for."""
+    """2500 unseen patients (not the seed of the calibration) of each arm that a target is stated for."""
     return {arm: draw_patients(2025, COUNT, arm) for arm in {model.reference for model in OUTCOMES.values()}}
 
 

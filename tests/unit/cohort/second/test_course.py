@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_dilation
 
 from dicomnode.cohort.edition import SECOND
 from dicomnode.cohort.findings import Finding
@@ -72,7 +73,9 @@ def test_a_bleed_below_the_staining_is_not_to_be_seen_at_first_and_is_there_late
     plain = make_scene(base, dataclasses.replace(later.first, hidden_ml=0.0), SECOND)
     assert np.array_equal(first.head.hu, plain.head.hu)
     assert first.volume_ml(Finding.INTRAPARENCHYMAL) == 0.0
+    bleed, stained = second.findings == Finding.INTRAPARENCHYMAL, first.findings == Finding.STAINING
     assert second.volume_ml(Finding.INTRAPARENCHYMAL) > 1.0
+    assert (bleed & binary_dilation(stained, iterations=2)).sum() > 0.7 * min(bleed.sum(), stained.sum())
 
 
 def test_what_is_to_be_expected_fades_with_the_hours_and_holds_blood_by_its_probability(hiding: Patient) -> None:
