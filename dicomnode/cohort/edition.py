@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Version(StrEnum):
+    """Version of the cohort: patients, words, outcomes and pictures. Published figures rest on the first."""
+
+    ONE = "1"
+    TWO = "2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ thrombectomy); the other figures are this cohort's own.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 
@@ -42,6 +43,26 @@ LOBES = ("frontal lobe", "parietal lobe", "temporal lobe", "occipital lobe")
 INFRATENTORIAL = ("cerebellum", "brainstem")
 
 
+class Subdural(StrEnum):
+    """Kinds of a subdural collection by age and density of its blood (second edition)."""
+
+    ACUTE = "acute"
+    LAYERED = "layered"
+    MIXED = "mixed"
+    ACUTE_ON_CHRONIC = "acute on chronic"
+    ISODENSE = "isodense"
+    CHRONIC = "chronic"
+
+
+class Surface(StrEnum):
+    """Where blood outside the brain lies (second edition)."""
+
+    CONVEXITY = "convexity"
+    FALX = "falx"
+    TENTORIUM = "tentorium"
+    BASAL = "basal cisterns"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lesions:
     """What one scan shows.
@@ -60,6 +81,15 @@ class Lesions:
     hyperdense_artery : thrombus seen in the middle cerebral artery.
     atrophy : 0 to 1, widens sulci and ventricles; leukoaraiosis : 0 to 3, dark periventricular white matter.
     burden : severity of it all in standard deviations of the arm.
+
+    The second edition alone uses what follows.
+
+    subdural : kind of the subdural collection; ``sdh_ml`` is its bright blood, ``sdh_old_ml`` its grey or dark part.
+    sdh_thickness_mm : greatest thickness of the collection.
+    surface : where the subdural collection lies; ``subarachnoid`` : where blood in the CSF spaces lies.
+    hidden_ml : blood below the staining, which the scan cannot tell from it (a part of ``stain_ml``).
+    oedema_hu : how much darker oedema is than the brain that it lies in.
+    swelling : room that dead brain takes, as a share of its volume.
     """
 
     side: int = 1
@@ -82,6 +112,14 @@ class Lesions:
     atrophy: float = 0.3
     leukoaraiosis: int = 0
     burden: float = 0.0
+    subdural: Subdural = Subdural.ACUTE
+    sdh_old_ml: float = 0.0
+    sdh_thickness_mm: float = 0.0
+    surface: Surface = Surface.CONVEXITY
+    subarachnoid: Surface = Surface.CONVEXITY
+    hidden_ml: float = 0.0
+    oedema_hu: float = 0.0
+    swelling: float = 0.12
 
     @property
     def blood_ml(self) -> float:

@@ -15,7 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from dicomnode.cohort.edition import Version
 from dicomnode.cohort.lesions import Lesions, draw_lesions
+from dicomnode.cohort.second.mentions import Mention
 from dicomnode.cohort.streams import normal, stream, uniform
 from dicomnode.cohort.variables import CONTINUOUS, HISTORY, SCORES_MISSING, nihss_motor
 
@@ -131,6 +133,7 @@ class Patient:
     variables : as recorded, ``None`` where missing; names carry the unit.
     symptoms : what the text says, by name.
     lesions : what the baseline CT shows.
+    mentions : what the referrer writes of each symptom, and ``followup_h``, hours to the second CT: second edition.
     """
 
     seed: int
@@ -142,6 +145,9 @@ class Patient:
     symptoms: Mapping[str, bool]
     lesions: Lesions
     causes: Mapping[str, float] = field(repr=False, default_factory=dict)
+    version: Version = Version.ONE
+    mentions: Mapping[str, Mention] = field(default_factory=dict)
+    followup_h: float = 0.0
 
 
 def draw_arm(arm: Arm, site: Site, seed: int) -> Arm:

@@ -23,7 +23,7 @@ from dicomnode.cohort.streams import stream
 
 
 class Finding(IntEnum):
-    """Label of a lesion's voxel; each voxel has one."""
+    """Label of a lesion's voxel; each voxel has one. From ``CALCIUM`` on in the second edition of the cohort alone."""
 
     NONE = 0
     INTRAPARENCHYMAL = 1
@@ -34,9 +34,13 @@ class Finding(IntEnum):
     OEDEMA = 6
     STAINING = 7
     INFARCT = 8
+    CALCIUM = 9
+    SUBDURAL_ISODENSE = 10
+    SUBDURAL_CHRONIC = 11
 
 
 BLOOD = tuple(finding for finding in Finding if Finding.NONE < finding <= Finding.EPIDURAL)
+DENSE_NOT_BLOOD = (Finding.STAINING, Finding.CALCIUM)
 
 
 @dataclass(frozen=True)

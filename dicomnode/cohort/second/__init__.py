@@ -1,0 +1,1 @@
+"""The second edition of the cohort: patients, words, outcomes, course and pictures that ask more of a model."""
