@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dicomnode.records import Volume
 from dicomnode.zoo.grid import LPS_TO_RAS, regular_grid
+from dicomnode.zoo.planes import tent
 
 
 def isotropic(volume: Volume, voxel_mm: float) -> tuple[torch.Tensor, NDArray[np.float64]]:
@@ -24,11 +25,14 @@ def isotropic(volume: Volume, voxel_mm: float) -> tuple[torch.Tensor, NDArray[np
     """
     grid, affine = regular_grid(volume)
     grid, affine = _canonical(grid, LPS_TO_RAS @ affine)
+    values = grid.permute(2, 1, 0).contiguous()
     spacings_mm = np.linalg.norm(affine[:3, :3], axis=0)
-    for axis, spacing_mm in enumerate(spacings_mm):
-        grid = _interpolated(grid, axis, voxel_mm / float(spacing_mm))
+    x, y, z = (
+        _weights(count, voxel_mm / float(spacing_mm)) for count, spacing_mm in zip(grid.shape, spacings_mm, strict=True)
+    )
+    values = torch.tensordot(z, y @ (values @ x.T), dims=1)
     affine[:3, :3] *= voxel_mm / spacings_mm
-    return grid.permute(2, 1, 0).contiguous(), LPS_TO_RAS @ affine
+    return values, LPS_TO_RAS @ affine
 
 
 def _canonical(grid: torch.Tensor, affine: NDArray[np.float64]) -> tuple[torch.Tensor, NDArray[np.float64]]:
@@ -47,12 +51,7 @@ def _canonical(grid: torch.Tensor, affine: NDArray[np.float64]) -> tuple[torch.T
     return grid.flip(turned), affine
 
 
-def _interpolated(values: torch.Tensor, axis: int, step: float) -> torch.Tensor:
-    """Linear interpolation at every ``step`` voxels along one axis, as far as there are voxels."""
-    last = values.shape[axis] - 1
-    wanted = torch.arange(round(last / step) + 1, dtype=torch.float64) * step
-    low = wanted.floor().clamp(0, max(last - 1, 0)).long()
-    share = (wanted - low).clamp(0.0, 1.0).to(values.dtype)
-    shape = [-1 if own == axis else 1 for own in range(values.ndim)]
-    below, above = values.index_select(axis, low), values.index_select(axis, (low + 1).clamp(max=last))
-    return torch.lerp(below, above, share.view(shape).expand_as(below))
+def _weights(count: int, step: float) -> torch.Tensor:
+    """(voxels, count) weights that interpolate at every ``step`` of ``count`` voxels, from the first on."""
+    wanted = torch.arange(round((count - 1) / step) + 1, dtype=torch.float32) * step
+    return tent(wanted.clamp(max=count - 1)[None], count, 1.0)[0]

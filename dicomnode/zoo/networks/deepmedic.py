@@ -50,6 +50,12 @@ class PreActivated(torch.nn.Module):
         self.rim = kernel // 2
         self.adds = inputs == outputs
 
+    def scale_and_shift(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(inputs,) each: what the normalisation multiplies with and adds, once it has learned."""
+        mean, variance = self.norm.get_buffer("running_mean"), self.norm.get_buffer("running_var")
+        scale = self.norm.weight / torch.sqrt(variance + self.norm.eps)
+        return scale, self.norm.bias - mean * scale
+
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """(batch, inputs, z, y, x) -> (batch, outputs, z - 2 rim, y - 2 rim, x - 2 rim)."""
         result: torch.Tensor = self.conv(activated(self.norm(maps), self.activation))
@@ -83,6 +89,11 @@ class DeepMedic(torch.nn.Module):
         )
         joined = pairwise((path_maps[-1] * len(self.scales), *hidden_maps, classes))
         self.head = torch.nn.Sequential(*(PreActivated(a, b, 1) for a, b in joined))
+
+    @property
+    def joining(self) -> list[PreActivated]:
+        """The layers of ``head``."""
+        return [layer for layer in self.head if isinstance(layer, PreActivated)]
 
     @property
     def margin(self) -> int:
@@ -143,14 +154,17 @@ def read_deepmedic(file: Path) -> DeepMedic:
     # What a damaged or foreign file makes the reader raise is not documented.
     except Exception as error:
         raise BundleError(f"{file.name} cannot be read as PyTorch weights: {type(error).__name__}") from error
-    if not isinstance(loaded, Mapping):
+    if not isinstance(loaded, Mapping) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
         raise BundleError(f"{file.name} holds no state dictionary")
     network = DeepMedic()
     try:
         network.load_state_dict({_own_name(str(key)): value for key, value in loaded.items()}, strict=True)
-    except (RuntimeError, AttributeError) as error:
+    except RuntimeError as error:
         raise BundleError(f"{file.name} is no three-scale DeepMedic of this form: {_first_lines(error)}") from error
-    return network.to(memory_format=torch.channels_last_3d).eval()
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv3d):
+            layer.weight.data = layer.weight.data.to(memory_format=torch.channels_last_3d)
+    return network.eval()
 
 
 _LAYERS = {"bn": "norm", "prelu": "activation", "conv": "conv"}

@@ -38,7 +38,13 @@ def class_probabilities(
     Returns
     -------
     (classes, z, y, x) float32 of the size of ``box``; all 0 where nothing was computed.
+
+    Raises
+    ------
+    ValueError : the first joining layer of a network adds its input, which the published one does not.
     """
+    if any(network.joining[0].adds for network in networks):
+        raise ValueError("a network whose first joining layer adds its input cannot be run densely")
     unit = math.lcm(*networks[0].scales)
     whole = _enlarged(box, unit)
     result = torch.zeros(networks[0].classes, *(side.stop - side.start for side in whole))
@@ -96,10 +102,10 @@ def _logits(network: DeepMedic, fine: torch.Tensor, coarse: Sequence[torch.Tenso
         low = start - place[0].start
         parts = [_voxels(fine[:, :, low : low + unit])]
         for scale, maps in zip(network.scales, coarse, strict=False):
-            z, y, x = (slice(side.start // scale, side.stop // scale) for side in place)
+            y, x = (slice(side.start // scale, side.stop // scale) for side in place[1:])
             parts.insert(-1, _voxels(maps[:, :, start // scale : (start + unit) // scale, y, x]))
         values = _joined(network, parts)
-        for layer in network.head[1:]:
+        for layer in network.joining[1:]:
             scaled = _sum_of(layer, values, slice(None))
             values = scaled.add_(values) if layer.adds else scaled
         slabs.append(values)
@@ -113,7 +119,7 @@ def _voxels(maps: torch.Tensor) -> torch.Tensor:
 
 def _joined(network: DeepMedic, parts: Sequence[torch.Tensor]) -> torch.Tensor:
     """What the first joining layer makes of the maps of all paths, without ever enlarging these."""
-    layer, first, sums = network.head[0], 0, []
+    layer, first, sums = network.joining[0], 0, []
     for part in parts:
         channels = slice(first, first + part.shape[-1])
         sums.append(_sum_of(layer, part, channels))
@@ -127,8 +133,7 @@ def _joined(network: DeepMedic, parts: Sequence[torch.Tensor]) -> torch.Tensor:
 
 def _sum_of(layer: PreActivated, values: torch.Tensor, channels: slice) -> torch.Tensor:
     """(..., outputs): the part of a 1 x 1 x 1 layer's sum that some of its input channels give."""
-    norm = layer.norm
-    scale = norm.weight[channels] / torch.sqrt(norm.running_var[channels] + norm.eps)
-    shift = norm.bias[channels] - norm.running_mean[channels] * scale
+    scale, shift = layer.scale_and_shift()
+    scale, shift = scale[channels], shift[channels]
     scaled = activated(torch.addcmul(shift, values, scale), layer.activation)
     return torch.nn.functional.linear(scaled, layer.conv.weight[:, channels, 0, 0, 0])
