@@ -19,7 +19,7 @@ from rich.progress import track
 from rich.table import Table
 
 from dicomnode.cohort.canvas import Tissue
-from dicomnode.cohort.edition import SECOND
+from dicomnode.cohort.edition import BENT
 from dicomnode.cohort.lesions import draw_lesions
 from dicomnode.cohort.patients import Site
 from dicomnode.cohort.scanner import draw_protocol, scan_scene
@@ -58,8 +58,8 @@ def judged(number: int, templates: Path | None) -> Judged:
     arm = "trauma" if number % 6 == 5 else "normal" if number % 12 == 4 else "ich"
     lesions = draw_lesions(arm, int(rng.integers(35, 90)), float(rng.uniform(-0.5, 2.0)), seed)
     make = partial(make_template_anatomy, templates) if templates is not None and warped else make_anatomy
-    base = make(seed, lesions, spacing_mm=1.8, edition=SECOND)
-    scene = make_scene(base, lesions, SECOND)
+    base = make(seed, lesions, spacing_mm=1.8, edition=BENT)
+    scene = make_scene(base, lesions, BENT)
     scan = scan_scene(scene, *draw_protocol(SITES[number % 4], seed, "baseline", 256), seed)
     volume = volume_from(scan.series)
     started = time.perf_counter()

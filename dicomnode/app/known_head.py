@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from dicomnode.app.known_answer import HeadFacts
 from dicomnode.cohort.acquire import Acquisition, acquire
 from dicomnode.cohort.dicom_series import write_acquired
+from dicomnode.cohort.edition import Version
 from dicomnode.cohort.head import BleedOrder, make_head
-from dicomnode.cohort.make import COHORT_VERSION
 from dicomnode.cohort.statistics import BleedKind
 from dicomnode.images.volume import read_volume
 from dicomnode.measure.lesions import measure
@@ -67,7 +67,7 @@ def make_known_head(folder: Path) -> KnownHead:
     inside = volume.hu > -500.0
     facts = HeadFacts(
         seed=SEED,
-        cohort_version=COHORT_VERSION,
+        cohort_version=Version.ONE,
         truth_ml=round(acquired.volume_ml, 4),
         mean_hu=round(float(volume.hu[inside].mean()), 4),
     )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dicomnode.cli.common import exit_codes, require_folder, require_known
 from dicomnode.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 app = typer.Typer(help="Synthetic heads for demonstration, tests and training.", no_args_is_help=True)
 
@@ -37,11 +41,20 @@ def cohort_make(
         ),
     ] = None,
     processes: Annotated[int, typer.Option("--processes", "-j", min=1, help="Work in so many processes.")] = 1,
+    cohort_version: Annotated[
+        str, typer.Option(help="2, or 1: that which the shipped haemorrhage model has learned from.")
+    ] = "2",
+    followup: Annotated[
+        bool, typer.Option("--followup/--baseline-only", help="Make the second scan too, or the first one alone.")
+    ] = True,
 ) -> None:
     """Make synthetic patients: head CT at baseline and follow-up, masks, reports, variables, outcomes.
 
-    NIfTI files are written where nibabel is installed. Example: `dicomnode cohort make ./cohort --patients 8 --arm ich`
+    NIfTI files are written where nibabel is installed. Examples:
+    `dicomnode cohort make ./cohort --patients 8 --arm ich` and, thousands of coarse heads in minutes,
+    `dicomnode cohort make ./coarse -n 2000 --matrix 96 --format array --baseline-only -j 2`
     """
+    from dicomnode.cohort.edition import Version
     from dicomnode.cohort.make import make_cohort
     from dicomnode.cohort.patient_files import FORMATS
     from dicomnode.cohort.patients import Arm, Site
@@ -51,6 +64,7 @@ def cohort_make(
             ("--arm", [arm], list(Arm)),
             ("--site", [site], list(Site)),
             ("--format", format_ or [], list(FORMATS)),
+            ("--cohort-version", [cohort_version], list(Version)),
         ):
             for value in given:
                 require_known(option, value, known)
@@ -68,5 +82,51 @@ def cohort_make(
             matrix=matrix,
             formats=format_,
             processes=processes,
+            version=cohort_version,
+            followup=followup,
         )
         typer.echo(str(manifest))
+
+
+@app.command("report")
+def cohort_report(
+    cohort_version: Annotated[str, typer.Option(help="Version to measure, 1 or 2.")] = "2",
+    patients: Annotated[int, typer.Option("--patients", "-n", min=500, help="Drawn for each outcome.")] = 12_000,
+    out: Annotated[Path | None, typer.Option(help="Write the tables into this Markdown file as well.")] = None,
+) -> None:
+    """Measure what can be known of the cohort's outcomes, from which channels, and what a model could cheat by.
+
+    Draws facts, no pictures; some minutes. Needs scikit-learn (`pip install "dicomnode[train]"`).
+    Example: `dicomnode cohort report --cohort-version 1 -n 12000 --out report.md`
+    """
+    from rich.progress import track
+
+    from dicomnode.cohort.audit_report import ceiling_rows, count_of_lines, lines, table
+    from dicomnode.cohort.ceilings import SETS
+    from dicomnode.cohort.edition import Version
+    from dicomnode.cohort.versions import RECIPES
+
+    with exit_codes():
+        require_known("--cohort-version", cohort_version, list(Version))
+        if importlib.util.find_spec("sklearn") is None:
+            raise ConfigError(['the report needs scikit-learn: pip install "dicomnode[train]"'])
+        version, quiet = Version(cohort_version), not sys.stderr.isatty()
+        names = len(RECIPES[version].reference)
+        told = list(track(ceiling_rows(version, patients), "ceilings", names, disable=quiet, console=_progress()))
+        measured = list(
+            track(lines(version, patients), "properties", count_of_lines(version), disable=quiet, console=_progress())
+        )
+        head = ["outcome", *(" + ".join(channels) for channels in SETS), "joint oracle"]
+        ceilings = table(head, [[name, *(f"{value:.3f}" for value in values)] for name, values in told])
+        properties = table(["property", "figure", "aim"], [[line.what, line.figure, line.aim] for line in measured])
+        text = f"Version {version.value}, {patients} patients an outcome, site A.\n\n{ceilings}\n{properties}"
+        typer.echo(text)
+        if out is not None:
+            out.write_text(text, encoding="utf-8")
+
+
+def _progress() -> Console:
+    """Bars go where they do not mix with the tables."""
+    from rich.console import Console
+
+    return Console(stderr=True)

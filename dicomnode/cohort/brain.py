@@ -45,11 +45,15 @@ def _ventricle_parts(scale: float) -> list[tuple[Point, Point]]:
 
 
 def paint_ventricles(canvas: Canvas, build: Build, inside: Field) -> None:
-    """Lateral (body, horns, atrium), third and fourth ventricle; basal cisterns and Sylvian fissures."""
+    """Lateral (body, horns, atrium), third and fourth ventricle."""
     rng = canvas.rng("ventricles")
     for centre, axes in _ventricle_parts(build.ventricle_scale):
         size = tuple(axis * rng.uniform(0.9, 1.1) for axis in axes)
         canvas.blob(centre, (size[0], size[1], size[2]), build.csf_hu, Tissue.VENTRICLE, inside)
+
+
+def paint_cisterns(canvas: Canvas, build: Build, inside: Field) -> None:
+    """Basal cisterns and Sylvian fissures."""
     width = 1.0 + build.csf_gap_mm
     canvas.blob((0.0, -6.0, -20.0), (11.0, 8.0, 3.5), build.csf_hu, Tissue.CSF, inside)
     canvas.blob((0.0, 30.0, -8.0), (13.0, 3.0, 3.0), build.csf_hu, Tissue.CSF, inside)

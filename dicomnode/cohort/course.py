@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dicomnode.cohort.lesions import Lesions
+from dicomnode.cohort.motion import Motion
 from dicomnode.cohort.outcomes import Outcomes
 from dicomnode.cohort.patients import Arm, Patient
 from dicomnode.cohort.streams import stream
@@ -28,10 +29,12 @@ HOURS: dict[Arm, tuple[float, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
-    """The second CT: hours after the first, and what it shows."""
+    """The second CT: hours after the first, what it shows, what the first one shows, and how the head has moved."""
 
     hours: float
     lesions: Lesions
+    first: Lesions
+    motion: Motion | None = None
 
 
 def _grown(volume_ml: float, expands: bool, rng: np.random.Generator) -> float:
@@ -41,7 +44,8 @@ def _grown(volume_ml: float, expands: bool, rng: np.random.Generator) -> float:
     return min(volume_ml * float(rng.uniform(0.9, 1.08)), volume_ml + 5.0)
 
 
-def _after_bleed(shown: Lesions, outcomes: Outcomes, rng: np.random.Generator) -> Lesions:
+def after_bleed(shown: Lesions, outcomes: Outcomes, rng: np.random.Generator) -> Lesions:
+    """What becomes of a bleed and its rim."""
     expands = bool(outcomes.labels.get("expansion", 0))
     swells = float(rng.uniform(1.6, 2.3) if outcomes.labels["oedema"] else rng.uniform(1.0, 1.4))
     volume = _grown(shown.iph_ml, expands, rng)
@@ -98,5 +102,5 @@ def follow_up(patient: Patient, outcomes: Outcomes) -> FollowUp:
     elif patient.arm is Arm.STROKE_NO_EVT:
         shown = _after_stroke(shown, outcomes, rng)
     elif patient.arm is not Arm.NORMAL:
-        shown = _after_bleed(shown, outcomes, rng)
-    return FollowUp(round(hours, 1), shown)
+        shown = after_bleed(shown, outcomes, rng)
+    return FollowUp(round(hours, 1), shown, patient.lesions)

@@ -68,6 +68,7 @@ def paint_anatomy(canvas: Canvas, build: anatomy.Build) -> tuple[Field, Field]:
     anatomy.paint_skull(canvas, build, distance)
     brain.paint_brain(canvas, build, distance, inside)
     brain.paint_ventricles(canvas, build, inside)
+    brain.paint_cisterns(canvas, build, inside)
     brain.paint_old_lesions(canvas, inside)
     brain.paint_dura(canvas, build, distance, inside)
     brain.paint_vessels(canvas, build, inside)

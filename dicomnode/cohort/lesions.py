@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from dicomnode.cohort.bleeds import draw_hu, draw_volume_ml
 from dicomnode.cohort.canvas import Point
 from dicomnode.cohort.statistics import BleedKind
 from dicomnode.cohort.streams import stream
+
+Values = dict[str, Any]
+"""Fields of :class:`Lesions` by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +92,10 @@ class Lesions:
     sdh_thickness_mm : greatest thickness of the collection.
     surface : where the subdural collection lies; ``subarachnoid`` : where blood in the CSF spaces lies.
     hidden_ml : blood below the staining, which the scan cannot tell from it (a part of ``stain_ml``).
+    below_stain_ml : volume of the staining that the intraparenchymal blood lay below at the first scan: it lies there.
     oedema_hu : how much darker oedema is than the brain that it lies in.
     swelling : room that dead brain takes, as a share of its volume.
+    contused : the intraparenchymal blood is contusions: several foci, blood mixed with bruised brain.
     """
 
     side: int = 1
@@ -118,8 +124,10 @@ class Lesions:
     surface: Surface = Surface.CONVEXITY
     subarachnoid: Surface = Surface.CONVEXITY
     hidden_ml: float = 0.0
+    below_stain_ml: float = 0.0
     oedema_hu: float = 0.0
     swelling: float = 0.12
+    contused: bool = False
 
     @property
     def blood_ml(self) -> float:
@@ -153,7 +161,8 @@ def _volume(kind: BleedKind, factor: float, limit_ml: float, rng: np.random.Gene
     return float(np.clip(draw_volume_ml(kind, rng) * factor, 0.3, limit_ml))
 
 
-def _ich(factor: float, seed: int) -> dict[str, float | int | str | Point]:
+def draw_ich(factor: float, seed: int) -> Values:
+    """Spontaneous bleed: place, volume, companions, rim."""
     rng = stream(seed, "lesion", "ich")
     names = list(PLACES)
     name = names[int(rng.choice(len(names), p=[PLACES[n].share for n in names]))]
@@ -178,7 +187,8 @@ def _ich(factor: float, seed: int) -> dict[str, float | int | str | Point]:
     }
 
 
-def _post_evt(factor: float, seed: int) -> dict[str, float | int | str | Point]:
+def draw_post_evt(factor: float, seed: int) -> Values:
+    """Brain after thrombectomy: infarct, staining, blood in sulci."""
     rng = stream(seed, "lesion", "post_evt")
     side = int(rng.choice([-1, 1]))
     infarct = _lognormal(rng, 22.0 * factor, 0.9, 1.0, 180.0)
@@ -197,7 +207,8 @@ def _post_evt(factor: float, seed: int) -> dict[str, float | int | str | Point]:
     }
 
 
-def _stroke(factor: float, seed: int) -> dict[str, float | int | str | Point]:
+def draw_stroke(factor: float, seed: int) -> Values:
+    """Infarct without thrombectomy."""
     rng = stream(seed, "lesion", "stroke")
     side = int(rng.choice([-1, 1]))
     infarct = _lognormal(rng, 14.0 * factor, 1.1, 0.5, 160.0)
@@ -212,7 +223,8 @@ def _stroke(factor: float, seed: int) -> dict[str, float | int | str | Point]:
     }
 
 
-def _trauma(factor: float, seed: int) -> dict[str, float | int | str | Point]:
+def draw_trauma(factor: float, seed: int) -> Values:
+    """Blood outside the brain and contusions."""
     rng = stream(seed, "lesion", "trauma")
     side = int(rng.choice([-1, 1]))
     name = str(rng.choice(["frontal lobe", "temporal lobe"]))
@@ -247,6 +259,6 @@ def draw_lesions(arm: str, age_years: int, severity_shift: float, seed: int) -> 
     """
     factor = float(np.exp(0.5 * severity_shift))
     atrophy, leukoaraiosis = _background(age_years, seed)
-    draws = {"ich": _ich, "post_evt": _post_evt, "stroke_no_evt": _stroke, "trauma": _trauma}
+    draws = {"ich": draw_ich, "post_evt": draw_post_evt, "stroke_no_evt": draw_stroke, "trauma": draw_trauma}
     values = draws[arm](factor, seed) if arm in draws else {}
-    return Lesions(**values, atrophy=atrophy, leukoaraiosis=leukoaraiosis)  # type: ignore[arg-type]
+    return Lesions(**values, atrophy=atrophy, leukoaraiosis=leukoaraiosis)

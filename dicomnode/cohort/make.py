@@ -18,15 +18,15 @@ from rich.progress import track
 from dicomnode.cohort import nifti, sheets
 from dicomnode.cohort.acquire import Acquisition, acquire
 from dicomnode.cohort.dicom_series import SeriesIdentity, write_acquired
+from dicomnode.cohort.edition import Version
 from dicomnode.cohort.head import BleedOrder, make_head
-from dicomnode.cohort.patient_files import FORMATS, MadePatient, PatientOrder, make_patient
+from dicomnode.cohort.patient_files import FORMATS, SCANS, MadePatient, PatientOrder, make_patient
 from dicomnode.cohort.patients import Arm, Site
+from dicomnode.cohort.second.frozen import CEILINGS
 from dicomnode.cohort.statistics import BleedKind
 from dicomnode.cohort.streams import derived_seed
 from dicomnode.cohort.template import load_template
 
-COHORT_VERSION = "1"
-"""Goes up whenever the same arguments make other pixels, labels or texts."""
 SHEET_PATIENTS = 40
 """At most so many patients on the contact sheet of a cohort."""
 
@@ -73,10 +73,17 @@ def _write_cohort(out: Path, made: Sequence[MadePatient], facts: dict[str, objec
         writer.writeheader()
         writer.writerows(patient.row for patient in made)
     digest = hashlib.sha256("".join(patient.digest for patient in made).encode()).hexdigest()
-    stated = {"cohort_version": COHORT_VERSION, "digest": digest, **facts}
+    stated = {"digest": digest, **facts, **_ceilings(made, str(facts["cohort_version"]))}
     (out / "cohort.json").write_text(json.dumps(stated, indent=2) + "\n", encoding="utf-8")
     sheets.save(np.concatenate([patient.strips for patient in made[:SHEET_PATIENTS]]), out / "contact_sheet.png")
     return manifest
+
+
+def _ceilings(made: Sequence[MadePatient], version: str) -> dict[str, object]:
+    """How well each outcome of these patients can be known, from which channels."""
+    names = {name for patient in made for name in json.loads(str(patient.row["labels"]))}
+    known = {name: dict(values) for name, values in CEILINGS.items() if name in names}
+    return {} if version == Version.ONE else {"ceilings": known}
 
 
 def make_cohort(
@@ -91,6 +98,8 @@ def make_cohort(
     matrix: int = 512,
     formats: Sequence[str] | None = None,
     processes: int = 1,
+    version: str = Version.TWO,
+    followup: bool = True,
 ) -> Path:
     """Make patients on disk, each with a baseline and a follow-up CT, and one manifest.
 
@@ -106,10 +115,12 @@ def make_cohort(
     arm, site : names of :class:`~dicomnode.cohort.patients.Arm` and :class:`~dicomnode.cohort.patients.Site`.
     anatomy : folder with the CT template of :mod:`dicomnode.cohort.template`, from which all heads are warped; None
         paints procedural heads.
-    matrix : rows and columns; 300 or fewer paint the head on a coarser grid, for quick work with arrays.
+    matrix : rows and columns; 300 or fewer, and again 128 or fewer, paint the head on a coarser grid, for quick work.
     formats : "dicom", "nifti" (needs nibabel; uneven stacks have none), "array" (int16 HU, ``ct.npy``); None means
         DICOM, and NIfTI where nibabel is installed.
     processes : to work in.
+    version : of the cohort, "1" or "2"; published figures of the haemorrhage model rest on the first.
+    followup : make the second scan too.
 
     Returns
     -------
@@ -118,7 +129,8 @@ def make_cohort(
 
     Raises
     ------
-    ValueError : an arm, site or format does not exist, or NIfTI or a template need nibabel and it is not installed.
+    ValueError : an arm, site, format or version does not exist, or NIfTI or a template need nibabel, which is not
+        installed.
     FileNotFoundError : ``anatomy`` holds no template.
     """
     chosen = tuple(formats) if formats is not None else ("dicom", "nifti") if nifti.available() else ("dicom",)
@@ -139,11 +151,20 @@ def make_cohort(
             matrix=matrix,
             formats=chosen,
             anatomy=anatomy,
+            version=Version(version),
+            scans=SCANS if followup else SCANS[:1],
         )
         for index in range(1, patients + 1)
     ]
     with _made(orders, processes) as stream:
         made = list(track(stream, description="patients", total=patients, disable=not progress))
-    facts: dict[str, object] = {"patients": patients, "seed": seed, "arm": arm, "site": site, "matrix": matrix}
+    facts: dict[str, object] = {
+        "cohort_version": version,
+        "patients": patients,
+        "seed": seed,
+        "arm": arm,
+        "site": site,
+        "matrix": matrix,
+    }
     heads = "procedural" if anatomy is None else "template"
-    return _write_cohort(out, made, {**facts, "formats": list(chosen), "heads": heads})
+    return _write_cohort(out, made, {**facts, "site": site, "matrix": matrix, "formats": list(chosen), "heads": heads})

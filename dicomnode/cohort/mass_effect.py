@@ -39,6 +39,21 @@ class Push:
     depth_mm: float
 
 
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A motion given voxel by voxel, to be named after other causes.
+
+    Attributes
+    ----------
+    index : flat. ``motion_mm`` : (3, voxels) how far each moves (x, y, z), head coordinates.
+    kept : (voxels,) share of the motion by causes named before that remains there.
+    """
+
+    index: NDArray[np.intp]
+    motion_mm: NDArray[np.float32]
+    kept: Field
+
+
 def _fade(canvas: Canvas, cavity: NDArray[np.bool_], distance: Field, centre: Point, across: float) -> Field:
     """(voxels of the cavity,) share of the motion that skull, falx and tentorium leave."""
     x, y, z = canvas.x[cavity], canvas.y[cavity], canvas.z[cavity]
@@ -56,12 +71,16 @@ def _fade(canvas: Canvas, cavity: NDArray[np.bool_], distance: Field, centre: Po
 
 
 def _displacement(
-    canvas: Canvas, cavity: NDArray[np.bool_], distance: Field, causes: list[Ball | Push], edition: Edition
+    canvas: Canvas, cavity: NDArray[np.bool_], distance: Field, causes: list[Ball | Push | Layer], edition: Edition
 ) -> NDArray[np.float32]:
     """(3, voxels of the cavity) motion (x, y, z) mm in head coordinates."""
     place = np.stack([canvas.x[cavity], canvas.y[cavity], canvas.z[cavity]])
     total = np.zeros_like(place)
     for cause in causes:
+        if isinstance(cause, Layer):
+            here = np.searchsorted(np.flatnonzero(cavity), cause.index)
+            total[:, here] = cause.kept * total[:, here] + cause.motion_mm
+            continue
         away = place - np.asarray(cause.centre_mm, np.float32)[:, None]
         r = np.sqrt((away**2).sum(axis=0)) + 1e-3
         fade = _fade(canvas, cavity, distance, cause.centre_mm, edition.across)
@@ -79,7 +98,7 @@ def displace(
     canvas: Canvas,
     regions: NDArray[np.uint8],
     distance: Field,
-    causes: list[Ball | Push],
+    causes: list[Ball | Push | Layer],
     edition: Edition,
 ) -> float:
     """Move what lies within the skull, in place: ``canvas.hu``, ``canvas.labels`` and ``regions``.

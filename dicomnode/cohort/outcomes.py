@@ -167,7 +167,7 @@ class Outcomes:
     heidelberg: str
 
 
-def _scaled_log(volume_ml: float, middle_ml: float) -> float:
+def scaled_log(volume_ml: float, middle_ml: float) -> float:
     """Logarithm of a volume, zero at ``middle_ml`` and bounded for none."""
     return float(np.log((volume_ml + 0.5) / (middle_ml + 0.5)))
 
@@ -175,10 +175,10 @@ def _scaled_log(volume_ml: float, middle_ml: float) -> float:
 def image_features(lesions: Lesions) -> dict[str, float]:
     """What the image shows, in units of about one standard deviation."""
     return {
-        "log_iph": _scaled_log(lesions.iph_ml, 10.0),
-        "log_infarct": _scaled_log(lesions.infarct_ml, 18.0),
-        "log_swelling": _scaled_log(lesions.oedema_ml + 0.6 * lesions.infarct_ml, 5.0),
-        "log_blood": _scaled_log(lesions.blood_ml, 5.0),
+        "log_iph": scaled_log(lesions.iph_ml, 10.0),
+        "log_infarct": scaled_log(lesions.infarct_ml, 18.0),
+        "log_swelling": scaled_log(lesions.oedema_ml + 0.6 * lesions.infarct_ml, 5.0),
+        "log_blood": scaled_log(lesions.blood_ml, 5.0),
         "ivh": float(lesions.ivh_ml > 0),
         "sah": float(lesions.sah_ml > 0),
         "infratentorial": float(lesions.infratentorial),
@@ -203,11 +203,11 @@ def variable_features(patient: Patient) -> dict[str, float]:
         elif name in CONTINUOUS:
             result[name] = CONTINUOUS[name].standardised(float(value))
         else:
-            result[name] = _standard_score(name, float(value))
+            result[name] = standard_score(name, float(value))
     return result
 
 
-def _standard_score(name: str, value: float) -> float:
+def standard_score(name: str, value: float) -> float:
     if name == "gcs":
         return (value - 12.5) / 2.5
     if name == "nihss":
@@ -217,16 +217,32 @@ def _standard_score(name: str, value: float) -> float:
 
 def channel_scores(name: str, patient: Patient) -> dict[Channel, float]:
     """Weighted sum of each channel's features for one outcome, before ``scale`` and ``intercept``."""
-    weights = OUTCOMES[name].weights
-    features: dict[Channel, Mapping[str, float]] = {
+    shown = facts(patient)
+    return {channel: logit_sum(name, shown, (channel,)) for channel in CHANNELS}
+
+
+def facts(patient: Patient) -> dict[Channel, Mapping[str, float]]:
+    """What each channel shows."""
+    return {
         "image": image_features(patient.lesions),
         "text": {key: float(value) for key, value in patient.symptoms.items()},
         "variables": variable_features(patient),
     }
-    return {
-        channel: sum(weight * features[channel].get(key, 0.0) for key, weight in weights.get(channel, {}).items())
-        for channel in CHANNELS
-    }
+
+
+def logit_sum(name: str, shown: Mapping[Channel, Mapping[str, float]], channels: Sequence[Channel] = CHANNELS) -> float:
+    """Weighted facts of one outcome that some channels show, before ``scale`` and ``intercept``."""
+    weights = OUTCOMES[name].weights
+    return sum(
+        weight * shown[channel].get(key, 0.0)
+        for channel in channels
+        for key, weight in weights.get(channel, {}).items()
+    )
+
+
+def defined(name: str, arm: Arm) -> bool:
+    """Whether an outcome exists in an arm."""
+    return not OUTCOMES[name].arms or arm in OUTCOMES[name].arms
 
 
 def ich_score_points(patient: Patient) -> tuple[int, int | None]:
@@ -248,7 +264,8 @@ def mortality_30d(patient: Patient) -> float:
     return sum(weight * ICH_SCORE_MORTALITY[points + k] for k, weight in enumerate(GCS_POINTS_UNKNOWN))
 
 
-def _sigmoid(value: NDArray[np.float64]) -> NDArray[np.float64]:
+def sigmoid(value: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logistic function."""
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(value, -40.0, 40.0))))
 
 
@@ -263,12 +280,12 @@ def probabilities_by(name: str, patients: Sequence[Patient]) -> Callable[[float,
     dead = np.array([mortality_30d(p) for p in patients]) if name == "prognosis_bad" else np.zeros(len(sums))
 
     def combine(scale: float, intercept: float) -> NDArray[np.float64]:
-        return np.asarray(dead + (1.0 - dead) * _sigmoid(intercept + scale * sums))
+        return np.asarray(dead + (1.0 - dead) * sigmoid(intercept + scale * sums))
 
     return combine
 
 
-def _gos(dead: bool, bad: bool, p_bad: float, rng: np.random.Generator) -> int:
+def draw_gos(dead: bool, bad: bool, p_bad: float, rng: np.random.Generator) -> int:
     """GOS that agrees with death and with good (4, 5) or bad (1 to 3)."""
     if dead:
         return 1
@@ -277,16 +294,25 @@ def _gos(dead: bool, bad: bool, p_bad: float, rng: np.random.Generator) -> int:
     return 5 if rng.random() < 0.7 - 0.5 * p_bad else 4
 
 
-def _heidelberg(p: float, rng: np.random.Generator) -> str:
-    """Heidelberg class: petechiae at low risk, haematoma at high."""
+HEIDELBERG = ("1a", "1b", "1c", "2", "3c")
+"""Classes of the Heidelberg Bleeding Classification that are drawn."""
+
+
+def heidelberg_shares(p: float) -> NDArray[np.float64]:
+    """(5,) share of each class of ``HEIDELBERG`` where there is blood: petechiae at low risk, haematoma at high."""
     severe = 0.3 + 0.4 * p
     weights = np.array([0.5 - 0.3 * p, 0.35, severe * 0.6, severe * 0.5, 0.12])
-    return str(rng.choice(["1a", "1b", "1c", "2", "3c"], p=weights / weights.sum()))
+    return np.asarray(weights / weights.sum())
+
+
+def draw_heidelberg(p: float, rng: np.random.Generator) -> str:
+    """Class of a bleed on follow-up."""
+    return str(rng.choice(HEIDELBERG, p=heidelberg_shares(p)))
 
 
 def draw_outcomes(patient: Patient) -> Outcomes:
     """Draw what became of a patient; death and bad prognosis share one random number, so that no one dead does well."""
-    names = [name for name, model in OUTCOMES.items() if not model.arms or patient.arm in model.arms]
+    names = [name for name in OUTCOMES if defined(name, patient.arm)]
     oracle = {name: float(probabilities(name, [patient])[0]) for name in names}
     chance = {name: uniform(patient.seed, "outcome", name) for name in names}
     labels = {name: int(chance[name] < oracle[name]) for name in names}
@@ -295,7 +321,7 @@ def draw_outcomes(patient: Patient) -> Outcomes:
         oracle["mortality_30d"] = mortality_30d(patient)
         labels["mortality_30d"] = int(chance["prognosis_bad"] < oracle["mortality_30d"])
         rng = stream(patient.seed, "outcome", "gos")
-        gos = _gos(bool(labels["mortality_30d"]), bool(labels["prognosis_bad"]), oracle["prognosis_bad"], rng)
+        gos = draw_gos(bool(labels["mortality_30d"]), bool(labels["prognosis_bad"]), oracle["prognosis_bad"], rng)
     if labels.get("haemorrhage_followup"):
-        heidelberg = _heidelberg(oracle["haemorrhage_followup"], stream(patient.seed, "outcome", "heidelberg"))
+        heidelberg = draw_heidelberg(oracle["haemorrhage_followup"], stream(patient.seed, "outcome", "heidelberg"))
     return Outcomes(labels, oracle, gos, heidelberg)

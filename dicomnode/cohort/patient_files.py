@@ -6,22 +6,25 @@ import datetime
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.cohort import nifti, sheets
-from dicomnode.cohort.course import FollowUp, follow_up
+from dicomnode.cohort.course import FollowUp
 from dicomnode.cohort.dicom_series import SeriesIdentity, write_acquired
-from dicomnode.cohort.outcomes import Outcomes, draw_outcomes
-from dicomnode.cohort.patients import Arm, Patient, Site, draw_patient
-from dicomnode.cohort.reports import write_report
+from dicomnode.cohort.edition import Version
+from dicomnode.cohort.outcomes import Outcomes
+from dicomnode.cohort.patients import Arm, Patient, Site
+from dicomnode.cohort.reports import Report
 from dicomnode.cohort.scanner import SCANNERS, Scan, draw_protocol, scan_scene
-from dicomnode.cohort.scene import BLOOD, Finding, Scene, make_anatomy, make_scene
+from dicomnode.cohort.scene import BLOOD, Anatomy, Finding, Scene, make_anatomy, make_scene
+from dicomnode.cohort.second.motion import moved
 from dicomnode.cohort.streams import derived_seed, stream, uniform
 from dicomnode.cohort.template import make_template_anatomy
+from dicomnode.cohort.versions import RECIPES, Recipe
 from dicomnode.dicom.uids import derived_uid
 
 FORMATS = ("dicom", "nifti", "array")
@@ -31,6 +34,8 @@ DESCRIPTIONS = {
 }
 SCANS = ("baseline", "follow-up")
 FOLDERS = {"baseline": "ct", "follow-up": "followup_ct"}
+COARSE_MATRIX = 128
+"""Rows and columns up to which a head is painted on a coarse grid: thousands of heads in minutes."""
 MASKS = {"baseline": "mask.npz", "follow-up": "followup_mask.npz"}
 
 
@@ -40,9 +45,12 @@ class PatientOrder:
 
     Attributes
     ----------
-    matrix : rows and columns; the head is painted on 1.2 mm above 300, else on 1.8 mm.
+    matrix : rows and columns; the head is painted on 1.2 mm above 300, on 1.8 mm above 128, else on 2.4 mm (on 1.8 mm
+        in version 1).
     formats : any of ``FORMATS``.
     anatomy : folder with a CT template to warp heads from; None paints them.
+    version : of the cohort.
+    scans : "baseline" alone, or "follow-up" too.
     """
 
     out: Path
@@ -53,6 +61,13 @@ class PatientOrder:
     matrix: int = 512
     formats: tuple[str, ...] = ("dicom",)
     anatomy: Path | None = None
+    version: Version = Version.ONE
+    scans: tuple[str, ...] = SCANS
+
+    @property
+    def recipe(self) -> Recipe:
+        """How patients of this version are drawn."""
+        return RECIPES[self.version]
 
 
 @dataclass(frozen=True)
@@ -70,20 +85,32 @@ def _split(seed: int) -> str:
     return "train" if chance < 0.7 else "validation" if chance < 0.85 else "test"
 
 
-def scan_patient(
-    patient: Patient, later: FollowUp, matrix: int, anatomy: Path | None = None
-) -> tuple[list[Scene], list[Scan]]:
-    """Paint (or warp) the head once and scan it twice: baseline and follow-up, each with its own protocol."""
-    spacing_mm = 1.2 if matrix > 300 else 1.8
-    if anatomy is None:
-        base = make_anatomy(patient.seed, patient.lesions, spacing_mm=spacing_mm)
-    else:
-        base = make_template_anatomy(anatomy, patient.seed, patient.lesions, spacing_mm=spacing_mm)
+def _grid_mm(order: PatientOrder) -> float:
+    if order.matrix > 300:
+        return 1.2
+    return 2.4 if order.matrix <= COARSE_MATRIX and order.version is not Version.ONE else 1.8
+
+
+def _anatomy(order: PatientOrder, patient: Patient) -> Anatomy:
+    """The head without lesions: painted, or warped from a template."""
+    spacing_mm = _grid_mm(order)
+    if order.anatomy is not None:
+        return make_template_anatomy(order.anatomy, patient.seed, patient.lesions, spacing_mm=spacing_mm)
+    return make_anatomy(patient.seed, patient.lesions, spacing_mm=spacing_mm, edition=order.recipe.edition)
+
+
+def scan_patient(order: PatientOrder, patient: Patient, later: FollowUp) -> tuple[list[Scene], list[Scan]]:
+    """Paint (or warp) the head once and scan it: baseline and follow-up, each with its own protocol.
+
+    From version 2 on the head lies a little differently at follow-up (:mod:`dicomnode.cohort.second.motion`).
+    """
+    base = _anatomy(order, patient)
     scenes, scans = [], []
-    for name, lesions in zip(SCANS, (patient.lesions, later.lesions), strict=True):
-        scene = make_scene(base, lesions)
-        acquisition, artefacts = draw_protocol(patient.site, patient.seed, name, matrix)
-        scans.append(scan_scene(scene, acquisition, artefacts, derived_seed(patient.seed, "scan", name)))
+    for name, lesions in zip(order.scans, (later.first, later.lesions), strict=False):
+        scene = make_scene(base, lesions, order.recipe.edition)
+        seen = moved(scene, later.motion) if name == "follow-up" and later.motion else scene
+        acquisition, artefacts = draw_protocol(order.site, patient.seed, name, order.matrix)
+        scans.append(scan_scene(seen, acquisition, artefacts, derived_seed(patient.seed, "scan", name)))
         scenes.append(scene)
     return scenes, scans
 
@@ -146,7 +173,8 @@ def _image_columns(order: PatientOrder, folder: Path) -> dict[str, object]:
 def _row(
     order: PatientOrder, patient: Patient, outcomes: Outcomes, later: FollowUp, scenes: list[Scene], scans: list[Scan]
 ) -> dict[str, object]:
-    first, second = scans
+    first, second = scans[0], scans[1] if len(scans) > 1 else None
+    report = order.recipe.write_report(patient)
     acquisition = first.series.acquisition
     folder = order.out / f"patient-{order.index:04d}"
     kinds = [finding.name.lower() for finding in BLOOD if (first.findings == finding).any()]
@@ -160,7 +188,7 @@ def _row(
         "folder": f"patient-{order.index:04d}/ct",
         **_image_columns(order, folder),
         "variables": json.dumps(variables),
-        "text": write_report(patient).text,
+        "text": report.text,
         "labels": json.dumps(outcomes.labels),
         "oracle": json.dumps({name: round(p, 6) for name, p in outcomes.oracle.items()}),
         "split": _split(patient.seed),
@@ -169,13 +197,30 @@ def _row(
         "volumes_ml": json.dumps({name: value for name, value in volumes.items() if value}),
         "midline_shift_mm": f"{scenes[0].midline_shift_mm:.1f}",
         "followup_hours": f"{later.hours:g}",
-        "followup_volume_ml": f"{second.series.volume_ml:.3f}",
+        "followup_volume_ml": f"{second.series.volume_ml:.3f}" if second else "",
         "gos": outcomes.gos or "",
         "heidelberg": outcomes.heidelberg,
         "slices": len(acquisition.positions_mm),
         "slice_spacing_mm": f"{acquisition.positions_mm[1] - acquisition.positions_mm[0]:g}",
         "tilt_deg": f"{acquisition.tilt_deg:g}",
         "seed": order.seed,
+        **({} if order.version is Version.ONE else _further_columns(patient, later, report)),
+    }
+
+
+def _further_columns(patient: Patient, later: FollowUp, report: Report) -> dict[str, object]:
+    """What the manifest of version 2 says too: places, what was hidden, the pair of scans, the request alone."""
+    shown = later.first
+    subdural = shown.subdural.value if shown.sdh_ml or shown.sdh_old_ml else ""
+    return {
+        "indication": report.indication,
+        "mentions": json.dumps(patient.mentions),
+        "site_of_bleed": shown.site_of_bleed,
+        "place_mm": json.dumps([round(v, 1) for v in shown.place_mm]),
+        "subdural": subdural,
+        "hidden_ml": f"{shown.hidden_ml:.3f}",
+        "onset_h": f"{patient.causes['onset_h']:g}",
+        "pair": json.dumps(asdict(later.motion) if later.motion else {}),
     }
 
 
@@ -190,17 +235,21 @@ def _digest(row: dict[str, object], scans: list[Scan]) -> str:
     return content.hexdigest()
 
 
+def _strip(scans: list[Scan]) -> NDArray[np.uint8]:
+    """Row of the cohort's contact sheet: baseline left, follow-up right."""
+    return np.concatenate([sheets.strip(scan) for scan in scans], axis=1)
+
+
 def make_patient(order: PatientOrder) -> MadePatient:
     """Draw, paint, scan and write one patient."""
-    patient = draw_patient(order.seed, order.arm, order.site)
-    outcomes = draw_outcomes(patient)
-    later = follow_up(patient, outcomes)
-    scenes, scans = scan_patient(patient, later, order.matrix, order.anatomy)
+    patient = order.recipe.draw_patient(order.seed, order.arm, order.site)
+    outcomes = order.recipe.draw_outcomes(patient)
+    later = order.recipe.follow_up(patient, outcomes)
+    scenes, scans = scan_patient(order, patient, later)
     folder = order.out / f"patient-{order.index:04d}"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, scan in zip(SCANS, scans, strict=True):
+    for name, scan in zip(order.scans, scans, strict=True):
         _write_scan(folder, name, scan, _identity(order, patient, name, later.hours), order.formats)
     sheets.save(sheets.all_slices(scans[0]), folder / "contact_sheet.png")
     row = _row(order, patient, outcomes, later, scenes, scans)
-    strips = np.concatenate([sheets.strip(scan) for scan in scans], axis=1)
-    return MadePatient(row, strips, _digest(row, scans))
+    return MadePatient(row, _strip(scans), _digest(row, scans))

@@ -158,7 +158,7 @@ def draw_arm(arm: Arm, site: Site, seed: int) -> Arm:
     return arms[int(stream(seed, "patient", "arm").choice(len(arms), p=CASE_MIX[site].arms))]
 
 
-def _causes(arm: Arm, site: Site, age_years: int, burden: float, seed: int) -> dict[str, float]:
+def draw_causes(arm: Arm, site: Site, age_years: int, burden: float, seed: int) -> dict[str, float]:
     """Standardised causes; severity shares half of its variance with what the image shows."""
     rng = stream(seed, "patient", "causes")
     noise = rng.standard_normal(3)
@@ -184,10 +184,14 @@ def _nihss(arm: Arm, severity: float, noise: float) -> int:
     return min(round(0.9 * mean * math.exp(0.45 * severity + 0.25 * noise)), 42)
 
 
-def _variables(
-    arm: Arm, site: Site, lesions: Lesions, causes: dict[str, float], seed: int
-) -> dict[str, float | int | None]:
-    """Recorded variables: drawn one by one from streams of their own names, then some are lost."""
+def draw_onset_to_ct_h(arm: Arm, seed: int) -> float:
+    """Hours from onset to the CT."""
+    mean, sd = ONSET_TO_CT_H[arm]
+    return round(math.exp(mean + sd * normal(seed, "variable", "onset_to_ct_h")), 1)
+
+
+def draw_variables(arm: Arm, lesions: Lesions, causes: Mapping[str, float], seed: int) -> dict[str, float | int | None]:
+    """Variables, drawn one by one from streams of their own names; none is missing yet."""
     values: dict[str, float | int | None] = {}
     for name, item in HISTORY.items():
         values[name] = item.draw(causes, uniform(seed, "variable", name))
@@ -199,11 +203,15 @@ def _variables(
     total = _nihss(arm, causes["severity"], normal(seed, "variable", "nihss"))
     values["nihss"] = total
     values["nihss_motor"] = nihss_motor(total, stream(seed, "variable", "nihss_motor"))
-    mean, sd = ONSET_TO_CT_H[arm]
-    values["onset_to_ct_h"] = round(math.exp(mean + sd * normal(seed, "variable", "onset_to_ct_h")), 1)
+    values["onset_to_ct_h"] = draw_onset_to_ct_h(arm, seed)
     thrombolysis = {Arm.POST_EVT: 0.45, Arm.STROKE_NO_EVT: 0.3}.get(arm, 0.0)
     values["iv_thrombolysis"] = int(uniform(seed, "variable", "iv_thrombolysis") < thrombolysis)
-    return _lose(values, CASE_MIX[site].missing_factor, seed)
+    return values
+
+
+def is_laboratory(name: str) -> bool:
+    """Whether a variable is measured in blood."""
+    return name in CONTINUOUS and "mmhg" not in name and "per_min" not in name and "celsius" not in name
 
 
 def _lose(values: dict[str, float | int | None], factor: float, seed: int) -> dict[str, float | int | None]:
@@ -213,21 +221,29 @@ def _lose(values: dict[str, float | int | None], factor: float, seed: int) -> di
     for name in values:
         item = CONTINUOUS.get(name) or HISTORY.get(name)
         share = item.missing if item else SCORES_MISSING.get(name, 0.0)
-        laboratory = name in CONTINUOUS and "mmhg" not in name and "per_min" not in name and "celsius" not in name
-        if uniform(seed, "missing", name) < share * factor or (no_blood and laboratory):
+        if uniform(seed, "missing", name) < share * factor or (no_blood and is_laboratory(name)):
             kept[name] = None
     if kept["nihss"] is None:
         kept["nihss_motor"] = None
     return kept
 
 
-def _symptoms(arm: Arm, causes: dict[str, float], seed: int) -> dict[str, bool]:
+def draw_symptoms(arm: Arm, causes: Mapping[str, float], seed: int) -> dict[str, bool]:
+    """What ails the patient: some of it more often where the illness is severe."""
     result = {}
     for name, share in SYMPTOMS[arm].items():
         logit = math.log(share / (1.0 - share)) + (0.5 * causes["severity"] if name in GRAVE else 0.0)
         logit += 0.9 * causes["age"] if name == "cognitive_decline" else 0.0
         result[name] = bool(uniform(seed, "symptom", name) < 1.0 / (1.0 + math.exp(-logit)))
     return result
+
+
+def draw_demographics(arm: Arm, site: Site, seed: int) -> tuple[int, str]:
+    """Age in years, and sex as "F" or "M"."""
+    rng = stream(seed, "patient", "demographics")
+    mean, sd = AGE[arm]
+    age = min(max(round(rng.normal(mean + CASE_MIX[site].age_shift_years, sd)), 18), 96)
+    return age, "F" if rng.random() < (0.3 if arm is Arm.TRAUMA else 0.46) else "M"
 
 
 def draw_patient(seed: int, arm: Arm = Arm.MIXED, site: Site = Site.A) -> Patient:
@@ -238,13 +254,10 @@ def draw_patient(seed: int, arm: Arm = Arm.MIXED, site: Site = Site.A) -> Patien
     seed : decides everything; the same arguments give the same patient on every platform.
     """
     own = draw_arm(arm, site, seed)
-    rng = stream(seed, "patient", "demographics")
-    mean, sd = AGE[own]
-    age = min(max(round(rng.normal(mean + CASE_MIX[site].age_shift_years, sd)), 18), 96)
-    sex = "F" if rng.random() < (0.3 if own is Arm.TRAUMA else 0.46) else "M"
+    age, sex = draw_demographics(own, site, seed)
     lesions = draw_lesions(own.value, age, CASE_MIX[site].severity_shift, seed)
-    causes = _causes(own, site, age, lesions.burden, seed)
-    variables = _variables(own, site, lesions, causes, seed)
+    causes = draw_causes(own, site, age, lesions.burden, seed)
+    variables = _lose(draw_variables(own, lesions, causes, seed), CASE_MIX[site].missing_factor, seed)
     return Patient(
         seed=seed,
         arm=own,
@@ -252,7 +265,7 @@ def draw_patient(seed: int, arm: Arm = Arm.MIXED, site: Site = Site.A) -> Patien
         age_years=age,
         sex=sex,
         variables=variables,
-        symptoms=_symptoms(own, causes, seed),
+        symptoms=draw_symptoms(own, causes, seed),
         lesions=lesions,
         causes=causes,
     )

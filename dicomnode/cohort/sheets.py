@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dicomnode.cohort.acquire import AcquiredSeries
+from dicomnode.cohort.findings import Finding
 from dicomnode.cohort.scanner import Scan
-from dicomnode.cohort.scene import Finding
 
 TILE = 128
 COLOURS: dict[Finding, tuple[int, int, int]] = {

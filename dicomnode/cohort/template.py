@@ -19,8 +19,9 @@ from dicomnode.cohort.canvas import AIR_HU, Canvas, Tissue, blank_canvas
 from dicomnode.cohort.edition import FIRST, Edition
 from dicomnode.cohort.fields import Field, coverage
 from dicomnode.cohort.lesions import Lesions
+from dicomnode.cohort.painter import Anatomy
 from dicomnode.cohort.regions import region_map
-from dicomnode.cohort.scene import Anatomy, paint_leukoaraiosis
+from dicomnode.cohort.scene import paint_leukoaraiosis
 from dicomnode.cohort.streams import stream
 
 FILES = ("scct.nii", "scgrey.nii", "scwhite.nii", "sccsf.nii")

@@ -52,7 +52,7 @@ def test_every_option_of_train_reaches_the_training(exams: Path, tmp_path: Path)
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cohort")
-    make_cohort(folder / "cohort", 2, 5, progress=False, arm="ich", matrix=160, formats=("dicom",))
+    make_cohort(folder / "cohort", 2, 5, progress=False, arm="ich", matrix=160, formats=("dicom",), version="1")
     called = CliRunner().invoke(
         app, ["manifest", "import", "cohort", str(folder / "cohort"), "--out", str(folder / "manifest.csv")]
     )

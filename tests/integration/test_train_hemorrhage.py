@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from dicomnode.cohort.edition import Version
 from dicomnode.errors import TrainingError
 from dicomnode.train.engine import FitSettings
 from dicomnode.train.experiment.arms import Arm, Plan, Runs, best_runs, folder_of, run_arms
@@ -41,6 +42,7 @@ FEW = (
     Part(name="b-pool", site="B", arm="ich", patients=1, seed=59, use=Split.UNLABELLED, followups=False),
     Part(name="b-test", site="B", arm="mixed", patients=2, seed=55, use=Split.TEST, followups=True),
 )
+FEW = tuple(replace(part, version=Version.ONE) for part in FEW)
 MATRIX = 96
 
 

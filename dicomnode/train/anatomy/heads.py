@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.cohort.canvas import AIR_HU
-from dicomnode.cohort.edition import SECOND
+from dicomnode.cohort.edition import BENT
 from dicomnode.cohort.lesions import draw_lesions
 from dicomnode.cohort.scene import Anatomy, Scene, make_anatomy, make_scene
 from dicomnode.cohort.template import make_template_anatomy
@@ -74,8 +74,8 @@ def paint_head(number: int, templates: Path | None) -> KnownHead:
     lesions = draw_lesions(ARMS[number % len(ARMS)], age_years, severity, seed)
     warped, pitch, roll, yaw = rng.random() < WARPED_SHARE, *(float(angle) for angle in rng.normal(0.0, POSE_DEG))
     make = make_anatomy if templates is None or not warped else partial(make_template_anatomy, templates)
-    base = make(seed, lesions, spacing_mm=SPACING_MM, rotation_deg=(pitch, roll, yaw), edition=SECOND)
-    return known_head(base, make_scene(base, lesions, SECOND))
+    base = make(seed, lesions, spacing_mm=SPACING_MM, rotation_deg=(pitch, roll, yaw), edition=BENT)
+    return known_head(base, make_scene(base, lesions, BENT))
 
 
 def known_head(base: Anatomy, scene: Scene) -> KnownHead:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dicomnode.cohort.edition import Version
 from dicomnode.cohort.make import make_cohort
 from dicomnode.train.importers import cohort
 from dicomnode.train.manifest import Case, Split, write_manifest
@@ -25,6 +26,7 @@ class Part:
     patients : for each kind of head, painted and, given a template, warped.
     use : ``TRAIN`` holds the validation patients too, as the cohort draws them.
     followups : is the second CT of each patient an exam too?
+    version : of the cohort.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Part:
     seed: int
     use: Split
     followups: bool
+    version: Version = Version.TWO
 
 
 def make_cohorts(out: Path, anatomy: Path | None, processes: int, parts: Sequence[Part], matrix: int = MATRIX) -> Path:
@@ -70,6 +73,7 @@ def make_cohorts(out: Path, anatomy: Path | None, processes: int, parts: Sequenc
                     matrix=matrix,
                     formats=("dicom",),
                     processes=processes,
+                    version=part.version,
                 )
             cases += exams_of(folder, part)
     return write_manifest(out / "manifest.csv", cases)

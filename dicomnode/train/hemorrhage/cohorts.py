@@ -7,10 +7,13 @@ unlabelled ones, the test exams and those that set the threshold of the exam pro
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from dicomnode.cohort.edition import Version
 from dicomnode.train.experiment.cohorts import Part
 from dicomnode.train.manifest import Split
 
-PARTS = (
+_PARTS = (
     Part(name="a-labelled", site="A", arm="mixed", patients=50, seed=101, use=Split.TRAIN, followups=True),
     Part(name="a-ich", site="A", arm="ich", patients=60, seed=105, use=Split.TRAIN, followups=True),
     Part(name="a-trauma", site="A", arm="trauma", patients=140, seed=106, use=Split.TRAIN, followups=True),
@@ -20,3 +23,6 @@ PARTS = (
     Part(name="b-pool", site="B", arm="mixed", patients=70, seed=103, use=Split.UNLABELLED, followups=False),
     Part(name="b-test", site="B", arm="mixed", patients=53, seed=104, use=Split.TEST, followups=True),
 )
+
+PARTS = tuple(replace(part, version=Version.ONE) for part in _PARTS)
+"""The shipped weights have learned from version 1 of the cohort."""

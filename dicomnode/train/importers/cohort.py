@@ -3,41 +3,54 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dicomnode.cohort.scene import Finding
+from dicomnode.clinical.sections import section
+from dicomnode.cohort.edition import Version
+from dicomnode.cohort.findings import DENSE_NOT_BLOOD, Finding
 from dicomnode.errors import ManifestError
 from dicomnode.train.importers.tables import require, rows_of
 from dicomnode.train.manifest import Case, MaskFile, Split
 
 LICENCE = "dicomnode cohort: synthetic, no person was scanned; free under the licence of dicomnode."
 TABLE = "manifest.csv"
+FACTS = "cohort.json"
+ARM, COHORT = "arm", "cohort"
+"""Groups of an exam of the second version."""
 COLUMNS = ("id", "patient", "site", "image", "nifti", "masks", "variables", "text", "labels", "split", "volume_ml")
 EXTRA_AXIAL = (Finding.SUBARACHNOID, Finding.SUBDURAL, Finding.EPIDURAL)
 FOLLOWUP_COLUMNS = ("followup_image", "followup_nifti", "followup_masks", "followup_volume_ml")
 TEXTS = "cohort-reports"
-"""Folder beside the manifest with one report a patient."""
+"""Folder beside the manifest with one text a patient."""
 
 
 def read(folder: Path, beside: Path) -> list[Case]:
     """One exam for each patient, the baseline CT.
 
-    Masks: ``hemorrhage`` is all blood, ``extra_axial`` what lies outside the brain, the others are named as the
-    cohort's findings. Labels: the outcomes, and ``hemorrhage``, whether the baseline CT shows blood. Target:
-    ``followup``, the follow-up CT of the same head, which lies as the baseline does.
+    Masks: ``hemorrhage`` is all blood, ``extra_axial`` what lies outside the brain, ``dense_not_blood`` calcium and
+    contrast medium, the others are named as the cohort's findings. Labels: the outcomes, and ``hemorrhage``, whether
+    the baseline CT shows blood. Target: ``followup``, the follow-up CT of the same head, which lies as the baseline
+    does (in the second version the head has moved a little), where there is one. Text: the indication alone, since
+    findings tell the image and are not written yet when a node runs; of the first version the whole report, which
+    published models have seen. Groups: in the second version the arm, and the version of the cohort.
 
     Raises
     ------
-    ManifestError : a part of the layout is missing, or a row cannot be read.
+    ManifestError : a part of the layout is missing, or a row or ``cohort.json`` cannot be read.
     """
     require(folder, TABLE)
+    is_whole = _version(folder) == Version.ONE
     rows = rows_of(folder / TABLE, (*COLUMNS, *FOLLOWUP_COLUMNS))
-    require(folder, *(part for row in rows for part in (_image(row), row["masks"], _image(row, "followup_"))))
+    images = (part for row in rows for part in (_image(row), row["masks"], _image(row, "followup_")))
+    require(folder, *(part for part in images if part))
     cases, faults = [], []
     for row in rows:
         try:
-            cases.append(_case(row, folder, beside))
+            text = row["text"] if is_whole else section(row["text"], "indication")
+            case = _case(row, folder, _written(text, row["id"], beside))
+            cases.append(case if is_whole else replace(case, groups={ARM: row["arm"], COHORT: Version.TWO.value}))
         except (ValueError, TypeError) as error:
             faults.append(f"{TABLE}, {row['id']}: {error}")
     if faults:
@@ -78,13 +91,28 @@ def _image(row: dict[str, str], scan: str = "") -> str:
 
 def _masks(path: Path) -> dict[str, MaskFile]:
     named = {finding.name.lower(): MaskFile(path, (int(finding),)) for finding in Finding if finding}
-    return {"hemorrhage": MaskFile(path), "extra_axial": MaskFile(path, tuple(map(int, EXTRA_AXIAL))), **named}
+    groups = {"extra_axial": EXTRA_AXIAL, "dense_not_blood": DENSE_NOT_BLOOD}
+    grouped = {name: MaskFile(path, tuple(map(int, group))) for name, group in groups.items()}
+    return {"hemorrhage": MaskFile(path), **grouped, **named}
 
 
-def _case(row: dict[str, str], folder: Path, beside: Path) -> Case:
-    text = beside / TEXTS / f"{row['id']}.txt"
-    text.parent.mkdir(parents=True, exist_ok=True)
-    text.write_text(row["text"], encoding="utf-8")
+def _version(folder: Path) -> str:
+    """Version of the cohort; the first where nothing says it."""
+    facts = folder / FACTS
+    try:
+        return str(json.loads(facts.read_text(encoding="utf-8"))["cohort_version"]) if facts.exists() else Version.ONE
+    except (ValueError, TypeError, KeyError) as error:
+        raise ManifestError([f"{FACTS}: {error!r}"]) from error
+
+
+def _written(text: str, name: str, beside: Path) -> Path:
+    path = beside / TEXTS / f"{name}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _case(row: dict[str, str], folder: Path, text: Path) -> Case:
     return Case(
         id=row["id"],
         patient=row["patient"],
@@ -93,7 +121,7 @@ def _case(row: dict[str, str], folder: Path, beside: Path) -> Case:
         variables=_numbers(json.loads(row["variables"])),
         text=text,
         labels={**_numbers(json.loads(row["labels"])), "hemorrhage": float(float(row["volume_ml"]) > 0.0)},
-        targets={"followup": folder / _image(row, "followup_")},
+        targets={"followup": folder / later} if (later := _image(row, "followup_")) else {},
         split=Split(row["split"]),
         site=row["site"],
         synthetic=True,

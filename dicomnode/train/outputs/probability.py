@@ -10,6 +10,7 @@ import numpy as np
 
 from dicomnode.measure.exam import calibrated
 from dicomnode.train import plots, statistics
+from dicomnode.train.outputs.attainable import attainable
 from dicomnode.train.outputs.figures import Figure, known_pairs
 from dicomnode.train.outputs.output import CALIBRATED, Account, Calibration, Output, Section, having, number
 from dicomnode.train.results import Floats, Results
@@ -57,11 +58,13 @@ class Probability(Output):
             for says, ending in self._columns(results).items()
         }
         points = {says: asdict(point) for says, point in _points(labels, scores).items()}
+        best = attainable(self.name, results)
         sections = (
+            *_best(best),
             Section(("output", "Brier score", "calibration slope", "calibration intercept"), _rows(agreement)),
             Section((f"operating point, {self.name}", *POINT_HEADER), _rows(points)),
         )
-        content |= {"calibration": agreement, "operating_points": points}
+        content |= {"calibration": agreement, "operating_points": points, "attainable_auc": dict(best)}
         return Account(f"{positive} positive", content, sections)
 
     def draw(self, out: Path, sets: Mapping[str, Results], synthetic: bool) -> list[str]:
@@ -113,6 +116,12 @@ class Probability(Output):
 
 def _auc(labels: Floats, scores: Floats) -> float:
     return statistics.auc(*known_pairs(labels, scores))
+
+
+def _best(attainable_auc: Mapping[str, float]) -> tuple[Section, ...]:
+    """What no model can pass that sees no more than some channels of the synthetic cohort."""
+    rows = [(channels, number(auc)) for channels, auc in attainable_auc.items()]
+    return (Section(("best that these channels of the synthetic cohort can tell", "AUC"), rows),) if rows else ()
 
 
 def _points(labels: Floats, scores: Floats) -> dict[str, OperatingPoint]:

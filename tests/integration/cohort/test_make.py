@@ -19,6 +19,8 @@ from dicomnode.cohort.outcomes import draw_outcomes
 from dicomnode.cohort.patients import Arm, Site, draw_patient
 from dicomnode.cohort.reports import write_report
 from dicomnode.cohort.scene import BLOOD
+from dicomnode.cohort.second import people
+from dicomnode.cohort.second.outcomes import draw_outcomes as draw_second_outcomes
 from dicomnode.cohort.streams import derived_seed
 from dicomnode.images.volume import read_volume
 from tests.tools.series import points_of
@@ -33,7 +35,7 @@ def _rows(manifest: Path) -> list[dict[str, str]]:
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two patients after thrombectomy at site B as DICOM and arrays."""
     out = tmp_path_factory.mktemp("cohort")
-    make_cohort(out, 2, 8, progress=False, arm="post_evt", site="B", matrix=96, formats=("dicom", "array"))
+    make_cohort(out, 2, 8, progress=False, arm="post_evt", site="B", matrix=96, formats=("dicom", "array"), version="1")
     return out
 
 
@@ -146,3 +148,41 @@ def test_the_command_makes_a_cohort_and_refuses_what_does_not_exist(tmp_path: Pa
 def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such format: tiff"):
         make_cohort(tmp_path, 1, 1, formats=("tiff",))
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two patients after thrombectomy of version 2 as coarse arrays."""
+    out = tmp_path_factory.mktemp("second")
+    make_cohort(out, 2, 8, progress=False, arm="post_evt", site="B", matrix=96, formats=("array",))
+    return out
+
+
+def test_the_second_version_says_where_when_what_was_hidden_and_how_the_head_moved(second: Path) -> None:
+    assert json.loads((second / "cohort.json").read_text())["cohort_version"] == "2"
+    for index, row in enumerate(_rows(second / "manifest.csv"), start=1):
+        patient = people.draw_patient(derived_seed(8, "patient", index), Arm.POST_EVT, Site.B)
+        assert json.loads(row["oracle"]) == pytest.approx(draw_second_outcomes(patient).oracle, abs=1e-6)
+        assert float(row["followup_hours"]) == patient.followup_h
+        assert float(row["onset_h"]) == patient.causes["onset_h"]
+        assert json.loads(row["mentions"]) == patient.mentions
+        assert json.loads(row["place_mm"]) == pytest.approx(patient.lesions.place_mm, abs=0.06)
+        assert row["text"].count(row["indication"]) == 1
+        pair = json.loads(row["pair"])
+        assert 1.0 <= np.linalg.norm(pair["shift_mm"]) <= 5.0
+        assert 1.0 <= np.linalg.norm(pair["turn_deg"]) <= 5.0
+
+
+def test_ceilings_stand_beside_the_outcomes_of_a_cohort(second: Path) -> None:
+    ceilings = json.loads((second / "cohort.json").read_text())["ceilings"]
+    assert set(ceilings) == {"haemorrhage_followup", "oedema"}
+    for values in ceilings.values():
+        assert values["image"] < values["image+variables"] < values["oracle"]
+
+
+def test_baselines_alone_are_made_when_asked_for(tmp_path: Path) -> None:
+    arguments = ["cohort", "make", str(tmp_path), "-n", "1", "--matrix", "64", "--format", "array", "--baseline-only"]
+    assert CliRunner().invoke(app, [*arguments, "--arm", "normal"]).exit_code == 0
+    (row,) = _rows(tmp_path / "manifest.csv")
+    assert (row["followup_image"], row["followup_masks"], row["followup_volume_ml"]) == ("", "", "")
+    assert {path.name for path in (tmp_path / "patient-0001").iterdir()} == {"ct.npy", "mask.npz", "contact_sheet.png"}

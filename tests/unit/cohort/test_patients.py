@@ -7,7 +7,6 @@ import statistics
 import numpy as np
 import pytest
 
-from benchmarks.outcomes import attainable_auc
 from dicomnode.cohort.outcomes import (
     CHANNELS,
     ICH_SCORE_MORTALITY,
@@ -19,15 +18,16 @@ from dicomnode.cohort.outcomes import (
     probabilities,
 )
 from dicomnode.cohort.patients import Arm, Patient, Site, draw_patient
+from dicomnode.cohort.ranking import attainable_auc
 from dicomnode.cohort.streams import normal, uniform
 from tests.unit.cohort.draws import draw_patients
 
-COUNT = 5000
+COUNT = 2500
 
 
 @pytest.fixture(scope="module")
 def populations() -> dict[Arm, list[Patient]]:
-    """5000 unseen patients (not the seed of the calibration) of each arm that a target is stated for."""
+    """2500 unseen patients (not the seed of the calibration) of each arm that a target is stated for."""
     return {arm: draw_patients(2025, COUNT, arm) for arm in {model.reference for model in OUTCOMES.values()}}
 
 

@@ -165,7 +165,7 @@ def test_bhsd_masks_of_all_types_are_haemorrhage(head: AcquiredSeries, tmp_path:
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cohort")
-    make_cohort(folder, 1, 5, progress=False, arm="ich", matrix=160, formats=("dicom",))
+    make_cohort(folder, 1, 5, progress=False, arm="ich", matrix=160, formats=("dicom",), version="1")
     return folder
 
 
@@ -188,6 +188,23 @@ def test_the_cohorts_own_table_becomes_a_manifest_that_says_synthetic(cohort: Pa
     marked_ml = ((exam.truth == 1).sum(axis=(2, 3)) * exam.pixel_ml[:, None]).sum(axis=0)
     assert marked_ml[0] == pytest.approx(float(row["volume_ml"]), rel=0.1, abs=0.5)
     assert marked_ml[1] == pytest.approx(json.loads(row["volumes_ml"])["intraparenchymal"], rel=0.1, abs=0.5)
+
+
+def test_models_of_later_cohorts_are_given_the_indication_without_the_findings(cohort: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(cohort, tmp_path / "second")
+    facts = json.loads((copy / "cohort.json").read_text())
+    (copy / "cohort.json").write_text(json.dumps({**facts, "cohort_version": "2"}))
+    (whole, alone) = (read(folder, tmp_path / folder.name)[0].text for folder in (cohort, copy))
+    assert whole is not None
+    assert alone is not None
+    assert whole.read_text() == f"INDICATION: {alone.read_text()}\nFINDINGS: {whole.read_text().split('FINDINGS: ')[1]}"
+
+
+def test_facts_of_a_cohort_that_cannot_be_read_are_named(cohort: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(cohort, tmp_path / "broken")
+    (copy / "cohort.json").write_text("{}")
+    with pytest.raises(ManifestError, match="cohort_version"):
+        read(copy, tmp_path)
 
 
 def test_the_follow_up_scans_of_a_cohort_are_exams_with_masks_of_their_own(cohort: Path) -> None:

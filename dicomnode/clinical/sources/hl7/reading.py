@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 
+from dicomnode.clinical.sections import REPORT
 from dicomnode.clinical.sources.hl7.codes import code_of
 from dicomnode.clinical.sources.hl7.diagnoses import read_diagnosis
 from dicomnode.clinical.sources.hl7.header import VERSION, Header
 from dicomnode.clinical.sources.hl7.message import Segment, segments_of
 from dicomnode.clinical.sources.hl7.people import MRG_1, PID_3, key_of, patient_of
 from dicomnode.clinical.sources.hl7.persons import read_person
-from dicomnode.clinical.sources.hl7.reports import REPORT, Report, is_of_report, is_text, read_report
+from dicomnode.clinical.sources.hl7.reports import Report, is_of_report, is_text, read_report
 from dicomnode.clinical.sources.hl7.results import OBX_5, read_result
 from dicomnode.clinical.sources.hl7.rules import Rules
 from dicomnode.clinical.sources.hl7.statements import Standing, standing_of

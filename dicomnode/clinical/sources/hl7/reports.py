@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from dicomnode.clinical.sections import HEADINGS, REPORT, divided
 from dicomnode.clinical.sources.hl7.message import NULL, Segment
 from dicomnode.clinical.sources.hl7.results import OBX_5
 from dicomnode.clinical.sources.hl7.statements import Standing
@@ -18,19 +18,6 @@ from dicomnode.records import ContextSource, ReportSection
 TEXT_TYPES = frozenset({"TX", "FT", "ST", ""})
 IMAGING = frozenset({"RAD", "CT", "NMR", "MR", "RUS", "RX", "IMG", "NRS"})
 """OBR-24 (table 0074) of orders whose texts are a report, whatever code their lines have."""
-REPORT = "report"
-_HEADINGS = {
-    "indication": r"(?:clinical )?indications?|reason for (?:exam(?:ination)?|study)|clinical (?:question|information)"
-    r"|indikation(?:en)?|fragestellung|rechtfertigende indikation|klinische (?:angaben|fragestellung)",
-    "history": r"(?:clinical |medical )?history|anamnese|vorgeschichte",
-    "findings": r"findings?|befunde?",
-    "impression": r"impressions?|conclusions?|beurteilung|zusammenfassung",
-    REPORT: r"techniques?|comparisons?|procedure|addendum|technik|methode|voraufnahmen?|vergleich|nachtrag",
-}
-_HEADING = re.compile(
-    r"^[ \t]*(?:" + "|".join(f"(?P<{name}>{words})" for name, words in _HEADINGS.items()) + r")[ \t]*:[ \t]*",
-    re.IGNORECASE | re.MULTILINE,
-)
 
 
 @dataclass(slots=True)
@@ -86,7 +73,7 @@ def read_report(report: Report, telling: Telling) -> None:
     except ContextError as fault:
         telling.fault(obx, place, OBX_5, fault)
         return
-    for section in {**dict.fromkeys(report.lines), **sections, **dict.fromkeys(_HEADINGS)}:
+    for section in {**dict.fromkeys(report.lines), **sections, **dict.fromkeys(HEADINGS)}:
         text = sections.get(section, "")
         standing = report.standing if text else Standing.WITHDRAWN
         known = _section(report, section, text, written_at, telling) if text else None
@@ -127,7 +114,7 @@ def _sections(lines: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
     found: dict[str, list[str]] = {}
     for section, parts in lines.items():
         text = "\n".join(parts)
-        for name, part in _divided(text) if section == REPORT else [(section, text)]:
+        for name, part in divided(text) if section == REPORT else [(section, text)]:
             found.setdefault(name, []).append(part.strip())
     for name, parts in found.items():
         if text := _joined(parts):
@@ -136,13 +123,3 @@ def _sections(lines: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
 
 def _joined(parts: Iterable[str]) -> str:
     return "\n".join(part for part in parts if part)
-
-
-def _divided(text: str) -> Iterator[tuple[str, str]]:
-    """The parts of a text by its headings; what stands before the first, or under another heading, stays ``report``."""
-    section, start = REPORT, 0
-    for heading in _HEADING.finditer(text):
-        yield section, text[start : heading.start()]
-        section = heading.lastgroup or REPORT
-        start = heading.end() if section != REPORT else heading.start()
-    yield section, text[start:]

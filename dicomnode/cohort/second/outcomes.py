@@ -1,0 +1,98 @@
+"""Outcomes of the second edition: what no channel, and no sum over channels, can tell.
+
+As in the first, each outcome is a Bernoulli draw whose probability ``p`` depends on nothing but what image, text and
+variables show, so that ``p`` is the best that any model can know. Three things differ. Logits hold **products** of
+facts of different channels (age x volume, glucose x infarct, anticoagulation x heterogeneity of the clot, ...), so that
+a sum of what each channel says is not enough. A **missing value** is a fact with a weight of its own. And **oedema** is
+what a reader sees: it is possible only where a dark rim or swollen dead brain is visible, as often in each arm with
+lesions, and never in normal heads.
+
+Signs follow published risk factors (those of :mod:`dicomnode.cohort.outcomes`; interaction of age and volume as in
+max-ICH and FUNC cut-offs; BAT, BRAIN and spot-sign work for early, heterogeneous, anticoagulated clots; glucose with
+infarct size for transformation). Sizes are this cohort's own; ``benchmarks/outcomes.py`` finds scale and intercepts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomnode.cohort.outcomes import (
+    CHANNELS,
+    Channel,
+    Outcomes,
+    draw_gos,
+    draw_heidelberg,
+    mortality_30d,
+    sigmoid,
+)
+from dicomnode.cohort.patients import Arm, Patient
+from dicomnode.cohort.second.features import Features, facts
+from dicomnode.cohort.second.tables import OUTCOMES
+from dicomnode.cohort.streams import stream, uniform
+
+
+def logit_sum(name: str, shown: Features, channels: Sequence[Channel] = CHANNELS) -> float:
+    """Weighted facts and products of one outcome that some channels show, before scale and intercept."""
+    model = OUTCOMES[name]
+    total = sum(
+        weight * shown[channel].get(key, 0.0)
+        for channel in channels
+        for key, weight in model.weights.get(channel, {}).items()
+    )
+    for product in model.products:
+        if all(fact.channel in channels for fact in product.facts):
+            first, second = (shown[fact.channel].get(fact.name, 0.0) - fact.centre for fact in product.facts)
+            total += product.weight * first * second
+    return total
+
+
+def probabilities(name: str, patients: Sequence[Patient]) -> NDArray[np.float64]:
+    """(patients,) probability of one outcome given all that can be seen."""
+    model = OUTCOMES[name]
+    return probabilities_by(name, patients)(model.scale, model.intercepts)
+
+
+def probabilities_by(
+    name: str, patients: Sequence[Patient]
+) -> Callable[[float, Mapping[Arm, float]], NDArray[np.float64]]:
+    """(scale, intercept of each arm) -> (patients,) probability of one outcome, for whoever looks for them."""
+    shown = [facts(patient) for patient in patients]
+    sums = np.array([logit_sum(name, each) for each in shown])
+    gate = np.array([_possible(name, each) for each in shown])
+    dead = np.array([mortality_30d(p) for p in patients]) if name == "prognosis_bad" else np.zeros(len(sums))
+
+    def combine(scale: float, intercepts: Mapping[Arm, float]) -> NDArray[np.float64]:
+        start = np.array([intercepts.get(patient.arm, 0.0) for patient in patients])
+        return np.asarray(gate * (dead + (1.0 - dead) * sigmoid(start + scale * sums)))
+
+    return combine
+
+
+def _possible(name: str, shown: Features) -> float:
+    """0 where the image rules an outcome out."""
+    gate = OUTCOMES[name].gate
+    return 1.0 if not gate else float(shown["image"][gate] > 0.0)
+
+
+def defined(name: str, arm: Arm) -> bool:
+    """Whether an outcome exists in an arm."""
+    return not OUTCOMES[name].arms or arm in OUTCOMES[name].arms
+
+
+def draw_outcomes(patient: Patient) -> Outcomes:
+    """Draw what became of a patient; death and bad prognosis share one random number, so that no one dead does well."""
+    oracle = {name: float(probabilities(name, [patient])[0]) for name in OUTCOMES if defined(name, patient.arm)}
+    chance = {name: uniform(patient.seed, "outcome", name) for name in oracle}
+    labels = {name: int(chance[name] < p) for name, p in oracle.items()}
+    gos, heidelberg = None, ""
+    if patient.arm is Arm.ICH:
+        oracle["mortality_30d"] = mortality_30d(patient)
+        labels["mortality_30d"] = int(chance["prognosis_bad"] < oracle["mortality_30d"])
+        rng = stream(patient.seed, "outcome", "gos")
+        gos = draw_gos(bool(labels["mortality_30d"]), bool(labels["prognosis_bad"]), oracle["prognosis_bad"], rng)
+    if labels.get("haemorrhage_followup"):
+        heidelberg = draw_heidelberg(oracle["haemorrhage_followup"], stream(patient.seed, "outcome", "heidelberg"))
+    return Outcomes(labels, oracle, gos, heidelberg)
