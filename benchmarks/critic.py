@@ -35,11 +35,12 @@ from rich.progress import track
 from rich.table import Table
 from scipy.ndimage import distance_transform_edt, find_objects
 
+from dicomnode.cohort.edition import Version
+from dicomnode.cohort.findings import Finding
 from dicomnode.cohort.lesions import Lesions
-from dicomnode.cohort.patient_files import SCANS
-from dicomnode.cohort.patients import Arm, Site, draw_patient
-from dicomnode.cohort.scanner import Scan, draw_protocol, scan_scene
-from dicomnode.cohort.scene import Finding, make_anatomy, make_scene
+from dicomnode.cohort.patient_files import SCANS, PatientOrder, scan_patient
+from dicomnode.cohort.patients import Arm, Site
+from dicomnode.cohort.scanner import Scan
 from dicomnode.cohort.streams import derived_seed
 from dicomnode.images.volume import read_volume
 from dicomnode.records import Volume
@@ -56,6 +57,8 @@ RIGHT = {
     Finding.INTRAVENTRICULAR: TraumaClass.INTRAVENTRICULAR,
     Finding.SUBARACHNOID: TraumaClass.EXTRA_AXIAL,
     Finding.SUBDURAL: TraumaClass.EXTRA_AXIAL,
+    Finding.SUBDURAL_ISODENSE: TraumaClass.EXTRA_AXIAL,
+    Finding.SUBDURAL_CHRONIC: TraumaClass.EXTRA_AXIAL,
     Finding.EPIDURAL: TraumaClass.EXTRA_AXIAL,
     Finding.OEDEMA: TraumaClass.OEDEMA,
 }
@@ -88,19 +91,17 @@ class Order:
     """One patient to make and judge."""
 
     name: str
-    seed: int
-    arm: Arm
-    site: Site
+    patient: PatientOrder
     weights: tuple[Path, ...]
     whole: bool
 
 
-def baseline(seed: int, arm: Arm, site: Site) -> Scan:
+def baseline(order: PatientOrder) -> Scan:
     """The first scan of a patient, as the cohort makes it."""
-    patient = draw_patient(seed, arm, site)
-    scene = make_scene(make_anatomy(seed, patient.lesions), patient.lesions)
-    acquisition, artefacts = draw_protocol(site, seed, SCANS[0])
-    return scan_scene(scene, acquisition, artefacts, derived_seed(seed, "scan", SCANS[0]))
+    patient = order.recipe.draw_patient(order.seed, order.arm, order.site)
+    later = order.recipe.follow_up(patient, order.recipe.draw_outcomes(patient))
+    _, scans = scan_patient(order, patient, later)
+    return scans[0]
 
 
 def on_cubes(volume: Volume, findings: NDArray[np.uint8]) -> tuple[torch.Tensor, NDArray[np.uint8]]:
@@ -172,7 +173,7 @@ def read_members(weights: Sequence[Path]) -> list[DeepMedic]:
 def judged(order: Order) -> list[Seen]:
     """Make and judge one patient."""
     networks = read_members(order.weights)
-    scan = baseline(order.seed, order.arm, order.site)
+    scan = baseline(order.patient)
     volume = volume_from(scan.series)
     if order.whole:
         return [false_marks(networks, volume, scan.findings, order.name)]
@@ -270,16 +271,25 @@ def members_in(folder: Path) -> tuple[Path, ...]:
 
 def orders_of(given: argparse.Namespace, weights: tuple[Path, ...]) -> list[Order]:
     """What to do, by the command line: patients are those that ``dicomnode cohort make`` makes with that seed."""
-    arm, site, what = Arm(given.arm), Site(given.site), " whole" if given.whole else ""
+    what = " whole" if given.whole else ""
     orders: list[Order] = []
     for index in itertools.count(1):
         if len(orders) == given.patients:
-            return orders
-        seed = derived_seed(given.seed, "patient", index)
-        if given.only is None or getattr(draw_patient(seed, arm, site).lesions, given.only) >= LEAST_ML:
-            name = f"{arm} {site} seed {given.seed} patient {index} by {len(weights)}{what}"
-            orders.append(Order(name, seed, arm, site, weights, given.whole))
-    raise AssertionError("never reached")
+            break
+        patient = PatientOrder(
+            out=Path(),
+            index=index,
+            seed=derived_seed(given.seed, "patient", index),
+            arm=Arm(given.arm),
+            site=Site(given.site),
+            version=Version(given.cohort_version),
+            scans=SCANS[:1],
+        )
+        drawn = patient.recipe.draw_patient(patient.seed, patient.arm, patient.site)
+        if given.only is None or getattr(drawn.lesions, given.only) >= LEAST_ML:
+            name = f"{given.cohort_version} {given.arm} {given.site} {given.seed} {index} by {len(weights)}{what}"
+            orders.append(Order(name, patient, weights, given.whole))
+    return orders
 
 
 def read_real(folders: Sequence[Path], weights: Sequence[Path], kept: Kept) -> None:
@@ -301,6 +311,7 @@ def main() -> None:
     parser.add_argument("--site", default="A", choices=[site.value for site in Site])
     parser.add_argument("--patients", type=int, default=20)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--cohort-version", default=Version.ONE.value, choices=[version.value for version in Version])
     volumes = [field.name for field in fields(Lesions) if field.name.endswith("_ml")]
     parser.add_argument("--only", choices=volumes, help="patients who have some of it")
     parser.add_argument("--whole", action="store_true", help="what is marked where nothing is painted, in whole heads")
