@@ -3,21 +3,30 @@
     python benchmarks/cohort.py --patients 12 --processes 2
 
 Two ways are measured: DICOM files of 512 x 512 (32 slices at 5 mm), and arrays of 256 x 256. Starting the processes
-counts. The wanted least figures (two cores): 8 a minute as DICOM, 60 as arrays. Also says what a head costs alone.
+counts. The wanted least figures (two cores): 8 a minute as DICOM, 60 as arrays. Also says what a head costs alone, and
+what painting and scanning one injured head cost in both editions (medians of ``--repeats``, taken in turn).
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
+import statistics
 import tempfile
 import time
 from pathlib import Path
 
+from dicomnode.cohort.edition import FIRST, SECOND, Edition
 from dicomnode.cohort.head import make_head
+from dicomnode.cohort.lesions import Lesions
 from dicomnode.cohort.make import make_cohort
+from dicomnode.cohort.patients import Site
+from dicomnode.cohort.scanner import draw_protocol, scan_scene
+from dicomnode.cohort.scene import make_anatomy, make_scene
 
+DEEP = (26.0, -4.0, 6.0)
 WAYS = {"dicom 512": (512, ("dicom",), 1, 8.0), "array 256": (256, ("array",), 4, 60.0)}
 """Matrix, formats, factor of the number of patients, wanted patients a minute."""
 
@@ -33,14 +42,47 @@ def patients_a_minute(way: str, patients: int, processes: int) -> float:
         return 60.0 * factor * patients / (time.perf_counter() - start)
 
 
+def seconds_a_step(edition: Edition, matrix: int, seed: int) -> list[float]:
+    """Of painting the anatomy, painting all bleeds of an injured head, and scanning it on a protocol of site A."""
+    shown = Lesions(
+        sdh_ml=20.0, edh_ml=8.0, sah_ml=5.0, ivh_ml=4.0, iph_ml=20.0, oedema_ml=12.0, heterogeneity=0.4, place_mm=DEEP
+    )
+    ticks = [time.perf_counter()]
+    base = make_anatomy(seed, shown, spacing_mm=1.2 if matrix > 300 else 1.8, edition=edition)
+    ticks.append(time.perf_counter())
+    scene = make_scene(base, shown, edition)
+    ticks.append(time.perf_counter())
+    scan_scene(scene, *draw_protocol(Site.A, seed, "baseline", matrix), seed)
+    ticks.append(time.perf_counter())
+    return [after - before for before, after in itertools.pairwise(ticks)]
+
+
+def print_steps(repeats: int) -> None:
+    """Both editions in turn, so that what else the machine does slows both."""
+    for matrix in (256, 512):
+        taken: dict[str, list[list[float]]] = {"first": [], "second": []}
+        for seed in range(repeats):
+            for name, edition in (("first", FIRST), ("second", SECOND)):
+                taken[name].append(seconds_a_step(edition, matrix, seed))
+        for name, rows in taken.items():
+            steps = [round(statistics.median(column), 2) for column in zip(*rows, strict=True)]
+            named = dict(zip(("anatomy", "lesions", "scan"), steps, strict=True))
+            print(json.dumps({"edition": name, "matrix": matrix, "seconds": named, "in all": round(sum(steps), 2)}))
+
+
 def main() -> None:
     """Measure and print one line of JSON a way."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--patients", type=int, default=12)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--steps", action="store_true", help="only what the steps cost")
     arguments = parser.parse_args()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+    print_steps(arguments.repeats)
+    if arguments.steps:
+        return
     start = time.perf_counter()
     make_head(1, spacing_mm=1.2)
     print(json.dumps({"head at 1.2 mm, seconds": round(time.perf_counter() - start, 2)}))

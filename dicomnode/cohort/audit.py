@@ -113,10 +113,11 @@ def share_in_normals(outcome: str, version: Version, patients: int, seed: int) -
     return float(RECIPES[version].probabilities(outcome, drawn(version, Arm.NORMAL, Site.A, patients, seed)).mean())
 
 
-def shuffled_auc(outcome: str, people: Population) -> float:
-    """AUC of a logistic regression that has learned from shuffled labels: a half, unless something leaks."""
-    labels = stream(2026, "audit", "shuffle").permutation(_labels(people, outcome))
-    return _fitted(table_of(people, CHANNELS), labels, people)
+def shuffled_auc(outcome: str, people: Population, times: int = 5) -> float:
+    """Mean AUC of logistic regressions that have learned from shuffled labels: a half, unless something leaks."""
+    labels, table = _labels(people, outcome), table_of(people, CHANNELS)
+    shuffled = [stream(2026, "audit", "shuffle", k).permutation(labels) for k in range(times)]
+    return float(np.mean([_fitted(table, each, people) for each in shuffled]))
 
 
 def permuted_loss(outcome: str, people: Population, version: Version) -> dict[Channel, float]:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, shift
 
 from dicomnode.cohort.acquire import (
-    BONY_HU,
     AcquiredSeries,
     Acquisition,
     SlabSampler,
@@ -32,6 +31,7 @@ from dicomnode.cohort.patients import Site
 from dicomnode.cohort.scene import Scene
 from dicomnode.cohort.streams import stream
 
+OLD_BLOOD = (Finding.SUBDURAL_ISODENSE, Finding.SUBDURAL_CHRONIC)
 BRAIN_HU, DENSE_HU = 35.0, 45.0
 """Brain without calcium, about, and what is denser than any brain."""
 RAISED_HU = 8.0
@@ -254,7 +254,11 @@ def _kinds(sampler: SlabSampler, scene: Scene) -> dict[Finding, tuple[Field, flo
 
 
 def _findings_plane(
-    sampler: SlabSampler, kinds: dict[Finding, tuple[Field, float, float]], position_mm: float, plane: Field
+    sampler: SlabSampler,
+    kinds: dict[Finding, tuple[Field, float, float]],
+    position_mm: float,
+    plane: Field,
+    bony_hu: float,
 ) -> NDArray[np.uint8]:
     """(rows, columns) kind of lesion: blood where all blood fills more than half, else others where lesions do."""
     labels = np.zeros((2, *plane.shape), np.uint8)
@@ -267,7 +271,8 @@ def _findings_plane(
             total[group] += here
     lesion = total.sum(axis=0) > 0.5
     result = np.where(total[0] > 0.5, labels[0], np.where(lesion, labels[1], Finding.NONE)).astype(np.uint8)
-    result[(total[0] > 0.5) & (plane >= BONY_HU)] = Finding.NONE
+    beside_bone = (total[0] > 0.5) | np.isin(result, OLD_BLOOD)
+    result[beside_bone & (plane >= bony_hu)] = Finding.NONE
     return np.asarray(result)
 
 
@@ -313,7 +318,7 @@ def scan_scene(scene: Scene, acquisition: Acquisition, artefacts: Artefacts, see
     labels: list[NDArray[np.uint8]] = []
     for index, position in enumerate(acquisition.positions_mm):
         plane = _plane(scene, sampler, index, artefacts, added, seed)
-        labels.append(_findings_plane(sampler, kinds, position, plane))
+        labels.append(_findings_plane(sampler, kinds, position, plane, scene.bony_hu))
         if calcium is not None:
             _mark_calcium(labels[-1], sampler, calcium, position, plane)
         noisy: Field = plane + noise_plane(plane.shape, acquisition, stream(seed, "noise", index))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from dicomnode.cohort import anatomy
+from dicomnode.cohort.acquire import BONY_HU
 from dicomnode.cohort.canvas import CENTRE_MM, EXTENT_MM, Canvas, Tissue, blank_canvas
 from dicomnode.cohort.edition import FIRST, Edition, Version
 from dicomnode.cohort.findings import BLOOD, DENSE_NOT_BLOOD, Finding
@@ -33,6 +34,10 @@ __all__ = [
 ]
 
 
+SECOND_BONY_HU = 90.0
+"""No clot is brighter: what is brighter in a slice of the second edition holds bone, and no reader calls it blood."""
+
+
 @dataclass(frozen=True)
 class Scene:
     """A head with the lesions of one scan.
@@ -42,11 +47,13 @@ class Scene:
     head : its ``mask`` is all blood; ``labels`` and ``regions`` are displaced by the mass effect.
     findings : (z, y, x) uint8 of :class:`Finding`.
     midline_shift_mm : at the septum pellucidum, to the left positive.
+    bony_hu : a voxel of a slice that is brighter shows bone, whatever blood it holds.
     """
 
     head: SyntheticHead
     findings: NDArray[np.uint8]
     midline_shift_mm: float
+    bony_hu: float = BONY_HU
 
     def volume_ml(self, finding: Finding) -> float:
         """Painted volume of one kind."""
@@ -127,4 +134,5 @@ def make_scene(base: Anatomy, lesions: Lesions, edition: Edition = FIRST) -> Sce
         bleeds=(),
         regions=painter.regions,
     )
-    return Scene(head, painter.findings, shift_mm)
+    bony_hu = SECOND_BONY_HU if edition.pictures is Version.TWO else BONY_HU
+    return Scene(head, painter.findings, shift_mm, bony_hu)

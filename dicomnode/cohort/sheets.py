@@ -23,6 +23,9 @@ COLOURS: dict[Finding, tuple[int, int, int]] = {
     Finding.OEDEMA: (0, 255, 120),
     Finding.STAINING: (0, 200, 255),
     Finding.INFARCT: (70, 100, 255),
+    Finding.CALCIUM: (255, 120, 200),
+    Finding.SUBDURAL_ISODENSE: (190, 120, 255),
+    Finding.SUBDURAL_CHRONIC: (110, 60, 200),
 }
 STRIP = 8
 """Slices of one scan on the sheet of the cohort."""

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_closing, binary_fill_holes, distance_transform_edt, map_coordinates
 
 from dicomnode.cohort.canvas import AIR_HU, Canvas, Tissue, blank_canvas
-from dicomnode.cohort.edition import FIRST, Edition
+from dicomnode.cohort.edition import FIRST, Edition, Version
 from dicomnode.cohort.fields import Field, coverage
 from dicomnode.cohort.lesions import Lesions
 from dicomnode.cohort.painter import Anatomy
 from dicomnode.cohort.regions import region_map
 from dicomnode.cohort.scene import paint_leukoaraiosis
+from dicomnode.cohort.second.calcium import paint_calcium
 from dicomnode.cohort.streams import stream
 
 FILES = ("scct.nii", "scgrey.nii", "scwhite.nii", "sccsf.nii")
@@ -140,4 +141,6 @@ def make_template_anatomy(
     canvas.labels[:] = _labels(canvas, distance, tissues)
     paint_leukoaraiosis(canvas, lesions.leukoaraiosis)
     inside = coverage(distance, canvas.spacing_mm)
+    if edition.pictures is Version.TWO:
+        paint_calcium(canvas, distance, inside, lesions.atrophy)
     return Anatomy(seed, canvas, region_map(canvas, distance < 0), distance, inside)

@@ -95,7 +95,7 @@ def paint_calcium(canvas: Canvas, distance: Field, inside: Field, atrophy: float
 def _add(canvas: Canvas, box: Box, share: Field, hu: float) -> None:
     share = np.asarray(share, np.float32)
     blend(canvas.hu[box], share, np.maximum(canvas.hu[box], np.float32(hu)))
-    canvas.labels[box][share * (hu - BRAIN_HU) > RAISED_HU] = Tissue.CALCIFICATION
+    canvas.labels[box][(share > 0.02) & (canvas.hu[box] > BRAIN_HU + RAISED_HU)] = Tissue.CALCIFICATION
 
 
 def _deposit(

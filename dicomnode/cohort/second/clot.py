@@ -13,7 +13,7 @@ def clot_hu(ground: Ground, index: Index, swirl: float = 18.0) -> Field:
 
     Parameters
     ----------
-    swirl : HU by which the darkest clots are mottled.
+    swirl : HU by which the most heterogeneous clots are mottled, in a quarter of them: most of a clot stays bright.
     """
     shown, canvas = ground.shown, ground.canvas
     hu = (
@@ -21,8 +21,8 @@ def clot_hu(ground: Ground, index: Index, swirl: float = 18.0) -> Field:
         + 1.6 * canvas.noise("clot", 4.0).ravel()[index]
         + 1.6 * canvas.noise("clot core", 14.0).ravel()[index]
     )
-    if shown.heterogeneity > 0:
-        pockets = np.clip(canvas.noise("swirl", 8.0).ravel()[index] - 0.2, 0.0, 1.5)
+    if shown.heterogeneity * swirl > 0:
+        pockets = np.clip(canvas.noise("swirl", 8.0).ravel()[index] - 0.55, 0.0, 1.2)
         hu = hu - swirl * shown.heterogeneity * pockets
     return np.asarray(hu, np.float32)
 

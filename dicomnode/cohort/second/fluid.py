@@ -1,7 +1,8 @@
 """Blood in CSF: between the leaves of the arachnoid and in the ventricles.
 
 Blood takes the CSF's place to the share that CSF has in each voxel: so thin blood in a sulcus has no dark rim, and is
-as pale as partial volume makes it. A voxel counts as blood from ``COUNTED`` on.
+as pale as partial volume makes it. A sulcus that blood fills is wider than it was. A voxel counts as blood from
+``COUNTED`` on.
 """
 
 from __future__ import annotations
@@ -21,34 +22,43 @@ BRAIN_HU = 32.0
 """Cortex and white matter on the two sides of a sulcus, about."""
 COUNTED = 0.35
 LEAST = 0.06
-DILUTED = 0.14
+DILUTED = 0.08
 """Share of CSF in blood between the leaves."""
+OPENED_MM, OPENED = 1.0, 0.7
+"""Blood pushes the walls of a sulcus so far apart; its share of what it pushed away."""
 
 
-def csf_share(ground: Ground, tissue: Tissue) -> tuple[Index, Field, float]:
+def csf_share(ground: Ground, tissue: Tissue, opened_mm: float = 0.0) -> tuple[Index, Field]:
     """Share of CSF in the voxels of a space and around it, judged by their attenuation.
+
+    Parameters
+    ----------
+    opened_mm : the walls are moved so far.
 
     Returns
     -------
-    Flat indices, share of each, and the attenuation of CSF.
+    Flat indices, and the share of each.
     """
     canvas = ground.canvas
     space = canvas.labels == tissue
     if not space.any():
-        return np.zeros(0, np.intp), np.zeros(0, np.float32), 0.0
+        return np.zeros(0, np.intp), np.zeros(0, np.float32)
     csf_hu = float(np.percentile(canvas.hu[space], 20.0))
     around = binary_dilation(space) & (space | ground.matter) & (ground.inside > 0.999)
     index = np.flatnonzero(around)
     share = (BRAIN_HU - canvas.hu.ravel()[index]) / (BRAIN_HU - csf_hu)
     share = np.where(space.ravel()[index], np.maximum(share, 0.5), share)
-    return index, np.asarray(np.clip(share, 0.0, 1.0), np.float32), csf_hu
+    if opened_mm:
+        filled = np.where(space.ravel()[index], 1.0, OPENED * min(opened_mm / canvas.spacing_mm, 1.0))
+        share = np.maximum(share, filled)
+    return index, np.asarray(np.clip(share, 0.0, 1.0), np.float32)
 
 
 def _flood(
-    ground: Ground, finding: Finding, space: tuple[Index, Field, float], order: Field, volume_ml: float, diluted: float
+    ground: Ground, finding: Finding, space: tuple[Index, Field], order: Field, volume_ml: float, diluted: float
 ) -> None:
     """Fill voxels in order: as many that count as the volume asks for, and those between them that do not."""
-    index, share, csf_hu = space
+    index, share = space
     counted = share >= COUNTED
     free = ground.findings.ravel()[index] == Finding.NONE
     grown = ground.put(finding, index[counted], order[counted], volume_ml)
@@ -58,13 +68,14 @@ def _flood(
     rank[index] = order
     wet = free & (order <= rank[grown].max()) & (share > LEAST)
     here, part = index[wet], share[wet] * (1.0 - diluted)
-    ground.canvas.hu.ravel()[here] += part * (clot_hu(ground, here, 8.0) - csf_hu)
+    hu = ground.canvas.hu.ravel()
+    hu[here] = (1.0 - part) * np.maximum(hu[here], BRAIN_HU) + part * clot_hu(ground, here, 0.0)
 
 
 def paint_subarachnoid(ground: Ground) -> None:
     """Blood in sulci of the convexity (trauma), or in basal cisterns, Sylvian and interhemispheric fissures."""
     shown, canvas = ground.shown, ground.canvas
-    index, share, csf_hu = csf_share(ground, Tissue.CSF)
+    index, share = csf_share(ground, Tissue.CSF, OPENED_MM)
     if not index.size:
         return
     x, y, z = (axis.ravel()[index] for axis in (canvas.x, canvas.y, canvas.z))
@@ -78,14 +89,14 @@ def paint_subarachnoid(ground: Ground) -> None:
         order = np.sqrt((x - middle[0]) ** 2 + (y - middle[1]) ** 2 + (z - middle[2]) ** 2)
         order = order + 11.0 * canvas.noise("sulcal blood", 12.0).ravel()[index]
         allowed = (depth > 1.0) & (depth < 34.0)
-    space = index[allowed], share[allowed], csf_hu
+    space = index[allowed], share[allowed]
     _flood(ground, Finding.SUBARACHNOID, space, np.asarray(order[allowed], np.float32), shown.sah_ml, DILUTED)
 
 
 def paint_intraventricular(ground: Ground) -> None:
     """Blood that settles: a level in the horns behind while it is little, a cast as it fills them."""
     shown, canvas, rng = ground.shown, ground.canvas, ground.rng("ventricular blood")
-    index, share, csf_hu = csf_share(ground, Tissue.VENTRICLE)
+    index, share = csf_share(ground, Tissue.VENTRICLE)
     if not index.size:
         return
     x, y, z = (axis.ravel()[index] for axis in (canvas.x, canvas.y, canvas.z))
@@ -95,4 +106,4 @@ def paint_intraventricular(ground: Ground) -> None:
     order = order + 9.0 * clotted * canvas.noise("cast", 11.0).ravel()[index]
     if not shown.infratentorial:
         order = order + 14.0 * ((z < -20.0) & (y > 30.0))
-    _flood(ground, Finding.INTRAVENTRICULAR, (index, share, csf_hu), np.asarray(order, np.float32), shown.ivh_ml, 0.04)
+    _flood(ground, Finding.INTRAVENTRICULAR, (index, share), np.asarray(order, np.float32), shown.ivh_ml, 0.04)

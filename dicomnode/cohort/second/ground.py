@@ -78,7 +78,7 @@ class Ground:
         -------
         Flat indices; fewer than wanted where there is no room.
         """
-        free = self.findings.ravel()[index] == Finding.NONE
+        free = (self.findings.ravel()[index] == Finding.NONE) & np.isfinite(order)
         index, order = index[free], order[free]
         count = min(self.voxels(volume_ml), index.size)
         grown = index[np.argpartition(order, count - 1)[:count]] if count else index[:0]

@@ -15,7 +15,9 @@ from dicomnode.cohort.second.spaces import paint_spaces
 def second_build(build: anatomy.Build, atrophy: float) -> anatomy.Build:
     """Measures with sulci as wide as those of real adults, in which blood can lie, and with their contrast."""
     grey_hu = build.white_hu + 6.0 + 0.6 * (build.grey_hu - build.white_hu)
-    return dataclasses.replace(build, sulcus_width=0.12 + 0.36 * atrophy, grey_hu=grey_hu)
+    return dataclasses.replace(
+        build, sulcus_width=0.12 + 0.36 * atrophy, grey_hu=grey_hu, skull_mm=0.85 * build.skull_mm
+    )
 
 
 def paint_second_anatomy(canvas: Canvas, build: anatomy.Build, atrophy: float) -> tuple[Field, Field]:

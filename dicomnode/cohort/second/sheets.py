@@ -27,7 +27,9 @@ FADE_MM = 18.0
 """Depth below a collection over which motion of the brain falls to a third."""
 PATCH_RAD = 0.62
 """Half width of a plate of bone between sutures, as an angle."""
-DURA_MM = 0.9
+DURA_MM = 1.1
+"""Thickness of the dura: voxels so near to bone hold more of it than of blood, and no reader marks them."""
+LEAST_MM = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,7 @@ class Sheet:
 
 def fitted(sheet: Sheet, thickest_mm: float, voxels: int) -> Field:
     """(voxels of the sheet,) thickness for a volume: as wide as it must be, then thicker if it cannot."""
-    near = np.flatnonzero(sheet.depth_mm < thickest_mm)
+    near = np.flatnonzero((sheet.depth_mm > 0.0) & (sheet.depth_mm < thickest_mm))
     depth, away, room = sheet.depth_mm[near], sheet.away[near], sheet.room[near]
     low, high = 0.03, sheet.widest
     for _ in range(9):
@@ -66,23 +68,30 @@ def fitted(sheet: Sheet, thickest_mm: float, voxels: int) -> Field:
         shape = np.clip(1.0 - (away / extent) ** sheet.power, 0.0, None) * room
         low, high = (low, extent) if np.count_nonzero(depth < thickest_mm * shape) > voxels else (extent, high)
     thickness = sheet.thickness(thickest_mm, high)
-    order = sheet.depth_mm / np.maximum(thickness, 1e-3)
-    count = min(voxels, order.size)
-    return np.asarray(thickness * np.clip(np.partition(order, count - 1)[count - 1], 0.2, 5.0), np.float32)
+    order = filling_order(sheet, thickness)
+    count = min(voxels, int(np.isfinite(order).sum()))
+    return np.asarray(thickness * np.partition(order, count - 1)[count - 1], np.float32)
+
+
+def filling_order(sheet: Sheet, thickness: Field) -> Field:
+    """(voxels of the sheet,) order in which a collection fills: below 1 within it, infinite where it does not reach."""
+    thick = thickness > LEAST_MM
+    thick &= sheet.depth_mm > 0.0
+    return np.where(thick, sheet.depth_mm / np.maximum(thickness, LEAST_MM), np.inf).astype(np.float32)
 
 
 def layer(sheet: Sheet, thickness: Field, spacing_mm: float) -> Layer:
     """Motion of the brain below a collection; nothing comes from where a voxel holds bone."""
     below = np.maximum(sheet.depth_mm - thickness, 0.0)
-    far = np.minimum(thickness * np.exp(-below / FADE_MM), sheet.depth_mm - 1.7 * spacing_mm)
+    far = np.clip(thickness * np.exp(-below / FADE_MM), 0.0, np.maximum(sheet.depth_mm - 1.7 * spacing_mm, 0.0))
     moved = thickness > 0.2
     kept = 1.0 - np.exp(-below[moved] / FADE_MM)
     return Layer(sheet.index[moved], np.asarray(sheet.normal[:, moved] * far[moved], np.float32), kept)
 
 
 def _below(sheet: Sheet) -> Sheet:
-    """The part of a sheet that lies below the dura."""
-    kept = sheet.depth_mm > 0.0
+    """A sheet from the outer face of the dura on: it is as pale as blood, and part of no collection."""
+    kept = sheet.depth_mm > -DURA_MM
     return replace(
         sheet,
         index=sheet.index[kept],
@@ -126,7 +135,7 @@ def vault(ground: Ground, axis: NDArray[np.float64], *, lens: bool, above: Field
     place /= np.maximum(np.sqrt((place**2).sum(axis=0)), 1e-3)
     away = np.arccos(np.clip(axis.astype(np.float32) @ place, -1.0, 1.0))
     room = np.clip((x * side - 1.5) / 10.0, 0.0, 1.0) * np.clip((z - lowest) / 12.0, 0.0, 1.0)
-    depth = -ground.distance.ravel()[index]
+    depth = -ground.distance.ravel()[index] - (0.7 * DURA_MM if lens else DURA_MM)
     depth = depth - above.ravel()[index] if above is not None else depth
     sheet = Sheet(
         index=index,
@@ -134,7 +143,7 @@ def vault(ground: Ground, axis: NDArray[np.float64], *, lens: bool, above: Field
         normal=_inwards(ground, index),
         away=np.asarray(away, np.float32),
         room=np.asarray(np.sqrt(room), np.float32),
-        power=2.0 if lens else 3.5,
+        power=2.0 if lens else 2.3,
         widest=PATCH_RAD if lens else 2.2,
     )
     return _below(sheet)

@@ -16,7 +16,7 @@ from dicomnode.cohort.findings import Finding
 from dicomnode.cohort.lesions import Subdural
 from dicomnode.cohort.second.clot import clot_hu, lay
 from dicomnode.cohort.second.ground import Ground, Index
-from dicomnode.cohort.second.sheets import Sheet
+from dicomnode.cohort.second.sheets import LEAST_MM, Sheet, filling_order
 
 OLD_HU: dict[Subdural, tuple[float, float]] = {
     Subdural.ACUTE: (30.0, 42.0),
@@ -33,8 +33,8 @@ MEMBRANES = 0.35
 
 
 def default_thickness_mm(volume_ml: float) -> float:
-    """Greatest thickness where none is given: 6 mL reach 4 mm, 60 mL 12 mm."""
-    return float(np.clip(1.7 * volume_ml**0.48, 2.0, 28.0))
+    """Greatest thickness where none is given: 6 mL reach 5 mm, 60 mL 13 mm."""
+    return float(np.clip(2.8 * volume_ml**0.37, 2.0, 28.0))
 
 
 def _edge(ground: Ground, sheet: Sheet, thickness: Field, finding: Finding) -> tuple[Index, Field, Index]:
@@ -42,13 +42,13 @@ def _edge(ground: Ground, sheet: Sheet, thickness: Field, finding: Finding) -> t
     share = coverage(sheet.depth_mm - thickness, ground.canvas.spacing_mm)
     own = ground.findings.ravel()[sheet.index]
     share = np.where(own == finding, np.maximum(share, 0.75), share)
-    where = np.flatnonzero((share > 0.02) & (sheet.depth_mm > 0.0) & ((own == finding) | (own == Finding.NONE)))
+    where = np.flatnonzero((share > 0.02) & ((own == finding) | (own == Finding.NONE)) & (thickness > LEAST_MM))
     return sheet.index[where], np.asarray(share[where], np.float32), where
 
 
 def paint_epidural(ground: Ground, sheet: Sheet, thickness: Field) -> None:
     """Bright lens, in some with swirls of blood that has not clotted."""
-    order = sheet.depth_mm / np.maximum(thickness, 1e-3)
+    order = filling_order(sheet, thickness)
     ground.put(Finding.EPIDURAL, sheet.index, order, ground.shown.edh_ml)
     index, share, _ = _edge(ground, sheet, thickness, Finding.EPIDURAL)
     swirl = 26.0 if ground.rng("epidural swirl").random() < 0.4 else 6.0
@@ -58,7 +58,7 @@ def paint_epidural(ground: Ground, sheet: Sheet, thickness: Field) -> None:
 def paint_subdural(ground: Ground, sheet: Sheet, thickness: Field) -> None:
     """Collection of one kind: bright blood (``SUBDURAL``) and what is grey or dark, each to its volume."""
     shown = ground.shown
-    order = sheet.depth_mm / np.maximum(thickness, 1e-3)
+    order = filling_order(sheet, thickness)
     body = ground.put(Finding.SUBDURAL, sheet.index, order, shown.sdh_ml + shown.sdh_old_ml)
     index, share, _ = _edge(ground, sheet, thickness, Finding.SUBDURAL)
     old = _old_share(ground, body, index)

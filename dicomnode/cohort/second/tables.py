@@ -165,14 +165,14 @@ OUTCOMES: dict[str, FusedOutcome] = {
             },
         },
         products=(
-            Product((_image("log_swelling", 0.3), _record("age")), -1.2),
-            Product((_image("darkness"), _record("onset_to_ct_h")), 1.1),
-            Product((_image("log_swelling", 0.3), _record("glucose_mmol_l")), 0.8),
-            Product((_image("darkness"), _text("worsening", 0.05)), 1.2),
+            Product((_image("log_swelling", 0.3), _record("age")), -1.5),
+            Product((_image("darkness"), _record("onset_to_ct_h")), 1.4),
+            Product((_image("log_swelling", 0.3), _record("glucose_mmol_l")), 1.0),
+            Product((_image("darkness"), _text("worsening", 0.05)), 1.4),
         ),
         gate="visible_oedema",
-        scale=0.472,
-        intercepts={Arm.ICH: -0.511, Arm.POST_EVT: -0.603, Arm.STROKE_NO_EVT: -1.07, Arm.TRAUMA: -0.539},
+        scale=0.427,
+        intercepts={Arm.ICH: -0.499, Arm.POST_EVT: -0.599, Arm.STROKE_NO_EVT: -1.104, Arm.TRAUMA: -0.467},
     ),
     "haemorrhage_followup": FusedOutcome(
         arms=(Arm.POST_EVT,),
@@ -180,7 +180,7 @@ OUTCOMES: dict[str, FusedOutcome] = {
         target_auc=0.91,
         target_prevalence=0.40,
         weights={
-            "image": {"metallic": 2.8, "stain_hu": 0.4, "log_infarct": 0.4, "sah": 0.6},
+            "image": {"metallic": 3.2, "stain_hu": 0.4, "log_infarct": 0.4, "sah": 0.6},
             "text": {"several_passes": 0.6, "incomplete_reperfusion": 0.4, "tirofiban": 0.5, "agitation": 0.3},
             "variables": {
                 "glucose_mmol_l": 0.3,
@@ -194,11 +194,11 @@ OUTCOMES: dict[str, FusedOutcome] = {
             },
         },
         products=(
-            Product((_image("log_infarct"), _record("glucose_mmol_l", 0.2)), 0.8),
-            Product((_image("log_stain", -0.5), _text("several_passes", 0.2)), 0.8),
-            Product((_image("log_infarct"), _record("iv_thrombolysis", 0.45)), 1.2),
+            Product((_image("log_infarct"), _record("glucose_mmol_l", 0.2)), 1.0),
+            Product((_image("log_stain", -0.5), _text("several_passes", 0.2)), 1.1),
+            Product((_image("log_infarct"), _record("iv_thrombolysis", 0.45)), 1.5),
         ),
-        scale=1.055,
-        intercepts={Arm.POST_EVT: -2.473},
+        scale=0.945,
+        intercepts={Arm.POST_EVT: -2.446},
     ),
 }

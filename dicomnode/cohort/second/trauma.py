@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dicomnode.cohort.bleeds import draw_hu, draw_volume_ml
+from dicomnode.cohort.bleeds import draw_volume_ml
 from dicomnode.cohort.canvas import Point
 from dicomnode.cohort.lesions import Subdural, Surface
 from dicomnode.cohort.second.surface import default_thickness_mm
@@ -53,6 +53,8 @@ PLACES: tuple[tuple[str, Point, Point, float], ...] = (
     ("temporal lobe", (55.0, -3.0, -19.0), (3.0, 8.0, 3.0), 0.2),
 )
 """Where brain is contused: lobe, place on the left and spread (mm), share."""
+CLOT_HU = (69.0, 4.0)
+"""Mean and SD of fresh clot itself. Medians of published masks are about 55, as those hold the mixed rim."""
 SHEET_ML = 12.0
 """A collection over a whole hemisphere holds about that for each millimetre of its greatest thickness."""
 
@@ -79,7 +81,7 @@ def _subdural(factor: float, age_years: int, rng: np.random.Generator) -> dict[s
     if kind is Subdural.ACUTE and spread < 0.25:
         surface, thickness = (Surface.FALX if spread < 0.16 else Surface.TENTORIUM), sheet_mm
         volume = min(volume, 2.0 * sheet_mm)
-    elif kind not in NOT_FRESH and spread > 0.5 and volume < SHEET_ML * thin_mm:
+    elif kind not in NOT_FRESH and spread > 0.55 and volume < SHEET_ML * thin_mm:
         thickness = thin_mm
     return {
         "subdural": kind,
@@ -129,7 +131,7 @@ def draw_trauma(factor: float, seed: int, age_years: int) -> dict[str, Any]:
     if not has["iph"] and stream(seed, "second", "lesion", "bruise").random() < BRUISED:
         values |= {**parts["iph"], "iph_ml": 0.0, "site_of_bleed": ""}
     blood = sum(float(values.get(name, 0.0)) for name in ("sdh_ml", "sdh_old_ml", "edh_ml", "sah_ml", "iph_ml"))
-    values["clot_hu"] = draw_hu(BleedKind.SUBDURAL, rng)
+    values["clot_hu"] = float(np.clip(rng.normal(*CLOT_HU), 60.0, 80.0))
     values["heterogeneity"] = float(rng.beta(1.2, 2.0))
     values["burden"] = float(0.6 * np.log1p(blood / 4.0) - 0.8)
     return values

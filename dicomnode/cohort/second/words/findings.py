@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dicomnode.cohort.lesions import Lesions
-from dicomnode.cohort.patients import Arm, Patient, Site
+from dicomnode.cohort.patients import Patient, Site
 from dicomnode.cohort.second.words.lexicon import choice, read_table
 from dicomnode.cohort.streams import stream
 
@@ -70,12 +70,12 @@ def _place(shown: Lesions, name: str) -> str:
     return name if name == "brainstem" else f"{'left' if shown.side > 0 else 'right'} {name}"
 
 
-def _clot(reader: _Reader, arm: Arm) -> str:
+def _clot(reader: _Reader) -> str:
     shown = reader.shown
     place = _place(shown, shown.site_of_bleed or "hemisphere")
     if shown.petechial:
         return reader.say("blood", "specks", place=place)
-    clot = reader.word("words", "contusion" if arm is Arm.TRAUMA and reader.rng.random() < 0.6 else "clot")
+    clot = reader.word("words", "contusion" if shown.contused else "clot")
     if shown.iph_ml >= MEASURED_FROM_ML and reader.rng.random() < 0.4:
         step = 1 if shown.iph_ml < 10 else 5
         return reader.say("blood", "clot_measured", clot=clot, place=place, ml=step * round(shown.iph_ml / step))
@@ -94,10 +94,10 @@ def _subdural(reader: _Reader) -> str:
     return reader.say("subdural", "measured" if measured else "sentences", **facts)
 
 
-def _blood(reader: _Reader, arm: Arm) -> list[str]:
+def _blood(reader: _Reader) -> list[str]:
     shown, lines = reader.shown, []
     if shown.iph_ml:
-        lines.append(_clot(reader, arm))
+        lines.append(_clot(reader))
     if shown.ivh_ml:
         lines.append(reader.say("blood", "ventricles"))
     if shown.sah_ml:
@@ -130,6 +130,6 @@ def write_findings(patient: Patient) -> str:
     rng = stream(patient.seed, "words", "findings")
     site = patient.site if patient.site in SPELLINGS else (Site.A, Site.B)[int(rng.integers(2))]
     reader = _Reader(patient.lesions, SPELLINGS[site], rng)
-    lines = _blood(reader, patient.arm) + _other(reader)
+    lines = _blood(reader) + _other(reader)
     remarks = [reader.say("other", "asides") for _ in range(int(rng.choice([0, 1, 2], p=[0.4, 0.4, 0.2])))]
     return " ".join([*lines, *dict.fromkeys(remarks)])

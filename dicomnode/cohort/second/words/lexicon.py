@@ -28,7 +28,7 @@ class SymptomWords:
 
     Attributes
     ----------
-    nature : which frames its ``things`` fit: complaint, event, mechanism, background or procedure.
+    nature : which frames its ``things`` fit: complaint, event, mechanism, background, procedure or result.
     things : noun phrases, for frames and lists.
     alone : wordings that need no frame, by state.
     """

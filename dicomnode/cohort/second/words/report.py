@@ -11,7 +11,7 @@ from dicomnode.cohort.second.words.indication import write_indication
 def write_report(patient: Patient) -> Report:
     """Indication and findings of a patient of the second edition.
 
-    Both stand under their headings in ``Report.text``, which :func:`dicomnode.clinical.sections.sections` parts again:
-    the findings tell the image and do not exist when a node runs.
+    ``Report.text`` holds both under their headings, by which :func:`dicomnode.clinical.sections.section` finds one
+    again: the findings tell the image and do not exist when a node runs.
     """
     return Report(write_indication(patient), write_findings(patient))

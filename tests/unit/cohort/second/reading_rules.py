@@ -72,7 +72,7 @@ RULES = {
         "persistent distal occlusion|tici*|mtici*|etici*|branch still|branches remained closed|"
         "flow only partly restored|not fully reperfused|suboptimal|subtotal|m2 branch|"
         "reperfusion possibly incomplete|if reperfusion complete|reperfusion grade|post run|final run|"
-        "vessel left closed",
+        "vessel still closed",
         "tici 3|mtici 3|tici iii|etici 3|complete reperfusion|fully recanalised|all branches open|full recanali*|"
         "complete revasc*|full revasc*|complete recanali*|widely patent|widely patent post run|"
         "final run showed complete reperfusion",
@@ -101,7 +101,7 @@ RULES = {
         "ambulates w/o assist|gait intact|ambulated to restroom|steady gait|walks at baseline",
     ),
     "vision": _rule(
-        "vision|visual|diplopia|seeing double|blurr*|cannot see half|sight not right|things look fuzzy|sight|vf|"
+        "vision|visual|diplopia|seeing double|blurr*|cannot see half|sight off|things look fuzzy|sight|vf|"
         "eyesight|amaurosis|field loss|hemianopic|seeing two",
         "vision normal|eyesight unaffected|vision unaffected|sees normally|can read normally|vff|vf intact|"
         "visual fields intact|vision wnl|va at baseline|fields intact|eyesight fine",

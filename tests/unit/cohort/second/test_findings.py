@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dicomnode.clinical.sections import section
+from dicomnode.clinical.sections import divided
 from dicomnode.cohort.lesions import Lesions, Subdural, Surface
 from dicomnode.cohort.patients import Arm, Patient, Site
 from dicomnode.cohort.second.words.findings import write_findings
@@ -41,9 +41,9 @@ def test_blood_is_named_where_there_is_blood_and_denied_where_there_is_none() ->
         denied = text.startswith(
             ("no intracranial", "no haem", "no acute", "nothing", "no intra-", "no hyper", "negative")
         )
-        assert denied == (lesions.blood_ml == 0), text
+        assert denied == (lesions.blood_ml + lesions.sdh_old_ml == 0), text
         assert ("ventric" in text.replace("sulci and ventricles", "") or "horns" in text) == (lesions.ivh_ml > 0)
-        assert ("subdural" in text or "sdh" in text) == (lesions.sdh_ml > 0)
+        assert ("subdural" in text or "sdh" in text) == (lesions.sdh_ml + lesions.sdh_old_ml > 0)
         assert ("epidural" in text or "extradural" in text) == (lesions.edh_ml > 0)
         assert ("subarachnoid" in text or "sah" in text) == (lesions.sah_ml > 0)
         if lesions.iph_ml and lesions.site_of_bleed != "brainstem":
@@ -73,6 +73,13 @@ def test_specks_are_no_clot_and_staining_does_not_tell_what_it_hides() -> None:
     assert shown(stained, arm=Arm.POST_EVT) == shown(replace(stained, hidden_ml=3.0), arm=Arm.POST_EVT)
 
 
+def test_contusions_are_told_from_clots() -> None:
+    clot = Lesions(iph_ml=9.0, site_of_bleed="temporal lobe")
+    for text, bruised in zip(shown(clot), shown(replace(clot, contused=True)), strict=True):
+        assert "contusion" not in text
+        assert "contusion" in bruised or "traumatic" in bruised
+
+
 def test_wordings_vary_and_are_spelled_as_the_site_does() -> None:
     clot = Lesions(iph_ml=20.0, site_of_bleed="thalamus")
     assert len(set(shown(clot, 60))) > 30
@@ -89,8 +96,8 @@ def reports() -> list[Patient]:
 def test_both_sections_stand_in_the_report_and_are_parted_as_the_node_parts_reports() -> None:
     for patient in reports():
         report = write_report(patient)
-        assert section(report.text, "indication") == report.indication
-        assert section(report.text, "findings") == report.findings
+        sections = {name: part.strip() for name, part in divided(report.text)}
+        assert sections == {"report": "", "indication": report.indication, "findings": report.findings}
         assert report.findings not in report.indication
         assert "findings:" not in report.indication.lower()
 
