@@ -1,7 +1,9 @@
 """What a network that has learned on real patients sees of the cohort's blood.
 
     python -m benchmarks.critic --weights FOLDER --arm ich --patients 40 --keep seen.jsonl
+    python -m benchmarks.critic --weights FOLDER --arm trauma --only edh_ml --patients 10 --cohort-version 1
     python -m benchmarks.critic --weights FOLDER --arm normal --patients 6 --whole --real HEAD
+    python -m benchmarks.critic --weights FOLDER --patients 0 --keep seen.jsonl       (the table alone)
 
 ``FOLDER`` holds the published weights of blast-ct (``*.pt``), a network that segments intraparenchymal,
 intraventricular and extra-axial blood and the oedema around it; users get them from its authors. Where it does not see
@@ -23,18 +25,17 @@ import json
 import multiprocessing
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from scipy.ndimage import distance_transform_edt, find_objects
 
+from benchmarks.seen import LEAST_ML, Seen, false_marks, seen_in
 from dicomnode.cohort.edition import Version
 from dicomnode.cohort.findings import Finding
 from dicomnode.cohort.lesions import Lesions
@@ -43,47 +44,8 @@ from dicomnode.cohort.patients import Arm, Site
 from dicomnode.cohort.scanner import Scan
 from dicomnode.cohort.streams import derived_seed
 from dicomnode.images.volume import read_volume
-from dicomnode.records import Volume
-from dicomnode.zoo.head_check import brain_mask
-from dicomnode.zoo.isotropic import isotropic
-from dicomnode.zoo.networks.deepmedic import VOXEL_MM, DeepMedic, TraumaClass, normalised, read_deepmedic
-from dicomnode.zoo.networks.dense import class_probabilities
+from dicomnode.zoo.networks.deepmedic import DeepMedic, read_deepmedic
 from tests.unit.zoo.volumes import volume_from
-
-LEAST_ML = 0.5
-MARGIN_MM = 5
-RIGHT = {
-    Finding.INTRAPARENCHYMAL: TraumaClass.INTRAPARENCHYMAL,
-    Finding.INTRAVENTRICULAR: TraumaClass.INTRAVENTRICULAR,
-    Finding.SUBARACHNOID: TraumaClass.EXTRA_AXIAL,
-    Finding.SUBDURAL: TraumaClass.EXTRA_AXIAL,
-    Finding.SUBDURAL_ISODENSE: TraumaClass.EXTRA_AXIAL,
-    Finding.SUBDURAL_CHRONIC: TraumaClass.EXTRA_AXIAL,
-    Finding.EPIDURAL: TraumaClass.EXTRA_AXIAL,
-    Finding.OEDEMA: TraumaClass.OEDEMA,
-}
-BLOODY = (TraumaClass.INTRAPARENCHYMAL, TraumaClass.EXTRA_AXIAL, TraumaClass.INTRAVENTRICULAR)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """One lesion of one scan, or (``kind`` "none") what is marked where nothing is painted.
-
-    Attributes
-    ----------
-    blood, right : share of the painted voxels marked as blood of any kind (oedema: as oedema), as the right kind.
-    marked_ml : marked as blood; ``oedema_ml``: as oedema.
-    """
-
-    patient: str
-    kind: str
-    painted_ml: float
-    mean_hu: float
-    blood: float = 0.0
-    right: float = 0.0
-    dice: float = 0.0
-    marked_ml: float = 0.0
-    oedema_ml: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,69 +66,8 @@ def baseline(order: PatientOrder) -> Scan:
     return scans[0]
 
 
-def on_cubes(volume: Volume, findings: NDArray[np.uint8]) -> tuple[torch.Tensor, NDArray[np.uint8]]:
-    """(z, y, x) HU and kind of lesion at 1 mm."""
-    hu, _ = isotropic(volume, VOXEL_MM)
-    kinds = np.zeros(hu.shape, np.uint8)
-    for finding in np.unique(findings[findings > 0]):
-        share, _ = isotropic(replace(volume, hu=(findings == finding).astype(np.float32)), VOXEL_MM)
-        kinds[share.numpy() > 0.5] = finding
-    return hu, kinds
-
-
-def marked(networks: Sequence[DeepMedic], hu: torch.Tensor, wanted: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """(z, y, x) class of each voxel near a wanted one; background elsewhere."""
-    result = np.zeros(wanted.shape, np.uint8)
-    (box,) = find_objects(wanted.astype(np.uint8)) or [None]
-    if box is not None:
-        found = class_probabilities(networks, normalised(hu), box, torch.from_numpy(wanted))
-        result[box] = found.argmax(dim=0).numpy()
-    return result
-
-
-def seen_in(networks: Sequence[DeepMedic], volume: Volume, findings: NDArray[np.uint8], patient: str) -> Iterator[Seen]:
-    """Every lesion of a scan."""
-    hu, kinds = on_cubes(volume, findings)
-    large = [kind for kind in RIGHT if np.count_nonzero(kinds == kind) * VOXEL_MM**3 >= 1000.0 * LEAST_ML]
-    near = {kind: distance_transform_edt(kinds != kind) <= MARGIN_MM for kind in large}
-    classes = marked(networks, hu, np.logical_or.reduce([kinds > np.inf, *near.values()]))
-    for kind in large:
-        painted, right = kinds == kind, classes == RIGHT[kind]
-        blood = right if kind is Finding.OEDEMA else np.isin(classes, BLOODY)
-        # what lies on another lesion is judged with that one
-        around = right & near[kind] & (painted | (kinds == Finding.NONE))
-        yield Seen(
-            patient=patient,
-            kind=kind.name.lower(),
-            painted_ml=round(float(painted.sum()) / 1000.0, 2),
-            mean_hu=round(float(hu.numpy()[painted].mean()), 1),
-            blood=round(float(blood[painted].mean()), 4),
-            right=round(float(right[painted].mean()), 4),
-            dice=round(float(2 * (right & painted).sum() / (painted.sum() + around.sum())), 4),
-        )
-
-
-def false_marks(networks: Sequence[DeepMedic], volume: Volume, findings: NDArray[np.uint8], patient: str) -> Seen:
-    """What is marked within the skull, further than the margin from every painted lesion."""
-    hu, kinds = on_cubes(volume, findings)
-    within, _ = isotropic(replace(volume, hu=brain_mask(volume).astype(np.float32)), VOXEL_MM)
-    free = within.numpy() > 0.5
-    if kinds.any():
-        free &= distance_transform_edt(kinds == Finding.NONE) > MARGIN_MM
-    classes = marked(networks, hu, free) * free
-    blood = np.isin(classes, BLOODY)
-    return Seen(
-        patient=patient,
-        kind="none",
-        painted_ml=0.0,
-        mean_hu=round(float(hu.numpy()[blood].mean()), 1) if blood.any() else 0.0,
-        marked_ml=round(float(blood.sum()) / 1000.0, 2),
-        oedema_ml=round(float((classes == TraumaClass.OEDEMA).sum()) / 1000.0, 2),
-    )
-
-
 def read_members(weights: Sequence[Path]) -> list[DeepMedic]:
-    """The networks, once a process."""
+    """The networks of some files."""
     return [read_deepmedic(file) for file in weights]
 
 
@@ -257,11 +158,11 @@ def show(rows: Sequence[dict[str, float | str]], title: str) -> None:
     """One table, and one line of JSON a kind."""
     table = Table(title=title)
     for name in rows[0]:
-        table.add_column(name, justify="left" if name == "kind" else "right")
+        table.add_column(name, justify="left" if name == "kind" else "right", no_wrap=True)
     for one in rows:
         table.add_row(*(str(value) for value in one.values()))
         print(json.dumps(one))
-    Console().print(table)
+    Console(width=140).print(table)
 
 
 def members_in(folder: Path) -> tuple[Path, ...]:
@@ -311,7 +212,7 @@ def main() -> None:
     parser.add_argument("--site", default="A", choices=[site.value for site in Site])
     parser.add_argument("--patients", type=int, default=20)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--cohort-version", default=Version.ONE.value, choices=[version.value for version in Version])
+    parser.add_argument("--cohort-version", default=Version.TWO.value, choices=[version.value for version in Version])
     volumes = [field.name for field in fields(Lesions) if field.name.endswith("_ml")]
     parser.add_argument("--only", choices=volumes, help="patients who have some of it")
     parser.add_argument("--whole", action="store_true", help="what is marked where nothing is painted, in whole heads")
