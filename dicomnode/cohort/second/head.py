@@ -10,6 +10,7 @@ from dicomnode.cohort.fields import Field, coverage
 from dicomnode.cohort.second.brain import paint_second_brain
 from dicomnode.cohort.second.calcium import paint_calcium
 from dicomnode.cohort.second.spaces import paint_spaces
+from dicomnode.cohort.second.ventricles import paint_second_ventricles
 
 
 def second_build(build: anatomy.Build, atrophy: float) -> anatomy.Build:
@@ -34,7 +35,7 @@ def paint_second_anatomy(canvas: Canvas, build: anatomy.Build, atrophy: float) -
     anatomy.paint_orbits(canvas)
     anatomy.paint_skull(canvas, build, distance)
     paint_second_brain(canvas, build, distance, inside)
-    brain.paint_ventricles(canvas, build, inside)
+    paint_second_ventricles(canvas, build, inside)
     paint_spaces(canvas, build, distance, inside)
     brain.paint_old_lesions(canvas, inside)
     brain.paint_dura(canvas, build, distance, inside)

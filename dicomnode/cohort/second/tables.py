@@ -159,9 +159,9 @@ OUTCOMES: dict[str, FusedOutcome] = {
                 "sodium_mmol_l": -0.35,
                 "wbc_10e9_l": 0.3,
                 "onset_to_ct_h": 0.4,
-                "no:nihss": 2.4,
-                "no:hs_crp_mg_l": -1.2,
-                "no:d_dimer_mg_l_feu": -1.8,
+                "no:nihss": 1.2,
+                "no:hs_crp_mg_l": -1.7,
+                "no:d_dimer_mg_l_feu": -2.2,
             },
         },
         products=(
@@ -171,8 +171,8 @@ OUTCOMES: dict[str, FusedOutcome] = {
             Product((_image("darkness"), _text("worsening", 0.05)), 1.4),
         ),
         gate="visible_oedema",
-        scale=0.427,
-        intercepts={Arm.ICH: -0.499, Arm.POST_EVT: -0.599, Arm.STROKE_NO_EVT: -1.104, Arm.TRAUMA: -0.467},
+        scale=0.435,
+        intercepts={Arm.ICH: -0.247, Arm.POST_EVT: -0.346, Arm.STROKE_NO_EVT: -0.851, Arm.TRAUMA: -0.219},
     ),
     "haemorrhage_followup": FusedOutcome(
         arms=(Arm.POST_EVT,),

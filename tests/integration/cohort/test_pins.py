@@ -32,7 +32,7 @@ SEED_5_HEAD_0 = 922267861037091916
 BLEED_5_0 = 0.07455299531483928
 
 
-def _digest(values: NDArray[Any]) -> list[float]:
+def digest(values: NDArray[Any]) -> list[float]:
     """Three inner products of an array with fixed random signs."""
     flat = np.ascontiguousarray(values).ravel().astype(np.float64)
     words = np.random.Generator(np.random.PCG64(2024)).bytes(3 * (flat.size // 8 + 1))
@@ -46,9 +46,9 @@ def bled() -> SyntheticHead:
 
 
 def test_heads_are_those_the_shipped_weights_saw(bled: SyntheticHead) -> None:
-    assert _digest(bled.hu) == pytest.approx(HEAD_HU, abs=TOLERANCE)
-    assert _digest(bled.mask) == pytest.approx(HEAD_MASK, abs=TOLERANCE)
-    assert _digest(bled.labels) == pytest.approx(HEAD_LABELS, abs=TOLERANCE)
+    assert digest(bled.hu) == pytest.approx(HEAD_HU, abs=TOLERANCE)
+    assert digest(bled.mask) == pytest.approx(HEAD_MASK, abs=TOLERANCE)
+    assert digest(bled.labels) == pytest.approx(HEAD_LABELS, abs=TOLERANCE)
 
 
 def test_scans_are_those_the_shipped_weights_saw(bled: SyntheticHead) -> None:
@@ -63,15 +63,15 @@ def test_scans_are_those_the_shipped_weights_saw(bled: SyntheticHead) -> None:
         hu_offset=-7.0,
     )
     series = acquire(bled, scan, seed=3)
-    assert _digest(series.hu) == pytest.approx(SCAN_HU, abs=TOLERANCE)
-    assert _digest(series.mask) == pytest.approx(SCAN_MASK, abs=TOLERANCE)
+    assert digest(series.hu) == pytest.approx(SCAN_HU, abs=TOLERANCE)
+    assert digest(series.mask) == pytest.approx(SCAN_MASK, abs=TOLERANCE)
 
 
 def test_the_demonstration_shows_the_study_it_always_showed(tmp_path: Path) -> None:
     demo = make_demo_study(tmp_path)
     assert demo.volume_ml == pytest.approx(25.37613, abs=1e-4)
-    assert _digest(demo.mask) == pytest.approx(DEMO_MASK, abs=TOLERANCE)
-    assert _digest(read_volume(demo.paths).hu[::6]) == pytest.approx(DEMO_HU, abs=5.0)
+    assert digest(demo.mask) == pytest.approx(DEMO_MASK, abs=TOLERANCE)
+    assert digest(read_volume(demo.paths).hu[::6]) == pytest.approx(DEMO_HU, abs=5.0)
 
 
 def test_named_streams_keep_their_draws() -> None:

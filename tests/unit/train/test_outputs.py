@@ -168,3 +168,23 @@ def test_exams_fall_into_groups_of_a_word_or_of_a_range() -> None:
         (60.0, 70.0): ("e2",),
         (75.0, 90.0): ("e3",),
     }
+
+
+def _judged(cohorts: tuple[str, ...]) -> Results:
+    names = tuple(f"e{k}" for k in range(len(cohorts)))
+    columns = {"label": np.array([0.0, 1.0, 0.0, 1.0]), "score": np.array([0.2, 0.9, 0.4, 0.6])}
+    return Results(names, names, {"cohort": cohorts}, columns)
+
+
+def test_a_report_of_the_second_cohort_says_what_could_be_known_from_which_channels() -> None:
+    account = Probability("deterioration").account(_judged(("2", "2", "2", "2")))
+    best = account.content["attainable_auc"]
+    assert best["text+variables"] < best["oracle"]
+    rows = dict(account.sections[0].rows)
+    assert rows["text+variables"] == f"{best['text+variables']:.3f}"
+
+
+def test_nothing_is_said_of_what_could_be_known_of_other_exams() -> None:
+    for cohorts in (("2", "2", "2", "1"), ("", "", "", "")):
+        assert Probability("deterioration").account(_judged(cohorts)).content["attainable_auc"] == {}
+    assert Probability("mortality").account(_judged(("2", "2", "2", "2"))).content["attainable_auc"] == {}

@@ -69,6 +69,8 @@ class Lexicon:
     slots: Mapping[str, Wordings]
 
 
+COMMON = 3
+"""How often a wording that both sites have is listed: what everybody says is said more."""
 _STATES = {"present": Mention.PRESENT, "uncertain": Mention.UNCERTAIN, "denied": Mention.DENIED}
 
 
@@ -77,16 +79,22 @@ def read_table(name: str) -> dict[str, Any]:
     return tomllib.loads(resources.files(__package__).joinpath("tables", name).read_text(encoding="utf-8"))
 
 
-def _by_state(table: Mapping[str, list[str]]) -> dict[Mention, Wordings]:
-    return {state: tuple(table[key]) for key, state in _STATES.items() if key in table}
+def _often(own: list[str], elsewhere: list[str]) -> Wordings:
+    """Wordings of one site, those of both sites :data:`COMMON` times."""
+    return tuple(wording for wording in own for _ in range(COMMON if wording in elsewhere else 1))
+
+
+def _by_state(table: Mapping[str, list[str]], other: Mapping[str, list[str]]) -> dict[Mention, Wordings]:
+    return {state: _often(table[key], other[key]) for key, state in _STATES.items()}
 
 
 def _tuples(table: Mapping[str, list[str]]) -> dict[str, Wordings]:
     return {key: tuple(values) for key, values in table.items()}
 
 
-def _symptom(table: Mapping[str, Any]) -> SymptomWords:
-    return SymptomWords(nature=table["nature"], things=tuple(table["things"]), alone=_by_state(table))
+def _symptom(table: Mapping[str, Any], other: Mapping[str, Any]) -> SymptomWords:
+    things = _often(table["things"], other["things"])
+    return SymptomWords(nature=table["nature"], things=things, alone=_by_state(table, other))
 
 
 @cache
@@ -97,12 +105,13 @@ def lexicon(site: Site) -> Lexicon:
     ------
     KeyError : the site has none of its own (C).
     """
-    prefix = {Site.A: "a", Site.B: "b"}[site]
-    requests = read_table(f"{prefix}_requests.toml")
+    own, other = {Site.A: ("a", "b"), Site.B: ("b", "a")}[site]
+    requests, frames = read_table(f"{own}_requests.toml"), read_table(f"{other}_requests.toml")["frames"]
+    symptoms = read_table(f"{other}_symptoms.toml")
     return Lexicon(
-        symptoms={name: _symptom(table) for name, table in read_table(f"{prefix}_symptoms.toml").items()},
-        frames={nature: _by_state(table) for nature, table in requests["frames"].items()},
-        lists=_by_state(requests["lists"]),
+        symptoms={name: _symptom(table, symptoms[name]) for name, table in read_table(f"{own}_symptoms.toml").items()},
+        frames={nature: _by_state(table, frames[nature]) for nature, table in requests["frames"].items()},
+        lists={_STATES[state]: tuple(marks) for state, marks in requests["lists"].items()},
         reasons=_tuples(requests["reason"]),
         layouts=tuple(requests["layouts"]),
         who=tuple(requests["who"]),
