@@ -70,7 +70,7 @@ class Lexicon:
 
 
 COMMON = 8
-"""How often a wording that both sites have is listed: what everybody says is said far more than what one hospital says."""
+"""How often a wording that both sites have is listed: what all say is said far more than what one does."""
 _STATES = {"present": Mention.PRESENT, "uncertain": Mention.UNCERTAIN, "denied": Mention.DENIED}
 
 
