@@ -100,7 +100,12 @@ def _shown(one: Observation | ReportSection) -> str:
         return f"{len(one.text.split())} words"
     if isinstance(one.value, bool):
         return "yes" if one.value else "no"
-    return f"{one.value:g} {one.unit}" if isinstance(one.value, float | int) else one.value
+    return f"{one.value:.5g} {_printed(one.unit)}".rstrip() if isinstance(one.value, float | int) else one.value
+
+
+def _printed(unit: str) -> str:
+    """A UCUM unit for readers: ratios (``1``) and counts (``{score}``) have none."""
+    return "" if unit == "1" or unit.startswith("{") else unit
 
 
 def _verdict(one: Observation | ReportSection, scan: Scan, is_used: bool) -> str:

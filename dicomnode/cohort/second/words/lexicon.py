@@ -69,8 +69,8 @@ class Lexicon:
     slots: Mapping[str, Wordings]
 
 
-COMMON = 3
-"""How often a wording that both sites have is listed: what everybody says is said more."""
+COMMON = 8
+"""How often a wording that both sites have is listed: what everybody says is said far more than what one hospital says."""
 _STATES = {"present": Mention.PRESENT, "uncertain": Mention.UNCERTAIN, "denied": Mention.DENIED}
 
 

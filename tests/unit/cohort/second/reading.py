@@ -15,6 +15,8 @@ PIECE = re.compile(r",| but ")
 WORD = re.compile(r"[a-z]+")
 EMPTY = re.compile(r"\b(?:the|an?|is|was|has|had|been|were|are)\b(?!')\s*")
 FREQUENT = 4
+NUMBERS = frozenset({"eight", "eighth"})
+"""Of an age in words: no slip of "height"."""
 
 
 def _bounded(body: str) -> re.Pattern[str]:
@@ -72,7 +74,7 @@ class Speller:
 
     def _corrected(self, word: str) -> str:
         count = self.counts[word]
-        if len(word) < 4 or count > 30 or word in TRIGGERS or KEY.fullmatch(word):
+        if len(word) < 4 or count > 30 or word in TRIGGERS | NUMBERS or KEY.fullmatch(word):
             return word
         near = {key for part in _shortened(word) for key in self.keys.get(part, ()) if _is_slip(word, key)}
         best = max(near, key=lambda key: self.counts[key], default="")

@@ -168,7 +168,7 @@ def test_no_word_goes_with_the_outcome_where_only_the_seed_differs() -> None:
 RECORDED = re.compile(
     r"hypertens|\bhtn\b|\bbp\b|systolic|diabet|\bt[12]dm\b|\baf\b|fibrillat|coronary|\bihd\b|\bcad\b|angina|smok|\bgcs\b|"
     r"glasgow|nihss|warfarin|apixaban|\bdoac|\bnoac|aspirin|clopidogrel|coagul|antiplatelet|\binr\b|glucose|sugar|renal|"
-    r"creatinine|\bcrp\b|sodium|fever|febrile|\btemp|pyrexi|thromboly|\btpa\b|alteplase|mmhg|hours?\b|\bhrs?\b|platelet|"
+    r"creatinine|\bcrp\b|sodium|fever|febrile|\btemp|pyrexi|thromboly|\btpa\b|alteplase|mmhg|\bhours?\b|\bhrs?\b|platelet|"
     r"haemoglobin|hemoglobin|anaemi|anemi|d-?dimer|ldl|statin|(?:previous|prior|old|h/o|hx of) (?:stroke|cva|tia)|"
     r"\bonset \d|\d ?h\b|since (?:this )?(?:morning|yesterday)|weakness|hemipar|palsy"
 )
