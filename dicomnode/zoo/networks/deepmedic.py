@@ -68,7 +68,7 @@ class DeepMedic(torch.nn.Module):
     Parameters
     ----------
     classes : channels of the answer.
-    scales : of the paths; path k reads every ``scales[k]``-th voxel.
+    scales : of the paths; path k reads every ``scales[k]``-th voxel, the last one every voxel.
     path_maps, hidden_maps : channels of the layers of each path, and of the layers that join them.
     """
 

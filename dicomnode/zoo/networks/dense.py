@@ -47,7 +47,7 @@ def class_probabilities(
         raise ValueError("a network whose first joining layer adds its input cannot be run densely")
     unit = math.lcm(*networks[0].scales)
     whole = _enlarged(box, unit)
-    result = torch.zeros(networks[0].classes, *(side.stop - side.start for side in whole))
+    result = torch.zeros(networks[0].classes, *(side.stop - side.start for side in whole), device=image.device)
     tiles = list(_tiles(whole, -(-tile // unit) * unit, unit, wanted))
     for network in networks:
         coarse = [_maps(network, k, image, whole) for k in range(len(network.scales) - 1)]
@@ -90,7 +90,7 @@ def _maps(network: DeepMedic, path: int, image: torch.Tensor, box: Box) -> torch
         index = torch.arange(side.start // scale - reach, side.stop // scale + reach) * scale + scale // 2
         picked.append(index.clamp(0, size - 1))
     z, y, x = picked
-    seen = image[z[:, None, None], y[:, None], x].to(memory_format=torch.contiguous_format)
+    seen = image[z[:, None, None], y[:, None], x]
     maps: torch.Tensor = network.paths[path](seen[None, None].to(memory_format=torch.channels_last_3d))
     return maps
 
