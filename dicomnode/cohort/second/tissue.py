@@ -114,7 +114,7 @@ def _blood(ground: Ground, index: Index, beyond_mm: Field) -> None:
     value = clot_hu(ground, index)
     if shown.contused:
         grain = ground.canvas.noise("salt and pepper", 3.2).ravel()[index]
-        share = share * np.clip(0.72 + 0.3 * grain, 0.3, 1.0)
+        share = share * np.clip(0.85 + 0.22 * grain, 0.45, 1.0)
     elif shown.petechial:
         share = 0.75 * share
     else:

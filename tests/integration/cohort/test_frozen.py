@@ -20,13 +20,19 @@ from dicomnode.cohort.second.outcomes import draw_outcomes
 from dicomnode.cohort.second.words.report import write_report
 from tests.integration.cohort.test_pins import digest
 
-ORACLE = {"ich": 962.1822, "post_evt": 515.0226, "stroke_no_evt": 478.7697, "trauma": 226.0776, "normal": 0.0}
+ORACLE = {
+    "ich": 962.1822,
+    "post_evt": 515.0226,
+    "stroke_no_evt": 478.7697,
+    "trauma": 226.0776,
+    "normal": 0.0,
+}
 LABELS = {"ich": 1011, "post_evt": 625, "stroke_no_evt": 456, "trauma": 270, "normal": 0}
 WORDS = "e0099cd2e176086c57cb2dc6166cc2a915851067c4bd228c2087d4f4c45e515c"
 HU = {
     "ich": [565532.96, -737778.75, 382530.7],
     "post_evt": [569008.95, -739232.28, 383732.67],
-    "trauma": [574665.71, -741038.23, 393774.11],
+    "trauma": [574505.91, -740764.12, 393873.83],
 }
 FINDINGS = {"ich": [9.0, -71.0, -1.0], "post_evt": [-77.0, -17.0, -435.0], "trauma": [-560.0, -768.0, -970.0]}
 ARMS = (Arm.ICH, Arm.POST_EVT, Arm.STROKE_NO_EVT, Arm.TRAUMA, Arm.NORMAL)
