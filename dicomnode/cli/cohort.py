@@ -5,15 +5,12 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from dicomnode.cli.common import exit_codes, require_folder, require_known
+from dicomnode.cli.common import AsJson, exit_codes, require_folder, require_known
 from dicomnode.errors import ConfigError
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 app = typer.Typer(help="Synthetic heads for demonstration, tests and training.", no_args_is_help=True)
 
@@ -93,40 +90,29 @@ def cohort_report(
     cohort_version: Annotated[str, typer.Option(help="Version to measure, 1 or 2.")] = "2",
     patients: Annotated[int, typer.Option("--patients", "-n", min=500, help="Drawn for each outcome.")] = 12_000,
     out: Annotated[Path | None, typer.Option(help="Write the tables into this Markdown file as well.")] = None,
+    json: AsJson = False,
 ) -> None:
     """Measure what can be known of the cohort's outcomes, from which channels, and what a model could cheat by.
 
     Draws facts, no pictures; some minutes. Needs scikit-learn (`pip install "dicomnode[train]"`).
     Example: `dicomnode cohort report --cohort-version 1 -n 12000 --out report.md`
     """
-    from rich.progress import track
+    from rich.console import Console
+    from rich.progress import Progress
 
-    from dicomnode.cohort.audit_report import ceiling_rows, count_of_lines, lines, table
-    from dicomnode.cohort.ceilings import SETS
+    from dicomnode.app.documents import print_document
+    from dicomnode.cohort.audit_report import measured, steps
     from dicomnode.cohort.edition import Version
-    from dicomnode.cohort.versions import RECIPES
 
     with exit_codes():
         require_known("--cohort-version", cohort_version, list(Version))
         if importlib.util.find_spec("sklearn") is None:
             raise ConfigError(['the report needs scikit-learn: pip install "dicomnode[train]"'])
-        version, quiet = Version(cohort_version), not sys.stderr.isatty()
-        names = len(RECIPES[version].reference)
-        told = list(track(ceiling_rows(version, patients), "ceilings", names, disable=quiet, console=_progress()))
-        measured = list(
-            track(lines(version, patients), "properties", count_of_lines(version), disable=quiet, console=_progress())
-        )
-        head = ["outcome", *(" + ".join(channels) for channels in SETS), "joint oracle"]
-        ceilings = table(head, [[name, *(f"{value:.3f}" for value in values)] for name, values in told])
-        properties = table(["property", "figure", "aim"], [[line.what, line.figure, line.aim] for line in measured])
-        text = f"Version {version.value}, {patients} patients an outcome, site A.\n\n{ceilings}\n{properties}"
-        typer.echo(text)
+        version = Version(cohort_version)
+        # the bar goes where it does not mix with the tables
+        with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+            task = progress.add_task("measuring", total=steps(version))
+            found = measured(version, patients, lambda: progress.advance(task))
+        print_document(found.content()) if json else typer.echo(found.text())
         if out is not None:
-            out.write_text(text, encoding="utf-8")
-
-
-def _progress() -> Console:
-    """Bars go where they do not mix with the tables."""
-    from rich.console import Console
-
-    return Console(stderr=True)
+            out.write_text(found.text(), encoding="utf-8")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -14,9 +14,12 @@ from dicomnode.cohort.patients import Arm, Site
 from dicomnode.cohort.versions import RECIPES
 from dicomnode.cohort.vocabulary import words_of
 
+WORDED = 3000
+"""At most so many requests of an arm and site are read for their words."""
 UNSEEN_TRAUMA = 620
 """Injured patients of a test cohort."""
 TREATED = "haemorrhage_followup"
+ORACLE = "oracle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +58,9 @@ def _of_arms(version: Version, patients: int) -> Iterator[Line]:
     yield Line(f"blood outside the brain in {UNSEEN_TRAUMA} injured patients", told, ">= 150 of each")
 
 
-def _of_words(version: Version) -> Iterator[Line]:
+def _of_words(version: Version, patients: int) -> Iterator[Line]:
     for arm in (Arm.ICH, Arm.POST_EVT, Arm.STROKE_NO_EVT, Arm.TRAUMA):
-        known, elsewhere = (words_of(version, arm, site, 3000) for site in (Site.A, Site.B))
+        known, elsewhere = (words_of(version, arm, site, min(patients, WORDED)) for site in (Site.A, Site.B))
         new = len(elsewhere - known) / len(elsewhere)
         yield Line(
             f"words of requests, {arm.value}", f"{len(known)}, {100 * new:.0f} % of site B's unseen at A", "> 700"
@@ -95,23 +98,74 @@ def lines(version: Version, patients: int) -> Iterator[Line]:
         yield from _of_outcome(name, population(name, version, Site.A, patients), version)
     yield from _of_arms(version, patients)
     yield from _of_hours(version)
-    yield from _of_words(version)
+    yield from _of_words(version, patients)
 
 
-def count_of_lines(version: Version) -> int:
-    """How many lines there will be, for a progress bar."""
-    return 5 * len(RECIPES[version].reference) + 5 + 6 + 4
-
-
-def ceiling_rows(version: Version, patients: int) -> Iterator[tuple[str, list[float]]]:
-    """Ceiling of each set of channels of ``SETS`` and, last, the joint oracle, for each outcome."""
+def ceiling_rows(version: Version, patients: int) -> Iterator[tuple[str, dict[str, float]]]:
+    """For each outcome the ceiling of each set of channels (joined by ``+``), and ``oracle`` of all there is."""
     for name in RECIPES[version].reference:
         people = population(name, version, Site.A, patients)
         found = audit.ceilings_of(name, people, SETS, version)
-        yield name, [*found.values(), oracle(name, version, Site.A, patients)]
+        told = {"+".join(channels): round(value, 3) for channels, value in found.items()}
+        yield name, {**told, ORACLE: round(oracle(name, version, Site.A, patients), 3)}
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """All that was measured of one version."""
+
+    version: Version
+    patients: int
+    ceilings: Mapping[str, Mapping[str, float]]
+    lines: Sequence[Line]
+
+    def content(self) -> dict[str, object]:
+        """For programs."""
+        return {
+            "cohort_version": self.version.value,
+            "patients": self.patients,
+            "ceilings": self.ceilings,
+            "properties": [asdict(line) for line in self.lines],
+        }
+
+    def text(self) -> str:
+        """Two tables in Markdown."""
+        sets = [*("+".join(channels) for channels in SETS), ORACLE]
+        values = [[name, *(f"{told[key]:.3f}" for key in sets)] for name, told in self.ceilings.items()]
+        ceilings = _table(["outcome", *(key.replace("+", " + ") for key in sets)], values)
+        properties = _table(["property", "figure", "aim"], [[line.what, line.figure, line.aim] for line in self.lines])
+        head = f"Version {self.version.value}, {self.patients} patients an outcome, site A."
+        return f"{head}\n\n{ceilings}\n{properties}"
+
+
+def steps(version: Version) -> int:
+    """How often :func:`measured` says that it has come on."""
+    outcomes = len(RECIPES[version].reference)
+    return outcomes + 5 * outcomes + 5 + 6 + 4
+
+
+def measured(version: Version, patients: int, came_on: Callable[[], None]) -> Audit:
+    """Measure one version; minutes with thousands of patients.
+
+    Parameters
+    ----------
+    patients : drawn for each outcome.
+    came_on : called after every step, :func:`steps` times in all.
+
+    Raises
+    ------
+    ImportError : scikit-learn is not installed.
+    """
+    ceilings, told = {}, []
+    for name, values in ceiling_rows(version, patients):
+        ceilings[name] = values
+        came_on()
+    for line in lines(version, patients):
+        told.append(line)
+        came_on()
+    return Audit(version, patients, ceilings, told)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     every = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(row)} |" for row in every) + "\n"
