@@ -120,11 +120,11 @@ def test_operators_see_what_is_known_and_why_a_value_is_not_used(node: ServedNod
     (page,) = json.loads(node.command("context", "show", "ACC-ANNA", "--json").stdout)["patients"]
     verdicts = {(line["name"], line["value"]): line["verdict"] for line in page["known"]}
     assert verdicts == {
-        ("gcs", "14 {score}"): "another is nearer",
-        ("gcs", "10 {score}"): "used",
+        ("gcs", "14"): "another is nearer",
+        ("gcs", "10"): "used",
         ("ivh", "yes"): "used",
         ("bleed_location", "basal_ganglia"): "used",
-        ("nihss", "40 {score}"): "another patient: birth_date contradict",
+        ("nihss", "40"): "another patient: birth_date contradict",
     }
     (told,) = [
         e for e in json.loads(node.command("why", "ACC-ANNA", "--json").stdout)["events"] if e["name"] == "context"
@@ -173,8 +173,8 @@ def test_a_laboratory_tells_by_hl7_corrects_it_after_the_results_and_the_wrong_p
     (page,) = json.loads(node.command("context", "show", "ACC-FRIDA", "--json").stdout)["patients"]
     known = {(one["value"], one["source"], one["provenance"], one["verdict"]) for one in page["known"]}
     assert known == {
-        ("4 {score}", "HL7", "LAB F4 OBX 1", "used"),
-        ("40 {score}", "HL7", "LAB F2 OBX 1", "another patient: birth_date contradict"),
+        ("4", "HL7", "LAB F4 OBX 1", "used"),
+        ("40", "HL7", "LAB F2 OBX 1", "another patient: birth_date contradict"),
     }
 
 
