@@ -22,7 +22,7 @@ RAISED_HU = 8.0
 Box = tuple[slice, slice, slice]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deposit:
     """A place of calcium.
 
@@ -43,22 +43,22 @@ class Deposit:
 
 
 PAIRED: tuple[Deposit, ...] = (
-    Deposit((22.5, 31.0, 7.0), (3.0, 4.5, 3.0), 0.5, 0.85, (90.0, 700.0), 5),
-    Deposit((19.0, -6.0, 3.0), (2.5, 5.0, 3.5), 0.005, 0.06, (55.0, 160.0), 7),
-    Deposit((12.0, -14.0, -21.5), (1.8, 3.4, 1.6), 0.8, 0.9, (400.0, 1000.0)),
-    Deposit((6.0, -1.0, -22.5), (1.3, 1.4, 1.8), 0.6, 0.7, (350.0, 900.0)),
-    Deposit((13.0, 1.0, -23.0), (5.0, 0.9, 0.8), 0.04, 0.2, (120.0, 500.0), 3),
-    Deposit((20.0, 24.0, -16.5), (0.9, 9.0, 0.9), 0.02, 0.12, (90.0, 400.0), 3),
+    Deposit(centre_mm=(22.5, 31.0, 7.0), axes_mm=(3.0, 4.5, 3.0), young=0.5, old=0.85, hu=(90.0, 700.0), specks=5),
+    Deposit(centre_mm=(19.0, -6.0, 3.0), axes_mm=(2.5, 5.0, 3.5), young=0.005, old=0.06, hu=(55.0, 160.0), specks=7),
+    Deposit(centre_mm=(12.0, -14.0, -21.5), axes_mm=(1.8, 3.4, 1.6), young=0.8, old=0.9, hu=(400.0, 1000.0)),
+    Deposit(centre_mm=(6.0, -1.0, -22.5), axes_mm=(1.3, 1.4, 1.8), young=0.6, old=0.7, hu=(350.0, 900.0)),
+    Deposit(centre_mm=(13.0, 1.0, -23.0), axes_mm=(5.0, 0.9, 0.8), young=0.04, old=0.2, hu=(120.0, 500.0), specks=3),
+    Deposit(centre_mm=(20.0, 24.0, -16.5), axes_mm=(0.9, 9.0, 0.9), young=0.02, old=0.12, hu=(90.0, 400.0), specks=3),
 )
 """Glomus of the choroid plexus, basal ganglia, anterior and posterior clinoid process, petroclinoid ligament and edge
 of the tentorium: on both sides where they are, but for the plexus, of which one side in six stays soft."""
 SINGLE: tuple[Deposit, ...] = (
-    Deposit((0.0, 24.0, 3.0), (2.2, 3.2, 2.2), 0.6, 0.8, (80.0, 600.0), 3),
-    Deposit((0.0, 19.5, 4.5), (2.4, 0.8, 0.8), 0.12, 0.3, (80.0, 250.0), 3),
-    Deposit((0.0, -1.0, -25.5), (6.0, 1.2, 3.0), 0.85, 0.85, (400.0, 1000.0)),
-    Deposit((0.0, -48.0, 44.0), (0.8, 9.0, 6.0), 0.04, 0.3, (90.0, 600.0), 2),
-    Deposit((0.0, 48.0, 38.0), (0.7, 7.0, 5.0), 0.02, 0.15, (90.0, 500.0), 2),
-    Deposit((0.0, -30.0, 52.0), (1.3, 24.0, 7.0), 0.01, 0.05, (200.0, 900.0), 4),
+    Deposit(centre_mm=(0.0, 24.0, 3.0), axes_mm=(2.2, 3.2, 2.2), young=0.6, old=0.8, hu=(80.0, 600.0), specks=3),
+    Deposit(centre_mm=(0.0, 19.5, 4.5), axes_mm=(2.4, 0.8, 0.8), young=0.12, old=0.3, hu=(80.0, 250.0), specks=3),
+    Deposit(centre_mm=(0.0, -1.0, -25.5), axes_mm=(6.0, 1.2, 3.0), young=0.85, old=0.85, hu=(400.0, 1000.0)),
+    Deposit(centre_mm=(0.0, -48.0, 44.0), axes_mm=(0.8, 9.0, 6.0), young=0.04, old=0.3, hu=(90.0, 600.0), specks=2),
+    Deposit(centre_mm=(0.0, 48.0, 38.0), axes_mm=(0.7, 7.0, 5.0), young=0.02, old=0.15, hu=(90.0, 500.0), specks=2),
+    Deposit(centre_mm=(0.0, -30.0, 52.0), axes_mm=(1.3, 24.0, 7.0), young=0.01, old=0.05, hu=(200.0, 900.0), specks=4),
 )
 """Pineal, habenula, dorsum sellae, plaques of the falx in front and behind, and a falx turned to bone."""
 SIPHON: tuple[Point, float] = (12.0, -6.0, -23.0), 2.4
