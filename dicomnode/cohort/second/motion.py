@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
 from dicomnode.cohort.canvas import AIR_HU, Point
+from dicomnode.cohort.findings import BLOOD
 from dicomnode.cohort.motion import Motion
 from dicomnode.cohort.scene import Scene
 from dicomnode.cohort.streams import stream
@@ -31,23 +32,33 @@ def draw_motion(seed: int) -> Motion:
 
 
 def moved(scene: Scene, motion: Motion) -> Scene:
-    """The scene after a motion: HU by linear interpolation, labels by the nearest voxel."""
+    """The scene after a motion, as a scanner sees it: HU by linear interpolation, findings by the nearest voxel.
+
+    Tissue labels, regions and the cavity stay those of the head before it moved: no scanner sees them.
+    """
     head = scene.head
     inverse = motion.rotation.T[::-1, ::-1]
     origin, spacing = np.array(head.origin_mm), head.spacing_mm[0]
-    shift = np.array(motion.shift_mm)[::-1]
-    offset = (inverse @ (origin - shift) - origin) / spacing
-
-    def turned(values: NDArray[Any], order: int, outside: float) -> NDArray[Any]:
-        return np.asarray(affine_transform(values, inverse, offset, order=order, mode="constant", cval=outside))
-
-    findings = turned(scene.findings, 0, 0.0)
-    there = dataclasses.replace(
-        head,
-        hu=turned(head.hu, 1, AIR_HU),
-        mask=turned(head.mask.view(np.uint8), 0, 0.0).astype(bool),
-        labels=turned(head.labels, 0, 0.0),
-        cavity=turned(head.cavity.view(np.uint8), 0, 0.0).astype(bool),
-        regions=turned(head.regions, 0, 0.0),
-    )
+    offset = (inverse @ (origin - np.array(motion.shift_mm)[::-1]) - origin) / spacing
+    hu = affine_transform(head.hu, inverse, offset, order=1, mode="constant", cval=AIR_HU)
+    findings = _findings(scene.findings, inverse, offset)
+    there = dataclasses.replace(head, hu=hu, mask=np.isin(findings, BLOOD))
     return dataclasses.replace(scene, head=there, findings=findings)
+
+
+def _findings(findings: NDArray[np.uint8], inverse: NDArray[np.float64], offset: NDArray[np.float64]) -> NDArray[Any]:
+    """Labels after the motion; only the box that they can reach is looked at."""
+    result = np.zeros_like(findings)
+    where = np.argwhere(findings)
+    if not where.size:
+        return result
+    low, high = where.min(axis=0), where.max(axis=0)
+    corners = np.array(np.meshgrid(*zip(low, high, strict=True), indexing="ij")).reshape(3, -1)
+    reached = inverse.T @ (corners - offset[:, None])
+    start = np.clip(np.floor(reached.min(axis=1)).astype(int) - 1, 0, findings.shape)
+    stop = np.clip(np.ceil(reached.max(axis=1)).astype(int) + 2, 0, findings.shape)
+    box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+    size = tuple(int(b - a) for a, b in zip(start, stop, strict=True))
+    shifted = offset + inverse @ start
+    result[box] = affine_transform(findings, inverse, shifted, output_shape=size, order=0, mode="constant", cval=0)
+    return result
