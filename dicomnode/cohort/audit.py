@@ -7,13 +7,12 @@ three quarters of them and judged on the rest. Needs scikit-learn (``pip install
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.cohort.ceilings import Population, drawn, predicted, table_of
+from dicomnode.cohort.ceilings import Population, drawn, table_of
 from dicomnode.cohort.edition import Version
 from dicomnode.cohort.outcomes import CHANNELS, Channel
 from dicomnode.cohort.patients import Arm, Site
@@ -135,15 +134,6 @@ def permuted_loss(outcome: str, people: Population, version: Version) -> dict[Ch
         scores = np.array([recipe.logit_sum(outcome, shown, CHANNELS) for shown in mixed])
         lost[channel] = best - expected_auc(people.p, scores)
     return lost
-
-
-def ceilings_of(
-    outcome: str, people: Population, sets: Sequence[tuple[Channel, ...]], version: Version
-) -> dict[tuple[Channel, ...], float]:
-    """Ceiling of each set of channels."""
-    return {
-        channels: expected_auc(people.p, predicted(outcome, people, channels, RECIPES[version])) for channels in sets
-    }
 
 
 def extra_axial_cases(version: Version, patients: int, seed: int) -> Counter[str]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from dicomnode.cohort import audit
-from dicomnode.cohort.ceilings import SEED, SETS, Population, drawn, oracle, population
+from dicomnode.cohort.ceilings import SEED, SETS, Population, ceiling, drawn, oracle, population
 from dicomnode.cohort.edition import Version
 from dicomnode.cohort.patients import Arm, Site
 from dicomnode.cohort.versions import RECIPES
@@ -104,8 +104,7 @@ def lines(version: Version, patients: int) -> Iterator[Line]:
 def ceiling_rows(version: Version, patients: int) -> Iterator[tuple[str, dict[str, float]]]:
     """For each outcome the ceiling of each set of channels (joined by ``+``), and ``oracle`` of all there is."""
     for name in RECIPES[version].reference:
-        people = population(name, version, Site.A, patients)
-        found = audit.ceilings_of(name, people, SETS, version)
+        found = {channels: ceiling(name, channels, version=version, patients=patients) for channels in SETS}
         told = {"+".join(channels): round(value, 3) for channels, value in found.items()}
         yield name, {**told, ORACLE: round(oracle(name, version, Site.A, patients), 3)}
 

@@ -62,21 +62,26 @@ def after_bleed(shown: Lesions, outcomes: Outcomes, rng: np.random.Generator) ->
     )
 
 
-def _blood_after_evt(heidelberg: str, infarct_ml: float, rng: np.random.Generator) -> dict[str, float | bool]:
+def _between(low: float, high: float, share: float) -> float:
+    return low + (high - low) * share
+
+
+def blood_ml(heidelberg: str, infarct_ml: float, size: float) -> dict[str, float | bool]:
+    """Final blood of one Heidelberg class: petechiae, haematoma below and above 30 % of the infarct, or in sulci."""
     if heidelberg == "1a":
-        return {"iph_ml": float(rng.uniform(0.4, 1.2)), "petechial": True}
+        return {"iph_ml": _between(0.4, 1.2, size), "petechial": True}
     if heidelberg == "1b":
-        return {"iph_ml": float(rng.uniform(1.3, 4.0)), "petechial": True}
+        return {"iph_ml": _between(1.3, 4.0, size), "petechial": True}
     if heidelberg == "1c":
-        return {"iph_ml": max(float(rng.uniform(0.1, 0.28)) * infarct_ml, 0.4)}
+        return {"iph_ml": max(_between(0.1, 0.28, size) * infarct_ml, 0.4)}
     if heidelberg == "2":
-        return {"iph_ml": max(float(rng.uniform(0.32, 0.6)) * infarct_ml, 1.5), "oedema_ml": 0.1 * infarct_ml}
-    return {"sah_ml": float(rng.uniform(1.5, 8.0))} if heidelberg else {}
+        return {"iph_ml": max(_between(0.32, 0.6, size) * infarct_ml, 1.5), "oedema_ml": 0.1 * infarct_ml}
+    return {"sah_ml": _between(1.5, 8.0, size)} if heidelberg else {}
 
 
 def _after_evt(shown: Lesions, outcomes: Outcomes, rng: np.random.Generator) -> Lesions:
     infarct = min(shown.infarct_ml * float(rng.uniform(1.0, 1.5 if outcomes.labels["oedema"] else 1.2)), 220.0)
-    blood = _blood_after_evt(outcomes.heidelberg, infarct, rng)
+    blood = blood_ml(outcomes.heidelberg, infarct, float(rng.random()) if outcomes.heidelberg else 0.0)
     changed = {"infarct_ml": infarct, "infarct_depth_hu": shown.infarct_depth_hu + float(rng.uniform(5.0, 10.0))}
     cleared = dataclasses.replace(shown, stain_ml=0.0, stain_hu=0.0, sah_ml=0.0, clot_hu=60.0)
     return dataclasses.replace(cleared, **changed, **blood)  # type: ignore[arg-type]

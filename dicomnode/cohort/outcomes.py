@@ -232,7 +232,15 @@ def facts(patient: Patient) -> dict[Channel, Mapping[str, float]]:
 
 def logit_sum(name: str, shown: Mapping[Channel, Mapping[str, float]], channels: Sequence[Channel] = CHANNELS) -> float:
     """Weighted facts of one outcome that some channels show, before ``scale`` and ``intercept``."""
-    weights = OUTCOMES[name].weights
+    return weighted_sum(OUTCOMES[name].weights, shown, channels)
+
+
+def weighted_sum(
+    weights: Mapping[Channel, Mapping[str, float]],
+    shown: Mapping[Channel, Mapping[str, float]],
+    channels: Sequence[Channel],
+) -> float:
+    """Sum over some channels of each fact times its weight."""
     return sum(
         weight * shown[channel].get(key, 0.0)
         for channel in channels
@@ -285,7 +293,7 @@ def probabilities_by(name: str, patients: Sequence[Patient]) -> Callable[[float,
     return combine
 
 
-def draw_gos(dead: bool, bad: bool, p_bad: float, rng: np.random.Generator) -> int:
+def _gos(dead: bool, bad: bool, p_bad: float, rng: np.random.Generator) -> int:
     """GOS that agrees with death and with good (4, 5) or bad (1 to 3)."""
     if dead:
         return 1
@@ -305,23 +313,33 @@ def heidelberg_shares(p: float) -> NDArray[np.float64]:
     return np.asarray(weights / weights.sum())
 
 
-def draw_heidelberg(p: float, rng: np.random.Generator) -> str:
+def _heidelberg(p: float, rng: np.random.Generator) -> str:
     """Class of a bleed on follow-up."""
     return str(rng.choice(HEIDELBERG, p=heidelberg_shares(p)))
 
 
 def draw_outcomes(patient: Patient) -> Outcomes:
-    """Draw what became of a patient; death and bad prognosis share one random number, so that no one dead does well."""
+    """Draw what became of a patient."""
     names = [name for name in OUTCOMES if defined(name, patient.arm)]
-    oracle = {name: float(probabilities(name, [patient])[0]) for name in names}
-    chance = {name: uniform(patient.seed, "outcome", name) for name in names}
-    labels = {name: int(chance[name] < oracle[name]) for name in names}
+    return outcomes_from(patient, {name: float(probabilities(name, [patient])[0]) for name in names})
+
+
+def outcomes_from(patient: Patient, known: Mapping[str, float]) -> Outcomes:
+    """Draw what became of a patient; death and bad prognosis share one random number, so that no one dead does well.
+
+    Parameters
+    ----------
+    known : probability of each outcome that is defined for the patient.
+    """
+    oracle = dict(known)
+    chance = {name: uniform(patient.seed, "outcome", name) for name in oracle}
+    labels = {name: int(chance[name] < p) for name, p in oracle.items()}
     gos, heidelberg = None, ""
     if patient.arm is Arm.ICH:
         oracle["mortality_30d"] = mortality_30d(patient)
         labels["mortality_30d"] = int(chance["prognosis_bad"] < oracle["mortality_30d"])
         rng = stream(patient.seed, "outcome", "gos")
-        gos = draw_gos(bool(labels["mortality_30d"]), bool(labels["prognosis_bad"]), oracle["prognosis_bad"], rng)
+        gos = _gos(bool(labels["mortality_30d"]), bool(labels["prognosis_bad"]), oracle["prognosis_bad"], rng)
     if labels.get("haemorrhage_followup"):
-        heidelberg = draw_heidelberg(oracle["haemorrhage_followup"], stream(patient.seed, "outcome", "heidelberg"))
+        heidelberg = _heidelberg(oracle["haemorrhage_followup"], stream(patient.seed, "outcome", "heidelberg"))
     return Outcomes(labels, oracle, gos, heidelberg)

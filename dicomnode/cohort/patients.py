@@ -155,7 +155,12 @@ def draw_arm(arm: Arm, site: Site, seed: int) -> Arm:
     if arm is not Arm.MIXED:
         return arm
     arms = [member for member in Arm if member is not Arm.MIXED]
-    return arms[int(stream(seed, "patient", "arm").choice(len(arms), p=CASE_MIX[site].arms))]
+    return choose_arm(dict(zip(arms, CASE_MIX[site].arms, strict=True)), seed)
+
+
+def choose_arm(mix: Mapping[Arm, float], seed: int) -> Arm:
+    """One of the arms of a mix, by their shares."""
+    return list(mix)[int(stream(seed, "patient", "arm").choice(len(mix), p=list(mix.values())))]
 
 
 def draw_causes(arm: Arm, site: Site, age_years: int, burden: float, seed: int) -> dict[str, float]:
@@ -209,7 +214,7 @@ def draw_variables(arm: Arm, lesions: Lesions, causes: Mapping[str, float], seed
     return values
 
 
-def is_laboratory(name: str) -> bool:
+def _is_laboratory(name: str) -> bool:
     """Whether a variable is measured in blood."""
     return name in CONTINUOUS and "mmhg" not in name and "per_min" not in name and "celsius" not in name
 
@@ -221,7 +226,7 @@ def _lose(values: dict[str, float | int | None], factor: float, seed: int) -> di
     for name in values:
         item = CONTINUOUS.get(name) or HISTORY.get(name)
         share = item.missing if item else SCORES_MISSING.get(name, 0.0)
-        if uniform(seed, "missing", name) < share * factor or (no_blood and is_laboratory(name)):
+        if uniform(seed, "missing", name) < share * factor or (no_blood and _is_laboratory(name)):
             kept[name] = None
     if kept["nihss"] is None:
         kept["nihss_motor"] = None

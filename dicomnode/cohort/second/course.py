@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dicomnode.cohort.course import FollowUp, after_bleed
+from dicomnode.cohort.course import FollowUp, after_bleed, blood_ml
 from dicomnode.cohort.lesions import Lesions
 from dicomnode.cohort.outcomes import HEIDELBERG, Outcomes, heidelberg_shares
 from dicomnode.cohort.patients import Arm, Patient
@@ -51,23 +51,6 @@ class Evt:
     halving_h: float
     growth: float
     depth_hu: float
-
-
-def _between(low: float, high: float, share: float) -> float:
-    return low + (high - low) * share
-
-
-def blood_ml(heidelberg: str, infarct_ml: float, size: float) -> dict[str, float | bool]:
-    """Final blood of one Heidelberg class: petechiae, haematoma below and above 30 % of the infarct, or in sulci."""
-    if heidelberg == "1a":
-        return {"iph_ml": _between(0.4, 1.2, size), "petechial": True}
-    if heidelberg == "1b":
-        return {"iph_ml": _between(1.3, 4.0, size), "petechial": True}
-    if heidelberg == "1c":
-        return {"iph_ml": max(_between(0.1, 0.28, size) * infarct_ml, 0.4)}
-    if heidelberg == "2":
-        return {"iph_ml": max(_between(0.32, 0.6, size) * infarct_ml, 1.5), "oedema_ml": 0.1 * infarct_ml}
-    return {"sah_ml": _between(1.5, 8.0, size)} if heidelberg else {}
 
 
 def stain_at(shown: Lesions, hours: float, halving_h: float) -> tuple[float, float]:

@@ -23,25 +23,20 @@ from dicomnode.cohort.outcomes import (
     CHANNELS,
     Channel,
     Outcomes,
-    draw_gos,
-    draw_heidelberg,
     mortality_30d,
+    outcomes_from,
     sigmoid,
+    weighted_sum,
 )
 from dicomnode.cohort.patients import Arm, Patient
 from dicomnode.cohort.second.features import Features, facts
 from dicomnode.cohort.second.tables import OUTCOMES
-from dicomnode.cohort.streams import stream, uniform
 
 
 def logit_sum(name: str, shown: Features, channels: Sequence[Channel] = CHANNELS) -> float:
     """Weighted facts and products of one outcome that some channels show, before scale and intercept."""
     model = OUTCOMES[name]
-    total = sum(
-        weight * shown[channel].get(key, 0.0)
-        for channel in channels
-        for key, weight in model.weights.get(channel, {}).items()
-    )
+    total = weighted_sum(model.weights, shown, channels)
     for product in model.products:
         if all(fact.channel in channels for fact in product.facts):
             first, second = (shown[fact.channel].get(fact.name, 0.0) - fact.centre for fact in product.facts)
@@ -83,16 +78,6 @@ def defined(name: str, arm: Arm) -> bool:
 
 
 def draw_outcomes(patient: Patient) -> Outcomes:
-    """Draw what became of a patient; death and bad prognosis share one random number, so that no one dead does well."""
-    oracle = {name: float(probabilities(name, [patient])[0]) for name in OUTCOMES if defined(name, patient.arm)}
-    chance = {name: uniform(patient.seed, "outcome", name) for name in oracle}
-    labels = {name: int(chance[name] < p) for name, p in oracle.items()}
-    gos, heidelberg = None, ""
-    if patient.arm is Arm.ICH:
-        oracle["mortality_30d"] = mortality_30d(patient)
-        labels["mortality_30d"] = int(chance["prognosis_bad"] < oracle["mortality_30d"])
-        rng = stream(patient.seed, "outcome", "gos")
-        gos = draw_gos(bool(labels["mortality_30d"]), bool(labels["prognosis_bad"]), oracle["prognosis_bad"], rng)
-    if labels.get("haemorrhage_followup"):
-        heidelberg = draw_heidelberg(oracle["haemorrhage_followup"], stream(patient.seed, "outcome", "heidelberg"))
-    return Outcomes(labels, oracle, gos, heidelberg)
+    """Draw what became of a patient."""
+    names = [name for name in OUTCOMES if defined(name, patient.arm)]
+    return outcomes_from(patient, {name: float(probabilities(name, [patient])[0]) for name in names})

@@ -8,6 +8,7 @@ from dicomnode.cohort.patients import (
     Arm,
     Patient,
     Site,
+    choose_arm,
     draw_causes,
     draw_demographics,
     draw_onset_to_ct_h,
@@ -17,7 +18,7 @@ from dicomnode.cohort.patients import (
 from dicomnode.cohort.second.lesions import draw_lesions
 from dicomnode.cohort.second.mentions import draw_mentions
 from dicomnode.cohort.second.missing import lose
-from dicomnode.cohort.streams import stream, uniform
+from dicomnode.cohort.streams import uniform
 
 MIX: dict[Site, dict[Arm, float]] = {
     Site.A: {Arm.ICH: 0.27, Arm.POST_EVT: 0.23, Arm.STROKE_NO_EVT: 0.25, Arm.TRAUMA: 0.2, Arm.NORMAL: 0.05},
@@ -37,10 +38,7 @@ FOLLOWUP_H: dict[Arm, tuple[float, float]] = {
 
 def draw_arm(arm: Arm, site: Site, seed: int) -> Arm:
     """The arm of one patient: ``arm`` itself, or one of the site's mix."""
-    if arm is not Arm.MIXED:
-        return arm
-    mix = MIX[site]
-    return list(mix)[int(stream(seed, "patient", "arm").choice(len(mix), p=list(mix.values())))]
+    return choose_arm(MIX[site], seed) if arm is Arm.MIXED else arm
 
 
 def draw_followup_h(arm: Arm, seed: int) -> float:

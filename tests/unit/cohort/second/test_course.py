@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
+from dicomnode.cohort.course import blood_ml
 from dicomnode.cohort.edition import SECOND
 from dicomnode.cohort.findings import Finding
 from dicomnode.cohort.lesions import Lesions
 from dicomnode.cohort.motion import Motion
 from dicomnode.cohort.patients import Arm, Patient
 from dicomnode.cohort.scene import Scene, make_anatomy, make_scene
-from dicomnode.cohort.second.course import Evt, after_evt, blood_ml, evt_courses, follow_up, stain_at
+from dicomnode.cohort.second.course import Evt, after_evt, evt_courses, follow_up, stain_at
 from dicomnode.cohort.second.expected import expected_follow_up
 from dicomnode.cohort.second.motion import draw_motion, moved
 from dicomnode.cohort.second.outcomes import draw_outcomes
