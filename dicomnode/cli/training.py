@@ -33,6 +33,12 @@ def train(
     teacher: Annotated[
         Path | None, typer.Option(help="Weights of a teacher: train its noisy student on the unlabelled exams too.")
     ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Weights of another training to begin with, as far as they fit.")
+    ] = None,
+    averaging: Annotated[
+        float, typer.Option(min=0.0, max=0.9999, help="Moving average of the weights, such as 0.998; 0: none.")
+    ] = 0.0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:0, ...")] = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare batches.")] = 0,
     skip_unusable: Annotated[bool, typer.Option(help="Leave out exams that cannot be used, and say which.")] = False,
@@ -55,13 +61,16 @@ def train(
 
         require_folder("--out", out)
         require_device(device)
-        fit = FitSettings(epochs=epochs, learning_rate=rate, patience=patience, seed=seed, device=device)
+        fit = FitSettings(
+            epochs=epochs, learning_rate=rate, patience=patience, seed=seed, device=device, averaging=averaging
+        )
         settings = TrainSettings(
             fit=fit,
             steps=steps,
             batch=batch,
             folds=folds,
             teacher=teacher,
+            start=start,
             workers=workers,
             skip_unusable=skip_unusable,
             progress=sys.stderr.isatty(),

@@ -100,6 +100,29 @@ def load_weights_file(network: torch.nn.Module, file: Path) -> None:
         raise TrainingError(f"{file} cannot be loaded: {error}") from error
 
 
+def begin_with(network: torch.nn.Module, file: Path) -> int:
+    """Load what fits by name and shape from the weights of another training, in place.
+
+    Returns
+    -------
+    How many weights were taken.
+
+    Raises
+    ------
+    TrainingError : the file is absent or damaged, or nothing in it fits.
+    """
+    own = network.state_dict()
+    try:
+        found = load_file(file)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise TrainingError(f"{file} cannot be loaded: {error}") from error
+    fitting = {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
+    if not fitting:
+        raise TrainingError(f"{file} cannot be begun with: none of its weights has a place in this network")
+    network.load_state_dict({**own, **fitting})
+    return len(fitting)
+
+
 def weight_names(file: Path) -> frozenset[str]:
     """Names of the weights in a file.
 

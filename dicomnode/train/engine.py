@@ -21,6 +21,7 @@ from monai.engines import IterationEvents, SupervisedTrainer
 from monai.inferers import SimpleInferer
 from monai.utils import CommonKeys
 from rich.progress import Progress
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 
 from dicomnode.cohort.streams import derived_seed
@@ -59,6 +60,8 @@ class FitSettings:
     device : ``auto`` takes a CUDA device where there is one.
     mixed_precision : float16 on CUDA; on a CPU bfloat16, where the CPU computes in it, else nothing.
     clip_norm : largest norm of the gradient.
+    averaging : share of the past in the moving average of the weights, which is validated and kept in place of the
+        weights themselves; 0 averages nothing. Reference: Polyak and Juditsky, SIAM J Control Optim 30 (1992) 838.
     """
 
     epochs: int = 30
@@ -69,6 +72,7 @@ class FitSettings:
     device: str = "auto"
     mixed_precision: bool = True
     clip_norm: float = 1.0
+    averaging: float = 0.0
 
     def torch_device(self) -> torch.device:
         """The device to use.
@@ -171,6 +175,12 @@ def _place(network: torch.nn.Module, device: torch.device) -> None:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
+def _averaged(network: torch.nn.Module, decay: float) -> AveragedModel | None:
+    """The moving average of a network, buffers included: those of a normalisation belong to its weights."""
+    average: Any = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(network, multi_avg_fn=average, use_buffers=True) if decay else None
+
+
 class _Half(SimpleInferer):  # type: ignore[misc]
     """Forward pass in bfloat16 on the CPU; weights, loss and optimiser stay in float32, as on CUDA."""
 
@@ -196,6 +206,7 @@ class _Run:
         self.optimizer = torch.optim.AdamW(
             task.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
+        self.averaged = _averaged(task.network, settings.averaging)
         self.trainer: Any = self._trainer()
         self.stopping = EarlyStopping(
             patience=settings.patience or settings.epochs + 1,
@@ -224,6 +235,11 @@ class _Run:
         return trainer
 
     @property
+    def network(self) -> torch.nn.Module:
+        """The one that is validated and kept."""
+        return self.task.network if self.averaged is None else self.averaged.module
+
+    @property
     def done(self) -> bool:
         """Was it finished before, by its epochs or early?"""
         return self.start >= self.settings.epochs or self.stopping.counter >= self.stopping.patience
@@ -241,6 +257,8 @@ class _Run:
             try:
                 self.task.network.load_state_dict(found.weights)
                 self.optimizer.load_state_dict(found.state["optimizer"])
+                if self.averaged is not None:
+                    self.averaged.load_state_dict(found.state["averaged"])
             except (RuntimeError, ValueError) as error:
                 raise TrainingError(f"the checkpoint in {self.out} does not fit this network: {error}") from error
             self.stopping.load_state_dict(found.state["stopping"])
@@ -273,6 +291,7 @@ class _Run:
         add(Events.ITERATION_STARTED, self._set_rate)
         add(IterationEvents.BACKWARD_COMPLETED, self._clip)
         add(Events.ITERATION_COMPLETED, self._note_loss)
+        add(Events.ITERATION_COMPLETED, self._average)
         add(Events.ITERATION_COMPLETED, lambda engine: bars.advance(bar))
         add(Events.EPOCH_COMPLETED, self._validate)
         add(Events.EPOCH_COMPLETED, self.stopping)
@@ -312,11 +331,15 @@ class _Run:
             )
         self.losses.append(loss)
 
+    def _average(self, engine: Engine) -> None:
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.task.network)
+
     def _validate(self, engine: Engine) -> None:
-        self.task.network.eval()
+        self.network.eval()
         with torch.inference_mode():
-            score = float(self.task.validate(self.task.network))
-        self.task.network.train()
+            score = float(self.task.validate(self.network))
+        self.network.train()
         epoch = int(engine.state.epoch)
         if not math.isfinite(score):
             raise TrainingError(f"the validation score is {score} after epoch {epoch}: no epoch can be called the best")
@@ -328,7 +351,7 @@ class _Run:
         }
         self.losses.clear()
         if not self.history or score > max(past["score"] for past in self.history):
-            save_weights(self.task.network.state_dict(), self.out / BEST)
+            save_weights(self.network.state_dict(), self.out / BEST)
         self.history.append(entry)
         for name in ("loss", "score", "learning_rate"):
             self.writer.add_scalar(name, entry[name], epoch)
@@ -338,6 +361,7 @@ class _Run:
             "optimizer": self.optimizer.state_dict(),
             "stopping": dict(self.stopping.state_dict()),
             "scaler": self.trainer.scaler.state_dict() if self.trainer.scaler is not None else {},
+            "averaged": self.averaged.state_dict() if self.averaged is not None else {},
         }
         progress = {
             "epoch": engine.state.epoch,

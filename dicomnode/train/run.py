@@ -11,6 +11,7 @@ import torch
 
 from dicomnode.errors import ManifestError
 from dicomnode.train.calibrate import CALIBRATION, fitted, read_calibration, told, told_out_of_fold, write_calibration
+from dicomnode.train.checkpoint import begin_with
 from dicomnode.train.engine import Task, fit
 from dicomnode.train.learner import Learner, S
 from dicomnode.train.manifest import Case, Manifest, Split, read_manifest
@@ -171,6 +172,8 @@ def _train_once(learner: Learner[S], parts: Parts, out: Path, settings: TrainSet
     samples = _load(learner, parts, out, settings)
     torch.manual_seed(settings.fit.seed)
     network = learner.network(samples[Split.TRAIN])
+    if settings.start is not None:
+        begin_with(network, settings.start)
     if settings.teacher is not None:
         samples[Split.UNLABELLED] = learner.taught(network, samples[Split.UNLABELLED], settings)
     history = fit(_task(learner, network, samples, settings), settings.fit, out, progress=settings.progress).history

@@ -42,11 +42,13 @@ class Plan:
     ----------
     arms : names; whom an arm is taught by comes before it.
     settings : of every training; the seed is set for each.
+    starts : seed -> weights that its trainings begin with, where nobody teaches them.
     """
 
     seeds: tuple[int, ...]
     arms: tuple[str, ...]
     settings: TrainSettings = field(default_factory=TrainSettings)
+    starts: Mapping[int, Path] = field(default_factory=dict)
 
 
 def folder_of(out: Path, run: Run) -> Path:
@@ -83,7 +85,8 @@ def run_arms(
 def _settings(out: Path, arm: Arm, seed: int, plan: Plan) -> TrainSettings:
     teacher = folder_of(out, (seed, arm.taught_by)) / BEST if arm.taught_by else None
     fit = replace(plan.settings.fit, seed=seed)
-    return replace(plan.settings, fit=fit, cache=out / "cache", teacher=teacher)
+    start = None if teacher else plan.starts.get(seed)
+    return replace(plan.settings, fit=fit, cache=out / "cache", teacher=teacher, start=start)
 
 
 def seeds_of_both(runs: Runs, arm: str, other: str) -> list[int]:

@@ -39,7 +39,14 @@ class Part:
     version: Version = Version.TWO
 
 
-def make_cohorts(out: Path, anatomy: Path | None, processes: int, parts: Sequence[Part], matrix: int = MATRIX) -> Path:
+def make_cohorts(
+    out: Path,
+    anatomy: Path | None,
+    processes: int,
+    parts: Sequence[Part],
+    matrix: int = MATRIX,
+    more: Sequence[Case] = (),
+) -> Path:
     """Make what is not yet there, and the manifest of all.
 
     Parameters
@@ -48,6 +55,7 @@ def make_cohorts(out: Path, anatomy: Path | None, processes: int, parts: Sequenc
     anatomy : folder with a CT template; then as many heads again are warped from it.
     processes : that make patients.
     matrix : rows and columns of the images.
+    more : exams beside those of the cohorts.
 
     Returns
     -------
@@ -76,7 +84,7 @@ def make_cohorts(out: Path, anatomy: Path | None, processes: int, parts: Sequenc
                     version=part.version,
                 )
             cases += exams_of(folder, part)
-    return write_manifest(out / "manifest.csv", cases)
+    return write_manifest(out / "manifest.csv", [*cases, *more])
 
 
 def exams_of(folder: Path, part: Part) -> Iterator[Case]:

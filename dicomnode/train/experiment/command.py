@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from dicomnode.train.experiment.arms import Plan, run_arms
 from dicomnode.train.experiment.cohorts import make_cohorts
 from dicomnode.train.experiment.design import Experiment
 from dicomnode.train.experiment.ship import install, summarise
+from dicomnode.train.manifest import Case
 
 SEEDS = (1, 2, 3)
 EXAMPLES = """
@@ -36,7 +38,8 @@ def run(experiment: Experiment, program: str) -> None:
         parser.error(f"--arms: the report is about {' and '.join(experiment.needed)}, which must be among them")
     set_up_pydicom()
     torch.set_num_threads(given.threads)
-    manifest = make_cohorts(given.out / "cohorts", given.anatomy, given.processes, experiment.parts)
+    painted = _on_ground(experiment, given)
+    manifest = make_cohorts(given.out / "cohorts", given.anatomy, given.processes, experiment.parts, more=painted)
     plan = _plan(experiment, given)
     runs = {}
     for (seed, arm), results in run_arms(manifest, given.out, experiment.arms, plan, trained_only=given.trained_only):
@@ -52,9 +55,15 @@ def run(experiment: Experiment, program: str) -> None:
 def _plan(experiment: Experiment, given: argparse.Namespace) -> Plan:
     settings = experiment.settings
     fit = replace(settings.fit, epochs=given.epochs)
-    return Plan(
-        tuple(given.seeds), tuple(given.arms), replace(settings, fit=fit, steps=given.steps, workers=given.workers)
-    )
+    trained = replace(settings, fit=fit, steps=given.steps, workers=given.workers)
+    # a seed without a file of its own begins anew
+    return Plan(tuple(given.seeds), tuple(given.arms), trained, dict(zip(given.seeds, given.start, strict=False)))
+
+
+def _on_ground(experiment: Experiment, given: argparse.Namespace) -> Sequence[Case]:
+    if experiment.on_ground is None or given.ground is None:
+        return ()
+    return experiment.on_ground(given.ground, given.out / "ground", given.processes)
 
 
 def _parser(experiment: Experiment, program: str) -> argparse.ArgumentParser:
@@ -68,6 +77,9 @@ def _parser(experiment: Experiment, program: str) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--out", type=Path, required=True, help="folder; the same call goes on where it stopped")
     add("--anatomy", type=Path, help="folder with a CT template: half of the heads are warped from it")
+    if experiment.on_ground is not None:
+        add("--ground", type=Path, help="folder with a real head CT without the finding, to train on and to paint on")
+    add("--start", type=Path, nargs="*", default=(), help="weights to begin with, one file for each seed in turn")
     add("--seeds", type=int, nargs="+", default=SEEDS, help="of the trainings")
     add("--arms", nargs="+", choices=arms, default=arms, help="to train, whom an arm is taught by first")
     add("--epochs", type=int, default=settings.fit.epochs)

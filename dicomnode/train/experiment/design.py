@@ -12,6 +12,7 @@ import torch
 from dicomnode.train.experiment.arms import Arm
 from dicomnode.train.experiment.cohorts import Part
 from dicomnode.train.learner import Learner
+from dicomnode.train.manifest import Case
 from dicomnode.train.outputs.output import Section
 from dicomnode.train.results import Results
 from dicomnode.train.settings import TrainSettings
@@ -80,6 +81,8 @@ class Experiment:
     bundle : folder to which ``--install`` copies the weights; None: they stay beside the report.
     corrected : output whose correction stands in the bundle's metadata, as ``NAME_slope`` and so on.
     docs : folder to which ``--install`` copies the report.
+    on_ground : (a real series without the finding, folder, processes) -> training exams made of it; None has no use
+        for one.
     """
 
     parts: tuple[Part, ...]
@@ -97,3 +100,4 @@ class Experiment:
     bundle: Path | None = None
     corrected: str = ""
     docs: Path | None = None
+    on_ground: Callable[[Path, Path, int], Sequence[Case]] | None = None

@@ -26,3 +26,18 @@ _PARTS = (
 
 PARTS = tuple(replace(part, version=Version.ONE) for part in _PARTS)
 """The shipped weights have learned from version 1 of the cohort."""
+
+DETECTOR_PARTS = (
+    Part(name="a2-trauma", site="A", arm="trauma", patients=100, seed=206, use=Split.TRAIN, followups=True),
+    Part(name="a2-evt", site="A", arm="post_evt", patients=25, seed=208, use=Split.TRAIN, followups=True),
+    Part(name="a2-ich", site="A", arm="ich", patients=20, seed=205, use=Split.TRAIN, followups=True),
+    Part(name="a2-normal", site="A", arm="normal", patients=15, seed=209, use=Split.TRAIN, followups=True),
+    Part(name="c2-trauma", site="C", arm="trauma", patients=30, seed=216, use=Split.TRAIN, followups=True),
+    Part(name="c2-evt", site="C", arm="post_evt", patients=15, seed=218, use=Split.TRAIN, followups=True),
+    Part(name="c2-ich", site="C", arm="ich", patients=10, seed=215, use=Split.TRAIN, followups=True),
+    Part(name="c2-normal", site="C", arm="normal", patients=10, seed=219, use=Split.TRAIN, followups=True),
+    Part(name="a2-mixed", site="A", arm="mixed", patients=10, seed=201, use=Split.TRAIN, followups=True),
+    Part(name="a2-calibration", site="A", arm="mixed", patients=30, seed=207, use=Split.CALIBRATION, followups=False),
+    Part(name="b2-test", site="B", arm="mixed", patients=30, seed=204, use=Split.TEST, followups=True),
+)
+"""Version 2: mostly extra-axial blood and staining, of two sites; the third is for testing alone."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 import dicomnode.zoo
+from dicomnode.train.slices.evaluation import balanced_score
 from dicomnode.train.slices.exams import Planes
 from dicomnode.train.slices.learner import SliceLearner
 from dicomnode.train.slices.noisy_student import RANKED_SHARE
@@ -18,8 +19,10 @@ from dicomnode.zoo.parts import load_parts
 
 BUNDLE = Path(dicomnode.zoo.__file__).parent / "hemorrhage" / "bundle"
 PAPER_LOW_HU, PAPER_HIGH_HU = -40.0, 160.0
-FINDINGS = ("hemorrhage", "intraparenchymal", "intraventricular", "extra_axial")
+FINDINGS = ("hemorrhage", "intraparenchymal", "intraventricular", "extra_axial", "dense_not_blood")
 """Outputs of the fast network; the node's bundle gives out those of its manifest, the first ones."""
+MISSED = (0.5, 0.5, 0.5, 0.7, 0.5)
+"""Thin blood outside the brain is missed rather than marked falsely."""
 WITHOUT = "no blood"
 
 
@@ -38,6 +41,8 @@ def fast_recipe() -> Recipe:
         bundled=lambda: load_parts(BUNDLE).network,
         prepare=lambda hu: torch.as_tensor(parts.preprocessing({"image": hu})["image"]),
         finish=lambda logits, hu: torch.as_tensor(parts.postprocessing({"pred": logits, "hu": hu})["pred"]),
+        streaks=True,
+        missed=MISSED,
     )
 
 
@@ -65,7 +70,7 @@ def fast_learner(ranked_share: float = RANKED_SHARE) -> SliceLearner:
     ----------
     ranked_share : see :class:`dicomnode.train.slices.learner.SliceLearner`.
     """
-    return SliceLearner(fast_recipe(), WITHOUT, member_of, ranked_share)
+    return SliceLearner(fast_recipe(), WITHOUT, member_of, ranked_share, balanced_score)
 
 
 def paper_learner() -> SliceLearner:

@@ -73,7 +73,7 @@ def read_followups(folder: Path) -> list[Case]:
             id=f"{row['id']}-followup",
             patient=row["patient"],
             image=folder / _image(row, "followup_"),
-            masks=_masks(folder / row["followup_masks"]),
+            masks=masks_of(folder / row["followup_masks"]),
             labels={"hemorrhage": float(float(row["followup_volume_ml"]) > 0.0)},
             split=Split(row["split"]),
             site=row["site"],
@@ -89,7 +89,8 @@ def _image(row: dict[str, str], scan: str = "") -> str:
     return nifti if image.endswith(".npy") and nifti else image
 
 
-def _masks(path: Path) -> dict[str, MaskFile]:
+def masks_of(path: Path) -> dict[str, MaskFile]:
+    """Masks of one file of findings, by name, groups of them included."""
     named = {finding.name.lower(): MaskFile(path, (int(finding),)) for finding in Finding if finding}
     groups = {"extra_axial": EXTRA_AXIAL, "dense_not_blood": DENSE_NOT_BLOOD}
     grouped = {name: MaskFile(path, tuple(map(int, group))) for name, group in groups.items()}
@@ -117,7 +118,7 @@ def _case(row: dict[str, str], folder: Path, text: Path) -> Case:
         id=row["id"],
         patient=row["patient"],
         image=folder / _image(row),
-        masks=_masks(folder / row["masks"]),
+        masks=masks_of(folder / row["masks"]),
         variables=_numbers(json.loads(row["variables"])),
         text=text,
         labels={**_numbers(json.loads(row["labels"])), "hemorrhage": float(float(row["volume_ml"]) > 0.0)},

@@ -26,11 +26,15 @@ from dicomnode.cohort.streams import derived_seed, stream
 from dicomnode.train.slices.exams import UNKNOWN, Exam
 from dicomnode.train.slices.noisy_student import IGNORE, RandAugmentd, RandKerneld, mixed_batches
 from dicomnode.train.slices.recipes import Recipe
+from dicomnode.train.slices.streaks import RandStreaksd
 
 POSITIVE_SHARE = 0.45
 """Of the slices of a batch that show the finding; in a head they are far fewer."""
 OFFSET_HU, CALIBRATED_OFFSET_HU = 15.0, 5.0
 """Scanners are calibrated to within about +-15 HU; the smaller value is what is left once the brain was moved."""
+ALIKE_SHARE = 0.35
+"""Of the slices without the finding, where some show another one: they are what it is mistaken for."""
+STREAKED_SHARE = 0.3
 NOISE_HU = 14.0
 """Largest standard deviation added: on planes of 1 mm usual reconstructions have 2 to 4, sharp ones 8 and more."""
 NOISY_SHARE = 0.7
@@ -38,6 +42,7 @@ MOST_SPOTS = 3
 SPOT_RADIUS = (1.0, 4.5)
 SPOT_HU = (90.0, 600.0)
 IMAGE, TRUTH = "image", "truth"
+DENSE_NOT_BLOOD = "dense_not_blood"
 Place = tuple[int, int]
 """Index of the exam, index of the slice."""
 
@@ -48,6 +53,7 @@ class Source:
 
     Attributes
     ----------
+    alike : slices without the finding that show another one, such as calcium; they stand in ``negative``, too.
     exams_evenly : every exam with the finding is drawn as often as any other, however few its slices; else every
         slice is. A small bleed has few slices, and is the harder to learn.
     """
@@ -56,19 +62,18 @@ class Source:
     positive: tuple[Place, ...]
     negative: tuple[Place, ...]
     exams_evenly: bool = False
+    alike: tuple[Place, ...] = ()
 
     @classmethod
     def of(cls, exams: Sequence[Exam], *, exams_evenly: bool = False) -> Source:
         """Slices in which nothing at all is known are left out."""
-        positive, negative = [], []
+        positive, negative, alike = [], [], []
         for e, exam in enumerate(exams):
-            for k in range(len(exam.truth)):
-                plane = exam.truth[k, 0]
-                if (plane == 1).any():
-                    positive.append((e, k))
-                elif (plane == 0).any():
-                    negative.append((e, k))
-        return cls(exams, tuple(positive), tuple(negative), exams_evenly)
+            shown, clear = (exam.truth == 1).any(axis=(2, 3)), (exam.truth[:, 0] == 0).any(axis=(1, 2))
+            positive += [(e, int(k)) for k in np.flatnonzero(shown[:, 0])]
+            negative += [(e, int(k)) for k in np.flatnonzero(~shown[:, 0] & clear)]
+            alike += [(e, int(k)) for k in np.flatnonzero(~shown[:, 0] & clear & shown[:, 1:].any(axis=1))]
+        return cls(exams, tuple(positive), tuple(negative), exams_evenly, tuple(alike))
 
     def shares(self) -> NDArray[np.float64]:
         """(positive,) how often each positive slice is drawn, relative to all of them."""
@@ -82,6 +87,9 @@ class Source:
         chosen = []
         if self.positive:
             chosen = [self.positive[i] for i in rng.choice(len(self.positive), size=wanted, p=self.shares())]
+        if self.alike:
+            more = round((count - len(chosen)) * ALIKE_SHARE)
+            chosen += [self.alike[i] for i in rng.integers(len(self.alike), size=more)]
         pool = self.negative or self.positive
         chosen += [pool[i] for i in rng.integers(len(pool), size=count - len(chosen))]
         return [chosen[i] for i in rng.permutation(count)]
@@ -100,7 +108,7 @@ class LoadSliced(MapTransform):  # type: ignore[misc]
 
 
 class RandWindowd(MapTransform, Randomizable):  # type: ignore[misc]
-    """A square window, on a pixel of the finding where there is one, else near the middle of the plane."""
+    """A square window, on a pixel of the finding or else of another one, else near the middle of the plane."""
 
     def __init__(self, size: int) -> None:
         super().__init__([IMAGE, TRUTH])
@@ -110,7 +118,8 @@ class RandWindowd(MapTransform, Randomizable):  # type: ignore[misc]
         """Cut both alike."""
         plane = data[TRUTH].shape[-1]
         size = min(self.size, plane)
-        found = torch.nonzero(data[TRUTH][0] == 1).numpy()
+        shown = data[TRUTH] == 1
+        found = torch.nonzero(shown[0] if shown[0].any() else shown.any(dim=0)).numpy()
         middle = found[self.R.randint(len(found))] if len(found) else np.full(2, plane / 2)
         reach = 0.28 * size
         first = np.clip(middle - size / 2 + self.R.uniform(-reach, reach, 2), 0, plane - size).astype(int)
@@ -123,10 +132,15 @@ class RandDenseSpotsd(MapTransform, Randomizable):  # type: ignore[misc]
 
     A head calcifies in more places than an anatomist would paint; what is mixed into the rim of a spot has the
     attenuation of blood, so that only its dense core tells it apart.
+
+    Parameters
+    ----------
+    dense : index of the finding that such spots are, if there is one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dense: int | None = None) -> None:
         super().__init__([IMAGE, TRUTH])
+        self.dense = dense
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Mix them into image (3, rows, columns), HU; what they cover is no longer the finding."""
@@ -138,6 +152,8 @@ class RandDenseSpotsd(MapTransform, Randomizable):  # type: ignore[misc]
             depth = torch.tensor([self.R.uniform(), 1.0, self.R.uniform()], dtype=image.dtype)[:, None, None]
             image = image + depth * cover * (hu - image)
             truth = torch.where(cover > 0.5, 0.0, truth)
+            if self.dense is not None:
+                truth[self.dense] = torch.where(cover > 0.5, 1.0, truth[self.dense])
         return {**data, IMAGE: image, TRUTH: truth}
 
     def _spot(self, rows: int, columns: int) -> torch.Tensor:
@@ -160,6 +176,12 @@ class Prepared(MapTransform):  # type: ignore[misc]
         return {**data, IMAGE: self.recipe.prepare(torch.as_tensor(data[IMAGE]))}
 
 
+def dense_index(recipe: Recipe) -> int | None:
+    """Index of the output for what is dense and no blood."""
+    findings = recipe.planes.findings
+    return findings.index(DENSE_NOT_BLOOD) if DENSE_NOT_BLOOD in findings else None
+
+
 def transforms(recipe: Recipe, *, student: bool) -> Compose:
     """What happens to a slice on its way into a batch.
 
@@ -172,10 +194,11 @@ def transforms(recipe: Recipe, *, student: bool) -> Compose:
     moved: dict[str, Any] = {"mode": ("bilinear", "nearest"), "padding_mode": "border"}
     steps = [
         LoadSliced(),
+        *([RandStreaksd(IMAGE, recipe.planes.pixel_mm, STREAKED_SHARE)] if recipe.streaks else []),
         RandWindowd(recipe.window),
         RandFlipd(both, prob=0.5, spatial_axis=1),
         RandAffined(both, prob=0.5, rotate_range=0.3, scale_range=0.1, shear_range=0.05, **moved),
-        RandDenseSpotsd(),
+        RandDenseSpotsd(dense_index(recipe)),
         # the kernel smooths or sharpens the noise too
         RandGaussianNoised(IMAGE, std=NOISE_HU, prob=NOISY_SHARE),
         RandKerneld(IMAGE, 0.5),

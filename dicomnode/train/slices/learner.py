@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from rich.progress import track
@@ -36,6 +36,15 @@ STUDENT_DROPOUT = 0.2
 STUDENT_DEPTH = 0.2
 
 
+class Select(Protocol):
+    """Score of a network on exams, higher is better."""
+
+    def __call__(
+        self, recipe: Recipe, network: torch.nn.Module, exams: Sequence[Exam], *, bfloat16: bool = False
+    ) -> float:
+        """The network is in evaluation mode."""
+
+
 class SliceLearner(Learner[Exam]):
     """Finds something on slices.
 
@@ -45,6 +54,7 @@ class SliceLearner(Learner[Exam]):
     member_of : a network as the node runs it -> the network that a training goes on with.
     ranked_share : of all unlabelled slices, those highest by the teacher's score that may become positive; 1 switches
         the ranker off.
+    select : score of a network on the validation exams, higher is better; the best epoch is kept.
     """
 
     def __init__(
@@ -53,8 +63,9 @@ class SliceLearner(Learner[Exam]):
         without: str,
         member_of: Callable[[torch.nn.Module], torch.nn.Module],
         ranked_share: float = RANKED_SHARE,
+        select: Select = pooled_dice,
     ) -> None:
-        self.recipe, self.member_of, self.ranked_share = recipe, member_of, ranked_share
+        self.recipe, self.member_of, self.ranked_share, self.select = recipe, member_of, ranked_share, select
         self.name, self.stratify_by = recipe.name, recipe.finding
         self.without = without
         self.outputs = self.outputs_of(recipe.finding)
@@ -139,11 +150,11 @@ class SliceLearner(Learner[Exam]):
 
     def loss(self, output: Any, batch: Batch) -> torch.Tensor:
         """Over the known pixels."""
-        return segmentation_loss(output, batch[TRUTH])
+        return segmentation_loss(output, batch[TRUTH], self.recipe.missed)
 
     def validate(self, network: torch.nn.Module, samples: Sequence[Exam], *, bfloat16: bool) -> float:
-        """Dice over all voxels of all exams."""
-        return pooled_dice(self.recipe, network, samples, bfloat16=bfloat16)
+        """By which the best epoch is chosen."""
+        return self.select(self.recipe, network, samples, bfloat16=bfloat16)
 
     def judge(self, network: torch.nn.Module, samples: Sequence[Exam], *, progress: bool) -> Results:
         """By every finding; the outputs are those of the first."""

@@ -10,10 +10,10 @@ from monai.data import get_track_meta
 
 from dicomnode.train.learners import learner_named
 from dicomnode.train.manifest import Case
-from dicomnode.train.slices.data import SliceBatches, Source, pseudo_exam
+from dicomnode.train.slices.data import IMAGE, TRUTH, RandDenseSpotsd, SliceBatches, Source, pseudo_exam
 from dicomnode.train.slices.exams import UNKNOWN, Exam, Planes
 from dicomnode.train.slices.learner import SliceLearner
-from dicomnode.train.slices.losses import masked_dice_loss, segmentation_loss, slice_truth
+from dicomnode.train.slices.losses import masked_overlap_loss, segmentation_loss, slice_truth
 from dicomnode.train.slices.recipes import Recipe
 from dicomnode.zoo.networks.branches import PixelsAndSlices
 
@@ -137,15 +137,15 @@ def test_what_is_not_known_has_no_part_in_the_loss() -> None:
 
 def test_the_soft_dice_of_a_hand_made_case() -> None:
     logits = torch.logit(torch.tensor([[[[0.8, 0.4]]]]))
-    assert float(masked_dice_loss(logits, torch.tensor([[[[1.0, 0.0]]]]))) == pytest.approx(1 - 1.6 / 2.2)
-    assert float(masked_dice_loss(logits, torch.zeros(1, 1, 1, 2))) == 0.0
+    assert float(masked_overlap_loss(logits, torch.tensor([[[[1.0, 0.0]]]]))) == pytest.approx(1 - 1.6 / 2.2)
+    assert float(masked_overlap_loss(logits, torch.zeros(1, 1, 1, 2))) == 0.0
 
 
 def test_a_rare_finding_weighs_as_much_in_the_dice_loss_as_a_common_one() -> None:
     probability = torch.tensor([[[[0.8, 0.8, 0.8, 0.2]], [[0.2, 0.2, 0.2, 0.2]], [[0.9, 0.9, 0.9, 0.9]]]])
     truth = torch.tensor([[[[1.0, 1.0, 1.0, 0.0]], [[0.0, 0.0, 0.0, 1.0]], [[0.0, 0.0, 0.0, 0.0]]]])
     common, rare = 1 - 2 * 2.4 / (2.6 + 3), 1 - 2 * 0.2 / (0.8 + 1)  # the third is not shown by any pixel
-    assert float(masked_dice_loss(probability.logit(), truth)) == pytest.approx((common + rare) / 2, abs=1e-6)
+    assert float(masked_overlap_loss(probability.logit(), truth)) == pytest.approx((common + rare) / 2, abs=1e-6)
 
 
 def test_a_slice_is_negative_only_when_all_of_it_is_known() -> None:
@@ -165,3 +165,38 @@ def test_every_recipe_prepares_what_its_network_reads(name: str, channels: int) 
     assert prepared.shape == (channels, 32, 32)
     assert 0.0 <= float(prepared.min()) <= float(prepared.max()) <= 1.0
     assert recipe.finding == "hemorrhage"
+
+
+def with_calcium(name: str, shown: tuple[int, ...]) -> Exam:
+    """Two findings: no blood anywhere, calcium on some slices."""
+    made = exam(name, ())
+    truth = np.zeros((len(made.hu), 2, 64, 64), np.int8)
+    truth[list(shown), 1, 20:24, 20:24] = 1
+    return replace(made, truth=truth)
+
+
+def test_slices_that_show_what_blood_is_mistaken_for_are_drawn_more_often() -> None:
+    source = Source.of([with_calcium("a", (2,))])
+    assert source.alike == ((0, 2),)
+    drawn = source.draw(1000, np.random.default_rng(1))
+    assert sum(place == (0, 2) for place in drawn) / 1000 == pytest.approx(0.35 + 0.65 / 12, abs=0.05)
+
+
+def test_a_dense_spot_is_no_blood_but_what_is_dense_and_none() -> None:
+    spots = RandDenseSpotsd(dense=1)
+    spots.set_random_state(seed=3)
+    data = {IMAGE: torch.full((3, 48, 48), 30.0), TRUTH: torch.tensor([1.0, -1.0])[:, None, None].expand(2, 48, 48)}
+    for _ in range(8):
+        changed = spots(data)
+        covered = changed[TRUTH][1] == 1
+        assert ((changed[TRUTH][0] == 0) == covered).all()
+        assert (changed[TRUTH][1][~covered] == -1).all()
+        assert (changed[IMAGE][1][covered] > 55.0).all()
+
+
+def test_a_missed_pixel_may_cost_more_than_a_false_one() -> None:
+    target = torch.tensor([[[[1.0, 1.0, 0.0, 0.0]]]])
+    half_missed = torch.tensor([[[[20.0, -20.0, -20.0, -20.0]]]])
+    assert float(masked_overlap_loss(half_missed, target, (0.7,))) == pytest.approx(1 - 1 / (1 + 0.7))
+    as_many_false = torch.tensor([[[[20.0, 20.0, 20.0, -20.0]]]])
+    assert float(masked_overlap_loss(as_many_false, target, (0.7,))) == pytest.approx(1 - 2 / (2 + 0.3), rel=1e-5)

@@ -11,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from dicomnode.errors import TrainingError
+from dicomnode.train.checkpoint import begin_with, save_weights
 from dicomnode.train.engine import BEST, Batch, FitSettings, Task, fit, learning_rate
 
 SETTINGS = FitSettings(epochs=6, learning_rate=0.05, patience=0, device="cpu", seed=4)
@@ -201,3 +202,30 @@ def test_the_network_may_take_several_inputs(tmp_path: Path) -> None:
     fitted = fit(made, SETTINGS, tmp_path, progress=False)
     assert fitted.best_score > 0.5
     assert (tmp_path / BEST).exists()
+
+
+def test_the_average_of_the_weights_is_validated_and_kept_through_an_interruption(tmp_path: Path) -> None:
+    averaged = replace(SETTINGS, averaging=0.8)
+    whole, last = task(), task()
+    best = fit(whole, averaged, tmp_path / "whole", progress=False)
+    fit(last, SETTINGS, tmp_path / "last", progress=False)
+    assert not torch.equal(weights_of(whole), weights_of(last))
+    assert whole.validate(whole.network) == pytest.approx(best.best_score)
+    with pytest.raises(Interrupted):
+        fit(task(break_in_epoch=4), averaged, tmp_path / "broken", progress=False)
+    resumed = task(seed=99)
+    fit(resumed, averaged, tmp_path / "broken", progress=False)
+    assert torch.equal(weights_of(whole), weights_of(resumed))
+
+
+def test_a_training_begins_with_what_fits_of_another_ones_weights(tmp_path: Path) -> None:
+    other, begun = nn.Sequential(nn.Linear(2, 8), nn.Linear(8, 3)), nn.Sequential(nn.Linear(2, 8), nn.Linear(8, 1))
+    save_weights(other.state_dict(), tmp_path / "other.safetensors")
+    last = begun[1].weight.detach().clone()
+    assert begin_with(begun, tmp_path / "other.safetensors") == 2
+    assert torch.equal(begun[0].weight, other[0].weight)
+    assert torch.equal(begun[1].weight, last)
+    with pytest.raises(TrainingError, match="none of its weights has a place"):
+        begin_with(nn.Linear(5, 5), tmp_path / "other.safetensors")
+    with pytest.raises(TrainingError, match="cannot be loaded"):
+        begin_with(begun, tmp_path / "absent.safetensors")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dicomnode.train.manifest import Case
-from dicomnode.train.slices.evaluation import predict, score_exams
+from dicomnode.train.slices.evaluation import balanced_score, predict, score_exams
 from dicomnode.train.slices.exams import Exam, Planes
 from dicomnode.train.slices.recipes import Recipe
 
@@ -74,3 +74,13 @@ def test_every_finding_has_its_own_score_and_only_the_first_a_precision_over_vox
     assert found["pixel_precision"] == pytest.approx([8 / (3 * 16 * 8)])
     assert np.isnan(found["intraventricular_pixel_precision"]).all()
     assert (found["label"].tolist(), found["intraventricular_label"].tolist()) == ([1.0], [1.0])
+
+
+def test_a_mark_in_a_clean_head_costs_as_much_as_it_is_large(sure: torch.nn.Module, exam: Exam) -> None:
+    bleeding = np.zeros_like(exam.truth)
+    bleeding[:, 0, :, :8] = 1
+    bleeds = replace(exam, truth=bleeding)  # 1.92 mL, all of them marked
+    clean = replace(exam, truth=np.zeros_like(exam.truth))  # 1.92 mL marked falsely
+    assert balanced_score(RECIPE, sure, [bleeds]) == pytest.approx(1.0)
+    assert balanced_score(RECIPE, sure, [bleeds, clean]) == pytest.approx(1.0 - 0.1 * 1.92)
+    assert np.isnan(balanced_score(RECIPE, sure, [clean]))
