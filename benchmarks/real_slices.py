@@ -3,8 +3,8 @@
     python -m benchmarks.real_slices FOLDER [--bundle NAME ...] [--weights FILE] [--picture FILE]
 
 ``FOLDER`` holds ``images`` and ``masks`` of the same names, from PhysioNet CT-ICH 1.0.0 (Hssayeni 2019, CC BY 4.0):
-8-bit slices of about four patients in a brain window, without HU, header or pixel size. Grey is taken for 0 to 80 HU, the
-saturated ring for bone, what lies outside for air, 145 mm for the width of the skull and 5 mm for the distance of
+8-bit slices of about four patients in a brain window, without HU, header or pixel size. Grey is taken for 0 to 80 HU,
+the saturated ring for bone, what lies outside for air, 145 mm for the width of the skull and 5 mm for the distance of
 consecutive slices; the ends of a stack are repeated until it is as high as a head. Nothing here is ever trained on.
 """
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from benchmarks.blood import blood_of
+from benchmarks.blood import blood_in, masks_of
 from benchmarks.painted_head import runner_of
 from dicomnode.records import Inputs, Volume
 from tests.unit.zoo.volumes import make_volume
@@ -112,7 +112,7 @@ def main() -> None:
         print(f"{bundle}\nslice   blood mL   share marked   precision   Dice")
         figures, figure = [], plt.figure(figsize=(28, 4.2 * len(patients)))
         for row, one in enumerate(patients):
-            marked = blood_of(runner, Inputs(volume=one.volume))[PADDING:-PADDING]
+            marked = blood_in(masks_of(runner, Inputs(volume=one.volume)))[PADDING:-PADDING]
             pixel_ml = one.volume.stack.pixel_area_mm2 * SLICE_MM / 1000.0
             for number, truth, mark in zip(one.numbers, one.truth, marked, strict=True):
                 both, true, said = (int(np.count_nonzero(mask)) for mask in (truth & mark, truth, mark))
