@@ -4,11 +4,11 @@
         --real HEAD [--real HEAD] --paint --cohort normal-A --cohort trauma-B ... --keep rivals.jsonl
 
 ``--real`` names series of real heads without blood; ``--paint`` paints the bleeds of ``benchmarks/painted_head.py``
-into the last of them, too. ``--cohort`` names folders of ``dicomnode cohort make``; what is stained by contrast medium there
-is counted apart. A bundle is one of the node's, or NAME=FOLDER. Blood is all that a bundle marks but oedema, at its own
-thresholds, without the rules by which the node leaves marks out; whether an exam is positive is the node's decision,
-where the bundle allows one. Every exam is read once by every bundle; ``--keep`` holds what was found, one line each,
-and a later call reads only what is not there yet.
+into the last of them, too. ``--cohort`` names folders of ``dicomnode cohort make``; what is stained by contrast medium
+there is counted apart. A bundle is one of the node's, or NAME=FOLDER. Blood is all that a bundle marks but oedema, at
+its own thresholds, without the rules by which the node leaves marks out; whether an exam is positive is the node's
+decision, where the bundle allows one. Every exam is read once by every bundle; ``--keep`` holds what was found, one
+line each, and a later call reads only what is not there yet.
 """
 
 from __future__ import annotations
