@@ -644,6 +644,10 @@ class Case:
         """What was not given for this patient."""
         return tuple(finding for finding in self.findings if isinstance(finding, NotApplicable))
 
+    def tells_of_head(self, finding: MaskFinding) -> bool:
+        """Whether a report says with this finding what the head shows as a whole: once, with the first that has it."""
+        return finding is next((mask for mask in self.masks if mask.head is not None), None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedResult:

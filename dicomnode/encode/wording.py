@@ -100,8 +100,7 @@ class Wording:
     def noun(self, finding: MaskFinding) -> Noun:
         """How a finding is named within sentences; one that the tables do not know by its label."""
         concepts, table = codes.concepts_of(finding), _TABLES[self.language]
-        known = next((name for name, entry in codes.FINDINGS.items() if entry.type[:2] == concepts.type[:2]), "")
-        forms = table.NOUNS.get(known) or table.OTHER.of(concepts.noun)
+        forms = table.NOUNS.get(codes.known_as(finding)) or table.OTHER.of(concepts.noun)
         return Noun(*map(self._spelled, forms))
 
     def localised(self, case: Case) -> Case:

@@ -73,10 +73,13 @@ def findings_of(
     """
     shared = {"model": model, "inputs_digest": examined.digest}
     findings: list[Finding] = []
+    places = None if inputs.volume is None else Places(inputs.volume)
     for output in manifest.gives:
         value = _checked(manifest.name, output, raw.get(output.name), inputs.volume)
         if isinstance(output, MaskOutput):
-            findings.append(_mask_finding(output, value, inputs.volume, keep_probability, shared))
+            assert inputs.volume is not None  # a scalar was refused
+            assert places is not None
+            findings.append(_mask_finding(output, value, inputs.volume, places, keep_probability, shared))
         elif isinstance(output, ScoreOutput):
             findings.append(_score_finding(output, value, examined, shared))
         else:
@@ -99,14 +102,13 @@ def _checked(model: str, output: Output, value: Raw | None, volume: Volume | Non
 def _mask_finding(
     output: MaskOutput,
     probability: NDArray[np.float32],
-    volume: Volume | None,
+    volume: Volume,
+    places: Places,
     keep_probability: bool,
     shared: dict[str, Any],
 ) -> MaskFinding:
-    assert volume is not None  # a scalar was refused
     marked = np.asarray(probability > output.threshold)
     kept, dense = (marked, NO_DENSE) if output.dense is None else without_dense(marked, volume, _rule_of(output))
-    places = Places(volume)
     total, lesions, labels = measure(kept, volume, output.detection_limit_ml, places)
     return MaskFinding(
         name=output.name,

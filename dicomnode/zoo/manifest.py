@@ -302,6 +302,7 @@ class ModelSection(Frozen):
     reads : how it takes its inputs.
     needs : its inputs.
     population : whom it is for; outside of it no number is given.
+    run_limit_s : how long a run may take where that is longer than the node allows (``run_timeout_s``).
     gives : its findings.
     volume : of a bundle that reads whole volumes.
     origin : of an imported bundle.
@@ -318,9 +319,18 @@ class ModelSection(Frozen):
     reads: Reading = Reading.PLANES
     needs: Needs
     population: tuple[Limit, ...] = ()
+    run_limit_s: float | None = Field(default=None, gt=0.0)
     gives: tuple[Output, ...] = Field(min_length=1)
     volume: VolumeReading | None = None
     origin: Origin | None = None
+
+    def limit_s(self, usual_s: float) -> float:
+        """How long a run may take: ``usual_s``, or as long as the model needs.
+
+        >>> ModelSection.model_construct(run_limit_s=480.0).limit_s(300.0)
+        480.0
+        """
+        return max(usual_s, self.run_limit_s or 0.0)
 
     @property
     def masks(self) -> tuple[MaskOutput, ...]:

@@ -19,6 +19,7 @@ from dicomnode.encode.content import (
     code_item,
     container,
     new_document,
+    presence_item,
     private_scheme,
     procedure_reported,
     root_container,
@@ -62,7 +63,7 @@ def _content(context: Context) -> Dataset:
     root.ContentSequence.append(groups)
     evaluations = container(codes.QUALITATIVE_EVALUATIONS)
     for mask in context.case.masks:
-        evaluations.ContentSequence.append(code_item(codes.concepts_of(mask).type, codes.presence_of(mask)))
+        evaluations.ContentSequence.append(presence_item(mask, context.case.masks))
         evaluations.ContentSequence.append(text_item(codes.IMPRESSION, context.words.impression(mask)))
     evaluations.ContentSequence.append(text_item(codes.NOTICE, context.words.disclaimer()))
     root.ContentSequence.append(evaluations)
