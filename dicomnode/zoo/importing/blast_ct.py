@@ -27,7 +27,7 @@ from dicomnode.zoo.registry import pin
 TRIAL = "dicomnode.zoo.importing.weights_trial"
 NAME = "blast_ct"
 MAX_MEMBERS = 32
-"""More networks than anybody has published; each takes a minute a head."""
+"""More networks than anybody has published."""
 
 
 def import_weights(files: Sequence[Path], into: Path, options: WeightsOptions, taken: Collection[str] = ()) -> Imported:

@@ -12,7 +12,7 @@ from dicomnode.zoo.importing.layout import WeightsOptions
 from dicomnode.zoo.manifest import MaskOutput
 
 RUN_LIMIT_S = 240.0
-"""A network may take this long for one head: four times what it takes on two cores."""
+"""A network may take this long for one head: ample for one core of a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from tests.unit.encode.cases import (
     changed,
     ellipsoid,
     finding_of,
+    kinds_of_blood,
     not_applicable_of,
     predicted_of,
     score_of,
@@ -227,6 +228,10 @@ def test_results_under_another_identity_are_valid(tmp_path: Path) -> None:
         ds.save_as(files[-1], enforce_file_format=True)
     verdict = judged(files, fast=True)
     assert (len(files), verdict.returncode, verdict.stdout) == (5, 0, ""), verdict.stdout + verdict.stderr
+
+
+def test_kinds_of_blood_found_and_not_found_pass_every_judge(tmp_path: Path) -> None:
+    assert_valid(kinds_of_blood(case_of(TILTED_UNEVEN, BLEEDS)), tmp_path, fast=False)
 
 
 def test_a_negative_passes_every_judge(tmp_path: Path) -> None:

@@ -13,12 +13,15 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from scipy import ndimage
 
+from dicomnode.dicom import codes
 from dicomnode.dicom.uids import derived_uid
 from dicomnode.measure.lesions import measure
 from dicomnode.records import (
     PROBABILITY_FLOOR,
     PROBABILITY_SCALE,
     Case,
+    FindingConcepts,
+    HeadMeasures,
     ImageFinding,
     Inapplicable,
     MaskFinding,
@@ -226,6 +229,20 @@ def case_of(
         generation=1,
         timezone="Europe/Berlin",
     )
+
+
+def kinds_of_blood(case: Case) -> Case:
+    """The case as a model judges it that tells kinds of blood apart: all of it within the brain, a rim of oedema."""
+    blood = case.masks[0].mask
+    rim = ndimage.binary_dilation(blood, np.ones((1, 5, 5))) & ~blood
+    masks = {"parenchymal_hemorrhage": blood, "extra_axial_hemorrhage": blood & ~blood, "edema": rim}
+    findings = []
+    for kind, mask in {**masks, "ventricular_hemorrhage": blood & ~blood}.items():
+        entry, head = codes.FINDINGS[kind], HeadMeasures(likeness=0.9, midline_shift_mm=4.0, evans_index=0.28)
+        concepts = FindingConcepts(tuple(entry.category), tuple(entry.type), tuple(entry.site))
+        finding = finding_of(mask, case.volume, name=f"m_{kind}", label=entry.noun.capitalize())
+        findings.append(replace(finding, concepts=concepts, head=head))
+    return replace(case, findings=tuple(findings))
 
 
 def with_probability(case: Case) -> Case:

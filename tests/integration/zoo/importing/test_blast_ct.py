@@ -16,8 +16,9 @@ from typer.testing import CliRunner, Result
 
 from dicomnode.app import show
 from dicomnode.cli.main import app
-from dicomnode.decision import Decision
+from dicomnode.decision import Decision, decision_of
 from dicomnode.errors import BundleRefused, ImportRefusal
+from dicomnode.measure.outcome import outcomes_of
 from dicomnode.records import Inputs, MaskFinding, PatientContext
 from dicomnode.zoo.importing.blast_ct import import_weights
 from dicomnode.zoo.importing.importer import Imported
@@ -208,6 +209,17 @@ def test_what_is_outside_the_skull_is_not_marked(runner: Runner) -> None:
     assert not (places[:, 0] < -55.0).any()
 
 
+def test_networks_that_see_background_alone_make_a_negative_exam(tmp_path: Path) -> None:
+    network = attenuation_network()
+    network.head[-1].conv.weight.data.fill_(-1.0)
+    network.head[-1].conv.weight.data[TraumaClass.BACKGROUND] = 1.0
+    imported = import_weights(write_weights(tmp_path / "given", network), tmp_path / "models", WeightsOptions())
+    masks = masks_of(Runner(open_bundle(imported.manifest.path), threads=1), series())
+    assert len(masks) == 4
+    assert not any(mask.mask.any() for mask in masks.values())
+    assert decision_of(outcomes_of(masks.values())) is Decision.NEGATIVE
+
+
 @pytest.fixture
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal in which no line is folded."""
@@ -269,16 +281,3 @@ def test_from_files_to_segments_and_scores_by_the_command_line(tmp_path: Path, c
     ventricles = next(one for one in scores["ich_score"]["inputs"] if one["label"] == "Blood in the ventricles")
     assert (ventricles["value"], ventricles["source"]) == ("0.00 mL", "measured")
     assert 0.0 < scores["oedema_extension"]["value"] < 1.0
-
-
-def test_a_head_with_oedema_alone_is_negative(tmp_path: Path, config: Path) -> None:
-    def only_oedema(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.minimum(bleeding_head(points), plain_head(points))
-
-    files = write_weights(tmp_path / "given", attenuation_network())
-    assert run("zoo", "import", *files, "--layout", "blast-ct", "--config", config).exit_code == 0
-    said, results = processed(config, series(hu=only_oedema))
-    found = {one["name"]: one["decision"] for one in said["findings"]}
-    assert found["blast_ct_oedema"] == Decision.POSITIVE
-    assert said["decision"] == Decision.NEGATIVE
-    assert [segment.SegmentLabel for segment in results["seg"].SegmentSequence] == ["Perilesional oedema"]
