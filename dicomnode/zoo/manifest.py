@@ -217,6 +217,7 @@ class ScoreOutput(_Told):
     Attributes
     ----------
     name, label : machine name, its code in reports; what the radiologist reads, with event and horizon.
+    definition : of the event in full, with its time; every result spells it out.
     unit : UCUM; ``1`` for a probability.
     threshold : operating threshold, in ``unit``; None: the score is given without a category.
     high, low : category at or above, and below the threshold.
@@ -226,6 +227,7 @@ class ScoreOutput(_Told):
     kind: Literal["score"]
     name: ScoreName
     label: Words
+    definition: str = Field(default="", max_length=400)
     unit: str = Field(default="1", min_length=1, max_length=16)
     threshold: float | None = None
     high: Code | None = None

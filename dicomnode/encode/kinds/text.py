@@ -106,7 +106,11 @@ def _of_mask(finding: MaskFinding, case: Case, words: Wording) -> Iterator[str]:
 
 def _of_score(score: ScoreFinding, words: Wording) -> Iterator[str]:
     """What stands beside a score: its value is the impression."""
+    if score.definition:
+        yield f"{score.label}: {score.definition}"
     yield from map(words.reference_sentence, score.reference)
+    if score.contributions:
+        yield words.contributions(score)
     yield from _of_inputs(score, words)
     yield from (f"{score.label}: {warning}" for warning in score.warnings)
 

@@ -13,6 +13,8 @@ MODEL_HEIGHT, LAST_MODEL_HEIGHT, HEADING_HEIGHT, ROW_HEIGHT = 44, 36, 32, 23
 TABLE_ROWS = {1: 5, 2: 2}
 """Lesions listed for each finding, by the number of findings; more findings leave no room for any."""
 TABLE_ROWS_BESIDE_SCORES = 2
+CONTRIBUTIONS = 4
+"""Shown of a score; the reports list more."""
 
 
 def side_panel(pen: Pen, case: Case, box: Box, words: Wording) -> None:
@@ -120,6 +122,8 @@ def _score(pen: Pen, score: ScoreFinding, left: int, right: int, y: int, words: 
     rows += [(item.label, words.in_unit(item.value or 0, item.unit)) for item in known]
     if score.missing:
         rows.append((words.say("missing"), str(len(score.missing))))
+    changes = score.contributions[:CONTRIBUTIONS]
+    rows += [(words.text(one.label), words.change(one, score.unit)) for one in changes]
     return _rows(pen, rows, left, right, y) + 10
 
 

@@ -135,6 +135,7 @@ SENTENCES = {
     "dense row": "Dense, not counted",
     "probability": "Probability",
     "value": "Value",
+    "contributions": "{label}: what single inputs change, were each not known: {contributions}.",
     "interval row": "95 % interval",
     "range": "{low} to {high}",
     "operating threshold": "Operating threshold",

@@ -128,6 +128,7 @@ SENTENCES = {
     "dense row": "Dicht, nicht gezählt",
     "probability": "Wahrscheinlichkeit",
     "value": "Wert",
+    "contributions": "{label}: was einzelne Angaben ändern, wäre jede für sich nicht bekannt: {contributions}.",
     "interval row": "95-%-Intervall",
     "range": "{low} bis {high}",
     "operating threshold": "Entscheidungsschwelle",

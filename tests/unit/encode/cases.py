@@ -19,6 +19,7 @@ from dicomnode.records import (
     PROBABILITY_FLOOR,
     PROBABILITY_SCALE,
     Case,
+    Contribution,
     ImageFinding,
     Inapplicable,
     MaskFinding,
@@ -270,6 +271,8 @@ def score_of(**changes: Any) -> ScoreFinding:
         inputs=(ScoreInput("Haematoma volume", "16.1 mL", "measured"), ScoreInput("Age", "74 years", "header")),
         missing=("Glasgow Coma Scale",),
         warnings=("Developed for spontaneous haemorrhage only.",),
+        definition="Modified Rankin Scale of 4 to 6, death included, 90 days after the haemorrhage.",
+        contributions=(Contribution("Haematoma volume", 0.11), Contribution('"found drowsy"', -0.04)),
     )
     return replace(score, **changes)
 
