@@ -44,7 +44,8 @@ from dicomnode.cohort.patients import Arm, Site
 from dicomnode.cohort.scanner import Scan
 from dicomnode.cohort.streams import derived_seed
 from dicomnode.images.volume import read_volume
-from dicomnode.zoo.networks.deepmedic import DeepMedic, read_deepmedic
+from dicomnode.zoo.networks.deepmedic import DeepMedic
+from dicomnode.zoo.networks.published import read_deepmedic
 from tests.unit.zoo.volumes import volume_from
 
 

@@ -75,6 +75,7 @@ class Outcome:
     volume_ml : of all counted marks, rounded as in the results; 0 without marks.
     lesions : how many are counted.
     dense_ml : marked, but too dense to be counted.
+    decides : whether the exam may be called by it; oedema, say, is told, but makes no exam positive.
     """
 
     finding: str
@@ -85,6 +86,7 @@ class Outcome:
     dense_ml: float = 0.0
     exam_probability: float | None = None
     exam_threshold: float | None = None
+    decides: bool = True
 
     def in_words(self) -> str:
         """``positive, 26.9 mL, 3 lesions``: for tables and the history."""
@@ -106,6 +108,11 @@ class Outcome:
         """
         read = {"decision": Decision(values["decision"]), "grounds": Grounds(values["grounds"])}
         return cls(**{**values, **read})
+
+
+def decision_of(outcomes: Iterable[Outcome]) -> Decision | None:
+    """What an exam comes to: the gravest of the findings that have a say; None where none has."""
+    return worst(outcome.decision for outcome in outcomes if outcome.decides)
 
 
 def worst(decisions: Iterable[Decision]) -> Decision | None:

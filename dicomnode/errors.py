@@ -454,6 +454,9 @@ class ImportRefusal(StrEnum):
     TORCHSCRIPT = "torchscript"
     UNSAFE_WEIGHTS = "unsafe_weights"
     WEIGHTS_DO_NOT_FIT = "weights_do_not_fit"
+    NO_FILE = "no_file"
+    OTHER_NETWORK = "other_network"
+    MIXED_MEMBERS = "mixed_members"
     CANNOT_BUILD = "cannot_build"
     CANNOT_RUN = "cannot_run"
     CHANNELS_DIFFER = "channels_differ"
@@ -486,6 +489,9 @@ _IMPORT_SENTENCES: dict[ImportRefusal, str] = {
     ImportRefusal.TORCHSCRIPT: "TorchScript is compiled code, not weights. Export a state dict as models/model.pt.",
     ImportRefusal.UNSAFE_WEIGHTS: "The weights file holds more than tensors, or is damaged; it was not unpickled.",
     ImportRefusal.WEIGHTS_DO_NOT_FIT: "The weights do not fit the network of configs/inference.json.",
+    ImportRefusal.NO_FILE: "The layout wants files of weights, one a network.",
+    ImportRefusal.OTHER_NETWORK: "The weights are those of another network than the layout is for.",
+    ImportRefusal.MIXED_MEMBERS: "The files make no ensemble: give files of one set and one form, each once.",
     ImportRefusal.CANNOT_BUILD: "MONAI cannot build what configs/inference.json says.",
     ImportRefusal.CANNOT_RUN: "A trial run on a small volume failed.",
     ImportRefusal.CHANNELS_DIFFER: "The network gives another number of channels than the metadata say.",

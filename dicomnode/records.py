@@ -334,6 +334,20 @@ class ReferenceScore:
     missing: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one input does to a score, for one patient.
+
+    Attributes
+    ----------
+    label : what the radiologist reads, such as ``D-dimer`` or ``"off balance"``.
+    change : the score less what it would be were this not known, in the unit of the score.
+    """
+
+    label: str
+    change: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreFinding:
     """A number about the patient, such as the probability of an event within a time.
@@ -350,6 +364,8 @@ class ScoreFinding:
     reference : scores that need no learning, for comparison.
     inputs, missing : what it was computed from; the labels of what was not known.
     warnings : limits of the intended use that this patient touches.
+    definition : of the event, in full.
+    contributions : what single inputs do to it, the largest first.
     inputs_digest : hex sha256 of all that shaped it beside model and images; empty where nothing did.
     translations : of ``label``.
     """
@@ -366,6 +382,8 @@ class ScoreFinding:
     inputs: tuple[ScoreInput, ...] = ()
     missing: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    definition: str = ""
+    contributions: tuple[Contribution, ...] = ()
     inputs_digest: str = ""
     translations: Translations = ()
 
@@ -643,6 +661,10 @@ class Case:
     def not_applicable(self) -> tuple[NotApplicable, ...]:
         """What was not given for this patient."""
         return tuple(finding for finding in self.findings if isinstance(finding, NotApplicable))
+
+    def tells_of_head(self, finding: MaskFinding) -> bool:
+        """Whether a report says with this finding what the head shows as a whole: once, with the first that has it."""
+        return finding is next((mask for mask in self.masks if mask.head is not None), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

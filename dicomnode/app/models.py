@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,30 @@ def models_folder(config: Path | None, into: Path | None) -> Path:
         return into
     assert config is not None
     return load_config(config, serving=False).models_dir
+
+
+def only_bundle(sources: Sequence[Path]) -> Path:
+    """The one bundle that is imported at a time.
+
+    Raises
+    ------
+    ConfigError : there are several.
+    """
+    if len(sources) > 1:
+        raise ConfigError([f"{sources[1]}: one bundle at a time; several files belong to --layout blast-ct"])
+    return sources[0]
+
+
+def require_no_options_of_bundles(given: Mapping[str, object]) -> None:
+    """Refuse what says nothing about weights alone.
+
+    Raises
+    ------
+    ConfigError : naming the options that were given all the same.
+    """
+    wrong = [option for option, value in given.items() if value]
+    if wrong:
+        raise ConfigError([f"{option}: belongs to a MONAI bundle, not to weights" for option in wrong])
 
 
 def known_names(config: Path | None, folder: Path) -> set[str]:

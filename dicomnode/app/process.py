@@ -136,7 +136,7 @@ class _Bench:
             findings=self._findings_of(manifest.name),
             keep_probability=Kind.PROBABILITY in kinds_taken(self.config, self.protocol),
         )
-        _answer(self.backend.infer(task, timeout_s=self._timeout_s))
+        _answer(self.backend.infer(task, timeout_s=manifest.limit_s(self._timeout_s)))
 
     def _encode(self, source: Source, files: list[Path], context: PatientContext) -> EncodeReply:
         self.progress("encoding")

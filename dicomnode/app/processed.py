@@ -7,10 +7,10 @@ from typing import Any
 
 from dicomnode.app import show
 from dicomnode.app.process import Processed
-from dicomnode.decision import worst
+from dicomnode.decision import decision_of
 from dicomnode.encode.wording import Wording
 from dicomnode.measure.figures import rounded_hu, rounded_ml, rounded_mm
-from dicomnode.measure.outcome import outcome_of
+from dicomnode.measure.outcome import outcome_of, outcomes_of
 from dicomnode.records import (
     RESEARCH_NOTICE,
     Finding,
@@ -27,7 +27,7 @@ def processed_as_dict(done: Processed) -> dict[str, Any]:
     """What came out of a folder as plain values, for ``--json``."""
     return {
         "series_uid": done.series_uid,
-        "decision": worst(finding.decision for finding in done.findings if isinstance(finding, MaskFinding)),
+        "decision": decision_of(outcomes_of(done.findings)),
         "findings": [_finding_as_dict(finding) for finding in done.findings],
         "reference": [asdict(score) for score in done.reference],
         "results": [{"kind": result.kind, "path": str(result.path)} for result in done.results],

@@ -46,7 +46,7 @@ def ask(backend: Backend, manifest: BundleManifest, head: KnownHead, timeout_s: 
     """
     with tempfile.TemporaryDirectory(prefix="dicomnode-selftest-") as scratch:
         task = _task(manifest, head, Path(scratch))
-        reply = backend.infer(task, timeout_s=timeout_s)
+        reply = backend.infer(task, timeout_s=manifest.limit_s(timeout_s))
         if isinstance(reply, Failure):
             raise InferenceError(reply.message)
         return {finding.name: answer_of(finding, head.volume) for finding in load_findings(task.findings)}

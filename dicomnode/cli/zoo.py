@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli.common import FAILED, AsJson, exit_codes, require_device, require_folder
+from dicomnode.cli.common import FAILED, AsJson, exit_codes, require_device, require_folder, require_known
 
 BundlesOf = Annotated[
     Path | None,
@@ -88,7 +88,21 @@ def zoo_selftest(
 
 @app.command("import")
 def zoo_import(
-    source: Annotated[Path, typer.Argument(help="Folder or zip file of a MONAI bundle for CT segmentation.")],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Folder or zip file of a MONAI bundle for CT; with --layout blast-ct the files of weights, one a "
+            "network.",
+        ),
+    ],
+    layout: Annotated[
+        str,
+        typer.Option(
+            help="monai: a bundle; blast-ct: weights of that tool (model_1.pt, model_1.torch_model, ...), whose "
+            "networks are averaged."
+        ),
+    ] = "monai",
     config: Annotated[
         Path | None,
         typer.Option("--config", "-c", help="Import into the models folder of this node (data_dir/models)."),
@@ -114,17 +128,39 @@ def zoo_import(
     trust: Annotated[bool, typer.Option("--trust", help="Its configuration may run as code on this machine.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Bring in a MONAI bundle of others; without --trust it says what code it would run and stops.
+    """Bring in a model of others: a MONAI bundle, or the weights of blast-ct.
+
+    Without --trust a bundle is not taken: it is said what code it would run. Weights are no code and need no trust.
 
     Example: `dicomnode zoo import ./spleen.zip --config config.toml --finding 1=78961009,SCT,Spleen --trust`
+
+    Example: `dicomnode zoo import --layout blast-ct model_1.pt model_2.pt model_3.pt --config config.toml`
     """
-    from dicomnode.app.models import by_channel, imported_page, known_names, models_folder
+    from dicomnode.app.models import (
+        by_channel,
+        imported_page,
+        known_names,
+        models_folder,
+        only_bundle,
+        require_no_options_of_bundles,
+    )
+    from dicomnode.zoo.importing.blast_ct import import_weights
     from dicomnode.zoo.importing.foreign import ImportOptions
     from dicomnode.zoo.importing.importer import import_bundle
+    from dicomnode.zoo.importing.layout import Layout, WeightsOptions
 
     with exit_codes():
+        require_known("--layout", layout, Layout)
         folder = models_folder(config, into)
         require_folder("the models folder", folder)
+        if Layout(layout) is Layout.BLAST_CT:
+            others = {"--finding": finding, "--label": label, "--cleared": cleared}
+            require_no_options_of_bundles({**others, "--any-body-part": any_body_part, "--trust": trust})
+            said = WeightsOptions(name=name, title=title, trained_on=trained_on)
+            imported_page(
+                import_weights(sources, folder, said, known_names(config, folder)), named_folder=into, as_json=json
+            )
+            return
         options = ImportOptions(
             trusted=trust,
             name=name,
@@ -135,5 +171,5 @@ def zoo_import(
             research=not cleared,
             require_head=not any_body_part,
         )
-        imported = import_bundle(source, folder, options, known_names(config, folder))
+        imported = import_bundle(only_bundle(sources), folder, options, known_names(config, folder))
         imported_page(imported, named_folder=into, as_json=json)

@@ -49,6 +49,9 @@ PRESENCE = {Decision.POSITIVE: PRESENT, Decision.UNCERTAIN: UNDETERMINED, Decisi
 BRAIN = Code("12738006", "SCT", "Brain")
 HEAD = Code("69536005", "SCT", "Head")
 INTRACRANIAL = Code("1101003", "SCT", "Intracranial")
+MENINGES = Code("1231004", "SCT", "Meninges")
+VENTRICLE = Code("35764002", "SCT", "Brain ventricle")
+FINDING_SITE = Code("363698007", "SCT", "Finding Site")
 BRAIN_PARTS: dict[BrainPart, Code] = {
     BrainPart.FRONTAL: Code("83251001", "SCT", "Frontal lobe"),
     BrainPart.PARIETAL: Code("16630005", "SCT", "Parietal lobe"),
@@ -129,6 +132,8 @@ HIGHEST_POSSIBLE = Code("HIGHEST", PRIVATE_SCHEME, "Highest value that is possib
 WORKING = Code("WORKING", PRIVATE_SCHEME, "How the score comes about")
 INPUT_USED = Code("INPUT", PRIVATE_SCHEME, "Input used")
 INPUT_MISSING = Code("INPUTMISSING", PRIVATE_SCHEME, "Input missing")
+DEFINITION = Code("DEFINITION", PRIVATE_SCHEME, "Definition of the event")
+CONTRIBUTION = Code("CONTRIBUTION", PRIVATE_SCHEME, "Contribution of an input")
 USE_WARNING = Code("USEWARNING", PRIVATE_SCHEME, "Warning of intended use")
 NOT_PERFORMED = Code("NOTPERFORMED", PRIVATE_SCHEME, "Reason why the series was not processed")
 NEEDED = Code("NEEDED", PRIVATE_SCHEME, "What would be needed")
@@ -170,9 +175,19 @@ FINDINGS: dict[str, FindingCodes] = {
     "hemorrhage": FindingCodes(
         MORPHOLOGICALLY_ABNORMAL, HEMORRHAGE, INTRACRANIAL, (230, 60, 50), "HEMORRHAGE_SEG", "haemorrhage"
     ),
+    "parenchymal_hemorrhage": FindingCodes(
+        MORPHOLOGICALLY_ABNORMAL, HEMORRHAGE, BRAIN, (230, 60, 50), "IPH_SEG", "intraparenchymal haemorrhage"
+    ),
+    "extra_axial_hemorrhage": FindingCodes(
+        MORPHOLOGICALLY_ABNORMAL, HEMORRHAGE, MENINGES, (230, 80, 210), "EXTRAAXIAL_SEG", "extra-axial haemorrhage"
+    ),
+    "ventricular_hemorrhage": FindingCodes(
+        MORPHOLOGICALLY_ABNORMAL, HEMORRHAGE, VENTRICLE, (150, 100, 250), "IVH_SEG", "intraventricular haemorrhage"
+    ),
     "edema": FindingCodes(MORPHOLOGICALLY_ABNORMAL, EDEMA, BRAIN, (70, 150, 230), "EDEMA_SEG", "oedema"),
 }
-"""By ``MaskFinding.name``."""
+"""By ``MaskFinding.name``. Of the same type, the first is meant where a bundle names no site, or another one."""
+PARENCHYMAL, VENTRICULAR, OEDEMA = "parenchymal_hemorrhage", "ventricular_hemorrhage", "edema"
 
 OTHER_FINDING = FindingCodes(MORPHOLOGICALLY_ABNORMAL, LESION_OF_BRAIN, BRAIN, (150, 120, 230), "LESION_SEG", "lesion")
 """For findings of bundles that the table does not know."""
@@ -187,6 +202,21 @@ def finding_codes(name: str) -> FindingCodes:
     return FINDINGS.get(name, OTHER_FINDING)
 
 
+def known_as(finding: MaskFinding) -> str:
+    """Under which name ``FINDINGS`` has a finding, by its type and, where the bundle says it, its site; else empty."""
+    if finding.concepts is None:
+        return finding.name if finding.name in FINDINGS else ""
+    alike = [name for name, entry in FINDINGS.items() if entry.type[:2] == finding.concepts.type[:2]]
+    site = finding.concepts.site
+    of_site = (name for name in alike if site is not None and FINDINGS[name].site[:2] == site[:2])
+    return next(of_site, alike[0] if alike else "")
+
+
+def decides(finding: MaskFinding) -> bool:
+    """Whether a finding has a say in what an exam comes to: oedema is told, but makes no exam positive."""
+    return known_as(finding) != OEDEMA
+
+
 def concepts_of(finding: MaskFinding) -> FindingCodes:
     """How a finding is coded, drawn and worded.
 
@@ -196,8 +226,9 @@ def concepts_of(finding: MaskFinding) -> FindingCodes:
     if finding.concepts is None:
         return finding_codes(finding.name)
     kind = Code(*finding.concepts.type)
-    known = next((entry for entry in FINDINGS.values() if entry.type[:2] == kind[:2]), None)
-    base = known or OTHER_FINDING._replace(rgb=_colour(finding.name), content_label="FINDING_SEG", noun=_noun(finding))
+    base = FINDINGS.get(known_as(finding)) or OTHER_FINDING._replace(
+        rgb=_colour(finding.name), content_label="FINDING_SEG", noun=_noun(finding)
+    )
     site = finding.concepts.site
     return base._replace(
         category=Code(*finding.concepts.category), type=kind, site=Code(*site) if site is not None else base.site

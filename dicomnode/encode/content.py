@@ -17,6 +17,7 @@ from dicomnode.dicom.uids import derived_uid
 from dicomnode.encode.context import Envelope
 from dicomnode.encode.identity import bare_reference
 from dicomnode.kinds import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR, ENHANCED_SR, KINDS, Kind, first_choice
+from dicomnode.records import MaskFinding
 
 LINE_CHARACTERS = 88
 DOCUMENTS: dict[str, type[hd_sr.Comprehensive3DSR | hd_sr.ComprehensiveSR | hd_sr.EnhancedSR]] = {
@@ -124,6 +125,20 @@ def broken(text: str) -> str:
 def code_item(name: codes.Code, value: codes.Code) -> hd_sr.CodeContentItem:
     """A coded answer under a name."""
     return hd_sr.CodeContentItem(name=Code(*name), value=Code(*value), relationship_type=CONTAINS)
+
+
+def presence_item(finding: MaskFinding, findings: Sequence[MaskFinding]) -> hd_sr.CodeContentItem:
+    """Whether something was found; with its site where other findings of the report have the same type."""
+    concepts = codes.concepts_of(finding)
+    item = code_item(concepts.type, codes.presence_of(finding))
+    if sum(codes.concepts_of(one).type[:2] == concepts.type[:2] for one in findings) > 1:
+        where = hd_sr.CodeContentItem(
+            name=Code(*codes.FINDING_SITE),
+            value=Code(*concepts.site),
+            relationship_type=hd_sr.RelationshipTypeValues.HAS_CONCEPT_MOD,
+        )
+        item.ContentSequence = hd_sr.ContentSequence([where])
+    return item
 
 
 def separate(item: Dataset) -> None:

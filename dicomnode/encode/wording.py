@@ -27,6 +27,7 @@ from dicomnode.measure.figures import (
 from dicomnode.records import (
     BrainPart,
     Case,
+    Contribution,
     Finding,
     ImageFinding,
     MaskFinding,
@@ -43,6 +44,8 @@ MOSTLY = 0.5
 """Share of a lesion in the ventricles from which it is said to lie there."""
 LEAST_SHARE = 0.1
 """A region with less of a lesion is not named."""
+MOST_CONTRIBUTIONS = 10
+"""Inputs whose part in a score is told: beyond the largest lies noise."""
 LEAST_SHIFT_MM = 2
 """A smaller midline shift is within the error of its measurement (``docs/anatomy.md``)."""
 
@@ -100,8 +103,7 @@ class Wording:
     def noun(self, finding: MaskFinding) -> Noun:
         """How a finding is named within sentences; one that the tables do not know by its label."""
         concepts, table = codes.concepts_of(finding), _TABLES[self.language]
-        known = next((name for name, entry in codes.FINDINGS.items() if entry.type[:2] == concepts.type[:2]), "")
-        forms = table.NOUNS.get(known) or table.OTHER.of(concepts.noun)
+        forms = table.NOUNS.get(codes.known_as(finding)) or table.OTHER.of(concepts.noun)
         return Noun(*map(self._spelled, forms))
 
     def localised(self, case: Case) -> Case:
@@ -352,6 +354,19 @@ class Wording:
         if score.category is not None:
             parts.append(score.category[2])
         return f"{'; '.join(parts)}."
+
+    def contribution_phrase(self, contribution: Contribution, unit: str) -> str:
+        """``D-dimer +0.04``."""
+        return f"{self.text(contribution.label)} {self.change(contribution, unit)}"
+
+    def change(self, contribution: Contribution, unit: str) -> str:
+        """``+0.04``: in the unit of the score, its sign always told."""
+        return f"{'+' if contribution.change >= 0 else '-'}{self.in_unit(abs(contribution.change), unit)}"
+
+    def contributions(self, score: ScoreFinding) -> str:
+        """The largest contributions in one sentence."""
+        largest = (self.contribution_phrase(one, score.unit) for one in score.contributions[:MOST_CONTRIBUTIONS])
+        return self.say("contributions", label=score.label, contributions=", ".join(largest))
 
     def prediction_sentence(self, image: ImageFinding) -> str:
         """That there is a predicted scan, and that it is none."""

@@ -117,11 +117,11 @@ class _Runs:
             self.volume.unlink(missing_ok=True)
 
     def _run(self, row: RunRow, manifest: BundleManifest) -> bool:
-        task = self._task(manifest)
+        task, limit_s = self._task(manifest), manifest.limit_s(self.job.timeout_s)
         with self.job.at.store.write() as session:
             start_run(session, self.job.claim, row)
         try:
-            reply = self.job.at.backend.infer(task, timeout_s=self.job.timeout_s, tick=self.job.tick)
+            reply = self.job.at.backend.infer(task, timeout_s=limit_s, tick=self.job.tick)
         except (WorkerCrashed, RunTimedOut) as fault:
             self._crashed(row, str(fault))
             return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dicomnode.decision import Outcome
+from dicomnode.dicom import codes
 from dicomnode.measure.figures import rounded_ml, rounded_probability
 from dicomnode.records import Finding, MaskFinding
 
@@ -21,6 +22,7 @@ def outcome_of(finding: MaskFinding) -> Outcome:
         dense_ml=rounded_ml(finding.dense_ml),
         exam_probability=None if probability is None else rounded_probability(probability, threshold),
         exam_threshold=threshold,
+        decides=codes.decides(finding),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session
 
-from dicomnode.decision import Outcome, worst
+from dicomnode.decision import Outcome, decision_of
 from dicomnode.dicom.uids import names_of
 from dicomnode.store.receive.arrivals import Arrival, arrivals_of
 from dicomnode.store.states import InstanceStatus, OutboxStatus, RunStatus, SeriesStatus
@@ -62,7 +62,7 @@ class JobLine:
 
     Attributes
     ----------
-    decision : the gravest of its findings; empty before a model has spoken.
+    decision : the gravest of those of its findings that decide; empty before a model has spoken.
     result : what they come to in words, such as ``positive, 26.9 mL, 1 lesion``.
     outcomes : of each finding, the figures of the results.
     """
@@ -166,7 +166,7 @@ def _told(line: JobLine) -> JobLine:
     named = [f"{outcome.finding}: {text}" for outcome, text in zip(outcomes, words, strict=True)]
     return replace(
         line,
-        decision=str(worst(outcome.decision for outcome in outcomes) or ""),
+        decision=str(decision_of(outcomes) or ""),
         result=words[0] if len(words) == 1 else "; ".join(named),
         outcomes=kept,
     )

@@ -29,7 +29,7 @@ from dicomnode.records import (
 from dicomnode.zoo.applicability import Examined
 from dicomnode.zoo.bundle import BundleManifest
 from dicomnode.zoo.manifest import ImageOutput, MaskOutput, Output, ScoreOutput
-from dicomnode.zoo.reading.contract import Raw
+from dicomnode.zoo.reading.contract import Explained, Raw
 
 
 def not_applicable(manifest: BundleManifest, model: ModelRef, examined: Examined) -> tuple[NotApplicable, ...]:
@@ -73,10 +73,13 @@ def findings_of(
     """
     shared = {"model": model, "inputs_digest": examined.digest}
     findings: list[Finding] = []
+    places = None if inputs.volume is None else Places(inputs.volume)
     for output in manifest.gives:
         value = _checked(manifest.name, output, raw.get(output.name), inputs.volume)
         if isinstance(output, MaskOutput):
-            findings.append(_mask_finding(output, value, inputs.volume, keep_probability, shared))
+            assert inputs.volume is not None  # a scalar was refused
+            assert places is not None
+            findings.append(_mask_finding(output, value, inputs.volume, places, keep_probability, shared))
         elif isinstance(output, ScoreOutput):
             findings.append(_score_finding(output, value, examined, shared))
         else:
@@ -88,10 +91,11 @@ def _checked(model: str, output: Output, value: Raw | None, volume: Volume | Non
     """The value, if it is what the manifest says."""
     if value is None:
         raise InferenceError(f"{model}: gives no {output.name}")
+    numbers = value.value if isinstance(value, Explained) else value
     wanted = () if isinstance(output, ScoreOutput) else None if volume is None else volume.hu.shape
-    if np.shape(value) != wanted:
-        raise InferenceError(f"{model}: {output.name} has shape {np.shape(value)}, not {wanted}")
-    if not np.isfinite(value).all():
+    if np.shape(numbers) != wanted:
+        raise InferenceError(f"{model}: {output.name} has shape {np.shape(numbers)}, not {wanted}")
+    if not np.isfinite(numbers).all():
         raise InferenceError(f"{model}: {output.name} is not finite")
     return value
 
@@ -99,14 +103,13 @@ def _checked(model: str, output: Output, value: Raw | None, volume: Volume | Non
 def _mask_finding(
     output: MaskOutput,
     probability: NDArray[np.float32],
-    volume: Volume | None,
+    volume: Volume,
+    places: Places,
     keep_probability: bool,
     shared: dict[str, Any],
 ) -> MaskFinding:
-    assert volume is not None  # a scalar was refused
     marked = np.asarray(probability > output.threshold)
     kept, dense = (marked, NO_DENSE) if output.dense is None else without_dense(marked, volume, _rule_of(output))
-    places = Places(volume)
     total, lesions, labels = measure(kept, volume, output.detection_limit_ml, places)
     return MaskFinding(
         name=output.name,
@@ -141,17 +144,22 @@ def _exam_probability(output: MaskOutput, probability: NDArray[np.float32], volu
     return exam_probability(probability, volume, output.exam_slope, output.exam_intercept)
 
 
-def _score_finding(output: ScoreOutput, value: float, examined: Examined, shared: dict[str, Any]) -> ScoreFinding:
+def _score_finding(
+    output: ScoreOutput, given: float | Explained, examined: Examined, shared: dict[str, Any]
+) -> ScoreFinding:
+    score = given if isinstance(given, Explained) else Explained(float(given))
     return ScoreFinding(
         name=output.name,
         label=output.label,
-        value=float(value),
+        value=float(score.value),
         unit=output.unit,
         threshold=output.threshold,
-        category=_category(output, float(value)),
+        category=_category(output, float(score.value)),
         inputs=examined.inputs,
         missing=examined.missing,
-        warnings=examined.warnings,
+        warnings=(*examined.warnings, *score.warnings),
+        definition=output.definition,
+        contributions=tuple(sorted(score.contributions, key=lambda one: -abs(one.change))),
         translations=output.translated,
         **shared,
     )

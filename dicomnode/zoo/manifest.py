@@ -217,6 +217,7 @@ class ScoreOutput(_Told):
     Attributes
     ----------
     name, label : machine name, its code in reports; what the radiologist reads, with event and horizon.
+    definition : of the event in full, with its time; every result spells it out.
     unit : UCUM; ``1`` for a probability.
     threshold : operating threshold, in ``unit``; None: the score is given without a category.
     high, low : category at or above, and below the threshold.
@@ -226,6 +227,7 @@ class ScoreOutput(_Told):
     kind: Literal["score"]
     name: ScoreName
     label: Words
+    definition: str = Field(default="", max_length=400)
     unit: str = Field(default="1", min_length=1, max_length=16)
     threshold: float | None = None
     high: Code | None = None
@@ -302,6 +304,7 @@ class ModelSection(Frozen):
     reads : how it takes its inputs.
     needs : its inputs.
     population : whom it is for; outside of it no number is given.
+    run_limit_s : how long a run may take where that is longer than the node allows (``run_timeout_s``).
     gives : its findings.
     volume : of a bundle that reads whole volumes.
     origin : of an imported bundle.
@@ -318,9 +321,18 @@ class ModelSection(Frozen):
     reads: Reading = Reading.PLANES
     needs: Needs
     population: tuple[Limit, ...] = ()
+    run_limit_s: float | None = Field(default=None, gt=0.0)
     gives: tuple[Output, ...] = Field(min_length=1)
     volume: VolumeReading | None = None
     origin: Origin | None = None
+
+    def limit_s(self, usual_s: float) -> float:
+        """How long a run may take: ``usual_s``, or as long as the model needs.
+
+        >>> ModelSection.model_construct(run_limit_s=480.0).limit_s(300.0)
+        480.0
+        """
+        return max(usual_s, self.run_limit_s or 0.0)
 
     @property
     def masks(self) -> tuple[MaskOutput, ...]:

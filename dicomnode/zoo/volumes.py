@@ -171,7 +171,8 @@ def segment(
     if parts.decision == "labels":
         values = torch.stack([(values[0].round() == channel).float() for channel in channels])
     planes = [
-        _scores(seen, channels, parts.decision) for seen in on_source_slices(values, pred.affine.numpy(), volume.stack)
+        scores_of(seen, channels, parts.decision)
+        for seen in on_source_slices(values, pred.affine.numpy(), volume.stack)
     ]
     scores = torch.stack(planes, dim=1).numpy()
     return {output.name: scores[index] for index, output in enumerate(outputs)}
@@ -202,8 +203,8 @@ def _finite(parts: VolumeParts, volume: Volume, device: torch.device) -> MetaTen
     return pred
 
 
-def _scores(seen: torch.Tensor, channels: Sequence[int], decision: Decision) -> torch.Tensor:
-    """(outputs, rows, columns) from the channels of a slice."""
+def scores_of(seen: torch.Tensor, channels: Sequence[int], decision: Decision) -> torch.Tensor:
+    """(outputs, rows, columns) from the channels of a slice; see :func:`segment`."""
     if decision == "labels":
         return seen
     if decision == "threshold" or len(seen) == 1:

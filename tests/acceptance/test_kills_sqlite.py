@@ -12,9 +12,13 @@ from tests.acceptance.kills import survive
 
 @pytest.mark.tools
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("seed", "kills"),
+    [pytest.param(20261121, 10, id="10"), pytest.param(20261121, 20, id="20", marks=pytest.mark.full)],
+)
 @pytest.mark.parametrize("new_database", ["sqlite"], indirect=True)
-def test_twenty_kills_lose_nothing(tmp_path: Path, new_database: Callable[..., str]) -> None:
-    survive(tmp_path, new_database(), seed=20261121, kills=20)
+def test_kills_lose_nothing(tmp_path: Path, new_database: Callable[..., str], seed: int, kills: int) -> None:
+    survive(tmp_path, new_database(), seed=seed, kills=kills)
 
 
 @pytest.mark.full

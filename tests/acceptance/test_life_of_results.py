@@ -26,7 +26,7 @@ from tests.tools.bundle import write_threshold_bundle
 from tests.tools.key_objects import key_object
 from tests.tools.series import write_series
 
-pytestmark = [pytest.mark.tools, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.full, pytest.mark.tools, pytest.mark.timeout(600)]
 
 WITHIN_S = 120.0
 KINDS = 4  # SEG, measurements, text, overview

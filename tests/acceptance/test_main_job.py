@@ -125,6 +125,7 @@ def test_a_real_tilted_head_without_a_bleed_is_negative_in_every_result_and_in_t
     assert verdict.returncode == 0, verdict.stdout + verdict.stderr
 
 
+@pytest.mark.full
 @pytest.mark.real_data
 def test_a_bleed_painted_into_the_real_head_comes_back_on_the_source_slices(
     tmp_path: Path, node: ServedNode, orthanc: Orthanc, real_data: Path

@@ -79,6 +79,7 @@ def test_the_receiving_process_idles_below_250_mb_and_maps_no_torch(node: Served
     assert not [name for name in mapped if name.startswith(("libtorch", "libc10"))]
 
 
+@pytest.mark.full
 def test_a_pacs_that_was_down_gets_everything_once_also_when_the_node_died_meanwhile(tmp_path: Path) -> None:
     pacs = ReceivingPacs(tmp_path / "pacs", "PACS", port=free_port())
     node = node_for(tmp_path, pacs.port)

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from dicomnode.decision import Decision, Grounds, Outcome, grounds_of, worst
-from dicomnode.measure.outcome import outcome_of
-from tests.unit.encode.cases import EVEN, case_of
+from dicomnode.decision import Decision, Grounds, Outcome, decision_of, grounds_of, worst
+from dicomnode.measure.outcome import outcome_of, outcomes_of
+from tests.unit.encode.cases import EVEN, case_of, kinds_of_blood
 
 BLEED = (((25.0, 60.0, 40.0), (12.0, 14.0, 10.0)),)
 
@@ -53,3 +53,19 @@ def test_a_negative_is_told_without_figures() -> None:
 def test_of_several_findings_the_gravest_counts() -> None:
     assert worst([Decision.NEGATIVE, Decision.POSITIVE, Decision.UNCERTAIN]) is Decision.POSITIVE
     assert worst([]) is None
+
+
+def test_oedema_is_told_but_makes_no_exam_positive() -> None:
+    outcomes = outcomes_of(kinds_of_blood(case_of(EVEN, BLEED)).findings)
+    blood = [outcome for outcome in outcomes if outcome.decides]
+    (oedema,) = [outcome for outcome in outcomes if not outcome.decides]
+    assert (len(blood), oedema.decision) == (3, Decision.POSITIVE)
+    assert decision_of(outcomes) is Decision.POSITIVE
+    assert decision_of([replace(one, decision=Decision.NEGATIVE) for one in blood] + [oedema]) is Decision.NEGATIVE
+    assert decision_of([oedema]) is None
+
+
+def test_an_outcome_of_an_earlier_version_decides() -> None:
+    kept = outcome_of(case_of(EVEN, BLEED).masks[0]).as_dict()
+    del kept["decides"]
+    assert Outcome.from_dict(kept).decides

@@ -70,11 +70,14 @@ class Facts:
     Attributes
     ----------
     bleed : the mask of blood; None where no model gave one.
+    ventricles, oedema : masks of blood in the ventricles, and of oedema; None where no model tells them apart.
     hyperdense_ml : volume of what is denser than 50 HU within the mask.
     """
 
     context: PatientContext
     bleed: MaskFinding | None = None
+    ventricles: MaskFinding | None = None
+    oedema: MaskFinding | None = None
     hyperdense_ml: float = 0.0
 
     @property
@@ -99,7 +102,7 @@ class Facts:
         variable = _VARIABLES.get(name, name)
         label, known = VARIABLES[variable].label, self.context.value(variable)
         if known is None:
-            return _seen(name, label, self.bleed) or Asked(label, ANY[name])
+            return self._seen(name, label) or Asked(label, ANY[name])
         value = Location(str(known.value)) if name == "location" else known.value
         return Asked(label, (value,), (shown(known),), was_told=variable not in DEMOGRAPHIC)
 
@@ -119,6 +122,16 @@ class Facts:
         )
         return Asked("Volume of the bleed", tuple(ml for _, ml in both), inputs)
 
+    def _seen(self, name: str, label: str) -> Asked | None:
+        """Location and ventricles as a model or the anatomical frame shows them; None where neither does."""
+        if name == "ivh" and self.ventricles is not None:
+            return _marked_ventricles(label, self.ventricles)
+        if self.bleed is None:
+            return None
+        if name == "location":
+            return _seen_location(label, self.bleed)
+        return _seen_ventricles(label, self.bleed) if name == "ivh" else None
+
     @property
     def head(self) -> HeadMeasures | None:
         """What the head shows as a whole; None where no anatomical frame was found."""
@@ -130,13 +143,12 @@ class Facts:
         return "Hyperdensity" if self.is_after_thrombectomy else "Bleed"
 
 
-def _seen(name: str, label: str, bleed: MaskFinding | None) -> Asked | None:
-    """Location and ventricles as the anatomical frame shows them; None where it does not."""
-    if bleed is None:
-        return None
-    if name == "location":
-        return _seen_location(label, bleed)
-    return _seen_ventricles(label, bleed) if name == "ivh" else None
+def _marked_ventricles(label: str, marked: MaskFinding) -> Asked:
+    """Whether there is blood in the ventricles, as a model marks it."""
+    volume_ml = 0.0 if marked.total is None else marked.total.volume_ml
+    return Asked(
+        label, (bool(marked.lesions),), (ScoreInput(label, told("{ml}", ml=Millilitres(volume_ml)), MEASURED),)
+    )
 
 
 def _seen_location(label: str, bleed: MaskFinding) -> Asked | None:

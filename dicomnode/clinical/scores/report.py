@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dicomnode.clinical.scores.asked import Facts
 from dicomnode.clinical.scores.totals import point_scores, total_of
 from dicomnode.clinical.scores.verdicts import verdicts
+from dicomnode.dicom import codes
 from dicomnode.records import MEASURED, Finding, MaskFinding, PatientContext, ReferenceScore, Volume
 
 BLEED = "hemorrhage"
-"""The mask that the scores of a bleed are about."""
+"""The mask that the scores of a bleed are about; where no model gives it, that of blood within the brain tissue."""
 DENSE_HU = 50.0
 
 
@@ -46,15 +47,23 @@ def reference_scores(
 def _is_measured_alone(score: ReferenceScore) -> bool:
     """Given beside the others, but no reason for a report: it stands in that of the measurements."""
     is_of_head = score.name in ("midline_shift", "evans_index") and all(one.source == MEASURED for one in score.inputs)
-    return score.name == "abc2_total" or is_of_head
+    return score.name in ("abc2_total", "oedema_extension") or is_of_head
 
 
 def facts_of(findings: Sequence[Finding], volume: Volume | None, context: PatientContext) -> Facts:
     """What the scores are computed from."""
-    masks = (finding for finding in findings if isinstance(finding, MaskFinding) and finding.name == BLEED)
-    bleed = next(masks, None)
-    if bleed is None or volume is None:
-        return Facts(context=context, bleed=bleed)
+    masks = [finding for finding in findings if isinstance(finding, MaskFinding)]
+    named = next((mask for mask in masks if mask.name == BLEED), None)
+    by_kind = {codes.known_as(mask): mask for mask in reversed(masks)}
+    bleed = named or by_kind.get(codes.PARENCHYMAL)
     return Facts(
-        context=context, bleed=bleed, hyperdense_ml=volume.stack.volume_ml(bleed.mask & (volume.hu > DENSE_HU))
+        context=context,
+        bleed=bleed,
+        ventricles=by_kind.get(codes.VENTRICULAR),
+        oedema=by_kind.get(codes.OEDEMA),
+        hyperdense_ml=0.0 if bleed is None or volume is None else _hyperdense_ml(bleed, volume),
     )
+
+
+def _hyperdense_ml(bleed: MaskFinding, volume: Volume) -> float:
+    return volume.stack.volume_ml(bleed.mask & (volume.hu > DENSE_HU))

@@ -131,6 +131,8 @@ def net_water_uptake(ischaemic_hu: float, mirror_hu: float) -> float:
 def oedema_extension_cm(oedema_ml: float, haematoma_ml: float) -> float:
     """Oedema extension distance: radius of a ball of both, less that of a ball of the haematoma.
 
+    Parry-Jones AR et al. Stroke 2015.
+
     >>> round(oedema_extension_cm(20.0, 20.0), 3)
     0.438
     """

@@ -16,6 +16,7 @@ from dicomnode.clinical.scores.rules import (
     expansion,
     is_deteriorated,
     is_metallic,
+    oedema_extension_cm,
 )
 from dicomnode.clinical.variables import Location
 from dicomnode.language import listed, told
@@ -31,6 +32,7 @@ def verdicts(facts: Facts) -> Iterator[ReferenceScore]:
     """Those of which anything is known."""
     if facts.has_bleed:
         yield from _volume(facts)
+        yield from _oedema(facts)
     yield from _expansion(facts)
     if facts.is_after_thrombectomy and facts.bleed is not None:
         yield from _after_thrombectomy(facts)
@@ -55,6 +57,24 @@ def _volume(facts: Facts) -> Iterator[ReferenceScore]:
             share=100 * (estimate - volume) / volume,
         ),
         inputs=asked.shown[1:],
+    )
+
+
+def _oedema(facts: Facts) -> Iterator[ReferenceScore]:
+    oedema, bleed = facts.oedema, facts.bleed
+    if oedema is None or oedema.total is None or bleed is None or bleed.total is None:
+        return
+    oedema_ml, bleed_ml = rounded_ml(oedema.total.volume_ml), rounded_ml(bleed.total.volume_ml)
+    yield ReferenceScore(
+        name="oedema_extension",
+        label="Oedema extension distance",
+        value=round(oedema_extension_cm(oedema_ml, bleed_ml), 2),
+        unit="cm",
+        meaning="Radius of a ball of bleed and oedema less that of a ball of the bleed (Parry-Jones 2015).",
+        inputs=(
+            ScoreInput("Oedema, volume", told("{ml}", ml=Millilitres(oedema_ml)), MEASURED),
+            *facts.asked("volume_ml").shown[-1:],
+        ),
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from highdicom.sc import SCImage
+from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
-from pydicom.valuerep import DA, TM
+from pydicom.valuerep import DA, TM, VR
 
 from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
 from dicomnode.encode.capture import source_image
@@ -13,6 +14,7 @@ from dicomnode.encode.context import Context, stamp
 from dicomnode.encode.pictures.overview import overview_image
 from dicomnode.encode.pictures.slices import edge_letters
 from dicomnode.encode.pictures.tiles import layout_of
+from dicomnode.encode.run_lengths import run_length_frame
 from dicomnode.kinds import Kind
 
 KIND = Kind.SC
@@ -22,11 +24,12 @@ def secondary_capture(context: Context) -> SCImage:
     """The overview of a case, whatever it comes to, as an RGB image, run-length encoded (PS3.5 annex G).
 
     Every viewer decodes that, and a peer that does not take it gets the pixels native. Deflated it would be half as
-    large, but Debian's validators cannot read such a data set. By pydicom's own encoder: GDCM ends the process on RGB.
+    large, but Debian's validators cannot read such a data set.
     """
+    picture = np.asarray(overview_image(context.case))
     _, right, _, bottom = edge_letters(context.case.volume.stack)
     image = SCImage(
-        pixel_array=np.asarray(overview_image(context.case)),
+        pixel_array=picture,
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",
@@ -39,10 +42,17 @@ def secondary_capture(context: Context) -> SCImage:
         manufacturer=MANUFACTURER,
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
-    image.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
+    _encapsulate(image, run_length_frame(picture))
     _describe(image, context)
     stamp(image, context, KIND, _series_description(context))
     return image
+
+
+def _encapsulate(image: SCImage, frame: bytes) -> None:
+    # What Dataset.compress does. Its encoders: GDCM ends the process on RGB, pydicom's takes longer than all the rest.
+    image.PixelData = encapsulate([frame])
+    image["PixelData"].VR, image["PixelData"].is_undefined_length = VR.OB, True
+    image.file_meta.TransferSyntaxUID = RLELossless
 
 
 def _series_description(context: Context) -> str:

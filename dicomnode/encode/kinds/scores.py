@@ -19,6 +19,7 @@ from dicomnode.encode.content import (
     code_item,
     container,
     new_document,
+    presence_item,
     private_scheme,
     procedure_reported,
     root_container,
@@ -26,7 +27,7 @@ from dicomnode.encode.content import (
     text_item,
 )
 from dicomnode.encode.context import Context, stamp
-from dicomnode.encode.wording import Wording, is_probability, model_line
+from dicomnode.encode.wording import MOST_CONTRIBUTIONS, Wording, is_probability, model_line
 from dicomnode.kinds import Kind
 from dicomnode.records import NotApplicable, ReferenceScore, ScoreFinding
 
@@ -62,7 +63,7 @@ def _content(context: Context) -> Dataset:
     root.ContentSequence.append(groups)
     evaluations = container(codes.QUALITATIVE_EVALUATIONS)
     for mask in context.case.masks:
-        evaluations.ContentSequence.append(code_item(codes.concepts_of(mask).type, codes.presence_of(mask)))
+        evaluations.ContentSequence.append(presence_item(mask, context.case.masks))
         evaluations.ContentSequence.append(text_item(codes.IMPRESSION, context.words.impression(mask)))
     evaluations.ContentSequence.append(text_item(codes.NOTICE, context.words.disclaimer()))
     root.ContentSequence.append(evaluations)
@@ -168,6 +169,10 @@ def _number(
 
 def _statements(score: ScoreFinding, words: Wording) -> Iterator[tuple[codes.Code, str]]:
     yield codes.IMPRESSION, words.score_sentence(score)
+    if score.definition:
+        yield codes.DEFINITION, score.definition
+    for contribution in score.contributions[:MOST_CONTRIBUTIONS]:
+        yield codes.CONTRIBUTION, words.contribution_phrase(contribution, score.unit)
     for reference in score.reference:
         yield codes.REFERENCE_SCORE, words.reference_sentence(reference)
     for warning in score.warnings:

@@ -20,9 +20,9 @@ from pydicom.sr.coding import Code
 from dicomnode.dicom import codes
 from dicomnode.encode.content import (
     Report,
-    code_item,
     container,
     new_document,
+    presence_item,
     private_scheme,
     procedure_reported,
     root_container,
@@ -36,7 +36,7 @@ from dicomnode.encode.pictures.slices import slice_range
 from dicomnode.encode.wording import Wording, is_speck, model_line, parameters_of
 from dicomnode.kinds import Kind
 from dicomnode.measure.figures import rounded_hu, rounded_ml, rounded_mm
-from dicomnode.records import MaskFinding, Region
+from dicomnode.records import Case, MaskFinding, Region
 
 MAX_LESION_GROUPS = 25
 """Lesions with a group of their own, the largest first; the others count in the total and in the impression."""
@@ -66,7 +66,7 @@ def _content(context: Context, seg: Segmentation | None) -> Dataset:
     root.ContentSequence.append(procedure_reported())
     if seg is not None:
         root.ContentSequence.append(_measurements(context, seg))
-    root.ContentSequence.append(_evaluations(context.case.masks, context.words))
+    root.ContentSequence.append(_evaluations(context.case, context.words))
     separate(root)
     return root
 
@@ -220,12 +220,13 @@ def _numbers(finding: MaskFinding, region: Region) -> list[hd_sr.Measurement]:
     ]
 
 
-def _evaluations(findings: tuple[MaskFinding, ...], words: Wording) -> hd_sr.ContainerContentItem:
+def _evaluations(case: Case, words: Wording) -> hd_sr.ContainerContentItem:
     """TID 1500 row 12: what was found or not, by what and within which limits, in words and codes."""
     evaluations = container(codes.QUALITATIVE_EVALUATIONS)
-    for finding in findings:
-        evaluations.ContentSequence.append(code_item(codes.concepts_of(finding).type, codes.presence_of(finding)))
-        for name, text in _statements(finding, words):
+    for finding in case.masks:
+        evaluations.ContentSequence.append(presence_item(finding, case.masks))
+        about_head = _of_head(finding, words) if case.tells_of_head(finding) else []
+        for name, text in (*_statements(finding, words), *about_head):
             evaluations.ContentSequence.append(text_item(name, text))
     evaluations.ContentSequence.append(text_item(codes.NOTICE, words.notice()))
     return evaluations
@@ -243,7 +244,6 @@ def _statements(finding: MaskFinding, words: Wording) -> list[tuple[codes.Code, 
         (codes.THRESHOLD, words.number(finding.threshold)),
         (codes.DETECTION_LIMIT, words.limit(finding)),
         *([(codes.DENSE, dense)] if dense else []),
-        *_of_head(finding, words),
         (codes.MODEL, model_line(finding.model)),
         (codes.TRAINING_DATA, finding.model.trained_on),
     ]

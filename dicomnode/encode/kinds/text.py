@@ -69,6 +69,8 @@ def _impressions(case: Case, words: Wording) -> Iterator[Line]:
 def _findings(case: Case, words: Wording) -> Iterator[Line]:
     for finding in case.masks:
         yield from ((codes.FINDING, text) for text in _of_mask(finding, case, words))
+        if case.tells_of_head(finding):
+            yield from ((codes.FINDING, text) for text in words.head_lines(finding))
     for score in case.scores:
         yield from ((codes.FINDING, text) for text in _of_score(score, words))
     for refused in case.not_applicable:
@@ -91,7 +93,6 @@ def _of_mask(finding: MaskFinding, case: Case, words: Wording) -> Iterator[str]:
     total = finding.total
     if total is None:
         yield words.nothing_marked(finding)
-        yield from words.head_lines(finding)
         return
     if len(finding.lesions) > 1:
         images = slice_range(case, total, words)
@@ -101,12 +102,15 @@ def _of_mask(finding: MaskFinding, case: Case, words: Wording) -> Iterator[str]:
         yield f"{words.lesion_name(finding, index)}: {figures}"
     if len(finding.lesions) > MAX_LESION_LINES:
         yield words.say("smaller lesions", label=finding.label, count=len(finding.lesions) - MAX_LESION_LINES)
-    yield from words.head_lines(finding)
 
 
 def _of_score(score: ScoreFinding, words: Wording) -> Iterator[str]:
     """What stands beside a score: its value is the impression."""
+    if score.definition:
+        yield f"{score.label}: {score.definition}"
     yield from map(words.reference_sentence, score.reference)
+    if score.contributions:
+        yield words.contributions(score)
     yield from _of_inputs(score, words)
     yield from (f"{score.label}: {warning}" for warning in score.warnings)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dicomnode.encode.pictures.drawing import DIM, FAINT, INK, MAX_LINES, PANEL, Box, Pen
 from dicomnode.encode.pictures.reference_rows import reference_block, wanted_scores
 from dicomnode.encode.pictures.slices import capitalised, slice_range
@@ -12,7 +14,11 @@ from dicomnode.records import Case, MaskFinding, ModelRef, NotApplicable, Region
 MODEL_HEIGHT, LAST_MODEL_HEIGHT, HEADING_HEIGHT, ROW_HEIGHT = 44, 36, 32, 23
 TABLE_ROWS = {1: 5, 2: 2}
 """Lesions listed for each finding, by the number of findings; more findings leave no room for any."""
+MOST_IN_FULL = 2
+"""Of more findings than this each has its result and its volume alone."""
 TABLE_ROWS_BESIDE_SCORES = 2
+CONTRIBUTIONS = 4
+"""Shown of a score; the reports list more."""
 
 
 def side_panel(pen: Pen, case: Case, box: Box, words: Wording) -> None:
@@ -20,7 +26,7 @@ def side_panel(pen: Pen, case: Case, box: Box, words: Wording) -> None:
     pen.draw.rounded_rectangle(box, radius=8, fill=PANEL)
     left, right, y = box[0] + 16, box[2] - 16, box[1] + 14
     for finding in case.masks:
-        y = _measurements(pen, finding, left, right, y, words)
+        y = _measurements(pen, case, finding, left, right, y, words)
         y = _lesion_table(pen, case, finding, left, right, y, words)
     for score in case.scores:
         y = _score(pen, score, left, right, y, words)
@@ -28,20 +34,22 @@ def side_panel(pen: Pen, case: Case, box: Box, words: Wording) -> None:
         y = _not_applicable(pen, refused, left, right, y, words)
     bottom = box[3] - 14
     models = list(dict.fromkeys(finding.model for finding in case.findings))
-    y = reference_block(pen, case.reference, left, right, y, bottom - _room_below_scores(case, len(models)), words)
+    y = reference_block(
+        pen, case.reference, left, right, y, bottom - _room_below_scores(case, len(models), words), words
+    )
     if case.masks:
         y = pen.heading((left, y), words.say("detection limit"), right - left)
-    for finding in case.masks:
-        y = _limits(pen, finding, left, right, y, words)
+    for name, limit in _limits(case.masks, words):
+        y = pen.row(left, right, y, name, limit)
     if len(models) == 1 and y + _height_of(pen, models[0], right - left, words) <= bottom:
         _model(pen, models[0], left, right, y + 10, words)
     else:
         _models(pen, models, left, right, y + 10, bottom, words)
 
 
-def _room_below_scores(case: Case, models: int) -> int:
+def _room_below_scores(case: Case, models: int, words: Wording) -> int:
     """What limits and models take below the reference scores, one model in two lines and a line for the others."""
-    limits = HEADING_HEIGHT + len(case.masks) * ROW_HEIGHT if case.masks else 0
+    limits = HEADING_HEIGHT + len(_limits(case.masks, words)) * ROW_HEIGHT if case.masks else 0
     return limits + 10 + HEADING_HEIGHT + LAST_MODEL_HEIGHT + (MODEL_HEIGHT if models > 1 else 0)
 
 
@@ -51,7 +59,7 @@ def _rows(pen: Pen, rows: list[tuple[str, str]], left: int, right: int, y: int) 
     return y
 
 
-def _measurements(pen: Pen, finding: MaskFinding, left: int, right: int, y: int, words: Wording) -> int:
+def _measurements(pen: Pen, case: Case, finding: MaskFinding, left: int, right: int, y: int, words: Wording) -> int:
     y = pen.heading((left, y), finding.label, right - left)
     total = finding.total
     rows = [(words.say("result"), words.say(finding.decision))]
@@ -61,8 +69,9 @@ def _measurements(pen: Pen, finding: MaskFinding, left: int, right: int, y: int,
     if total is None:
         rows.append((words.say("total volume"), words.say("none marked")))
     else:
-        rows += _figures(total, words)
-    rows += _head_rows(finding, words)
+        rows += _figures(total, words)[: None if len(case.masks) <= MOST_IN_FULL else 1]
+    if case.tells_of_head(finding):
+        rows += _head_rows(finding, words)
     if finding.dense_pieces:
         rows.append((words.say("dense row"), words.dense_row(finding)))
     return _rows(pen, rows, left, right, y) + 10
@@ -120,6 +129,8 @@ def _score(pen: Pen, score: ScoreFinding, left: int, right: int, y: int, words: 
     rows += [(item.label, words.in_unit(item.value or 0, item.unit)) for item in known]
     if score.missing:
         rows.append((words.say("missing"), str(len(score.missing))))
+    changes = score.contributions[:CONTRIBUTIONS]
+    rows += [(words.text(one.label), words.change(one, score.unit)) for one in changes]
     return _rows(pen, rows, left, right, y) + 10
 
 
@@ -129,10 +140,16 @@ def _not_applicable(pen: Pen, finding: NotApplicable, left: int, right: int, y: 
     return pen.paragraph((left, y), words.why_not_applicable(finding), right - left, 14, DIM) + 10
 
 
-def _limits(pen: Pen, finding: MaskFinding, left: int, right: int, y: int, words: Wording) -> int:
-    noun = words.noun(finding).plain
-    limit = words.say("detection limit row", limit=words.limit(finding), threshold=words.number(finding.threshold))
-    return pen.row(left, right, y, capitalised(noun), limit)
+def _limits(findings: Sequence[MaskFinding], words: Wording) -> list[tuple[str, str]]:
+    """Names with their limits; of more than ``MOST_IN_FULL`` findings with the same limits one row for all."""
+    rows = [(capitalised(words.noun(finding).plain), _limit(finding, words)) for finding in findings]
+    if len(rows) > MOST_IN_FULL and len({limit for _, limit in rows}) == 1:
+        return [(capitalised(words.say("each finding")), rows[0][1])]
+    return rows
+
+
+def _limit(finding: MaskFinding, words: Wording) -> str:
+    return words.say("detection limit row", limit=words.limit(finding), threshold=words.number(finding.threshold))
 
 
 def _height_of(pen: Pen, model: ModelRef, width: int, words: Wording) -> int:

@@ -6,6 +6,24 @@ from dicomnode.encode.words.nouns import Noun
 
 NOUNS = {
     "hemorrhage": Noun("haemorrhage", "No haemorrhage", "possible haemorrhage", "haemorrhage"),
+    "parenchymal_hemorrhage": Noun(
+        "intraparenchymal haemorrhage",
+        "No intraparenchymal haemorrhage",
+        "possible intraparenchymal haemorrhage",
+        "intraparenchymal haemorrhage",
+    ),
+    "extra_axial_hemorrhage": Noun(
+        "extra-axial haemorrhage",
+        "No extra-axial haemorrhage",
+        "possible extra-axial haemorrhage",
+        "extra-axial haemorrhage",
+    ),
+    "ventricular_hemorrhage": Noun(
+        "intraventricular haemorrhage",
+        "No intraventricular haemorrhage",
+        "possible intraventricular haemorrhage",
+        "intraventricular haemorrhage",
+    ),
     "edema": Noun("oedema", "No oedema", "possible oedema", "oedema"),
 }
 OTHER = Noun("{noun}", "No {noun}", "possible {noun}", "{noun}")
@@ -131,10 +149,12 @@ SENTENCES = {
     "exam": "Exam probability",
     "exam threshold": "threshold",
     "detection limit": "Detection limit",
+    "each finding": "each finding",
     "detection limit row": "{limit}, threshold {threshold}",
     "dense row": "Dense, not counted",
     "probability": "Probability",
     "value": "Value",
+    "contributions": "{label}: what single inputs change, were each not known: {contributions}.",
     "interval row": "95 % interval",
     "range": "{low} to {high}",
     "operating threshold": "Operating threshold",

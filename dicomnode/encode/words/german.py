@@ -8,6 +8,21 @@ from dicomnode.records import Inapplicable
 
 NOUNS = {
     "hemorrhage": Noun("Blutung", "Keine Blutung", "mögliche Blutung", "eine Blutung"),
+    "parenchymal_hemorrhage": Noun(
+        "intraparenchymale Blutung",
+        "Keine intraparenchymale Blutung",
+        "mögliche intraparenchymale Blutung",
+        "eine intraparenchymale Blutung",
+    ),
+    "extra_axial_hemorrhage": Noun(
+        "extraaxiale Blutung", "Keine extraaxiale Blutung", "mögliche extraaxiale Blutung", "eine extraaxiale Blutung"
+    ),
+    "ventricular_hemorrhage": Noun(
+        "intraventrikuläre Blutung",
+        "Keine intraventrikuläre Blutung",
+        "mögliche intraventrikuläre Blutung",
+        "eine intraventrikuläre Blutung",
+    ),
     "edema": Noun("Ödem", "Kein Ödem", "mögliches Ödem", "ein Ödem"),
 }
 OTHER = Noun("{noun}", "{noun}: kein Nachweis", "{noun} (möglich)", "{noun}")
@@ -124,10 +139,12 @@ SENTENCES = {
     "exam": "Wahrscheinlichkeit",
     "exam threshold": "Schwelle",
     "detection limit": "Nachweisgrenze",
+    "each finding": "jeder Befund",
     "detection limit row": "{limit}, Schwelle {threshold}",
     "dense row": "Dicht, nicht gezählt",
     "probability": "Wahrscheinlichkeit",
     "value": "Wert",
+    "contributions": "{label}: was einzelne Angaben ändern, wäre jede für sich nicht bekannt: {contributions}.",
     "interval row": "95-%-Intervall",
     "range": "{low} bis {high}",
     "operating threshold": "Entscheidungsschwelle",

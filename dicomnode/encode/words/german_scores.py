@@ -20,6 +20,8 @@ LABELS = {
     "voxels": "Voxeln",
     "ABC/2": "ABC/2",
     "Volume of the bleed": "Volumen der Blutung",
+    "Oedema extension distance": "Oedema Extension Distance",
+    "Oedema, volume": "Ödem, Volumen",
     "Growth of the bleed since the earlier CT": "Zunahme der Blutung seit dem früheren CT",
     "Growth of the hyperdensity since the earlier CT": "Zunahme der Hyperdensität seit dem früheren CT",
     "Hyperdensity above 50 HU after thrombectomy": "Hyperdensität über 50 HE nach Thrombektomie",
@@ -160,6 +162,8 @@ MEANINGS = {
     "(THRIVE). {whose}",
     "Not known: {names}.": "Nicht bekannt: {names}.",
     "By voxels {volume} ({share:+.0f} %); Kothari 1996.": "Nach Voxeln {volume} ({share:+.0f} %); Kothari 1996.",
+    "Radius of a ball of bleed and oedema less that of a ball of the bleed (Parry-Jones 2015).": "Radius einer Kugel "
+    "aus Blutung und Ödem abzüglich des Radius einer Kugel der Blutung (Parry-Jones 2015).",
     "{verdict} ({figures}; {rule}).": "{verdict} ({figures}; {rule}).",
     "Expansion": "Wachstum",
     "No expansion": "Kein Wachstum",

@@ -138,6 +138,14 @@ def weights_of(bundle: Folder) -> Folder:
     raise BundleRefused(ImportRefusal.NO_WEIGHTS)
 
 
+def is_torchscript(source: Path) -> bool:
+    """A zip file with code in it, which a state dict never has."""
+    if not zipfile.is_zipfile(source):
+        return False
+    with zipfile.ZipFile(source) as archive:
+        return any("/code/" in name or name.endswith("constants.pkl") for name in archive.namelist())
+
+
 def copy_texts(bundle: Path, target: Path) -> None:
     """Copy configurations and licence; weights and card are written anew, code of the bundle's own is left out."""
     for file in sorted((bundle / "configs").iterdir()):

@@ -323,8 +323,9 @@ def _mask(
     stated = options.findings.get(channel, "")
     kind = code_of(stated) if stated else codes.MORPHOLOGICALLY_ABNORMAL
     label = options.labels.get(channel) or metadata.channels[channel] or f"Channel {channel}"
+    word = codes.FINDINGS.get(stated.strip().lower())
     known = any(entry.type == kind for entry in codes.FINDINGS.values())
-    site = {} if known else {"site": _as_dict(codes.HEAD)}
+    site = {"site": _as_dict(word.site)} if word else {} if known else {"site": _as_dict(codes.HEAD)}
     return {
         "name": f"{name}_{slug(label) or 'channel'}_{channel}",
         "label": (label[:1].upper() + label[1:])[:64],

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -17,7 +14,7 @@ from dicomnode.errors import BundleError, BundleRefused, ImportRefusal
 from dicomnode.zoo.bundle import METADATA, BundleManifest, bundle_digest, load_manifest
 from dicomnode.zoo.importing.allowed import as_it_is_built, require_allowed
 from dicomnode.zoo.importing.archive import CARD, copy_texts, look_into, text_of, unpack, weights_of
-from dicomnode.zoo.importing.confined import plain_environment, without_network
+from dicomnode.zoo.importing.child import answer_of, sha256_of
 from dicomnode.zoo.importing.foreign import (
     ForeignMetadata,
     ImportOptions,
@@ -33,9 +30,8 @@ from dicomnode.zoo.importing.foreign import (
 from dicomnode.zoo.manifest import ImageOutput, MaskOutput, Output, ScoreOutput
 from dicomnode.zoo.registry import pin
 
-TRIAL_TIMEOUT_S = 900.0
+TRIAL = "dicomnode.zoo.importing.trial"
 SHOWN = 12
-HASH_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +94,7 @@ def import_bundle(source: Path, into: Path, options: ImportOptions, taken: Colle
         folder = unpack(source, Path(scratch) / "unpacked")
         staged, weights = Path(scratch) / "staged" / judged.name, weights_of(folder)
         copy_texts(folder, staged)
-        trial = _try_out(staged, weights, Path(scratch) / "reply.json")
+        trial = answer_of(TRIAL, (staged, weights), Path(scratch) / "reply.json")
         _describe(staged, folder, judged, options, trial)
         digest = bundle_digest(staged)
         staged.rename(into / judged.name)
@@ -161,31 +157,6 @@ def _listed(executed: Sequence[str]) -> str:
     return f"It would run:{shown}{rest}"
 
 
-def _try_out(staged: Path, weights: Path, reply: Path) -> dict[str, Any]:
-    """Convert, build and run in a process of its own; see :mod:`dicomnode.zoo.importing.trial`."""
-    command = [sys.executable, "-B", "-m", "dicomnode.zoo.importing.trial", str(staged), str(weights), str(reply)]
-    try:
-        done = subprocess.run(
-            without_network(command),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=TRIAL_TIMEOUT_S,
-            env=plain_environment(),
-        )
-        said: dict[str, Any] = json.loads(reply.read_text(encoding="utf-8"))
-    except subprocess.TimeoutExpired as error:
-        raise BundleRefused(ImportRefusal.CANNOT_RUN, f"No answer within {TRIAL_TIMEOUT_S:.0f} s.") from error
-    except (OSError, ValueError) as error:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-        raise BundleRefused(
-            ImportRefusal.CANNOT_RUN, f"Its process ended with {done.returncode}: {last[0][:300]}"
-        ) from error
-    if "refusal" in said:
-        raise BundleRefused(ImportRefusal(said["refusal"]), said["detail"])
-    return said
-
-
 def _describe(staged: Path, folder: Path, judged: _Judged, options: ImportOptions, trial: dict[str, Any]) -> None:
     """Write metadata and card.
 
@@ -196,7 +167,7 @@ def _describe(staged: Path, folder: Path, judged: _Judged, options: ImportOption
     if judged.metadata is None:
         section = {**judged.raw["dicomnode"], "name": judged.name, "research": options.research}
     else:
-        section = section_of(judged.metadata, options, trial, _sha256(weights_of(folder)))
+        section = section_of(judged.metadata, options, trial, sha256_of(weights_of(folder)))
     text = json.dumps({**judged.raw, "dicomnode": section}, indent=2, ensure_ascii=False)
     (staged / METADATA).write_text(text + "\n", encoding="utf-8")
     try:
@@ -233,11 +204,3 @@ def threshold_of(output: Output) -> str:
     """The threshold of an output, for people; ``-`` where it has none."""
     stated = None if isinstance(output, ImageOutput) else output.threshold
     return "-" if stated is None else f"{stated:g}"
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from dicomnode.errors import BundleError, BundleRefused, ImportRefusal, Inferenc
 from dicomnode.records import Stack, Volume
 from dicomnode.zoo.bundle import METADATA
 from dicomnode.zoo.importing.allowed import as_it_is_built, require_allowed
+from dicomnode.zoo.importing.archive import is_torchscript
 from dicomnode.zoo.importing.components import load_libraries, require_components
 from dicomnode.zoo.importing.confined import confine, limit_resources
 from dicomnode.zoo.importing.foreign import read_config
@@ -101,14 +101,6 @@ def _unwrapped(loaded: Any) -> Mapping[Any, Any]:
         return {}
     inner = next((loaded[key] for key in CONTAINERS if isinstance(loaded.get(key), Mapping)), None)
     return loaded if inner is None else inner
-
-
-def is_torchscript(source: Path) -> bool:
-    """A zip file with code in it, which a state dict never has."""
-    if not zipfile.is_zipfile(source):
-        return False
-    with zipfile.ZipFile(source) as archive:
-        return any("/code/" in name or name.endswith("constants.pkl") for name in archive.namelist())
 
 
 def examine(bundle: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Three paths of eight unpadded 3 x 3 x 3 layers read the same 1 mm volume at every fifth, every third and every voxel;
 two hidden layers of 1 x 1 x 1 join what they found. Built as the published network for traumatic brain injury that
 segments four kinds of lesion, after its paper and the shapes in its state dictionary, which
-:func:`read_deepmedic` reads.
+:mod:`~dicomnode.zoo.networks.published` reads.
 
 References: Kamnitsas et al., Medical Image Analysis 36 (2017) 61 (the network); Monteiro, Newcombe et al., Lancet
 Digital Health 2 (2020) e314 (this form of it, and its weights); He et al., ECCV 2016 (pre-activation).
@@ -11,16 +11,11 @@ Digital Health 2 (2020) e314 (this form of it, and its weights); He et al., ECCV
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import torch
-
-from dicomnode.errors import BundleError
 
 SCALES = (5, 3, 1)
 PATH_MAPS = (30, 30, 40, 40, 40, 40, 50, 50)
@@ -136,56 +131,3 @@ def normalised(hu: torch.Tensor) -> torch.Tensor:
     """HU as the published weights want them: ``WINDOW_HU`` to [-1, 1], clipped."""
     low, high = WINDOW_HU
     return (hu.clamp(low, high) - (low + high) / 2.0) * (2.0 / (high - low))
-
-
-def read_deepmedic(file: Path) -> DeepMedic:
-    """A network with the published weights, ready to run.
-
-    Parameters
-    ----------
-    file : a state dictionary as ``torch.save`` writes it; read without executing anything in it.
-
-    Raises
-    ------
-    BundleError : the file cannot be read as a state dictionary, or its names or shapes are those of another network.
-    """
-    try:
-        loaded = torch.load(file, map_location="cpu", weights_only=True)
-    # What a damaged or foreign file makes the reader raise is not documented.
-    except Exception as error:
-        raise BundleError(f"{file.name} cannot be read as PyTorch weights: {type(error).__name__}") from error
-    if not isinstance(loaded, Mapping) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
-        raise BundleError(f"{file.name} holds no state dictionary")
-    network = DeepMedic()
-    try:
-        network.load_state_dict({_own_name(str(key)): value for key, value in loaded.items()}, strict=True)
-    except RuntimeError as error:
-        raise BundleError(f"{file.name} is no three-scale DeepMedic of this form: {_first_lines(error)}") from error
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.Conv3d):
-            layer.weight.data = layer.weight.data.to(memory_format=torch.channels_last_3d)
-    return network.eval()
-
-
-_LAYERS = {"bn": "norm", "prelu": "activation", "conv": "conv"}
-_PATH = re.compile(r"path\(\d+, \d+, \d+\)(\d+)\.path\.(\d+)\.(bn|conv|prelu)\.(.+)")
-_HEAD = re.compile(r"fully_connected\.(\d+)\.(bn|conv|prelu)\.(.+)")
-
-
-def _own_name(name: str) -> str:
-    """``path(5, 5, 5)0.path.1.bn.weight`` -> ``paths.0.0.norm.weight``; ``fully_connected.0.conv.weight`` ->
-    ``head.0.conv.weight``; what is named otherwise is returned as it is.
-
-    The published paths count from 1, as a subsampling without weights comes before their layers.
-    """
-    if found := _PATH.fullmatch(name):
-        path, layer, kind, rest = found.groups()
-        return f"paths.{path}.{int(layer) - 1}.{_LAYERS[kind]}.{rest}"
-    if found := _HEAD.fullmatch(name):
-        layer, kind, rest = found.groups()
-        return f"head.{layer}.{_LAYERS[kind]}.{rest}"
-    return name
-
-
-def _first_lines(error: Any) -> str:
-    return " ".join(line.strip() for line in str(error).splitlines()[1:4])[:300]

@@ -11,20 +11,27 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
 from dicomnode.zoo.networks.deepmedic import DeepMedic, PreActivated, activated
 
 Box = tuple[slice, slice, slice]
+Progress = Callable[[int, int, int], None]
+"""Told of every tile that is done: which network (from 0), tiles done of this network, tiles of each network."""
 TILE = 45
 """Edge of a tile in voxels. Smaller ones compute more margin, larger ones leave the caches (measured on two cores)."""
 
 
 @torch.inference_mode()
 def class_probabilities(
-    networks: Sequence[DeepMedic], image: torch.Tensor, box: Box, wanted: torch.Tensor | None = None, tile: int = TILE
+    networks: Sequence[DeepMedic],
+    image: torch.Tensor,
+    box: Box,
+    wanted: torch.Tensor | None = None,
+    tile: int = TILE,
+    progress: Progress | None = None,
 ) -> torch.Tensor:
     """Mean class probabilities of some networks of one form, in evaluation mode.
 
@@ -34,6 +41,7 @@ def class_probabilities(
     box : of ``image``, without steps.
     wanted : (z, y, x) bool of the size of ``image``: only its voxels need an answer. None means all of the box.
     tile : edge in voxels; rounded up to a multiple of all scales.
+    progress : who is told how far it is.
 
     Returns
     -------
@@ -49,12 +57,14 @@ def class_probabilities(
     whole = _enlarged(box, unit)
     result = torch.zeros(networks[0].classes, *(side.stop - side.start for side in whole), device=image.device)
     tiles = list(_tiles(whole, -(-tile // unit) * unit, unit, wanted))
-    for network in networks:
+    for number, network in enumerate(networks):
         coarse = [_maps(network, k, image, whole) for k in range(len(network.scales) - 1)]
-        for place in tiles:
+        for done, place in enumerate(tiles, start=1):
             here = _moved(place, whole)
             logits = _logits(network, _maps(network, len(coarse), image, place), coarse, here)
             result[:, *here] += torch.softmax(logits, dim=0) / len(networks)
+            if progress is not None:
+                progress(number, done, len(tiles))
     return result[:, *_moved(box, whole)]
 
 

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.records import Inputs
+from dicomnode.records import Contribution, Inputs
 
-Raw = NDArray[np.float32] | float
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A score with what made it so.
+
+    Attributes
+    ----------
+    value : in the output's unit.
+    contributions : of single inputs, in any order.
+    warnings : sentences about what of this patient's inputs the model could not use.
+    """
+
+    value: float
+    contributions: tuple[Contribution, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+Raw = NDArray[np.float32] | float | Explained
 """What a network says of one output: (slices, rows, columns) in stack order, probabilities of a mask or HU of a scan
-that it predicts; or a number, a score in the output's unit."""
+that it predicts; or a number, a score in the output's unit, explained or not."""
 
 
 class LoadedModel(Protocol):

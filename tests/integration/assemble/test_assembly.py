@@ -23,6 +23,7 @@ from dicomnode.store.queue.runs import source_paths
 from dicomnode.store.receive.receptions import ABORTED, Indexed
 from tests.integration.assemble.world import ANY_CT, World
 from tests.integration.deliver.world import encoded_result
+from tests.integration.store.fixture import both_databases
 from tests.tools.series import ct_series
 
 PACS = Delivery("pacs", ("seg", "sr", "sc"), accept_research=True)
@@ -84,6 +85,7 @@ def sources(world: World, datasets: list[Dataset]) -> list[Path]:
     return [world.config.spool_dir / path for path in paths]
 
 
+@both_databases
 def test_a_whole_head_becomes_a_job_once_the_settle_time_is_over(world: World) -> None:
     series = head(offsets=range(0, 120, 6), ConvolutionKernel="BRAIN")
     world.send(series)
@@ -148,6 +150,7 @@ def test_images_that_come_one_association_each_wait_for_the_quiet_period_failure
     assert len(world.jobs()) == 1
 
 
+@both_databases
 def test_a_late_slice_reopens_its_series_and_withdraws_the_results_failure_mode_01(world: World) -> None:
     series = head(offsets=(*EVEN, 144.0))
     world.assemble(series[:-1])
@@ -368,6 +371,7 @@ def test_a_series_that_breaks_the_assembler_holds_up_no_other(world: World) -> N
     assert due_at > time.time() + 30
 
 
+@both_databases
 def test_the_history_of_a_study_and_of_its_job_begins_with_the_association_that_brought_it(world: World) -> None:
     images = head("head")
     world.send(images, calling_ae="CT7")

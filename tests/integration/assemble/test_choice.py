@@ -18,6 +18,7 @@ from dicomnode.store.engine import Store
 from dicomnode.store.history import events_of
 from dicomnode.store.queue.jobs import release_waiting
 from tests.integration.assemble.world import ANY_CT, World
+from tests.integration.store.fixture import both_databases
 from tests.tools.series import ct_series
 
 THICK_MM, THIN_MM, THINNEST_MM = 12.0, 8.0, 7.0
@@ -84,6 +85,7 @@ def test_five_reconstructions_yield_one_job_on_the_best(world: World, order: lis
     assert [row.generation for row in world.jobs()] == list(range(1, len(world.jobs()) + 1))
 
 
+@both_databases
 def test_five_reconstructions_that_come_all_at_once_yield_one_job_on_the_best(world: World) -> None:
     series = five()
     for datasets in series.values():
@@ -173,6 +175,7 @@ def compete(assemblers: Sequence[Assembler]) -> list[BaseException]:
     return faults
 
 
+@both_databases
 def test_assemblers_that_tick_together_create_one_job(new_world: Callable[..., World]) -> None:
     world = new_world()
     for datasets in (recon("STANDARD", THICK_MM), recon("BONEPLUS", THICK_MM), recon("SOFT", THICK_MM)):

@@ -22,6 +22,7 @@ from dicomnode.store.queue.runs import fail_job, pending_runs, start_run
 from dicomnode.store.tables import Job, Series
 from tests.integration.assemble.test_assembly import EVEN, deliver_results, dose_report, head
 from tests.integration.assemble.world import ANY_CT, World, data_set_of
+from tests.integration.store.fixture import both_databases
 
 QUIET_S = 600.0
 
@@ -84,6 +85,7 @@ def gappy() -> list[Dataset]:
     return head("gappy", offsets=[offset for offset in EVEN if offset != 72])
 
 
+@both_databases
 def test_a_study_whose_only_series_is_refused_gets_one_report_and_keeps_it_at_one(study: Study) -> None:
     study.assemble(gappy())
     study.decide(after_s=61)

@@ -10,6 +10,7 @@ import pytest
 from dicomnode.store.engine import Store
 from dicomnode.store.history import events_of
 from tests.integration.assemble.world import World
+from tests.integration.store.fixture import both_databases
 from tests.tools.series import ct_series
 
 TOO_LONG = "1.2.840." + "7" * 59
@@ -22,6 +23,7 @@ def world(store: Store, tmp_path: Path) -> World:
     return World(store, tmp_path / "data")
 
 
+@both_databases
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])
 def test_a_uid_of_67_characters_is_one_refused_series_that_is_found_under_what_was_sent(
     world: World, keyword: str, caplog: pytest.LogCaptureFixture

@@ -12,6 +12,7 @@ from dicomnode.records import ContextSource, Patient
 from dicomnode.store.clinical.patients import all_keys
 from dicomnode.store.engine import Store
 from tests.integration.clinical.hl7_world import Hl7World, listening
+from tests.integration.store.fixture import both_databases
 from tests.tools.hl7_messages import D_DIMER, GCS, GLUCOSE, INR, Hl7Peer, message, obr, obx, pid
 
 
@@ -21,6 +22,7 @@ def world(store: Store, tmp_path: Path) -> Iterator[Hl7World]:
         yield running
 
 
+@both_databases
 def test_what_is_acknowledged_is_in_the_database_with_source_and_provenance(world: Hl7World) -> None:
     with Hl7Peer(world.port) as peer:
         ack = peer.send(message(pid(), obr(), obx(GLUCOSE, "7", "mmol/L"), obx(GCS, "10"), control_id="42"))
@@ -42,6 +44,7 @@ def test_a_value_that_cannot_be_used_is_named_and_the_others_are_stored(world: H
     assert world.values() == {"gcs": 10.0, "d_dimer": 0.85}
 
 
+@both_databases
 def test_a_laboratory_corrects_and_takes_back(world: Hl7World) -> None:
     with Hl7Peer(world.port) as peer:
 
@@ -84,6 +87,7 @@ def test_a_message_that_is_refused_stores_nothing_and_says_why(world: Hl7World) 
     assert world.values() == {}
 
 
+@both_databases
 def test_a_merge_makes_what_was_known_before_the_survivors(world: Hl7World) -> None:
     with Hl7Peer(world.port) as peer:
         peer.send(message(pid("E17"), obr(), obx(GCS, "4")))
@@ -113,6 +117,7 @@ def test_a_message_without_anything_of_the_nodes_is_acknowledged(world: Hl7World
         assert peer.send(message(pid(), obr(), control_id="after")).control_id == "after"
 
 
+@both_databases
 @pytest.mark.parametrize(
     ("charset", "codec", "text"),
     [

@@ -17,7 +17,10 @@ from dicomnode.store.engine import Store
 from dicomnode.store.tables import Instance, ReadReport
 from tests.acceptance.scanner import storescu
 from tests.integration.receive.world import Reception
+from tests.integration.store.fixture import both_databases
 from tests.unit.clinical.test_structured_report import GCS, report
+
+pytestmark = both_databases
 
 
 def written(folder: Path, ds: Dataset) -> Path:

@@ -15,6 +15,9 @@ from dicomnode.store.clinical.patients import record_study
 from dicomnode.store.clinical.statements import Told, store_statements
 from dicomnode.store.engine import Store
 from dicomnode.store.tables import ClinicalText, ClinicalValue, Statement
+from tests.integration.store.fixture import both_databases
+
+pytestmark = both_databases
 
 ANNA = Patient(patient_id="1", issuer="H")
 INR = Observation(patient=ANNA, name="inr", value=2.0, unit="1", source=ContextSource.HL7, observed_at=1000.0)

@@ -16,6 +16,9 @@ from dicomnode.store.clinical.observations import forget_context, known_of, pati
 from dicomnode.store.clinical.patients import all_keys, merge_patients, record_study, studies_of
 from dicomnode.store.engine import Store
 from dicomnode.store.tables import ClinicalValue, StudyPatient
+from tests.integration.store.fixture import both_databases
+
+pytestmark = both_databases
 
 ANNA = Patient(patient_id="1", issuer="H", birth_date="19440502", sex="F")
 GCS = Observation(

@@ -32,6 +32,7 @@ from dicomnode.store.tables import Commitment, Outbox
 from tests.integration.deliver.pacs import ScriptedPacs
 from tests.integration.deliver.world import World, until
 from tests.integration.receive.world import Reception
+from tests.integration.store.fixture import both_databases
 
 PACS = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": 104}
 REFERENCES = [Reference("1.2.840.1", "1.2.3"), Reference("1.2.840.1", "1.2.4")]
@@ -82,6 +83,7 @@ def test_a_report_on_the_same_association_proves_the_job(world: World, pacs: Scr
     assert transaction.concluded_at is not None
 
 
+@both_databases
 def test_a_report_on_an_association_of_its_own_reaches_the_node_s_scp(
     world: World, pacs: ScriptedPacs, reception: Reception
 ) -> None:

@@ -272,6 +272,7 @@ def test_the_commands_show_and_forget_what_is_refused(command_line: tuple[Store,
     assert "none" in run("refusals")
 
 
+@pytest.mark.full
 @pytest.mark.tools
 def test_a_node_process_delivers_to_a_pacs_that_takes_pictures_and_enhanced_reports_only(tmp_path: Path) -> None:
     pacs = ScriptedPacs(tmp_path / "pacs")

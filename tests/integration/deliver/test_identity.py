@@ -25,7 +25,7 @@ from dicomnode.store.history import events_of, list_jobs
 from dicomnode.store.queue.jobs import cancel_job
 from tests.integration.deliver.pacs import ScriptedPacs
 from tests.integration.deliver.world import JAPANESE, PATIENT, World, data_set_sha256
-from tests.integration.store.fixture import sqlite_only
+from tests.integration.store.fixture import both_databases, sqlite_only
 
 EMERGENCY = {"PatientName": "Unknown^Male", "PatientID": "TMP-12", "PatientBirthDate": "", "PatientSex": "M"}
 ANOTHER = {"PatientName": "Suzuki^Ichirou", "PatientID": "0815", "PatientBirthDate": "19800505", "PatientSex": "M"}
@@ -208,6 +208,7 @@ def test_an_answer_of_which_the_study_cannot_be_told_does_not_mean_absent(world:
     assert "it cannot be told which study it is about" in world.rows(job_id)[0].error
 
 
+@both_databases
 def test_a_conflict_that_is_settled_in_the_archive_releases_the_results(world: World, pacs: ScriptedPacs) -> None:
     pacs.patients = [patient(**ANOTHER)]
     job_id, _ = world.deliver("sr")

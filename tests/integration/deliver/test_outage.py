@@ -66,7 +66,7 @@ def world(sqlite_template: Path, tmp_path: Path) -> Iterator[World]:
 Peer = ScriptedPacs | WebPacs
 
 
-@pytest.fixture(params=["associations", "dicomweb"])
+@pytest.fixture(params=["associations", pytest.param("dicomweb", marks=pytest.mark.full)])
 def peer(request: pytest.FixtureRequest, tmp_path: Path) -> Peer:
     """A PACS of either kind that is not there yet."""
     if request.param == "dicomweb":

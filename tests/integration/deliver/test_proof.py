@@ -20,6 +20,7 @@ from dicomnode.store.queue.jobs import requeue_job, supersede_job
 from dicomnode.store.tables import Job, Outbox
 from tests.integration.deliver.pacs import ScriptedPacs
 from tests.integration.deliver.world import World, until
+from tests.integration.store.fixture import both_databases
 
 
 @pytest.fixture
@@ -52,6 +53,7 @@ def test_a_job_is_done_when_every_result_was_found_and_says_so(world: World, pac
     assert {delivery.proven_by for delivery in line.deliveries} == {"query"}
 
 
+@both_databases
 def test_a_result_lost_after_success_is_sent_again_and_counted_failure_mode_16(
     world: World, pacs: ScriptedPacs
 ) -> None:
@@ -255,6 +257,7 @@ def proofs_of(world: World, job_id: int) -> list[proofs.Sent]:
         return [sent for sent in proofs.unproven(session, "pacs", "query") if sent.job_id == job_id]
 
 
+@both_databases
 def test_two_nodes_that_prove_at_once_agree(world: World, pacs: ScriptedPacs) -> None:
     jobs = [world.deliver("sr", "sc")[0] for _ in range(10)]
     stop = threading.Event()

@@ -23,7 +23,7 @@ from dicomnode.store.queue.jobs import requeue_job, supersede_job
 from dicomnode.store.tables import Job, Outbox
 from tests.integration.deliver.pacs import ScriptedPacs, free_port
 from tests.integration.deliver.world import SOP_CLASSES, World, data_set_sha256, until
-from tests.integration.store.fixture import sqlite_only
+from tests.integration.store.fixture import both_databases, sqlite_only
 
 
 @pytest.fixture
@@ -37,6 +37,7 @@ def pacs(tmp_path: Path) -> Iterator[ScriptedPacs]:
         yield running
 
 
+@both_databases
 def test_results_arrive_in_order_over_one_association_with_their_own_bytes(world: World, pacs: ScriptedPacs) -> None:
     first, first_results = world.deliver("seg", "sr", "sc")
     second, second_results = world.deliver("sr")
@@ -345,6 +346,7 @@ def test_a_restart_does_not_take_over_what_another_node_is_sending(world: World,
     assert world.statuses(job_id) == ["sending"]
 
 
+@both_databases
 def test_an_expired_lease_is_recovered_and_the_late_owner_changes_nothing(world: World) -> None:
     job_id, _ = world.deliver("sr")
     with world.store.write() as session:
@@ -368,6 +370,7 @@ def test_an_expired_lease_is_recovered_and_the_late_owner_changes_nothing(world:
     assert world.job(job_id).status == "delivering"
 
 
+@both_databases
 def test_two_senders_on_one_destination_send_everything_once(world: World, pacs: ScriptedPacs) -> None:
     jobs = [world.deliver("sr", "sc") for _ in range(12)]
     stop = threading.Event()
@@ -385,6 +388,7 @@ def test_two_senders_on_one_destination_send_everything_once(world: World, pacs:
     assert sorted(pacs.uids) == sorted(expected)
 
 
+@both_databases
 def test_two_claimers_at_once_never_get_the_same_parcel(world: World) -> None:
     for _ in range(8):
         world.deliver("sr", "sc", "seg")
@@ -476,6 +480,7 @@ def test_a_slow_peer_does_not_cost_the_lease_of_what_waits(world: World, pacs: S
     assert min(seen) - time.time() > 300.0
 
 
+@both_databases
 def test_a_database_that_fails_in_between_costs_nothing_failure_mode_06(world: World, pacs: ScriptedPacs) -> None:
     job_id, _ = world.deliver("sr")
     broken = world.sender(world.destination(pacs.port))

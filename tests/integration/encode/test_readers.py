@@ -43,7 +43,7 @@ def dcmqi(name: str, *arguments: object) -> None:
     subprocess.run([tool, *map(str, arguments)], capture_output=True, check=True, timeout=100)
 
 
-@pytest.fixture(params=[EVEN, THIN], ids=["5 mm", "0.6 mm"])
+@pytest.fixture(scope="module", params=[EVEN, THIN], ids=["5 mm", "0.6 mm"])
 def case(request: pytest.FixtureRequest) -> Case:
     """Two overlapping findings with probabilities, the first in two pieces, and a score."""
     plain = case_of(request.param, BLEEDS)
@@ -53,9 +53,11 @@ def case(request: pytest.FixtureRequest) -> Case:
     return changed(mapped, findings=(*mapped.findings, score_of()))
 
 
-def results_of(case: Case, folder: Path) -> dict[str, list[Path]]:
+@pytest.fixture(scope="module")
+def results(case: Case, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
+    """The results of the case, by kind."""
     found: dict[str, list[Path]] = {}
-    for result in encode_case(case, folder, NOW, ["probability"]):
+    for result in encode_case(case, tmp_path_factory.mktemp("results"), NOW, ["probability"]):
         found.setdefault(result.kind, []).append(result.path)
     return found
 
@@ -82,8 +84,10 @@ def image_on(stack: Stack, path: Path) -> NDArray[Any]:
     return volume
 
 
-def test_dcmqi_puts_every_voxel_of_every_segment_where_it_was_measured(case: Case, tmp_path: Path) -> None:
-    seg = results_of(case, tmp_path / "results")["seg"][0]
+def test_dcmqi_puts_every_voxel_of_every_segment_where_it_was_measured(
+    case: Case, results: dict[str, list[Path]], tmp_path: Path
+) -> None:
+    seg = results["seg"][0]
     dcmqi("segimage2itkimage", "--inputDICOM", seg, "--outputDirectory", tmp_path, "--outputType", "nrrd")
     for number, finding in enumerate(case.masks, start=1):
         assert np.array_equal(image_on(case.volume.stack, tmp_path / f"{number}.nrrd") > 0, finding.mask)
@@ -93,8 +97,8 @@ def test_dcmqi_puts_every_voxel_of_every_segment_where_it_was_measured(case: Cas
     assert segments["Oedema"]["SegmentedPropertyTypeCodeSequence"]["CodeValue"] == "79654002"
 
 
-def test_dcmqi_reads_the_probability_of_every_voxel(case: Case, tmp_path: Path) -> None:
-    maps = results_of(case, tmp_path / "results")["probability"]
+def test_dcmqi_reads_the_probability_of_every_voxel(case: Case, results: dict[str, list[Path]], tmp_path: Path) -> None:
+    maps = results["probability"]
     for number, (finding, path) in enumerate(zip(case.masks, maps, strict=True)):
         out = tmp_path / str(number)
         out.mkdir()
@@ -138,8 +142,10 @@ def regions_of(finding: MaskFinding) -> list[Region]:
     return [finding.total, *finding.lesions]
 
 
-def test_dcmqi_reads_every_number_of_the_measurements(case: Case, tmp_path: Path) -> None:
-    groups = numbers_in(results_of(case, tmp_path / "results")["sr"][0], tmp_path)
+def test_dcmqi_reads_every_number_of_the_measurements(
+    case: Case, results: dict[str, list[Path]], tmp_path: Path
+) -> None:
+    groups = numbers_in(results["sr"][0], tmp_path)
     regions = [region for finding in case.masks for region in regions_of(finding)]
     assert len(case.masks[0].lesions) == 2
     for (_, read), region in zip(groups, regions, strict=True):
@@ -147,8 +153,8 @@ def test_dcmqi_reads_every_number_of_the_measurements(case: Case, tmp_path: Path
         assert [row[2] for row in read] == pytest.approx([row[2] for row in measured(region)], abs=0.00051)
 
 
-def test_dcmqi_reads_every_number_of_the_scores(case: Case, tmp_path: Path) -> None:
-    ((name, read),) = numbers_in(results_of(case, tmp_path / "results")["scores"][0], tmp_path)
+def test_dcmqi_reads_every_number_of_the_scores(case: Case, results: dict[str, list[Path]], tmp_path: Path) -> None:
+    ((name, read),) = numbers_in(results["scores"][0], tmp_path)
     assert name == "Poor outcome (mRS 4 to 6) at 90 days"
     probability = [("122157", "1", 0.42), ("CI95LOW", "1", 0.31), ("CI95HIGH", "1", 0.55), ("122411", "1", 0.5)]
     assert read == [*probability, ("ICH_SCORE", "{score}", 2.0)]

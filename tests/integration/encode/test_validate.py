@@ -1,4 +1,4 @@
-"""Results before judges that nobody here wrote: dicom3tools, dcmtk, PixelMed. Readers: test_results_readers."""
+"""Results before judges that nobody here wrote: dicom3tools, dcmtk, PixelMed. Readers: test_readers."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from tests.unit.encode.cases import (
     changed,
     ellipsoid,
     finding_of,
+    kinds_of_blood,
     not_applicable_of,
     predicted_of,
     score_of,
@@ -113,7 +114,11 @@ def assert_mask_lies_where_it_was_measured(seg: Dataset, case: Case) -> None:
     assert np.array_equal(mask, case.masks[0].mask)
 
 
-@pytest.mark.parametrize("patient", NAMES.values(), ids=NAMES.keys())
+@pytest.mark.parametrize(
+    "patient",
+    [pytest.param(NAMES[name], id=name) for name in ("Japanese", "Chinese GB18030")]
+    + [pytest.param(NAMES[name], id=name, marks=pytest.mark.full) for name in ("Greek", "Chinese UTF-8")],
+)
 def test_every_kind_of_object_is_valid_whatever_the_script_of_the_name(patient: Patient, tmp_path: Path) -> None:
     case = case_of(EVEN, BLEEDS, patient)
     found = every_kind(case, tmp_path)
@@ -229,12 +234,23 @@ def test_results_under_another_identity_are_valid(tmp_path: Path) -> None:
     assert (len(files), verdict.returncode, verdict.stdout) == (5, 0, ""), verdict.stdout + verdict.stderr
 
 
+def test_kinds_of_blood_found_and_not_found_pass_every_judge(tmp_path: Path) -> None:
+    assert_valid(kinds_of_blood(case_of(TILTED_UNEVEN, BLEEDS)), tmp_path, fast=False)
+
+
+@pytest.mark.full
 def test_a_negative_passes_every_judge(tmp_path: Path) -> None:
     assert_valid(case_of(EVEN, patient=GREEK), tmp_path, fast=False)
 
 
 @pytest.mark.parametrize(
-    "patient", [Patient(), JAPANESE, GREEK, PSEUDONYMISED], ids=["plain", "Japanese", "Greek", "pseudonymised"]
+    "patient",
+    [
+        pytest.param(Patient(), id="plain", marks=pytest.mark.full),
+        pytest.param(JAPANESE, id="Japanese", marks=pytest.mark.full),
+        pytest.param(GREEK, id="Greek"),
+        pytest.param(PSEUDONYMISED, id="pseudonymised"),
+    ],
 )
 @pytest.mark.parametrize("bleeds", [BLEEDS, ()], ids=["positive", "negative"])
 def test_whatever_the_patient_results_are_valid(
@@ -288,7 +304,9 @@ def real_head(folder: Path, *, painted: bool) -> Case:
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize("painted", [False, True], ids=["as it is", "painted"])
+@pytest.mark.parametrize(
+    "painted", [pytest.param(False, id="as it is", marks=pytest.mark.full), pytest.param(True, id="painted")]
+)
 def test_every_kind_of_object_of_a_real_head_is_valid(real_data: Path, tmp_path: Path, painted: bool) -> None:
     found = every_kind(real_head(real_data, painted=painted), tmp_path)
     verdict = judged(one_of_each(found), fast=True)

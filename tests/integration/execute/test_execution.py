@@ -23,7 +23,7 @@ from dicomnode.store.queue.runs import RunIdentity, pending_runs
 from tests.acceptance.scanner import small_study
 from tests.integration.attack.bombs import jpeg_2000
 from tests.integration.execute.world import Bundles, ExecutionWorld, Workers
-from tests.integration.store.fixture import sqlite_only
+from tests.integration.store.fixture import both_databases, sqlite_only
 
 NewWorld = Callable[..., ExecutionWorld]
 
@@ -149,6 +149,7 @@ def test_a_volume_without_a_brain_refuses_the_job_for_that(new_world: NewWorld) 
     assert world.job(job_id).status == "refused"
 
 
+@both_databases
 def test_a_job_superseded_while_it_runs_writes_nothing_and_keeps_the_worker(new_world: NewWorld) -> None:
     world = new_world("gated")
     study = small_study("head")

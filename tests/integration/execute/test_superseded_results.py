@@ -23,7 +23,7 @@ from tests.acceptance.scanner import small_study
 from tests.integration.deliver.pacs import ScriptedPacs
 from tests.integration.execute.life_world import LifeWorld, named_by, predecessors_of, uids_of
 from tests.integration.execute.world import Bundles, Workers
-from tests.integration.store.fixture import sqlite_only
+from tests.integration.store.fixture import both_databases, sqlite_only
 from tests.tools.key_objects import key_object
 from tests.unit.encode.kinds.test_sr import items, text
 
@@ -46,6 +46,7 @@ def deliver_all_but_the_last_slice(world: LifeWorld) -> list[Dataset]:
     return series[-1:]
 
 
+@both_databases
 def test_a_late_slice_makes_new_results_and_then_rejects_the_old_ones(new_world: NewWorld) -> None:
     world = new_world()
     late = deliver_all_but_the_last_slice(world)
@@ -178,6 +179,7 @@ def test_an_answer_that_names_nothing_does_not_mean_that_a_result_never_arrived(
     assert named_by(note) == there
 
 
+@both_databases
 def test_a_result_that_was_on_its_way_when_it_was_superseded_is_rejected_once_its_answer_is_known(
     new_world: NewWorld,
 ) -> None:

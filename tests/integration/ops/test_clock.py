@@ -18,6 +18,7 @@ from dicomnode.store.tables import Event, Outbox
 from tests.integration.assemble.test_assembly import head
 from tests.integration.assemble.world import World
 from tests.integration.deliver.world import World as Delivering
+from tests.integration.store.fixture import both_databases
 
 HOUR_S = 3600.0
 
@@ -110,6 +111,7 @@ def events(store: Store) -> list[float]:
         return [event.detail["by_s"] for event in session.scalars(select(Event).where(Event.name == "stepped"))]
 
 
+@both_databases
 def test_a_step_is_said_in_one_line_and_in_one_event(
     world: World, watch: ClockWatch, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -128,6 +130,7 @@ def test_a_clock_that_is_slewed_moves_nothing(world: World, watch: ClockWatch, c
     assert events(world.store) == []
 
 
+@both_databases
 def test_two_processes_that_see_the_same_step_move_the_times_once_and_one_that_sees_two_moves_them_twice(
     world: World, watch: ClockWatch, clock: Clock
 ) -> None:

@@ -27,6 +27,7 @@ from dicomnode.store.tables import Instance, Job, Series
 from tests.integration.assemble.test_assembly import EVEN, dose_report, head
 from tests.integration.assemble.world import World
 from tests.integration.deliver.world import encoded_result
+from tests.integration.store.fixture import both_databases
 
 
 @pytest.fixture
@@ -52,6 +53,7 @@ def purge_all(world: World) -> int:
     return purge(world.config, world.store)
 
 
+@both_databases
 def test_images_stay_for_their_retention_and_go_afterwards_with_their_folders(world: World) -> None:
     series = head()
     world.assemble(series)
@@ -272,6 +274,7 @@ class TellingSpool(Spool):
         return path
 
 
+@both_databases
 def test_purging_and_receiving_at_once_lose_no_acknowledged_file_failure_mode_02(world: World) -> None:
     series = head()
     world.assemble(series)

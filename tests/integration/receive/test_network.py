@@ -21,6 +21,7 @@ from dicomnode.store.engine import Store
 from tests.integration.receive import peers
 from tests.integration.receive.peers import CT_IMAGE, ScriptedPeer, ct_slice, encoded, sent
 from tests.integration.receive.world import Reception, wait_until
+from tests.integration.store.fixture import both_databases
 
 SUCCESS = 0x0000
 PERMANENT, TRANSIENT = 1, 2
@@ -223,6 +224,7 @@ def test_neither_threads_nor_descriptors_leak_failure_mode_15(start: Callable[..
     assert process.num_fds() <= descriptors + 3
 
 
+@both_databases
 def test_parallel_senders_of_one_series_lose_nothing(reception: Reception) -> None:
     slices = [ct_slice(number=number) for number in range(1, 25)]
     failures: list[int] = []

@@ -25,6 +25,7 @@ from dicomnode.store.tables import Instance
 from tests.integration.receive import peers
 from tests.integration.receive.peers import CT_IMAGE, ScriptedPeer, ct_slice, encoded, sent
 from tests.integration.receive.world import Reception, sha256, wait_until
+from tests.integration.store.fixture import both_databases
 
 SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700
 
@@ -54,6 +55,7 @@ def outage(store: Store) -> Iterator[None]:
     server.dispose()
 
 
+@both_databases
 def test_a_database_that_is_away_is_told_as_out_of_resources_and_a_retry_succeeds_failure_mode_06(
     reception: Reception,
 ) -> None:
@@ -169,6 +171,7 @@ def test_a_purged_file_is_not_missing_and_may_come_again(reception: Reception) -
     assert (reception.spool.root / row.path).exists()
 
 
+@both_databases
 def test_a_start_closes_its_own_lost_associations_only(store: Store, new_reception: Callable[..., Reception]) -> None:
     with store.write() as session:
         for receiver in ("receiver-1", "receiver-2"):
@@ -186,6 +189,7 @@ def test_a_start_removes_its_own_half_files_only(store: Store, tmp_path: Path, n
     assert reception.half_files() == [incoming / "receiver-2" / "0.part"]
 
 
+@both_databases
 def test_a_sweep_beside_a_running_reception_indexes_nothing_twice(reception: Reception) -> None:
     done = threading.Event()
 

@@ -17,6 +17,7 @@ from dicomnode.store.tables import RejectedInstance
 from tests.integration.assemble.test_assembly import EVEN, deliver_results, head
 from tests.integration.assemble.world import World
 from tests.integration.ops.test_retention import end_job
+from tests.integration.store.fixture import both_databases
 from tests.tools.key_objects import key_object
 
 
@@ -56,6 +57,7 @@ def test_results_in_the_outbox_are_withdrawn_and_the_images_are_not_used_again(w
     assert (event.detail["code"], event.detail["instances"]) == (code, len(series))
 
 
+@both_databases
 def test_a_job_that_has_not_run_yet_is_not_run(world: World) -> None:
     series = whole_head()
     world.assemble(series)
@@ -75,6 +77,7 @@ def test_a_note_that_comes_before_the_images_holds_for_them(world: World) -> Non
     assert (row.status, row.refusal) == ("not_used", "rejected")
 
 
+@both_databases
 def test_a_note_that_comes_at_the_same_moment_as_an_image_holds_for_it(world: World) -> None:
     series = whole_head()
     world.send(series)

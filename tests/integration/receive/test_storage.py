@@ -25,7 +25,7 @@ from dicomnode.store.tables import Job, Result, Series
 from tests.integration.receive import peers
 from tests.integration.receive.peers import CT_IMAGE, ScriptedPeer, ct_slice, encoded, sent
 from tests.integration.receive.world import Reception, sha256, wait_until
-from tests.integration.store.fixture import sqlite_only
+from tests.integration.store.fixture import both_databases, sqlite_only
 
 SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700
 
@@ -35,6 +35,7 @@ def data_set_of(reception: Reception, path: str) -> bytes:
     return file.read_bytes()[data_offset_of(file) :]
 
 
+@both_databases
 def test_a_series_is_on_disk_and_indexed_before_success_failure_mode_03(reception: Reception) -> None:
     with ScriptedPeer(reception.port) as peer:
         peer.associate()
@@ -99,6 +100,7 @@ def test_the_same_bytes_from_another_sender_are_the_same_instance(reception: Rec
     assert len(reception.instances()) == len(reception.files()) == 1
 
 
+@both_databases
 def test_the_same_uid_with_other_bytes_is_kept_beside_failure_mode_09(reception: Reception) -> None:
     ds, other = ct_slice(sop_uid="1.2.3.1.1.1"), ct_slice(sop_uid="1.2.3.1.1.1")
     other.PatientName = "Muster^Erika Maria"
@@ -157,6 +159,7 @@ def test_multi_frame_and_empty_images_are_kept_with_their_reason(reception: Rece
     assert [row.reason for row in reception.instances()] == ["multi_frame", "multi_frame", "no_pixels"]
 
 
+@both_databases
 @pytest.mark.parametrize(
     ("data_set", "what"),
     [
@@ -197,6 +200,7 @@ def test_a_deflated_bomb_is_kept_and_does_not_fill_the_memory(reception: Recepti
     assert data_set_of(reception, row.path) == bomb
 
 
+@both_databases
 @pytest.mark.parametrize(
     "hostile",
     [

@@ -1,4 +1,7 @@
-"""The same test on SQLite and on PostgreSQL: ``store`` is a migrated database, fresh for each test.
+"""Databases for the tests: ``store`` is a migrated one, fresh for each test, on SQLite and in the full run on both.
+
+What the database decides is marked :data:`both_databases`: statements of the store, parties that meet in the database,
+and what may be written into a column. Such a test runs on PostgreSQL always.
 
 ``conftest.py`` starts the PostgreSQL server (``postgres_url``) and makes the template database that is copied here.
 """
@@ -14,6 +17,9 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from dicomnode.store.engine import Store
+
+both_databases = pytest.mark.parametrize("new_database", ["sqlite", "postgresql"], indirect=True)
+"""For tests of which the database decides how they end."""
 
 sqlite_only = pytest.mark.parametrize("new_database", ["sqlite"], indirect=True)
 """For tests in which no two parties meet in the database, and peers or files decide what is asked."""
@@ -40,7 +46,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.full)])
 def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Makes databases of one kind: ``new_database(migrated=False)`` returns the URL of an empty one."""
     made = []
@@ -64,7 +70,7 @@ def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cal
 
 @pytest.fixture
 def store(new_database: Callable[..., str]) -> Iterator[Store]:
-    """A migrated database, once per kind."""
+    """A migrated database of one kind."""
     opened = Store(new_database())
     yield opened
     opened.close()

@@ -15,6 +15,9 @@ from sqlalchemy import inspect, text
 from dicomnode.store.engine import Store, alembic_config
 from dicomnode.store.tables import Base, Job, Series
 from tests.integration.deliver.world import new_job
+from tests.integration.store.fixture import both_databases
+
+pytestmark = both_databases
 
 MIGRATE = "import sys; from dicomnode.store.engine import Store; s = Store(sys.argv[1]); s.migrate(); s.close()"
 

@@ -17,6 +17,9 @@ from dicomnode.store.clinical.questions import (
     unasked_studies,
 )
 from dicomnode.store.engine import Store
+from tests.integration.store.fixture import both_databases
+
+pytestmark = both_databases
 
 ANNA, BERT = Patient(patient_id="ANNA"), Patient(patient_id="BERT")
 

@@ -44,6 +44,9 @@ from dicomnode.store.states import JobEvent
 from dicomnode.store.tables import Base, Event, Job, Outbox, Result, Run, Series
 from dicomnode.store.transitions import move
 from tests.integration.deliver.world import claimed_job, encoded_result, new_job, new_series
+from tests.integration.store.fixture import both_databases
+
+pytestmark = both_databases
 
 PACS = Delivery("pacs", ("seg", "sr", "sc"), accept_research=False, proof="status")
 

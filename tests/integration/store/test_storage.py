@@ -19,6 +19,9 @@ from dicomnode.store.tables import Event, Instance
 from tests.integration.assemble.test_assembly import head
 from tests.integration.assemble.world import World
 from tests.integration.ops.test_retention import end_job, files
+from tests.integration.store.fixture import both_databases
+
+pytestmark = both_databases
 
 
 @pytest.fixture

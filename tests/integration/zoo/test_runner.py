@@ -108,7 +108,7 @@ def test_the_mask_follows_the_bleed_however_the_stack_is_stored(
     assert _dice(seen, mask_otherwise(truth, change)) > 0.7
 
 
-@pytest.mark.parametrize("spacing_mm", [1.25, 2.5, 5.0, 7.0])
+@pytest.mark.parametrize("spacing_mm", [1.25, *(pytest.param(mm, marks=pytest.mark.full) for mm in (2.5, 5.0)), 7.0])
 def test_the_bleed_is_found_in_thin_and_in_thick_slices(
     runner: Runner, bleeding: SyntheticHead, spacing_mm: float
 ) -> None:
@@ -294,7 +294,9 @@ def test_the_real_head_without_bleed_stays_below_the_limit(runner: Runner, real_
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize("middle", [(18, 230, 200), (16, 260, 320), (9, 330, 250)])
+@pytest.mark.parametrize(
+    "middle", [(18, 230, 200), *(pytest.param(at, marks=pytest.mark.full) for at in ((16, 260, 320), (9, 330, 250)))]
+)
 def test_a_clot_painted_into_the_real_head_is_found(
     runner: Runner, real_data: Path, middle: tuple[int, int, int]
 ) -> None:

@@ -13,12 +13,16 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from scipy import ndimage
 
+from dicomnode.dicom import codes
 from dicomnode.dicom.uids import derived_uid
 from dicomnode.measure.lesions import measure
 from dicomnode.records import (
     PROBABILITY_FLOOR,
     PROBABILITY_SCALE,
     Case,
+    Contribution,
+    FindingConcepts,
+    HeadMeasures,
     ImageFinding,
     Inapplicable,
     MaskFinding,
@@ -228,6 +232,20 @@ def case_of(
     )
 
 
+def kinds_of_blood(case: Case) -> Case:
+    """The case as a model judges it that tells kinds of blood apart: all of it within the brain, a rim of oedema."""
+    blood = case.masks[0].mask
+    rim = ndimage.binary_dilation(blood, np.ones((1, 5, 5))) & ~blood
+    masks = {"parenchymal_hemorrhage": blood, "extra_axial_hemorrhage": blood & ~blood, "edema": rim}
+    findings = []
+    for kind, mask in {**masks, "ventricular_hemorrhage": blood & ~blood}.items():
+        entry, head = codes.FINDINGS[kind], HeadMeasures(likeness=0.9, midline_shift_mm=4.0, evans_index=0.28)
+        concepts = FindingConcepts(tuple(entry.category), tuple(entry.type), tuple(entry.site))
+        finding = finding_of(mask, case.volume, name=f"m_{kind}", label=entry.noun.capitalize())
+        findings.append(replace(finding, concepts=concepts, head=head))
+    return replace(case, findings=tuple(findings))
+
+
 def with_probability(case: Case) -> Case:
     """The case with a probability map for each finding: 0.9 within the mask, falling off to 0.02 around it."""
     findings = []
@@ -270,6 +288,8 @@ def score_of(**changes: Any) -> ScoreFinding:
         inputs=(ScoreInput("Haematoma volume", "16.1 mL", "measured"), ScoreInput("Age", "74 years", "header")),
         missing=("Glasgow Coma Scale",),
         warnings=("Developed for spontaneous haemorrhage only.",),
+        definition="Modified Rankin Scale of 4 to 6, death included, 90 days after the haemorrhage.",
+        contributions=(Contribution("Haematoma volume", 0.11), Contribution('"found drowsy"', -0.04)),
     )
     return replace(score, **changes)
 

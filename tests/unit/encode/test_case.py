@@ -24,7 +24,7 @@ from dicomnode.encode.validate import validate
 from dicomnode.errors import EncodeError
 from dicomnode.kinds import Kind
 from dicomnode.language import Language
-from dicomnode.records import Case
+from dicomnode.records import Case, EncodedResult
 from tests.unit.encode.cases import EVEN, MODEL, Patient, case_of, changed, finding_of
 
 NOW = datetime(2024, 1, 2, 11, 30, tzinfo=UTC)
@@ -34,6 +34,12 @@ BLEED = (((25.0, 60.0, 40.0), (12.0, 14.0, 10.0)),)
 @pytest.fixture(scope="module")
 def positive() -> Case:
     return case_of(EVEN, BLEED)
+
+
+@pytest.fixture(scope="module")
+def encoded(positive: Case, tmp_path_factory: pytest.TempPathFactory) -> list[EncodedResult]:
+    """The results of the case, to read."""
+    return encode_case(positive, tmp_path_factory.mktemp("encoded"), NOW)
 
 
 def digest_of(case: Case) -> str:
@@ -62,18 +68,18 @@ def test_an_empty_mask_gives_a_report_and_a_picture_but_no_segmentation(tmp_path
     assert [result.kind for result in asked] == ["text", "sc", "sr_negative"]
 
 
-def test_the_same_case_gets_the_same_uids_at_another_time(positive: Case, tmp_path: Path) -> None:
-    first = encode_case(positive, tmp_path / "first", NOW)
-    again = encode_case(case_of(EVEN, BLEED), tmp_path / "again", NOW + timedelta(days=3))
-    assert [r.sop_instance_uid for r in first] == [r.sop_instance_uid for r in again]
-    assert [r.series_instance_uid for r in first] == [r.series_instance_uid for r in again]
-    assert [r.path.name for r in first] == [r.path.name for r in again]
+def test_the_same_case_gets_the_same_uids_at_another_time(encoded: list[EncodedResult], tmp_path: Path) -> None:
+    again = encode_case(case_of(EVEN, BLEED), tmp_path, NOW + timedelta(days=3))
+    assert [r.sop_instance_uid for r in encoded] == [r.sop_instance_uid for r in again]
+    assert [r.series_instance_uid for r in encoded] == [r.series_instance_uid for r in again]
+    assert [r.path.name for r in encoded] == [r.path.name for r in again]
 
 
-def test_the_same_case_at_the_same_time_is_the_same_file(positive: Case, tmp_path: Path) -> None:
-    first = encode_case(positive, tmp_path / "first", NOW)
-    again = encode_case(positive, tmp_path / "again", NOW)
-    assert [r.sha256 for r in first] == [r.sha256 for r in again]
+def test_the_same_case_at_the_same_time_is_the_same_file(
+    positive: Case, encoded: list[EncodedResult], tmp_path: Path
+) -> None:
+    again = encode_case(positive, tmp_path, NOW)
+    assert [r.sha256 for r in encoded] == [r.sha256 for r in again]
 
 
 @pytest.mark.parametrize(
@@ -90,8 +96,10 @@ def test_what_shapes_a_result_changes_its_uids(positive: Case, change: dict[str,
     assert digest_of(changed(positive, **change)) != digest_of(positive)
 
 
-def test_reports_name_the_predecessors_of_their_kind_under_unchanged_uids(positive: Case, tmp_path: Path) -> None:
-    old = encode_case(positive, tmp_path / "old", NOW)
+def test_reports_name_the_predecessors_of_their_kind_under_unchanged_uids(
+    positive: Case, encoded: list[EncodedResult], tmp_path: Path
+) -> None:
+    old = encoded
     amended = changed(positive, generation=2)
     alone = encode_case(amended, tmp_path / "alone", NOW)
     new = encode_case(changed(amended, predecessors=tuple(old)), tmp_path / "new", NOW, ["sr_comp"])
@@ -166,8 +174,8 @@ def test_a_cleared_model_is_not_marked_as_research(positive: Case, tmp_path: Pat
         assert "research" not in ds.SeriesDescription
 
 
-def test_every_result_names_research_and_the_model(positive: Case, tmp_path: Path) -> None:
-    for result in encode_case(positive, tmp_path, NOW):
+def test_every_result_names_research_and_the_model(encoded: list[EncodedResult]) -> None:
+    for result in encoded:
         ds = dcmread(result.path)
         assert ds.ContentQualification == "RESEARCH"
         assert ds.SeriesDescription.startswith("AI ")
@@ -378,16 +386,18 @@ def test_another_language_makes_other_instances_with_the_same_codes(positive: Ca
     assert segs[Language.AMERICAN].SegmentLabel == "Intracranial hemorrhage"
 
 
-def test_an_uncertain_exam_has_amber_marks_that_say_so(positive: Case, tmp_path: Path) -> None:
+def test_an_uncertain_exam_has_amber_marks_that_say_so(
+    positive: Case, encoded: list[EncodedResult], tmp_path: Path
+) -> None:
     finding = replace(positive.masks[0], exam_probability=0.08, exam_threshold=0.56)
-    certain = dcmread(encode_case(positive, tmp_path / "certain", NOW)[0].path).SegmentSequence[0]
+    certain = dcmread(encoded[0].path).SegmentSequence[0]
     uncertain = dcmread(encode_case(changed(positive, findings=(finding,)), tmp_path, NOW)[0].path).SegmentSequence[0]
     assert uncertain.SegmentLabel == f"{certain.SegmentLabel}, uncertain"
     assert uncertain.RecommendedDisplayCIELabValue != certain.RecommendedDisplayCIELabValue
 
 
-def test_the_overview_is_compressed_without_loss(positive: Case, tmp_path: Path) -> None:
-    (overview,) = [result for result in encode_case(positive, tmp_path, NOW) if result.kind == "sc"]
+def test_the_overview_is_compressed_without_loss(encoded: list[EncodedResult]) -> None:
+    (overview,) = [result for result in encoded if result.kind == "sc"]
     ds = dcmread(overview.path)
     assert ds.file_meta.TransferSyntaxUID == RLELossless
     assert overview.size_bytes < ds.Rows * ds.Columns * 3 / 2

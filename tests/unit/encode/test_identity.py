@@ -88,7 +88,9 @@ def test_no_result_holds_a_replacement_character_for_a_name(charset: str | None,
         assert name in content
 
 
-@pytest.mark.parametrize("vr", ["XX", "--", "\0\0"])
+@pytest.mark.parametrize(
+    "vr", ["XX", pytest.param("--", marks=pytest.mark.full), pytest.param("\0\0", marks=pytest.mark.full)]
+)
 @pytest.mark.parametrize("keyword", ["PatientComments", "PatientWeight", "StudyDate", "AccessionNumber", "PatientName"])
 def test_a_vr_that_does_not_exist_costs_its_value_alone(keyword: str, vr: str, tmp_path: Path) -> None:
     case = case_of(EVEN, patient=Patient(extra={"PatientComments": "none"}))

@@ -13,6 +13,7 @@ from dicomnode.errors import InferenceError
 from dicomnode.records import (
     ContextSource,
     ContextValue,
+    Contribution,
     ImageFinding,
     Inputs,
     MaskFinding,
@@ -22,7 +23,7 @@ from dicomnode.records import (
 from dicomnode.zoo.applicability import examine
 from dicomnode.zoo.bundle import BundleManifest, load_manifest
 from dicomnode.zoo.findings import findings_of
-from dicomnode.zoo.reading.contract import Raw
+from dicomnode.zoo.reading.contract import Explained, Raw
 from dicomnode.zoo.registry import BUILT_IN
 from tests.tools.tiny_bundles import write_age_risk, write_later_scan
 from tests.unit.encode.cases import EVEN, MODEL, case_of
@@ -49,6 +50,15 @@ def test_a_score_carries_its_inputs_and_their_digest_and_what_was_not_known(age_
     assert [(item.label, item.value, item.source) for item in finding.inputs] == [("Age", "63 a", "HL7")]
     assert finding.missing == ("Sex",)
     assert finding.inputs_digest == examine(age_risk, INPUTS).digest != ""
+
+
+def test_a_score_may_be_explained_and_warn_of_what_it_could_not_use(age_risk: BundleManifest) -> None:
+    contributions = (Contribution("Sex", -0.1), Contribution("Age", 2.0))
+    (score,) = found(age_risk, age_risk=Explained(3.5, contributions, ("The report is in another language.",)))
+    assert isinstance(score, ScoreFinding)
+    assert score.value == 3.5
+    assert [one.label for one in score.contributions] == ["Age", "Sex"]
+    assert "The report is in another language." in score.warnings
 
 
 def test_a_predicted_scan_lies_on_the_slices_that_were_read(tmp_path: Path) -> None:

@@ -93,3 +93,12 @@ def test_a_limit_judges_numbers_by_range_and_words_by_list() -> None:
     untreated = Limit(says="no thrombectomy", variable="thrombectomy", among=(False,))
     assert untreated.holds(False)
     assert not untreated.holds(True)
+
+
+def test_a_bundle_may_ask_for_a_longer_run_but_not_for_a_shorter_one(tmp_path: Path) -> None:
+    bundle = write_age_risk(tmp_path / "bundle")
+    assert load_manifest(bundle).limit_s(300.0) == 300.0
+    assert changed(bundle, run_limit_s=480.0).limit_s(300.0) == 480.0
+    assert changed(bundle, run_limit_s=480.0).limit_s(900.0) == 900.0
+    with pytest.raises(BundleError, match="run_limit_s"):
+        changed(bundle, run_limit_s=0.0)

@@ -37,6 +37,12 @@ def maps_of(case: Case, folder: Path) -> list[EncodedResult]:
     return [item for item in encode_case(case, folder, requested=["probability"]) if item.kind == "probability"]
 
 
+@pytest.fixture(scope="module")
+def maps(case: Case, tmp_path_factory: pytest.TempPathFactory) -> list[Dataset]:
+    """The maps of the case as a reader gets them."""
+    return [dcmread(result.path) for result in maps_of(case, tmp_path_factory.mktemp("maps"))]
+
+
 def by_position(pm: Dataset, case: Case) -> NDArray[np.float64]:
     """Probabilities as any reader computes them: each frame where it lies, stored values through the mapping."""
     mapping = pm.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
@@ -49,14 +55,14 @@ def by_position(pm: Dataset, case: Case) -> NDArray[np.float64]:
     return volume
 
 
-def test_a_reader_of_positions_gets_the_probability_of_every_voxel(case: Case, tmp_path: Path) -> None:
-    for finding, result in zip(case.masks, maps_of(case, tmp_path), strict=True):
+def test_a_reader_of_positions_gets_the_probability_of_every_voxel(case: Case, maps: list[Dataset]) -> None:
+    for finding, pm in zip(case.masks, maps, strict=True):
         assert finding.probability is not None
-        assert np.allclose(by_position(dcmread(result.path), case), finding.probability / 10_000, atol=1e-7)
+        assert np.allclose(by_position(pm, case), finding.probability / 10_000, atol=1e-7)
 
 
-def test_every_slice_has_a_frame_in_the_order_of_the_slices(case: Case, tmp_path: Path) -> None:
-    pm = dcmread(maps_of(case, tmp_path)[0].path)
+def test_every_slice_has_a_frame_in_the_order_of_the_slices(case: Case, maps: list[Dataset]) -> None:
+    pm = maps[0]
     probability = case.masks[0].probability
     assert probability is not None
     assert int(probability.any(axis=(1, 2)).sum()) < len(case.sources) == pm.NumberOfFrames
@@ -67,9 +73,8 @@ def test_every_slice_has_a_frame_in_the_order_of_the_slices(case: Case, tmp_path
     assert indices == list(range(1, len(groups) + 1))
 
 
-def test_the_mapping_says_that_it_is_a_probability(case: Case, tmp_path: Path) -> None:
-    pm = dcmread(maps_of(case, tmp_path)[0].path)
-    mapping = pm.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
+def test_the_mapping_says_that_it_is_a_probability(maps: list[Dataset]) -> None:
+    mapping = maps[0].SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
     assert mapping.LUTExplanation == "Probability of haemorrhage, 0 to 1"
     assert mapping.QuantityDefinitionSequence[0].ConceptCodeSequence[0].CodeValue == "110854"
     assert mapping.MeasurementUnitsCodeSequence[0].CodeValue == "1"
@@ -78,16 +83,15 @@ def test_the_mapping_says_that_it_is_a_probability(case: Case, tmp_path: Path) -
     assert (first, last) == (0.0, 1.0)
 
 
-def test_all_frames_share_the_measures_of_most_slices(case: Case, tmp_path: Path) -> None:
-    pm = dcmread(maps_of(case, tmp_path)[0].path)
+def test_all_frames_share_the_measures_of_most_slices(case: Case, maps: list[Dataset]) -> None:
+    pm = maps[0]
     (measures,) = pm.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
     stated = Counter(float(source.SliceThickness) for source in case.sources)
     assert stated[float(measures.SliceThickness)] == max(stated.values())
     assert not any("PixelMeasuresSequence" in group for group in pm.PerFrameFunctionalGroupsSequence)
 
 
-def test_maps_of_one_case_are_instances_of_one_series_marked_as_research(case: Case, tmp_path: Path) -> None:
-    maps = [dcmread(result.path) for result in maps_of(case, tmp_path)]
+def test_maps_of_one_case_are_instances_of_one_series_marked_as_research(maps: list[Dataset]) -> None:
     assert {str(pm.SeriesDescription) for pm in maps} == {"AI findings probability (research)"}
     described = [pm.ContentDescription.split(",")[0] for pm in maps]
     assert described == ["Probability of haemorrhage", "Probability of oedema"]

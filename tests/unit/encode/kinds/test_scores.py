@@ -65,6 +65,20 @@ def test_a_value_that_is_no_probability_has_its_own_name_and_unit(report: Datase
     assert items(group, "NIHSS")[0].MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue == "{score}"
 
 
+def test_the_event_is_spelt_out_and_what_single_inputs_change_is_told(
+    case: Case, report: Dataset, tmp_path: Path
+) -> None:
+    group = items(report, "125007")[0]
+    (definition,) = items(group, codes.DEFINITION.value)
+    assert definition.TextValue.startswith("Modified Rankin Scale of 4 to 6")
+    changes = [item.TextValue for item in items(group, codes.CONTRIBUTION.value)]
+    assert changes == ["Haematoma volume +0.11", '"found drowsy" -0.04']
+    results = {result.kind: dcmread(result.path) for result in encode_case(case, tmp_path)}
+    told = "\n".join(lines(results["text"], "Findings"))
+    assert definition.TextValue in told
+    assert 'were each not known: Haematoma volume +0.11, "found drowsy" -0.04.' in told
+
+
 def test_the_model_is_named_at_its_numbers_and_not_at_the_reference_score(report: Dataset) -> None:
     group = items(report, "125007")[0]
     assert [str(item.TextValue) for item in items(items(group, PROBABILITY)[0], "111001")] == ["prognosis"]

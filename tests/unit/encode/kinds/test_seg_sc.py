@@ -93,6 +93,15 @@ def test_a_picture_without_its_outline_is_no_result(
     assert not list(tmp_path.glob("*.dcm"))
 
 
+@pytest.fixture(scope="module")
+def reports(case: Case, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dataset]:
+    """Reports of every rung, by kind."""
+    with_score = changed(case, findings=(*case.findings, score_of()))
+    lower = ["sr_comp", "sr_enhanced", "scores_comp", "scores_enhanced"]
+    results = encode_case(with_score, tmp_path_factory.mktemp("reports"), None, lower)
+    return {result.kind: dcmread(result.path) for result in results}
+
+
 @pytest.mark.parametrize(
     ("kind", "sop_class"),
     [
@@ -103,12 +112,9 @@ def test_a_picture_without_its_outline_is_no_result(
     ],
 )
 def test_a_report_of_a_lower_rung_says_the_same_in_a_series_of_its_own(
-    case: Case, tmp_path: Path, kind: str, sop_class: str
+    reports: dict[str, Dataset], kind: str, sop_class: str
 ) -> None:
-    with_score = changed(case, findings=(*case.findings, score_of()))
-    first_choice = kind.partition("_")[0]
-    results = {result.kind: dcmread(result.path) for result in encode_case(with_score, tmp_path, None, [kind])}
-    lower, first = results[kind], results[first_choice]
+    lower, first = reports[kind], reports[kind.partition("_")[0]]
     assert lower.SOPClassUID == sop_class
     assert lower.ContentSequence == first.ContentSequence
     assert lower.SOPInstanceUID != first.SOPInstanceUID

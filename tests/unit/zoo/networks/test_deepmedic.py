@@ -8,29 +8,13 @@ import pytest
 import torch
 
 from dicomnode.errors import BundleError
-from dicomnode.zoo.networks.deepmedic import SCALES, DeepMedic, normalised, read_deepmedic
+from dicomnode.zoo.networks.deepmedic import DeepMedic, normalised
 from dicomnode.zoo.networks.dense import class_probabilities
-
-KINDS = {"norm": "bn", "activation": "prelu", "conv": "conv"}
-
+from dicomnode.zoo.networks.published import PUBLISHED, Form, form_of, read_deepmedic
+from tests.tools.published_weights import published
 
 KNOWN_ANSWER = [0.098259, 0.088117, 0.001776, 0.000788, 0.81106]
 """Mean probability of each class in the middle of a ball of blood, by the network of the authors' own tool."""
-
-
-def published(network: DeepMedic) -> dict[str, torch.Tensor]:
-    """A state dictionary with the names that the authors gave."""
-    result = {}
-    for name, value in network.state_dict().items():
-        part, first, *rest = name.split(".")
-        if part == "paths":
-            layer, kind, last = rest
-            scale = SCALES[int(first)]
-            result[f"path({scale}, {scale}, {scale}){first}.path.{int(layer) + 1}.{KINDS[kind]}.{last}"] = value
-        else:
-            kind, last = rest
-            result[f"fully_connected.{first}.{KINDS[kind]}.{last}"] = value
-    return result
 
 
 def test_published_weights_are_read_under_the_names_that_their_authors_gave(tmp_path: Path) -> None:
@@ -47,13 +31,25 @@ def test_the_published_form_sees_forty_millimetres_around() -> None:
     assert sum(value.numel() for value in DeepMedic().parameters()) == 1_030_033
 
 
+def test_the_form_is_read_off_names_and_shapes() -> None:
+    assert form_of(published(DeepMedic())) == PUBLISHED
+    other = Form(scales=(4, 1), path_maps=(2, 3), hidden_maps=(5,))
+    assert form_of(published(DeepMedic(**other.as_arguments()))) == other
+
+
+def cut_short(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """With one layer that does not follow the one before."""
+    name = "path(3, 3, 3)1.path.4.conv.weight"
+    return state | {name: state[name][:, :7]}
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         ([1, 2], "no state dictionary"),
         ({"epoch": 7}, "no state dictionary"),
         ({"conv.weight": torch.zeros(3, 1, 3, 3, 3)}, "no three-scale DeepMedic"),
-        (published(DeepMedic(hidden_maps=(200, 200))), "no three-scale DeepMedic of this form: .*size mismatch"),
+        (cut_short(published(DeepMedic())), "no three-scale DeepMedic of this form: .*size mismatch"),
         (published(DeepMedic(classes=2)), "no three-scale DeepMedic"),
     ],
 )

@@ -1,0 +1,56 @@
+"""The process of its own in which foreign files are read: asked once, its answer or the coded reason of a refusal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dicomnode.errors import BundleRefused, ImportRefusal
+from dicomnode.zoo.importing.confined import plain_environment, without_network
+
+TIMEOUT_S = 900.0
+HASH_BLOCK = 1 << 20
+
+
+def answer_of(module: str, paths: Sequence[Path], reply: Path) -> dict[str, Any]:
+    """Run ``python -m module PATHS REPLY`` without network, and read what it left in ``reply`` (JSON).
+
+    Raises
+    ------
+    BundleRefused : what it answers, or ``CANNOT_RUN`` where it gives no answer.
+    """
+    command = [sys.executable, "-B", "-m", module, *map(str, paths), str(reply)]
+    try:
+        done = subprocess.run(
+            without_network(command),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=TIMEOUT_S,
+            env=plain_environment(),
+        )
+        said: dict[str, Any] = json.loads(reply.read_text(encoding="utf-8"))
+    except subprocess.TimeoutExpired as error:
+        raise BundleRefused(ImportRefusal.CANNOT_RUN, f"No answer within {TIMEOUT_S:.0f} s.") from error
+    except (OSError, ValueError) as error:
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
+        raise BundleRefused(
+            ImportRefusal.CANNOT_RUN, f"Its process ended with {done.returncode}: {last[0][:300]}"
+        ) from error
+    if "refusal" in said:
+        raise BundleRefused(ImportRefusal(said["refusal"]), said["detail"])
+    return said
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file, hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(HASH_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
