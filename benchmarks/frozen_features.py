@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits, pixel_unshuffle
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from dicomnode.cohort.make import make_cohort
 from dicomnode.dicom.libraries import set_up_pydicom
@@ -32,7 +32,6 @@ from dicomnode.train.results import Results, results_of
 from dicomnode.train.run import train_model
 from dicomnode.train.settings import TrainSettings
 from dicomnode.train.tabular import ExamTensors, numbers_of, over_known, scale_of, stacked
-from dicomnode.zoo.hemorrhage.full_view import FACTOR
 from dicomnode.zoo.parts import load_parts, load_weights
 from dicomnode.zoo.plain import head_of
 from dicomnode.zoo.registry import BUILT_IN
@@ -50,11 +49,11 @@ class Encoder(torch.nn.Module):
         super().__init__()
         parts = load_parts(BUNDLE)
         load_weights(parts.network, BUNDLE)
-        self.core = parts.network.members[0].core
+        self.unshuffle, self.core, _ = parts.network.members[0]
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:
         """(1, slices, channels, size, size) -> (1, WIDTH)."""
-        features = self.core.encoder[0](self.core.stem(pixel_unshuffle(planes[0], FACTOR)))
+        features = self.core.encoder[0](self.core.stem(self.unshuffle(planes[0])))
         for block in self.core.encoder[1:]:
             features = block(torch.nn.functional.max_pool2d(features, 2))
         return torch.as_tensor(features.mean(dim=(0, 2, 3)))[None]

@@ -8,10 +8,14 @@ from typing import Any
 from dicomnode.config.known import there_are
 from dicomnode.errors import ConfigError
 from dicomnode.language import model_name
-from dicomnode.train.hemorrhage.recipes import fast_learner, paper_learner
+from dicomnode.train.hemorrhage.recipes import detector_learner, fast_learner, paper_learner
 from dicomnode.train.learner import Learner
 
-LEARNERS: dict[str, Callable[[], Learner[Any]]] = {"hemorrhage": fast_learner, "hemorrhage-paper": paper_learner}
+LEARNERS: dict[str, Callable[[], Learner[Any]]] = {
+    "hemorrhage": fast_learner,
+    "hemorrhage-detector": detector_learner,
+    "hemorrhage-paper": paper_learner,
+}
 
 
 def learner_named(name: str) -> Learner[Any]:

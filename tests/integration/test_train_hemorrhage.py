@@ -26,9 +26,9 @@ from dicomnode.train.experiment.report import not_trained
 from dicomnode.train.experiment.ship import install
 from dicomnode.train.hemorrhage import experiment as hemorrhage
 from dicomnode.train.hemorrhage.cohorts import PARTS
-from dicomnode.train.hemorrhage.committee import SEATS, committee
+from dicomnode.train.hemorrhage.committee import committee
 from dicomnode.train.hemorrhage.experiment import PROGRAM, SECOND, STUDENT, TEACHER, UNRANKED
-from dicomnode.train.hemorrhage.recipes import fast_recipe
+from dicomnode.train.hemorrhage.recipes import SEATS, fast_recipe
 from dicomnode.train.manifest import Case, Manifest, Split, read_manifest
 from dicomnode.train.outputs.probability import UNCALIBRATED, Probability
 from dicomnode.train.results import Results, results_of
@@ -194,7 +194,7 @@ def test_the_report_says_synthetic_and_the_weights_fit_the_zoos_network(out: Pat
     assert [(int(row["seed"]), row["arm"], row["epoch"]) for row in epochs] == [(1, arm, "1") for arm in NAMES]
     assert all(0.0 < float(row["loss"]) < 5.0 for row in epochs)
     state = load_file(report.parent / "students.safetensors")
-    assert state["members.0.decide.weight"].dtype == torch.float16
+    assert state["members.0.1.head.weight"].dtype == torch.float16
     fast_recipe().bundled().load_state_dict(state)
 
 
@@ -245,7 +245,7 @@ def test_a_single_student_takes_both_seats(out: Path, tmp_path: Path, runs: Runs
     weights = folder_of(out, (1, STUDENT)) / "best.safetensors"
     committee([weights], tmp_path / "both.safetensors")
     state = load_file(tmp_path / "both.safetensors")
-    assert torch.equal(state["members.0.decide.weight"], state["members.1.decide.weight"])
+    assert torch.equal(state["members.0.1.head.weight"], state["members.1.1.head.weight"])
 
 
 def _results(labels: list[float], scores: list[float]) -> Results:

@@ -1,4 +1,4 @@
-"""``python -m dicomnode.train.hemorrhage.detector``: the weights that the node runs.
+"""``python -m dicomnode.train.hemorrhage.detector``: the weights that are to follow those of the node.
 
 Two networks of different seeds learn from labels alone: the second version of the cohort, with much blood outside the
 brain and much contrast medium, and one real head without blood, as it is and with bleeds painted into it. The paper's
@@ -8,6 +8,7 @@ experiment, with its teacher and students, is :mod:`dicomnode.train.hemorrhage.e
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from dicomnode.train.engine import FitSettings
@@ -16,8 +17,8 @@ from dicomnode.train.experiment.command import run
 from dicomnode.train.experiment.design import Experiment, Words
 from dicomnode.train.ground.exams import make_exams
 from dicomnode.train.hemorrhage.cohorts import DETECTOR_PARTS
-from dicomnode.train.hemorrhage.committee import SEATS, committee
-from dicomnode.train.hemorrhage.recipes import BUNDLE, fast_learner
+from dicomnode.train.hemorrhage.committee import committee
+from dicomnode.train.hemorrhage.recipes import SEATS, detector_learner, detector_recipe
 from dicomnode.train.manifest import Case
 from dicomnode.train.settings import TrainSettings
 from dicomnode.train.slices.tables import SHOWN, tables
@@ -28,7 +29,7 @@ GROUND_SEED = 301
 AVERAGING = 0.998
 WORDS = Words(
     command=f"{PROGRAM} --out FOLDER --anatomy TEMPLATES --ground HEAD",
-    title="Haemorrhage model: the weights that ship",
+    title="Haemorrhage model: networks that learn what looks like blood, too",
     origin="2.5D residual U-Nets; the network and its training are this project's own.",
     made="Made by `{command}`. {exams} test exams of {patients} unseen patients of site B, {positive} with blood. "
     "Trained on labelled exams of sites A and C and, where the command names one, on a real head without blood, as it "
@@ -49,13 +50,13 @@ def _on_ground(series: Path, out: Path, processes: int) -> Sequence[Case]:
 
 EXPERIMENT = Experiment(
     parts=DETECTOR_PARTS,
-    arms=(Arm(DETECTOR, fast_learner),),
+    arms=(Arm(DETECTOR, detector_learner),),
     needed=(DETECTOR,),
     compared=(),
     shown=SHOWN,
     claimed=(),
     seats=SEATS,
-    assemble=committee,
+    assemble=partial(committee, recipe=detector_recipe),
     weights="detectors.safetensors",
     words=WORDS,
     settings=TrainSettings(
@@ -65,9 +66,7 @@ EXPERIMENT = Experiment(
         skip_unusable=True,
     ),
     tables=tables,
-    bundle=BUNDLE,
     corrected="exam",
-    docs=Path(__file__).parents[3] / "docs" / "models" / "hemorrhage",
     on_ground=_on_ground,
 )
 

@@ -14,8 +14,8 @@ from dicomnode.train.engine import FitSettings
 from dicomnode.train.experiment.arms import Arm
 from dicomnode.train.experiment.design import Experiment, Words
 from dicomnode.train.hemorrhage.cohorts import PARTS
-from dicomnode.train.hemorrhage.committee import SEATS, committee
-from dicomnode.train.hemorrhage.recipes import BUNDLE, fast_learner
+from dicomnode.train.hemorrhage.committee import committee
+from dicomnode.train.hemorrhage.recipes import BUNDLE, SEATS, fast_learner
 from dicomnode.train.settings import TrainSettings
 from dicomnode.train.slices.tables import SHOWN, tables
 
