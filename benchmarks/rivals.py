@@ -33,6 +33,7 @@ from benchmarks.painted_head import CASES
 from dicomnode.cohort.findings import Finding
 from dicomnode.decision import Decision, worst
 from dicomnode.dicom.libraries import set_up_pydicom
+from dicomnode.errors import SeriesError
 from dicomnode.images.files import read_image
 from dicomnode.records import Inputs, Volume
 from dicomnode.train.importers import cohort
@@ -223,8 +224,10 @@ def main() -> None:
         for exam in track(missing, description=name):
             try:
                 reads.append(judge(name, runner, exam))
-            except ValueError as error:
-                print(f"{exam.group}, {exam.name}: left out, {error}")  # a head has no room for every bleed
+            except (ValueError, SeriesError) as error:
+                print(
+                    f"{exam.group}, {exam.name}: left out, {error}"
+                )  # no room for a bleed, or refused as the node refuses it
                 continue
             with given.keep.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(asdict(reads[-1])) + "\n")

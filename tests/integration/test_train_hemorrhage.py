@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from dicomnode.cohort.edition import Version
 from dicomnode.errors import TrainingError
@@ -27,8 +27,9 @@ from dicomnode.train.experiment.ship import install
 from dicomnode.train.hemorrhage import experiment as hemorrhage
 from dicomnode.train.hemorrhage.cohorts import PARTS
 from dicomnode.train.hemorrhage.committee import committee
+from dicomnode.train.hemorrhage.detector import EXPERIMENT as EXPERIMENT_OF_THE_DETECTOR
 from dicomnode.train.hemorrhage.experiment import PROGRAM, SECOND, STUDENT, TEACHER, UNRANKED
-from dicomnode.train.hemorrhage.recipes import SEATS, fast_recipe
+from dicomnode.train.hemorrhage.recipes import SEATS, detector_learner, fast_recipe
 from dicomnode.train.manifest import Case, Manifest, Split, read_manifest
 from dicomnode.train.outputs.probability import UNCALIBRATED, Probability
 from dicomnode.train.results import Results, results_of
@@ -239,6 +240,15 @@ def test_the_two_best_students_of_different_seeds_ship_and_no_other_arm(tmp_path
         },
     )
     assert best_runs(tmp_path, runs, ARMS, SEATS) == [(2, SECOND), (3, STUDENT)]
+
+
+def test_the_detector_is_seated_like_the_students_and_tells_five_findings(tmp_path: Path) -> None:
+    learner = detector_learner()
+    save_file(learner.recipe.build().state_dict(), tmp_path / "one.safetensors")
+    network = EXPERIMENT_OF_THE_DETECTOR.assemble([tmp_path / "one.safetensors"], tmp_path / "both.safetensors")
+    assert network.eval()(torch.rand(1, 6, 32, 32)).shape == (1, len(learner.recipe.planes.findings), 32, 32)
+    with pytest.raises(TrainingError, match="no place in the project"):
+        install(EXPERIMENT_OF_THE_DETECTOR, tmp_path)
 
 
 def test_a_single_student_takes_both_seats(out: Path, tmp_path: Path, runs: Runs) -> None:
