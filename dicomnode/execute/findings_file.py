@@ -20,6 +20,7 @@ from dicomnode.environment import PASSING, fault_of
 from dicomnode.errors import InferenceError
 from dicomnode.records import (
     BrainPart,
+    Contribution,
     Finding,
     FindingConcepts,
     HeadMeasures,
@@ -171,6 +172,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "concepts": _concepts,
     "reference": lambda items: tuple(map(_reference, items)),
     "inputs": lambda items: tuple(ScoreInput(**item) for item in items),
+    "contributions": lambda items: tuple(Contribution(**item) for item in items),
     "reason": Inapplicable,
 }
 """How a field is read back; all others are plain."""
