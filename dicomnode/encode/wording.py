@@ -355,9 +355,10 @@ class Wording:
             parts.append(score.category[2])
         return f"{'; '.join(parts)}."
 
-    def contribution_phrase(self, contribution: Contribution, unit: str) -> str:
-        """``D-dimer +0.04``."""
-        return f"{self.text(contribution.label)} {self.change(contribution, unit)}"
+    def contribution_phrases(self, score: ScoreFinding) -> list[str]:
+        """The largest contributions, each as ``D-dimer +0.04``."""
+        largest = score.contributions[:MOST_CONTRIBUTIONS]
+        return [f"{self.text(one.label)} {self.change(one, score.unit)}" for one in largest]
 
     def change(self, contribution: Contribution, unit: str) -> str:
         """``+0.04``: in the unit of the score, its sign always told."""
@@ -365,8 +366,7 @@ class Wording:
 
     def contributions(self, score: ScoreFinding) -> str:
         """The largest contributions in one sentence."""
-        largest = (self.contribution_phrase(one, score.unit) for one in score.contributions[:MOST_CONTRIBUTIONS])
-        return self.say("contributions", label=score.label, contributions=", ".join(largest))
+        return self.say("contributions", label=score.label, contributions=", ".join(self.contribution_phrases(score)))
 
     def prediction_sentence(self, image: ImageFinding) -> str:
         """That there is a predicted scan, and that it is none."""

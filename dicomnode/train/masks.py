@@ -14,6 +14,9 @@ from dicomnode.records import Volume
 from dicomnode.train.manifest import MaskFile
 from dicomnode.zoo.orientation import orientation_of
 
+DENSE_MASK = "dense_not_blood"
+"""Name of the mask of calcium and contrast medium: what shows as bright as blood, and is none."""
+
 
 def read_mask(mask: MaskFile, volume: Volume) -> NDArray[np.bool_]:
     """A mask on the grid of its image, in canonical order.

@@ -10,12 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from dicomnode.app import show
 from dicomnode.store.engine import Store
 from tests.integration.execute.world import MODELS, Bundles, Workers
 from tests.integration.receive.world import Reception
 from tests.integration.store.fixture import execute, new_database, sqlite_template, store
 
 __all__ = ["new_database", "new_reception", "postgres_url", "reception", "sqlite_template", "store"]
+
+
+@pytest.fixture
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal in which no line is folded."""
+    monkeypatch.setattr(show.out, "_width", 400)
 
 
 @pytest.fixture(scope="session")

@@ -159,3 +159,16 @@ def change_json(file: Path, **changes: Any) -> None:
         if value is not None:
             content[key] = value
     file.write_text(json.dumps(content))
+
+
+def write_config(folder: Path, protocol: str, model: str, *more: str) -> Path:
+    """Configuration of a node with one protocol for any CT, of one model that is to be imported."""
+    path = folder / "config.toml"
+    lines = [
+        f"[node]\ndata_dir = '{folder / 'data'}'",
+        "[execution]\ndevices = ['cpu']\ncpu_threads = 1",
+        *more,
+        f"[[protocol]]\nname = '{protocol}'\nmatch = {{ Modality = '^CT$' }}\nmodels = ['{model}']",
+    ]
+    path.write_text("\n".join(lines))
+    return path

@@ -27,7 +27,7 @@ from dicomnode.encode.content import (
     text_item,
 )
 from dicomnode.encode.context import Context, stamp
-from dicomnode.encode.wording import MOST_CONTRIBUTIONS, Wording, is_probability, model_line
+from dicomnode.encode.wording import Wording, is_probability, model_line
 from dicomnode.kinds import Kind
 from dicomnode.records import NotApplicable, ReferenceScore, ScoreFinding
 
@@ -171,8 +171,7 @@ def _statements(score: ScoreFinding, words: Wording) -> Iterator[tuple[codes.Cod
     yield codes.IMPRESSION, words.score_sentence(score)
     if score.definition:
         yield codes.DEFINITION, score.definition
-    for contribution in score.contributions[:MOST_CONTRIBUTIONS]:
-        yield codes.CONTRIBUTION, words.contribution_phrase(contribution, score.unit)
+    yield from ((codes.CONTRIBUTION, phrase) for phrase in words.contribution_phrases(score))
     for reference in score.reference:
         yield codes.REFERENCE_SCORE, words.reference_sentence(reference)
     for warning in score.warnings:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from dicomnode.cohort.findings import Finding
@@ -47,7 +48,7 @@ class Painted:
     """
 
     hu: Field
-    findings: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+    findings: NDArray[np.uint8]
 
 
 def paint(ground: Ground, kind: Kind, rng: np.random.Generator) -> Painted:

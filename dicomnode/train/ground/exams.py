@@ -25,8 +25,9 @@ from dicomnode.train.ground.bleeds import Kind, Painted, clean, paint
 from dicomnode.train.ground.ground import Field, bent, ground_of
 from dicomnode.train.importers.cohort import masks_of
 from dicomnode.train.manifest import Case, Split
+from dicomnode.train.masks import DENSE_MASK
 
-UNKNOWN_MASKS = ("dense_not_blood", "calcium", "staining", "infarct")
+UNKNOWN_MASKS = (DENSE_MASK, "calcium", "staining", "infarct")
 """Nobody has marked what calcium and old infarcts the real head holds."""
 COUNTS: Mapping[Kind | None, int] = {
     None: 16,

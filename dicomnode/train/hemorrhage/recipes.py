@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 import dicomnode.zoo
-from dicomnode.train.slices.data import DENSE_NOT_BLOOD
+from dicomnode.train.masks import DENSE_MASK
 from dicomnode.train.slices.evaluation import balanced_score
 from dicomnode.train.slices.exams import Planes
 from dicomnode.train.slices.learner import SliceLearner
@@ -27,7 +27,7 @@ BUNDLE = Path(dicomnode.zoo.__file__).parent / "hemorrhage" / "bundle"
 PAPER_LOW_HU, PAPER_HIGH_HU = -40.0, 160.0
 FINDINGS = ("hemorrhage", "intraparenchymal", "intraventricular", "extra_axial")
 """Outputs of the fast network; the node's bundle gives out those of its manifest, the first ones."""
-DETECTED = (*FINDINGS, DENSE_NOT_BLOOD)
+DETECTED = (*FINDINGS, DENSE_MASK)
 MISSED = (0.5, 0.5, 0.5, 0.7, 0.5)
 """Thin blood outside the brain is missed rather than marked falsely."""
 FULL_VIEW = 12

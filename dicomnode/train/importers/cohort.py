@@ -13,6 +13,7 @@ from dicomnode.cohort.findings import DENSE_NOT_BLOOD, Finding
 from dicomnode.errors import ManifestError
 from dicomnode.train.importers.tables import require, rows_of
 from dicomnode.train.manifest import Case, MaskFile, Split
+from dicomnode.train.masks import DENSE_MASK
 
 LICENCE = "dicomnode cohort: synthetic, no person was scanned; free under the licence of dicomnode."
 TABLE = "manifest.csv"
@@ -92,7 +93,7 @@ def _image(row: dict[str, str], scan: str = "") -> str:
 def masks_of(path: Path) -> dict[str, MaskFile]:
     """Masks of one file of findings, by name, groups of them included."""
     named = {finding.name.lower(): MaskFile(path, (int(finding),)) for finding in Finding if finding}
-    groups = {"extra_axial": EXTRA_AXIAL, "dense_not_blood": DENSE_NOT_BLOOD}
+    groups = {"extra_axial": EXTRA_AXIAL, DENSE_MASK: DENSE_NOT_BLOOD}
     grouped = {name: MaskFile(path, tuple(map(int, group))) for name, group in groups.items()}
     return {"hemorrhage": MaskFile(path), **grouped, **named}
 

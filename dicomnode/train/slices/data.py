@@ -23,6 +23,7 @@ from monai.transforms import (
 from numpy.typing import NDArray
 
 from dicomnode.cohort.streams import derived_seed, stream
+from dicomnode.train.masks import DENSE_MASK
 from dicomnode.train.slices.exams import UNKNOWN, Exam
 from dicomnode.train.slices.noisy_student import IGNORE, RandAugmentd, RandKerneld, mixed_batches
 from dicomnode.train.slices.recipes import Recipe
@@ -42,7 +43,6 @@ MOST_SPOTS = 3
 SPOT_RADIUS = (1.0, 4.5)
 SPOT_HU = (90.0, 600.0)
 IMAGE, TRUTH = "image", "truth"
-DENSE_NOT_BLOOD = "dense_not_blood"
 Place = tuple[int, int]
 """Index of the exam, index of the slice."""
 
@@ -179,7 +179,7 @@ class Prepared(MapTransform):  # type: ignore[misc]
 def dense_index(recipe: Recipe) -> int | None:
     """Index of the output for what is dense and no blood."""
     findings = recipe.planes.findings
-    return findings.index(DENSE_NOT_BLOOD) if DENSE_NOT_BLOOD in findings else None
+    return findings.index(DENSE_MASK) if DENSE_MASK in findings else None
 
 
 def transforms(recipe: Recipe, *, student: bool) -> Compose:

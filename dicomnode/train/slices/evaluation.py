@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.progress import track
 
 from dicomnode.measure.exam import exam_score, slice_scores
 from dicomnode.train.engine import channels_last
-from dicomnode.train.outputs.mask import mask_measures
+from dicomnode.train.outputs.mask import LARGE_ML, mask_measures
 from dicomnode.train.results import NAN, Results, results_of
 from dicomnode.train.slices.exams import UNKNOWN, Exam
 from dicomnode.train.slices.losses import branches
@@ -19,7 +18,6 @@ from dicomnode.train.slices.recipes import Recipe
 
 THRESHOLD = 0.5
 CHUNK = 8
-BLEED_ML = 1.0
 FALSE_PRICE = 0.1
 
 
@@ -124,7 +122,7 @@ def pooled_dice(recipe: Recipe, network: torch.nn.Module, exams: Sequence[Exam],
 
 
 def balanced_score(recipe: Recipe, network: torch.nn.Module, exams: Sequence[Exam], *, bfloat16: bool = False) -> float:
-    """Mean Dice of the exams with at least ``BLEED_ML``, less ``FALSE_PRICE`` for each falsely marked mL of the others.
+    """Mean Dice of the exams with at least ``LARGE_ML``, less ``FALSE_PRICE`` for each falsely marked mL of the others.
 
     Voxels pooled over exams are dominated by large bleeds, and hardly tell a network that marks clean heads.
 
@@ -135,16 +133,11 @@ def balanced_score(recipe: Recipe, network: torch.nn.Module, exams: Sequence[Exa
     dice, false_ml = [], []
     for exam in exams:
         probability, _ = predict(recipe, network, exam, bfloat16=bfloat16)
-        known = exam.truth[:, 0] != UNKNOWN
-        truth, marked = exam.truth[:, 0] == 1, (probability[0].numpy() > THRESHOLD) & known
-        true_ml, marked_ml, both_ml = (_ml(mask, exam) for mask in (truth, marked, truth & marked))
-        if true_ml >= BLEED_ML:
-            dice.append(2.0 * both_ml / (true_ml + marked_ml))
-        elif true_ml == 0:
-            false_ml.append(marked_ml)
+        seen = probability[0].numpy() * (exam.truth[:, 0] != UNKNOWN)
+        row = mask_measures(exam.truth[:, 0] == 1, seen, THRESHOLD, exam.pixel_ml, precise=False)
+        if row["truth_ml"] >= LARGE_ML:
+            dice.append(row["dice"])
+        elif row["truth_ml"] == 0:
+            false_ml.append(row["marked_ml"])
     price = FALSE_PRICE * float(np.mean(false_ml)) if false_ml else 0.0
     return float(np.mean(dice)) - price if dice else NAN
-
-
-def _ml(mask: NDArray[np.bool_], exam: Exam) -> float:
-    return float(np.count_nonzero(mask, axis=(1, 2)) @ exam.pixel_ml)

@@ -55,8 +55,7 @@ def _beams(size: int) -> csr_array:
         rows.append(pixels)
         columns.append(rays * size + detector[seen])
         weights.append(weight[seen])
-    parts = (np.concatenate(part) for part in (weights, rows, columns))
-    values, pixels, detectors = parts
+    values, pixels, detectors = (np.concatenate(part) for part in (weights, rows, columns))
     return csr_array((values.astype(np.float32), (pixels, detectors)), shape=(size * size, ANGLES * size))
 
 

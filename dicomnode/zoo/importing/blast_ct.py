@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from dicomnode.errors import BundleRefused, ImportRefusal
-from dicomnode.zoo.bundle import METADATA, bundle_digest, load_manifest
+from dicomnode.zoo.bundle import METADATA, load_manifest
 from dicomnode.zoo.importing.archive import CARD
 from dicomnode.zoo.importing.blast_ct_words import PUBLISHED_SETS, UNKNOWN_SET, PublishedSet, card_of, section_of
 from dicomnode.zoo.importing.child import answer_of, sha256_of
 from dicomnode.zoo.importing.foreign import CONFIG, check_name
-from dicomnode.zoo.importing.importer import Imported
+from dicomnode.zoo.importing.importer import Imported, put_in_place, require_free
 from dicomnode.zoo.importing.layout import WeightsOptions
-from dicomnode.zoo.registry import pin
 
 TRIAL = "dicomnode.zoo.importing.weights_trial"
 NAME = "blast_ct"
@@ -46,8 +45,7 @@ def import_weights(files: Sequence[Path], into: Path, options: WeightsOptions, t
     """
     into.mkdir(parents=True, exist_ok=True)
     name = check_name(options.name or NAME)
-    if name in taken or (into / name).exists():
-        raise BundleRefused(ImportRefusal.NAME_TAKEN, name)
+    require_free(name, into, taken)
     digests = _members(files)
     with tempfile.TemporaryDirectory(prefix=".import-", dir=into) as scratch:
         # two levels deep: a registry that reads the folder meanwhile does not take it for a bundle
@@ -55,10 +53,7 @@ def import_weights(files: Sequence[Path], into: Path, options: WeightsOptions, t
         staged.mkdir(parents=True)
         trial = answer_of(TRIAL, (*digests.values(), staged), Path(scratch) / "reply.json")
         _describe(staged, digests, trial, options)
-        digest = bundle_digest(staged)
-        staged.rename(into / name)
-    pin(into, name, digest)
-    return Imported(load_manifest(into / name), digest, ())
+        return put_in_place(staged, into)
 
 
 def _members(files: Sequence[Path]) -> dict[str, Path]:

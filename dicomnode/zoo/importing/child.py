@@ -14,7 +14,6 @@ from dicomnode.errors import BundleRefused, ImportRefusal
 from dicomnode.zoo.importing.confined import plain_environment, without_network
 
 TIMEOUT_S = 900.0
-HASH_BLOCK = 1 << 20
 
 
 def answer_of(module: str, paths: Sequence[Path], reply: Path) -> dict[str, Any]:
@@ -49,8 +48,5 @@ def answer_of(module: str, paths: Sequence[Path], reply: Path) -> dict[str, Any]
 
 def sha256_of(path: Path) -> str:
     """Of a file, hex."""
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while block := stream.read(HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -84,8 +84,7 @@ def import_bundle(source: Path, into: Path, options: ImportOptions, taken: Colle
     # two levels deep: a registry that reads the folder meanwhile does not take it for a bundle
     with look_into(source) as seen:
         judged = _judged(seen, options)
-    if judged.name in taken or (into / judged.name).exists():
-        raise BundleRefused(ImportRefusal.NAME_TAKEN, judged.name)
+    require_free(judged.name, into, taken)
     if not options.trusted:
         raise BundleRefused(ImportRefusal.NOT_TRUSTED, _said(judged))
     if judged.forbidden is not None:
@@ -96,10 +95,26 @@ def import_bundle(source: Path, into: Path, options: ImportOptions, taken: Colle
         copy_texts(folder, staged)
         trial = answer_of(TRIAL, (staged, weights), Path(scratch) / "reply.json")
         _describe(staged, folder, judged, options, trial)
-        digest = bundle_digest(staged)
-        staged.rename(into / judged.name)
-    pin(into, judged.name, digest)
-    return Imported(load_manifest(into / judged.name), digest, judged.executed)
+        return put_in_place(staged, into, judged.executed)
+
+
+def require_free(name: str, into: Path, taken: Collection[str]) -> None:
+    """Refuse a name that a model has.
+
+    Raises
+    ------
+    BundleRefused : ``NAME_TAKEN``.
+    """
+    if name in taken or (into / name).exists():
+        raise BundleRefused(ImportRefusal.NAME_TAKEN, name)
+
+
+def put_in_place(staged: Path, into: Path, executed: tuple[str, ...] = ()) -> Imported:
+    """Move a whole bundle into the models folder under the name of its folder, and pin it."""
+    digest = bundle_digest(staged)
+    placed = staged.rename(into / staged.name)
+    pin(into, placed.name, digest)
+    return Imported(load_manifest(placed), digest, executed)
 
 
 def _judged(folder: Traversable, options: ImportOptions) -> _Judged:

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from typer.testing import CliRunner, Result
 
-from dicomnode.app import show
 from dicomnode.cli.main import app
 from dicomnode.decision import Decision, decision_of
 from dicomnode.errors import BundleRefused, ImportRefusal
@@ -26,6 +25,7 @@ from dicomnode.zoo.importing.layout import WeightsOptions
 from dicomnode.zoo.networks.deepmedic import DeepMedic, TraumaClass
 from dicomnode.zoo.registry import Registry, open_bundle
 from dicomnode.zoo.runner import Runner
+from tests.tools.foreign_bundle import write_config
 from tests.tools.published_weights import attenuation_network, published, random_network, write_weights
 from tests.tools.series import AXIAL, ct_series, head_hu, points_of, tilted, volume_of, write_series
 
@@ -221,23 +221,9 @@ def test_networks_that_see_background_alone_make_a_negative_exam(tmp_path: Path)
 
 
 @pytest.fixture
-def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A terminal in which no line is folded."""
-    monkeypatch.setattr(show.out, "_width", 400)
-
-
-@pytest.fixture
 def config(tmp_path: Path) -> Path:
     """A node that runs the model to be imported."""
-    path = tmp_path / "config.toml"
-    lines = [
-        f"[node]\ndata_dir = '{tmp_path / 'data'}'",
-        "[execution]\ndevices = ['cpu']\ncpu_threads = 1",
-        "[clinical]\nscores = 'always'",
-        "[[protocol]]\nname = 'trauma'\nmatch = { Modality = '^CT$' }\nmodels = ['blast_ct']",
-    ]
-    path.write_text("\n".join(lines))
-    return path
+    return write_config(tmp_path, "trauma", "blast_ct", "[clinical]\nscores = 'always'")
 
 
 def processed(config: Path, datasets: list[Any]) -> tuple[dict[str, Any], dict[str, pydicom.Dataset]]:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from typer.testing import CliRunner, Result
 
-from dicomnode.app import show
 from dicomnode.cli.main import app
 from dicomnode.errors import Refusal, SeriesError
 from dicomnode.records import Inputs, Volume
@@ -22,7 +21,7 @@ from dicomnode.zoo.importing.foreign import ImportOptions
 from dicomnode.zoo.importing.importer import import_bundle
 from dicomnode.zoo.registry import open_bundle
 from dicomnode.zoo.runner import Runner
-from tests.tools.foreign_bundle import ARGMAX, HOLES, SIGMOID, SOFTMAX, change_json, write_foreign_bundle
+from tests.tools.foreign_bundle import ARGMAX, HOLES, SIGMOID, SOFTMAX, change_json, write_config, write_foreign_bundle
 from tests.tools.series import AXIAL, ct_series, head_hu, points_of, tilted, volume_of, write_series
 
 CENTRE_MM, RADIUS_MM = np.array((20.0, 10.0, 75.0)), 15.0
@@ -135,22 +134,9 @@ def run(*arguments: str | Path) -> Result:
 
 
 @pytest.fixture
-def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A terminal in which no line is folded."""
-    monkeypatch.setattr(show.out, "_width", 400)
-
-
-@pytest.fixture
 def config(tmp_path: Path) -> Path:
     """A node that runs the model to be imported."""
-    path = tmp_path / "config.toml"
-    lines = [
-        f"[node]\ndata_dir = '{tmp_path / 'data'}'",
-        "[execution]\ndevices = ['cpu']\ncpu_threads = 1",
-        "[[protocol]]\nname = 'spleen'\nmatch = { Modality = '^CT$' }\nmodels = ['bright']",
-    ]
-    path.write_text("\n".join(lines))
-    return path
+    return write_config(tmp_path, "spleen", "bright")
 
 
 @pytest.mark.usefixtures("_wide")
