@@ -28,16 +28,12 @@ from tests.tools.series import ct_series, write_series
 
 READING = (["jobs", "list"], ["jobs", "show", "7"], ["jobs", "retry", "7"], ["jobs", "cancel", "7"], ["why", "ACC7"])
 
+pytestmark = pytest.mark.usefixtures("_wide")
+
 
 def run(*arguments: str | Path) -> Result:
     """One command line."""
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-@pytest.fixture(autouse=True)
-def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A terminal in which no line is folded."""
-    monkeypatch.setattr(show.out, "_width", 400)
 
 
 @pytest.fixture
