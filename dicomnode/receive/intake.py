@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sqlalchemy.exc import DataError, SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from dicomnode.dicom.ct_slices import reason_not_used
@@ -20,8 +21,8 @@ from dicomnode.receive.reading import Reading, read
 from dicomnode.receive.spool import IncomingFile, Spool
 from dicomnode.records import Header, ReceivedInstance
 from dicomnode.store.engine import Store
-from dicomnode.store.receive.receptions import Indexed, index_instance, is_own_result, open_association
-from dicomnode.store.receive.rejected_images import is_rejected
+from dicomnode.store.receive.indexing import Arrived, index_instances
+from dicomnode.store.receive.receptions import Indexed, open_association
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ MAX_TOLD = 128
 """Characters of a UID that is none in the log; it may be as long as a peer likes."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Peer:
     """Who is at the other end of one association.
 
@@ -50,6 +51,25 @@ class Peer:
     told_of: set[str] = field(default_factory=set)
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
+class Arrival:
+    """One whole data set in its temporary file, on the way to its name and its row.
+
+    Attributes
+    ----------
+    described : its record without a path, once the file was read.
+    """
+
+    incoming: IncomingFile
+    origin: Origin
+    peer: Peer
+    described: ReceivedInstance | None = None
+
+
+Outcome = Indexed | Exception
+"""What became of one arrival; an error is the one that its C-STORE response tells of."""
+
+
 class Intake:
     """Takes instances in: spool first, database second.
 
@@ -68,55 +88,138 @@ class Intake:
     def take(self, incoming: IncomingFile, origin: Origin, peer: Peer) -> Indexed:
         """Make one instance durable and index it; only then may C-STORE say Success.
 
-        Where the database is away the file stays, whole and under its name: it may be the same that was acknowledged
-        before, and whoever sends it again finds it done. What nobody sends again the next sweep indexes.
-
         Raises
         ------
         ReceiveError : 0xA700, disk or database cannot take it now; the sender is to try again.
         """
-        incoming.flush()
-        reading = _read(incoming.path)
-        received = describe(reading, origin, digest=incoming.digest, size_bytes=incoming.size_bytes)
-        _tell_of_odd_uids(received, peer)
+        (outcome,) = self.take_all([Arrival(incoming=incoming, origin=origin, peer=peer)])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def take_all(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
+        """Make instances durable and index them together; what became of each. Never raises.
+
+        Where the database is away the files stay, whole and under their names: they may be the same that were
+        acknowledged before, and whoever sends them again finds it done. What nobody sends again the next sweep indexes.
+        A fault of one instance costs the others nothing.
+        """
+        outcomes: dict[Arrival, Outcome] = {}
+        placed = self._place(arrivals, outcomes)
+        outcomes |= self._index_together(placed)
+        return [outcomes[arrival] for arrival in arrivals]
+
+    def describe(self, arrival: Arrival) -> ReceivedInstance:
+        """Read the header of an arrival, once.
+
+        Raises
+        ------
+        ReceiveError : 0xA700, the disk or the memory failed.
+        """
+        if arrival.described is None:
+            incoming = arrival.incoming
+            incoming.flush()
+            reading = _read(incoming.path)
+            arrival.described = describe(
+                reading, arrival.origin, digest=incoming.digest, size_bytes=incoming.size_bytes
+            )
+        return arrival.described
+
+    def _place(self, arrivals: Sequence[Arrival], outcomes: dict[Arrival, Outcome]) -> dict[Arrival, ReceivedInstance]:
+        """Give the files their names, durably; those that failed are among the outcomes."""
+        placed: dict[Arrival, ReceivedInstance] = {}
+        unsynced: set[Path] = set()
+        for arrival in arrivals:
+            try:
+                placed[arrival] = self._commit(arrival, unsynced)
+            except Exception as fault:  # noqa: BLE001 (it is the outcome; whoever asked for it tells the sender)
+                outcomes[arrival] = fault
+        for folder in unsynced:
+            inside = [one for one, received in placed.items() if (self.spool.root / received.path).parent == folder]
+            failed = self._sync(folder, inside)
+            outcomes.update(failed)
+            placed = {arrival: received for arrival, received in placed.items() if arrival not in failed}
+        for arrival in arrivals:
+            arrival.incoming.discard()
+        return placed
+
+    def _commit(self, arrival: Arrival, unsynced: set[Path] | None) -> ReceivedInstance:
+        received = self.describe(arrival)
+        _tell_of_odd_uids(received, arrival.peer)
         path = self.spool.commit(
-            incoming,
+            arrival.incoming,
             study_uid=received.study_uid,
             series_uid=received.series_uid,
             sop_instance_uid=received.sop_instance_uid,
+            unsynced=unsynced,
         )
-        try:
-            return self._index(replace(received, path=path), peer)
-        except DataError:
-            raise  # this instance's own fault: trying again would not help
-        except (SQLAlchemyError, MemoryError) as fault:
-            raise ReceiveError(f"database: {type(fault).__name__}", OUT_OF_RESOURCES) from fault
+        return replace(received, path=path)
 
-    def _index(self, received: ReceivedInstance, peer: Peer) -> Indexed:
+    def _sync(self, folder: Path, inside: Sequence[Arrival]) -> dict[Arrival, Exception]:
+        """Make a folder durable; where retention was faster, each file in it by itself."""
+        try:
+            self.spool.sync(folder)
+        except FileNotFoundError:
+            return {arrival: fault for arrival in inside if (fault := self._fault_again(arrival)) is not None}
+        except OSError as fault:
+            return {one: ReceiveError(f"spool: {said_by(fault)}", OUT_OF_RESOURCES) for one in inside}
+        return {}
+
+    def _fault_again(self, arrival: Arrival) -> Exception | None:
+        try:
+            self._commit(arrival, None)
+        except Exception as fault:  # noqa: BLE001 (as above)
+            return fault
+        return None
+
+    def _index_together(self, placed: dict[Arrival, ReceivedInstance]) -> dict[Arrival, Outcome]:
+        """Write the rows in one transaction; where that fails for what one of them is, each in its own."""
+        if not placed:
+            return {}
+        try:
+            return dict(self._index(placed))
+        except (ReceiveError, DataError, IntegrityError) as fault:
+            if len(placed) == 1:
+                return dict.fromkeys(placed, fault)  # this instance's own fault: trying again would not help
+        except (SQLAlchemyError, MemoryError) as fault:
+            return dict.fromkeys(placed, ReceiveError(f"database: {type(fault).__name__}", OUT_OF_RESOURCES))
+        except Exception as fault:  # noqa: BLE001 (as above)
+            if len(placed) == 1:
+                return dict.fromkeys(placed, fault)
+        return {one: outcome for one in placed for outcome in self._index_together({one: placed[one]}).values()}
+
+    def _index(self, placed: dict[Arrival, ReceivedInstance]) -> dict[Arrival, Outcome]:
         with self.store.write() as session:
-            association_id = peer.association_id
-            if association_id is None:
-                association_id = open_association(
-                    session,
-                    receiver=peer.receiver,
-                    calling_ae=peer.calling_ae,
-                    called_ae=peer.called_ae,
-                    peer_address=peer.address,
-                )
-            outcome = index_instance(
+            rows = _opened_associations(session, [arrival.peer for arrival in placed])
+            indexed = index_instances(
                 session,
-                set_aside_if_known(session, received),
-                association_id=association_id,
-                sender_ae=peer.calling_ae,
+                [Arrived(received, rows[one.peer], one.peer.calling_ae) for one, received in placed.items()],
                 settle_s=self.settle_s,
                 max_instances=self.max_instances,
             )
-            if not (self.spool.root / received.path).exists():
+            if not all((self.spool.root / received.path).exists() for received in placed.values()):
                 # The same bytes lay there already, and retention took them before the row was locked.
                 raise ReceiveError("the file was purged meanwhile", OUT_OF_RESOURCES)
         # Not before the commit: a row that was rolled back has no id.
-        peer.association_id = association_id
-        return outcome
+        for peer, row_id in rows.items():
+            peer.association_id = row_id
+        return dict(zip(placed, indexed, strict=True))
+
+
+def _opened_associations(session: Session, peers: Iterable[Peer]) -> dict[Peer, int]:
+    """The row of each peer's association, opened with its first image."""
+    return {
+        peer: open_association(
+            session,
+            receiver=peer.receiver,
+            calling_ae=peer.calling_ae,
+            called_ae=peer.called_ae,
+            peer_address=peer.address,
+        )
+        if peer.association_id is None
+        else peer.association_id
+        for peer in dict.fromkeys(peers)
+    }
 
 
 def _read(path: Path) -> Reading:
@@ -192,12 +295,3 @@ def _kept_under(header: Header, keyword: str, what: str, sop_instance_uid: str) 
     """The UID that came, or the one that stands for it; images of which nothing came belong to no other."""
     sent = text_of(header, keyword)
     return usable_uid(sent, what) if sent else usable_uid(sent, what, sop_instance_uid)
-
-
-def set_aside_if_known(session: Session, received: ReceivedInstance) -> ReceivedInstance:
-    """The record, set aside where the database knows the instance as a result of this node, or as a rejected one."""
-    if received.not_used != Refusal.OWN_RESULT and is_own_result(session, received.sop_instance_uid):
-        return replace(received, not_used=Refusal.OWN_RESULT.value, rejection=None)
-    if received.not_used is None and is_rejected(session, received.sop_instance_uid):
-        return replace(received, not_used=Refusal.REJECTED.value)
-    return received

@@ -6,11 +6,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom.dataset import FileMetaDataset
-from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_file_meta_info
-from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import UID
 
 from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -32,17 +28,30 @@ class Origin:
 
 def preamble_of(origin: Origin) -> bytes:
     """Preamble, prefix and file meta information; the bytes of the data set follow unchanged."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(origin.sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(origin.sop_instance_uid)
-    meta.TransferSyntaxUID = UID(origin.transfer_syntax_uid)
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    meta.SourceApplicationEntityTitle = origin.calling_ae
-    meta.ReceivingApplicationEntityTitle = origin.called_ae
-    buffer = DicomBytesIO()
-    write_file_meta_info(buffer, meta)
-    return _PREFIX + buffer.getvalue()
+    # Written here: pydicom takes as long for it as for all else that an image costs before it is on the disk.
+    elements = (
+        _element(0x0002, b"UI", origin.sop_class_uid),
+        _element(0x0003, b"UI", origin.sop_instance_uid),
+        _element(0x0010, b"UI", origin.transfer_syntax_uid),
+        _IMPLEMENTATION,
+        _element(0x0016, b"AE", origin.calling_ae),
+        _element(0x0018, b"AE", origin.called_ae),
+    )
+    meta = _VERSION + b"".join(elements)
+    return _PREFIX + struct.pack("<HH2sHL", 2, 0, b"UL", 4, len(meta)) + meta
+
+
+def _element(element: int, vr: bytes, text: str) -> bytes:
+    """An element of group 0002, explicit VR little endian (PS3.5 7.1.2), padded to an even length."""
+    value = text.encode("latin-1", "replace")
+    value += (b"\x00" if vr == b"UI" else b" ") * (len(value) % 2)
+    return struct.pack("<HH2sH", 2, element, vr, len(value)) + value
+
+
+_VERSION = struct.pack("<HH2sHL2s", 2, 1, b"OB", 0, 2, b"\x00\x01")
+_IMPLEMENTATION = _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID) + _element(
+    0x0013, b"SH", IMPLEMENTATION_VERSION_NAME
+)
 
 
 def origin_of(path: Path) -> Origin:

@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 import warnings
+from concurrent.futures import Future
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -31,15 +32,16 @@ from dicomnode.errors import ReceiveError
 from dicomnode.receive.admission import Admission, Rejection, Requestor
 from dicomnode.receive.alarm import Alarm
 from dicomnode.receive.data_sets import SpooledDataSet
-from dicomnode.receive.intake import Intake, Peer
+from dicomnode.receive.intake import Arrival, Intake, Outcome, Peer
 from dicomnode.receive.messages import SpoolingProvider
 from dicomnode.receive.negotiation import asks_only_for_commitment, contexts_for, storage_classes_of
 from dicomnode.receive.network import MAX_CONNECTIONS, Line, ReceptionHandler, ReceptionServer
 from dicomnode.receive.spool import Spool
 from dicomnode.receive.sweep import sweep
+from dicomnode.receive.writer import GroupWriter
 from dicomnode.store.deliver.commitments import take_report
 from dicomnode.store.engine import Store
-from dicomnode.store.receive.receptions import ABORTED, RELEASED, end_association, end_lost_associations
+from dicomnode.store.receive.receptions import ABORTED, RELEASED, Indexed, end_association, end_lost_associations
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +78,7 @@ class StorageScp:
             settle_s=config.reception.settle_s,
             max_instances=config.reception.max_series_instances,
         )
+        self._writer = GroupWriter(self._intake)
         self._stopping = threading.Event()
         self._draining = False
         self._server: ReceptionServer | None = None
@@ -121,6 +124,7 @@ class StorageScp:
         with self.store.write() as session:
             lost = end_lost_associations(session, self.owner)
         self._server = self._make_server()
+        self._writer.start()
         accept = threading.Thread(
             target=self._server.serve_forever, args=(POLL_INTERVAL_S,), name="scp-accept", daemon=True
         )
@@ -147,6 +151,7 @@ class StorageScp:
         _end_all(server)
         for thread in self._threads:
             thread.join(5.0)
+        self._writer.stop()
         self._server = None
         log.info("reception stopped")
 
@@ -252,7 +257,7 @@ class StorageScp:
         if data_set.incoming is None or data_set.origin is None or dimse.peer is None:
             raise ReceiveError("C-STORE without a data set", CANNOT_UNDERSTAND)
         try:
-            outcome = self._intake.take(data_set.incoming, data_set.origin, dimse.peer)
+            outcome = self._taken(Arrival(incoming=data_set.incoming, origin=data_set.origin, peer=dimse.peer))
         finally:
             dimse.forget(data_set.incoming)
         dimse.peer.images += 1
@@ -261,6 +266,15 @@ class StorageScp:
             extra={"sop_instance_uid": data_set.origin.sop_instance_uid, "outcome": outcome.value},
         )
         return SUCCESS
+
+    def _taken(self, arrival: Arrival) -> Indexed:
+        """What became of an arrival, once its group is written."""
+        told: Future[Outcome] = Future()
+        self._writer.submit(arrival, told.set_result)
+        outcome = told.result()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     def _on_end(self, line: Line) -> None:
         """Write how the association ended; until that is written its series wait."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from dicomnode.dicom.statuses import OUT_OF_RESOURCES
 from dicomnode.dicom.uids import is_valid_uid
 from dicomnode.errors import ReceiveError
+from dicomnode.receive.folders import Folders, sync_folder
 
 INCOMING = "incoming"
 SUFFIX = ".dcm"
@@ -56,6 +57,7 @@ class Spool:
         self.is_there = is_there
         self.min_free_bytes = min_free_bytes
         self._incoming = self.root / INCOMING / re.sub(r"[^A-Za-z0-9-]", "_", owner)
+        self._durable = Folders(self.root)
 
     def prepare(self) -> int:
         """Make the folders and remove what a crash of this receiver left half-written; returns how many files.
@@ -107,10 +109,23 @@ class Spool:
         self.check_reserve()
         return IncomingFile(self, self._incoming / f"{secrets.token_hex(16)}.part", preamble)
 
-    def commit(self, incoming: IncomingFile, *, study_uid: str, series_uid: str, sop_instance_uid: str) -> Path:
+    def commit(
+        self,
+        incoming: IncomingFile,
+        *,
+        study_uid: str,
+        series_uid: str,
+        sop_instance_uid: str,
+        unsynced: set[Path] | None = None,
+    ) -> Path:
         """Make the bytes durable under their name; returns the path relative to the spool.
 
         Where the same bytes lie already they stay untouched and the temporary file goes.
+
+        Parameters
+        ----------
+        unsynced : takes the folder that is still to be made durable (:meth:`sync`), and the temporary file stays until
+            its owner discards it; None: the folder is made durable here.
 
         Raises
         ------
@@ -120,14 +135,28 @@ class Spool:
         relative = relative_path(study_uid, series_uid, sop_instance_uid, incoming.digest)
         try:
             incoming.sync()
-            self._place(incoming, self.root / relative)
+            self._place(incoming, self.root / relative, unsynced)
         except OSError as fault:
+            incoming.discard()
             raise _refusal(fault) from fault
-        finally:
+        if unsynced is None:
             incoming.discard()
         return relative
 
-    def _place(self, incoming: IncomingFile, target: Path) -> None:
+    def sync(self, folder: Path) -> None:
+        """Make a folder durable that :meth:`commit` left to its caller, once for all files in it.
+
+        Raises
+        ------
+        OSError : the disk failed; FileNotFoundError: retention took the folder, with the file that lay there before.
+        """
+        self._durable.sync(folder)
+
+    def let_go(self) -> None:
+        """Keep no folder open; call when nothing arrives."""
+        self._durable.let_go()
+
+    def _place(self, incoming: IncomingFile, target: Path, unsynced: set[Path] | None) -> None:
         """Rename and synchronise; again where retention takes an empty folder, or the same file, meanwhile."""
         deadline = time.monotonic() + _COMMIT_TIMEOUT_S
         while True:
@@ -138,9 +167,10 @@ class Spool:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if not target.exists():
                     incoming.path.rename(target)
-                # All of them, and each time: another thread may have made a folder without having synchronised it yet.
-                for folder in (target.parent, target.parent.parent, self.root):
-                    sync_folder(folder)
+                if unsynced is None:
+                    self._durable.sync(target.parent)
+                else:
+                    unsynced.add(target.parent)
                 return
             except (FileNotFoundError, FileExistsError):
                 is_lost = not target.exists() and not incoming.path.exists()
@@ -166,7 +196,7 @@ class Spool:
 
 
 class IncomingFile:
-    """A file that is being received. Belongs to one thread at a time.
+    """A file that is being received. Belongs to one thread at a time; whole, it may be synchronised while it is read.
 
     Attributes
     ----------
@@ -180,6 +210,8 @@ class IncomingFile:
         self._spool = spool
         self._hash = hashlib.sha256()
         self._unchecked_bytes = 0
+        self._is_synced = False
+        self._sync_fault: OSError | None = None
         try:
             self._file = path.open("xb", buffering=_BUFFER_BYTES)
             self._file.write(preamble)
@@ -191,7 +223,7 @@ class IncomingFile:
         """SHA-256 of the data set so far, hex."""
         return self._hash.hexdigest()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append a part of the data set.
 
         Raises
@@ -202,6 +234,7 @@ class IncomingFile:
             self._file.write(data)
         except OSError as fault:
             raise _refusal(fault) from fault
+        self._is_synced = False
         self._hash.update(data)
         self.size_bytes += len(data)
         self._unchecked_bytes += len(data)
@@ -222,9 +255,24 @@ class IncomingFile:
             raise _refusal(fault) from fault
 
     def sync(self) -> None:
-        """Bytes and size to the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Bytes and size to the disk, unless they are there already.
+
+        Raises
+        ------
+        OSError : the disk is full or failed.
+        """
+        if self._sync_fault is not None:
+            raise self._sync_fault
+        if self._is_synced:
+            return
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as fault:
+            # Kept: asked again, an operating system that has dropped the bytes says that all is well.
+            self._sync_fault = fault
+            raise
+        self._is_synced = True
 
     def discard(self) -> None:
         """Close the file and remove it where it was not committed. May be called again, from any thread."""
@@ -244,15 +292,6 @@ def relative_path(study_uid: str, series_uid: str, sop_instance_uid: str, digest
         if not is_valid_uid(uid):
             raise ValueError("not a UID, hence no file name")
     return Path(study_uid, series_uid, f"{sop_instance_uid}.{digest[:DIGEST_CHARACTERS]}{SUFFIX}")
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the entries of a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _refusal(fault: OSError) -> ReceiveError:

@@ -13,12 +13,12 @@ from sqlalchemy import select
 from sqlalchemy.exc import DataError
 
 from dicomnode.environment import raise_unless_it_stays, said_by
-from dicomnode.receive.intake import describe, set_aside_if_known
+from dicomnode.receive.intake import describe
 from dicomnode.receive.part10 import data_offset_of, origin_of
 from dicomnode.receive.reading import read
 from dicomnode.receive.spool import Spool, relative_path
 from dicomnode.store.engine import Store
-from dicomnode.store.receive.receptions import index_instance
+from dicomnode.store.receive.indexing import Arrived, index_instances
 from dicomnode.store.states import InstanceStatus
 from dicomnode.store.tables import Instance
 
@@ -116,11 +116,9 @@ def _index(store: Store, spool: Spool, path: Path, settle_s: float, max_instance
         return False
     try:
         with store.write() as session:
-            index_instance(
+            index_instances(
                 session,
-                set_aside_if_known(session, replace(received, path=path)),
-                association_id=None,
-                sender_ae=origin.calling_ae,
+                [Arrived(replace(received, path=path), None, origin.calling_ae)],
                 settle_s=settle_s,
                 max_instances=max_instances,
             )

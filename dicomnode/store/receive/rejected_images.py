@@ -24,12 +24,6 @@ _AT_ONCE = 500
 """UIDs in one statement: databases limit their number."""
 
 
-def is_rejected(session: Session, sop_instance_uid: str) -> bool:
-    """Whether a rejection note told not to use this instance."""
-    statement = select(RejectedInstance.id).where(RejectedInstance.sop_instance_uid == sop_instance_uid)
-    return session.scalar(statement.limit(1)) is not None
-
-
 def set_rejected_aside(session: Session, series: Series) -> None:
     """Set aside what a note rejected while it was being received: neither transaction saw the other's rows."""
     rejected = select(RejectedInstance.sop_instance_uid)

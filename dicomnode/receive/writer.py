@@ -1,0 +1,107 @@
+"""One writer makes the images of all associations durable, as many at a time as have come while it was busy."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from dicomnode.receive.intake import Arrival, Intake, Outcome
+
+log = logging.getLogger(__name__)
+
+MOST_TOGETHER = 64
+"""Images in one transaction."""
+PREPARING = 4
+"""Threads that synchronise files and read headers, while the writer waits for the disk."""
+IDLE_S = 2.0
+"""After this long without an image no folder of the spool is kept open."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """An arrival that is being prepared, and who is told what becomes of it."""
+
+    arrival: Arrival
+    done: Callable[[Outcome], None]
+    preparing: tuple[Future[None], ...]
+
+
+class GroupWriter:
+    """Takes arrivals from any thread; of each its outcome is told, from the writer's own thread.
+
+    Nobody waits for a group to fill: the next one is whatever came while the last one was written.
+    """
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._pool = ThreadPoolExecutor(PREPARING, thread_name_prefix="scp-prepare")
+        self._thread = threading.Thread(target=self._run, name="scp-writer", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what has been submitted, then end."""
+        self._queue.put(None)
+        self._thread.join()
+        self._pool.shutdown()
+
+    def submit(self, arrival: Arrival, done: Callable[[Outcome], None]) -> None:
+        """Have an arrival written. ``done`` is called once, and must not block or raise.
+
+        Its bytes go to the disk at once, while its header is read, and while others before it are still written.
+        """
+        tasks = (self._pool.submit(_synced, arrival), self._pool.submit(self._described, arrival))
+        self._queue.put(_Waiting(arrival, done, tasks))
+
+    def _described(self, arrival: Arrival) -> None:
+        # The writer asks again, and tells whoever sent it.
+        with contextlib.suppress(Exception):
+            self._intake.describe(arrival)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                first = self._queue.get(timeout=IDLE_S)
+            except queue.Empty:
+                self._intake.spool.let_go()
+                continue
+            if first is None or not self._write(first):
+                self._intake.spool.let_go()
+                return
+
+    def _write(self, first: _Waiting) -> bool:
+        """Write one group; False where that was the last."""
+        group, goes_on = [first], True
+        with contextlib.suppress(queue.Empty):
+            while len(group) < MOST_TOGETHER and goes_on:
+                following = self._queue.get_nowait()
+                if following is None:
+                    goes_on = False
+                else:
+                    group.append(following)
+        wait([task for one in group for task in one.preparing])
+        outcomes = self._outcomes(group)
+        for one, outcome in zip(group, outcomes, strict=True):
+            one.done(outcome)
+        return goes_on
+
+    def _outcomes(self, group: list[_Waiting]) -> list[Outcome]:
+        try:
+            return self._intake.take_all([one.arrival for one in group])
+        except Exception as fault:  # noqa: BLE001 (the thread that all wait for must not die of it)
+            log.error("group not written", extra={"error": type(fault).__name__})
+            return [fault] * len(group)
+
+
+def _synced(arrival: Arrival) -> None:
+    # The writer asks again, and hears of the same fault.
+    with contextlib.suppress(OSError, ValueError):
+        arrival.incoming.sync()
