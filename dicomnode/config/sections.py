@@ -132,6 +132,9 @@ class Reception(Section):
     study_quiet_s: Seconds = 600.0
     check_called_ae: bool = True
     max_associations: Annotated[int, Field(ge=1, le=1000)] = 25
+    max_associations_per_ae: Annotated[int, Field(ge=0, le=1000)] = 0
+    reserved_associations: Annotated[int, Field(ge=0, le=1000)] = 5
+    min_bytes_per_s: Annotated[float, Field(ge=0)] = 1000.0
     idle_timeout_s: Annotated[float, Field(ge=1)] = 60.0
     max_association_s: Annotated[float, Field(ge=1)] = 3600.0
     min_free_gb: Annotated[float, Field(ge=0)] = 5.0

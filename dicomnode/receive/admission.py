@@ -47,6 +47,8 @@ class Requestor:
     application_context : as it was named; empty where none was.
     may_only_report : storage commitment and C-ECHO are all it asks for. A destination may do that without being listed
         as a sender: it reports on transactions that the node opened.
+    may_only_echo : C-ECHO is all it asks for.
+    own : associations that are open already under its AE title; None where nobody counted them.
     """
 
     called_ae: str
@@ -55,6 +57,8 @@ class Requestor:
     names: frozenset[str] = frozenset()
     application_context: str = ""
     may_only_report: bool = False
+    may_only_echo: bool = False
+    own: int | None = None
 
 
 class Admission:
@@ -64,6 +68,8 @@ class Admission:
         self._ae_title = config.node.ae_title
         self._check_called_ae = config.reception.check_called_ae
         self._max_associations = config.reception.max_associations
+        self._max_per_ae = config.reception.max_associations_per_ae
+        self._reserved = config.reception.reserved_associations
         self._senders = config.sender
         self._reporters = {peer.ae_title for peer in config.destination if isinstance(peer, Destination)}
 
@@ -96,7 +102,15 @@ class Admission:
             return Rejection.CALLING_AE_NOT_RECOGNISED
         if draining:
             return Rejection.TEMPORARY_CONGESTION
-        return Rejection.LOCAL_LIMIT_EXCEEDED if others >= self._max_associations else None
+        return None if self._has_place(who, others) else Rejection.LOCAL_LIMIT_EXCEEDED
+
+    def _has_place(self, who: Requestor, others: int) -> bool:
+        """Whether there is one; the reserved ones are for those of whom nobody is there, and for a C-ECHO."""
+        if self._max_per_ae and who.own is not None and who.own >= self._max_per_ae:
+            return False
+        if others < self._max_associations:
+            return True
+        return others < self._max_associations + self._reserved and (who.may_only_echo or who.own == 0)
 
 
 def shows_certificate_of_another(senders: Sequence[Sender], who: Requestor) -> bool:

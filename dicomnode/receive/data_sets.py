@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from io import BytesIO
-from typing import Any
+from typing import Protocol
 
 from dicomnode.dicom.statuses import CANNOT_UNDERSTAND, OUT_OF_RESOURCES
 from dicomnode.environment import Fault, fault_of
 from dicomnode.errors import ReceiveError
-from dicomnode.receive.part10 import Origin
-from dicomnode.receive.spool import IncomingFile
+from dicomnode.receive.part10 import Origin, preamble_of
+from dicomnode.receive.spool import IncomingFile, Spool
 
 log = logging.getLogger(__name__)
 
-MAX_MESSAGE_BYTES = 8_000_000
-"""Of a data set that is no instance and stays in memory; a commitment of 50,000 instances has half as many."""
+MAX_REPORT_BYTES = 8_000_000
+"""Of a data set that stays in memory; a commitment of 50,000 instances has half as many."""
 
 
-class SpooledDataSet(BytesIO):
-    """The data set of one message, for pynetdicom a buffer; an instance's bytes go to the spool as they arrive.
+class DataSet(Protocol):
+    """Where the bytes of one data set go."""
+
+    def write(self, part: memoryview) -> None:
+        """Take a part."""
+
+    def discard(self) -> None:
+        """Forget what came."""
+
+
+class SpooledDataSet:
+    """The data set of an instance; its bytes go to the spool as they arrive, from the first one on.
 
     Attributes
     ----------
@@ -28,39 +37,72 @@ class SpooledDataSet(BytesIO):
     fault : why nothing is kept; the C-STORE response tells the sender.
     """
 
-    def __init__(self, begin: Callable[[], tuple[Origin, IncomingFile] | None], is_report: Callable[[], bool]) -> None:
-        super().__init__()
-        self.origin: Origin | None = None
+    def __init__(self, spool: Spool, origin: Origin) -> None:
+        self.origin = origin
         self.incoming: IncomingFile | None = None
         self.fault: ReceiveError | None = None
-        self._begin: Callable[[], tuple[Origin, IncomingFile] | None] | None = begin
-        self._is_report = is_report
-        self._in_memory = False
+        self._spool = spool
 
-    def write(self, data: Any) -> int:
-        """Append; never raises, because an error here would break off the whole association."""
+    def write(self, part: memoryview) -> None:
+        """Append; never raises, because a fault of the disk must not break off the association."""
+        if self.fault is not None:
+            return
         try:
-            self._write(data)
+            if self.incoming is None:
+                self.incoming = self._spool.open(preamble_of(self.origin))
+            self.incoming.write(part)
         except ReceiveError as fault:
             self._drop(fault)
-        except Exception as fault:  # noqa: BLE001 (part of the SCP handler, run by pynetdicom's network thread)
+        except Exception as fault:  # noqa: BLE001 (the boundary; whatever it is costs this instance alone)
             log.error("data set not spooled", extra={"action": "spool", "error": type(fault).__name__})
             status = CANNOT_UNDERSTAND if fault_of(fault) is Fault.STAYS else OUT_OF_RESOURCES
             self._drop(ReceiveError(f"spool: {type(fault).__name__}", status))
-        return len(data)
 
-    def _write(self, data: bytes) -> None:
-        if self._begin is not None:
-            begin, self._begin = self._begin, None
-            self.origin, self.incoming = begin() or (None, None)
-            self._in_memory = self.incoming is None and self._is_report()
-        if self.incoming is not None:
-            self.incoming.write(data)
-        elif self._in_memory and self.tell() + len(data) <= MAX_MESSAGE_BYTES:
-            super().write(data)
-
-    def _drop(self, fault: ReceiveError) -> None:
-        self.fault = fault
+    def discard(self) -> None:
+        """Remove what there is of a file that was not committed."""
         if self.incoming is not None:
             self.incoming.discard()
             self.incoming = None
+
+    def _drop(self, fault: ReceiveError) -> None:
+        self.fault = fault
+        self.discard()
+
+
+class KeptDataSet:
+    """The data set of a report, in memory.
+
+    Parameters
+    ----------
+    reserve : is asked for room, and told of what is given back.
+    """
+
+    def __init__(self, reserve: Callable[[int], None]) -> None:
+        self.content = bytearray()
+        self._reserve = reserve
+
+    def write(self, part: memoryview) -> None:
+        """Append; beyond what a report may have nothing is kept.
+
+        Raises
+        ------
+        BrokenProtocol : the node has no room for it now.
+        """
+        if len(self.content) + len(part) <= MAX_REPORT_BYTES:
+            self._reserve(len(part))
+            self.content += part
+
+    def discard(self) -> None:
+        """Give its room back."""
+        self._reserve(-len(self.content))
+        self.content = bytearray()
+
+
+class DroppedDataSet:
+    """The data set of a message that nobody asked for."""
+
+    def write(self, part: memoryview) -> None:
+        """Nothing is kept."""
+
+    def discard(self) -> None:
+        """Nothing is there."""

@@ -1,54 +1,76 @@
-"""Which of the proposed presentation contexts are accepted (DICOM PS3.8 9.3.3.2), for pynetdicom to answer."""
+"""Which of the proposed presentation contexts are accepted, and in which transfer syntax (DICOM PS3.8 9.3.3.2)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from pydicom.uid import UID
-from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
-from pynetdicom.presentation import PresentationContext, build_context
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from dicomnode.dicom.commitment import STORAGE_COMMITMENT
-from dicomnode.dicom.contexts import STORAGE_SERVICE, TRANSFER_SYNTAXES, UNCOMPRESSED, VERIFICATION, is_storage
+from dicomnode.dicom.contexts import TRANSFER_SYNTAXES, UNCOMPRESSED, VERIFICATION, is_storage
+from dicomnode.receive.requests import (
+    ABSTRACT_UNSUPPORTED,
+    TRANSFER_UNSUPPORTED,
+    USER_REJECTION,
+    Answer,
+    AssociationRequest,
+    Proposed,
+)
 
 
-def contexts_for(proposed: Iterable[PresentationContext], *, may_report: bool = False) -> list[PresentationContext]:
-    """The contexts to accept of those that a peer proposes, each SOP class once.
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A presentation context that was accepted."""
+
+    context_id: int
+    abstract_syntax: str
+    transfer_syntax: str
+
+
+def answers_to(request: AssociationRequest, *, may_report: bool = False) -> list[Answer]:
+    """What is said of the contexts that a peer proposes.
 
     Parameters
     ----------
     may_report : the peer is a destination, which may report on storage commitment. The node itself commits to nothing.
     """
-    contexts = []
-    for uid in dict.fromkeys(str(context.abstract_syntax) for context in proposed):
-        if uid == STORAGE_COMMITMENT and may_report:
-            context = build_context(uid, list(UNCOMPRESSED[:2]))
-            # Whoever reports is the SCP of this class, though it requests the association (PS3.4 J.3.3).
-            context.scu_role = context.scp_role = True
-            contexts.append(context)
-        elif uid == VERIFICATION:
-            contexts.append(build_context(uid, list(UNCOMPRESSED)))
-        elif is_storage(uid):
-            contexts.append(build_context(uid, list(TRANSFER_SYNTAXES)))
-    return contexts
+    return [_answer_to(context, request, may_report) for context in request.proposed.values()]
 
 
-def asks_only_for_commitment(proposed: Iterable[PresentationContext]) -> bool:
-    """Whether a peer proposes storage commitment and, besides C-ECHO, nothing else."""
-    asked = {str(context.abstract_syntax) for context in proposed}
-    return STORAGE_COMMITMENT in asked and asked <= {STORAGE_COMMITMENT, VERIFICATION}
+def accepted_contexts(answers: Iterable[Answer]) -> dict[int, Context]:
+    """The contexts that may be used, by their identifiers."""
+    return {
+        answer.context_id: Context(answer.context_id, answer.abstract_syntax, answer.transfer_syntax)
+        for answer in answers
+        if answer.result == 0
+    }
 
 
-def storage_classes_of(proposed: Iterable[PresentationContext]) -> dict[UID, SOPClassCommonExtendedNegotiation]:
-    """Tells pynetdicom that the proposed Storage SOP Classes are such, also those that it does not know.
+def _answer_to(context: Proposed, request: AssociationRequest, may_report: bool) -> Answer:
+    number, uid = context.context_id, context.abstract_syntax
+    known = _transfer_syntaxes(uid, may_report)
+    if not known:
+        return Answer(number, context.transfer_syntaxes[0], ABSTRACT_UNSUPPORTED, uid)
+    chosen = next((syntax for syntax in known if syntax in context.transfer_syntaxes), None)
+    if chosen is None:
+        return Answer(number, context.transfer_syntaxes[0], TRANSFER_UNSUPPORTED, uid)
+    # Whoever reports is the SCP of this class, though it requests the association (PS3.4 J.3.3). Of other classes
+    # nothing is said of roles: the peer is the SCU, as it is without a word.
+    roles = request.roles.get(uid) if uid == STORAGE_COMMITMENT else None
+    if roles is not None and not any(roles):
+        return Answer(number, chosen, USER_REJECTION, uid)
+    return Answer(number, chosen, 0, uid, roles)
 
-    By the device that the standard has for it (Common Extended Negotiation, DICOM PS3.7 D.3.3.6), as if the peer had
-    asked for it.
-    """
-    items = {}
-    for uid in {str(context.abstract_syntax) for context in proposed}:
-        if is_storage(uid):
-            item = SOPClassCommonExtendedNegotiation()
-            item.sop_class_uid, item.service_class_uid = UID(uid), UID(STORAGE_SERVICE)
-            items[UID(uid)] = item
-    return items
+
+def _transfer_syntaxes(uid: str, may_report: bool) -> Sequence[str]:
+    """Those in which instances of a SOP class are taken, the best first; none where it is not accepted."""
+    if uid == STORAGE_COMMITMENT:
+        return UNCOMPRESSED[:2] if may_report else ()
+    if uid == VERIFICATION:
+        return UNCOMPRESSED
+    return TRANSFER_SYNTAXES if is_storage(uid) else ()
+
+
+def asks_only_for(request: AssociationRequest, *sop_classes: str) -> bool:
+    """Whether a peer proposes the first of some SOP classes and, besides the others, nothing else."""
+    asked = {context.abstract_syntax for context in request.proposed.values()}
+    return sop_classes[0] in asked and asked <= set(sop_classes)

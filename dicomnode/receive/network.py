@@ -1,229 +1,248 @@
-"""Connections: accepted within limits, secured, one thread with each until it has ended, however that comes about.
-
-What pynetdicom lacks, and is added here: time limits on a blocked socket, a limit of connections, an end of each
-association that cannot be missed. Written against pynetdicom 3.0; tests/integration/receive/test_network.py holds it to
-that.
-"""
+"""Connections: accepted within limits, secured, driven by one thread for all of them until they have ended."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import socket
 import ssl
-import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, cast
+from dataclasses import dataclass
 
-from pynetdicom import evt
-from pynetdicom.association import Association
-from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
-
-from dicomnode.receive.admission import Rejection
-from dicomnode.receive.messages import SpoolingProvider
-from dicomnode.receive.spool import Spool
-from dicomnode.receive.upper_layer import ABORT, BoundedUpperLayer
+from dicomnode.environment import said_by
+from dicomnode.receive.limits import Limits, overdue
+from dicomnode.receive.line import Line, Service
+from dicomnode.receive.pdus import SERVICE_PROVIDER, BrokenProtocol, abort
+from dicomnode.receive.states import State
+from dicomnode.receive.turned_away import TurnedAway
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 128
 """Connections that wait to be accepted; scanners open several at once."""
-MAX_CONNECTIONS = 256
-"""Open at a time beside the associations that are allowed: each costs three threads and a descriptor."""
+MAX_WAITING_PER_ADDRESS = 128
+"""Connections of one address that have not asked for an association yet."""
+MAKES_ROOM_S = 5.0
+"""Where there is no room, the connection that has said nothing for the longest time, and at least so long, goes."""
+READ_BYTES = 1 << 17
+"""Of one connection at a time: all share one buffer, since they are read one after the other."""
+MAX_BUFFERED_BYTES = 64 << 20
+"""Kept of all connections together: halves of requests, commands and reports, and what came behind a message."""
+TICK_S = 0.25
+"""How often time limits are looked at."""
+NO_ROOM_PAUSE_S = 0.5
+"""After the system had no descriptor for one more connection."""
+
+_ABORT = abort(SERVICE_PROVIDER)
 
 
-@dataclass(eq=False, kw_only=True)
-class Line:
-    """One connection of the server, from accept to close.
+@dataclass(slots=True)
+class Budget:
+    """Bytes that may be kept, and are."""
+
+    most: int
+    kept: int = 0
+
+    def change(self, count: int) -> None:
+        """Keep more, or fewer.
+
+        Raises
+        ------
+        BrokenProtocol : there is no room for more.
+        """
+        if count > 0 and self.kept + count > self.most:
+            raise BrokenProtocol("the node has no room for what is not whole")
+        self.kept += count
+
+
+class ReceptionServer:
+    """Listens, and drives all lines in a thread of its own.
+
+    Raises
+    ------
+    OSError : the port is taken, or the address is not of this machine.
 
     Attributes
     ----------
-    names : that the peer's certificate gives it; empty without one.
-    is_admitted : it counts towards the limit of associations.
-    is_told : the log says already why it got no association.
-    overdue : how often the reaper found that it should be gone.
+    max_connections : open at a time.
+    turned_away : tells the log of them.
     """
 
-    assoc: Association
-    socket: socket.socket
-    names: frozenset[str] = frozenset()
-    opened: float = field(default_factory=time.monotonic)
-    is_admitted: bool = False
-    is_told: bool = False
-    overdue: int = 0
+    def __init__(self, address: tuple[str, int], limits: Limits, ssl_context: ssl.SSLContext | None) -> None:
+        self.max_connections = limits.max_connections
+        self.turned_away = TurnedAway()
+        self.loop = asyncio.new_event_loop()
+        self.loop.set_exception_handler(_tell_of_fault)
+        self._service: Service | None = None
+        self._limits = limits
+        self._ssl_context = ssl_context
+        self._lines: dict[Line, None] = {}
+        self._securing: dict[Line, asyncio.Task[None]] = {}
+        self._budget = Budget(MAX_BUFFERED_BYTES)
+        self._buffer = memoryview(bytearray(READ_BYTES))
+        self._listener = _listener(*address)
+        self._thread = threading.Thread(target=self._run, name="scp-network", daemon=True)
 
     @property
-    def upper_layer(self) -> BoundedUpperLayer:
-        """Of its association."""
-        return cast(BoundedUpperLayer, self.assoc.dul)
-
-    @property
-    def messages(self) -> SpoolingProvider:
-        """Of its association."""
-        return cast(SpoolingProvider, self.assoc.dimse)
-
-    def hang_up(self) -> None:
-        """Wake whoever waits on the socket: to a peer that holds the line, nothing else helps."""
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)
-
-
-class ReceptionServer(ThreadedAssociationServer):
-    """Accepts connections; one thread stays with each until it has ended.
-
-    Attributes
-    ----------
-    spool, idle_timeout_s, handshake_timeout_s, max_connections, on_end : set before the server serves; ``on_end`` is
-        called once for each connection, with its line, after the association has ended, however it did.
-    handshakes : since when each connection that is not secured yet has been open.
-    """
-
-    daemon_threads = True
-    request_queue_size = BACKLOG
-
-    spool: Spool
-    idle_timeout_s: float
-    handshake_timeout_s: float
-    max_connections: int
-    on_end: Callable[[Line], None]
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.lock = threading.Lock()
-        self.lines: dict[Association, Line] = {}
-        self.handshakes: dict[socket.socket, float] = {}
-        self._connections = 0
-        super().__init__(*args, **kwargs)
-
-    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
-        """A connection; with TLS its handshake is left to its own thread, so that a silent peer holds up nobody."""
-        connection, address = cast(socket.socket, self.socket).accept()
-        if self.ssl_context is not None:
-            connection = self.ssl_context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
-        return connection, address
-
-    def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Whether there is room for one more connection; said in the log where there is none."""
-        with self.lock:
-            has_room = self._connections < self.max_connections
-            self._connections += has_room
-        if not has_room:
-            log.warning("association turned away", extra={"peer": client_address[0], "reason": "too many connections"})
-            if not isinstance(request, ssl.SSLSocket):
-                with contextlib.suppress(OSError):
-                    request.sendall(ABORT)
-        return has_room
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Give the connection its thread."""
-        try:
-            super().process_request(request, client_address)
-        except RuntimeError:  # this process may start no more threads
-            self._forget_connection()
-            log.error("association turned away", extra={"peer": client_address[0], "reason": "no more threads"})
-            self.shutdown_request(request)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Run one connection."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._forget_connection()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say what broke; the base class prints a traceback to standard error."""
-        fault = sys.exc_info()[0]
-        log.error("connection broke", extra={"peer": client_address[0], "error": fault and fault.__name__})
-
-    def _forget_connection(self) -> None:
-        with self.lock:
-            self._connections -= 1
-
-    def admit(self, assoc: Association, rejection: Callable[[int], Rejection | None]) -> Rejection | None:
-        """Count an association in unless ``rejection``, given the number of others, speaks against it."""
-        with self.lock:
-            refused = rejection(sum(line.is_admitted for line in self.lines.values()))
-            if refused is None:
-                self.lines[assoc].is_admitted = True
-            return refused
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._listener.getsockname()[1])
 
     def open_lines(self) -> list[Line]:
-        """All connections at this moment."""
-        with self.lock:
-            return list(self.lines.values())
+        """All connections at this moment, and those whose end is not written yet; from any thread."""
+        return list(self._lines)
 
-    def late_handshakes(self) -> list[socket.socket]:
-        """Connections that should have been secured by now."""
-        since = time.monotonic() - self.handshake_timeout_s
-        with self.lock:
-            return [connection for connection, opened in self.handshakes.items() if opened < since]
+    def start(self, service: Service) -> None:
+        """Begin to accept, on behalf of a service."""
+        self._service = service
+        self.loop.call_soon(self._listen)
+        self.loop.call_later(TICK_S, self._tick)
+        self._thread.start()
 
+    def close(self, reason: str, wait_s: float = 1.0) -> None:
+        """Accept nobody any more, abort those who are there, and end once they are gone; not from the own thread."""
+        self.loop.call_soon_threadsafe(self._abort_all, reason)
+        self._wait_until_empty(wait_s)
+        self.loop.call_soon_threadsafe(self._hang_up_all)
+        self._wait_until_empty(10.0)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(10.0)
 
-class ReceptionHandler(RequestHandler):
-    """One connection, in a thread of its own that ends with it."""
+    def is_over(self, line: Line) -> None:
+        """Forget a line once its connection is closed and its end is written."""
+        if line.is_closed and line.is_recorded:
+            self._lines.pop(line, None)
 
-    server: ReceptionServer
+    def _run(self) -> None:
+        try:
+            self.loop.run_forever()
+        finally:
+            self.turned_away.flush_all()
+            self._listener.close()
+            self.loop.close()
 
-    def handle(self) -> None:
-        """Run the association and clean up behind it."""
-        connection = cast(socket.socket, self.request)
-        # pynetdicom sets no limit on an accepted socket: half a PDU would block its thread for ever.
-        connection.settimeout(self.server.idle_timeout_s)
-        if isinstance(connection, ssl.SSLSocket) and not self._secure(connection):
+    def _listen(self) -> None:
+        if self._listener.fileno() >= 0:
+            self.loop.add_reader(self._listener.fileno(), self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(BACKLOG):
+            try:
+                connection, address = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as fault:
+                log.error("connections cannot be accepted", extra={"error": said_by(fault)})
+                self.loop.remove_reader(self._listener.fileno())
+                self.loop.call_later(NO_ROOM_PAUSE_S, self._listen)
+                return
+            connection.setblocking(False)
+            self._take(connection, str(address[0]))
+
+    def _take(self, connection: socket.socket, address: str) -> None:
+        if not self._has_room(address):
+            self.turned_away.tell("association turned away", "too many connections", {"peer": address})
+            with contextlib.suppress(OSError):
+                if self._ssl_context is None:
+                    connection.send(_ABORT)
+                connection.close()
             return
-        assoc = self._create_association()
-        assoc.dul = BoundedUpperLayer.in_place_of(assoc.dul)
-        assoc.dimse = SpoolingProvider(assoc, self.server.spool)
-        line = Line(assoc=assoc, socket=connection, names=names_of(connection))
-        with self.server.lock:
-            self.server.lines[assoc] = line
-        try:
-            evt.trigger(assoc, evt.EVT_CONN_OPEN, {"address": self.client_address})
-            assoc.start()
-            assoc.join()
-        finally:
-            self._end(line)
+        assert self._service is not None  # nobody is accepted before the start
+        line = Line(self._service, address, self._buffer, self._budget.change, self._closed)
+        self._lines[line] = None
+        self._securing[line] = self.loop.create_task(self._secure(line, connection))
 
-    def _secure(self, connection: ssl.SSLSocket) -> bool:
-        """Do the TLS handshake; False: there is nobody to talk to."""
-        with self.server.lock:
-            self.server.handshakes[connection] = time.monotonic()
-        try:
-            connection.do_handshake()
-        except (OSError, ValueError) as fault:  # ValueError: the reaper was first
-            reason = getattr(fault, "verify_message", "") or getattr(fault, "reason", "") or type(fault).__name__
-            log.warning("TLS refused", extra={"peer": self.client_address[0], "reason": reason})
-            connection.close()
+    def _has_room(self, address: str) -> bool:
+        """Whether there is room for one more; whoever has said nothing for long makes it."""
+        waiting = [line for line in self._lines if line.peer is None and not line.is_closed]
+        here = [line for line in waiting if line.address == address]
+        is_crowd = len(here) >= MAX_WAITING_PER_ADDRESS
+        if not is_crowd and len(self._lines) < self.max_connections:
+            return True
+        silent = [line for line in (here if is_crowd else waiting) if not line.has_read and line.closing_since == 0.0]
+        oldest = min(silent, key=lambda line: line.opened, default=None)
+        if oldest is None or time.monotonic() - oldest.opened < MAKES_ROOM_S:
             return False
-        finally:
-            with self.server.lock:
-                del self.server.handshakes[connection]
+        self._drop(oldest)
         return True
 
-    def _end(self, line: Line) -> None:
-        assoc = line.assoc
-        is_answered = assoc.is_released or assoc.is_aborted or assoc.is_rejected
-        if line.upper_layer.has_read and not is_answered:
-            line.upper_layer.abort_unanswered()
+    def _drop(self, line: Line) -> None:
+        task = self._securing.get(line)
+        if task is not None:
+            task.cancel()
         line.hang_up()
-        # pynetdicom leaves the descriptor open where the peer was the first to close.
-        line.socket.close()
-        if assoc.dul.is_alive():
-            assoc.dul.join(self.server.idle_timeout_s)
-        line.messages.discard_files()
-        line.is_admitted = False
+
+    async def _secure(self, line: Line, connection: socket.socket) -> None:
+        """Hand the connection over to its line, behind a TLS handshake where there is to be one."""
+        secured = self._ssl_context is not None
         try:
-            self.server.on_end(line)
+            await self.loop.connect_accepted_socket(
+                lambda: line,
+                connection,
+                ssl=self._ssl_context,
+                ssl_handshake_timeout=self._limits.handshake_timeout_s if secured else None,
+                ssl_shutdown_timeout=self._limits.linger_s if secured else None,
+            )
+        except OSError as fault:
+            reason = getattr(fault, "verify_message", "") or getattr(fault, "reason", "") or type(fault).__name__
+            self.turned_away.tell("TLS refused", reason, {"peer": line.address})
+            self._give_up(line, connection)
+        except BaseException:
+            self._give_up(line, connection)
+            raise
         finally:
-            with self.server.lock:
-                del self.server.lines[assoc]
+            self._securing.pop(line, None)
+
+    def _give_up(self, line: Line, connection: socket.socket) -> None:
+        connection.close()
+        if line.state == State.IDLE:
+            self._lines.pop(line, None)
+
+    def _closed(self, line: Line) -> None:
+        self.is_over(line)
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        for line in self.open_lines():
+            reason = overdue(line, now, self._limits)
+            if reason is not None:
+                line.break_off(reason)
+        self.turned_away.flush()
+        self.loop.call_later(TICK_S, self._tick)
+
+    def _abort_all(self, reason: str) -> None:
+        self.loop.remove_reader(self._listener.fileno())
+        self._listener.close()
+        for line in self.open_lines():
+            line.break_off(reason)
+
+    def _hang_up_all(self) -> None:
+        for line in self.open_lines():
+            self._drop(line)
+
+    def _wait_until_empty(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while self._lines and time.monotonic() < deadline:
+            time.sleep(0.02)
 
 
-def names_of(connection: socket.socket) -> frozenset[str]:
-    """Common name and alternative names of the peer's certificate, lower case; empty where it showed none."""
-    certificate = connection.getpeercert() if isinstance(connection, ssl.SSLSocket) else None
-    fields: Any = certificate or {}
-    common = [value for part in fields.get("subject", ()) for key, value in part if key == "commonName"]
-    return frozenset(name.lower() for name in (*common, *(value for _, value in fields.get("subjectAltName", ()))))
+def _listener(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises
+    ------
+    OSError : the port is taken, or the address is not of this machine.
+    """
+    is_six = ":" in host
+    family = socket.AF_INET6 if is_six else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::")
+    listener.setblocking(False)
+    return listener
+
+
+def _tell_of_fault(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    fault = context.get("exception")
+    if not isinstance(fault, OSError):  # of a connection that is gone, of which its line hears
+        log.error("connection broke", extra={"error": type(fault).__name__})

@@ -1,18 +1,18 @@
 """A-ASSOCIATE-RQ as it came (DICOM PS3.8 9.3.2): what can be understood is, whatever else stands in it.
 
 Padding is padding, unknown items are ignored, bit 0 of the protocol version counts, and a presentation context that
-breaks the rules costs that context. What is left is written anew for pynetdicom, which drops the whole association for
-any of these.
+breaks the rules costs that context. Libraries drop the whole association for any of these.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from dicomnode.dicom.contexts import TRANSFER_SYNTAXES
-from dicomnode.dicom.uids import is_valid_uid
+from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, is_valid_uid
+from dicomnode.receive.pdus import ASSOCIATE_AC
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 MIN_REQUEST_BYTES = 68
@@ -21,16 +21,13 @@ MAX_CONTEXTS = 128
 """Odd identifiers from 1 to 255."""
 MIN_MAX_LENGTH = 8
 """Room for two bytes of a message; a peer that says less, but not 0, could be told nothing at all."""
-ANONYMOUS = "ANONYMOUS"
-"""Stands for a blank title where pynetdicom insists on one."""
 
 _APPLICATION, _CONTEXT, _ABSTRACT, _TRANSFER, _USER = 0x10, 0x20, 0x30, 0x40, 0x50
-_MAX_LENGTH, _CLASS_UID, _ROLE = 0x51, 0x52, 0x54
+_MAX_LENGTH, _CLASS_UID, _ROLE, _VERSION_NAME = 0x51, 0x52, 0x54, 0x55
 _CONTEXT_ANSWER = 0x21
-_USER_REJECTION, _ABSTRACT_UNSUPPORTED, _TRANSFER_UNSUPPORTED = 1, 3, 4
+USER_REJECTION, ABSTRACT_UNSUPPORTED, TRANSFER_UNSUPPORTED = 1, 3, 4
+"""Results of PS3.8 table 9-18."""
 _DEFAULT_MAX_LENGTH = 16_384
-_PEER_CLASS_UID = "1.2.3"
-"""Stands for the peer's implementation class UID, of which nothing is made."""
 
 
 class UnreadableRequest(Exception):
@@ -44,6 +41,23 @@ class Proposed:
     context_id: int
     abstract_syntax: str
     transfer_syntaxes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is said of one proposed presentation context.
+
+    Attributes
+    ----------
+    result : of PS3.8 table 9-18; 0: accepted.
+    roles : SCU and SCP role of the peer, where it proposed roles and the node says which it may take (PS3.7 D.3.3.4).
+    """
+
+    context_id: int
+    transfer_syntax: str
+    result: int = 0
+    abstract_syntax: str = ""
+    roles: tuple[bool, bool] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -122,38 +136,32 @@ class AssociationRequest:
                 if is_valid_uid(uid) and len(flags) == 2:
                     self.roles[uid] = bool(flags[0] & 1), bool(flags[1] & 1)
 
-    def for_pynetdicom(self) -> bytes:
-        """The request as a whole PDU that keeps every rule."""
-        items = _item(_APPLICATION, APPLICATION_CONTEXT.encode())
-        for context in self.proposed.values():
-            syntaxes = b"".join(_item(_TRANSFER, uid.encode()) for uid in context.transfer_syntaxes)
-            head = bytes([context.context_id, 0, 0, 0])
-            items += _item(_CONTEXT, head + _item(_ABSTRACT, context.abstract_syntax.encode()) + syntaxes)
-        user = _item(_MAX_LENGTH, struct.pack(">L", self.max_length)) + _item(_CLASS_UID, _PEER_CLASS_UID.encode())
-        for uid, roles in self.roles.items():
-            user += _item(_ROLE, struct.pack(">H", len(uid)) + uid.encode() + bytes(roles))
-        titles = [(title or ANONYMOUS).ljust(16).encode() for title in (self.called_ae, self.calling_ae)]
-        version = struct.pack(">HH", int(self.speaks_version_1), 0)
-        body = version + b"".join(titles) + bytes(32) + items + _item(_USER, user)
-        return struct.pack(">BBL", 1, 0, len(body)) + body
+    def accepted(self, answers: Iterable[Answer], max_length: int) -> bytes:
+        """The A-ASSOCIATE-AC (PS3.8 9.3.3): the titles as they came, and an answer to every context.
 
-    def answer(self, accept: bytes) -> bytes:
-        """An A-ASSOCIATE-AC with the titles as they came, and with an answer to every context (PS3.8 9.3.3)."""
-        refusals = b"".join(
-            _item(_CONTEXT_ANSWER, bytes([context_id, 0, result, 0]) + _item(_TRANSFER, TRANSFER_SYNTAXES[1].encode()))
-            for context_id, result in self.refused.items()
-        )
-        body = accept[6:10] + self.titles + accept[42:74] + refusals + accept[74:]
-        return accept[:2] + struct.pack(">L", len(body)) + body
+        Parameters
+        ----------
+        answers : to the contexts that were proposed; those that broke the rules are refused with them.
+        max_length : of a PDU of data that the node wants to get.
+        """
+        refused = [Answer(number, TRANSFER_SYNTAXES[1], result) for number, result in self.refused.items()]
+        everything = sorted((*answers, *refused), key=lambda one: one.context_id)
+        items = _item(_APPLICATION, APPLICATION_CONTEXT.encode()) + b"".join(map(_answer_item, everything))
+        user = _item(_MAX_LENGTH, struct.pack(">L", max_length)) + _item(_CLASS_UID, IMPLEMENTATION_CLASS_UID.encode())
+        for uid, roles in {one.abstract_syntax: one.roles for one in everything if one.roles is not None}.items():
+            user += _item(_ROLE, struct.pack(">H", len(uid)) + uid.encode() + bytes(roles))
+        user += _item(_VERSION_NAME, IMPLEMENTATION_VERSION_NAME.encode())
+        body = struct.pack(">HH", 1, 0) + self.titles + bytes(32) + items + _item(_USER, user)
+        return struct.pack(">BBL", ASSOCIATE_AC, 0, len(body)) + body
 
 
 def _fault_of(context_id: int, abstract: str, known: tuple[str, ...]) -> int:
     """Result with which a context is refused for its own faults; 0 for none."""
     if context_id % 2 == 0:
-        return _USER_REJECTION
+        return USER_REJECTION
     if not is_valid_uid(abstract):
-        return _ABSTRACT_UNSUPPORTED
-    return 0 if known else _TRANSFER_UNSUPPORTED
+        return ABSTRACT_UNSUPPORTED
+    return 0 if known else TRANSFER_UNSUPPORTED
 
 
 def printable_title(field: bytes) -> str:
@@ -175,6 +183,11 @@ def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
         if at > len(data):
             return
         yield kind, data[at - length : at]
+
+
+def _answer_item(answer: Answer) -> bytes:
+    head = bytes([answer.context_id, 0, answer.result, 0])
+    return _item(_CONTEXT_ANSWER, head + _item(_TRANSFER, answer.transfer_syntax.encode()))
 
 
 def _item(kind: int, value: bytes) -> bytes:

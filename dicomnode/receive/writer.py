@@ -40,7 +40,7 @@ class GroupWriter:
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._pool = ThreadPoolExecutor(PREPARING, thread_name_prefix="scp-prepare")
+        self._pool = started_pool(PREPARING, "scp-prepare")
         self._thread = threading.Thread(target=self._run, name="scp-writer", daemon=True)
 
     def start(self) -> None:
@@ -99,6 +99,19 @@ class GroupWriter:
         except Exception as fault:  # noqa: BLE001 (the thread that all wait for must not die of it)
             log.error("group not written", extra={"error": type(fault).__name__})
             return [fault] * len(group)
+
+
+def started_pool(threads: int, name: str) -> ThreadPoolExecutor:
+    """A pool whose threads run already: where a machine has no more of them, it fails the start, and no image.
+
+    Raises
+    ------
+    RuntimeError : this process may start no more threads.
+    """
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+    all_run = threading.Barrier(threads)
+    wait([pool.submit(all_run.wait) for _ in range(threads)])
+    return pool
 
 
 def _synced(arrival: Arrival) -> None:

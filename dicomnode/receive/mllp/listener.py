@@ -11,9 +11,9 @@ from collections import Counter
 
 from dicomnode.config.clinical import Hl7
 from dicomnode.config.tls import server_context
+from dicomnode.receive.certificates import names_of
 from dicomnode.receive.mllp.connection import CLOSED, IDLE, Bounds, Connection, Handler, Peer
 from dicomnode.receive.mllp.peers import is_there, may_connect
-from dicomnode.receive.network import names_of
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dicomnode.receive.upper_layer import MAX_PDU_LENGTH
+from dicomnode.receive.pdus import MAX_PDU_LENGTH
 from dicomnode.store.engine import Store
 from tests.integration.receive import peers
 from tests.integration.receive.peers import CT_IMAGE, VERIFICATION, Pdu, ScriptedPeer, ct_slice, sent

@@ -7,8 +7,11 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pynetdicom.pdu import A_ASSOCIATE_RQ
+from pynetdicom.pdu import A_ASSOCIATE_AC
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
 
+from dicomnode.dicom.commitment import STORAGE_COMMITMENT as COMMITMENT
+from dicomnode.receive.negotiation import answers_to
 from dicomnode.receive.requests import AssociationRequest, UnreadableRequest
 
 CT, MR, ECHO = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.1.1"
@@ -114,27 +117,44 @@ def test_what_says_not_even_who_asks_is_no_request() -> None:
         AssociationRequest.of(body()[:67])
 
 
-def test_what_pynetdicom_is_given_says_the_same() -> None:
+def answer(asked: AssociationRequest) -> A_ASSOCIATE:
+    """The answer to a request, as pynetdicom understands it."""
+    pdu = A_ASSOCIATE_AC()
+    pdu.decode(asked.accepted(answers_to(asked, may_report=True), 4096))
+    return pdu.to_primitive()
+
+
+def role(uid: str, *roles: int) -> bytes:
+    return item(0x54, struct.pack(">H", len(uid)) + uid.encode() + bytes(roles))
+
+
+def test_pynetdicom_understands_the_answer() -> None:
     asked = read(
         context(1, CT.encode(), IMPLICIT.encode(), EXPLICIT.encode()),
         context(3, ECHO.encode()),
-        user(item(0x51, struct.pack(">L", 4096)), item(0x54, struct.pack(">H", len(CT)) + CT.encode() + b"\x01\x01")),
+        context(5, COMMITMENT.encode(), b"1.2.840.10008.1.2.4.50"),
+        context(7, COMMITMENT.encode()),
+        context(9, b"1.2.840.10008.5.1.4.1.2.2.1"),
+        user(role(CT, 1, 1), role(COMMITMENT, 0, 1)),
         called=b"NODE\x00",
     )
-    pdu = A_ASSOCIATE_RQ()
-    pdu.decode(asked.for_pynetdicom())
-    request = pdu.to_primitive()
-    assert (request.called_ae_title, request.calling_ae_title) == ("NODE", "CT")
-    contexts = request.presentation_context_definition_list
-    assert [(one.context_id, one.abstract_syntax, one.transfer_syntax) for one in contexts] == [
-        (1, CT, [IMPLICIT, EXPLICIT]),
-        (3, ECHO, [EXPLICIT]),
-    ]
-    assert request.maximum_length_received == 4096
+    answered = answer(asked)
+    results = {one.context_id: one.result for one in answered.presentation_context_definition_results_list}
+    assert results == {1: 0, 3: 0, 5: 4, 7: 0, 9: 3}
+    chosen = {one.context_id: one.transfer_syntax for one in answered.presentation_context_definition_results_list}
+    assert chosen[1] == [EXPLICIT]
+    assert answered.maximum_length_received == 4096
+    roles = [one for one in answered.user_information if isinstance(one, SCP_SCU_RoleSelectionNegotiation)]
+    assert [(one.sop_class_uid, one.scu_role, one.scp_role) for one in roles] == [(COMMITMENT, False, True)]
+
+
+def test_who_may_take_no_role_at_all_gets_no_context() -> None:
+    answered = answer(read(context(1, COMMITMENT.encode()), user(role(COMMITMENT, 0, 0))))
+    assert [one.result for one in answered.presentation_context_definition_results_list] == [1]
 
 
 @given(st.binary(max_size=400), st.integers(0, 400))
-def test_whatever_comes_pynetdicom_can_read_what_is_made_of_it(noise: bytes, at: int) -> None:
+def test_whatever_comes_pynetdicom_understands_the_answer(noise: bytes, at: int) -> None:
     good = body(item(0x10, b"1.2.840.10008.3.1.1.1"), context(1), user(item(0x51, bytes(4))))
     spoiled = good[:at] + noise + good[at + len(noise) :]
     try:
@@ -142,6 +162,4 @@ def test_whatever_comes_pynetdicom_can_read_what_is_made_of_it(noise: bytes, at:
     except UnreadableRequest:
         assert len(spoiled) < 68
         return
-    pdu = A_ASSOCIATE_RQ()
-    pdu.decode(asked.for_pynetdicom())
-    pdu.to_primitive()
+    A_ASSOCIATE_AC().decode(asked.accepted(answers_to(asked), 131_072))
