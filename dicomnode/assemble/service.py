@@ -9,31 +9,39 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from dicomnode.assemble.choice import best_series, protocols_for
 from dicomnode.assemble.completeness import Decision, Evidence, decide
-from dicomnode.assemble.copies import is_one_image, refuse_conflicts, shared
-from dicomnode.assemble.gate import extent_of
-from dicomnode.assemble.selection import Candidate, candidate_of, is_first_choice, same_acquisition
+from dicomnode.assemble.copies import shared
+from dicomnode.assemble.look import (
+    Slices,
+    Weighed,
+    extent_seen,
+    others_of,
+    reason_of,
+    slices_of,
+    stamp_of,
+    weighed,
+    with_set_aside,
+)
+from dicomnode.assemble.selection import Candidate, candidate_of, is_first_choice, rank
 from dicomnode.config.protocols import Protocol
 from dicomnode.config.whole import Config
 from dicomnode.environment import Fault, fault_of, said_by
-from dicomnode.errors import JobError, Refusal, SeriesError
-from dicomnode.records import Header
+from dicomnode.errors import JobError, Refusal
 from dicomnode.store.assemble.assembly import (
-    COUNTED,
     PlannedJob,
     choose_series,
     competing_series,
+    counted_of,
     due_series,
     feeding_of,
     has_reason,
-    instances_of,
+    headers_of,
     locked_series,
     note_decision,
     other_series_of_study,
@@ -46,8 +54,8 @@ from dicomnode.store.assemble.assembly import (
 )
 from dicomnode.store.engine import Store
 from dicomnode.store.receive.rejected_images import set_rejected_aside
-from dicomnode.store.states import InstanceStatus, SeriesStatus
-from dicomnode.store.tables import Instance, Series
+from dicomnode.store.states import SeriesStatus
+from dicomnode.store.tables import Series
 
 log = logging.getLogger(__name__)
 
@@ -100,11 +108,59 @@ class Assembler:
         return len(due)
 
     def _look_at_one(self, series_id: int) -> None:
+        """See, then write what follows: whoever receives waits for the writing alone."""
         self._compare_pixels(series_id)
+        with self.store.read() as session:
+            series = session.get_one(Series, series_id)
+            stamp = stamp_of(series)
+            if series.status != SeriesStatus.RECEIVING:
+                return
+            write = self._seen(session, series)
+        if write is None:
+            return
         with self.store.write() as session:
             series = locked_series(session, series_id)
-            if series.status == SeriesStatus.RECEIVING:
-                self._look_at(session, series)
+            # What has come since made it due again.
+            if stamp_of(series) == stamp:
+                write(session, series)
+
+    def _seen(self, session: Session, series: Series) -> Callable[[Session, Series], bool] | None:
+        """What is to be written of a series; None: nothing yet. Writing it says False where it is still due."""
+        if self._is_too_many(session, series):
+            return self._refuse_too_many
+        slices = slices_of(session, series)
+        if slices.statuses is None:
+            return None  # a file came since its pixels could have been compared; the series is still due
+        if not slices.any_counts:
+            # Nothing to wait for: should a slice come after all, it reopens the series.
+            return lambda session, series: _settle(session, series, slices) and _set_aside(session, series, slices)
+        decision = self._decide(session, series, slices)
+        if decision.wait_until is not None:
+            until = decision.wait_until
+            return lambda session, series: _settle(session, series, slices) and _wait(session, series, until)
+        seen = weighed(session, series, slices, self.config.protocol)
+        return lambda session, series: (
+            _settle(session, series, slices) and self._complete(session, series, slices, seen, decision.why)
+        )
+
+    def _refuse_too_many(self, session: Session, series: Series) -> bool:
+        most = self.config.reception.max_series_instances
+        refuse_series(session, series, refusal=Refusal.TOO_MANY_INSTANCES, detail=f"more than {most}")
+        log.warning("series refused", extra={**_facts(series), "refusal": Refusal.TOO_MANY_INSTANCES.value})
+        return True
+
+    def _complete(self, session: Session, series: Series, slices: Slices, seen: Weighed, why: str) -> bool:
+        if seen.refusal is not None:
+            note_decision(session, series, why)
+            fault = seen.refusal
+            refuse_series(session, series, refusal=fault.refusal, detail=with_set_aside(fault.detail, slices))
+            log.warning("series refused", extra={**_facts(series), "refusal": fault.refusal.value})
+            return True
+        if others_of(other_series_of_study(session, series)) != list(seen.others):
+            return False  # another reconstruction was complete meanwhile; the series is still due
+        note_decision(session, series, why)
+        self._choose(session, series, len(slices.used), seen)
+        return True
 
     def _postpone(self, series_id: int) -> None:
         # Where the database is away, nothing needs to be postponed.
@@ -116,7 +172,11 @@ class Assembler:
         with self.store.read() as session:
             if self._is_too_many(session, session.get_one(Series, series_id)):
                 return
-            ambiguous = [row for group in _shared(instances_of(session, series_id)) for row in group]
+            ambiguous = [
+                row
+                for group in shared(counted_of(session, series_id), lambda one: one.sop_instance_uid)
+                for row in group
+            ]
         unknown = [row for row in ambiguous if not row.pixel_digest]
         digests = {row.id: self._digest_of(self.config.spool_dir.absolute() / row.path) for row in unknown}
         if digests:
@@ -127,38 +187,10 @@ class Assembler:
         """Whether a series has more instances than it may: not all of them are looked at to find out."""
         return has_reason(session, series, Refusal.TOO_MANY_INSTANCES)
 
-    def _look_at(self, session: Session, series: Series) -> None:
-        if self._is_too_many(session, series):
-            most = self.config.reception.max_series_instances
-            refuse_series(session, series, refusal=Refusal.TOO_MANY_INSTANCES, detail=f"more than {most}")
-            log.warning("series refused", extra={**_facts(series), "refusal": Refusal.TOO_MANY_INSTANCES.value})
-            return
-        set_rejected_aside(session, series)
-        session.expire_all()
-        if not _resolve(session, series):
-            return  # a file came since its pixels could have been compared; the series is due again
-        rows = instances_of(session, series.id)
-        used = [row for row in rows if row.status == InstanceStatus.USED]
-        if not any(row.status in COUNTED for row in rows):
-            # Nothing to wait for: should a slice come after all, it reopens the series.
-            set_series_aside(session, series, refusal=_reason_of(rows))
-            return
-        decision = self._decide(session, series, [row.header for row in used])
-        if decision.wait_until is not None:
-            wait_for(session, series, decision.wait_until)
-            return
-        note_decision(session, series, decision.why)
-        try:
-            refuse_conflicts(row.sop_instance_uid for row in rows if row.status == InstanceStatus.CONFLICT)
-            self._choose(session, series, [row.header for row in used])
-        except SeriesError as fault:
-            refuse_series(session, series, refusal=fault.refusal, detail=_with_set_aside(fault.detail, rows))
-            log.warning("series refused", extra={**_facts(series), "refusal": fault.refusal.value})
-
-    def _decide(self, session: Session, series: Series, headers: Sequence[Header]) -> Decision:
+    def _decide(self, session: Session, series: Series, slices: Slices) -> Decision:
         now = time.time()
         feeding = feeding_of(session, series, stale_before=now - self.config.reception.idle_timeout_s)
-        contiguous, coverage_mm = extent_of(headers) if headers else (False, 0.0)
+        contiguous, coverage_mm = extent_seen(slices)
         evidence = Evidence(
             now=now,
             last_instance_at=max(series.last_instance_at, feeding.broken_at or 0.0),
@@ -171,15 +203,14 @@ class Assembler:
         )
         return decide(evidence, self.config.reception)
 
-    def _choose(self, session: Session, series: Series, headers: Sequence[Header]) -> None:
-        protocols = protocols_for(headers, self.config.protocol)
-        series.acquisition_key = _acquisition_key(session, series, headers)
+    def _choose(self, session: Session, series: Series, slices: int, seen: Weighed) -> None:
+        series.acquisition_key = seen.acquisition_key
         session.flush()
-        candidate = candidate_of(headers)
+        candidate = seen.candidates[series.id]
         planned, better = [], ""
-        for protocol in protocols:
+        for protocol in seen.protocols:
             rival = competing_series(session, series, protocol.name)
-            if rival is not None and rival.id != series.id and not _beats(session, headers, rival, protocol):
+            if rival is not None and rival.id != series.id and not _beats(session, candidate, rival, protocol, seen):
                 better = rival.series_uid
             else:
                 planned.append(self._planned_job(protocol, candidate))
@@ -187,7 +218,7 @@ class Assembler:
             choose_series(session, series, planned, reason=f"{candidate.kernel} kernel, {candidate.spacing_mm:.1f} mm")
         else:
             pass_over_series(session, series, better=better)
-        log.info("series complete", extra={**_facts(series), "status": series.status, "slices": len(headers)})
+        log.info("series complete", extra={**_facts(series), "status": series.status, "slices": slices})
 
     def _planned_job(self, protocol: Protocol, candidate: Candidate) -> PlannedJob:
         first = is_first_choice(candidate, protocol.preferred_thickness_mm)
@@ -195,67 +226,28 @@ class Assembler:
         return PlannedJob(protocol.name, protocol.models, protocol.priority, wait_s)
 
 
-def _reason_of(rows: Sequence[Instance]) -> str:
-    """The reason why nothing in a series is used: that of its first file, unless slices were rejected."""
-    reasons = [row.reason for row in rows] or [Refusal.NO_PIXELS.value]
-    return Refusal.REJECTED.value if Refusal.REJECTED in reasons else reasons[0]
-
-
-_SET_ASIDE = {
-    Refusal.REJECTED: "were rejected",
-    Refusal.UID_MISMATCH: "are others than their sender named",
-    Refusal.HEADER_TOO_LARGE: "have too large a header",
-    Refusal.UNREADABLE: "cannot be read",
-}
-
-
-def _with_set_aside(detail: str, rows: Sequence[Instance]) -> str:
-    """A detail with how many images were set aside, where that may be why others are missing."""
-    counts = {reason: sum(row.reason == reason for row in rows) for reason in _SET_ASIDE}
-    told = (f"{count} images {_SET_ASIDE[reason]}" for reason, count in counts.items() if count)
-    return "; ".join(part for part in (detail, *told) if part)
-
-
-def _shared(rows: Sequence[Instance]) -> list[list[Instance]]:
-    """Groups of more than one file with the same SOP instance UID, oldest first."""
-    return shared((row for row in rows if row.status in COUNTED), lambda row: row.sop_instance_uid)
-
-
-def _resolve(session: Session, series: Series) -> bool:
-    """Say which of several files of one SOP instance counts: with equal pixels and geometry the newest, else none.
-
-    False where the pixels of a file were not compared yet; nothing is changed then.
-    """
-    statuses: dict[int, InstanceStatus] = {}
-    for group in _shared(instances_of(session, series.id)):
-        digests = {row.pixel_digest for row in group}
-        if "" in digests:
-            return False
-        same = is_one_image(digests)
-        for row in group:
-            statuses[row.id] = InstanceStatus.OLDER if same else InstanceStatus.CONFLICT
-        if same:
-            statuses[group[-1].id] = InstanceStatus.USED
-    set_instance_statuses(session, statuses)
-    session.expire_all()
+def _settle(session: Session, series: Series, slices: Slices) -> bool:
+    """Write which files count; False where a note rejected others than were seen, and the series is still due."""
+    if set_rejected_aside(session, series) != slices.rejected:
+        return False
+    set_instance_statuses(session, dict(slices.statuses or {}))
     return True
 
 
-def _acquisition_key(session: Session, series: Series, headers: Sequence[Header]) -> str:
-    """The key of the acquisition that this series is a reconstruction of; its own UID when it is the first."""
-    for other in other_series_of_study(session, series):
-        if same_acquisition(headers, _headers_of(session, other)):
-            return other.acquisition_key
-    return series.series_uid
+def _set_aside(session: Session, series: Series, slices: Slices) -> bool:
+    set_series_aside(session, series, refusal=reason_of(slices))
+    return True
 
 
-def _beats(session: Session, headers: Sequence[Header], rival: Series, protocol: Protocol) -> bool:
-    return best_series([_headers_of(session, rival), headers], protocol) == 1
+def _wait(session: Session, series: Series, until: float) -> bool:
+    wait_for(session, series, until)
+    return True
 
 
-def _headers_of(session: Session, series: Series) -> list[Header]:
-    rows = instances_of(session, series.id)
-    return [row.header for row in rows if row.status == InstanceStatus.USED]
+def _beats(session: Session, candidate: Candidate, rival: Series, protocol: Protocol, seen: Weighed) -> bool:
+    """Whether a reconstruction is better than the one that a job runs on; of two that are equal the first stays."""
+    other = seen.candidates.get(rival.id) or candidate_of(headers_of(session, rival))
+    return rank(candidate, protocol.preferred_thickness_mm) < rank(other, protocol.preferred_thickness_mm)
 
 
 def _facts(series: Series) -> dict[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import Session
 
+from dicomnode.records import Header
 from dicomnode.store.locks import lock_studies
 from dicomnode.store.queue.jobs import active_job, create_job, supersede_job
 from dicomnode.store.receive.receptions import OPEN, RELEASED
@@ -70,6 +71,30 @@ def instances_of(session: Session, series_id: int) -> Sequence[Instance]:
         .order_by(Instance.received_at, Instance.id)
     )
     return session.scalars(statement).all()
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A file that is a slice, or may be one; without its header."""
+
+    id: int
+    sop_instance_uid: str
+    pixel_digest: str
+    path: str
+
+
+def counted_of(session: Session, series_id: int) -> list[Counted]:
+    """The slices of a series, and what may be one, oldest first."""
+    columns = (Instance.id, Instance.sop_instance_uid, Instance.pixel_digest, Instance.path)
+    statement = select(*columns).where(Instance.series_id == series_id, Instance.status.in_(COUNTED))
+    return [Counted(*row) for row in session.execute(statement.order_by(Instance.received_at, Instance.id))]
+
+
+def headers_of(session: Session, series: Series) -> list[Header]:
+    """Headers of the slices in use, oldest first."""
+    statement = select(Instance.header).where(Instance.series_id == series.id)
+    used = statement.where(Instance.status == InstanceStatus.USED)
+    return list(session.scalars(used.order_by(Instance.received_at, Instance.id)))
 
 
 def has_reason(session: Session, series: Series, reason: str) -> bool:

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.errors import Refusal
@@ -24,12 +24,28 @@ _AT_ONCE = 500
 """UIDs in one statement: databases limit their number."""
 
 
-def set_rejected_aside(session: Session, series: Series) -> None:
-    """Set aside what a note rejected while it was being received: neither transaction saw the other's rows."""
+def rejected_in(session: Session, series: Series) -> set[int]:
+    """The files of a series that a note rejected while they were being received: neither transaction saw the other's
+    rows.
+    """
+    return set(session.scalars(select(Instance.id).where(*_rejected_among(series))))
+
+
+def set_rejected_aside(session: Session, series: Series) -> int:
+    """Set aside what :func:`rejected_in` finds; returns how many."""
+    aside = update(Instance).where(*_rejected_among(series))
+    done = session.execute(aside.values(status=InstanceStatus.NOT_USED, reason=Refusal.REJECTED.value))
+    return int(done.rowcount)  # type: ignore[attr-defined]
+
+
+def _rejected_among(series: Series) -> tuple[ColumnElement[bool], ...]:
     rejected = select(RejectedInstance.sop_instance_uid)
-    among = (Instance.series_id == series.id, Instance.reason == "", Instance.sop_instance_uid.in_(rejected))
-    kept = update(Instance).where(*among, Instance.status != InstanceStatus.PURGED)
-    session.execute(kept.values(status=InstanceStatus.NOT_USED, reason=Refusal.REJECTED.value))
+    return (
+        Instance.series_id == series.id,
+        Instance.reason == "",
+        Instance.sop_instance_uid.in_(rejected),
+        Instance.status != InstanceStatus.PURGED,
+    )
 
 
 def lock_rejected(session: Session, rejection: RejectionNote) -> None:

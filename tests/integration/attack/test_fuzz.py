@@ -68,7 +68,7 @@ def test_a_run_that_finds_something_leaves_a_report_with_seed_number_bytes_and_t
     assert [played["number"] for played in report["batch"]] == [41, 42]
     assert (folder / "42.hex").read_text() == "07\n08"
     assert "listening" in (folder / "node.log").read_text()
-    assert "serve_forever" in (folder / "stacks.txt").read_text()
+    assert "run_forever" in (folder / "stacks.txt").read_text()
 
 
 def test_a_run_that_is_broken_off_leaves_a_report_too(target: Target, tmp_path: Path) -> None:
