@@ -1,27 +1,38 @@
 """How fast instances are received durably: ``python benchmarks/reception.py [FOLDER] [--url URL] [--parallel N]``.
 
-Sends a CT series (28 generated slices of 512 x 512, or the files of FOLDER) by dcmtk's ``dcmsend`` to a reception with
+Sends CT series (28 generated slices of 512 x 512, or the files of FOLDER) by dcmtk's ``dcmsend`` to a reception with
 fsync and database as in production, and prints instances per second, the share of the disk, and the memory of the
-receiving process. The spool lies below the working directory: a RAM disk would flatter.
+receiving process; then what 500 silent connections and 25 idle associations cost. ``--rivals`` sends the same to
+dcmtk's ``storescp`` (no fsync, no index) and to Orthanc, where they are installed. The spool lies below the working
+directory: a RAM disk would flatter.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import os
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import psutil
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pynetdicom import AE
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+SILENT, IDLE = 500, 25
 
 RECEIVER = """
 import signal, sys
@@ -64,7 +75,8 @@ def send(port: int, folder: Path) -> float:
     """Seconds that ``dcmsend`` takes for the files of a folder, its own start included."""
     began = time.perf_counter()
     call = ["dcmsend", "-aec", "DICOMNODE", "127.0.0.1", str(port), "--scan-directories", str(folder)]
-    subprocess.run(call, check=True, stdout=subprocess.DEVNULL)
+    # Without it dcmtk waits 40 ms for the acknowledgement of each command that it sends.
+    subprocess.run(call, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "TCP_NODELAY": "1"})
     return time.perf_counter() - began
 
 
@@ -109,12 +121,94 @@ def measure(port: int, process: psutil.Process, folders: list[Path], files: int)
     )
 
 
+def crowd(port: int, process: psutil.Process) -> None:
+    """Print what those cost who ask for nothing."""
+    silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(SILENT)]
+    print(f"{len(silent)} silent connections: {_cost(port, process)}")
+    for connection in silent:
+        connection.close()
+    hog = AE("HOG")
+    hog.add_requested_context(Verification)
+    hog.add_requested_context(CTImageStorage)
+    idle = [hog.associate("127.0.0.1", port, ae_title="DICOMNODE") for _ in range(IDLE)]
+    print(f"{sum(one.is_established for one in idle)} idle associations: {_cost(port, process)}")
+    for one in idle:
+        one.abort()
+
+
+def _cost(port: int, process: psutil.Process, seconds: float = 5.0) -> str:
+    before, began = sum(process.cpu_times()[:2]), time.perf_counter()
+    time.sleep(seconds)
+    share = (sum(process.cpu_times()[:2]) - before) / (time.perf_counter() - began)
+    echo = AE("ECHO")
+    echo.add_requested_context(Verification)
+    times = []
+    for _ in range(9):
+        began = time.perf_counter()
+        assoc = echo.associate("127.0.0.1", port, ae_title="DICOMNODE")
+        answered = assoc.is_established and assoc.send_c_echo().get("Status") == 0
+        times.append(time.perf_counter() - began if answered else float("inf"))
+        assoc.release()
+    threads, rss = process.num_threads(), process.memory_info().rss
+    return (
+        f"{100 * share:.1f} % of a core, {threads} threads, {rss / 1e6:.0f} MB resident; association and C-ECHO in "
+        f"{1e3 * statistics.median(times):.0f} ms (the slowest {1e3 * max(times):.0f})"
+    )
+
+
+def rivals(root: Path) -> Iterator[tuple[str, list[str], int]]:
+    """Name, command line and port of the others that are installed."""
+    (root / "storescp").mkdir()
+    port = _free_port()
+    if shutil.which("storescp"):
+        yield "storescp", ["storescp", "--fork", "-od", str(root / "storescp"), "-aet", "DICOMNODE", str(port)], port
+    orthanc, port = shutil.which("Orthanc", path=f"{os.environ.get('PATH', '')}:/usr/sbin"), _free_port()
+    if orthanc:
+        config = {"DicomAet": "DICOMNODE", "DicomPort": port, "HttpServerEnabled": False, "TcpNoDelay": True}
+        folders = {"StorageDirectory": str(root / "orthanc"), "IndexDirectory": str(root / "orthanc")}
+        (root / "orthanc.json").write_text(json.dumps({**config, **folders, "DicomAlwaysAllowStore": True}))
+        yield "Orthanc", [orthanc, str(root / "orthanc.json")], port
+
+
+def measure_rivals(root: Path, folders: list[Path], files: int) -> None:
+    """Send to each of the others what the node gets."""
+    for name, command, port in rivals(root):
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen(command, env={**os.environ, "TCP_NODELAY": "1"}, **quiet)  # type: ignore[call-overload]
+        try:
+            _wait_for(port)
+            send(port, folders[0])
+            print(name)
+            for count in (1, len(folders) - 1):
+                began = time.perf_counter()
+                with ThreadPoolExecutor(count) as pool:
+                    list(pool.map(partial(send, port), folders[1 : 1 + count]))
+                print(f"{count} sender(s): {files * count / (time.perf_counter() - began):6.1f} instances/s")
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(600):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.05)
+
+
 def main() -> None:
     """Measure and print."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("folder", nargs="?", type=Path)
     arguments.add_argument("--url", default="", help="database; SQLite beside the spool when left out")
     arguments.add_argument("--parallel", type=int, default=4)
+    arguments.add_argument("--rivals", action="store_true", help="storescp and Orthanc, too")
     options = arguments.parse_args()
     if shutil.which("dcmsend") is None:
         sys.exit("dcmsend is not installed (Debian package dcmtk)")
@@ -138,9 +232,12 @@ def main() -> None:
             send(port, sources[0])  # imports and connections are made
             measure(port, receiver, sources[1:2], per_series[1])
             measure(port, receiver, sources[2:], sum(per_series[2:]))
+            crowd(port, receiver)
         finally:
             process.terminate()
             process.wait(30)
+        if options.rivals:
+            measure_rivals(root, sources[1:], per_series[1])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Integer, bindparam, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from dicomnode.errors import Refusal
@@ -25,6 +25,20 @@ _TOLD = (Refusal.UID_MISMATCH, Refusal.HEADER_TOO_LARGE, Refusal.TOO_MANY_INSTAN
 """Reasons that an event tells, once for a series."""
 _MAX_TOLD = 128
 """Characters of a UID, which may be none."""
+
+# Built once: to build a statement takes as long as to run it, and these run for every image.
+_SOME = select(Instance.id).where(Instance.series_id == bindparam("series_id")).limit(bindparam("most", type_=Integer))
+_COUNT = select(func.count()).select_from(_SOME.subquery())
+_RESULTS = select(Result.sop_instance_uid).where(Result.sop_instance_uid.in_(bindparam("uids", expanding=True)))
+_REJECTED = select(RejectedInstance.sop_instance_uid).where(
+    RejectedInstance.sop_instance_uid.in_(bindparam("uids", expanding=True))
+)
+_COUNT_ASSOCIATION = (
+    update(Association)
+    .where(Association.id == bindparam("association"))
+    .values(instances=Association.instances + bindparam("more"), last_seen_at=bindparam("now"))
+    .execution_options(synchronize_session=False)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,16 +178,13 @@ def _insert_series(session: Session, one: Arrived, now: float) -> None:
 
 
 def _count_up_to(session: Session, series_id: int, most: int) -> int:
-    some = select(Instance.id).where(Instance.series_id == series_id).limit(most)
-    return session.scalar(select(func.count()).select_from(some.subquery())) or 0
+    return session.scalar(_COUNT, {"series_id": series_id, "most": most}) or 0
 
 
 def _set_aside_known(session: Session, arrived: Sequence[Arrived]) -> list[Arrived]:
     """The files, set aside where the database knows them as results of this node, or as rejected ones."""
-    uids = {one.received.sop_instance_uid for one in arrived}
-    results = set(session.scalars(select(Result.sop_instance_uid).where(Result.sop_instance_uid.in_(uids))))
-    rejected = RejectedInstance.sop_instance_uid
-    noted = set(session.scalars(select(rejected).where(rejected.in_(uids))))
+    uids = {"uids": sorted({one.received.sop_instance_uid for one in arrived})}
+    results, noted = set(session.scalars(_RESULTS, uids)), set(session.scalars(_REJECTED, uids))
     return [replace(one, received=_set_aside(one.received, results, noted)) for one in arrived]
 
 
@@ -239,8 +250,4 @@ def _note_other_bytes(session: Session, series: Series, received: ReceivedInstan
 def _count(session: Session, arrived: Sequence[Arrived], now: float) -> None:
     counts = Counter(one.association_id for one in arrived if one.association_id is not None)
     for association_id, count in sorted(counts.items()):
-        session.execute(
-            update(Association)
-            .where(Association.id == association_id)
-            .values(instances=Association.instances + count, last_seen_at=now)
-        )
+        session.execute(_COUNT_ASSOCIATION, {"association": association_id, "more": count, "now": now})
