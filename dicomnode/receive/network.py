@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
+import os
 import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dicomnode.environment import said_by
@@ -71,6 +74,7 @@ class ReceptionServer:
     """
 
     def __init__(self, address: tuple[str, int], limits: Limits, ssl_context: ssl.SSLContext | None) -> None:
+        self._listener = _listener(*address)
         self.max_connections = limits.max_connections
         self.turned_away = TurnedAway()
         self.loop = asyncio.new_event_loop()
@@ -82,7 +86,6 @@ class ReceptionServer:
         self._securing: dict[Line, asyncio.Task[None]] = {}
         self._budget = Budget(MAX_BUFFERED_BYTES)
         self._buffer = memoryview(bytearray(READ_BYTES))
-        self._listener = _listener(*address)
         self._thread = threading.Thread(target=self._run, name="scp-network", daemon=True)
 
     @property
@@ -103,12 +106,17 @@ class ReceptionServer:
 
     def close(self, reason: str, wait_s: float = 1.0) -> None:
         """Accept nobody any more, abort those who are there, and end once they are gone; not from the own thread."""
-        self.loop.call_soon_threadsafe(self._abort_all, reason)
+        self.call(self._abort_all, reason)
         self._wait_until_empty(wait_s)
-        self.loop.call_soon_threadsafe(self._hang_up_all)
+        self.call(self._hang_up_all)
         self._wait_until_empty(10.0)
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.call(self.loop.stop)
         self._thread.join(10.0)
+
+    def call(self, work: Callable[..., object], *arguments: object) -> None:
+        """Have something done in the thread of the network; from any other. Where that has ended, nothing is."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self.loop.call_soon_threadsafe(work, *arguments)
 
     def is_over(self, line: Line) -> None:
         """Forget a line once its connection is closed and its end is written."""
@@ -237,7 +245,12 @@ def _listener(host: str, port: int) -> socket.socket:
     """
     is_six = ":" in host
     family = socket.AF_INET6 if is_six else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::")
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::")
+    except OSError as fault:
+        if fault.errno is None or fault.errno not in errno.errorcode:
+            raise
+        raise OSError(fault.errno, os.strerror(fault.errno)) from None  # what Python adds is said by the caller
     listener.setblocking(False)
     return listener
 

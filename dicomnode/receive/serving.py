@@ -163,7 +163,7 @@ class Serving:
         arrival = Arrival(incoming=data_set.incoming, origin=data_set.origin, peer=line.peer)
 
         def done(outcome: Outcome) -> None:
-            self.server.loop.call_soon_threadsafe(self._stored, line, message, arrival, outcome)
+            self.server.call(self._stored, line, message, arrival, outcome)
 
         self._writer.submit(arrival, done)
 
@@ -234,7 +234,7 @@ class Serving:
         """Do something that waits in another thread, then go on in this one."""
 
         def done(task: Future[T]) -> None:
-            self.server.loop.call_soon_threadsafe(then, task.result())
+            self.server.call(then, task.result())
 
         self._side.submit(work).add_done_callback(done)
 
