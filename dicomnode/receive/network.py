@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from dicomnode.environment import said_by
 from dicomnode.receive.limits import Limits, overdue
@@ -160,7 +161,9 @@ class ReceptionServer:
         assert self._service is not None  # nobody is accepted before the start
         line = Line(self._service, address, self._buffer, self._budget.change, self._closed)
         self._lines[line] = None
-        self._securing[line] = self.loop.create_task(self._secure(line, connection))
+        task = self._securing[line] = self.loop.create_task(self._secure(line, connection))
+        # Not within the task: one that is cancelled before its first step never runs.
+        task.add_done_callback(partial(self._secured, line, connection))
 
     def _has_room(self, address: str) -> bool:
         """Whether there is room for one more; whoever has said nothing for long makes it."""
@@ -185,25 +188,25 @@ class ReceptionServer:
     async def _secure(self, line: Line, connection: socket.socket) -> None:
         """Hand the connection over to its line, behind a TLS handshake where there is to be one."""
         secured = self._ssl_context is not None
-        try:
-            await self.loop.connect_accepted_socket(
-                lambda: line,
-                connection,
-                ssl=self._ssl_context,
-                ssl_handshake_timeout=self._limits.handshake_timeout_s if secured else None,
-                ssl_shutdown_timeout=self._limits.linger_s if secured else None,
-            )
-        except OSError as fault:
+        await self.loop.connect_accepted_socket(
+            lambda: line,
+            connection,
+            ssl=self._ssl_context,
+            ssl_handshake_timeout=self._limits.handshake_timeout_s if secured else None,
+            ssl_shutdown_timeout=self._limits.linger_s if secured else None,
+        )
+
+    def _secured(self, line: Line, connection: socket.socket, task: asyncio.Task[None]) -> None:
+        """Let go of a connection that came to nothing."""
+        del self._securing[line]
+        fault = None if task.cancelled() else task.exception()
+        if not task.cancelled() and fault is None:
+            return
+        if isinstance(fault, OSError):
             reason = getattr(fault, "verify_message", "") or getattr(fault, "reason", "") or type(fault).__name__
             self.turned_away.tell("TLS refused", reason, {"peer": line.address})
-            self._give_up(line, connection)
-        except BaseException:
-            self._give_up(line, connection)
-            raise
-        finally:
-            self._securing.pop(line, None)
-
-    def _give_up(self, line: Line, connection: socket.socket) -> None:
+        elif fault is not None:
+            log.error("connection broke", extra={"peer": line.address, "error": type(fault).__name__})
         connection.close()
         if line.state == State.IDLE:
             self._lines.pop(line, None)
