@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seeds", type=int, nargs="+", default=SEEDS, help="of the trainings of each arm")
     add("--epochs", type=int, help="of the fusions")
     add("--reader-epochs", type=int, help="of the reader of requests")
+    add("--encoder", type=Path, help="folder with a published encoder (Bio_ClinicalBERT, ...): one arm more")
     add("--threads", type=int, default=1, help="of torch")
     add("--install", action="store_true", help="copy bundle and report to their places in the project")
     return parser

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dicomnode.train.deterioration.encoder import AsEncoded
 from dicomnode.train.deterioration.learner import DeteriorationLearner
 from dicomnode.train.deterioration.patients import write_manifests
 from dicomnode.train.deterioration.reading import SETTINGS, load_reader, trained_reader
@@ -22,11 +23,12 @@ PATIENTS, FEW = 24_000, 426
 """To learn from; as many as the paper had, training and test together."""
 SEEDS, FOLDS = (1, 2, 3), 5
 FUSED, STRUCTURED, TEXT, TF_IDF, TF_IDF_TEXT = "fused", "structured", "text", "fused tf-idf", "text tf-idf"
+ENCODED = "fused published encoder"
 FIT = FitSettings(
-    epochs=12, learning_rate=2e-3, weight_decay=0.02, patience=4, device="cpu", mixed_precision=False, averaging=0.995
+    epochs=6, learning_rate=2e-3, weight_decay=0.02, patience=0, device="cpu", mixed_precision=False, averaging=0.995
 )
 TRAINING = TrainSettings(fit=FIT, batch=128, progress=False)
-FEW_TRAINING = replace(TRAINING, fit=replace(FIT, epochs=60, patience=15, averaging=0.9), batch=32)
+FEW_TRAINING = replace(TRAINING, fit=replace(FIT, epochs=30, patience=8, averaging=0.9), batch=32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +71,15 @@ def train_all(given: argparse.Namespace) -> Trained:
     if not reader.exists() or given.reader_epochs:
         trained_reader(out / "reader", replace(SETTINGS, epochs=given.reader_epochs or SETTINGS.epochs))
     _say("the reader is trained")
-    arms = arms_of(reader)
-    whole = dict(_told(run_arms(manifests["whole"], out / "whole", arms, _plan(given, TRAINING))))
-    few = dict(_told(run_arms(manifests["few"], out / "few", arms[:3], _plan(given, FEW_TRAINING, arms[:3]))))
+    arms = arms_of(reader, given.encoder)
+    read, others = arms[:3], arms[3:]
     results = out / "folds" / REPORT / "results.csv"
     if not results.exists():
         train_model(manifests["folds"], out / "folds", arms[0].learner(), replace(_settings(given), folds=FOLDS))
+    _say(f"{FOLDS} folds are trained")
+    few = dict(_told(run_arms(manifests["few"], out / "few", read, _plan(given, read, FEW_TRAINING))))
+    whole = dict(_told(run_arms(manifests["whole"], out / "whole", read, _plan(given, read))))
+    whole |= dict(_told(run_arms(manifests["whole"], out / "whole", others, _plan(given, others))))
     return Trained(
         out=out,
         reader=reader,
@@ -86,15 +91,26 @@ def train_all(given: argparse.Namespace) -> Trained:
     )
 
 
-def arms_of(reader: Path) -> Sequence[Arm]:
-    """The arms; the first is the one that ships. All that read share what was read."""
+def arms_of(reader: Path, encoder: Path | None = None) -> Sequence[Arm]:
+    """The arms; the first is the one that ships. All that read share what was read.
+
+    Parameters
+    ----------
+    encoder : folder with a published encoder; then there is an arm with it, too.
+
+    Raises
+    ------
+    TrainingError : the weights of the reader, or the encoder, cannot be loaded.
+    """
     read, counted = AsRead(load_reader(reader)), Counted()
+    encoded = None if encoder is None else AsEncoded(encoder)
     return (
         Arm(FUSED, lambda: DeteriorationLearner(read)),
         Arm(STRUCTURED, lambda: DeteriorationLearner(read, Channels.STRUCTURED)),
         Arm(TEXT, lambda: DeteriorationLearner(read, Channels.TEXT)),
         Arm(TF_IDF, lambda: DeteriorationLearner(counted)),
         Arm(TF_IDF_TEXT, lambda: DeteriorationLearner(counted, Channels.TEXT)),
+        *([] if encoded is None else [Arm(ENCODED, lambda: DeteriorationLearner(encoded), ships=False)]),
     )
 
 
@@ -103,9 +119,8 @@ def _settings(given: argparse.Namespace, settings: TrainSettings = TRAINING) -> 
     return replace(settings, fit=replace(settings.fit, epochs=epochs))
 
 
-def _plan(given: argparse.Namespace, settings: TrainSettings, arms: Sequence[Arm] = ()) -> Plan:
-    names = tuple(arm.name for arm in arms) or (FUSED, STRUCTURED, TEXT, TF_IDF, TF_IDF_TEXT)
-    return Plan(tuple(given.seeds), names, _settings(given, settings))
+def _plan(given: argparse.Namespace, arms: Sequence[Arm], settings: TrainSettings = TRAINING) -> Plan:
+    return Plan(tuple(given.seeds), tuple(arm.name for arm in arms), _settings(given, settings))
 
 
 def _told(runs: Iterator[tuple[tuple[int, str], Results]]) -> Iterator[tuple[tuple[int, str], Results]]:

@@ -13,6 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 import dicomnode.zoo
 from dicomnode.train.checkpoint import load_weights_file
+from dicomnode.train.deterioration.encoder import AsEncoded
 from dicomnode.train.deterioration.texts import AsRead, Counted, TextFeatures
 from dicomnode.train.engine import Batch
 from dicomnode.train.exam_learner import ExamLearner
@@ -30,6 +31,8 @@ from dicomnode.zoo.deterioration.variables import VARIABLES, numbers_of_manifest
 BUNDLE = Path(dicomnode.zoo.__file__).parent / "deterioration" / "bundle"
 WEIGHTS = BUNDLE / "models" / "model.safetensors"
 OUTCOME = "deterioration"
+OWN_TEXT, PAPER_TEXT = 32, 128
+"""Width of the branch of the text: behind the own reader, and behind a published encoder."""
 
 
 class TfIdfFusion(ConcatFusion):
@@ -93,7 +96,12 @@ class DeteriorationLearner(ExamLearner):
         network = (
             TfIdfFusion(self.texts.width, self.channels)
             if counts
-            else ConcatFusion(len(VARIABLES), self.texts.width, channels=self.channels)
+            else ConcatFusion(
+                len(VARIABLES),
+                self.texts.width,
+                channels=self.channels,
+                text_width=PAPER_TEXT if isinstance(self.texts, AsEncoded) else OWN_TEXT,
+            )
         )
         if training:
             tensors = stacked(training)

@@ -12,7 +12,7 @@ from dicomnode.cohort.second.frozen import CEILINGS
 from dicomnode.records import RESEARCH_NOTICE
 from dicomnode.train import statistics
 from dicomnode.train.deterioration import explaining, judging
-from dicomnode.train.deterioration.experiment import FUSED, STRUCTURED, TEXT, TF_IDF, TF_IDF_TEXT, Trained
+from dicomnode.train.deterioration.experiment import ENCODED, FUSED, STRUCTURED, TEXT, TF_IDF, TF_IDF_TEXT, Trained
 from dicomnode.train.deterioration.judging import Unseen
 from dicomnode.train.deterioration.patients import OUTCOME
 from dicomnode.train.experiment.arms import Runs
@@ -25,7 +25,7 @@ from dicomnode.train.statistics import Difference, Estimate
 from dicomnode.zoo.deterioration.model import Deterioration
 
 COMMAND = "python -m dicomnode.train.deterioration"
-PAIRS = ((FUSED, STRUCTURED), (FUSED, TEXT), (FUSED, TF_IDF), (TEXT, TF_IDF_TEXT))
+PAIRS = ((FUSED, STRUCTURED), (FUSED, TEXT), (FUSED, TF_IDF), (TEXT, TF_IDF_TEXT), (FUSED, ENCODED))
 OWN_CHANNELS = "text+variables"
 MOST_IMPORTANT = 15
 KIND = " (synthetic)"

@@ -21,7 +21,7 @@ SECTION = "indication"
 MOST_STATEMENTS = 200
 """Of a request; what comes after them is not read."""
 WORDS = Path("models/words.txt")
-KNOWN_WORDS = 0.4
+KNOWN_WORDS = 0.35
 """Share of a request's words that the model must know; of a text in another language it knows far fewer."""
 FEWEST_WORDS = 3
 """A shorter request is read whatever its words are."""
