@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--reader-epochs", type=int, help="of the reader of requests")
     add("--encoder", type=Path, help="folder with a published encoder (Bio_ClinicalBERT, ...): one arm more")
     add("--threads", type=int, default=1, help="of torch")
+    add("--trained-only", action="store_true", help="train no arm; report on those that are trained already")
     add("--install", action="store_true", help="copy bundle and report to their places in the project")
     return parser
 

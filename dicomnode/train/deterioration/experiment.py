@@ -25,7 +25,7 @@ SEEDS, FOLDS = (1, 2, 3), 5
 FUSED, STRUCTURED, TEXT, TF_IDF, TF_IDF_TEXT = "fused", "structured", "text", "fused tf-idf", "text tf-idf"
 ENCODED = "fused published encoder"
 FIT = FitSettings(
-    epochs=6, learning_rate=2e-3, weight_decay=0.02, patience=0, device="cpu", mixed_precision=False, averaging=0.995
+    epochs=4, learning_rate=2e-3, weight_decay=0.02, patience=0, device="cpu", mixed_precision=False, averaging=0.995
 )
 TRAINING = TrainSettings(fit=FIT, batch=128, progress=False)
 FEW_TRAINING = replace(TRAINING, fit=replace(FIT, epochs=30, patience=8, averaging=0.9), batch=32)
@@ -77,9 +77,15 @@ def train_all(given: argparse.Namespace) -> Trained:
     if not results.exists():
         train_model(manifests["folds"], out / "folds", arms[0].learner(), replace(_settings(given), folds=FOLDS))
     _say(f"{FOLDS} folds are trained")
-    few = dict(_told(run_arms(manifests["few"], out / "few", read, _plan(given, read, FEW_TRAINING))))
-    whole = dict(_told(run_arms(manifests["whole"], out / "whole", read, _plan(given, read))))
-    whole |= dict(_told(run_arms(manifests["whole"], out / "whole", others, _plan(given, others))))
+
+    def trained(manifest: str, arms: Sequence[Arm], settings: TrainSettings = TRAINING) -> Runs:
+        plan = Plan(tuple(given.seeds), tuple(arm.name for arm in arms), _settings(given, settings))
+        folder = out / ("few" if manifest == "few" else "whole")
+        runs = run_arms(manifests[manifest], folder, arms, plan, trained_only=given.trained_only)
+        return dict(_told(runs))
+
+    few = trained("few", read, FEW_TRAINING)
+    whole = {**trained("whole", read), **trained("whole", others)}
     return Trained(
         out=out,
         reader=reader,
@@ -117,10 +123,6 @@ def arms_of(reader: Path, encoder: Path | None = None) -> Sequence[Arm]:
 def _settings(given: argparse.Namespace, settings: TrainSettings = TRAINING) -> TrainSettings:
     epochs = given.epochs or settings.fit.epochs
     return replace(settings, fit=replace(settings.fit, epochs=epochs))
-
-
-def _plan(given: argparse.Namespace, arms: Sequence[Arm], settings: TrainSettings = TRAINING) -> Plan:
-    return Plan(tuple(given.seeds), tuple(arm.name for arm in arms), _settings(given, settings))
 
 
 def _told(runs: Iterator[tuple[tuple[int, str], Results]]) -> Iterator[tuple[tuple[int, str], Results]]:

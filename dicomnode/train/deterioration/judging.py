@@ -28,7 +28,7 @@ from dicomnode.zoo.devices import resolve_device
 from dicomnode.zoo.reading.inputs import InputsModel
 from dicomnode.zoo.registry import open_bundle
 
-RESAMPLES, TIMED = 1000, 200
+RESAMPLES, TIMED = 200, 100
 THRIVE = ("nihss", "age", "hypertension", "diabetes", "atrial_fibrillation")
 TOLD = list(Said)[1:]
 """What may be said of a symptom, in the order of the features."""
@@ -133,6 +133,13 @@ def as_meant(model: Deterioration, people: Unseen) -> NDArray[np.float64]:
     """(patients,) what the bundle would say, did it read every request without an error."""
     with torch.inference_mode():
         return np.asarray(model.probabilities(people.variables, people.meant).double().numpy())
+
+
+def without_text(model: Deterioration, people: Unseen) -> NDArray[np.float64]:
+    """(patients,) what the bundle would say, were there no request of anybody."""
+    with torch.inference_mode():
+        nothing = torch.full_like(people.read, torch.nan)
+        return np.asarray(model.probabilities(people.variables, nothing).double().numpy())
 
 
 def seconds_a_case(model: Deterioration, people: Unseen) -> float:

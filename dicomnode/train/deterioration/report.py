@@ -14,7 +14,7 @@ from dicomnode.train import statistics
 from dicomnode.train.deterioration import explaining, judging
 from dicomnode.train.deterioration.experiment import ENCODED, FUSED, STRUCTURED, TEXT, TF_IDF, TF_IDF_TEXT, Trained
 from dicomnode.train.deterioration.judging import Unseen
-from dicomnode.train.deterioration.patients import OUTCOME
+from dicomnode.train.deterioration.patients import OUTCOME, UNSEEN
 from dicomnode.train.experiment.arms import Runs
 from dicomnode.train.outputs.figures import Figure, by_group, figures_of, mean_differences
 from dicomnode.train.outputs.output import Section
@@ -70,12 +70,12 @@ def write(out: Path, trained: Trained, model: Deterioration, people: Mapping[str
 def _opening(trained: Trained) -> Iterator[str]:
     yield "# Early neurological deterioration: variables, request, and both (synthetic)"
     yield f"{RESEARCH_NOTICE}. {NO_ACCURACY} A re-implementation after Sun et al.; no figure here is theirs."
-    counts = {len(results) for results in trained.runs.values()}
     seeds = ", ".join(map(str, sorted({seed for seed, _ in trained.runs})))
+    unseen = " and ".join(f"{group.count} of site {site}" for site, group in UNSEEN.items())
     yield (
-        f"Made by `{COMMAND} --out FOLDER`: {len(trained.out_of_fold)} synthetic patients of site A to learn from, "
-        f"{max(counts)} unseen ones of sites A and B, of which B writes its requests in words of its own. "
-        f"Seeds {seeds}. Intervals: 95 %, paired bootstrap over patients, {judging.RESAMPLES} resamples."
+        f"Made by `{COMMAND} --out FOLDER`: {len(trained.out_of_fold)} synthetic patients of site A to learn from; "
+        f"unseen are {unseen}, which writes its requests in words of its own. Seeds of the arms: "
+        f"{seeds or 'none trained'}. Intervals: 95 %, paired bootstrap over patients, {judging.RESAMPLES} resamples."
     )
 
 
@@ -84,7 +84,9 @@ def _of_site(runs: Runs, site: str) -> Runs:
 
 
 def _arms(runs: Runs, figures: dict[str, object], key: str) -> Iterator[Table]:
-    """AUC of each training, and the differences of the arms."""
+    """AUC of each training, and the differences of the arms; nothing where nothing was trained."""
+    if not runs:
+        return
     rows, told = [], {}
     for (seed, arm), results in sorted(runs.items()):
         found = {site: _auc(part) for site, part in by_group(results, SITE).items()}
@@ -143,6 +145,10 @@ def _measures(model: Deterioration, threshold: float) -> Mapping[str, Callable[[
     def as_meant(one: Unseen) -> str:
         return judging.auc_of(one, judging.as_meant(model, one)).text()
 
+    def without_text(one: Unseen) -> str:
+        p = judging.without_text(model, one)
+        return f"{judging.auc_of(one, p).text()}, {statistics.calibration(one.labels, p).slope:.3f}"
+
     def point(one: Unseen) -> str:
         at = statistics.operating_point(one.labels, one.p, threshold)
         return f"{at.sensitivity:.3f}, {at.specificity:.3f}"
@@ -154,6 +160,7 @@ def _measures(model: Deterioration, threshold: float) -> Mapping[str, Callable[[
     return {
         "AUC": lambda one: judging.auc_of(one).text(),
         "AUC, were every request read without an error": as_meant,
+        "AUC, slope, were there no request": without_text,
         "AUC less that of THRIVE, where its inputs are known": lambda one: judging.better_than(
             one, judging.thrive_of(one)
         ).estimate.text(),

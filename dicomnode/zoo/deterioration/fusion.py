@@ -12,6 +12,9 @@ from enum import StrEnum
 import torch
 from torch import nn
 
+TEXT_LOST = 0.1
+"""Share of the texts that are withheld in training, so that the network knows patients without one."""
+
 
 class Channels(StrEnum):
     """What a network is shown; those that see one channel alone are there for comparison."""
@@ -75,6 +78,8 @@ class ConcatFusion(nn.Module):
         scaled = torch.where(known, (variables - self.mean) / self.deviation, 0.0).clamp(-6.0, 6.0)
         record = self.record(torch.cat([scaled, (~known).float()], dim=1))
         has_text = torch.isfinite(text).all(dim=1, keepdim=True)
+        if self.training:
+            has_text = has_text & (torch.rand(has_text.shape, device=text.device) >= TEXT_LOST)
         read = torch.where(has_text, self.text(torch.nan_to_num(text)), self.no_text)
         logits: torch.Tensor = self.head(torch.cat([record, read], dim=1))[:, 0]
         return logits

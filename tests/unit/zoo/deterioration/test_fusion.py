@@ -46,3 +46,12 @@ def test_a_council_gives_the_mean_of_its_members() -> None:
     variables, text = torch.randn(5, 3), torch.rand(5, 2)
     mean = torch.stack([member(variables, text) for member in members]).mean(dim=0)
     assert torch.allclose(Council(members)(variables, text), mean)
+
+
+def test_in_training_some_texts_are_withheld_so_that_their_absence_is_learned(network: ConcatFusion) -> None:
+    torch.manual_seed(2)
+    network.train()
+    loss = network(torch.zeros(200, 3), torch.ones(200, 2)).sum()
+    loss.backward()
+    assert network.no_text.grad is not None
+    assert network.no_text.grad.abs().sum() > 0.0
