@@ -161,7 +161,7 @@ def test_a_model_is_found_by_either_spelling_also_where_it_is_pinned() -> None:
 
 
 def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(BundleError, match="there are: hemorrhage"):
+    with pytest.raises(BundleError, match="there are: deterioration, hemorrhage"):
         Registry().get("nothing")
 
 

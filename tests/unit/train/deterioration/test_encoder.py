@@ -46,14 +46,14 @@ def test_the_fusion_of_the_papers_size_learns_from_it(folder: Path) -> None:
     text = learner.texts.of(["unsteady", "walks well"] * 8)
     batch = {"label": torch.tensor([[1.0], [0.0]] * 8), "text": text, "variables": torch.zeros(16, len(VARIABLES))}
     steps = torch.optim.Adam(network.parameters(), 1e-2)
-    losses = []
+    torch.manual_seed(1)
     for _ in range(30):
-        loss = learner.loss(network(batch["variables"], batch["text"]), batch)
         steps.zero_grad()
-        loss.backward()
+        learner.loss(network(batch["variables"], batch["text"]), batch).backward()
         steps.step()
-        losses.append(float(loss))
-    assert losses[-1] < 0.5 * losses[0]
+    p = network.eval()(batch["variables"], batch["text"]).sigmoid().tolist()
+    assert min(p[::2]) > 0.8
+    assert max(p[1::2]) < 0.2
 
 
 def test_the_encoder_of_the_paper_has_as_many_weights_as_is_published() -> None:
