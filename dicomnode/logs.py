@@ -27,6 +27,7 @@ _QUIET = {
     "pydicom": logging.ERROR,
     "apscheduler": logging.ERROR,
     "alembic": logging.WARNING,
+    "highdicom": logging.WARNING,  # it tells of every module it copies
     "httpx": logging.WARNING,  # it logs each request with its URL
     "httpcore": logging.WARNING,  # at DEBUG it logs headers
 }
