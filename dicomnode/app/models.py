@@ -34,7 +34,7 @@ def registry_of(config: Path | None) -> Registry:
     if config is None:
         return Registry()
     loaded = load_config(config, serving=False)
-    return Registry(loaded.bundle_paths, loaded.zoo.digests)
+    return Registry(loaded.bundle_paths, loaded.zoo.digests, loaded.zoo.thresholds)
 
 
 def bundles_table(registry: Registry, *, as_json: bool) -> None:
@@ -172,7 +172,7 @@ def selftest_page(names: Sequence[str], config: Path | None, device: str, *, kee
     if keep and not names:
         raise ConfigError(["--record needs the names of models"])
     loaded = built_in_config() if config is None else load_config(config, serving=False)
-    registry = Registry(loaded.bundle_paths if config is not None else (), loaded.zoo.digests)
+    registry = Registry(loaded.bundle_paths if config is not None else (), loaded.zoo.digests, loaded.zoo.thresholds)
     names = [model_name(name) for name in names] or [manifest.name for manifest in registry.list()]
     execution = loaded.execution
     settings = ModelWorkerSettings(
@@ -180,6 +180,7 @@ def selftest_page(names: Sequence[str], config: Path | None, device: str, *, kee
         models=(),
         zoo_paths=loaded.bundle_paths if config is not None else (),
         zoo_digests=loaded.zoo.digests,
+        zoo_thresholds=loaded.zoo.thresholds,
         cpu_threads=execution.cpu_threads,
     )
     with show.err.status("making a head and asking the models"):

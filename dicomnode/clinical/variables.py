@@ -198,6 +198,7 @@ VARIABLES: dict[str, Variable] = {
     "anticoagulant": _history("Oral anticoagulation"),
     "thrombolysis": _sign("Intravenous thrombolysis"),
     "thrombectomy": _sign("Thrombectomy"),
+    "mca_occlusion": _sign("Occlusion of the middle cerebral artery"),
     "onset_at": Variable(label="Onset or last seen well", nature=Nature.MOMENT, lasts=True),
     "onset_to_ct": _measured("Onset to CT", "h", 0.0, 720.0, _HOURS),
     # what somebody read on this scan, or measured on an earlier one

@@ -196,10 +196,11 @@ class Execution(Section):
 
 
 class Zoo(Section):
-    """Bundles beyond the built-in ones, and pinned digests (name -> ``sha256:...``)."""
+    """Bundles beyond the built-in ones, pinned digests (name -> ``sha256:...``), and thresholds of scores by name."""
 
     paths: tuple[ConfigPath, ...] = ()
     digests: dict[str, str] = {}
+    thresholds: dict[str, float] = {}
 
 
 class Operations(Section):

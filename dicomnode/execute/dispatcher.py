@@ -157,6 +157,7 @@ def local_backend(config: Config, device: str) -> LocalBackend:
         models=models,
         zoo_paths=config.bundle_paths,
         zoo_digests=config.zoo.digests,
+        zoo_thresholds=config.zoo.thresholds,
         cpu_threads=config.execution.cpu_threads,
     )
     return LocalBackend(settings, start_timeout_s=config.execution.start_timeout_s)

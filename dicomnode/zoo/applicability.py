@@ -117,6 +117,9 @@ def _missing(manifest: BundleManifest, inputs: Inputs) -> Iterator[tuple[Inappli
     for variable in needs.variables:
         if variable.required and inputs.context.value(variable.name) is None:
             yield Inapplicable.MISSING_VARIABLE, variable.label
+    known = sum(inputs.context.value(variable.name) is not None for variable in needs.variables)
+    if known < needs.least_known:
+        yield Inapplicable.MISSING_VARIABLE, f"{known} of {len(needs.variables)} known, {needs.least_known} needed"
     for text in needs.texts:
         if text.required and inputs.context.text(text.section) is None:
             yield Inapplicable.MISSING_TEXT, text.label

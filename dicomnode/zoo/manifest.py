@@ -105,12 +105,14 @@ class Needs(Frozen):
     image : the CT; None: it needs no image.
     findings : of other models of the protocol, by the name of the finding; those models run first.
     variables, texts : of the patient's context.
+    least_known : how many of the variables must be known at least, whichever they are.
     """
 
     image: RequiredImage | None = None
     findings: tuple[MachineName, ...] = ()
     variables: tuple[RequiredVariable, ...] = ()
     texts: tuple[RequiredText, ...] = ()
+    least_known: int = Field(default=0, ge=0)
 
 
 class Limit(Frozen):

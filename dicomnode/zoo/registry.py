@@ -13,6 +13,7 @@ from dicomnode.errors import BundleError
 from dicomnode.language import model_name
 from dicomnode.records import ModelRef
 from dicomnode.zoo.bundle import BundleManifest, bundle_digest, load_manifest
+from dicomnode.zoo.manifest import ScoreOutput
 
 BUILT_IN = Path(__file__).parent
 PINS = "pinned.json"
@@ -86,6 +87,17 @@ def _verified(manifest: BundleManifest, pinned: str | None) -> RegisteredBundle:
     return RegisteredBundle(manifest, digest, pinned is not None, _parameters(header))
 
 
+def with_thresholds(manifest: BundleManifest, thresholds: Mapping[str, float]) -> BundleManifest:
+    """A manifest whose scores have the thresholds that are given for them by name."""
+    gives = tuple(
+        output.model_copy(update={"threshold": thresholds[output.name]})
+        if isinstance(output, ScoreOutput) and output.name in thresholds
+        else output
+        for output in manifest.gives
+    )
+    return manifest.model_copy(update={"gives": gives})
+
+
 def open_bundle(path: Path) -> RegisteredBundle:
     """A bundle by its folder, without a registry.
 
@@ -135,13 +147,21 @@ class Registry:
     ----------
     paths : further bundles, or folders of bundles; they may not take the name of another.
     digests : pinned digest by name, ``sha256:<hex>``; they stand above those that a models folder pins itself.
+    thresholds : operating threshold of a score by its name; it takes the place of the one in the bundle.
 
     Raises
     ------
-    BundleError : a folder holds no bundle, two bundles share a name, or a manifest is at fault; every fault is named.
+    BundleError : a folder holds no bundle, two bundles share a name, a manifest is at fault, or no bundle gives a score
+        that has a threshold; every fault is named.
     """
 
-    def __init__(self, paths: Sequence[Path] = (), digests: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path] = (),
+        digests: Mapping[str, str] | None = None,
+        thresholds: Mapping[str, float] | None = None,
+    ) -> None:
+        self._thresholds = dict(thresholds or {})
         self._digests = {model_name(name): digest for name, digest in (digests or {}).items()}
         self._manifests: dict[str, BundleManifest] = {}
         faults: list[str] = []
@@ -156,6 +176,8 @@ class Registry:
         faults += [
             f"digest pinned for {name}, which is no bundle here" for name in self._digests.keys() - self._manifests
         ]
+        scores = {score.name for manifest in self._manifests.values() for score in manifest.scores}
+        faults += [f"threshold given for {name}, which is no score here" for name in self._thresholds.keys() - scores]
         # a model that was taken out of its folder leaves its pin behind: that one says nothing
         self._digests = {**pins, **self._digests}
         if faults:
@@ -163,7 +185,7 @@ class Registry:
 
     def _add(self, path: Path) -> Sequence[str]:
         try:
-            manifest = load_manifest(path)
+            manifest = with_thresholds(load_manifest(path), self._thresholds)
         except BundleError as error:
             return [str(error)]
         other = self._manifests.setdefault(model_name(manifest.name), manifest)

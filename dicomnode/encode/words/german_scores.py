@@ -72,6 +72,7 @@ VARIABLES = {
     "Antiplatelet": "Thrombozytenhemmer",
     "Oral anticoagulation": "Orale Antikoagulation",
     "Intravenous thrombolysis": "Intravenöse Thrombolyse",
+    "Occlusion of the middle cerebral artery": "Verschluss der A. cerebri media",
     "Thrombectomy": "Thrombektomie",
     "Onset or last seen well": "Beginn oder zuletzt gesund gesehen",
     "Onset to CT": "Beginn bis CT",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dicomnode.errors import WorkerCrashed
@@ -20,7 +20,7 @@ class ModelWorkerSettings:
     Attributes
     ----------
     device : ``auto``, ``cpu`` or ``cuda:N``.
-    zoo_paths, zoo_digests : further bundles, and pinned digests by name.
+    zoo_paths, zoo_digests, zoo_thresholds : further bundles, pinned digests by name, thresholds of scores by name.
     cpu_threads : 0: all cores.
     """
 
@@ -28,6 +28,7 @@ class ModelWorkerSettings:
     models: tuple[str, ...]
     zoo_paths: tuple[Path, ...]
     zoo_digests: Mapping[str, str]
+    zoo_thresholds: Mapping[str, float] = field(default_factory=dict)
     cpu_threads: int = 0
 
 

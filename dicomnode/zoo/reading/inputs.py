@@ -21,6 +21,10 @@ from dicomnode.zoo.reading.contract import Raw
 class InputsModel:
     """One such bundle on one device.
 
+    Attributes
+    ----------
+    model : the bundle's object.
+
     Raises
     ------
     BundleError : the configuration or the weights are at fault.
@@ -28,7 +32,7 @@ class InputsModel:
 
     def __init__(self, manifest: BundleManifest, device: torch.device) -> None:
         self._manifest = manifest
-        network, self._model = _built(manifest)
+        network, self.model = _built(manifest)
         load_weights(network, manifest.path)
         network.to(device).eval()
 
@@ -42,7 +46,7 @@ class InputsModel:
         """
         try:
             with torch.inference_mode():
-                return self._model(inputs)
+                return self.model(inputs)
         except (RuntimeError, ValueError) as error:
             raise InferenceError(f"{self._manifest.name}: {error}") from error
 

@@ -1,0 +1,83 @@
+"""From finished trainings to a bundle: weights of reader and council, calibration, threshold, the words it knows."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from dicomnode.train.calibrate import CALIBRATION, read_calibration
+from dicomnode.train.checkpoint import load_weights_file, save_weights
+from dicomnode.train.deterioration.experiment import Trained, arms_of
+from dicomnode.train.deterioration.learner import BUNDLE, OUTCOME
+from dicomnode.train.deterioration.patients import requests_in
+from dicomnode.train.deterioration.wordings import thesaurus_lines
+from dicomnode.zoo.deterioration.network import DeteriorationNetwork
+from dicomnode.zoo.deterioration.words import words_of
+
+SEEN_OFTEN = 2
+"""A word of the requests that were learned from counts as known from so many on: rarer ones are slips of typing."""
+KEPT = ("report.md", "figures.json")
+
+
+def assembled(trained: Trained, bundle: Path) -> Path:
+    """A bundle with what was trained: the configuration of the shipped one, weights and words of this training.
+
+    Returns
+    -------
+    The folder.
+
+    Raises
+    ------
+    TrainingError : weights or calibration cannot be read.
+    """
+    shutil.copytree(BUNDLE / "configs", bundle / "configs", dirs_exist_ok=True)
+    (bundle / "models").mkdir(parents=True, exist_ok=True)
+    network = DeteriorationNetwork(len(trained.members))
+    load_weights_file(network.reader, trained.reader)
+    for member, weights in zip(network.council.members, trained.members, strict=True):
+        load_weights_file(member, weights)
+    # read in float32: on disk half of that is enough
+    halves = {name: value.to(torch.float16) for name, value in network.state_dict().items()}
+    save_weights(halves, bundle / "models" / "model.safetensors")
+    words = known_words(requests_in(trained.manifests["folds"]))
+    (bundle / "models" / "words.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+    _write_calibration(trained, bundle)
+    return bundle
+
+
+def known_words(requests: Iterable[str]) -> list[str]:
+    """The words of requests that were seen often enough, and those of the thesaurus, in order."""
+    count = Counter(word for request in requests for word in words_of(request) if word[0].isalpha())
+    often = {word for word, seen in count.items() if seen >= SEEN_OFTEN}
+    of_thesaurus = {word for line in thesaurus_lines() for word in words_of(line) if word[0].isalpha()}
+    return sorted(often | of_thesaurus)
+
+
+def _write_calibration(trained: Trained, bundle: Path) -> None:
+    """Slope and intercept into the configuration, the threshold into the manifest; both from out-of-fold patients."""
+    outputs = arms_of(trained.reader)[0].learner().outputs
+    told = read_calibration(trained.folds / CALIBRATION, outputs)[OUTCOME]
+    inference, metadata = bundle / "configs" / "inference.json", bundle / "configs" / "metadata.json"
+    settings = {
+        **json.loads(inference.read_text(encoding="utf-8")),
+        "slope": told["slope"],
+        "intercept": told["intercept"],
+    }
+    inference.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    text = metadata.read_text(encoding="utf-8")
+    metadata.write_text(re.sub(r'("threshold": )[\d.]+', rf"\g<1>{told['threshold']:g}", text), encoding="utf-8")
+
+
+def install(bundle: Path, report: Path, docs: Path) -> None:
+    """Copy a bundle and its report to their places in the project."""
+    for folder in ("configs", "models"):
+        shutil.copytree(bundle / folder, BUNDLE / folder, dirs_exist_ok=True)
+    docs.mkdir(parents=True, exist_ok=True)
+    for name in KEPT:
+        shutil.copyfile(report / name, docs / name)
