@@ -96,6 +96,23 @@ def training_extra() -> Iterator[None]:
     yield
 
 
+def require_operations_extra() -> None:
+    """Do nothing where what the HTTP port needs is installed.
+
+    Raises
+    ------
+    ConfigError : it is not; the message says what to install.
+    """
+    from importlib.util import find_spec
+
+    missing = [
+        name for name in ("starlette", "uvicorn", "jinja2", "argon2", "prometheus_client") if not find_spec(name)
+    ]
+    if missing:
+        says = "not installed: the HTTP port needs pip install 'dicomnode[operations]' (or operations.port = 0)"
+        raise ConfigError([f"{', '.join(missing)} {says}"])
+
+
 @contextmanager
 def opened_store(config: Path) -> Iterator[tuple[Config, Store]]:
     """The configuration and its database, which must be there already.

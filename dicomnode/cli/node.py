@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli.common import WRONG_CALL, AsJson, ConfigFile, exit_codes, opened_store, require_folder, require_known
+from dicomnode.cli.common import (
+    WRONG_CALL,
+    AsJson,
+    ConfigFile,
+    exit_codes,
+    opened_store,
+    require_folder,
+    require_known,
+    require_operations_extra,
+)
 from dicomnode.config.load import load_config
 from dicomnode.errors import ConfigError, EnvironmentFault, NodeError
 
@@ -30,6 +39,11 @@ def serve(
         require_known("--role", role, Role)
         loaded = load_config(config)
         configure_logging(loaded.operations)
+        if loaded.operations.has_http:
+            require_operations_extra()
+            from dicomnode.app.operations import http_server
+
+            raise typer.Exit(serve(loaded, Role(role), http_server))
         raise typer.Exit(serve(loaded, Role(role)))
 
 
