@@ -424,6 +424,18 @@ class FhirQuestion(OfPatient, Base):
     detail: Mapped[dict[str, Any]]
 
 
+class Paused(Base):
+    """What an operator has paused: the queue, or a destination by its name. ``by``: who did it."""
+
+    __tablename__ = "paused"
+    __table_args__ = (UniqueConstraint("part", "name"),)
+
+    part: Mapped[str] = mapped_column(String(16))
+    name: Mapped[str] = mapped_column(String(64), default="")
+    since_at: Mapped[float]
+    by: Mapped[str] = mapped_column(String(64), default="")
+
+
 class Event(Base):
     """One change of state, or one thing worth telling; ``dicomnode why`` prints them in order."""
 

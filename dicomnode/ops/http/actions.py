@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from urllib.parse import quote
 
 from sqlalchemy.orm import Session
@@ -15,6 +15,7 @@ from dicomnode.ops.http.guard import Visit
 from dicomnode.store.deliver.holding import OWN, PACS, discard_held, release_held
 from dicomnode.store.engine import Store
 from dicomnode.store.ops.studies import note_deed
+from dicomnode.store.pausing import Part, pause, resume
 from dicomnode.store.queue.jobs import cancel_job, requeue_job
 
 Deed = Callable[[Session, int, Visit], str]
@@ -40,14 +41,15 @@ def _discard(session: Session, job_id: int, visit: Visit) -> str:
     return f"{discard_held(session, job_id, destination=visit.form.get('destination', ''))} results are withdrawn"
 
 
+PAUSING = {"pause": pause, "resume": resume}
 DEEDS: dict[str, Deed] = {"retry": _retry, "cancel": _cancel, "release": _release, "discard": _discard}
 
 
 class Actions:
     """What each form does."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, destinations: Collection[str]) -> None:
+        self._store, self._destinations = store, destinations
 
     def on_job(self, visit: Visit) -> Response:
         """Retry, cancel, release or discard; what came of it is said on the next page."""
@@ -64,6 +66,28 @@ class Actions:
             ok = True
         audit(did, visit.user, visit.address, outcome="ok" if ok else "refused", job_id=job_id)
         visit.session.said = f"Job {job_id}: {outcome}" if ok else f"Job {job_id} was left as it is: {outcome}"
+        return back(visit)
+
+    def on_queue(self, visit: Visit) -> Response:
+        """Pause or resume the queue."""
+        return self._pausing(visit, Part.QUEUE, "")
+
+    def on_destination(self, visit: Visit) -> Response:
+        """Pause or resume the deliveries to a destination."""
+        name = visit.request.path_params["name"]
+        if name not in self._destinations:
+            raise HTTPException(404, "there is no such destination")
+        return self._pausing(visit, Part.DESTINATION, name)
+
+    def _pausing(self, visit: Visit, part: Part, name: str) -> Response:
+        did = visit.request.path_params["did"]
+        if did not in PAUSING:
+            raise HTTPException(404, "there is no such action")
+        with self._store.write() as session:
+            changed = PAUSING[did](session, part, name, by=visit.user)
+        outcome = "ok" if changed else "nothing to do"
+        audit(did, visit.user, visit.address, outcome=outcome, part=part, name_of_part=name)
+        visit.session.said = f"{name or 'The queue'}: {did}, {outcome}"
         return back(visit)
 
 

@@ -44,6 +44,7 @@ class Figures:
         self.clock_step = gauge("clock_step_seconds", "By how much the clock was last set while a node ran")
         self.clock_stepped = gauge("clock_step_timestamp_seconds", "When that was")
         self.ready = gauge("ready", "1: /ready says so; by check", "check")
+        self.paused = gauge("paused", "1: an operator has paused it", "part", "name")
         self.unread = gauge("figures_unread_events", "Rows that the next scrape still has to count")
 
 

@@ -19,6 +19,7 @@ from dicomnode.store.engine import Store
 from dicomnode.store.ops import standing
 from dicomnode.store.ops.fresh import Cursor, Fresh, fresh, newest
 from dicomnode.store.ops.times import TOTAL
+from dicomnode.store.pausing import list_paused
 
 KEPT_S = 1.0
 """Scrapes that come faster get the same text."""
@@ -97,6 +98,7 @@ class Metrics:
         rows = standing.unsent(session, [destination.name for destination in self._config.destination])
         replace(figures.unsent, (((one.destination, one.status), one.count) for one in rows))
         replace(figures.unsent_age, (((one.destination, one.status), max(0.0, now - one.oldest_at)) for one in rows))
+        replace(figures.paused, (((one.part, one.name), 1.0) for one in list_paused(session)))
         step = standing.last_clock_step(session)
         if step is not None:
             figures.clock_stepped.set(step[0])

@@ -17,6 +17,7 @@ from dicomnode.ops.http.shown import Templates
 from dicomnode.store import history
 from dicomnode.store.deliver.fallback import list_refusals
 from dicomnode.store.ops import standing, studies
+from dicomnode.store.pausing import list_paused
 from dicomnode.store.states import JOB_OPEN, TRANSITIONS, JobEvent, JobStatus
 
 REFRESH_S = 15
@@ -53,6 +54,7 @@ class Pages:
                 "unsent": standing.unsent(session, names),
                 "senders": sorted(standing.last_associations(session).items(), key=lambda one: -one[1]),
                 "to_pacs": standing.to_pacs(session),
+                "paused": {(one.part, one.name): one for one in list_paused(session)},
                 "held": history.list_held(session),
                 "refused": history.list_series_without_job(session, limit=10),
                 "learned": list_refusals(session),

@@ -55,7 +55,8 @@ class Site:
         self._accounts, self._logins = accounts, Logins(accounts, sessions)
         self._door = Door(sessions, is_tls=bool(operations.tls.cert))
         self._templates = Templates(node.timezone, node.ae_title)
-        self._pages, self._actions = Pages(board, self._templates), Actions(board.store)
+        self._pages = Pages(board, self._templates)
+        self._actions = Actions(board.store, {one.name for one in board.config.destination})
 
     def app(self) -> Starlette:
         """As an ASGI application."""
@@ -90,6 +91,8 @@ class Site:
             Route("/refusals", door.page(pages.refusals)),
             Route("/models", door.page(pages.models)),
             Route("/pictures/{result_id:int}.png", door.page(pages.picture)),
+            Route("/queue/{did}", door.action(self._actions.on_queue), methods=["POST"]),
+            Route("/destinations/{name}/{did}", door.action(self._actions.on_destination), methods=["POST"]),
             Route("/jobs/{job_id:int}/{did}", door.action(self._actions.on_job), methods=["POST"]),
         ]
 

@@ -20,6 +20,7 @@ from dicomnode.ops.http.accounts import Accounts, Role
 from dicomnode.ops.http.logins import BY_NAME_AND_ADDRESS
 from dicomnode.ops.state import BreakerState
 from dicomnode.store.engine import Store
+from dicomnode.store.queue.jobs import claim_job
 from dicomnode.store.storage import MARKER
 from dicomnode.store.tables import Event, Job, Outbox, Result, Series
 from tests.integration.deliver.world import encoded_overview, new_job, new_series
@@ -283,6 +284,22 @@ def test_a_picture_outside_the_work_folder_is_not_shown(site: RunningSite) -> No
         session.execute(update(Result).values(path="work/../../outside.dcm"))
     with site.logged_in("victor") as victor:
         assert victor.get("/pictures/1.png").status_code == 404
+
+
+def test_an_admin_pauses_and_resumes_queue_and_destination(site: RunningSite) -> None:
+    with site.logged_in("anna") as anna:
+        token = {"form_token": form_token(anna)}
+        anna.post("/queue/pause", data=token)
+        assert "The queue is paused since" in anna.get("/").text
+        with site.store.write() as session:
+            assert claim_job(session, owner="worker", lease_s=60) is None
+        anna.post("/destinations/pacs/pause", data=token)
+        assert 'dicomnode_paused{name="pacs",part="destination"} 1.0' in anna.get("/metrics").text
+        assert anna.post("/destinations/nowhere/pause", data=token).status_code == 404
+        anna.post("/queue/resume", data=token)
+        assert "The queue is paused since" not in anna.get("/").text
+        with site.store.write() as session:
+            assert claim_job(session, owner="worker", lease_s=60) is not None
 
 
 def test_a_destination_that_is_away_is_seen(site: RunningSite) -> None:
