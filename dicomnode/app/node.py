@@ -35,6 +35,7 @@ from dicomnode.execute.dispatcher import Dispatcher
 from dicomnode.execute.late_context import LATE_EVERY_S, LateContext
 from dicomnode.ops.clock import ClockWatch
 from dicomnode.ops.context import context_duties
+from dicomnode.ops.notify.notifier import LOOK_EVERY_S, Notifier
 from dicomnode.ops.permissions import close_to_others, private_files
 from dicomnode.ops.retention import HOUR_S, purge
 from dicomnode.ops.scheduler import TICK_S, Duty, Scheduler, queue_duties
@@ -179,6 +180,11 @@ class Node:
             duties.append(
                 Duty("studies without result", NOT_PERFORMED_TICK_S, NotPerformedReports(self.config, self.store).tick)
             )
+        if self.config.operations.notify.is_on:
+            # Of several processes on one database those that work tell of it.
+            works = self._does(Role.WORK)
+            notifier = Notifier(self.config, self.store, self.owner, self.state, works=works)
+            duties.append(Duty("notifications", LOOK_EVERY_S, notifier.look))
         self._scheduler = Scheduler(duties, before=clock.check)
         self._scheduler.start()
         if self._does(Role.RECEIVE):

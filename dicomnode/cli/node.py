@@ -142,6 +142,26 @@ def process(
 
 
 @app.command()
+def conformance(
+    config: ConfigFile = Path("config.toml"),
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write it here in place of printing it.")] = None,
+) -> None:
+    """The DICOM conformance statement (PS3.2) of this configuration, as Markdown.
+
+    Example: `dicomnode conformance --out conformance.md`
+    """
+    from dicomnode.app.conformance.statement import statement
+
+    with exit_codes():
+        text = statement(load_config(config, serving=False))
+        if out is None:
+            typer.echo(text, nl=False)
+        else:
+            out.write_text(text, encoding="utf-8")
+            typer.echo(f"written: {out}")
+
+
+@app.command()
 def why(
     identifier: Annotated[str, typer.Argument(help="Accession number, study, series or SOP instance UID, or job id.")],
     config: ConfigFile = Path("config.toml"),

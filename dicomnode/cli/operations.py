@@ -1,4 +1,4 @@
-"""``operations``: who may use the status page."""
+"""``operations``: who may use the status page, and whether messages arrive."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from dicomnode.cli.common import AsJson, ConfigFile, exit_codes, require_known, require_operations_extra
 from dicomnode.config.load import load_config
 
-app = typer.Typer(help="Accounts of the status page.", no_args_is_help=True)
+app = typer.Typer(help="Accounts of the status page; a trial of the messages.", no_args_is_help=True)
 
 
 @app.command("password")
@@ -38,6 +38,29 @@ def operations_password(
             password = sys.stdin.readline().rstrip("\r\n")
         accounts.put(name, Role(role), password)
         typer.echo(f"{name} may log in as {role}")
+
+
+@app.command("message")
+def operations_message(config: ConfigFile = Path("config.toml")) -> None:
+    """Send a message by every way of [operations.notify], to see whether it arrives.
+
+    Example: `dicomnode operations message`
+    """
+    import time
+
+    from dicomnode.errors import ConfigError
+    from dicomnode.ops.notify.channels import Message, channels_of, moment
+
+    with exit_codes():
+        loaded = load_config(config, serving=False)
+        ways = channels_of(loaded.operations.notify)
+        if not ways:
+            raise ConfigError(["operations.notify: neither a webhook nor a mail server is configured"])
+        says, now = "This is a trial: nothing is wrong.", moment(time.time())
+        message = Message(node=loaded.node.ae_title, event="start", what="trial", says=says, since_at=now)
+        for way in ways:
+            way.send(message)
+            typer.echo(f"{way.name}: sent")
 
 
 @app.command("accounts")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dicomnode.store.ops.times import TOTAL, times_of
-from dicomnode.store.states import JOB_OPEN, JobStatus, OutboxStatus
-from dicomnode.store.tables import Association, Job, Outbox, Storage
+from dicomnode.store.states import JOB_OPEN, JobEvent, JobStatus, OutboxStatus, RunEvent, RunStatus
+from dicomnode.store.tables import Association, Event, Instance, Job, Outbox, Run, Storage
 
 LAST_ASSOCIATIONS = 2000
 """Associations that are looked through for the last of each sender."""
@@ -94,3 +95,40 @@ def _at(seconds: Sequence[float], share: float) -> float:
     """Nearest-rank quantile."""
     ordered = sorted(seconds)
     return ordered[max(0, -(-int(share * 100) * len(ordered) // 100) - 1)]
+
+
+def last_image_at(session: Session) -> float | None:
+    """When the last image of anybody came; None: never."""
+    return session.scalar(select(func.max(Instance.received_at)))
+
+
+def ended_badly(session: Session, *, since: float) -> dict[str, int]:
+    """How many jobs ended without their results in the PACS, by what happened to them."""
+    badly = (JobEvent.FAIL, JobEvent.QUARANTINE, JobEvent.UNDELIVERED)
+    statement = select(Event.name, func.count()).where(Event.at >= since, Event.subject == "job", Event.name.in_(badly))
+    return {_ENDED[name]: count for name, count in session.execute(statement.group_by(Event.name))}
+
+
+_ENDED: dict[str, str] = {
+    JobEvent.FAIL: "failed",
+    JobEvent.QUARANTINE: "quarantined",
+    JobEvent.UNDELIVERED: "not delivered",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SucceededRun:
+    """What a run gave, and of which job."""
+
+    job_id: int
+    model: str
+    accession_number: str
+    outcomes: list[dict[str, Any]]
+
+
+def succeeded_runs(session: Session, *, since: float) -> list[SucceededRun]:
+    """Runs that succeeded since a moment."""
+    events = select(Event.subject_id).where(Event.at >= since, Event.subject == "run", Event.name == RunEvent.SUCCEED)
+    statement = select(Run.job_id, Run.model, Job.accession_number, Run.outcomes).join(Job, Job.id == Run.job_id)
+    rows = session.execute(statement.where(Run.id.in_(events), Run.status == RunStatus.SUCCEEDED).order_by(Run.id))
+    return [SucceededRun(*row) for row in rows]
