@@ -3,9 +3,11 @@
     python -m benchmarks.real_slices FOLDER [--bundle NAME ...] [--weights FILE] [--picture FILE]
 
 ``FOLDER`` holds ``images`` and ``masks`` of the same names, from PhysioNet CT-ICH 1.0.0 (Hssayeni 2019, CC BY 4.0):
-8-bit slices of about four patients in a brain window, without HU, header or pixel size. Grey is taken for 0 to 80 HU,
-the saturated ring for bone, what lies outside for air, 145 mm for the width of the skull and 5 mm for the distance of
-consecutive slices; the ends of a stack are repeated until it is as high as a head. Nothing here is ever trained on.
+8-bit slices of about four patients in a brain window, without HU, header or pixel size. Grey is taken for -20 to
+100 HU, the window of level 40 and width 120 in which the paper of the data set (Data 2020, 5(1), 14) made its images:
+read so, the darkest ventricles measure water, not 15 HU. The saturated ring is taken for bone, what lies outside for
+air, 145 mm for the width of the skull and 5 mm for the distance of consecutive slices; the ends of a stack are repeated
+until it is as high as a head. Nothing here is ever trained on.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from benchmarks.painted_head import runner_of
 from dicomnode.records import Inputs, Volume
 from tests.unit.zoo.volumes import make_volume
 
-WINDOW_HU, BONE_HU, AIR_HU = 80.0, 800.0, -1000.0
+LOW_HU, HIGH_HU, BONE_HU, AIR_HU = -20.0, 100.0, 800.0, -1000.0
 SATURATED = 250
 SKULL_MM, SLICE_MM = 145.0, 5.0
 MARKED_GREY = 20
@@ -59,7 +61,8 @@ def hounsfield(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
     skull = saturated == int(sizes.argmax())
     head = ndimage.binary_fill_holes(ndimage.binary_closing(skull, iterations=6))
     outside = (grey < MARKED_GREY) & ~head
-    return np.where(skull, BONE_HU, np.where(outside, AIR_HU, grey / 255.0 * WINDOW_HU)).astype(np.float32)
+    hu = LOW_HU + grey / 255.0 * (HIGH_HU - LOW_HU)
+    return np.where(skull, BONE_HU, np.where(outside, AIR_HU, hu)).astype(np.float32)
 
 
 def pixel_mm_of(grey: NDArray[np.uint8]) -> float:
@@ -91,7 +94,7 @@ def read_slices(folder: Path) -> Iterator[Slices]:
 def show(slices: Slices, marked: Mask, axes: Sequence[plt.Axes]) -> None:
     """Truth in green, marks in red."""
     for axis, plane, true, mark in zip(axes, slices.volume.hu[PADDING:], slices.truth, marked, strict=False):
-        axis.imshow(plane, cmap="gray", vmin=0, vmax=WINDOW_HU)
+        axis.imshow(plane, cmap="gray", vmin=0, vmax=80)
         for mask, colour in ((true, "lime"), (mark, "red")):
             if mask.any():
                 axis.contour(mask, [0.5], colors=colour, linewidths=0.7)

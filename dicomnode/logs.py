@@ -29,6 +29,7 @@ _QUIET = {
     "alembic": logging.WARNING,
     "uvicorn": logging.WARNING,
     "asyncio": logging.WARNING,
+    "highdicom": logging.WARNING,  # it tells of every module it copies
     "httpx": logging.WARNING,  # it logs each request with its URL
     "httpcore": logging.WARNING,  # at DEBUG it logs headers
 }

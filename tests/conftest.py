@@ -15,6 +15,8 @@ from dicomnode.dicom.libraries import set_up_pydicom
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEFAULT_REAL_DATA = REPOSITORY.parent / "shared" / "data"
+PLAIN_PATH = os.pathsep.join(filter(None, [str(REPOSITORY / "tests/tools/plain"), os.environ.get("PYTHONPATH", "")]))
+"""PYTHONPATH of a process that has no extras."""
 
 
 def pytest_configure() -> None:

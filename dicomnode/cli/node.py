@@ -128,9 +128,12 @@ def process(
     from dicomnode.app.documents import print_document
     from dicomnode.app.process import process_folder
     from dicomnode.app.processed import processed_as_dict, processed_table
+    from dicomnode.config.sections import Operations
     from dicomnode.config.whole import built_in_config
+    from dicomnode.logs import configure_logging
 
     with exit_codes():
+        configure_logging(Operations(log_format="text", log_level="INFO"))
         loaded = load_config(config, serving=False) if config else built_in_config()
         require_known("--protocol", protocol, [known.name for known in loaded.protocol])
         (chosen,) = [known for known in loaded.protocol if known.name == protocol]

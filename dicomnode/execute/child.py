@@ -19,6 +19,8 @@ from dicomnode.logs import configure_logging, logging_in_use
 
 log = logging.getLogger(__name__)
 
+LATE = "no answer within {:g} s; [execution] run_timeout_s may allow more"
+
 POLL_S = 0.1
 LOST_GRACE_S = 10.0
 
@@ -111,7 +113,7 @@ class ChildProcess:
         except OSError as fault:
             self.kill()
             raise WorkerCrashed("the worker died before it took the task") from fault
-        reply, lost = self._wait(timeout_s, tick, f"no answer within {timeout_s:g} s")
+        reply, lost = self._wait(timeout_s, tick, LATE.format(timeout_s))
         if isinstance(reply, Failure) and reply.fault is Fault.MEMORY:
             self.kill()  # what it holds or has leaked goes with it; the next task is given to a fresh process
         if lost is not None:

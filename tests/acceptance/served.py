@@ -16,16 +16,14 @@ import psutil
 
 from dicomnode.store.engine import Store
 from dicomnode.store.history import list_jobs
-from tests.conftest import REPOSITORY
+from tests.conftest import PLAIN_PATH
 
 START_S = 60.0
-PLAIN = REPOSITORY / "tests" / "tools" / "plain"
 
 
 def environment() -> dict[str, str]:
     """Of a node: one thread to compute with, and nothing installed that only training and tests need."""
-    path = os.pathsep.join(filter(None, [str(PLAIN), os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": PLAIN_PATH}
 
 
 def toml_value(value: Any) -> str:

@@ -12,11 +12,20 @@ import pytest
 
 from dicomnode.app import show
 from dicomnode.store.engine import Store
+from tests.conftest import PLAIN_PATH
 from tests.integration.execute.world import MODELS, Bundles, Workers
 from tests.integration.receive.world import Reception
 from tests.integration.store.fixture import execute, new_database, sqlite_template, store
 
 __all__ = ["new_database", "new_reception", "postgres_url", "reception", "sqlite_template", "store"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_children() -> Iterator[None]:
+    """Workers and commands that tests start find no more than a hospital has; see :mod:`tests.tools.plain`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", PLAIN_PATH)
+        yield
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def detector_network() -> torch.nn.Module:
 
 
 def detector_recipe() -> Recipe:
-    """Planes and windows of the bundle; one finding more, streaks in training."""
+    """Planes and windows of the bundle; one finding more, faint blood and streaks in training."""
     fast = fast_recipe()
     return replace(
         fast,
@@ -68,6 +68,7 @@ def detector_recipe() -> Recipe:
         planes=replace(fast.planes, findings=DETECTED),
         build=lambda: rare(detector_network()),
         bundled=lambda: Committee([detector_network() for _ in range(SEATS)]),
+        faint=True,
         streaks=True,
         missed=MISSED,
     )

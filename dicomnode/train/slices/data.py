@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from dicomnode.cohort.streams import derived_seed, stream
 from dicomnode.train.masks import DENSE_MASK
 from dicomnode.train.slices.exams import UNKNOWN, Exam
+from dicomnode.train.slices.faint import BRAIN_HU, RandFaintd
 from dicomnode.train.slices.noisy_student import IGNORE, RandAugmentd, RandKerneld, mixed_batches
 from dicomnode.train.slices.recipes import Recipe
 from dicomnode.train.slices.streaks import RandStreaksd
@@ -36,13 +37,14 @@ OFFSET_HU, CALIBRATED_OFFSET_HU = 15.0, 5.0
 ALIKE_SHARE = 0.35
 """Of the slices without the finding, where some show another one: they are what it is mistaken for."""
 STREAKED_SHARE = 0.3
+FAINT_SHARE = 0.5
 NOISE_HU = 14.0
 """Largest standard deviation added: on planes of 1 mm usual reconstructions have 2 to 4, sharp ones 8 and more."""
 NOISY_SHARE = 0.7
 MOST_SPOTS = 3
 SPOT_RADIUS = (1.0, 4.5)
 SPOT_HU = (90.0, 600.0)
-IMAGE, TRUTH = "image", "truth"
+IMAGE, TRUTH, BLOOD = "image", "truth", "blood"
 Place = tuple[int, int]
 """Index of the exam, index of the slice."""
 
@@ -96,15 +98,22 @@ class Source:
 
 
 class LoadSliced(MapTransform):  # type: ignore[misc]
-    """{"exam", "slice"} -> ``image`` (3, size, size) HU and ``truth`` (findings, size, size)."""
+    """{"exam", "slice"} -> ``image`` (3, size, size) HU and ``truth`` (findings, size, size).
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    blood : also ``blood`` (3, size, size), the first finding on the slice and its neighbours.
+    """
+
+    def __init__(self, *, blood: bool = False) -> None:
         super().__init__(["exam", "slice"])
+        self.blood = blood
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Read from the memory-mapped arrays."""
         exam, index = data["exam"], data["slice"]
-        return {IMAGE: exam.around(index), TRUTH: torch.from_numpy(exam.truth[index].astype(np.float32))}
+        loaded = {IMAGE: exam.around(index), TRUTH: torch.from_numpy(exam.truth[index].astype(np.float32))}
+        return loaded | ({BLOOD: exam.shown_around(index)} if self.blood else {})
 
 
 class RandWindowd(MapTransform, Randomizable):  # type: ignore[misc]
@@ -193,7 +202,8 @@ def transforms(recipe: Recipe, *, student: bool) -> Compose:
     offset_hu = OFFSET_HU if recipe.planes.reference_hu is None else CALIBRATED_OFFSET_HU
     moved: dict[str, Any] = {"mode": ("bilinear", "nearest"), "padding_mode": "border"}
     steps = [
-        LoadSliced(),
+        LoadSliced(blood=recipe.faint),
+        *([RandFaintd(IMAGE, BLOOD, recipe.planes.reference_hu or BRAIN_HU, FAINT_SHARE)] if recipe.faint else []),
         *([RandStreaksd(IMAGE, recipe.planes.pixel_mm, STREAKED_SHARE)] if recipe.streaks else []),
         RandWindowd(recipe.window),
         RandFlipd(both, prob=0.5, spatial_axis=1),

@@ -75,6 +75,13 @@ class Exam:
         hu = torch.from_numpy(self.hu[used].astype(np.float32))
         return torch.einsum("cj,jhw->chw", torch.from_numpy(weights[:, used]), hu)
 
+    def shown_around(self, index: int) -> torch.Tensor:
+        """(3, size, size) float32, 0 to 1: where the slice and its neighbours show the first finding."""
+        weights = neighbour_weights(self.offsets_mm)[:, index]
+        used = np.flatnonzero(weights.any(axis=0))
+        shown = torch.from_numpy((self.truth[used, 0] == 1).astype(np.float32))
+        return torch.einsum("cj,jhw->chw", torch.from_numpy(weights[:, used]), shown)
+
     def known(self, index: int = 0) -> bool:
         """Is the truth of a finding known everywhere?"""
         return bool((self.truth[:, index] != UNKNOWN).all())

@@ -24,6 +24,7 @@ class Recipe:
     bundled : the network as the node runs it; more than one training may have made it.
     prepare : (3, ..., rows, columns) HU of a slice and its neighbours -> (channels, ..., rows, columns).
     finish : logits (findings, slices, size, size) and HU (3, slices, size, size) -> probabilities.
+    faint : is blood made fainter in training?
     streaks : are rays hardened and starved in training?
     missed : of each finding the weight of a missed voxel against a false one in the overlap of the loss, 0 to 1; 0.5
         for all, where it is empty.
@@ -36,6 +37,7 @@ class Recipe:
     bundled: Callable[[], torch.nn.Module]
     prepare: Callable[[torch.Tensor], torch.Tensor]
     finish: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    faint: bool = False
     streaks: bool = False
     missed: tuple[float, ...] = ()
 

@@ -11,8 +11,8 @@ from dicomnode.zoo.importing.foreign import ANY_GEOMETRY, DETECTION_LIMIT_ML
 from dicomnode.zoo.importing.layout import WeightsOptions
 from dicomnode.zoo.manifest import MaskOutput
 
-RUN_LIMIT_S = 240.0
-"""A network may take this long for one head: ample for one core of a busy machine."""
+RUN_LIMIT_S = 600.0
+"""A network may take this long for one head: two minutes of one core, and machines that are busy otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,7 @@ def run(ct: Path, out: Path) -> subprocess.CompletedProcess[str]:
     command = ["run", "--config_file", str(BUNDLE / "configs/inference.json"), "--bundle_root", str(BUNDLE)]
     return subprocess.run(
         [sys.executable, "-m", "monai.bundle", *command, "--ct", str(ct), "--output_dir", str(out)],
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         capture_output=True,
         text=True,
         check=False,

@@ -47,7 +47,7 @@ def write_config(folder: Path, *, pacs_port: int = 104, **changes: Any) -> Path:
     """A configuration with a small model; ``changes`` replace keys of the destination."""
     write_threshold_bundle(folder / "bundle")
     destination = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": pacs_port}
-    destination |= {"accept_research": True, "timeout_s": 2} | changes
+    destination |= {"accept_research": True, "timeout_s": 20} | changes
     lines = [
         "[node]\nport = 0\nhost = '127.0.0.1'",
         f"data_dir = '{folder / 'data'}'",

@@ -523,7 +523,7 @@ def test_a_long_series_is_found_also_in_pages(pacs: WebPacs, page: int) -> None:
 
 def check(pacs: WebPacs, tmp_path: Path, **more: Any) -> list[Finding]:
     """What ``dicomnode check`` says of the destination."""
-    one = {"name": "pacs", "url": pacs.url, "timeout_s": 2.0, **more}
+    one = {"name": "pacs", "url": pacs.url, "timeout_s": 20.0, **more}
     raw = {"node": {"port": 0, "data_dir": str(tmp_path / "data")}, "destination": [one]}
     config = parse_config(raw, serving=False, environment={})
     return [found for found in checkup(config, load_models=False) if found.what == "destination pacs"]

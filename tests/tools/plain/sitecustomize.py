@@ -6,7 +6,9 @@ MONAI imports whatever it finds of these; in a hospital there is nothing to find
 import sys
 from importlib.abc import MetaPathFinder
 
-EXTRAS = frozenset({"fire", "ignite", "matplotlib", "nibabel", "pandas", "skimage", "sklearn", "tensorboard"})
+EXTRAS = frozenset(
+    {"fire", "ignite", "matplotlib", "nibabel", "pandas", "skimage", "sklearn", "tensorboard", "transformers"}
+)
 
 
 class _Hidden(MetaPathFinder):

@@ -89,7 +89,7 @@ def masks_of(runner: Runner, datasets: list[Any]) -> dict[str, MaskFinding]:
 
 def test_an_import_is_described_pinned_and_says_whose_it_is(imported: Imported) -> None:
     manifest, models = imported.manifest, imported.manifest.path.parent
-    assert (manifest.name, manifest.research, manifest.run_limit_s) == ("blast_ct", True, 480.0)
+    assert (manifest.name, manifest.research, manifest.run_limit_s) == ("blast_ct", True, 1200.0)
     assert [one.label for one in manifest.masks] == [
         "Intraparenchymal haemorrhage",
         "Extra-axial haemorrhage",
