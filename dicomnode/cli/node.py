@@ -128,7 +128,7 @@ def process(
     from dicomnode.app.documents import print_document
     from dicomnode.app.process import process_folder
     from dicomnode.app.processed import processed_as_dict, processed_table
-    from dicomnode.config.sections import Operations
+    from dicomnode.config.operations import Operations
     from dicomnode.config.whole import built_in_config
     from dicomnode.logs import configure_logging
 
