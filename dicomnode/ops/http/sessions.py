@@ -97,6 +97,8 @@ class Throttle:
         """Seconds until this key may try again; 0: now."""
         with self._lock:
             recent = self._recent(key)
+            if not recent:
+                self._failures.pop(key, None)  # whoever only asks leaves nothing behind
             return recent[0] + self._within_s - self._clock() if len(recent) >= self._most else 0.0
 
     def failed(self, key: str) -> None:

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from dicomnode.app.check import operations
 from dicomnode.app.check.certificates import check_certificates
 from dicomnode.app.check.operations import check_operations
+from dicomnode.cli.main import app
 from dicomnode.config.certificates import expiries
 from dicomnode.config.whole import Config
 from tests.tools.certificates import Authority, Certificate
@@ -65,6 +68,19 @@ def test_a_damaged_certificate_is_said_to_be_one(authority: Authority, tmp_path:
     made.cert.write_text(made.cert.read_text()[:cut])
     (finding,) = check_certificates(config_with(tmp_path, made))
     assert "cannot be read: holds no certificate" in finding.says
+
+
+def test_what_the_http_port_needs_and_lacks_is_named_with_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "NEEDED", ("starlette", "no_such_library"))
+    path = tmp_path / "config.toml"
+    assert CliRunner().invoke(app, ["init", str(path), "--http-port", "8042"]).exit_code == 0
+    ended = CliRunner().invoke(app, ["serve", "--config", str(path)])
+    assert ended.exit_code == 2
+    assert "no_such_library not installed: the HTTP port needs pip install 'dicomnode[operations]'" in ended.output
+    first, *_ = check_operations(Config.model_validate({"operations": {"port": 8042}}))
+    assert (first.ok, first.fatal) == (False, True)
 
 
 def test_the_http_port_is_free_or_in_use_and_wants_an_account(authority: Authority, tmp_path: Path) -> None:
