@@ -86,7 +86,9 @@ def last_clock_step(session: Session) -> tuple[float, float] | None:
 def to_pacs(session: Session) -> dict[str, Quantiles]:
     """Protocol -> seconds from the last image to the PACS, over its jobs among the newest that are done."""
     seconds: dict[str, list[float]] = {}
-    for job in times_of(session, Job.status.in_((JobStatus.DONE, JobStatus.SENT_UNPROVEN)), limit=LAST_JOBS):
+    # Not the bare column: by its index all jobs that were ever done would be read, to be sorted by their ids.
+    status = func.coalesce(Job.status, "")
+    for job in times_of(session, status.in_((JobStatus.DONE, JobStatus.SENT_UNPROVEN)), limit=LAST_JOBS):
         seconds.setdefault(job.protocol, []).append(job.stage_s[TOTAL])
     return {name: Quantiles(len(all_s), _at(all_s, 0.5), _at(all_s, 0.95)) for name, all_s in sorted(seconds.items())}
 

@@ -62,7 +62,11 @@ def log_in(page: playwright.Page, site: RunningSite, name: str, password: str = 
     page.keyboard.press("Tab")
     page.keyboard.type(password)
     page.keyboard.press("Enter")
-    page.wait_for_load_state()
+
+
+def wait_for_heading(page: playwright.Page, text: str) -> None:
+    """The page with this heading is there."""
+    playwright.expect(page.get_by_role("heading", level=1)).to_have_text(text, timeout=60_000)
 
 
 @sqlite_only
@@ -71,7 +75,7 @@ def test_an_admin_works_with_the_keyboard_alone(page: playwright.Page, site: Run
     assert page.get_by_role("alert").inner_text() == "Name and password do not belong together."
     keep(page, "login")
     log_in(page, site, "anna")
-    assert page.get_by_role("heading", level=1).inner_text() == "Overview"
+    wait_for_heading(page, "Overview")
     keep(page, "overview")
     page.keyboard.press("Tab")  # past the link to the content
     page.get_by_role("link", name="Studies", exact=True).press("Enter")
@@ -87,14 +91,14 @@ def test_an_admin_works_with_the_keyboard_alone(page: playwright.Page, site: Run
     wait_until(lambda: picture.evaluate("image => image.naturalWidth") == 48, 60)
     keep(page, "study")
     page.get_by_role("button", name="Discard what is held").press("Enter")
-    page.wait_for_load_state()
-    assert "1 results are withdrawn" in page.get_by_role("status").inner_text()
+    playwright.expect(page.get_by_role("status")).to_contain_text("1 results are withdrawn", timeout=60_000)
     assert job_status(site.store) != "delivering"
 
 
 @sqlite_only
 def test_a_viewer_sees_no_button_but_the_one_to_leave(page: playwright.Page, site: RunningSite) -> None:
     log_in(page, site, "victor")
+    wait_for_heading(page, "Overview")
     page.goto(f"{site.url}/studies/{STUDY}")
     assert page.get_by_role("button").all_inner_texts() == ["Log out"]
     page.get_by_role("button", name="Log out").press("Enter")
