@@ -31,6 +31,7 @@
     │   ├── AnswerTooLong          the answer is longer than the node reads
     │   └── NoCredentials          the secret cannot be read, or the token server gives no token
     ├── EncodeError            findings could not be written as a valid object; nothing is sent
+    ├── NotifyError            a message to people did not arrive
     └── DeliveryError          a destination did not take a result
         ├── AssociationRejected    no association or connection, or no presentation context
         │   ├── NotAdmitted            the peer was reached, but wants no association with this node
@@ -575,6 +576,10 @@ class AnswerTooLong(WebError):
 
 class NoCredentials(WebError):
     """The node has nothing to show who it is: its secret cannot be read, or the token server gives no token."""
+
+
+class NotifyError(NodeError):
+    """A message to people did not arrive."""
 
 
 class DeliveryError(NodeError):

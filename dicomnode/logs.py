@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-from dicomnode.config.sections import Operations
+from dicomnode.config.operations import Operations
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ _QUIET = {
     "pydicom": logging.ERROR,
     "apscheduler": logging.ERROR,
     "alembic": logging.WARNING,
+    "uvicorn": logging.WARNING,
+    "asyncio": logging.WARNING,
     "highdicom": logging.WARNING,  # it tells of every module it copies
     "httpx": logging.WARNING,  # it logs each request with its URL
     "httpcore": logging.WARNING,  # at DEBUG it logs headers

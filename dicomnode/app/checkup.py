@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dicomnode.app.check.certificates import check_certificates
 from dicomnode.app.check.context import check_context
 from dicomnode.app.check.destinations import check_destinations
 from dicomnode.app.check.fhir import check_fhir
@@ -11,6 +12,7 @@ from dicomnode.app.check.finding import Finding
 from dicomnode.app.check.hl7 import check_hl7
 from dicomnode.app.check.host import check_host
 from dicomnode.app.check.models import check_models, check_protocols
+from dicomnode.app.check.operations import check_operations
 from dicomnode.config.whole import Config
 
 
@@ -23,4 +25,6 @@ def checkup(config: Config, *, load_models: bool = True) -> Iterator[Finding]:
     yield from check_context(config)
     yield from check_fhir(config)
     yield from check_hl7(config)
+    yield from check_certificates(config)
+    yield from check_operations(config)
     yield from check_destinations(config)

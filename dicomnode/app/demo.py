@@ -26,7 +26,8 @@ from dicomnode.app.node import Node
 from dicomnode.app.pictures import mask_of_seg, overview_of_sc, picture_of_mask
 from dicomnode.cohort.make import DemoStudy, make_demo_study
 from dicomnode.config.destinations import Destination
-from dicomnode.config.sections import Database, Operations, Reception
+from dicomnode.config.operations import Operations
+from dicomnode.config.sections import Database, Reception
 from dicomnode.config.sections import Node as NodeSection
 from dicomnode.config.whole import Config, built_in_config
 from dicomnode.deliver.outgoing import Outgoing

@@ -87,9 +87,14 @@ def choose_series(folder: Path, protocol: Protocol) -> FoundSeries:
 
 def find_series(folder: Path) -> tuple[list[FoundSeries], int]:
     """All series below a folder, the one with the most files first, and how many files are no DICOM instances."""
+    return series_of_files(sorted(path for path in folder.rglob("*") if path.is_file()))
+
+
+def series_of_files(paths: Iterable[Path]) -> tuple[list[FoundSeries], int]:
+    """As :func:`find_series`, of some files."""
     groups: dict[tuple[str, str], list[FoundFile]] = defaultdict(list)
     others = 0
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in paths:
         file = _read(path.absolute())
         if file is None:
             others += 1  # a folder from a CD holds much that is no DICOM file

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -35,9 +35,11 @@ from dicomnode.execute.dispatcher import Dispatcher
 from dicomnode.execute.late_context import LATE_EVERY_S, LateContext
 from dicomnode.ops.clock import ClockWatch
 from dicomnode.ops.context import context_duties
+from dicomnode.ops.notify.notifier import LOOK_EVERY_S, Notifier
 from dicomnode.ops.permissions import close_to_others, private_files
 from dicomnode.ops.retention import HOUR_S, purge
 from dicomnode.ops.scheduler import TICK_S, Duty, Scheduler, queue_duties
+from dicomnode.ops.state import BreakerState, NodeState, StateOf
 from dicomnode.receive.mllp.listener import MllpListener
 from dicomnode.receive.scp import StorageScp
 from dicomnode.receive.spool import Spool
@@ -63,8 +65,25 @@ class Role(StrEnum):
     DELIVER = "deliver"
 
 
+class Watcher(Protocol):
+    """A part that looks at the node and that the node does not need, such as its HTTP port."""
+
+    def start(self) -> None:
+        """Begin to look."""
+
+    def stop(self) -> None:
+        """Look no more."""
+
+
+NewWatcher = Callable[[Config, StateOf], Watcher]
+
+
 class Node:
     """A running node. Use as a context manager, or :meth:`start` and :meth:`stop`.
+
+    Parameters
+    ----------
+    new_watcher : makes the part that watches the node; None: nothing watches it.
 
     Attributes
     ----------
@@ -72,14 +91,17 @@ class Node:
         it instead of leaving a node that answers but does not work.
     """
 
-    def __init__(self, config: Config, role: Role = Role.ALL) -> None:
+    def __init__(self, config: Config, role: Role = Role.ALL, new_watcher: NewWatcher | None = None) -> None:
         self.config = config
+        self._new_watcher = new_watcher
+        self._watcher: Watcher | None = None
         self.role = role
         self.owner = f"{config.node.ae_title}@{socket.gethostname()}:{config.node.data_dir.absolute()}#{role}"
         self.failed = threading.Event()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._dispatchers: list[Dispatcher] = []
+        self._senders: list[Sender] = []
         self._scp: StorageScp | None = None
         self._hl7: MllpListener | None = None
         self._scheduler: Scheduler | None = None
@@ -107,6 +129,18 @@ class Node:
         """Why no worker can start; empty while one can."""
         return next((dispatcher.fault for dispatcher in self._dispatchers if dispatcher.fault), "")
 
+    def state(self) -> NodeState:
+        """What those who watch the node are told; for any thread."""
+        senders = [(one.destination.name, one.breaker) for one in list(self._senders)]
+        return NodeState(
+            role=self.role,
+            receives=self.port > 0 and not self._stop.is_set() if self._does(Role.RECEIVE) else None,
+            works=self.working if self._does(Role.WORK) else None,
+            worker_fault=self.worker_fault,
+            has_failed=self.failed.is_set(),
+            breakers=tuple(BreakerState(name, breaker.is_open, breaker.failures) for name, breaker in senders),
+        )
+
     def start(self) -> None:
         """Heal what a crash left, then start the parts; the SCP last, when everything behind it works.
 
@@ -129,6 +163,9 @@ class Node:
         clock.start()
         close_to_others(self.config)
         self._heal(self.store)
+        if self._new_watcher is not None:
+            self._watcher = self._new_watcher(self.config, self.state)
+            self._watcher.start()
         duties = [Duty("storage", STORAGE_TICK_S, storage.watch)]
         if self._does(Role.WORK):
             duties += self._start_work(self.store)
@@ -143,6 +180,11 @@ class Node:
             duties.append(
                 Duty("studies without result", NOT_PERFORMED_TICK_S, NotPerformedReports(self.config, self.store).tick)
             )
+        if self.config.operations.notify.is_on:
+            # Of several processes on one database those that work tell of it.
+            works = self._does(Role.WORK)
+            notifier = Notifier(self.config, self.store, self.owner, self.state, works=works)
+            duties.append(Duty("notifications", LOOK_EVERY_S, notifier.look))
         self._scheduler = Scheduler(duties, before=clock.check)
         self._scheduler.start()
         if self._does(Role.RECEIVE):
@@ -185,6 +227,7 @@ class Node:
         for destination in self.config.destination:
             data_dir, before = self.config.node.data_dir, clock.check
             sender = Sender(self.config, store, data_dir, self.owner, destination, before_step=before)
+            self._senders.append(sender)
             self._spawn(f"sender {destination.name}", sender.run)
 
     def _bind(self, storage: Storage) -> None:
@@ -263,6 +306,8 @@ class Node:
             self._digests.close()
         for thread in self._threads:
             thread.join(JOIN_S)
+        if self._watcher is not None:
+            self._watcher.stop()
         if self.store is not None:
             self.store.close()
         if self._lock is not None:
@@ -282,14 +327,14 @@ class Node:
         self.stop()
 
 
-def serve(config: Config, role: Role) -> int:
+def serve(config: Config, role: Role, new_watcher: NewWatcher | None = None) -> int:
     """Run a node until SIGTERM or SIGINT; returns the exit code.
 
     Raises
     ------
     ConfigError, EnvironmentFault : see :meth:`Node.start`.
     """
-    node = Node(config, role)
+    node = Node(config, role, new_watcher)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: node.request_stop())
     with private_files(), node:

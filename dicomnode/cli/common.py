@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +86,14 @@ def require_destination(what: str, given: str, config: Config, session: Session)
         require_known(what, given, sorted(configured | destinations_known(session)))
 
 
+def user_here() -> str:
+    """Who calls a command, for the history."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user may be a number alone
+        return str(os.getuid())
+
+
 @contextmanager
 def training_extra() -> Iterator[None]:
     """Say in a sentence that the extra is missing, before anything is imported from it."""
@@ -94,6 +103,19 @@ def training_extra() -> Iterator[None]:
     if missing:
         raise ConfigError([f"{', '.join(missing)} not installed: training needs pip install 'dicomnode[train]'"])
     yield
+
+
+def require_operations_extra() -> None:
+    """Do nothing where what the HTTP port needs is installed.
+
+    Raises
+    ------
+    ConfigError : it is not; the message says what to install.
+    """
+    from dicomnode.app.check.operations import INSTALL, missing_for_http
+
+    if missing := missing_for_http():
+        raise ConfigError([f"{', '.join(missing)} {INSTALL}"])
 
 
 @contextmanager

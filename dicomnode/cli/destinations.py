@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli.common import AsJson, ConfigFile, exit_codes, opened_store, require_destination
+from dicomnode.cli.common import (
+    AsJson,
+    ConfigFile,
+    exit_codes,
+    opened_store,
+    require_destination,
+    require_known,
+    user_here,
+)
 
 app = typer.Typer(help="What is known of the destinations.", no_args_is_help=True)
 
@@ -28,6 +36,39 @@ def destinations_refusals(config: ConfigFile = Path("config.toml"), json: AsJson
             print_document({"refusals": refusals}, timezone=loaded.node.timezone)
         else:
             show.refusals_table(refusals, loaded.node.timezone)
+
+
+@app.command("pause")
+def destinations_pause(
+    destination: Annotated[str, typer.Argument(help="Name of a destination.")],
+    config: ConfigFile = Path("config.toml"),
+) -> None:
+    """Send nothing more to a destination until `dicomnode destinations resume`; results wait, and their age counts.
+
+    Example: `dicomnode destinations pause pacs`
+    """
+    from dicomnode.store.pausing import Part, pause
+
+    with exit_codes(), opened_store(config) as (loaded, store), store.write() as session:
+        require_known("destination", destination, [known.name for known in loaded.destination])
+        changed = pause(session, Part.DESTINATION, destination, by=user_here())
+    typer.echo(f"{destination} is paused{'' if changed else ' already'}")
+
+
+@app.command("resume")
+def destinations_resume(
+    destination: Annotated[str, typer.Argument(help="Name of a destination that is paused.")],
+    config: ConfigFile = Path("config.toml"),
+) -> None:
+    """Send to a paused destination again.
+
+    Example: `dicomnode destinations resume pacs`
+    """
+    from dicomnode.store.pausing import Part, resume
+
+    with exit_codes(), opened_store(config) as (_, store), store.write() as session:
+        changed = resume(session, Part.DESTINATION, destination, by=user_here())
+    typer.echo(f"{destination} gets its results again" if changed else f"{destination} is not paused")
 
 
 @app.command("forget")

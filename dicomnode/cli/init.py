@@ -40,6 +40,10 @@ def init(
     deploy: Annotated[
         Path | None, typer.Option(help="Also write the systemd unit and the Dockerfile into this folder.")
     ] = None,
+    http_port: Annotated[
+        int | None, typer.Option(help="Port for probes, metrics and the status page, on this machine alone.")
+    ] = None,
+    ask: Annotated[bool, typer.Option("--ask", help="Ask for what a node cannot do without: four questions.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
 ) -> None:
     """Write a first configuration: every key with its default, commented, and what you give put in.
@@ -48,10 +52,17 @@ def init(
 
     `dicomnode init`
 
+    `dicomnode init --ask`
+
     `dicomnode init config.toml --pacs-ae PACS --pacs-host 10.1.2.3 --pacs-port 104 --accept-research`
 
     `dicomnode init /etc/dicomnode/config.toml --sender CT1@10.1.2.20 --deploy ./deploy`
     """
+    if ask:
+        ae_title = ae_title or typer.prompt("AE title of this node", default="DICOMNODE")
+        pacs_ae = pacs_ae or typer.prompt("AE title of the PACS that gets the results")
+        pacs_host = pacs_host or typer.prompt("Its host name or address")
+        pacs_port = pacs_port or typer.prompt("Its DICOM port", default=104, type=int)
     given: dict[Key, Value | None] = {
         ("node", "ae_title"): ae_title,
         ("node", "host"): host,
@@ -61,6 +72,7 @@ def init(
         ("destination", "ae_title"): pacs_ae,
         ("destination", "host"): pacs_host,
         ("destination", "port"): pacs_port,
+        ("operations", "port"): http_port,
         ("destination", "accept_research"): accept_research or None,
     }
     with exit_codes():

@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli.common import AsJson, ConfigFile, exit_codes, opened_store, require_destination, require_known
+from dicomnode.cli.common import (
+    AsJson,
+    ConfigFile,
+    exit_codes,
+    opened_store,
+    require_destination,
+    require_known,
+    user_here,
+)
 from dicomnode.errors import NodeError
 
 app = typer.Typer(help="See, retry and cancel jobs.", no_args_is_help=True)
@@ -183,6 +191,32 @@ def jobs_discard(
         count = discard_held(session, job_id, destination=destination)
     said = f"{count} results are withdrawn"
     print_document({"job_id": job_id, "withdrawn": count}) if json else show.out.print(said)
+
+
+@app.command("pause")
+def jobs_pause(config: ConfigFile = Path("config.toml")) -> None:
+    """Let no job begin until `dicomnode jobs resume`; what runs is finished, and reception and delivery go on.
+
+    Example: `dicomnode jobs pause`
+    """
+    from dicomnode.store.pausing import Part, pause
+
+    with exit_codes(), opened_store(config) as (_, store), store.write() as session:
+        changed = pause(session, Part.QUEUE, by=user_here())
+    typer.echo("the queue is paused" if changed else "the queue is paused already")
+
+
+@app.command("resume")
+def jobs_resume(config: ConfigFile = Path("config.toml")) -> None:
+    """Let the jobs of a paused queue begin again.
+
+    Example: `dicomnode jobs resume`
+    """
+    from dicomnode.store.pausing import Part, resume
+
+    with exit_codes(), opened_store(config) as (_, store), store.write() as session:
+        changed = resume(session, Part.QUEUE, by=user_here())
+    typer.echo("the queue goes on" if changed else "the queue is not paused")
 
 
 @app.command("withdraw")

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli.common import WRONG_CALL, AsJson, ConfigFile, exit_codes, opened_store, require_folder, require_known
+from dicomnode.cli.common import (
+    WRONG_CALL,
+    AsJson,
+    ConfigFile,
+    exit_codes,
+    opened_store,
+    require_folder,
+    require_known,
+    require_operations_extra,
+)
 from dicomnode.config.load import load_config
 from dicomnode.errors import ConfigError, EnvironmentFault, NodeError
 
@@ -30,6 +39,11 @@ def serve(
         require_known("--role", role, Role)
         loaded = load_config(config)
         configure_logging(loaded.operations)
+        if loaded.operations.has_http:
+            require_operations_extra()
+            from dicomnode.app.operations import http_server
+
+            raise typer.Exit(serve(loaded, Role(role), http_server))
         raise typer.Exit(serve(loaded, Role(role)))
 
 
@@ -114,7 +128,7 @@ def process(
     from dicomnode.app.documents import print_document
     from dicomnode.app.process import process_folder
     from dicomnode.app.processed import processed_as_dict, processed_table
-    from dicomnode.config.sections import Operations
+    from dicomnode.config.operations import Operations
     from dicomnode.config.whole import built_in_config
     from dicomnode.logs import configure_logging
 
@@ -128,6 +142,26 @@ def process(
         require_folder("--out", out)
         done = process_folder(folder, out, loaded, chosen, lambda line: show.err.print(f"[dim]{line}[/dim]"), context)
         print_document(processed_as_dict(done)) if json else processed_table(done)
+
+
+@app.command()
+def conformance(
+    config: ConfigFile = Path("config.toml"),
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write it here in place of printing it.")] = None,
+) -> None:
+    """The DICOM conformance statement (PS3.2) of this configuration, as Markdown.
+
+    Example: `dicomnode conformance --out conformance.md`
+    """
+    from dicomnode.app.conformance.statement import statement
+
+    with exit_codes():
+        text = statement(load_config(config, serving=False))
+        if out is None:
+            typer.echo(text, nl=False)
+        else:
+            out.write_text(text, encoding="utf-8")
+            typer.echo(f"written: {out}")
 
 
 @app.command()

@@ -201,12 +201,3 @@ class Zoo(Section):
     paths: tuple[ConfigPath, ...] = ()
     digests: dict[str, str] = {}
     thresholds: dict[str, float] = {}
-
-
-class Operations(Section):
-    """Logs and retention."""
-
-    log_format: Literal["json", "text"] = "json"
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    retention_days: Annotated[float, Field(ge=0)] = 14.0
-    unused_retention_h: Annotated[float, Field(ge=0)] = 24.0

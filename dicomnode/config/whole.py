@@ -6,8 +6,9 @@ from pathlib import Path
 
 from dicomnode.config.clinical import Clinical
 from dicomnode.config.destinations import AnyDestination, DestinationTable
+from dicomnode.config.operations import Operations
 from dicomnode.config.protocols import HEAD_CT, Protocol
-from dicomnode.config.sections import Database, Execution, Node, Operations, Reception, Section, Sender, Zoo
+from dicomnode.config.sections import Database, Execution, Node, Reception, Section, Sender, Zoo
 
 
 class Config(Section):
@@ -48,6 +49,11 @@ class Config(Section):
     def bundle_paths(self) -> tuple[Path, ...]:
         """Bundles and folders of bundles beyond the built-in ones: those named, and the imported ones."""
         return (*self.zoo.paths, *([self.models_dir] if holds_bundles(self.models_dir) else ()))
+
+    @property
+    def accounts_file(self) -> Path:
+        """Who may use the status page: names, roles and hashes of passwords."""
+        return self.node.data_dir / "accounts"
 
     def destinations_of(self, protocol: Protocol) -> tuple[AnyDestination, ...]:
         """The destinations a protocol names, in its order."""

@@ -92,6 +92,11 @@ class Sender:
         self._look_again_s = look_again_s
         self._next_look_at_held = 0.0
 
+    @property
+    def breaker(self) -> Breaker:
+        """For those who watch: whether the destination is left alone, and after how many failures."""
+        return self._breaker
+
     def run(self, stop: threading.Event) -> None:
         """Send until ``stop`` is set; the file on its way is finished, the rest of its batch given back."""
         self._stop = stop

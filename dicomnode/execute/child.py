@@ -11,7 +11,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from dicomnode.config.sections import Operations
+from dicomnode.config.operations import Operations
 from dicomnode.environment import Fault
 from dicomnode.errors import InferenceError, LeaseLost, RunTimedOut, WorkerCrashed
 from dicomnode.execute.tasks import Failure, Ready, Reply, Task

@@ -128,6 +128,7 @@ class JobFilter:
     status: str = ""
     protocol: str = ""
     accession_number: str = ""
+    study_uid: str = ""
     job_id: int | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
@@ -136,6 +137,7 @@ class JobFilter:
             (Job.status, self.status),
             (Job.protocol, self.protocol),
             (Job.accession_number, self.accession_number),
+            (Job.study_uid, self.study_uid),
         )
         by_id = [] if self.job_id is None else [Job.id == self.job_id]
         return [*by_id, *[column == value for column, value in given if value]]
@@ -357,7 +359,7 @@ def events_of(session: Session, identifier: str) -> list[EventLine]:
 
     It begins with the association that brought the images. A UID that is none is looked for as it was sent, too.
     """
-    studies, jobs = _studies_of(session, identifier), _jobs_of(identifier)
+    studies, jobs = studies_named(session, identifier), _jobs_of(identifier)
     if not studies and not jobs:
         return []
     arrived = arrivals_of(session, studies or session.scalars(select(Job.study_uid).where(Job.id.in_(jobs))).all())
@@ -398,7 +400,8 @@ def _arrival_line(arrival: Arrival) -> EventLine:
     )
 
 
-def _studies_of(session: Session, identifier: str) -> list[str]:
+def studies_named(session: Session, identifier: str) -> list[str]:
+    """Study UIDs by an accession number, or by the UID of a study, a series, an image or a result."""
     names = names_of(identifier)
     by_series = select(Series.study_uid).where(
         or_(

@@ -424,6 +424,38 @@ class FhirQuestion(OfPatient, Base):
     detail: Mapped[dict[str, Any]]
 
 
+class Paused(Base):
+    """What an operator has paused: the queue, or a destination by its name. ``by``: who did it."""
+
+    __tablename__ = "paused"
+    __table_args__ = (UniqueConstraint("part", "name"),)
+
+    part: Mapped[str] = mapped_column(String(16))
+    name: Mapped[str] = mapped_column(String(64), default="")
+    since_at: Mapped[float]
+    by: Mapped[str] = mapped_column(String(64), default="")
+
+
+class Alarm(Base):
+    """A fault that lasts, or an urgent finding, that people are told of.
+
+    ``owner``: the process that saw it. ``told``, ``told_end``: the channels that have had the message of its beginning,
+    and of its end.
+    """
+
+    __tablename__ = "alarm"
+    __table_args__ = (UniqueConstraint("owner", "name"),)
+
+    owner: Mapped[str] = mapped_column(String(255))
+    kind: Mapped[str] = mapped_column(String(16))
+    name: Mapped[str] = mapped_column(String(160))
+    says: Mapped[str] = mapped_column(Text)
+    since_at: Mapped[float]
+    ended_at: Mapped[float | None]
+    told: Mapped[list[str]]
+    told_end: Mapped[list[str]]
+
+
 class Event(Base):
     """One change of state, or one thing worth telling; ``dicomnode why`` prints them in order."""
 

@@ -47,6 +47,7 @@ class ServedNode:
     zoo_paths: tuple[Path, ...] = ()
     ae_title: str = "AINODE"
     clinical: dict[str, Any] = field(default_factory=dict)
+    operations: dict[str, Any] = field(default_factory=dict)
     role: str = "all"
     process: subprocess.Popen[bytes] | None = None
 
@@ -73,6 +74,7 @@ class ServedNode:
             ("[execution]", {"devices": ["cpu"], **self.execution}),
             ("[clinical]", {key: value for key, value in self.clinical.items() if not isinstance(value, dict)}),
             *[(f"[clinical.{key}]", value) for key, value in self.clinical.items() if isinstance(value, dict)],
+            ("[operations]", self.operations),
             ("[zoo]", {"paths": [str(path) for path in self.zoo_paths]}),
             *[("[[destination]]", destination) for destination in self.destinations],
         ]

@@ -34,6 +34,11 @@ ONLY_IN = {
     "pynetdicom": ("receive", "deliver", "app.demo_pacs", "dicom.libraries"),
     "sqlalchemy": ("store", "receive", "assemble", "deliver", "ops", "execute", "app", "cli"),
     "httpx": ("web",),
+    "starlette": ("ops.http",),
+    "uvicorn": ("ops.http",),
+    "jinja2": ("ops.http",),
+    "argon2": ("ops.http",),
+    "prometheus_client": ("ops.http",),
     "hl7": ("clinical",),
     "apscheduler": ("ops",),
     "typer": ("cli",),
@@ -149,6 +154,14 @@ def loaded_by(statement: str) -> set[str]:
 def test_the_node_process_loads_neither_torch_nor_monai_nor_highdicom() -> None:
     loaded = loaded_by("import dicomnode.app.node")
     assert {"pynetdicom", "sqlalchemy", "apscheduler"} <= loaded
+    assert loaded & {"torch", "monai", "highdicom", "matplotlib", "safetensors"} == set()
+    # without an HTTP port nothing of what it needs, which is an extra
+    assert loaded & {"starlette", "uvicorn", "jinja2", "argon2", "prometheus_client"} == set()
+
+
+def test_the_http_port_loads_no_more_than_it_needs() -> None:
+    loaded = loaded_by("import dicomnode.app.operations")
+    assert {"starlette", "uvicorn", "prometheus_client"} <= loaded
     assert loaded & {"torch", "monai", "highdicom", "matplotlib", "safetensors"} == set()
 
 

@@ -19,6 +19,7 @@ from dicomnode.config.whole import Config
 from dicomnode.errors import ConfigError, DatabaseUnusable
 from dicomnode.store.deliver import holding, outbox
 from dicomnode.store.opening import Schema, existing_store, require_existing, schema_at
+from dicomnode.store.pausing import list_paused
 
 GIB = 1024**3
 EARLIEST_CLOCK = 1_767_225_600.0  # 2026-01-01: a clock before this release is wrong
@@ -87,6 +88,11 @@ def _waiting(config: Config) -> Iterator[Finding]:
     with existing_store(config.database_url) as store, store.read() as session:
         orphaned = outbox.orphaned(session, [destination.name for destination in config.destination])
         held = holding.count_held(session)
+        paused = list_paused(session)
+    for one in paused:
+        since = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(one.since_at))
+        says = f"paused since {since}{f' by {one.by}' if one.by else ''}: resume it when that is over"
+        yield Finding(f"{one.part} {one.name}".rstrip(), False, says, fatal=False)
     for name, count in orphaned.items():
         says = f"{count} results wait for it, but it is not configured; 'dicomnode jobs withdraw {name}' ends that"
         yield Finding(f"destination {name}", False, says)

@@ -13,6 +13,7 @@ from dicomnode.errors import LeaseLost
 from dicomnode.kinds import Kind
 from dicomnode.store.deliver.results import settle_deliveries, underway
 from dicomnode.store.locks import lock_deliveries, lock_delivery, lock_job
+from dicomnode.store.pausing import Part, is_paused
 from dicomnode.store.states import JobStatus, OutboxEvent, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import guarded_update, move, note
@@ -45,11 +46,14 @@ def has_due_parcels(session: Session, destination: str) -> bool:
         Outbox.status == OutboxStatus.PENDING,
         Outbox.next_attempt_at <= time.time(),
     )
-    return session.scalar(select(Outbox.id).where(*due).limit(1)) is not None
+    is_due = session.scalar(select(Outbox.id).where(*due).limit(1)) is not None
+    return is_due and not is_paused(session, Part.DESTINATION, destination)
 
 
 def claim_parcels(session: Session, destination: str, *, owner: str, lease_s: float, limit: int = 50) -> list[Parcel]:
     """Lease what is due for a destination, stat before routine, then oldest job first, to go over one connection."""
+    if is_paused(session, Part.DESTINATION, destination):
+        return []
     now = time.time()
     statement = (
         select(Outbox)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from dicomnode.errors import JobError, LeaseLost
 from dicomnode.store.locks import lock_deliveries, lock_job, lock_jobs
+from dicomnode.store.pausing import Part, is_paused
 from dicomnode.store.queue.rejections import plan_rejections
 from dicomnode.store.states import (
     JOB_INACTIVE,
@@ -143,12 +144,14 @@ def release_waiting(session: Session, now: float) -> int:
 
 
 def claim_job(session: Session, *, owner: str, lease_s: float, answer_wait_s: float = 0.0) -> Claim | None:
-    """Lease the most urgent claimable job, or None when there is none.
+    """Lease the most urgent claimable job, or None when there is none, or the queue is paused.
 
     Parameters
     ----------
     answer_wait_s : an analysis is left this long for what a FHIR server was asked about its patient.
     """
+    if is_paused(session, Part.QUEUE):
+        return None
     now = time.time()
     urgency = Job.ready_at - case((Job.priority == "stat", STAT_HEAD_START_S), else_=0.0)
     statement = select(Job).where(Job.status == JobStatus.QUEUED, Job.ready_at <= now).order_by(urgency, Job.id)

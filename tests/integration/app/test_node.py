@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pydicom.dataset import Dataset
 
@@ -61,6 +62,7 @@ def new_node(folder: Path, pacs_port: int, bundle: Path) -> ServedNode:
         execution={"retry_min_s": 0.1},
         models=("threshold",),
         zoo_paths=(bundle,),
+        operations={"port": free_port()},
     )
 
 
@@ -112,6 +114,37 @@ def test_all_that_a_running_node_writes_is_for_its_user_alone(
     assert {str(path): oct(mode) for path, mode in found.items() if mode & 0o077} == {}
 
 
+def test_the_http_port_tells_of_the_node_and_its_jobs(node: ServedNode, pacs: ReceivingPacs, tmp_path: Path) -> None:
+    with httpx.Client(base_url=f"http://127.0.0.1:{node.operations['port']}", timeout=20, trust_env=False) as client:
+        wait_until(lambda: client.get("/ready").status_code == 200, 90)
+        assert [one["check"] for one in client.get("/ready").json()["checks"]] == [
+            "receives",
+            "works",
+            "stores",
+            "database",
+            "spool",
+        ]
+        send_study(node, tmp_path, small_study("figures"))
+        wait_until(lambda: set(node.states()) <= {*OVER} and node.states(), 90)
+        counted = 'dicomnode_complete_to_pacs_seconds_count{protocol="head-ct"}'
+        wait_until(lambda: counted in client.get("/metrics").text, 30)
+        text = client.get("/metrics").text
+        assert 'dicomnode_breaker_open{destination="pacs"} 0.0' in text
+        assert client.get("/").headers["location"] == "/login"
+    made = subprocess.run(
+        [sys.executable, "-m", "dicomnode", "operations", "password", "anna", "--config", str(node.config)],
+        input="a long enough one\n",
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert made.stdout == "anna may log in as viewer\n"
+    assert stat.S_IMODE((node.folder / "data" / "accounts").stat().st_mode) == 0o600
+    assert json.loads(node.command("operations", "accounts", "--json").stdout)["accounts"][0]["name"] == "anna"
+    assert node.command("operations", "remove", "anna").returncode == 0
+
+
 def test_a_second_node_on_the_same_folder_is_refused(node: ServedNode) -> None:
     second = serve(node.config)
     assert second.returncode == 1
@@ -120,6 +153,7 @@ def test_a_second_node_on_the_same_folder_is_refused(node: ServedNode) -> None:
 
 def test_a_port_that_is_taken_is_refused_by_name(node: ServedNode, tmp_path: Path) -> None:
     text = node.config.read_text().replace(str(node.folder), str(tmp_path))
+    text = text.replace(f"port = {node.operations['port']}", "port = 0")
     (tmp_path / "config.toml").write_text(text)
     second = serve(tmp_path / "config.toml", "--role", "receive")
     assert second.returncode == 1

@@ -50,6 +50,19 @@ def test_what_is_given_is_put_in_and_the_comments_stay(tmp_path: Path) -> None:
     assert [line for line in comments if line] == [line for line in example if line]
 
 
+def test_four_questions_make_a_node_with_a_pacs(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    ended = CliRunner().invoke(
+        app, ["init", str(path), "--ask", "--http-port", "8042"], input="\nPACS\n10.1.2.3\n11112\n"
+    )
+    assert ended.exit_code == 0, ended.output
+    config = load_config(path, environment={})
+    (destination,) = config.destination
+    assert isinstance(destination, Destination)
+    assert (config.node.ae_title, config.operations.port) == ("DICOMNODE", 8042)
+    assert (destination.ae_title, destination.host, destination.port) == ("PACS", "10.1.2.3", 11112)
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dicomnode.config.sections import Operations
+from dicomnode.config.operations import Operations
 from dicomnode.errors import WorkerCrashed
 from dicomnode.execute.backends import local
 from dicomnode.execute.child import ChildProcess

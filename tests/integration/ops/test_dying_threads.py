@@ -8,7 +8,7 @@ import sys
 
 PROGRAM = """
 import threading
-from dicomnode.config.sections import Operations
+from dicomnode.config.operations import Operations
 from dicomnode.logs import configure_logging
 
 class Untidy:

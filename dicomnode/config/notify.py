@@ -1,0 +1,78 @@
+"""``[operations.notify]``: whom the node tells that it does not work, or that it found something urgent."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from dicomnode.config.destinations import OptionalUrl, WebAuth, WebTls
+from dicomnode.config.paths import FileName
+from dicomnode.config.sections import Port, Seconds, Section
+
+Hour = Annotated[int, Field(ge=0, le=24)]
+
+
+class Webhook(Section):
+    """A server that gets each message as JSON by POST; ``url`` empty: none."""
+
+    url: OptionalUrl = ""
+    auth: WebAuth = WebAuth()
+    tls: WebTls = WebTls()
+
+
+class Mail(Section):
+    """A mail server (SMTP) that gets each message; ``host`` empty: none.
+
+    ``security``: TLS after STARTTLS, TLS from the beginning, or none. ``password_file``: of ``user``.
+    """
+
+    host: str = ""
+    port: Port = 25
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    ca: FileName = ""
+    user: str = ""
+    password_file: FileName = ""
+    sender: str = ""
+    recipients: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Mail:
+        if self.host and not (self.sender and self.recipients):
+            raise ValueError("sender and recipients are missing")
+        if bool(self.user) != bool(self.password_file):
+            raise ValueError("user and password_file belong together")
+        if self.user and self.security == "none":
+            raise ValueError("the password would travel in the clear: security = 'starttls' or 'tls'")
+        return self
+
+
+class Notify(Section):
+    """Messages to people.
+
+    Attributes
+    ----------
+    after_s : a fault is told when it has lasted this long, and its end when it has been gone this long.
+    stat_wait_s : a stat job that waits longer for a worker is a fault; 0: none is.
+    silence_h : no image for so long, between ``silence_from`` and ``silence_to`` (hours of the node's zone), is a
+        fault; 0: none is.
+    urgent_ml, urgent_probability : a finding of at least this volume, or of an exam at least as probable, is told; 0:
+        none is.
+    patient_data : whether messages may name the accession number; a name never is in one.
+    """
+
+    webhook: Webhook = Webhook()
+    mail: Mail = Mail()
+    after_s: Seconds = 120.0
+    stat_wait_s: Seconds = 900.0
+    silence_h: Annotated[float, Field(ge=0)] = 0.0
+    silence_from: Hour = 7
+    silence_to: Hour = 19
+    urgent_ml: Annotated[float, Field(ge=0)] = 0.0
+    urgent_probability: Annotated[float, Field(ge=0, le=1)] = 0.0
+    patient_data: bool = False
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anybody is told anything."""
+        return bool(self.webhook.url or self.mail.host)

@@ -1,0 +1,73 @@
+"""Templates, and how moments, ages and sizes are written. Every value is escaped; there is no script."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from dicomnode import __version__
+from dicomnode.ops.http.guard import Visit
+
+
+class Templates:
+    """The pages of a node.
+
+    Parameters
+    ----------
+    timezone : IANA name of the zone that moments are shown in.
+    ae_title : names the node on every page.
+    """
+
+    def __init__(self, timezone: str, ae_title: str) -> None:
+        self._zone = ZoneInfo(timezone)
+        self._pages = Environment(
+            loader=PackageLoader("dicomnode.ops.http"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        )
+        self._pages.filters |= {"moment": self._moment, "since": since, "age": age, "size": size, "words": words}
+        self._pages.globals |= {"ae_title": ae_title, "version": __version__, "timezone": timezone}
+
+    def page(self, name: str, *, status: int = 200, visit: Visit | None = None, **values: Any) -> HTMLResponse:
+        """One page; what is to be said once is said on it."""
+        said = ""
+        if visit is not None:
+            said, visit.session.said = visit.session.said, ""
+        text = self._pages.get_template(name).render(
+            visit=visit, said=said, refresh_s=values.pop("refresh_s", 0), **values
+        )
+        return HTMLResponse(text, status_code=status)
+
+    def _moment(self, at: float | None) -> str:
+        return "-" if at is None else datetime.fromtimestamp(at, self._zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def since(at: float | None) -> str:
+    """How long ago a moment was."""
+    return "-" if at is None else age(time.time() - at)
+
+
+def age(seconds: float) -> str:
+    """A length of time in its largest unit.
+
+    >>> age(0.4), age(75), age(7300), age(200_000)
+    ('0 s', '75 s', '122 min', '56 h')
+    """
+    seconds = max(0.0, seconds)
+    for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length and not (unit == "d" and seconds < 3 * length):
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def size(count: float) -> str:
+    """Bytes in GB."""
+    return f"{count / 1e9:.1f} GB"
+
+
+def words(name: str) -> str:
+    """A state as words: ``sent_unproven`` -> ``sent unproven``."""
+    return name.replace("_", " ")

@@ -1,0 +1,31 @@
+"""Findings at or above the limits of the configuration: volumes, and probabilities of exams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlalchemy.orm import Session
+
+from dicomnode.config.notify import Notify
+from dicomnode.decision import Outcome
+from dicomnode.store.ops.standing import succeeded_runs
+
+LOOKED_BACK_S = 3600.0
+"""Runs that succeeded within this long are looked at: a node that was away for less tells what it found before."""
+
+
+def urgent_findings(session: Session, notify: Notify, now: float) -> Iterator[tuple[str, str]]:
+    """Name and message of each; the name is the same whenever it is looked for."""
+    if not (notify.urgent_ml or notify.urgent_probability):
+        return
+    for run in succeeded_runs(session, since=now - LOOKED_BACK_S):
+        for outcome in map(Outcome.from_dict, run.outcomes):
+            if _is_urgent(outcome, notify):
+                of = f", accession number {run.accession_number}" if notify.patient_data else ""
+                says = f"job {run.job_id}: {outcome.finding} {outcome.in_words()}{of}. Research, not for diagnosis."
+                yield f"finding of job {run.job_id}: {run.model}, {outcome.finding}", says
+
+
+def _is_urgent(outcome: Outcome, notify: Notify) -> bool:
+    is_large = 0 < notify.urgent_ml <= outcome.volume_ml
+    return is_large or 0 < notify.urgent_probability <= (outcome.exam_probability or 0.0)
