@@ -13,7 +13,7 @@ from dicomnode.config.whole import Config
 from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomnode.kinds import KINDS
 from dicomnode.receive.admission import Rejection
-from dicomnode.receive.scp import MAX_PDU_BYTES
+from dicomnode.receive.serving import MAX_PDU_BYTES
 
 
 def statement(config: Config) -> str:

@@ -8,7 +8,9 @@ from prometheus_client import CollectorRegistry, Counter
 
 PACKAGE = "dicomnode"
 REJECTED = "association rejected"
-"""What reception says of an association that it rejects; ``reason`` is one of a few."""
+REJECTED_AGAIN = f"{REJECTED}, again"
+"""What reception says of an association that it rejects, and of ``times`` more within a minute; ``reason`` is one of a
+few."""
 
 
 class WarningsCounted(logging.Handler):
@@ -27,8 +29,8 @@ class WarningsCounted(logging.Handler):
         """Count one line."""
         part = record.name.removeprefix(f"{PACKAGE}.").partition(".")[0]
         self._said.labels(record.levelname, part, str(record.msg)).inc()
-        if record.msg == REJECTED:
-            self._rejected.labels(str(getattr(record, "reason", ""))).inc()
+        if record.msg in (REJECTED, REJECTED_AGAIN):
+            self._rejected.labels(str(getattr(record, "reason", ""))).inc(getattr(record, "times", 1))
 
     def install(self) -> None:
         """Begin to count."""

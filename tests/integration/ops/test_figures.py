@@ -164,11 +164,12 @@ def test_warnings_and_rejected_associations_are_counted_and_hold_no_values(world
     try:
         log = logging.getLogger("dicomnode.receive.scp")
         log.warning("association rejected", extra={"reason": "called_ae_not_recognised", "calling_ae": "SECRET"})
+        log.warning("association rejected, again", extra={"reason": "called_ae_not_recognised", "times": 4})
         log.info("association ended")
     finally:
         metrics.warnings.remove()
     figures = scraped(metrics)
-    assert value(figures, "associations_rejected_total", "called_ae_not_recognised") == 1
+    assert value(figures, "associations_rejected_total", "called_ae_not_recognised") == 5
     assert value(figures, "log_warnings_total", "WARNING", "receive", "association rejected") == 1
     assert "SECRET" not in metrics.text().decode()
 
