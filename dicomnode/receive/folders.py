@@ -15,7 +15,8 @@ class Folders:
     """Which folders of series are durable together with their own entry in the folders above.
 
     Each is held open: as long as it is, no other folder can have its inode. So a folder that stands under the same
-    path with the same inode is the one that was synchronised, and not one that somebody made in its place.
+    path with the same inode is the one that was synchronised, and not one that somebody made in its place. Several
+    folders may be synchronised at once: the lock is of what is held alone.
     """
 
     def __init__(self, root: Path) -> None:
@@ -30,20 +31,22 @@ class Folders:
         ------
         OSError : the disk failed; FileNotFoundError: somebody removed it.
         """
-        with self._lock:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(descriptor)
-                if not self._is_held(folder, descriptor):
-                    # Each time: whoever made one of them may not have synchronised it yet.
-                    sync_folder(folder.parent)
-                    sync_folder(self._root)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+            with self._lock:
+                is_held = self._is_held(folder, descriptor)
+            if not is_held:
+                # Each time: whoever made one of them may not have synchronised it yet.
+                sync_folder(folder.parent)
+                sync_folder(self._root)
+                with self._lock:
                     self._hold(folder, descriptor)
-                    return
-            except BaseException:
-                os.close(descriptor)
-                raise
+                return
+        except BaseException:
             os.close(descriptor)
+            raise
+        os.close(descriptor)
 
     def let_go(self) -> None:
         """Hold none: a file system whose folders are open cannot be unmounted."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -66,6 +66,8 @@ class Arrival:
     described: ReceivedInstance | None = None
 
 
+ForEach = Callable[[Callable[[Path], "Failed"], Iterable[Path]], Iterable["Failed"]]
+Failed = dict[Arrival, Exception]
 Outcome = Indexed | Exception
 """What became of one arrival; an error is the one that its C-STORE response tells of."""
 
@@ -97,15 +99,19 @@ class Intake:
             raise outcome
         return outcome
 
-    def take_all(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
+    def take_all(self, arrivals: Sequence[Arrival], for_each: ForEach = map) -> list[Outcome]:
         """Make instances durable and index them together; what became of each. Never raises.
 
         Where the database is away the files stay, whole and under their names: they may be the same that were
         acknowledged before, and whoever sends them again finds it done. What nobody sends again the next sweep indexes.
         A fault of one instance costs the others nothing.
+
+        Parameters
+        ----------
+        for_each : does something with each folder, such as several at once: the disk orders what it is given together.
         """
         outcomes: dict[Arrival, Outcome] = {}
-        placed = self._place(arrivals, outcomes)
+        placed = self._place(arrivals, outcomes, for_each)
         outcomes |= self._index_together(placed)
         return [outcomes[arrival] for arrival in arrivals]
 
@@ -125,7 +131,9 @@ class Intake:
             )
         return arrival.described
 
-    def _place(self, arrivals: Sequence[Arrival], outcomes: dict[Arrival, Outcome]) -> dict[Arrival, ReceivedInstance]:
+    def _place(
+        self, arrivals: Sequence[Arrival], outcomes: dict[Arrival, Outcome], for_each: ForEach
+    ) -> dict[Arrival, ReceivedInstance]:
         """Give the files their names, durably; those that failed are among the outcomes."""
         placed: dict[Arrival, ReceivedInstance] = {}
         unsynced: set[Path] = set()
@@ -134,11 +142,9 @@ class Intake:
                 placed[arrival] = self._commit(arrival, unsynced)
             except Exception as fault:  # noqa: BLE001 (it is the outcome; whoever asked for it tells the sender)
                 outcomes[arrival] = fault
-        for folder in unsynced:
-            inside = [one for one, received in placed.items() if (self.spool.root / received.path).parent == folder]
-            failed = self._sync(folder, inside)
+        for failed in for_each(lambda folder: self._sync(folder, self._inside(folder, placed)), list(unsynced)):
             outcomes.update(failed)
-            placed = {arrival: received for arrival, received in placed.items() if arrival not in failed}
+        placed = {arrival: received for arrival, received in placed.items() if arrival not in outcomes}
         for arrival in arrivals:
             arrival.incoming.discard()
         return placed
@@ -155,7 +161,10 @@ class Intake:
         )
         return replace(received, path=path)
 
-    def _sync(self, folder: Path, inside: Sequence[Arrival]) -> dict[Arrival, Exception]:
+    def _inside(self, folder: Path, placed: Mapping[Arrival, ReceivedInstance]) -> list[Arrival]:
+        return [one for one, received in placed.items() if (self.spool.root / received.path).parent == folder]
+
+    def _sync(self, folder: Path, inside: Sequence[Arrival]) -> Failed:
         """Make a folder durable; where retention was faster, each file in it by itself."""
         try:
             self.spool.sync(folder)

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 MOST_TOGETHER = 64
 """Images in one transaction."""
+FOLDERS = 4
+"""Threads that synchronise the folders of a group."""
 PREPARING = 4
 """Threads that synchronise files and read headers, while the writer waits for the disk."""
 IDLE_S = 2.0
@@ -41,6 +43,7 @@ class GroupWriter:
         self._intake = intake
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._pool = started_pool(PREPARING, "scp-prepare")
+        self._folders = started_pool(FOLDERS, "scp-folders")
         self._thread = threading.Thread(target=self._run, name="scp-writer", daemon=True)
 
     def start(self) -> None:
@@ -52,6 +55,7 @@ class GroupWriter:
         self._queue.put(None)
         self._thread.join()
         self._pool.shutdown()
+        self._folders.shutdown()
 
     def submit(self, arrival: Arrival, done: Callable[[Outcome], None]) -> None:
         """Have an arrival written. ``done`` is called once, and must not block or raise.
@@ -95,7 +99,7 @@ class GroupWriter:
 
     def _outcomes(self, group: list[_Waiting]) -> list[Outcome]:
         try:
-            return self._intake.take_all([one.arrival for one in group])
+            return self._intake.take_all([one.arrival for one in group], self._folders.map)
         except Exception as fault:  # noqa: BLE001 (the thread that all wait for must not die of it)
             log.error("group not written", extra={"error": type(fault).__name__})
             return [fault] * len(group)
