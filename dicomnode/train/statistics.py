@@ -259,21 +259,29 @@ def bootstrap(
     -------
     The figure on all exams with its 95 % interval, and the figure of each resample in which it is defined.
     """
-    groups: dict[Hashable, list[int]] = {}
-    for index, patient in enumerate(patients):
-        groups.setdefault(patient, []).append(index)
-    members = [np.array(group, dtype=np.intp) for group in groups.values()]
-    rng = np.random.default_rng(seed)
-    values = np.empty(resamples)
+    exams, counts = _by_patient(patients)
+    starts, rng, values = np.cumsum(counts) - counts, np.random.default_rng(seed), np.empty(resamples)
     for k in range(resamples):
-        drawn = rng.integers(len(members), size=len(members))
-        values[k] = figure(np.concatenate([members[i] for i in drawn]))
+        drawn = rng.integers(len(counts), size=len(counts))
+        many = counts[drawn]
+        # exam after exam of the first patient that was drawn, of the second, ...
+        within = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
+        values[k] = figure(exams[np.repeat(starts[drawn], many) + within])
     values = values[np.isfinite(values)]
     whole = figure(np.arange(len(patients)))
     if not len(values) or not np.isfinite(whole):
         return Estimate(whole, float("nan"), float("nan")), values
     low, high = np.quantile(values, [(1.0 - COVERAGE) / 2, (1.0 + COVERAGE) / 2])
     return Estimate(whole, float(low), float(high)), values
+
+
+def _by_patient(patients: Sequence[Hashable]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """(exams,) indices of all exams, patient after patient as they first come, and (patients,) how many each has."""
+    groups: dict[Hashable, list[int]] = {}
+    for index, patient in enumerate(patients):
+        groups.setdefault(patient, []).append(index)
+    counts = np.array([len(group) for group in groups.values()], np.intp)
+    return np.array([index for group in groups.values() for index in group], np.intp), counts
 
 
 def compare(

@@ -25,7 +25,7 @@ SEEDS, FOLDS = (1, 2, 3), 5
 FUSED, STRUCTURED, TEXT, TF_IDF, TF_IDF_TEXT = "fused", "structured", "text", "fused tf-idf", "text tf-idf"
 ENCODED = "fused published encoder"
 FIT = FitSettings(
-    epochs=4, learning_rate=2e-3, weight_decay=0.02, patience=0, device="cpu", mixed_precision=False, averaging=0.995
+    epochs=12, learning_rate=2e-3, weight_decay=0.02, patience=0, device="cpu", mixed_precision=False, averaging=0.995
 )
 TRAINING = TrainSettings(fit=FIT, batch=128, progress=False)
 FEW_TRAINING = replace(TRAINING, fit=replace(FIT, epochs=30, patience=8, averaging=0.9), batch=32)
