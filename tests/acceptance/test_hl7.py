@@ -26,11 +26,12 @@ def node(tmp_path: Path) -> Iterator[ServedNode]:
     nobody = [{"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": 1}]
     hl7 = {"port": free_port(), "host": "127.0.0.1"}
     served = ServedNode(
-        tmp_path / "node", free_port(), nobody, clinical={"issuer": "HOSPITAL", "hl7": hl7}, role="receive"
-    )
-    served.write_config()
-    served.config.write_text(
-        served.config.read_text().replace("[execution]", '[operations]\nlog_level = "DEBUG"\n[execution]')
+        tmp_path / "node",
+        free_port(),
+        nobody,
+        clinical={"issuer": "HOSPITAL", "hl7": hl7},
+        operations={"log_level": "DEBUG"},
+        role="receive",
     )
     yield served
     served.kill()
