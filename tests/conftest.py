@@ -15,7 +15,8 @@ from dicomnode.dicom.libraries import set_up_pydicom
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEFAULT_REAL_DATA = REPOSITORY.parent / "shared" / "data"
-PLAIN_PATH = os.pathsep.join(filter(None, [str(REPOSITORY / "tests/tools/plain"), os.environ.get("PYTHONPATH", "")]))
+OWN_PATH = os.environ.get("PYTHONPATH", "")
+PLAIN_PATH = os.pathsep.join(filter(None, [str(REPOSITORY / "tests/tools/plain"), OWN_PATH]))
 """PYTHONPATH of a process that has no extras."""
 
 
