@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -53,10 +54,6 @@ def test_setting_up_twice_is_setting_up_once() -> None:
 
 
 def test_nothing_else_sets_a_switch_of_these_libraries() -> None:
-    setters = ("settings.reading_validation_mode =", "_config.")
-    found = {
-        name
-        for name, path in PACKAGE.modules.items()
-        if any(setter in line for line in path.read_text(encoding="utf-8").splitlines() for setter in setters)
-    }
+    setters = re.compile(r"settings\.reading_validation_mode =|(?<![\w.])_config\.")
+    found = {name for name, path in PACKAGE.modules.items() if setters.search(path.read_text(encoding="utf-8"))}
     assert found == {"dicom.libraries"}
