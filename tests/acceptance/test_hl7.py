@@ -89,10 +89,9 @@ def test_mutual_tls_senders_and_what_is_known_show_where_a_value_came_from(tmp_p
     authority = Authority(tmp_path / "ca")
     server, lab = authority.sign("node"), authority.sign("lab")
     node.clinical["hl7"] |= {"tls": {"cert": str(server.cert), "key": str(server.key), "ca": str(authority.ca)}}
-    node.config.unlink()
-    text = 'senders = [{ application = "LAB", certificate = "lab" }]\n[zoo]'
+    text = 'senders = [{ application = "LAB", certificate = "lab" }]\n[operations]'
     node.write_config()
-    node.config.write_text(node.config.read_text().replace("[zoo]", text))
+    node.config.write_text(node.config.read_text().replace("[operations]", text))
     node.start()
     context = ssl.create_default_context(cafile=str(authority.ca))
     context.load_cert_chain(lab.cert, lab.key)
