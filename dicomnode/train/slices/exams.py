@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -70,17 +71,18 @@ class Exam:
 
     def around(self, index: int) -> torch.Tensor:
         """(3, size, size) float32 HU: the slice below, the slice itself, the slice above."""
-        weights = neighbour_weights(self.offsets_mm)[:, index]
-        used = np.flatnonzero(weights.any(axis=0))
-        hu = torch.from_numpy(self.hu[used].astype(np.float32))
-        return torch.einsum("cj,jhw->chw", torch.from_numpy(weights[:, used]), hu)
+        return self._weighed(index, lambda slices: self.hu[slices])
 
     def shown_around(self, index: int) -> torch.Tensor:
         """(3, size, size) float32, 0 to 1: where the slice and its neighbours show the first finding."""
+        return self._weighed(index, lambda slices: self.truth[slices, 0] == 1)
+
+    def _weighed(self, index: int, read: Callable[[NDArray[np.intp]], NDArray[Any]]) -> torch.Tensor:
+        """(3, size, size) of what is read of those slices alone that count."""
         weights = neighbour_weights(self.offsets_mm)[:, index]
         used = np.flatnonzero(weights.any(axis=0))
-        shown = torch.from_numpy((self.truth[used, 0] == 1).astype(np.float32))
-        return torch.einsum("cj,jhw->chw", torch.from_numpy(weights[:, used]), shown)
+        values = torch.from_numpy(read(used).astype(np.float32))
+        return torch.einsum("cj,jhw->chw", torch.from_numpy(weights[:, used]), values)
 
     def known(self, index: int = 0) -> bool:
         """Is the truth of a finding known everywhere?"""
