@@ -139,13 +139,13 @@ def test_no_log_line_holds_a_value_a_name_or_an_id(world: Hl7World, caplog: pyte
     caplog.set_level(logging.DEBUG)
     odd = obx("59776-5^F^LN", "secret \\XZZ\\ \\.spsecret\\ \\Csecret\\", kind="TX")
     with Hl7Peer(world.port) as peer:
-        peer.send(message(pid("4712"), obr(), obx(GLUCOSE, "733"), obx(INR, "2.47"), odd, control_id="C\x07 7"))
+        peer.send(message(pid("4712"), obr(), obx(GLUCOSE, "733.125"), obx(INR, "2.4719"), odd, control_id="C\x07 7"))
         peer.send(message(pid("4712"), obr(), obx(INR, "2.47"), kind="ORM^O01"))
         peer.send(b"MSX|secret 4712")
     lines = [f"{record.getMessage()} {vars(record)}" for record in caplog.records if "HL7" in record.getMessage()]
     assert len(lines) >= 3
     assert "C? 7" in lines[0] + lines[1]
-    hidden = ("4712", "733", "2.47", "DOE", "JANE", "19440502", "secret")
+    hidden = ("4712", "733.125", "2.4719", "DOE", "JANE", "19440502", "secret")
     assert [
         word for word in hidden if any(word in f"{record.getMessage()}{vars(record)}" for record in caplog.records)
     ] == []
