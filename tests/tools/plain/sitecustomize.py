@@ -7,7 +7,7 @@ import sys
 from importlib.abc import MetaPathFinder
 
 EXTRAS = frozenset(
-    {"fire", "ignite", "matplotlib", "nibabel", "pandas", "skimage", "sklearn", "tensorboard", "transformers"}
+    {"fire", "ignite", "jsonschema", "matplotlib", "nibabel", "pandas", "requests", "skimage", "sklearn", "tensorboard", "transformers"}
 )
 
 
