@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import logging
 import multiprocessing
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -174,9 +176,18 @@ def _lost_lease(tick: Tick) -> LeaseLost | None:
 
 def _entry(program: str, connection: Connection, settings: Any, logs: Operations) -> None:
     configure_logging(logs)
+    # Before the imports: a node that is killed and started again would pay for those of its orphans, seconds of a core.
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
         importlib.import_module(program).main(connection, settings)
     except Exception:  # noqa: BLE001 (the boundary of the process)
         # multiprocessing would print the traceback, whose message may quote a value.
         sys.excepthook(*sys.exc_info())
         raise SystemExit(1) from None
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)

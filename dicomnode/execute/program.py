@@ -7,9 +7,7 @@ close or the time run out, kills what is left and starts another.
 from __future__ import annotations
 
 import logging
-import os
 import signal
-import threading
 import time
 import traceback
 import warnings
@@ -26,7 +24,6 @@ from dicomnode.execute.tasks import Failure, Ready, Reply, Task
 
 log = logging.getLogger(__name__)
 
-ORPHAN_CHECK_S = 0.5
 PACKAGE = Path(dicomnode.__file__).parent
 
 
@@ -58,7 +55,6 @@ def serve(connection: Connection, load: Callable[[], Worker]) -> None:
     set_up_pydicom()
     # pydicom's warnings quote the values they are about, and standard error is the node's log.
     warnings.simplefilter("ignore")
-    threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
     try:
         _serve(connection, load)
     except (EOFError, BrokenPipeError):
@@ -74,12 +70,6 @@ def _serve(connection: Connection, load: Callable[[], Worker]) -> None:
     connection.send(worker.ready())
     while True:
         connection.send(answer(worker, connection.recv()))
-
-
-def _die_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(ORPHAN_CHECK_S)
-    os._exit(1)
 
 
 def answer(worker: Worker, task: Task) -> Reply:
