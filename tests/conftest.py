@@ -18,6 +18,8 @@ DEFAULT_REAL_DATA = REPOSITORY.parent / "shared" / "data"
 OWN_PATH = os.environ.get("PYTHONPATH", "")
 PLAIN_PATH = os.pathsep.join(filter(None, [str(REPOSITORY / "tests/tools/plain"), OWN_PATH]))
 """PYTHONPATH of a process that has no extras."""
+BUNDLE_PATH = os.pathsep.join(filter(None, [str(REPOSITORY / "tests/tools/plain_with_bundle"), OWN_PATH]))
+"""PYTHONPATH of a process that has the extra ``bundle`` and no other."""
 
 
 def pytest_configure() -> None:

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from dicomnode.decision import Outcome, decision_of
 from dicomnode.dicom.uids import names_of
 from dicomnode.store.receive.arrivals import Arrival, arrivals_of
-from dicomnode.store.states import InstanceStatus, OutboxStatus, RunStatus, SeriesStatus
-from dicomnode.store.tables import Event, Instance, Job, Outbox, RefusedClass, Result, Run, Series
+from dicomnode.store.states import OutboxStatus, RunStatus, SeriesStatus
+from dicomnode.store.tables import SET_ASIDE, Event, Instance, Job, Outbox, RefusedClass, Result, Run, Series
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,9 +240,9 @@ def list_held(session: Session) -> list[HeldLine]:
 
 def list_series_without_job(session: Session, *, limit: int | None = 50) -> list[SeriesLine]:
     """The newest series first that are not chosen for a job, with the reason."""
-    statement = (
-        select(Series).where(Series.status != SeriesStatus.CHOSEN).order_by(Series.last_instance_at.desc()).limit(limit)
-    )
+    # A statement for each status: in each the index gives the newest, however many there are.
+    newest = [row for status in _WITHOUT_JOB for row in session.scalars(_newest_series(status).limit(limit))]
+    newest.sort(key=lambda row: row.last_instance_at, reverse=True)
     return [
         SeriesLine(
             series_uid=row.series_uid,
@@ -256,13 +256,20 @@ def list_series_without_job(session: Session, *, limit: int | None = 50) -> list
             first_instance_at=row.first_instance_at,
             last_instance_at=row.last_instance_at,
         )
-        for row in session.scalars(statement)
+        for row in newest[:limit]
     ]
+
+
+_WITHOUT_JOB = tuple(status for status in SeriesStatus if status is not SeriesStatus.CHOSEN)
+
+
+def _newest_series(status: SeriesStatus) -> Select[Series]:
+    return select(Series).where(Series.status == status).order_by(Series.last_instance_at.desc())
 
 
 def count_series_without_job(session: Session) -> int:
     """How many there are."""
-    return session.scalar(select(func.count()).select_from(Series).where(Series.status != SeriesStatus.CHOSEN)) or 0
+    return session.scalar(select(func.count()).select_from(Series).where(Series.status.in_(_WITHOUT_JOB))) or 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -421,7 +428,7 @@ def studies_named(session: Session, identifier: str) -> list[str]:
 def _by_data_set(identifier: str) -> Select[str]:
     """By the UID that an image has in its data set, where the command named another: no column, so it is asked last."""
     stated = Instance.header["SOPInstanceUID"].as_string()
-    return select(Instance.study_uid).where(Instance.status == InstanceStatus.NOT_USED, stated == identifier)
+    return select(Instance.study_uid).where(SET_ASIDE, stated == identifier)
 
 
 def _jobs_of(identifier: str) -> list[int]:

@@ -17,6 +17,8 @@ from dicomnode.store.states import JOB_INACTIVE, JobTask
 # SQLite gives row ids only to a column of type INTEGER.
 RowId = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
 Uid = String(128)
+SET_ASIDE = text("status = 'not_used'")
+"""Of images. A statement that is to find them by their index says it in these words: SQLite compares the text."""
 
 
 class Base(DeclarativeBase):
@@ -79,6 +81,7 @@ class Series(Base):
     __tablename__ = "series"
     __table_args__ = (
         UniqueConstraint("study_uid", "series_uid"),
+        Index("ix_series_status_last_instance_at", "status", "last_instance_at"),
         Index("ix_series_due_at", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index(
             "ix_series_not_performed_due_at",
@@ -107,7 +110,10 @@ class Instance(Base):
     """One received file. The same SOP instance with other bytes is a second row; ``status`` says which one counts."""
 
     __tablename__ = "instance"
-    __table_args__ = (UniqueConstraint("sop_instance_uid", "digest", "study_uid", "series_uid"),)
+    __table_args__ = (
+        UniqueConstraint("sop_instance_uid", "digest", "study_uid", "series_uid"),
+        Index("ix_instance_not_used", "received_at", sqlite_where=SET_ASIDE, postgresql_where=SET_ASIDE),
+    )
 
     series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
     association_id: Mapped[int | None] = mapped_column(ForeignKey("association.id"), index=True)
@@ -163,7 +169,7 @@ class Job(Base):
     )
 
     study_uid: Mapped[str] = mapped_column(Uid, index=True)
-    accession_number: Mapped[str] = mapped_column(String(64), default="")
+    accession_number: Mapped[str] = mapped_column(String(64), default="", index=True)
     acquisition_key: Mapped[str] = mapped_column(String(160))
     protocol: Mapped[str] = mapped_column(String(64))
     series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
@@ -216,7 +222,7 @@ class Result(Base):
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), index=True)
     kind: Mapped[str] = mapped_column(String(16))
     study_uid: Mapped[str] = mapped_column(Uid, index=True)
-    series_uid: Mapped[str] = mapped_column(Uid)
+    series_uid: Mapped[str] = mapped_column(Uid, index=True)
     sop_instance_uid: Mapped[str] = mapped_column(Uid, unique=True)
     sop_class_uid: Mapped[str] = mapped_column(Uid)
     path: Mapped[str] = mapped_column(String(512))
@@ -241,6 +247,7 @@ class Outbox(Base):
     __table_args__ = (
         UniqueConstraint("result_id", "destination"),
         Index("ix_outbox_due", "destination", "status", "next_attempt_at"),
+        Index("ix_outbox_status_lease_until", "status", "lease_until"),
     )
 
     result_id: Mapped[int] = mapped_column(ForeignKey("result.id"), index=True)

@@ -23,16 +23,8 @@ def answer_of(module: str, paths: Sequence[Path], reply: Path) -> dict[str, Any]
     ------
     BundleRefused : what it answers, or ``CANNOT_RUN`` where it gives no answer.
     """
-    command = [sys.executable, "-B", "-m", module, *map(str, paths), str(reply)]
     try:
-        done = subprocess.run(
-            without_network(command),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=TIMEOUT_S,
-            env=plain_environment(),
-        )
+        done = run_confined(module, (*map(str, paths), str(reply)))
         said: dict[str, Any] = json.loads(reply.read_text(encoding="utf-8"))
     except subprocess.TimeoutExpired as error:
         raise BundleRefused(ImportRefusal.CANNOT_RUN, f"No answer within {TIMEOUT_S:.0f} s.") from error
@@ -44,6 +36,23 @@ def answer_of(module: str, paths: Sequence[Path], reply: Path) -> dict[str, Any]
     if "refusal" in said:
         raise BundleRefused(ImportRefusal(said["refusal"]), said["detail"])
     return said
+
+
+def run_confined(module: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
+    """Run ``python -m module ARGUMENTS`` to its end: without network, and without the secrets of this process.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired : it took longer than ``TIMEOUT_S``.
+    """
+    return subprocess.run(
+        without_network([sys.executable, "-B", "-m", module, *arguments]),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        timeout=TIMEOUT_S,
+        env=plain_environment(),
+    )
 
 
 def sha256_of(path: Path) -> str:

@@ -27,7 +27,7 @@ from dicomnode.records import Inputs
 from dicomnode.zoo.bundle_run import LoadVolumed
 from dicomnode.zoo.registry import BUILT_IN, Registry
 from dicomnode.zoo.runner import Runner
-from tests.conftest import OWN_PATH
+from tests.conftest import BUNDLE_PATH
 
 BUNDLE = BUILT_IN / "hemorrhage/bundle"
 UNEVEN = tuple(float(z) for z in (*np.arange(-64.0, 10.0, 4.22), *np.arange(18.7, 82.0, 7.38)))
@@ -60,7 +60,7 @@ def run(ct: Path, out: Path) -> subprocess.CompletedProcess[str]:
     command = ["run", "--config_file", str(BUNDLE / "configs/inference.json"), "--bundle_root", str(BUNDLE)]
     return subprocess.run(
         [sys.executable, "-m", "monai.bundle", *command, "--ct", str(ct), "--output_dir", str(out)],
-        env={**os.environ, "PYTHONPATH": OWN_PATH},
+        env={**os.environ, "PYTHONPATH": BUNDLE_PATH},
         capture_output=True,
         text=True,
         check=False,

@@ -6,11 +6,31 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import OWN_PATH
+from dicomnode.zoo.importing import child
+from tests.conftest import BUNDLE_PATH
+from tests.tools.warm_trials import TRIAL, WarmTrials
+
+COLD = child.run_confined
 
 
 @pytest.fixture(scope="package", autouse=True)
-def _children_with_extras(_plain_children: None) -> Iterator[None]:
+def _children_with_the_extra(_plain_children: None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", OWN_PATH)
+        patch.setenv("PYTHONPATH", BUNDLE_PATH)
         yield
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _warm_trials(_children_with_the_extra: None) -> Iterator[None]:
+    """Each trial is a copy of a process that has imported all; ``cold_trials`` starts one as an admin's import does."""
+    warm = WarmTrials()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(child, "run_confined", lambda *call: (warm.run if call[0] == TRIAL else COLD)(*call))
+        yield
+    warm.close()
+
+
+@pytest.fixture
+def cold_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials are started by the code that starts them in a hospital."""
+    monkeypatch.setattr(child, "run_confined", COLD)

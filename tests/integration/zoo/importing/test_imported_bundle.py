@@ -140,6 +140,7 @@ def config(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("_wide")
+@pytest.mark.usefixtures("cold_trials")
 def test_from_import_to_seg_by_the_command_line(tmp_path: Path, config: Path) -> None:
     source = write_foreign_bundle(tmp_path / "source")
     chosen = ("--name", "bright", "--finding", "1=78961009,SCT,Spleen", "--label", "1=Spleen", "--any-body-part")

@@ -1,0 +1,60 @@
+"""What is asked for every few seconds, and by operators, goes by an index: its cost does not grow with the history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import event, select
+
+from benchmarks.database import Call, calls, prepare
+from dicomnode.store.engine import Store
+from dicomnode.store.tables import Event
+
+STUDIES = 50
+BIG = ("job", "run", "result", "outbox", "event", "instance", "series")
+NEWEST_FIRST = frozenset({"jobs list", "page: seconds to the PACS", "page: newest studies"})
+"""These walk backwards by row id until they have enough."""
+RETENTION = frozenset({"files whose retention is over", "work folders that may go"})
+"""Once an hour, outside the write lock."""
+CALLS = {call.name: call for call in calls(STUDIES)}
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """Enough of everything that each call finds something."""
+    store = Store(f"sqlite:///{tmp_path_factory.mktemp('plans')}/node.db")
+    store.migrate()
+    prepare(store, STUDIES)
+    yield store
+    store.close()
+
+
+def plans_of(store: Store, call: Call) -> list[str]:
+    """The lines of the plans of all statements that a call makes."""
+    made: list[tuple[str, Any]] = []
+
+    def keep(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        made.append((statement, parameters))
+
+    event.listen(store.engine, "before_cursor_execute", keep)
+    with store.write() if call.writes else store.read() as session:
+        call.work(session, 0)
+    event.remove(store.engine, "before_cursor_execute", keep)
+    told = [one for one in made if one[0].startswith(("SELECT", "UPDATE"))]
+    assert told
+    with store.engine.connect() as connection:
+        return [row[3] for one in told for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one[0]}", one[1])]
+
+
+@pytest.mark.parametrize("name", sorted(CALLS.keys() - NEWEST_FIRST - RETENTION - {"heartbeat"}))
+def test_no_table_that_grows_is_read_from_end_to_end(filled: Store, name: str) -> None:
+    # An index may be walked from end to end where it holds but the few rows that are asked for.
+    scans = [line for line in plans_of(filled, CALLS[name]) if line.startswith(tuple(f"SCAN {one}" for one in BIG))]
+    assert [line for line in scans if not line.endswith("ix_instance_not_used")] == []
+
+
+def test_a_plan_without_an_index_is_seen(filled: Store) -> None:
+    unindexed = Call("by name", lambda session, _: session.scalars(select(Event.id).where(Event.name == "x")).all())
+    assert "SCAN event" in plans_of(filled, unindexed)
