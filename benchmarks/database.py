@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from statistics import quantiles
 from typing import Any
 
-from benchmarks.past import RESULTS, fill
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
+from benchmarks.past import RESULTS, fill
 from dicomnode.store.assemble.assembly import due_series
 from dicomnode.store.assemble.not_performed import due_studies
 from dicomnode.store.deliver import outbox, proofs

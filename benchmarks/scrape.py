@@ -16,7 +16,6 @@ from statistics import median
 from typing import Any
 
 from benchmarks.past import fill
-
 from dicomnode.config.whole import Config
 from dicomnode.ops.http.metrics import Metrics
 from dicomnode.ops.readiness import Readiness
