@@ -41,8 +41,7 @@ from dicomnode.ops.retention import HOUR_S, purge
 from dicomnode.ops.scheduler import TICK_S, Duty, Scheduler, queue_duties
 from dicomnode.ops.state import BreakerState, NodeState, StateOf
 from dicomnode.receive.mllp.listener import MllpListener
-from dicomnode.receive.scp import StorageScp
-from dicomnode.receive.spool import Spool
+from dicomnode.receive.scp import StorageScp, spool_of
 from dicomnode.store.deliver import holding, outbox
 from dicomnode.store.engine import Store
 from dicomnode.store.opening import database_fault, require_existing, up_to_date_store
@@ -240,8 +239,7 @@ class Node:
             raise _folder_fault(self.config.work_dir, fault) from fault
 
     def _start_scp(self, store: Store, storage: Storage) -> None:
-        reserve = int(self.config.reception.min_free_gb * 1e9)
-        spool = Spool(self.config.spool_dir, owner=self.owner, min_free_bytes=reserve, is_there=storage.is_there)
+        spool = spool_of(self.config, self.owner, is_there=storage.is_there)
         self._scp = StorageScp(self.config, store, spool, self.owner)
         try:
             spool.prepare()

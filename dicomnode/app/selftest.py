@@ -25,6 +25,7 @@ from dicomnode.zoo.registry import RegisteredBundle
 
 PLAUSIBLE = (0.6, 1.4)
 """A model of haemorrhage that marks less or more of the true volume than this has no answer worth keeping."""
+NO_ANSWER = "has no known answer; 'dicomnode zoo selftest NAME --record' keeps one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +91,23 @@ def _said(seen: dict[str, OutputAnswer], head: KnownHead) -> str:
     return f"{answers} of {head.facts.truth_ml:.2f} mL painted" if marks else answers
 
 
+def without_answer(bundle: RegisteredBundle) -> Verdict | None:
+    """What is to say of a bundle that has no known answer, or a damaged one; None where it can be asked."""
+    name = bundle.manifest.name
+    try:
+        has_answer = load_answer(bundle.manifest.path) is not None
+    except BundleError as fault:
+        return Verdict(name, False, str(fault))
+    return None if has_answer else Verdict(name, None, NO_ANSWER)
+
+
 def try_bundle(backend: Backend, bundle: RegisteredBundle, head: KnownHead, timeout_s: float) -> Verdict:
     """Run the selftest of one bundle in a backend that has it loaded."""
     name = bundle.manifest.name
     try:
         known = load_answer(bundle.manifest.path)
         if known is None:
-            return Verdict(name, None, "has no known answer; 'dicomnode zoo selftest NAME --record' keeps one")
+            return Verdict(name, None, NO_ANSWER)
         return judge(bundle, known, ask(backend, bundle.manifest, head, timeout_s), head)
     except (BundleError, InferenceError, SeriesError) as fault:
         return Verdict(name, False, str(fault))
@@ -145,6 +156,9 @@ def selftest(
     with tempfile.TemporaryDirectory(prefix="dicomnode-selftest-") as scratch:
         head = make_known_head(Path(scratch))
         for bundle in bundles:
+            if not keep and (verdict := without_answer(bundle)) is not None:
+                verdicts.append(verdict)
+                continue
             alone = replace(settings, models=(bundle.manifest.name,))
             backend = LocalBackend(alone, start_timeout_s=start_timeout_s)
             try:

@@ -138,6 +138,7 @@ class Reception(Section):
     idle_timeout_s: Annotated[float, Field(ge=1)] = 60.0
     max_association_s: Annotated[float, Field(ge=1)] = 3600.0
     min_free_gb: Annotated[float, Field(ge=0)] = 5.0
+    max_instance_gb: Annotated[float, Field(gt=0)] = 4.0
     max_series_instances: Annotated[int, Field(ge=1)] = 10_000
     tls: ReceptionTls = ReceptionTls()
 
@@ -159,12 +160,13 @@ class Sender(Section):
     """A peer that may send. ``host``: an address or a network in CIDR notation; empty: any address.
 
     ``certificate``: common name or an alternative name of its TLS certificate. Nobody without it has the AE title, and
-    nobody with it has another.
+    nobody with it has another. ``places``: of ``max_associations`` so many are kept free for it.
     """
 
     ae_title: AeTitle
     host: Peer = ""
     certificate: str = ""
+    places: Annotated[int, Field(ge=0, le=1000)] = 0
 
 
 DEVICES = "'auto', 'cpu', 'cuda' or 'cuda:0'"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -49,6 +49,7 @@ class Requestor:
         as a sender: it reports on transactions that the node opened.
     may_only_echo : C-ECHO is all it asks for.
     own : associations that are open already under its AE title; None where nobody counted them.
+    kept_free : places that are kept free for other senders.
     """
 
     called_ae: str
@@ -59,6 +60,7 @@ class Requestor:
     may_only_report: bool = False
     may_only_echo: bool = False
     own: int | None = None
+    kept_free: int = 0
 
 
 class Admission:
@@ -77,6 +79,20 @@ class Admission:
     def is_open(self) -> bool:
         """Whether anyone may send because no sender is listed."""
         return not self._senders
+
+    def kept_free(self, calling_ae: str, opened: Mapping[str, int]) -> int:
+        """Places that nobody but others may take now.
+
+        Parameters
+        ----------
+        opened : associations that are open already, by calling AE title.
+        """
+        others = {sender.ae_title for sender in self._senders if sender.places and sender.ae_title != calling_ae}
+        return sum(max(0, self._places_of(title) - opened.get(title, 0)) for title in others)
+
+    def _places_of(self, ae_title: str) -> int:
+        """Of an AE title that is listed for several addresses the most counts."""
+        return max(sender.places for sender in self._senders if sender.ae_title == ae_title)
 
     def may_report(self, calling_ae: str) -> bool:
         """Whether this is a destination, which reports on the storage commitment that the node asks it for."""
@@ -108,7 +124,7 @@ class Admission:
         """Whether there is one; the reserved ones are for those of whom nobody is there, and for a C-ECHO."""
         if self._max_per_ae and who.own is not None and who.own >= self._max_per_ae:
             return False
-        if others < self._max_associations:
+        if others < self._max_associations - who.kept_free:
             return True
         return others < self._max_associations + self._reserved and (who.may_only_echo or who.own == 0)
 

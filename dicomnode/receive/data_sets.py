@@ -42,12 +42,15 @@ class SpooledDataSet:
         self.incoming: IncomingFile | None = None
         self.fault: ReceiveError | None = None
         self._spool = spool
+        self._size_bytes = 0
 
     def write(self, part: memoryview) -> None:
         """Append; never raises, because a fault of the disk must not break off the association."""
         if self.fault is not None:
             return
+        self._size_bytes += len(part)
         try:
+            self._require_size()
             if self.incoming is None:
                 self.incoming = self._spool.open(preamble_of(self.origin))
             self.incoming.write(part)
@@ -57,6 +60,12 @@ class SpooledDataSet:
             log.error("data set not spooled", extra={"action": "spool", "error": type(fault).__name__})
             status = CANNOT_UNDERSTAND if fault_of(fault) is Fault.STAYS else OUT_OF_RESOURCES
             self._drop(ReceiveError(f"spool: {type(fault).__name__}", status))
+
+    def _require_size(self) -> None:
+        bound = self._spool.max_instance_bytes
+        if bound and self._size_bytes > bound:
+            # Not 0xA700: sent again it would be as large.
+            raise ReceiveError(f"larger than {bound} bytes; see reception.max_instance_gb", CANNOT_UNDERSTAND)
 
     def discard(self) -> None:
         """Remove what there is of a file that was not committed."""

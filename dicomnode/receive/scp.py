@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict
 
 from dicomnode.config.tls import server_context
@@ -22,6 +23,17 @@ from dicomnode.store.engine import Store
 from dicomnode.store.receive.receptions import end_lost_associations
 
 log = logging.getLogger(__name__)
+
+
+def spool_of(config: Config, owner: str, *, is_there: Callable[[], bool] = lambda: True) -> Spool:
+    """The spool of a configuration; ``owner`` and ``is_there`` as there."""
+    return Spool(
+        config.spool_dir,
+        owner=owner,
+        min_free_bytes=int(config.reception.min_free_gb * 1e9),
+        max_instance_bytes=int(config.reception.max_instance_gb * 1e9),
+        is_there=is_there,
+    )
 
 
 class StorageScp:

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from io import BytesIO
@@ -129,6 +130,8 @@ class Serving:
 
     def _rejection(self, line: Line, request: AssociationRequest) -> Rejection | None:
         others = [one for one in self.server.open_lines() if one.is_admitted]
+        opened = Counter(one.peer.calling_ae for one in others if one.peer is not None)
+        admission = self._rules.admission
         who = Requestor(
             called_ae=request.called_ae,
             calling_ae=request.calling_ae,
@@ -137,9 +140,10 @@ class Serving:
             application_context=request.application_context,
             may_only_report=asks_only_for(request, STORAGE_COMMITMENT, VERIFICATION),
             may_only_echo=asks_only_for(request, VERIFICATION),
-            own=sum(one.peer is not None and one.peer.calling_ae == request.calling_ae for one in others),
+            own=opened[request.calling_ae],
+            kept_free=admission.kept_free(request.calling_ae, opened),
         )
-        return self._rules.admission.rejection(who, others=len(others), draining=self._rules.draining)
+        return admission.rejection(who, others=len(others), draining=self._rules.draining)
 
     def _accept(self, line: Line, request: AssociationRequest) -> Accepted:
         answers = answers_to(request, may_report=self._rules.admission.may_report(request.calling_ae))

@@ -42,6 +42,7 @@ class Spool:
     root : made when absent, for this user only.
     owner : the receiver; several that share one spool keep their temporary files apart.
     min_free_bytes : reserve of the file system below which nothing more is taken.
+    max_instance_bytes : of one data set; 0: as large as it likes to be.
     is_there : whether the folder at ``root`` is the spool; where its mount is away, an empty folder is not.
     """
 
@@ -51,11 +52,13 @@ class Spool:
         *,
         owner: str = "node",
         min_free_bytes: int = 0,
+        max_instance_bytes: int = 0,
         is_there: Callable[[], bool] = lambda: True,
     ) -> None:
         self.root = root.absolute()
         self.is_there = is_there
         self.min_free_bytes = min_free_bytes
+        self.max_instance_bytes = max_instance_bytes
         self._incoming = self.root / INCOMING / re.sub(r"[^A-Za-z0-9-]", "_", owner)
         self._durable = Folders(self.root)
 

@@ -88,7 +88,7 @@ class Ack:
 class Hl7Peer:
     """A sender with one connection."""
 
-    def __init__(self, port: int, *, context: ssl.SSLContext | None = None, timeout_s: float = 20.0) -> None:
+    def __init__(self, port: int, *, context: ssl.SSLContext | None = None, timeout_s: float = 60.0) -> None:
         plain = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
         self.socket = plain if context is None else context.wrap_socket(plain, server_hostname="localhost")
         self._left = b""

@@ -52,7 +52,7 @@ class Aborted(Exception):
 class ScriptedPeer:
     """A requestor on a raw socket."""
 
-    def __init__(self, port: int, *, calling: str = "SCANNER", called: str = "NODE", timeout_s: float = 20.0) -> None:
+    def __init__(self, port: int, *, calling: str = "SCANNER", called: str = "NODE", timeout_s: float = 60.0) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
         self.calling, self.called = calling, called
         self.accepted: dict[int, str] = {}

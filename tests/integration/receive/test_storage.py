@@ -467,6 +467,23 @@ def test_a_large_object_passes_without_filling_the_memory(reception: Reception) 
     assert peak - before < 60 << 20
 
 
+@sqlite_only
+def test_a_data_set_beyond_its_bound_is_refused_for_good_and_nothing_of_it_is_kept(
+    store: Store, new_reception: Callable[..., Reception]
+) -> None:
+    reception = new_reception(store, max_instance_gb=0.001)
+    with ScriptedPeer(reception.port) as peer:
+        peer.associate()
+        peer.begin_store(CT_IMAGE, "1.2.3.1.1.1")
+        for number in range(3):
+            peer.send_data(bytes(400_000), last=number == 2)
+        assert peer.receive_status() == 0xC000
+        assert not reception.half_files()
+        assert sent(peer, ct_slice()) == SUCCESS
+        peer.release()
+    assert len(reception.instances()) == len(reception.files()) == 1
+
+
 def test_a_deeply_nested_private_sequence_is_no_obstacle(reception: Reception) -> None:
     ds = ct_slice()
     item = Dataset()

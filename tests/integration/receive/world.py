@@ -10,8 +10,8 @@ from pathlib import Path
 from sqlalchemy import select
 
 from dicomnode.config.whole import Config
-from dicomnode.receive.scp import StorageScp
-from dicomnode.receive.spool import INCOMING, Spool
+from dicomnode.receive.scp import StorageScp, spool_of
+from dicomnode.receive.spool import INCOMING
 from dicomnode.store.engine import Store
 from dicomnode.store.tables import Association, Instance, Series
 
@@ -31,8 +31,7 @@ class Reception:
             }
         )
         self.store = store
-        min_free_bytes = int(self.config.reception.min_free_gb * 1e9)
-        self.spool = Spool(self.config.spool_dir, owner=owner, min_free_bytes=min_free_bytes)
+        self.spool = spool_of(self.config, owner)
         self.scp = StorageScp(self.config, store, self.spool, owner)
         self.scp.start()
 
@@ -70,7 +69,7 @@ class Reception:
         return [path for path in self.spool.root.parent.parent.rglob("*") if path.is_file()]
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+def wait_until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
     """Until ``condition`` holds; fails the test where it never does."""
     deadline = time.monotonic() + timeout_s
     while not condition():

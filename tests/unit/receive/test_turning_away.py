@@ -44,6 +44,21 @@ def test_an_ae_title_may_have_a_limit_of_its_own() -> None:
     assert asks(others=2, own=2, reception={"reserved_associations": 0}) is None
 
 
+def test_places_of_a_listed_sender_are_nobody_elses() -> None:
+    senders = [{"ae_title": "STROKE", "places": 3}, {"ae_title": "STROKE", "host": "10.0.0.2"}, {"ae_title": "CT"}]
+    rules = Admission(Config.model_validate({"node": {"ae_title": "NODE"}, "sender": senders}))
+    assert [rules.kept_free("CT", {"STROKE": opened}) for opened in (0, 1, 3, 9)] == [3, 2, 0, 0]
+    assert rules.kept_free("STROKE", {"CT": 9}) == 0
+
+    def asks(calling_ae: str, others: int, own: int, kept_free: int) -> Rejection | None:
+        who = Requestor(called_ae="NODE", calling_ae=calling_ae, address="10.0.0.1", own=own, kept_free=kept_free)
+        return rules.rejection(who, others=others, draining=False)
+
+    assert asks("CT", FULL - 4, FULL - 4, 3) is None
+    assert asks("CT", FULL - 3, FULL - 3, 3) is Rejection.LOCAL_LIMIT_EXCEEDED
+    assert asks("STROKE", FULL - 1, 2, 0) is None
+
+
 def test_the_same_peer_stands_in_the_log_once_and_then_with_a_number(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
