@@ -6,6 +6,7 @@ module runs from its ``__main__``, in the same network namespace, with the same 
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import runpy
@@ -18,7 +19,7 @@ from typing import IO
 
 from dicomnode.zoo.importing.confined import plain_environment, without_network
 
-TRIAL = "dicomnode.zoo.importing.trial"
+TRIALS = ("dicomnode.zoo.importing.trial", "dicomnode.zoo.importing.weights_trial")
 
 
 class WarmTrials:
@@ -34,9 +35,9 @@ class WarmTrials:
 
     def run(self, module: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
         """One trial to its end."""
-        assert module == TRIAL
+        assert module in TRIALS
         said = _pipe(self._process.stdin), _pipe(self._process.stdout)
-        said[0].write(json.dumps(list(arguments)).encode() + b"\n")
+        said[0].write(json.dumps([module, *arguments]).encode() + b"\n")
         said[0].flush()
         ended = json.loads(said[1].readline())
         return subprocess.CompletedProcess([module, *arguments], ended["code"], b"", ended["error"].encode())
@@ -54,15 +55,15 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
 
 def serve() -> None:
     """Import, then one copy for each line of standard input."""
-    import dicomnode.zoo.importing.trial
     from dicomnode.zoo.importing.components import load_libraries
 
-    assert dicomnode.zoo.importing.trial.__name__ == TRIAL
+    for module in TRIALS:
+        importlib.import_module(module)
     load_libraries()
     for line in sys.stdin:
         read, write = os.pipe()
         if (child := os.fork()) == 0:
-            os._exit(_trial(json.loads(line), write))
+            os._exit(_trial(*json.loads(line), error=write))
         os.close(write)
         error = Path(f"/dev/fd/{read}").read_text(errors="replace")
         _, status = os.waitpid(child, 0)
@@ -70,15 +71,15 @@ def serve() -> None:
         print(json.dumps({"code": os.waitstatus_to_exitcode(status), "error": error}), flush=True)
 
 
-def _trial(arguments: list[str], error: int) -> int:
+def _trial(module: str, *arguments: str, error: int) -> int:
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     os.dup2(0, 1)
     os.dup2(error, 2)
     os.close(error)
-    sys.argv = [TRIAL, *arguments]
-    del sys.modules[TRIAL]
+    sys.argv = [module, *arguments]
+    del sys.modules[module]
     try:
-        runpy.run_module(TRIAL, run_name="__main__")
+        runpy.run_module(module, run_name="__main__")
     except BaseException:  # noqa: BLE001 (the end of a process, and its error what the import tells of)
         os.write(2, traceback.format_exc().encode())
         return 1

@@ -8,7 +8,7 @@ import pytest
 
 from dicomnode.zoo.importing import child
 from tests.conftest import BUNDLE_PATH
-from tests.tools.warm_trials import TRIAL, WarmTrials
+from tests.tools.warm_trials import WarmTrials
 
 COLD = child.run_confined
 
@@ -25,7 +25,7 @@ def _warm_trials(_children_with_the_extra: None) -> Iterator[None]:
     """Each trial is a copy of a process that has imported all; ``cold_trials`` starts one as an admin's import does."""
     warm = WarmTrials()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(child, "run_confined", lambda *call: (warm.run if call[0] == TRIAL else COLD)(*call))
+        patch.setattr(child, "run_confined", warm.run)
         yield
     warm.close()
 
