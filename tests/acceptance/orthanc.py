@@ -74,7 +74,7 @@ class Orthanc:
         """Stop the process; what it stored stays."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(20)
+            self._process.wait(60)
             self._process = None
 
     @property
@@ -84,7 +84,7 @@ class Orthanc:
 
     def get(self, path: str) -> Any:
         """A REST call that answers JSON."""
-        return json.loads(self._call("GET", path, timeout_s=10))
+        return json.loads(self._call("GET", path, timeout_s=60))
 
     def post(self, path: str, body: Any = None) -> Any:
         """A REST call that answers JSON."""
@@ -93,11 +93,11 @@ class Orthanc:
 
     def delete(self, path: str) -> None:
         """Take something out of the archive."""
-        self._call("DELETE", path, timeout_s=10)
+        self._call("DELETE", path, timeout_s=60)
 
     def file(self, instance: str) -> bytes:
         """The DICOM file of one stored instance."""
-        return self._call("GET", f"/instances/{instance}/file", timeout_s=10)
+        return self._call("GET", f"/instances/{instance}/file", timeout_s=60)
 
     def _call(self, method: str, path: str, data: bytes | None = None, *, timeout_s: float) -> bytes:
         request = urllib.request.Request(f"{self.url}{path}", data=data, method=method)

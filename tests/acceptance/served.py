@@ -18,7 +18,7 @@ from dicomnode.store.engine import Store
 from dicomnode.store.history import list_jobs
 from tests.conftest import PLAIN_PATH
 
-START_S = 60.0
+START_S = 120.0
 
 
 def environment() -> dict[str, str]:
@@ -130,7 +130,7 @@ class ServedNode:
         if self.process is None:
             return 0
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(60)
+        code = self.process.wait(120)
         self.process = None
         return code
 

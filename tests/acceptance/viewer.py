@@ -103,7 +103,7 @@ class Viewer:
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=5).close()
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=20).close()
                 return self
             except OSError:
                 time.sleep(0.1)

@@ -40,7 +40,7 @@ class TlsFront:
         with suppress(OSError), plain:
             plain.settimeout(30)
             secured = self._context.wrap_socket(plain, server_side=True)
-            with secured, socket.create_connection(("127.0.0.1", self._behind), timeout=30) as server:
+            with secured, socket.create_connection(("127.0.0.1", self._behind), timeout=90) as server:
                 back = threading.Thread(target=_pump, args=(server, secured), daemon=True)
                 back.start()
                 _pump(secured, server)

@@ -115,7 +115,7 @@ def test_all_that_a_running_node_writes_is_for_its_user_alone(
 
 
 def test_the_http_port_tells_of_the_node_and_its_jobs(node: ServedNode, pacs: ReceivingPacs, tmp_path: Path) -> None:
-    with httpx.Client(base_url=f"http://127.0.0.1:{node.operations['port']}", timeout=20, trust_env=False) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{node.operations['port']}", timeout=90, trust_env=False) as client:
         wait_until(lambda: client.get("/ready").status_code == 200, 90)
         assert [one["check"] for one in client.get("/ready").json()["checks"]] == [
             "receives",
@@ -127,7 +127,7 @@ def test_the_http_port_tells_of_the_node_and_its_jobs(node: ServedNode, pacs: Re
         send_study(node, tmp_path, small_study("figures"))
         wait_until(lambda: set(node.states()) <= {*OVER} and node.states(), 90)
         counted = 'dicomnode_complete_to_pacs_seconds_count{protocol="head-ct"}'
-        wait_until(lambda: counted in client.get("/metrics").text, 30)
+        wait_until(lambda: counted in client.get("/metrics").text, 90)
         text = client.get("/metrics").text
         assert 'dicomnode_breaker_open{destination="pacs"} 0.0' in text
         assert client.get("/").headers["location"] == "/login"
@@ -216,12 +216,12 @@ def test_a_part_that_dies_ends_the_node_with_1(tmp_path: Path, pacs: ReceivingPa
     served.start()
     assert served.process is not None
     try:
-        wait_until(served.workers, 30)
+        wait_until(served.workers, 90)
         # No more open files: the dispatcher cannot start another worker in place of the one that died.
         resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE, (3, 3))
         for worker in served.workers():
             worker.kill()
-        assert served.process.wait(60) == 1
+        assert served.process.wait(120) == 1
         assert "a part of the node died" in served.log.read_text()
     finally:
         served.kill()

@@ -171,7 +171,7 @@ def compete(assemblers: Sequence[Assembler]) -> list[BaseException]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(90)
     return faults
 
 

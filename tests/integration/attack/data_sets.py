@@ -120,7 +120,7 @@ def send(port: int, syntax: str, uid: str, data: bytes) -> int:
     ------
     Aborted, Closed, OSError : the association was lost for what the data set holds.
     """
-    with ScriptedPeer(port, calling="FUZZ", timeout_s=30) as peer:
+    with ScriptedPeer(port, calling="FUZZ", timeout_s=60) as peer:
         status = peer.associate(syntaxes=[syntax]).store(CT_IMAGE, uid, data)
         peer.release()
     return status

@@ -184,7 +184,7 @@ def spoiled(seed: str, number: int) -> tuple[Pdus, bool]:
 def play(port: int, pdus: Sequence[bytes], *, falls_silent: bool = False) -> Heard:
     """Send a session and listen; what the node does with it is its business."""
     heard = Heard()
-    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    connection = socket.create_connection(("127.0.0.1", port), timeout=60)
     with contextlib.suppress(OSError):
         for number, one in enumerate(pdus):
             # A request and a release wait for what came before; in between a peer may send on.

@@ -149,7 +149,7 @@ class Target:
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
         self.store.close()
         self.stop()
-        self._reader.join(10)
+        self._reader.join(60)
         assert self.process.stderr is not None
         self.process.stderr.close()
 
@@ -223,7 +223,7 @@ class Target:
     def echo(self) -> float:
         """Seconds until a new association had its C-ECHO answered."""
         began = time.monotonic()
-        with ScriptedPeer(self.port, timeout_s=30) as peer:
+        with ScriptedPeer(self.port, timeout_s=60) as peer:
             assert peer.associate([VERIFICATION]).echo() == 0
             peer.release()
         return time.monotonic() - began
@@ -231,7 +231,7 @@ class Target:
     def hl7_answer(self) -> float:
         """Seconds until a message on a new connection was acknowledged."""
         began = time.monotonic()
-        with Hl7Peer(self.hl7_port, timeout_s=30) as peer:
+        with Hl7Peer(self.hl7_port, timeout_s=60) as peer:
             assert peer.send(message(pid("ECHO"), obr())).code == "AA"
         return time.monotonic() - began
 

@@ -456,7 +456,7 @@ def test_a_stop_finishes_the_file_on_its_way_and_gives_the_rest_back(world: Worl
     with pacs:
         thread = threading.Thread(target=world.sender(world.destination(pacs.port)).run, args=(pacs.stop_event,))
         thread.start()
-        thread.join(timeout=20)
+        thread.join(timeout=90)
         assert not thread.is_alive()
     assert len(pacs.asked) == 1
     assert world.statuses(job_id) == ["sent", "pending", "pending"]

@@ -73,7 +73,7 @@ def test_a_thread_that_dies_in_a_worker_is_a_log_line_without_its_message(
     try:
         child.start()
         gate.touch()
-        wait_until(both_said, 20)
+        wait_until(both_said, 90)
     finally:
         child.kill()
     lines = [json.loads(line) for line in said.splitlines()]

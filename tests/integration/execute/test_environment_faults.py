@@ -126,7 +126,7 @@ def test_a_worker_out_of_descriptors_or_disk_refuses_nothing(
         job = world.job(job_id)
     assert (job.status, job.refusal) == ("queued", "")
     be_due(world)
-    wait_until(world.step, 20)
+    wait_until(world.step, 90)
     assert world.job(job_id).status == "delivering"
 
 

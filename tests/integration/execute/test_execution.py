@@ -311,7 +311,7 @@ def test_a_worker_ended_together_with_the_node_is_nobodys_fault(new_world: NewWo
     world.bundles.wait_until_running()
     stop.set()
     world.kill_worker()
-    node.join(20)
+    node.join(60)
     world.change(lambda session: recover_leases(session, time.time(), owner="node"))
     job = world.job(job_id)
     assert (job.status, job.attempts) == ("queued", 0)

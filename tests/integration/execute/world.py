@@ -52,7 +52,7 @@ class Bundles:
 
     def wait_until_running(self) -> None:
         """Until the gated network runs."""
-        wait_until(lambda: (self.gate / "running").exists(), 30)
+        wait_until(lambda: (self.gate / "running").exists(), 90)
 
 
 class Workers:
@@ -133,7 +133,7 @@ class ExecutionWorld(World):
 
     def step_again(self) -> None:
         """The retry, once its pause is over."""
-        wait_until(self.step, 20)
+        wait_until(self.step, 90)
 
     @contextmanager
     def running(self) -> Iterator[None]:

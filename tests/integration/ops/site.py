@@ -57,7 +57,7 @@ class RunningSite:
         scheme = "https" if self.config.operations.tls.cert else "http"
         self.url = f"{scheme}://127.0.0.1:{self.config.operations.port}"
         with self.visitor() as nobody:
-            wait_until(lambda: _answers(nobody), 20)
+            wait_until(lambda: _answers(nobody), 90)
 
     def change(self, **state: Any) -> None:
         """From now on the node tells this of itself."""
@@ -65,7 +65,7 @@ class RunningSite:
 
     def visitor(self) -> httpx.Client:
         """Somebody who is not logged in."""
-        return httpx.Client(base_url=self.url, timeout=20, verify=False, trust_env=False)
+        return httpx.Client(base_url=self.url, timeout=90, verify=False, trust_env=False)
 
     @contextmanager
     def logged_in(self, name: str) -> Iterator[httpx.Client]:

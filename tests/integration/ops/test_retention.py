@@ -247,7 +247,7 @@ def test_a_file_that_is_purged_while_it_comes_again_is_asked_for_once_more(world
             # The purge holds its lock; reception finds the same bytes in the spool and waits for the row.
             expired = lock_expired(session, world.series(series).id, Limits(float("inf"), float("inf")))
             again = pool.submit(world.receive, series[:1], world.associate())
-            assert spool.committed.wait(10)
+            assert spool.committed.wait(60)
             for item in expired:
                 (world.config.spool_dir / item.path).unlink()
             mark_purged(session, expired)
@@ -295,7 +295,7 @@ def test_purging_and_receiving_at_once_lose_no_acknowledged_file_failure_mode_02
             with contextlib.suppress(ReceiveError):
                 acknowledged += len(world.receive([ds], world.associate()))
     stop.set()
-    purging.join(20)
+    purging.join(60)
     assert faults == []
     assert acknowledged > 0
     kept = {row.path for row in world.instances() if row.status == "used"}

@@ -121,7 +121,7 @@ def test_success_waits_for_the_transaction_of_the_group(
     sqlite_reception: Reception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_go, index = threading.Event(), Intake._index
-    monkeypatch.setattr(Intake, "_index", lambda intake, placed: may_go.wait(20) and index(intake, placed))
+    monkeypatch.setattr(Intake, "_index", lambda intake, placed: may_go.wait(90) and index(intake, placed))
     with ScriptedPeer(sqlite_reception.port) as one, ScriptedPeer(sqlite_reception.port) as other:
         for number, scripted in enumerate((one, other)):
             scripted.associate()
@@ -151,7 +151,7 @@ def test_silent_connections_and_idle_associations_keep_nobody_else_out(sqlite_re
         honest.release()
     for connection in (*silent, *(peer.socket for peer in idle)):
         connection.close()
-    wait_until(lambda: not sqlite_reception.scp._server.open_lines(), 20)
+    wait_until(lambda: not sqlite_reception.scp._server.open_lines(), 90)
 
 
 def test_a_crowd_of_one_address_that_asks_for_nothing_makes_room(

@@ -257,7 +257,7 @@ def test_a_stop_lets_open_associations_finish_and_rejects_new_ones(start: Callab
         assert rejection(port) == (TRANSIENT, PRESENTATION, 1)
         assert sent(peer, ct_slice()) == SUCCESS
         peer.release()
-        stopping.join(10)
+        stopping.join(60)
     assert not stopping.is_alive()
     assert reception.ended_association().outcome == "released"
     with pytest.raises(ConnectionError):

@@ -238,7 +238,7 @@ def test_a_killed_reception_has_all_that_it_acknowledged_failure_mode_03(
     port = int(process.stdout.readline())
     threading.Timer(kill_after_s, process.send_signal, [signal.SIGKILL]).start()
     acknowledged = _send_until_killed(port)
-    assert process.wait(30) == -signal.SIGKILL
+    assert process.wait(90) == -signal.SIGKILL
     process.stdout.close()
     store = Store(url)
     restarted = Reception(store, data_dir, owner="receiver-1", senders=())

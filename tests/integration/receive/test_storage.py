@@ -443,7 +443,7 @@ def test_verification_is_answered_and_leaves_no_row(reception: Reception) -> Non
         assert peer.associate([peers.VERIFICATION]).echo() == SUCCESS
         peer.release()
     if shutil.which("echoscu") is not None:
-        subprocess.run(["echoscu", "-aec", "NODE", "127.0.0.1", str(reception.port)], check=True, timeout=30)
+        subprocess.run(["echoscu", "-aec", "NODE", "127.0.0.1", str(reception.port)], check=True, timeout=120)
     assert reception.associations() == []
 
 
