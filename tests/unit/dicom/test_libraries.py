@@ -25,26 +25,32 @@ OF_THE_NODE = sorted(
 )
 
 
+CALLS = "from dicomnode.dicom import libraries\nlibraries.set_up_pydicom()\nlibraries.set_up_pynetdicom()"
+
+
 def switches_after(*lines: str) -> str:
     """What a fresh interpreter's switches are after some lines."""
-    code = "\n".join([*lines, SWITCHES])
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=200).stdout
+    return "".join(switches_at("\n".join(lines)))
+
+
+def switches_at(*stages: str) -> list[str]:
+    """What they are after each of some stages in one interpreter."""
+    code = "\n".join(f"{stage}\n{SWITCHES}" for stage in stages)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=200)
+    return done.stdout.splitlines()
 
 
 def imports(names: list[str]) -> str:
     return "\n".join(f"import dicomnode.{name}" for name in names)
 
 
-def test_the_order_of_imports_changes_nothing_since_none_sets_a_switch() -> None:
-    untouched = switches_after()
-    assert switches_after(imports(OF_THE_NODE)) == untouched
-    assert switches_after(imports(OF_THE_NODE[::-1])) == untouched
-
-
 @pytest.mark.parametrize("order", [OF_THE_NODE, OF_THE_NODE[::-1]], ids=["forwards", "backwards"])
-def test_switches_are_the_same_whatever_was_imported_before_they_were_set(order: list[str]) -> None:
-    calls = ["from dicomnode.dicom import libraries", "libraries.set_up_pydicom()", "libraries.set_up_pynetdicom()"]
-    assert switches_after(*calls, imports(order)) == switches_after(imports(order), *calls) != switches_after()
+def test_no_import_sets_a_switch_and_the_calls_set_the_same_before_and_after_all_imports(order: list[str]) -> None:
+    (untouched,) = switches_at("")
+    imported, set_after = switches_at(imports(order), CALLS)
+    (set_before,) = switches_at(f"{CALLS}\n{imports(order)}")
+    assert imported == untouched
+    assert set_before == set_after != untouched
 
 
 def test_setting_up_twice_is_setting_up_once() -> None:
