@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag, tag_for_keyword
@@ -113,6 +114,7 @@ def is_technical(keyword: str) -> bool:
     )
 
 
+@lru_cache(maxsize=4096)
 def _technical_keyword(tag: BaseTag) -> str:
     """Keyword of an element that a header may hold; ``""`` for one it may not."""
     if tag.is_private or tag.group == 0x7FE0:

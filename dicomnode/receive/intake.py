@@ -21,8 +21,9 @@ from dicomnode.receive.reading import Reading, read
 from dicomnode.receive.spool import IncomingFile, Spool
 from dicomnode.records import Header, ReceivedInstance
 from dicomnode.store.engine import Store
-from dicomnode.store.receive.indexing import Arrived, index_instances
+from dicomnode.store.receive.indexing import index_instances
 from dicomnode.store.receive.receptions import Indexed, open_association
+from dicomnode.store.receive.series_now import Arrived
 
 log = logging.getLogger(__name__)
 

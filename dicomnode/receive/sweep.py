@@ -18,7 +18,8 @@ from dicomnode.receive.part10 import data_offset_of, origin_of
 from dicomnode.receive.reading import read
 from dicomnode.receive.spool import Spool, relative_path
 from dicomnode.store.engine import Store
-from dicomnode.store.receive.indexing import Arrived, index_instances
+from dicomnode.store.receive.indexing import index_instances
+from dicomnode.store.receive.series_now import Arrived
 from dicomnode.store.states import InstanceStatus
 from dicomnode.store.tables import Instance
 

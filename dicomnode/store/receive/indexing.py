@@ -5,20 +5,20 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, bindparam, func, select, tuple_, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.errors import Refusal
 from dicomnode.records import ReceivedInstance
-from dicomnode.store.inserting import insert_if_absent
-from dicomnode.store.locks import lock_instances, lock_series
 from dicomnode.store.receive.late import reopen_if_closed, revive, set_aside_if_late, status, take_up_if_whole
 from dicomnode.store.receive.receptions import Indexed
 from dicomnode.store.receive.rejected_images import apply_rejection, lock_rejected
+from dicomnode.store.receive.series_now import Arrived, SeriesNow, key_of, lock_known, locked_series, met_already
 from dicomnode.store.states import InstanceStatus, SeriesStatus
-from dicomnode.store.tables import Association, Event, Instance, RejectedInstance, Result, Series
+from dicomnode.store.tables import Base, Event, Instance, Series
 from dicomnode.store.transitions import note
 
 _TOLD = (Refusal.UID_MISMATCH, Refusal.HEADER_TOO_LARGE, Refusal.TOO_MANY_INSTANCES, Refusal.UNREADABLE)
@@ -26,43 +26,13 @@ _TOLD = (Refusal.UID_MISMATCH, Refusal.HEADER_TOO_LARGE, Refusal.TOO_MANY_INSTAN
 _MAX_TOLD = 128
 """Characters of a UID, which may be none."""
 
-# Built once: to build a statement takes as long as to run it, and these run for every image.
-_SOME = select(Instance.id).where(Instance.series_id == bindparam("series_id")).limit(bindparam("most", type_=Integer))
-_COUNT = select(func.count()).select_from(_SOME.subquery())
-_RESULTS = select(Result.sop_instance_uid).where(Result.sop_instance_uid.in_(bindparam("uids", expanding=True)))
-_REJECTED = select(RejectedInstance.sop_instance_uid).where(
-    RejectedInstance.sop_instance_uid.in_(bindparam("uids", expanding=True))
-)
+ASSOCIATION, INSTANCE = Base.metadata.tables["association"], Base.metadata.tables["instance"]
+# Run without the mapper: no object is wanted, and it runs for every image.
 _COUNT_ASSOCIATION = (
-    update(Association)
-    .where(Association.id == bindparam("association"))
-    .values(instances=Association.instances + bindparam("more"), last_seen_at=bindparam("now"))
-    .execution_options(synchronize_session=False)
+    update(ASSOCIATION)
+    .where(ASSOCIATION.c.id == bindparam("association"))
+    .values(instances=ASSOCIATION.c.instances + bindparam("more"), last_seen_at=bindparam("now"))
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """One file to be indexed, and who brought it; ``association_id`` is None for what a sweep found."""
-
-    received: ReceivedInstance
-    association_id: int | None
-    sender_ae: str
-
-
-@dataclass(slots=True, kw_only=True)
-class _SeriesNow:
-    """A series, locked, while files of it are indexed.
-
-    Attributes
-    ----------
-    known : its files by SOP instance, those of this transaction included.
-    count : of all its files, at most one more than it may have.
-    """
-
-    row: Series
-    known: dict[str, list[Instance]]
-    count: int
 
 
 def index_instances(
@@ -79,16 +49,48 @@ def index_instances(
     for one in arrived:
         if one.received.rejection is not None:
             lock_rejected(session, one.received.rejection)
-    series = _locked_series(session, arrived, now, max_instances)
+    series = locked_series(session, arrived, now, max_instances)
     _count(session, arrived, now)
-    return [
-        _index(session, one, _series_of(series, one.received), now, settle_s, max_instances)
-        for one in _set_aside_known(session, arrived)
-    ]
+    met = met_already(session, arrived, series)
+    lock_known(session, series, met["known"])
+    times = Counter(one.received.sop_instance_uid for one in arrived)
+    indexed: list[Indexed] = []
+    plain: list[dict[str, Any]] = []
+    for one in (replace(one, received=_set_aside(one.received, met["result"], met["rejected"])) for one in arrived):
+        into = series[key_of(one.received)]
+        if times[one.received.sop_instance_uid] == 1 and _is_plain(one.received, into, max_instances):
+            plain.append(_plain(one, into, now, settle_s))
+            indexed.append(Indexed.NEW)
+        else:
+            _insert(session, plain)
+            indexed.append(_index(session, one, into, now, settle_s, max_instances))
+    _insert(session, plain)
+    return indexed
+
+
+def _is_plain(received: ReceivedInstance, series: SeriesNow, max_instances: int) -> bool:
+    """Whether it is a further image of a series that is being received, and nothing else is to be done about it."""
+    is_odd = received.not_used is not None or received.rejection is not None or bool(received.named_otherwise)
+    is_open = series.row.status == SeriesStatus.RECEIVING and series.count < max_instances
+    return is_open and not is_odd and not series.known.get(received.sop_instance_uid)
+
+
+def _plain(one: Arrived, series: SeriesNow, now: float, settle_s: float) -> dict[str, Any]:
+    """The row of a plain image, which its series takes note of."""
+    series.row.last_instance_at, series.row.due_at = now, now + settle_s
+    series.count += 1
+    return _values(one.received, series.row, one.association_id, now)
+
+
+def _insert(session: Session, plain: list[dict[str, Any]]) -> None:
+    """Write the rows that were put off, before anything looks at the rows of a series."""
+    if plain:
+        session.connection().execute(insert(INSTANCE), plain)
+        plain.clear()
 
 
 def _index(
-    session: Session, one: Arrived, series: _SeriesNow, now: float, settle_s: float, max_instances: int
+    session: Session, one: Arrived, series: SeriesNow, now: float, settle_s: float, max_instances: int
 ) -> Indexed:
     received, row = one.received, series.row
     known = series.known.setdefault(received.sop_instance_uid, [])
@@ -101,7 +103,7 @@ def _index(
         return Indexed.DUPLICATE
     received = set_aside_if_late(session, row, received, is_full=series.count >= max_instances)
     _note_first_of_kind(session, row, received)
-    instance = _instance(received, row, one.association_id, now)
+    instance = Instance(**_values(received, row, one.association_id, now))
     session.add(instance)
     if received.not_used is None:
         reopen_if_closed(session, row, adds_image=not known)
@@ -119,75 +121,6 @@ def _index(
     return Indexed.NEW if is_new else Indexed.OTHER_BYTES
 
 
-def _key(received: ReceivedInstance) -> tuple[str, str]:
-    return received.study_uid, received.series_uid
-
-
-def _series_of(series: dict[tuple[str, str], _SeriesNow], received: ReceivedInstance) -> _SeriesNow:
-    return series[_key(received)]
-
-
-def _locked_series(
-    session: Session, arrived: Sequence[Arrived], now: float, max_instances: int
-) -> dict[tuple[str, str], _SeriesNow]:
-    """The series of some files, made where they are new, and what is known of the same SOP instances; all locked."""
-    first = {_key(one.received): one for one in reversed(arrived)}
-    rows = _locked_rows(session, first)
-    if len(rows) < len(first):
-        for key in sorted(first.keys() - rows.keys()):
-            _insert_series(session, first[key], now)
-        rows = _locked_rows(session, first)
-    series = {
-        key: _SeriesNow(row=row, known={}, count=_count_up_to(session, row.id, max_instances))
-        for key, row in rows.items()
-    }
-    uids = {one.received.sop_instance_uid for one in arrived}
-    ids = [now.row.id for now in series.values()]
-    for instance in lock_instances(session, Instance.sop_instance_uid.in_(uids), Instance.series_id.in_(ids)):
-        known = series[instance.study_uid, instance.series_uid].known
-        known.setdefault(instance.sop_instance_uid, []).append(instance)
-    return series
-
-
-def _locked_rows(session: Session, first: dict[tuple[str, str], Arrived]) -> dict[tuple[str, str], Series]:
-    if len(first) == 1:
-        ((study_uid, series_uid),) = first
-        which: ColumnElement[bool] = (Series.study_uid == study_uid) & (Series.series_uid == series_uid)
-    else:
-        which = tuple_(Series.study_uid, Series.series_uid).in_(list(first))
-    return {(row.study_uid, row.series_uid): row for row in lock_series(session, which)}
-
-
-def _insert_series(session: Session, one: Arrived, now: float) -> None:
-    insert_if_absent(
-        session,
-        Series,
-        study_uid=one.received.study_uid,
-        series_uid=one.received.series_uid,
-        accession_number=str(one.received.header.get("AccessionNumber") or "")[:64],
-        modality=str(one.received.header.get("Modality") or "")[:16],
-        sender_ae=one.sender_ae,
-        status=SeriesStatus.RECEIVING,
-        reopened=0,
-        first_instance_at=now,
-        last_instance_at=now,
-        acquisition_key="",
-        refusal="",
-        refusal_detail="",
-    )
-
-
-def _count_up_to(session: Session, series_id: int, most: int) -> int:
-    return session.scalar(_COUNT, {"series_id": series_id, "most": most}) or 0
-
-
-def _set_aside_known(session: Session, arrived: Sequence[Arrived]) -> list[Arrived]:
-    """The files, set aside where the database knows them as results of this node, or as rejected ones."""
-    uids = {"uids": sorted({one.received.sop_instance_uid for one in arrived})}
-    results, noted = set(session.scalars(_RESULTS, uids)), set(session.scalars(_REJECTED, uids))
-    return [replace(one, received=_set_aside(one.received, results, noted)) for one in arrived]
-
-
 def _set_aside(received: ReceivedInstance, results: set[str], rejected: set[str]) -> ReceivedInstance:
     if received.not_used != Refusal.OWN_RESULT and received.sop_instance_uid in results:
         return replace(received, not_used=Refusal.OWN_RESULT.value, rejection=None)
@@ -196,23 +129,24 @@ def _set_aside(received: ReceivedInstance, results: set[str], rejected: set[str]
     return received
 
 
-def _instance(received: ReceivedInstance, series: Series, association_id: int | None, now: float) -> Instance:
-    return Instance(
-        series_id=series.id,
-        association_id=association_id,
-        sop_instance_uid=received.sop_instance_uid,
-        sop_class_uid=received.sop_class_uid,
-        study_uid=received.study_uid,
-        series_uid=received.series_uid,
-        transfer_syntax_uid=received.transfer_syntax_uid,
-        path=str(received.path),
-        digest=received.digest,
-        size_bytes=received.size_bytes,
-        header=received.header,
-        status=status(received),
-        reason=received.not_used or "",
-        received_at=now,
-    )
+def _values(received: ReceivedInstance, series: Series, association_id: int | None, now: float) -> dict[str, Any]:
+    """Columns of the row of a file."""
+    return {
+        "series_id": series.id,
+        "association_id": association_id,
+        "sop_instance_uid": received.sop_instance_uid,
+        "sop_class_uid": received.sop_class_uid,
+        "study_uid": received.study_uid,
+        "series_uid": received.series_uid,
+        "transfer_syntax_uid": received.transfer_syntax_uid,
+        "path": str(received.path),
+        "digest": received.digest,
+        "size_bytes": received.size_bytes,
+        "header": received.header,
+        "status": status(received),
+        "reason": received.not_used or "",
+        "received_at": now,
+    }
 
 
 def _touch(series: Series, row: Instance, association_id: int | None, due_at: float) -> None:
@@ -250,4 +184,4 @@ def _note_other_bytes(session: Session, series: Series, received: ReceivedInstan
 def _count(session: Session, arrived: Sequence[Arrived], now: float) -> None:
     counts = Counter(one.association_id for one in arrived if one.association_id is not None)
     for association_id, count in sorted(counts.items()):
-        session.execute(_COUNT_ASSOCIATION, {"association": association_id, "more": count, "now": now})
+        session.connection().execute(_COUNT_ASSOCIATION, {"association": association_id, "more": count, "now": now})

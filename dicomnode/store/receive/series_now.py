@@ -1,0 +1,142 @@
+"""What the database has of the series and SOP instances of files that arrive, locked until their rows are written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    CompoundSelect,
+    Integer,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    tuple_,
+    union_all,
+)
+from sqlalchemy.orm import Session
+
+from dicomnode.records import ReceivedInstance
+from dicomnode.store.inserting import insert_if_absent
+from dicomnode.store.locks import lock_instances, lock_series
+from dicomnode.store.states import SeriesStatus
+from dicomnode.store.tables import Instance, RejectedInstance, Result, Series
+
+# Built once, and run without the mapper where no object is wanted: to build a statement takes as long as to run it, and
+# these run for every image.
+_SOME = select(Instance.id).where(Instance.series_id == bindparam("series_id")).limit(bindparam("most", type_=Integer))
+_COUNT = select(func.count()).select_from(_SOME.subquery())
+_UIDS: BindParameter[str] = bindparam("uids", expanding=True)
+_SERIES: BindParameter[int] = bindparam("series", expanding=True)
+_MET: CompoundSelect[Any] = union_all(
+    select(literal_column("'result'"), Result.sop_instance_uid).where(Result.sop_instance_uid.in_(_UIDS)),
+    select(literal_column("'rejected'"), RejectedInstance.sop_instance_uid).where(
+        RejectedInstance.sop_instance_uid.in_(_UIDS)
+    ),
+    select(literal_column("'known'"), Instance.sop_instance_uid).where(
+        Instance.sop_instance_uid.in_(_UIDS), Instance.series_id.in_(_SERIES)
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """One file to be indexed, and who brought it; ``association_id`` is None for what a sweep found."""
+
+    received: ReceivedInstance
+    association_id: int | None
+    sender_ae: str
+
+
+@dataclass(slots=True, kw_only=True)
+class SeriesNow:
+    """A series, locked, while files of it are indexed.
+
+    Attributes
+    ----------
+    known : its files by SOP instance, those of this transaction included.
+    count : of all its files, at most one more than it may have.
+    """
+
+    row: Series
+    known: dict[str, list[Instance]]
+    count: int
+
+
+def key_of(received: ReceivedInstance) -> tuple[str, str]:
+    """What a series is known by."""
+    return received.study_uid, received.series_uid
+
+
+def locked_series(
+    session: Session, arrived: Sequence[Arrived], now: float, max_instances: int
+) -> dict[tuple[str, str], SeriesNow]:
+    """The series of some files, made where they are new; all locked."""
+    first = {key_of(one.received): one for one in reversed(arrived)}
+    rows = _locked_rows(session, first)
+    if len(rows) < len(first):
+        for key in sorted(first.keys() - rows.keys()):
+            _insert_series(session, first[key], now)
+        rows = _locked_rows(session, first)
+    return {
+        key: SeriesNow(row=row, known={}, count=_count_up_to(session, row.id, max_instances))
+        for key, row in rows.items()
+    }
+
+
+def met_already(
+    session: Session, arrived: Sequence[Arrived], series: Mapping[tuple[str, str], SeriesNow]
+) -> dict[str, set[str]]:
+    """SOP instances among the files that are results of this node, were rejected, or lie in their series already."""
+    uids = sorted({one.received.sop_instance_uid for one in arrived})
+    met: dict[str, set[str]] = {"result": set(), "rejected": set(), "known": set()}
+    ids = [one.row.id for one in series.values()]
+    for what, uid in session.connection().execute(_MET, {"uids": uids, "series": ids}):
+        met[what].add(uid)
+    return met
+
+
+def lock_known(session: Session, series: Mapping[tuple[str, str], SeriesNow], uids: Collection[str]) -> None:
+    """Read and lock what the series have of some SOP instances."""
+    if not uids:
+        return
+    ids = [one.row.id for one in series.values()]
+    for instance in lock_instances(session, Instance.sop_instance_uid.in_(uids), Instance.series_id.in_(ids)):
+        known = series[instance.study_uid, instance.series_uid].known
+        known.setdefault(instance.sop_instance_uid, []).append(instance)
+
+
+def _locked_rows(session: Session, first: dict[tuple[str, str], Arrived]) -> dict[tuple[str, str], Series]:
+    if len(first) == 1:
+        ((study_uid, series_uid),) = first
+        which: ColumnElement[bool] = (Series.study_uid == study_uid) & (Series.series_uid == series_uid)
+    else:
+        which = tuple_(Series.study_uid, Series.series_uid).in_(list(first))
+    return {(row.study_uid, row.series_uid): row for row in lock_series(session, which)}
+
+
+def _insert_series(session: Session, one: Arrived, now: float) -> None:
+    insert_if_absent(
+        session,
+        Series,
+        study_uid=one.received.study_uid,
+        series_uid=one.received.series_uid,
+        accession_number=str(one.received.header.get("AccessionNumber") or "")[:64],
+        modality=str(one.received.header.get("Modality") or "")[:16],
+        sender_ae=one.sender_ae,
+        status=SeriesStatus.RECEIVING,
+        reopened=0,
+        first_instance_at=now,
+        last_instance_at=now,
+        acquisition_key="",
+        refusal="",
+        refusal_detail="",
+    )
+
+
+def _count_up_to(session: Session, series_id: int, most: int) -> int:
+    return session.connection().scalar(_COUNT, {"series_id": series_id, "most": most}) or 0
