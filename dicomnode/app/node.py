@@ -95,7 +95,7 @@ class Node:
         self._new_watcher = new_watcher
         self._watcher: Watcher | None = None
         self.role = role
-        self.owner = f"{config.node.ae_title}@{socket.gethostname()}:{config.node.data_dir.absolute()}#{role}"
+        self.owner = owner_of(config, role)
         self.failed = threading.Event()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -340,6 +340,12 @@ def serve(config: Config, role: Role, new_watcher: NewWatcher | None = None) -> 
     return 1 if node.failed.is_set() else 0
 
 
+def owner_of(config: Config, role: Role) -> str:
+    """What the rows of a node are known by, the same after a restart: its name, or where it runs if it has none."""
+    place = config.node.name or f"{socket.gethostname()}:{config.node.data_dir.absolute()}"
+    return f"{config.node.ae_title}@{place}#{role}"
+
+
 def devices_of(config: Config) -> Sequence[str]:
     """The devices of the workers, one for each entry of the configuration.
 
@@ -356,14 +362,15 @@ def _exclusive_folder(config: Config, role: Role) -> IO[str]:
     folder = config.node.data_dir
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / f".{role}.lock").open("w")
+        lock = (folder / f".{'-'.join(filter(None, (role, config.node.name)))}.lock").open("w")
     except OSError as fault:
         raise _folder_fault(folder, fault) from fault
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as fault:
         lock.close()
-        raise EnvironmentFault(f"node.data_dir: another dicomnode (role {role}) runs on {folder}") from fault
+        says = f"node.data_dir: another dicomnode (role {role}) runs on {folder}; several have a node.name each"
+        raise EnvironmentFault(says) from fault
     lock.write(str(os.getpid()))
     lock.flush()
     return lock

@@ -52,12 +52,14 @@ PROVISIONAL_NAMES = (
 class Node(Section):
     """Who the node is and where it keeps its data.
 
+    ``name``: one of several nodes that share ``data_dir`` and a PostgreSQL database has a name of its own.
     ``require_existing``: do not start where no node has worked before, so that lost data is no fresh install.
     ``language``: of the sentences in results; codes keep the meaning that DICOM gives them.
     ``provisional_names``: regular expression for the names of patients who are not identified yet.
     """
 
     ae_title: AeTitle = "DICOMNODE"
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{0,32}$")] = ""
     host: str = "0.0.0.0"
     port: Port = 11112
     data_dir: Annotated[ConfigPath, Field(validate_default=True)] = Path("data")

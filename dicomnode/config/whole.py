@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import model_validator
+
 from dicomnode.config.clinical import Clinical
 from dicomnode.config.destinations import AnyDestination, DestinationTable
 from dicomnode.config.operations import Operations
@@ -24,6 +26,12 @@ class Config(Section):
     zoo: Zoo = Zoo()
     clinical: Clinical = Clinical()
     operations: Operations = Operations()
+
+    @model_validator(mode="after")
+    def _several_share_a_server(self) -> Config:
+        if self.node.name and not self.database.url.startswith("postgresql"):
+            raise ValueError("node.name is for nodes that share a database: that must be PostgreSQL (database.url)")
+        return self
 
     @property
     def database_url(self) -> str:

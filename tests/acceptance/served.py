@@ -49,6 +49,8 @@ class ServedNode:
     clinical: dict[str, Any] = field(default_factory=dict)
     operations: dict[str, Any] = field(default_factory=dict)
     role: str = "all"
+    name: str = ""
+    data_dir: Path | None = None
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -67,7 +69,13 @@ class ServedNode:
         sections: list[tuple[str, dict[str, Any]]] = [
             (
                 "[node]",
-                {"ae_title": self.ae_title, "host": "127.0.0.1", "port": self.port, "data_dir": f"{self.folder}/data"},
+                {
+                    "ae_title": self.ae_title,
+                    "name": self.name,
+                    "host": "127.0.0.1",
+                    "port": self.port,
+                    "data_dir": str(self.data_dir or self.folder / "data"),
+                },
             ),
             ("[database]", {"url": self.database_url}),
             ("[reception]", {"min_free_gb": 0.1, **self.reception}),

@@ -149,6 +149,7 @@ def test_a_second_node_on_the_same_folder_is_refused(node: ServedNode) -> None:
     second = serve(node.config)
     assert second.returncode == 1
     assert "another dicomnode (role all) runs on" in second.stderr
+    assert "several have a node.name each" in second.stderr
 
 
 def test_a_port_that_is_taken_is_refused_by_name(node: ServedNode, tmp_path: Path) -> None:

@@ -1,0 +1,86 @@
+"""Two nodes on one PostgreSQL database and one spool: what the one leaves behind when it dies the other finishes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from dicomnode.app.demo_pacs import ReceivingPacs
+from dicomnode.store.engine import Store
+from dicomnode.store.tables import Event, Job
+from tests.acceptance.kills import ONE_SET, results_by_study
+from tests.acceptance.orthanc import free_port
+from tests.acceptance.scanner import small_study, storescu
+from tests.acceptance.served import ServedNode
+from tests.integration.receive.world import wait_until
+from tests.tools.bundle import write_threshold_bundle
+from tests.tools.series import write_series
+
+STUDIES = 6
+
+
+@pytest.mark.tools
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("new_database", ["postgresql"], indirect=True)
+def test_what_a_node_leaves_when_it_dies_the_other_finishes_and_nothing_comes_twice(
+    tmp_path: Path, new_database: Callable[..., str]
+) -> None:
+    url, bundle = new_database(), write_threshold_bundle(tmp_path / "bundle")
+    store = Store(url)
+    with ReceivingPacs(tmp_path / "pacs", "PACS") as pacs:
+        first, second = (new_node(tmp_path, name, url, pacs.port, bundle) for name in ("node-a", "node-b"))
+        first.start()
+        second.start()
+        for number in range(STUDIES):
+            paths = write_series(tmp_path / f"study-{number}", small_study(f"two-{number}"))
+            assert storescu(paths, (first, second)[number % 2].port)
+        wait_until(lambda: runs_of(store, "node-a") >= 1, 120)
+        first.kill()
+        wait_until(lambda: count_done(store) == STUDIES, 240)
+        assert second.stop() == 0
+        found = results_by_study(pacs)
+    assert found == dict.fromkeys(found, ONE_SET)
+    assert len(found) == STUDIES
+    assert runs_of(store, "node-b") >= 1
+    store.close()
+
+
+def new_node(folder: Path, name: str, url: str, pacs_port: int, bundle: Path) -> ServedNode:
+    """One of two nodes, with a port of its own and the same data."""
+    destination = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": pacs_port}
+    return ServedNode(
+        folder / name,
+        free_port(),
+        [destination | {"accept_research": True, "retry_min_s": 0.3}],
+        database_url=url,
+        reception={"settle_s": 0.2, "selection_wait_s": 0.0},
+        execution={"lease_s": 3.0, "retry_min_s": 0.2},
+        models=("threshold",),
+        zoo_paths=(bundle,),
+        name=name,
+        data_dir=folder / "data",
+    )
+
+
+def runs_of(store: Store, name: str) -> int:
+    """Jobs that a node has claimed so far."""
+    with store.read() as session:
+        details = session.scalars(select(Event.detail).where(Event.subject == "job", Event.name == "claim"))
+        return Counter(str(detail["owner"]).partition("@")[2].partition("#")[0] for detail in details)[name]
+
+
+def count_done(store: Store) -> int:
+    """Jobs whose results are proven."""
+    with store.read() as session:
+        return session.scalar(select(func.count()).where(Job.status == "done")) or 0
+
+
+def test_a_name_wants_a_database_that_can_be_shared(tmp_path: Path) -> None:
+    node = ServedNode(tmp_path, free_port(), [], name="node-a")
+    node.write_config()
+    ended = node.command("serve")
+    assert (ended.returncode, "that must be PostgreSQL" in ended.stderr) == (2, True)
