@@ -127,8 +127,11 @@ def _technical_keyword(tag: BaseTag) -> str:
 
 def _value_of(ds: Dataset, tag: BaseTag) -> HeaderValue | _LeftOut:
     """Plain value of one element; the bytes as text where pydicom cannot convert them."""
-    if not _is_worth_converting(ds.get_item(tag, keep_deferred=True)):
+    raw: Any = ds.get_item(tag, keep_deferred=True)
+    if not _is_worth_converting(raw):
         return _LeftOut.LEFT_OUT
+    if isinstance(raw, RawDataElement) and (values := as_written(raw.VR or _vr_of(tag), raw.value)):
+        return values[0] if len(values) == 1 else values
     try:
         element = ds[tag]
         convert = _converter(element.VR)
@@ -139,6 +142,24 @@ def _value_of(ds: Dataset, tag: BaseTag) -> HeaderValue | _LeftOut:
         if isinstance(value, bytes) and vr in _TEXT_VRS | {"DS", "IS"}:
             return _text(value.decode("ascii", "replace"))
         return _LeftOut.LEFT_OUT
+
+
+@lru_cache(maxsize=4096)
+def _vr_of(tag: BaseTag) -> str:
+    """By the dictionary, for an element that came without; empty where that leaves a choice."""
+    return dictionary_VR(tag) if dictionary_has_tag(tag) else ""
+
+
+def as_written(vr: str, value: object) -> list[str | float | int | None]:
+    """The values of an element that is written as the standard says, in ASCII; empty where a library has to look at it.
+
+    Nearly all elements of nearly all images: what pydicom makes of them is the same, and takes ten times as long for
+    each image that arrives.
+    """
+    read, pattern = _AS_WRITTEN.get(vr, (_text, _NEVER))
+    if not isinstance(value, bytes) or len(value) > MAX_TEXT or not pattern.fullmatch(value):
+        return []
+    return [read(part) for part in value.decode("ascii").rstrip("\0").split("\\")]
 
 
 def _is_worth_converting(raw: Any) -> bool:
@@ -178,6 +199,19 @@ def _text(value: Any) -> str:
     """Text that any database takes: no NUL, no lone surrogates, at most MAX_TEXT characters."""
     text = str(value)[:MAX_TEXT].replace("\x00", "").strip()
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _several(one: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb" *" + one + rb" *(\\ *" + one + rb" *)*\0?")
+
+
+_NEVER = re.compile(rb"(?!)")
+# No escape sequence, and neither of the two characters that Japanese character sets have another sign for.
+_AS_WRITTEN: dict[str, tuple[Callable[[str], str | float | int | None], re.Pattern[bytes]]] = {
+    **dict.fromkeys(_TEXT_VRS - {"UC", "UR"}, (_text, _several(rb"[!-\[\]-}]([ -\[\]-}]*[!-\[\]-}])?"))),
+    "DS": (float, _several(rb"[+-]?\d{1,12}(\.\d{0,12})?([eE][+-]?\d{1,2})?")),
+    "IS": (int, _several(rb"[+-]?\d{1,9}")),
+}
 
 
 def _integer(value: Any) -> str | int | None:

@@ -15,7 +15,7 @@ from dicomnode.dicom.headers import SliceHeader, header_of, is_technical, slice_
 from tests.tools.series import ct_series
 
 
-def raw(keyword: str, vr: str, value: bytes) -> Dataset:
+def raw(keyword: str, vr: str | None, value: bytes) -> Dataset:
     """A dataset as read from a file with this value: converted on first access."""
     tag = Tag(keyword)
     ds = Dataset()
@@ -164,5 +164,84 @@ def test_every_real_file_gives_a_header_without_its_patient(real_data: Path) -> 
         assert "PatientName" not in text
         assert "PatientID" not in text
         assert SliceHeader.of(header_of(ds)) == slice_header_of(ds)
+        read += 1
+    assert read > 100
+
+
+def without_the_short_way(ds: Dataset, patch: pytest.MonkeyPatch) -> dict[str, object]:
+    """The header as pydicom alone reads it; values are converted where they lie, so the short way goes first."""
+    with patch.context() as context:
+        context.setattr(headers, "as_written", lambda vr, value: [])
+        return header_of(ds)
+
+
+KEYWORDS = {"CS": "ImageType", "DS": "PixelSpacing", "IS": "InstanceNumber", "LO": "StudyDescription"}
+KEYWORDS |= {
+    "UI": "StudyInstanceUID",
+    "DA": "StudyDate",
+    "TM": "StudyTime",
+    "SH": "AccessionNumber",
+    "AS": "PatientAge",
+}
+PARTS = (
+    b"",
+    b" ",
+    b"A",
+    b"1",
+    b" 1 ",
+    b"+1",
+    b"-0",
+    b"01",
+    b"1.5",
+    b".5",
+    b"1.",
+    b"1e3",
+    b"1E+99",
+    b"1,5",
+    b"nan",
+    b"NaN",
+)
+PARTS += (
+    b"12345678901234567",
+    b"9999999999",
+    b"\xe4",
+    b"a b",
+    b"a ~",
+    b"\x1b$B",
+    b"x\0",
+    b"\0",
+    b"20260101",
+    b"1.2.840",
+)
+VALUES = [*PARTS, *(one + b"\\" + two for one in PARTS for two in PARTS), b"1\\2\\3 ", b"A" * 2000, b"1\\" * 70]
+
+
+@pytest.mark.parametrize("vr", sorted(KEYWORDS))
+@pytest.mark.parametrize("stated", [True, False], ids=["explicit", "implicit"])
+def test_values_as_the_standard_writes_them_are_read_as_pydicom_reads_them(
+    vr: str, stated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = 0
+    for value in VALUES:
+        pair = [raw(KEYWORDS[vr], vr if stated else None, value) for _ in range(2)]
+        header = header_of(pair[0])
+        assert repr(header) == repr(without_the_short_way(pair[1], monkeypatch)), value
+        short += bool(headers.as_written(vr, value))
+    assert short > 10
+
+
+@pytest.mark.real_data
+@pytest.mark.filterwarnings("ignore::UserWarning")  # as above
+def test_every_real_file_gives_the_same_header_as_pydicom_alone(
+    real_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [path for folder in ("awkward", "head_ct_ge", "round_trip") for path in real_files(real_data / folder)]
+    read = 0
+    for path in paths:
+        try:
+            twice = [pydicom.dcmread(path, stop_before_pixels=True) for _ in range(2)]
+        except OSError:
+            continue
+        assert header_of(twice[0]) == without_the_short_way(twice[1], monkeypatch), path
         read += 1
     assert read > 100
