@@ -30,6 +30,8 @@
     │   ├── NoWholeAnswer          the connection was lost, or the answer did not come whole and in time
     │   ├── AnswerTooLong          the answer is longer than the node reads
     │   └── NoCredentials          the secret cannot be read, or the token server gives no token
+    ├── BackupRefused          a backup is not made or not brought back; carries a coded BackupRefusal
+    ├── ExportRefused          a case is not given away; carries a coded ExportRefusal
     ├── EncodeError            findings could not be written as a valid object; nothing is sent
     ├── NotifyError            a message to people did not arrive
     └── DeliveryError          a destination did not take a result
@@ -545,6 +547,88 @@ class RunTimedOut(InferenceError):
 
 class TrainingError(NodeError):
     """A training cannot go on; the message says what to change."""
+
+
+class BackupRefusal(StrEnum):
+    """Coded reasons why a backup is not made or not brought back; :meth:`sentence` is what a person reads."""
+
+    FILE_EXISTS = "file_exists"
+    NO_BACKUP = "no_backup"
+    DAMAGED = "damaged"
+    OTHER_DATABASE = "other_database"
+    NOT_EMPTY = "not_empty"
+    NEWER = "newer"
+
+    def sentence(self) -> str:
+        """What a person reads, and what would be needed."""
+        return _BACKUP_SENTENCES[self]
+
+
+_BACKUP_SENTENCES: dict[BackupRefusal, str] = {
+    BackupRefusal.FILE_EXISTS: "The file is there already; give another name.",
+    BackupRefusal.NO_BACKUP: "This is no backup of dicomnode.",
+    BackupRefusal.DAMAGED: "The backup is damaged: a file of it is missing or differs from its digest.",
+    BackupRefusal.OTHER_DATABASE: "The backup is of another kind of database than database.url names.",
+    BackupRefusal.NOT_EMPTY: "There is a node already: name an empty node.data_dir, and an empty database.",
+    BackupRefusal.NEWER: "The backup was made by a newer version of dicomnode: install that version.",
+}
+
+
+class BackupRefused(NodeError):
+    """A backup is not made, or not brought back; nothing was changed.
+
+    Parameters
+    ----------
+    refusal : the coded reason.
+    detail : what was seen.
+    """
+
+    def __init__(self, refusal: BackupRefusal, detail: str = "") -> None:
+        super().__init__(f"{refusal.value}: {refusal.sentence()}{' ' + detail if detail else ''}")
+        self.refusal = refusal
+        self.detail = detail
+
+
+class ExportRefusal(StrEnum):
+    """Coded reasons why a case is not exported; :meth:`sentence` is what a person reads."""
+
+    NO_ANALYSIS = "no_analysis"
+    NO_IMAGES = "no_images"
+    BURNED_IN = "burned_in"
+    HIDDEN_OVERLAY = "hidden_overlay"
+    UNREADABLE = "unreadable"
+    STILL_NAMED = "still_named"
+    FILE_EXISTS = "file_exists"
+
+    def sentence(self) -> str:
+        """What a person reads, and what would be needed."""
+        return _EXPORT_SENTENCES[self]
+
+
+_EXPORT_SENTENCES: dict[ExportRefusal, str] = {
+    ExportRefusal.NO_ANALYSIS: "The job is a note about results; name the analysis that it is about.",
+    ExportRefusal.NO_IMAGES: "The images are not there any more, or not all of them: their retention is over.",
+    ExportRefusal.BURNED_IN: "An image says that text is burned into its pixels (BurnedInAnnotation).",
+    ExportRefusal.HIDDEN_OVERLAY: "An image hides an overlay in unused bits of its pixels, which may name the patient.",
+    ExportRefusal.UNREADABLE: "A file cannot be read, so that nobody knows what it says of the patient.",
+    ExportRefusal.STILL_NAMED: "After the clean-up an attribute that the profile keeps still names the patient.",
+    ExportRefusal.FILE_EXISTS: "The file is there already; give another name.",
+}
+
+
+class ExportRefused(NodeError):
+    """A case is not exported; nothing was written.
+
+    Parameters
+    ----------
+    refusal : the coded reason.
+    detail : what was seen; never a patient's value.
+    """
+
+    def __init__(self, refusal: ExportRefusal, detail: str = "") -> None:
+        super().__init__(f"{refusal.value}: {refusal.sentence()}{' ' + detail if detail else ''}")
+        self.refusal = refusal
+        self.detail = detail
 
 
 class EncodeError(NodeError):

@@ -22,6 +22,7 @@ from typing import IO, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from dicomnode.app.draining import DRAIN_SIGNAL, DRAIN_TICK_S, Work
 from dicomnode.app.hl7 import hl7_listener, require_hl7
 from dicomnode.assemble.not_performed import NOT_PERFORMED_TICK_S, NotPerformedReports
 from dicomnode.assemble.service import Assembler
@@ -44,9 +45,10 @@ from dicomnode.receive.mllp.listener import MllpListener
 from dicomnode.receive.scp import StorageScp, spool_of
 from dicomnode.store.deliver import holding, outbox
 from dicomnode.store.engine import Store
-from dicomnode.store.opening import database_fault, require_existing, up_to_date_store
+from dicomnode.store.opening import database_fault, require_existing
 from dicomnode.store.queue.jobs import recover_leases
 from dicomnode.store.storage import Storage
+from dicomnode.store.upgrading import upgraded_store
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +100,7 @@ class Node:
         self.owner = owner_of(config, role)
         self.failed = threading.Event()
         self._stop = threading.Event()
+        self._draining = threading.Event()
         self._threads: list[threading.Thread] = []
         self._dispatchers: list[Dispatcher] = []
         self._senders: list[Sender] = []
@@ -133,7 +136,7 @@ class Node:
         senders = [(one.destination.name, one.breaker) for one in list(self._senders)]
         return NodeState(
             role=self.role,
-            receives=self.port > 0 and not self._stop.is_set() if self._does(Role.RECEIVE) else None,
+            receives=self.port > 0 and not self._ends() if self._does(Role.RECEIVE) else None,
             works=self.working if self._does(Role.WORK) else None,
             worker_fault=self.worker_fault,
             has_failed=self.failed.is_set(),
@@ -155,7 +158,8 @@ class Node:
         if self.config.node.require_existing:
             require_existing(self.config.database_url)
         self._lock = _exclusive_folder(self.config, self.role)
-        self.store = up_to_date_store(self.config.database_url)
+        copies = self.config.upgrades_dir if self.config.database.backup_before_upgrade else None
+        self.store = upgraded_store(self.config.database_url, copies)
         storage = Storage(self.store, self.config.spool_dir)
         self._bind(storage)
         clock = ClockWatch(self.store, self.owner)
@@ -282,10 +286,37 @@ class Node:
                 self.failed.set()
                 self._stop.set()
 
+    def _ends(self) -> bool:
+        return self._stop.is_set() or self._draining.is_set()
+
     def wait(self) -> None:
-        """Return when :meth:`request_stop` was called or a part died."""
+        """Return when :meth:`request_stop` was called, a part died, or the node was drained."""
         while not self._stop.wait(0.5):
-            pass
+            if self._draining.is_set():
+                self._drain()
+
+    def _drain(self) -> None:
+        """Take nothing new, and stop once what was begun is done and sent."""
+        if self.store is None:
+            return
+        log.info("draining: nothing new is taken")
+        if self._scp is not None:
+            self._scp.refuse_new()
+        for dispatcher in self._dispatchers:
+            dispatcher.takes_jobs = False
+        destinations = [sender.destination.name for sender in self._senders]
+        work = Work(self.store, lambda: 0 if self._scp is None else self._scp.associations, self._is_busy, destinations)
+        while not self._stop.wait(DRAIN_TICK_S):
+            if work.is_over():
+                log.info("drained")
+                self._stop.set()
+
+    def _is_busy(self) -> bool:
+        return any(dispatcher.is_busy for dispatcher in self._dispatchers)
+
+    def request_drain(self) -> None:
+        """Ask the node to finish what it has begun, to send it, and to stop; safe in a signal handler."""
+        self._draining.set()
 
     def request_stop(self) -> None:
         """Ask the node to stop; safe in a signal handler."""
@@ -326,7 +357,7 @@ class Node:
 
 
 def serve(config: Config, role: Role, new_watcher: NewWatcher | None = None) -> int:
-    """Run a node until SIGTERM or SIGINT; returns the exit code.
+    """Run a node until SIGTERM or SIGINT, or until it is drained after SIGUSR1; returns the exit code.
 
     Raises
     ------
@@ -335,6 +366,7 @@ def serve(config: Config, role: Role, new_watcher: NewWatcher | None = None) -> 
     node = Node(config, role, new_watcher)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: node.request_stop())
+    signal.signal(DRAIN_SIGNAL, lambda *_: node.request_drain())
     with private_files(), node:
         node.wait()
     return 1 if node.failed.is_set() else 0

@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 
 import dicomnode
-from dicomnode.cli import cohort, context, destinations, init, jobs, node, operations, protocols, training, zoo
+from dicomnode.cli import (
+    backup,
+    cohort,
+    context,
+    destinations,
+    drain,
+    export,
+    init,
+    jobs,
+    node,
+    operations,
+    protocols,
+    training,
+    zoo,
+)
 
 app = typer.Typer(
     help="A DICOM node: head CT in from scanners and PACS, SEG, SR and SC out. Research, not for diagnosis.",
@@ -21,6 +35,9 @@ app = typer.Typer(
 )
 app.add_typer(init.app)
 app.add_typer(node.app)
+app.add_typer(backup.app)
+app.add_typer(drain.app)
+app.add_typer(export.app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(destinations.app, name="destinations")
 app.add_typer(context.app, name="context")

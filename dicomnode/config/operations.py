@@ -28,6 +28,10 @@ class HttpTls(Section):
 class Operations(Section):
     """Logs, retention, and the HTTP port: probes, metrics and the status page. ``port`` 0: there is none.
 
+    ``retention_days``: of received images, ``results_retention_days``: of findings and encoded results, after their
+    job; ``pictures_retention_days``: of overview pictures, for the status page; ``history_retention_days``: of rows
+    and events, 0: for ever.
+
     ``metrics_token_file``: whoever asks for the metrics shows the token that this file holds; empty: nobody has to.
     """
 
@@ -35,11 +39,24 @@ class Operations(Section):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     retention_days: Annotated[float, Field(ge=0)] = 14.0
     unused_retention_h: Annotated[float, Field(ge=0)] = 24.0
+    results_retention_days: Annotated[float, Field(ge=0)] = 14.0
+    pictures_retention_days: Annotated[float, Field(ge=0)] = 14.0
+    history_retention_days: Annotated[float, Field(ge=0)] = 0.0
     host: str = "127.0.0.1"
     port: Port = 0
     tls: HttpTls = HttpTls()
     metrics_token_file: FileName = ""
     notify: Notify = Notify()
+
+    @model_validator(mode="after")
+    def _history_outlasts_files(self) -> Operations:
+        longest = max(self.retention_days, self.results_retention_days, self.pictures_retention_days)
+        if 0 < self.history_retention_days < longest:
+            raise ValueError(
+                f"history_retention_days {self.history_retention_days:g}: rows must outlast the files that they are "
+                f"about ({longest:g} days); 0 keeps them for ever"
+            )
+        return self
 
     @model_validator(mode="after")
     def _is_closed_to_the_network(self) -> Operations:

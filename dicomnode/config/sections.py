@@ -87,10 +87,12 @@ _NO_DATABASE_URL = (
 class Database(Section):
     """The database that holds the queue and its history. ``url`` empty: SQLite below ``data_dir``.
 
-    The URL may hold a password: it is not shown where the configuration is.
+    The URL may hold a password: it is not shown where the configuration is. ``backup_before_upgrade``: a new version
+    copies the database before it changes the schema.
     """
 
     url: Annotated[DatabaseUrl, Field(repr=False)] = ""
+    backup_before_upgrade: bool = True
 
     @field_validator("url")
     @classmethod

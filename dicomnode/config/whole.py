@@ -63,6 +63,16 @@ class Config(Section):
         """Who may use the status page: names, roles and hashes of passwords."""
         return self.node.data_dir / "accounts"
 
+    @property
+    def upgrades_dir(self) -> Path:
+        """Folder of the copies of the database that are made before its schema changes."""
+        return self.node.data_dir / "upgrades"
+
+    @property
+    def export_key_file(self) -> Path:
+        """The key of the pseudonyms in exported cases."""
+        return self.node.data_dir / "export.key"
+
     def destinations_of(self, protocol: Protocol) -> tuple[AnyDestination, ...]:
         """The destinations a protocol names, in its order."""
         by_name = {destination.name: destination for destination in self.destination}

@@ -6,7 +6,7 @@ independent validators of the tests.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from highdicom._standard_utils import get_iod_module_map, get_module_attribute_map, get_sop_class_iod_map
 from pydicom.dataset import Dataset
@@ -57,3 +57,28 @@ def _items_at(ds: Dataset, path: list[str]) -> Iterator[Dataset]:
     elif path[0] in ds:
         for item in ds[path[0]].value or ():
             yield from _items_at(item, path[1:])
+
+
+_STRENGTH = {"1": 1, "1C": 1, "2": 2, "2C": 2, "3": 3}
+
+
+def requirements(sop_class_uid: str) -> Callable[[tuple[str, ...], str], int]:
+    """What a SOP class demands of an attribute, wherever its modules name it: the strictest of them.
+
+    Returns
+    -------
+    (keywords of the sequences above it, keyword) -> 1, 2 or 3; conditions count as met. Below a content tree, which the
+    tables do not describe, everything is of type 1; what no module names is of type 3.
+
+    Raises
+    ------
+    KeyError : the tables do not know the SOP class.
+    """
+    iod = get_sop_class_iod_map()[sop_class_uid]
+    attributes = get_module_attribute_map()
+    known: dict[tuple[tuple[str, ...], str], int] = {}
+    for module in get_iod_module_map()[iod]:
+        for attribute in attributes[str(module["key"])]:
+            where = (tuple(attribute["path"]), attribute["keyword"])
+            known[where] = min(known.get(where, 3), _STRENGTH.get(attribute["type"], 3))
+    return lambda path, keyword: 1 if "ContentSequence" in path else known.get((path, keyword), 3)

@@ -39,6 +39,8 @@ class Dispatcher:
     Attributes
     ----------
     fault : why a worker could not start last time; empty while both can.
+    takes_jobs : set to False, what runs is finished and nothing more is begun.
+    is_busy : whether a job may be under way.
 
     Raises
     ------
@@ -50,6 +52,7 @@ class Dispatcher:
         self.store = store
         self.owner = owner
         self.fault = ""
+        self.takes_jobs, self.is_busy = True, False
         self.plans: dict[str, Plan] = plans_of(config)
         self.spool = Storage(store, config.spool_dir)
         self._stop = threading.Event()
@@ -83,6 +86,14 @@ class Dispatcher:
 
     def step(self) -> bool:
         """Take one job through its runs and its encoding; False when there was nothing to do."""
+        # In this order: who sets the one and then looks at the other never misses a job.
+        self.is_busy = True
+        try:
+            return self.takes_jobs and self._take_one()
+        finally:
+            self.is_busy = False
+
+    def _take_one(self) -> bool:
         if not self._start_workers() or not self.spool.is_there():
             return False
         with self.store.write() as session:

@@ -6,23 +6,28 @@ import contextlib
 import logging
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from dicomnode.config.whole import Config
+from dicomnode.kinds import Kind
 from dicomnode.ops.context import drop_folder_of
 from dicomnode.store.clinical.observations import forget_context
 from dicomnode.store.engine import Store
-from dicomnode.store.retention import Limits, expired_series, finished_jobs, lock_expired, mark_purged
+from dicomnode.store.forgetting import forget_study, forget_the_rest, forgettable_studies
+from dicomnode.store.retention import Limits, expired_series, finished_jobs, lock_expired, mark_purged, paths_of_kind
 from dicomnode.store.storage import Storage
 
 log = logging.getLogger(__name__)
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
+CONTEXT_FILE = "context.json"
+"""What a job knew of its patient: health data, which goes by the retention of such."""
 
 
 def purge(config: Config, store: Store, *, now: float | None = None) -> int:
-    """Delete received files, folders and work folders whose retention is over; returns how many files went.
+    """Delete what is over its age, each class of data by its own; returns how many received files went.
 
     Raises
     ------
@@ -38,7 +43,8 @@ def purge(config: Config, store: Store, *, now: float | None = None) -> int:
     with store.read() as session:
         series_ids = expired_series(session, limits)
     gone = sum(_purge_series(spool, config.spool_dir, store, series_id, limits) for series_id in series_ids)
-    _purge_work(config, store, limits.used_before)
+    _purge_work(config, store, now)
+    _purge_history(config, store, now)
     _purge_context(config, store, now - config.clinical.retention_days * DAY_S)
     if gone:
         log.info("retention over", extra={"files": gone})
@@ -83,8 +89,49 @@ def _remove_emptied(series_folders: set[Path]) -> None:
             folder.parent.rmdir()
 
 
-def _purge_work(config: Config, store: Store, before: float) -> None:
+def _purge_work(config: Config, store: Store, now: float) -> None:
+    """Findings, results, pictures and the context of jobs, each at its age; what waits to be sent is never touched."""
+    operations = config.operations
+    results_before = now - operations.results_retention_days * DAY_S
+    pictures_before = now - operations.pictures_retention_days * DAY_S
+    context_before = now - config.clinical.retention_days * DAY_S
     with store.read() as session:
-        jobs = finished_jobs(session, before=before)
-    for job_id in jobs:
-        shutil.rmtree(config.work_dir / f"job-{job_id}", ignore_errors=True)
+        results = {*finished_jobs(session, before=results_before)}
+        pictures = {*finished_jobs(session, before=pictures_before)}
+        contexts = {*finished_jobs(session, before=context_before)}
+        kept = paths_of_kind(session, results ^ pictures, Kind.SC)
+    for job_id in sorted(results | pictures | contexts):
+        folder = config.work_dir / f"job-{job_id}"
+        if job_id in results and job_id in pictures:
+            shutil.rmtree(folder, ignore_errors=True)
+            continue
+        if job_id in contexts:
+            (folder / CONTEXT_FILE).unlink(missing_ok=True)
+        shown = {config.node.data_dir / path for path in kept.get(job_id, ())}
+        if job_id in results:
+            _remove_files({path for path in folder.rglob("*") if path.is_file()} - shown)
+        elif job_id in pictures:
+            _remove_files(shown)
+
+
+def _remove_files(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def _purge_history(config: Config, store: Store, now: float) -> None:
+    """Rows of studies of which no file is left, a study at a time: reception never waits for long."""
+    days = config.operations.history_retention_days
+    if days <= 0:
+        return
+    before = now - days * DAY_S
+    with store.read() as session:
+        studies = forgettable_studies(session, before)
+    gone = 0
+    for study_uid in studies:
+        with store.write() as session:
+            gone += forget_study(session, study_uid, before)
+    with store.write() as session:
+        events = forget_the_rest(session, before)
+    if gone or events:
+        log.info("retention of history over", extra={"studies": gone, "rows": events})

@@ -110,6 +110,10 @@ class StorageScp:
         if self._admission.is_open:
             log.warning("no [[sender]] is listed: anyone may send", extra={"port": self.port})
 
+    def refuse_new(self) -> None:
+        """Reject new associations for now (transient); the open ones go on."""
+        self._draining = True
+
     def stop(self, drain_s: float = 0.0) -> None:
         """Reject new associations for now, let the open ones finish for ``drain_s``, abort the rest, close."""
         server = self._server

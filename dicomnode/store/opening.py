@@ -134,10 +134,15 @@ def _look(url: str) -> Schema:
             revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     finally:
         engine.dispose()
-    scripts = ScriptDirectory.from_config(alembic_config())
-    if revision == scripts.get_current_head():
+    if revision == ScriptDirectory.from_config(alembic_config()).get_current_head():
         return Schema.CURRENT
-    return Schema.OLDER if revision in {script.revision for script in scripts.walk_revisions()} else Schema.NEWER
+    return Schema.OLDER if is_known_revision(str(revision)) else Schema.NEWER
+
+
+def is_known_revision(revision: str) -> bool:
+    """Whether this version knows a schema: it is its own, or an older one."""
+    scripts = ScriptDirectory.from_config(alembic_config())
+    return revision in {script.revision for script in scripts.walk_revisions()}
 
 
 def _read_only(path: Path) -> sqlite3.Connection:
@@ -185,7 +190,10 @@ def _require_current(schema: Schema, url: str) -> None:
         raise DatabaseUnusable(f"{where} {_OF_NEWER}")
 
 
-_OF_NEWER = "is of a newer version of dicomnode, or of another program: install that version, or correct database.url"
+_OF_NEWER = (
+    "is of a newer version of dicomnode, or of another program: install that version, bring back the copy that was "
+    "made before the upgrade (docs/life-cycle.md), or correct database.url"
+)
 
 
 @contextmanager

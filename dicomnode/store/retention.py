@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, exists, or_, select
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from dicomnode.store.locks import lock_instances, lock_series
 from dicomnode.store.states import JOB_OPEN, InstanceStatus, OutboxStatus, SeriesStatus
-from dicomnode.store.tables import Instance, Job, Outbox, Series
+from dicomnode.store.tables import Instance, Job, Outbox, Result, Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +99,17 @@ def finished_jobs(session: Session, *, before: float) -> Sequence[int]:
     unsent = exists().where(Outbox.job_id == Job.id, Outbox.status.in_(waiting))
     statement = select(Job.id).where(Job.finished_at < before, Job.status.not_in(JOB_OPEN), ~unsent)
     return session.scalars(statement).all()
+
+
+def paths_of_kind(session: Session, jobs: Collection[int], kind: str) -> dict[int, list[str]]:
+    """Files of the results of one kind, below the data folder, by the id of their job."""
+    wanted, found = sorted(jobs), defaultdict(list)
+    for begin in range(0, len(wanted), _AT_ONCE):
+        some = Result.job_id.in_(wanted[begin : begin + _AT_ONCE])
+        for job_id, path in session.execute(select(Result.job_id, Result.path).where(some, Result.kind == kind)):
+            found[job_id].append(path)
+    return found
+
+
+_AT_ONCE = 1000
+"""Ids in one statement: databases allow no more than some thousand."""

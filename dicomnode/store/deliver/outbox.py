@@ -50,6 +50,17 @@ def has_due_parcels(session: Session, destination: str) -> bool:
     return is_due and not is_paused(session, Part.DESTINATION, destination)
 
 
+def has_fresh_parcels(session: Session, destinations: Iterable[str]) -> bool:
+    """Whether something is being sent to some destinations, or waits there without ever having been tried.
+
+    What a destination did not take is not fresh, nor is what waits for one that is paused.
+    """
+    names = [name for name in destinations if not is_paused(session, Part.DESTINATION, name)]
+    fresh = (Outbox.status == OutboxStatus.PENDING) & (Outbox.attempts == 0)
+    waits = (fresh | (Outbox.status == OutboxStatus.SENDING)) & Outbox.destination.in_(names)
+    return session.scalar(select(Outbox.id).where(waits).limit(1)) is not None
+
+
 def claim_parcels(session: Session, destination: str, *, owner: str, lease_s: float, limit: int = 50) -> list[Parcel]:
     """Lease what is due for a destination, stat before routine, then oldest job first, to go over one connection."""
     if is_paused(session, Part.DESTINATION, destination):

@@ -15,6 +15,7 @@ from dicomnode.records import EncodedResult
 from dicomnode.store.deliver.stages import tell_when_committed
 from dicomnode.store.locks import lock_job, lock_studies
 from dicomnode.store.queue.jobs import Claim, leased_job, supersede_job
+from dicomnode.store.restored import was_restored_since
 from dicomnode.store.states import JOB_INACTIVE, JobEvent, JobStatus, JobTask, OutboxEvent, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import move, note
@@ -109,6 +110,8 @@ def outbox_row(session: Session, result: Result, delivery: Delivery) -> None:
         status=OutboxStatus.WITHHELD if withheld else OutboxStatus.PENDING,
         created_at=now,
         next_attempt_at=now,
+        # as after an unknown outcome: it is asked for before it is sent
+        unanswered=int(_may_be_sent(session, result.job_id)),
     )
     session.add(row)
     session.flush()
@@ -120,6 +123,12 @@ def outbox_row(session: Session, result: Result, delivery: Delivery) -> None:
         after=row.status,
         detail={"destination": row.destination, "kind": result.kind, **reason},
     )
+
+
+def _may_be_sent(session: Session, job_id: int) -> bool:
+    """Whether a job began before the database was brought back: its results may have been sent already."""
+    began_at = session.scalar(select(Job.created_at).where(Job.id == job_id))
+    return began_at is not None and was_restored_since(session, began_at)
 
 
 def settle_deliveries(session: Session, job_id: int) -> None:

@@ -1,0 +1,1 @@
+"""``dicomnode backup`` and ``restore``: a node as one file, and back."""

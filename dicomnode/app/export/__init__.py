@@ -1,0 +1,1 @@
+"""``dicomnode export-case``: one job as a file that may leave the hospital."""
