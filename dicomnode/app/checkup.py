@@ -16,8 +16,18 @@ from dicomnode.app.check.operations import check_operations
 from dicomnode.config.whole import Config
 
 
-def checkup(config: Config, *, load_models: bool = True) -> Iterator[Finding]:
-    """Check one thing after the other, so that each shows as soon as it is known; nothing is made."""
+def checkup(config: Config, *, load_models: bool = True, only_configuration: bool = False) -> Iterator[Finding]:
+    """Check one thing after the other, so that each shows as soon as it is known; nothing is made.
+
+    Parameters
+    ----------
+    only_configuration : only what passes by itself never: a database, a disk or a PACS that is away when a service
+        starts must not keep the node from starting.
+    """
+    if only_configuration:
+        yield from check_protocols(config)
+        yield from check_certificates(config)
+        return
     yield from check_host(config)
     yield from check_protocols(config)
     if load_models:

@@ -40,6 +40,7 @@ from dicomnode.ops.notify.notifier import LOOK_EVERY_S, Notifier
 from dicomnode.ops.permissions import close_to_others, private_files
 from dicomnode.ops.retention import HOUR_S, purge
 from dicomnode.ops.scheduler import TICK_S, Duty, Scheduler, queue_duties
+from dicomnode.ops.service import ALIVE, READY, STOPPING, tell, watchdog_every_s
 from dicomnode.ops.state import BreakerState, NodeState, StateOf
 from dicomnode.receive.mllp.listener import MllpListener
 from dicomnode.receive.scp import StorageScp, spool_of
@@ -188,11 +189,15 @@ class Node:
             works = self._does(Role.WORK)
             notifier = Notifier(self.config, self.store, self.owner, self.state, works=works)
             duties.append(Duty("notifications", LOOK_EVERY_S, notifier.look))
+        if (every_s := watchdog_every_s()) > 0:
+            # from a thread of the scheduler: one that hangs does none of its duties
+            duties.append(Duty("watchdog", every_s, lambda: tell(ALIVE)))
         self._scheduler = Scheduler(duties, before=clock.check)
         self._scheduler.start()
         if self._does(Role.RECEIVE):
             self._start_hl7(self.store)
             self._start_scp(self.store, storage)
+        tell(READY)
         log.info("node started", extra={"role": self.role, "port": self.port, "ae_title": self.config.node.ae_title})
 
     def _does(self, role: Role) -> bool:
@@ -324,6 +329,7 @@ class Node:
 
     def stop(self) -> None:
         """Refuse new associations, let what runs end, stop the rest; what is not done is taken up at the next start."""
+        tell(STOPPING)
         if self._scp is not None:
             self._scp.stop(drain_s=DRAIN_S)
         if self._hl7 is not None:

@@ -52,6 +52,9 @@ def check(
     config: ConfigFile = Path("config.toml"),
     json: AsJson = False,
     models: Annotated[bool, typer.Option(help="Also load every model on its device.")] = True,
+    only_configuration: Annotated[
+        bool, typer.Option("--only-configuration", help="Nothing that may be away for a while: for a service's start.")
+    ] = False,
 ) -> None:
     """Say in plain words what would go wrong: configuration, disk, clock, database, models, destinations.
 
@@ -69,7 +72,7 @@ def check(
         except EnvironmentFault as fault:
             raise ConfigError([str(fault)]) from fault
         findings = []
-        for finding in checkup(loaded, load_models=models):
+        for finding in checkup(loaded, load_models=models, only_configuration=only_configuration):
             findings.append(finding)
             if not json:
                 mark = (

@@ -30,6 +30,10 @@ from tests.integration.receive.world import wait_until
 from tests.tools.bundle import write_threshold_bundle
 from tests.tools.series import ct_series, write_series
 
+pytestmark = pytest.mark.timeout(1200)
+
+PATIENCE_S = 500
+"""A node starts twice, beside whatever else uses the processors."""
 NAMED = {
     "PatientName": "Mustermann^Änne",
     "PatientID": "4711-0815",
@@ -57,7 +61,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, pacs: ReceivingPacs) -> Itera
     served = new_node(folder, pacs.port, write_threshold_bundle(folder / "bundle"))
     served.start()
     send_study(served, folder / "sent", named_study("life"))
-    wait_until(lambda: served.states()[:1] and served.states()[0] in OVER, 120)
+    wait_until(lambda: served.states()[:1] and served.states()[0] in OVER, PATIENCE_S)
     yield served
     served.stop()
 
@@ -176,15 +180,15 @@ def test_a_node_that_was_killed_goes_on_from_its_backup_elsewhere_and_sends_noth
 ) -> None:
     node.command("destinations", "pause", "pacs")
     send_study(node, tmp_path / "unsent", named_study("unsent"))
-    wait_until(lambda: node.states()[0] == "delivering", 120)
+    wait_until(lambda: node.states()[0] == "delivering", PATIENCE_S)
     node.command("jobs", "pause")
     send_study(node, tmp_path / "unrun", named_study("unrun"))
-    wait_until(lambda: len(node.states()) == 3, 120)
+    wait_until(lambda: len(node.states()) == 3, PATIENCE_S)
     made = node.command("backup", "--out", str(tmp_path / "node.tar"), "--json")
     assert json.loads(made.stdout)["files"] > 72, made.stderr
     for part in (("destinations", "resume", "pacs"), ("jobs", "resume")):
         assert node.command(*part).returncode == 0
-    wait_until(lambda: set(node.states()) <= {*OVER}, 120)
+    wait_until(lambda: set(node.states()) <= {*OVER}, PATIENCE_S)
     node.kill()
     new = restored(node, tmp_path / "node.tar", tmp_path / "elsewhere")
     assert sorted(new.states()) == sorted(["done", "delivering", "queued"])
@@ -192,7 +196,7 @@ def test_a_node_that_was_killed_goes_on_from_its_backup_elsewhere_and_sends_noth
         new.command(*part)
     new.start()
     try:
-        wait_until(lambda: set(new.states()) <= {*OVER}, 180)
+        wait_until(lambda: set(new.states()) <= {*OVER}, PATIENCE_S)
         received = Counter(stored.sop_instance_uid for stored in pacs.instances)
         assert len(received) == 3 * 4
         assert {uid: count for uid, count in received.items() if count > 1} == {}
@@ -230,9 +234,9 @@ def test_a_drained_node_sends_what_it_has_begun_and_ends_with_0(
 ) -> None:
     before = len(pacs.instances)
     send_study(node, tmp_path, named_study("drained"))
-    wait_until(lambda: node.states()[0] in ("running", "delivering", *OVER), 120)
+    wait_until(lambda: node.states()[0] in ("running", "delivering", *OVER), PATIENCE_S)
     assert node.process is not None
-    drained = node.command("drain", "--timeout-s", "100")
+    drained = node.command("drain", "--timeout-s", "110")
     assert (drained.returncode, drained.stdout.splitlines()[-1]) == (0, "drained"), drained.stderr
     assert node.process.wait(10) == 0
     assert len(pacs.instances) - before == 4
