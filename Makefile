@@ -2,6 +2,8 @@
 # make demo      the whole loop on this machine, pictures in demo-output/
 # make test      lint, types and tests (under 20 minutes; what CI runs)
 # make test-full everything, long
+# make dist      wheel and sdist; make sbom (CycloneDX), make licences: what is in an environment; make audit: known holes
+# make docs      the documentation as a site in artifacts/site
 # make fuzz      bombs, spoiled sessions, data sets and HL7 messages against a running node (SESSIONS, DATASETS, MESSAGES, SEED)
 #
 # torch comes for the CPU unless an NVIDIA card answers (nvidia-smi):
@@ -25,7 +27,10 @@ DATASETS ?= 20000
 MESSAGES ?= 10000
 SEED ?= 1
 
-.PHONY: install demo test test-full fuzz lint tools clean FORCE
+# Whose packages are listed: another environment is named with ENVIRONMENT=/opt/dicomnode/bin/python
+ENVIRONMENT ?= $(BIN)/python
+
+.PHONY: sbom licences audit docs dist install demo test test-full fuzz lint tools clean FORCE
 
 install: $(VENV)/.installed
 # Another torch than the one that is there: asked for by name, it is installed anew.
@@ -71,6 +76,26 @@ test-full: $(VENV)/.installed-dev tools lint
 
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.integration.attack.fuzz --sessions $(SESSIONS) --datasets $(DATASETS) --messages $(MESSAGES) --seed $(SEED)
+
+# What a release is made of: wheel and sdist, the bill of materials, the licences.
+dist: $(VENV)/.installed-dev
+	$(BIN)/python -m build --outdir dist
+
+sbom: $(VENV)/.installed-dev
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py environment $(ENVIRONMENT) --pyproject pyproject.toml --mc-type application --output-reproducible \
+	  --of JSON --output-file dist/sbom.cdx.json
+
+licences: $(VENV)/.installed-dev
+	@mkdir -p dist
+	$(BIN)/pip-licenses --python $(ENVIRONMENT) --format markdown --with-urls --output-file dist/licences.md
+
+# Asks a vulnerability database on the network.
+audit: $(VENV)/.installed-dev
+	$(BIN)/pip-audit --disable-pip --no-deps --requirement constraints.txt
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/mkdocs build --strict --site-dir artifacts/site
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo-output artifacts .mypy_cache .ruff_cache .pytest_cache

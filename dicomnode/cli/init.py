@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from dicomnode.cli.common import exit_codes
-from dicomnode.config.first import SHIPPED, Key, Value, first_config
+from dicomnode.config.first import SHIPPED, Key, Value, deployment_files, first_config
 from dicomnode.config.load import parse_config
 from dicomnode.errors import ConfigError
 
@@ -38,7 +38,7 @@ def init(
         bool, typer.Option("--accept-research", help="The PACS takes results that are marked research.")
     ] = False,
     deploy: Annotated[
-        Path | None, typer.Option(help="Also write the systemd unit and the Dockerfile into this folder.")
+        Path | None, typer.Option(help="Also write systemd unit, Dockerfile, compose and Kubernetes files there.")
     ] = None,
     http_port: Annotated[
         int | None, typer.Option(help="Port for probes, metrics and the status page, on this machine alone.")
@@ -79,7 +79,7 @@ def init(
         text = first_config({key: value for key, value in given.items() if value is not None}, sender or [])
         raw, base = tomllib.loads(text), path.parent.resolve()
         parsed = parse_config(raw, source=str(path), text=text, base=base, serving=False, environment={})
-        shipped = [(SHIPPED / name, deploy / name) for name in ("dicomnode.service", "Dockerfile")] if deploy else []
+        shipped = [(SHIPPED / name, deploy / name) for name in deployment_files()] if deploy else []
         _require_new([path, *[target for _, target in shipped]], force=force)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

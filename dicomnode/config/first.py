@@ -15,6 +15,13 @@ Key = tuple[str, str]
 """Section and key; a section that may come several times: its first."""
 
 
+def deployment_files() -> list[str]:
+    """What ships for a deployment, by its path below :data:`SHIPPED`."""
+    own = [path for path in SHIPPED.iterdir() if path.is_file() and path.suffix != ".toml"]
+    below = [path for folder in ("compose", "kubernetes") for path in (SHIPPED / folder).rglob("*") if path.is_file()]
+    return sorted(str(path.relative_to(SHIPPED)) for path in (*own, *below))
+
+
 def first_config(values: Mapping[Key, Value], senders: Sequence[str] = ()) -> str:
     """The example with other values; its comments stay.
 

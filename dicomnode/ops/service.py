@@ -1,7 +1,7 @@
 """What a service manager is told: that the node is ready, that it lives, that it stops (sd_notify(3)).
 
-Under systemd with ``Type=notify`` and ``WatchdogSec=`` a node that hangs is ended and started again. Elsewhere nothing is
-sent.
+Under systemd with ``Type=notify`` and ``WatchdogSec=`` a node that hangs is ended and started again. Elsewhere nothing
+is sent.
 """
 
 from __future__ import annotations

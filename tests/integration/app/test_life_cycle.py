@@ -210,7 +210,7 @@ def test_without_images_a_backup_is_small_and_says_what_is_missing(node: ServedN
     assert made.returncode == 0, made.stderr
     with tarfile.open(tmp_path / "small.tar") as archive:
         names = archive.getnames()
-    assert {"backup.json", "database", "config.toml", "data/export.key", "data/spool/.dicomnode-spool"} <= {*names}
+    assert {"backup.json", "database", "config.toml", "data/spool/.dicomnode-spool"} <= {*names}
     assert [name for name in names if name.startswith("data/spool/") and name.endswith(".dcm")] == []
     new = replace(node, folder=tmp_path / "new", process=None)
     new.write_config()

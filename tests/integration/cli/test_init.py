@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from dicomnode.cli.main import app
 from dicomnode.config.destinations import Destination
-from dicomnode.config.first import SHIPPED
+from dicomnode.config.first import SHIPPED, deployment_files
 from dicomnode.config.load import load_config
 from tests.conftest import REPOSITORY
 
@@ -92,7 +92,9 @@ def test_what_is_there_is_overwritten_only_by_force(tmp_path: Path) -> None:
 
 def test_the_files_of_a_deployment_are_those_of_the_repository_and_fit_the_configuration(tmp_path: Path) -> None:
     assert run("init", tmp_path / "config.toml", "--deploy", tmp_path / "deploy").exit_code == 0
-    for name in ("dicomnode.service", "Dockerfile"):
+    names = deployment_files()
+    assert {"dicomnode.service", "Dockerfile", "compose/compose.yaml", "kubernetes/dicomnode.yaml"} <= {*names}
+    for name in names:
         assert (tmp_path / "deploy" / name).read_bytes() == (REPOSITORY / "deploy" / name).read_bytes()
     assert str(load_config(tmp_path / "config.toml", environment={}).node.data_dir) == "/var/lib/dicomnode/data"
 
@@ -116,8 +118,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 def test_a_wheel_brings_what_init_writes(wheel: zipfile.ZipFile) -> None:
-    for path in SHIPPED.iterdir():
-        assert wheel.read(f"dicomnode/shipped/{path.name}") == path.read_bytes()
+    for name in ("config.example.toml", *deployment_files()):
+        assert wheel.read(f"dicomnode/shipped/{name}") == (SHIPPED / name).read_bytes()
 
 
 def test_a_wheel_brings_every_file_of_the_package_that_is_no_link_to_nothing(wheel: zipfile.ZipFile) -> None:

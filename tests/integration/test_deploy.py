@@ -1,0 +1,106 @@
+"""What ships for a deployment, before judges of its own kind: hadolint, systemd, the schemas of compose and Kubernetes.
+
+No image is built and no cluster is asked here: there is no daemon where the tests run.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dicomnode.config.load import load_config
+from tests.conftest import REPOSITORY
+
+DEPLOY = REPOSITORY / "deploy"
+UNIT = DEPLOY / "dicomnode.service"
+COMPOSE = DEPLOY / "compose"
+KUBERNETES = DEPLOY / "kubernetes/dicomnode.yaml"
+MOST_EXPOSED = 3.0
+HTTP_PORT = "8042"
+
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+
+
+def judged(program: str, *arguments: str | Path) -> str:
+    """What a tool of the environment says of a file that it accepts."""
+    command = [str(Path(sys.executable).parent / program), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    """The documents of a YAML file."""
+    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+
+
+def test_hadolint_has_nothing_to_say_of_the_dockerfile() -> None:
+    assert judged("hadolint", DEPLOY / "Dockerfile") == ""
+
+
+def test_the_image_runs_as_a_number_and_is_healthy_when_the_node_is_ready() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    assert re.search(r"^USER \d+:\d+$", text, re.M)
+    assert f"DICOMNODE_OPERATIONS__PORT={HTTP_PORT}" in text
+    assert f"http://127.0.0.1:{HTTP_PORT}/ready" in text
+    copied = re.findall(r"^COPY (.*) \S+$", text, re.M)
+    needed = {name for line in copied for name in line.split()}
+    allowed = {line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert needed == allowed
+
+
+def test_the_compose_file_fits_its_schema_and_every_file_that_it_mounts_is_there() -> None:
+    judged("check-jsonschema", "--builtin-schema", "vendor.compose-spec", COMPOSE / "compose.yaml")
+    (compose,) = documents(COMPOSE / "compose.yaml")
+    assert {"node", "postgres", "orthanc", "prometheus", "grafana"} == set(compose["services"])
+    mounts = [one.split(":")[0] for service in compose["services"].values() for one in service.get("volumes", [])]
+    assert [one for one in mounts if one.startswith(".") and not (COMPOSE / one).exists()] == []
+    assert {one for one in mounts if not one.startswith(".")} == set(compose["volumes"])
+    for name, service in compose["services"].items():
+        assert service["cap_drop"] == ["ALL"], name
+    assert load_config(COMPOSE / "config.toml", environment={}).destination[0].name == "pacs"
+
+
+def test_the_manifests_of_kubernetes_fit_their_schemas_and_hold_a_configuration_that_loads(tmp_path: Path) -> None:
+    judged("kubernetes-validate", "--strict", KUBERNETES)
+    by_kind = {document["kind"]: document for document in documents(KUBERNETES)}
+    (tmp_path / "config.toml").write_text(by_kind["ConfigMap"]["data"]["config.toml"])
+    assert load_config(tmp_path / "config.toml", environment={}).destination[0].host == "pacs.example"
+    pod = by_kind["StatefulSet"]["spec"]["template"]["spec"]
+    (node,) = pod["containers"]
+    assert pod["securityContext"]["runAsUser"] == int(
+        re.findall(r"^USER (\d+)", (DEPLOY / "Dockerfile").read_text(), re.M)[0]
+    )
+    assert node["securityContext"]["readOnlyRootFilesystem"]
+    assert f":{HTTP_PORT}/ready" in node["readinessProbe"]["exec"]["command"][2]
+
+
+@needs_systemd
+def test_systemd_takes_the_unit_and_finds_it_little_exposed(tmp_path: Path) -> None:
+    unit = tmp_path / UNIT.name
+    dicomnode = Path(sys.executable).parent / "dicomnode"
+    unit.write_text(UNIT.read_text().replace("/opt/dicomnode/bin/dicomnode", str(dicomnode)))
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert [line for line in verified.stderr.splitlines() if UNIT.name in line] == []
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(unit)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
+    exposure = re.search(r"exposure level for dicomnode.service: ([\d.]+)", said)
+    assert exposure is not None, said
+    assert float(exposure[1]) < MOST_EXPOSED
+
+
+def test_the_unit_checks_before_it_starts_drains_when_it_stops_and_is_watched() -> None:
+    text = UNIT.read_text()
+    for line in ("UMask=0077", "Type=notify", "WatchdogSec=60", "NoNewPrivileges=yes", "ProtectSystem=strict"):
+        assert re.search(rf"^{re.escape(line)}$", text, re.M), line
+    assert re.search(r"^ExecStartPre=\S+ check --only-configuration ", text, re.M)
+    assert re.search(r"^ExecStop=-\S+ drain --timeout-s \d+ ", text, re.M)
