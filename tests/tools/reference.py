@@ -1,0 +1,131 @@
+"""Writes the pages of the documentation that are read off the code: coded refusals, and the messages of the log.
+
+    python -m tests.tools.reference
+
+A test compares them with the code, so that neither can go stale.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Protocol
+
+from dicomnode import errors
+from tests.conftest import REPOSITORY
+from tests.unit.test_structure import PACKAGE
+
+LEVELS = ("critical", "error", "warning", "info")
+
+
+class Coded(Protocol):
+    """A coded reason."""
+
+    value: str
+
+    def sentence(self) -> str:
+        """What a person reads."""
+
+
+SECTIONS: tuple[tuple[type[StrEnum], str, str], ...] = (
+    (
+        errors.Refusal,
+        "A series, a job or an image is refused",
+        "In `dicomnode jobs list`, `why`, on the status page, in `dicomnode_refused_total` and in the report *not "
+        "performed*. The images are kept for their retention; `dicomnode jobs retry` runs a job again once the reason is gone.",
+    ),
+    (
+        errors.ContextRefusal,
+        "Values or texts of a patient are not taken",
+        "In the log, and beside the file in the drop folder ([context.md](context.md)).",
+    ),
+    (errors.MessageRefusal, "An HL7 message is not taken", "In the acknowledgement (ERR-3, ERR-7) and in the log."),
+    (errors.FhirOutcome, "What came of asking a FHIR server", "In `dicomnode context show` and in the log."),
+    (
+        errors.ImportRefusal,
+        "A foreign bundle is not imported",
+        "Said by `dicomnode zoo import` ([own-model.md](models/own-model.md)).",
+    ),
+    (
+        errors.ExportRefusal,
+        "A case is not exported",
+        "Said by `dicomnode export-case` ([life-cycle.md](life-cycle.md)). Nothing was written.",
+    ),
+    (
+        errors.BackupRefusal,
+        "A backup is not made, or not brought back",
+        "Said by `dicomnode backup` and `dicomnode restore` ([life-cycle.md](life-cycle.md)). Nothing was changed.",
+    ),
+)
+HEAD = """# Troubleshooting
+
+First `dicomnode check --config config.toml`: it says in plain words what is wrong, and what to do. Then `dicomnode why ID`, with an
+accession number, any UID or a job id: it tells everything that happened to a case.
+
+| what you see | look at |
+|---|---|
+| the node does not start, exit code 2 | the configuration: every fault is listed, with its line |
+| the node does not start, exit code 1 | disk, mount, port or database: the sentence says which, and what to do; a service manager tries again |
+| the scanner gets 0xA700 | disk below `[reception] min_free_gb`, spool or database away: nothing was taken, the scanner sends it again |
+| the scanner is rejected | its AE title or address is in no `[[sender]]`, or it calls another AE title than `[node] ae_title`; the log says so |
+| images came, and nothing happens | `dicomnode jobs list`: series without a job, and why; `dicomnode protocols test FILE...` |
+| a job is done, and the PACS shows nothing | `dicomnode jobs show ID`: deliveries `withheld` (the destination does not `accept_research`) or `held` |
+| a report is a black window | [results.md](results.md): viewers and reports |
+| nothing is sent | `dicomnode jobs held`; the breaker of the destination on the status page; something is paused |
+
+What follows is read off the code: all coded reasons, with their sentence.
+"""
+
+
+def troubleshooting() -> str:
+    """The page of coded reasons."""
+    parts = [HEAD]
+    for kind, title, where in SECTIONS:
+        rows = [f"| `{code.value}` | {_sentence(code)} |" for code in kind]
+        parts.append("\n".join([f"\n## {title}", where, "", "| code | means |", "|---|---|", *rows, ""]))
+    return "".join(parts)
+
+
+def _sentence(code: Coded | StrEnum) -> str:
+    return str(code.sentence()).replace("|", "\\|") if hasattr(code, "sentence") else ""
+
+
+def log_reference() -> str:
+    """The page of log messages."""
+    rows = sorted({(part, message, level) for part, level, message in messages()})
+    lines = [f"| `{part}` | {level.upper()} | {message} |" for part, message, level in rows]
+    return (
+        "# Log reference\n\n"
+        "One line for each thing that matters, as JSON (`[operations] log_format`): `at` (UTC), `level`, `logger`, `message`, "
+        "then the facts of the line: `job_id`, `study_uid`, `series_uid`, `destination`, `reason`, seconds, counts. A message is "
+        'a constant, so that a program can look for it. No line holds an attribute of a patient. Lines with `"action": '
+        '"audit"` say who did what on the status page.\n\n'
+        "ERROR and above want a person; WARNING is worth a look; the rest is history. What follows is read off the code.\n\n"
+        "| part | level | message |\n|---|---|---|\n" + "\n".join(lines) + "\n"
+    )
+
+
+def messages() -> Iterator[tuple[str, str, str]]:
+    """Part, level and text of every message that the package logs."""
+    for name, path in PACKAGE.modules.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
+                continue
+            owner, text = node.func.value, node.args[0]
+            is_log = isinstance(owner, ast.Name) and owner.id in ("log", "logger") and node.func.attr in LEVELS
+            if is_log and isinstance(text, ast.Constant) and isinstance(text.value, str):
+                yield name.partition(".")[0], node.func.attr, text.value.replace("|", "\\|")
+
+
+PAGES = {"troubleshooting.md": troubleshooting, "log.md": log_reference}
+
+
+def main() -> None:
+    """Write the pages."""
+    for name, page in PAGES.items():
+        (REPOSITORY / "docs" / name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
