@@ -44,4 +44,4 @@ def test_the_quick_start_runs_as_it_stands(tmp_path: Path) -> None:
     assert {"seg", "sr", "text", "sc"} <= kinds
     seg = pydicom.dcmread(next((tmp_path / "results").glob("seg-*.dcm")))
     assert seg.StudyInstanceUID == pydicom.dcmread(next((tmp_path / "head").iterdir())).StudyInstanceUID
-    assert "# DICOM conformance statement" in (tmp_path / "conformance.md").read_text()
+    assert "# DICOM Conformance Statement" in (tmp_path / "conformance.md").read_text()

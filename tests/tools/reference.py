@@ -33,7 +33,7 @@ SECTIONS: tuple[tuple[type[StrEnum], str, str], ...] = (
         errors.Refusal,
         "A series, a job or an image is refused",
         "In `dicomnode jobs list`, `why`, on the status page, in `dicomnode_refused_total` and in the report *not "
-        "performed*. The images are kept for their retention; `dicomnode jobs retry` runs a job again once the reason is gone.",
+        "performed*. The images are kept for their retention; `dicomnode jobs retry` runs a job again.",
     ),
     (
         errors.ContextRefusal,
@@ -58,23 +58,20 @@ SECTIONS: tuple[tuple[type[StrEnum], str, str], ...] = (
         "Said by `dicomnode backup` and `dicomnode restore` ([life-cycle.md](life-cycle.md)). Nothing was changed.",
     ),
 )
-HEAD = """# Troubleshooting
+HEAD = (REPOSITORY / "tests/tools/troubleshooting.md").read_text(encoding="utf-8")
+"""What a person finds before the tables."""
 
-First `dicomnode check --config config.toml`: it says in plain words what is wrong, and what to do. Then `dicomnode why ID`, with an
-accession number, any UID or a job id: it tells everything that happened to a case.
+LOG_HEAD = """# Log reference
 
-| what you see | look at |
-|---|---|
-| the node does not start, exit code 2 | the configuration: every fault is listed, with its line |
-| the node does not start, exit code 1 | disk, mount, port or database: the sentence says which, and what to do; a service manager tries again |
-| the scanner gets 0xA700 | disk below `[reception] min_free_gb`, spool or database away: nothing was taken, the scanner sends it again |
-| the scanner is rejected | its AE title or address is in no `[[sender]]`, or it calls another AE title than `[node] ae_title`; the log says so |
-| images came, and nothing happens | `dicomnode jobs list`: series without a job, and why; `dicomnode protocols test FILE...` |
-| a job is done, and the PACS shows nothing | `dicomnode jobs show ID`: deliveries `withheld` (the destination does not `accept_research`) or `held` |
-| a report is a black window | [results.md](results.md): viewers and reports |
-| nothing is sent | `dicomnode jobs held`; the breaker of the destination on the status page; something is paused |
+One line for each thing that matters, as JSON (`[operations] log_format`): `at` (UTC), `level`, `logger`, `message`,
+then the facts of the line: `job_id`, `study_uid`, `series_uid`, `destination`, `reason`, seconds, counts. A message is
+a constant, so that a program can look for it. No line holds an attribute of a patient. Lines with `"action": "audit"`
+say who did what.
 
-What follows is read off the code: all coded reasons, with their sentence.
+ERROR and above want a person; WARNING is worth a look; the rest is history. What follows is read off the code.
+
+| part | level | message |
+|---|---|---|
 """
 
 
@@ -95,15 +92,7 @@ def log_reference() -> str:
     """The page of log messages."""
     rows = sorted({(part, message, level) for part, level, message in messages()})
     lines = [f"| `{part}` | {level.upper()} | {message} |" for part, message, level in rows]
-    return (
-        "# Log reference\n\n"
-        "One line for each thing that matters, as JSON (`[operations] log_format`): `at` (UTC), `level`, `logger`, `message`, "
-        "then the facts of the line: `job_id`, `study_uid`, `series_uid`, `destination`, `reason`, seconds, counts. A message is "
-        'a constant, so that a program can look for it. No line holds an attribute of a patient. Lines with `"action": '
-        '"audit"` say who did what on the status page.\n\n'
-        "ERROR and above want a person; WARNING is worth a look; the rest is history. What follows is read off the code.\n\n"
-        "| part | level | message |\n|---|---|---|\n" + "\n".join(lines) + "\n"
-    )
+    return LOG_HEAD + "\n".join(lines) + "\n"
 
 
 def messages() -> Iterator[tuple[str, str, str]]:
