@@ -42,6 +42,7 @@ ONLY_IN = {
     "hl7": ("clinical",),
     "apscheduler": ("ops",),
     "typer": ("cli",),
+    "dicomanonymizer": ("dicom.deidentify",),
 }
 
 
