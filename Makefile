@@ -90,9 +90,9 @@ licences: $(VENV)/.installed-dev
 	@mkdir -p dist
 	$(BIN)/pip-licenses --python $(ENVIRONMENT) --format markdown --with-urls --output-file dist/licences.md
 
-# Asks a vulnerability database on the network.
+# Asks a vulnerability database on the network; strict: a package that cannot be looked up is no clean one.
 audit: $(VENV)/.installed-dev
-	$(BIN)/pip-audit --disable-pip --no-deps --requirement constraints.txt
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/mkdocs build --strict --site-dir artifacts/site
