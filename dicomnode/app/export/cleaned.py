@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -21,6 +22,8 @@ from dicomnode.errors import ExportRefusal, ExportRefused, SeriesError
 
 OWN_NAMES = frozenset({MANUFACTURER.lower(), MODEL_NAME.lower()})
 """What the node calls itself in its results."""
+_NUMBERS, _IS_NUMBER = re.compile(rb"[0-9][0-9.]{7,}"), re.compile(r"[0-9][0-9.]{7,}")
+"""UIDs, dates, and IDs of digits, in a file and by themselves."""
 _SURELY_LONG = 8
 """From so many characters on a name is also looked for in the bytes of a whole file, pixels and all."""
 
@@ -59,7 +62,10 @@ class Cleaner:
         clean_texts(ds, self.names)
         if keyword := still_named(ds, self.names):
             raise ExportRefused(ExportRefusal.STILL_NAMED, keyword)
-        written = _written(ds)
+        try:
+            written = _written(ds)
+        except BAD_FILE as fault:
+            raise ExportRefused(ExportRefusal.UNREADABLE, f"({type(fault).__name__})") from fault
         self.refuse_named(written, path.suffix)
         return written
 
@@ -71,9 +77,12 @@ class Cleaner:
         ExportRefused : they do.
         """
         lowered = content.lower()
-        for name in self.names:
-            if len(name) >= _SURELY_LONG and any(form in lowered for form in _forms(name)):
-                raise ExportRefused(ExportRefusal.STILL_NAMED, f"the bytes of a {where or 'file'}")
+        numbers = {found.decode("ascii").strip(".") for found in _NUMBERS.findall(lowered)}
+        long = [name for name in self.names if len(name) >= _SURELY_LONG]
+        # a series names thousands of instances: these are looked up, not looked for one by one
+        words = [name for name in long if not _IS_NUMBER.fullmatch(name)]
+        if numbers.intersection(long) or any(form in lowered for name in words for form in _forms(name)):
+            raise ExportRefused(ExportRefusal.STILL_NAMED, f"the bytes of a {where or 'file'}")
 
 
 def read_whole(path: Path) -> FileDataset:

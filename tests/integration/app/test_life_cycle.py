@@ -271,8 +271,17 @@ def test_an_image_with_text_burned_in_does_not_leave(tmp_path: Path) -> None:
     assert refused_by(tmp_path, BurnedInAnnotation="YES") is ExportRefusal.BURNED_IN
 
 
-def test_an_image_whose_kept_attribute_names_the_patient_does_not_leave(tmp_path: Path) -> None:
-    assert refused_by(tmp_path, ConvolutionKernel="for Mustermann") is ExportRefusal.STILL_NAMED
+def test_a_name_in_an_attribute_that_the_profile_keeps_does_not_leave(tmp_path: Path) -> None:
+    study = ct_series([0.0], matrix=8, PatientName="Mustermann^Max", ConvolutionKernel="H30s for Mustermann")
+    (path,) = write_series(tmp_path, study)
+    cleaner = Cleaner(Deidentifier(Pseudonyms(b"key"), "P-1", None))
+    cleaner.learn(path)
+    assert b"Mustermann" not in cleaner.cleaned(path, is_source=True)
+
+
+def test_an_image_whose_pixels_spell_the_patient_does_not_leave(tmp_path: Path) -> None:
+    pixels = b"of MUSTERMANN".ljust(128, b"\0")
+    assert refused_by(tmp_path, PixelData=pixels) is ExportRefusal.STILL_NAMED
 
 
 def test_a_file_that_cannot_be_read_does_not_leave(tmp_path: Path) -> None:

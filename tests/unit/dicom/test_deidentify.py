@@ -108,6 +108,17 @@ def test_a_name_in_an_attribute_that_the_profile_keeps_is_seen() -> None:
     assert still_named(after, names_in(before)) == "ConvolutionKernel"
 
 
+def test_a_patient_may_be_called_as_a_part_of_the_body_is() -> None:
+    _, after = cleaned()
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "69536005", "SCT", "Head"
+    after.AnatomicRegionSequence, after.BodyPartExamined = Sequence([code]), "HEAD"
+    after.ConvolutionKernel = "overheads"
+    assert still_named(after, {"head"}) == ""
+    code.CodingSchemeDesignator = "99LOCAL"
+    assert still_named(after, {"head"}) == "CodeMeaning"
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [("20260301", "20260228"), ("20260301101500.25+0100", "20260228101500.25+0100"), ("2026", ""), ("", "")],
