@@ -5,6 +5,7 @@ No image is built and no cluster is asked here: there is no daemon where the tes
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -31,7 +32,9 @@ needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reas
 def judged(program: str, *arguments: str | Path) -> str:
     """What a tool of the environment says of a file that it accepts."""
     command = [str(Path(sys.executable).parent / program), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    # The tests' path hides from a node what these tools need.
+    whole = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, env=whole, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
