@@ -92,6 +92,15 @@ def configure_logging(operations: Operations) -> None:
     sys.excepthook = _log_dead_process
 
 
+def change_level(operations: Operations) -> None:
+    """Take over another level; handlers and format stay."""
+    root = logging.getLogger()
+    root.setLevel(operations.log_level)
+    for handler in root.handlers:
+        if isinstance(handler, _StandardError):
+            handler.operations = operations
+
+
 def logging_in_use() -> Operations:
     """What a process that this one starts is to configure; as text for a person where nothing is configured here."""
     used = (handler.operations for handler in logging.getLogger().handlers if isinstance(handler, _StandardError))

@@ -24,6 +24,7 @@ class NodeState:
     receives, works : None where this node's role does not.
     worker_fault : why no worker can start; empty while one can.
     has_failed : a part died: the node is about to stop.
+    config_fault : why the file of the configuration was not taken over; empty while it was.
     """
 
     role: str
@@ -32,6 +33,7 @@ class NodeState:
     worker_fault: str
     has_failed: bool
     breakers: tuple[BreakerState, ...]
+    config_fault: str = ""
 
 
 StateOf = Callable[[], NodeState]

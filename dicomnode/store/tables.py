@@ -447,7 +447,8 @@ class Alarm(Base):
     """A fault that lasts, or an urgent finding, that people are told of.
 
     ``owner``: the process that saw it. ``told``, ``told_end``: the channels that have had the message of its beginning,
-    and of its end.
+    and of its end. ``acknowledged_by``: who has seen it, and wants to hear no more of it until it ends.
+    ``detail``: of a finding what it is, and what became of its report; nothing of a patient.
     """
 
     __tablename__ = "alarm"
@@ -461,6 +462,10 @@ class Alarm(Base):
     ended_at: Mapped[float | None]
     told: Mapped[list[str]]
     told_end: Mapped[list[str]]
+    acknowledged_at: Mapped[float | None]
+    acknowledged_by: Mapped[str] = mapped_column(String(64), default="")
+    job_id: Mapped[int | None] = mapped_column(BigInteger)
+    detail: Mapped[dict[str, Any]]
 
 
 class Event(Base):

@@ -44,7 +44,9 @@ class Figures:
         self.clock_step = gauge("clock_step_seconds", "By how much the clock was last set while a node ran")
         self.clock_stepped = gauge("clock_step_timestamp_seconds", "When that was")
         self.ready = gauge("ready", "1: /ready says so; by check", "check")
+        self.alarms = gauge("alarms", "Faults that last, and findings of two days", "kind", "acknowledged")
         self.paused = gauge("paused", "1: an operator has paused it", "part", "name")
+        self.config_fault = gauge("configuration_fault", "1: the file of the configuration was not taken over")
         self.unread = gauge("figures_unread_events", "Rows that the next scrape still has to count")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
@@ -17,6 +18,7 @@ from dicomnode.ops.readiness import Readiness
 from dicomnode.ops.state import NodeState, StateOf
 from dicomnode.store.engine import Store
 from dicomnode.store.ops import standing
+from dicomnode.store.ops.alarms import all_alarms
 from dicomnode.store.ops.fresh import Cursor, Fresh, fresh, newest
 from dicomnode.store.ops.times import TOTAL
 from dicomnode.store.pausing import list_paused
@@ -46,6 +48,10 @@ class Metrics:
             self._cursor: Cursor = newest(session)
             self._last_image = dict(standing.last_associations(session))
         replace(self._figures.last_image, (((sender,), at) for sender, at in self._last_image.items()))
+
+    def reload(self, config: Config, readiness: Readiness) -> None:
+        """Look at these from now on; what was counted stays."""
+        self._config, self._readiness = config, readiness
 
     def text(self) -> bytes:
         """All figures as they are now.
@@ -99,6 +105,8 @@ class Metrics:
         replace(figures.unsent, (((one.destination, one.status), one.count) for one in rows))
         replace(figures.unsent_age, (((one.destination, one.status), max(0.0, now - one.oldest_at)) for one in rows))
         replace(figures.paused, (((one.part, one.name), 1.0) for one in list_paused(session)))
+        alarms = Counter((one.kind, _yes(one.acknowledged_at is not None)) for one in all_alarms(session))
+        replace(figures.alarms, alarms.items())
         step = standing.last_clock_step(session)
         if step is not None:
             figures.clock_stepped.set(step[0])
@@ -109,6 +117,11 @@ class Metrics:
         replace(figures.breaker, (((one.destination,), float(one.is_open)) for one in state.breakers))
         replace(figures.failures, (((one.destination,), one.failures) for one in state.breakers))
         replace(figures.ready, (((check.what,), float(check.ok)) for check in self._readiness.checks(state)))
+        figures.config_fault.set(bool(state.config_fault))
         figures.disk_reserve.set(self._config.reception.min_free_gb * 1e9)
         with suppress(OSError):  # said by /ready
             figures.disk_free.set(shutil.disk_usage(self._config.spool_dir).free)
+
+
+def _yes(is_so: bool) -> str:
+    return "yes" if is_so else "no"

@@ -17,6 +17,7 @@ from dicomnode.ops.http.shown import Templates
 from dicomnode.store import history
 from dicomnode.store.deliver.fallback import list_refusals
 from dicomnode.store.ops import standing, studies
+from dicomnode.store.ops.alarms import all_alarms
 from dicomnode.store.pausing import list_paused
 from dicomnode.store.states import JOB_OPEN, TRANSITIONS, JobEvent, JobStatus
 
@@ -50,6 +51,7 @@ class Pages:
         names = [destination.name for destination in config.destination]
         with self._board.store.read() as session:
             values: dict[str, Any] = {
+                "alarms": all_alarms(session),
                 "waiting": standing.waiting_jobs(session),
                 "unsent": standing.unsent(session, names),
                 "senders": sorted(standing.last_associations(session).items(), key=lambda one: -one[1]),

@@ -329,3 +329,12 @@ def test_a_slice_that_is_a_bomb_refuses_the_job_once_and_for_all(new_world: NewW
     assert world.step()
     job = world.job(job_id)
     assert (job.status, job.refusal, job.attempts) == ("refused", "implausible_size", 1)
+
+
+@sqlite_only
+def test_a_dispatcher_that_retires_leaves_what_is_queued_to_its_successor(new_world: NewWorld) -> None:
+    world = new_world("threshold")
+    job_id = world.queue_head()
+    world.dispatcher.retire()
+    assert not world.step()
+    assert world.job(job_id).job.status == "queued"
