@@ -30,6 +30,7 @@ from dicomnode.environment import said_by
 from dicomnode.errors import EnvironmentFault
 from dicomnode.execute.digests import IDLE_S, PixelDigests
 from dicomnode.execute.late_context import LATE_EVERY_S, LateContext
+from dicomnode.ops.audit.trail import SEND_EVERY_S, WRITE_EVERY_S, AuditTrail
 from dicomnode.ops.clock import ClockWatch
 from dicomnode.ops.context import context_duties
 from dicomnode.ops.notify.notifier import LOOK_EVERY_S, Notifier
@@ -101,6 +102,7 @@ class Node:
         self.failed = threading.Event()
         self._stop = threading.Event()
         self._parts: Parts | None = None
+        self._trail: AuditTrail | None = None
         self._scp: StorageScp | None = None
         self._hl7: MllpListener | None = None
         self._scheduler: Scheduler | None = None
@@ -162,6 +164,8 @@ class Node:
         clock.start()
         close_to_others(self.config)
         self._heal(self.store)
+        self._trail = AuditTrail(self.config, self.store, works=self._does(Role.WORK))
+        self._trail.start()
         if self._new_watcher is not None:
             self._watcher = self._new_watcher(self.config, self.state)
             self._watcher.start()
@@ -197,6 +201,8 @@ class Node:
         handler = None if self._hl7 is None else hl7_handler(config, self.store)
         self.config = config
         self._parts.take_over(renewal)
+        if self._trail is not None:
+            self._trail.reload(config)
         self._scheduler.replace(duties)
         if self._scp is not None:
             self._scp.reload(config)
@@ -240,6 +246,9 @@ class Node:
             duties.append(Duty("assemble", TICK_S, assembler.tick))
             duties.append(Duty("rest", IDLE_S, self._digests.rest))
             duties.append(Duty("studies without result", NOT_PERFORMED_TICK_S, reports.tick))
+        if self._trail is not None:
+            duties.append(Duty("audit", WRITE_EVERY_S, self._trail.write))
+            duties.append(Duty("audit server", SEND_EVERY_S, self._trail.send))
         # Of several processes on one database those that work tell of it. Where nobody is told, the page shows alarms.
         notifier = Notifier(config, store, self.owner, self.state, works=self._does(Role.WORK))
         return [*duties, Duty("notifications", LOOK_EVERY_S, notifier.look)]
@@ -314,12 +323,21 @@ class Node:
             self._parts.join()
         if self._watcher is not None:
             self._watcher.stop()
+        self._stop_storing()
+        if self._scheduler is not None:
+            log.info("node stopped")
+
+    def _stop_storing(self) -> None:
+        """The end of the audit trail, of the connections to the database, and of the claim to the folder."""
+        try:
+            if self._trail is not None:
+                self._trail.stop()
+        except SQLAlchemyError as fault:
+            log.error("end not audited: the database is away", extra={"action": "audit", "error": said_by(fault)})
         if self.store is not None:
             self.store.close()
         if self._lock is not None:
             self._lock.close()
-        if self._scheduler is not None:
-            log.info("node stopped")
 
     def __enter__(self) -> Node:
         try:

@@ -468,6 +468,25 @@ class Alarm(Base):
     detail: Mapped[dict[str, Any]]
 
 
+class AuditMessage(Base):
+    """An audit message that waits for the syslog server; gone once it is sent. ``xml``: as it goes out."""
+
+    __tablename__ = "audit_message"
+
+    at: Mapped[float]
+    xml: Mapped[str] = mapped_column(Text)
+
+
+class AuditReader(Base):
+    """How far the history was read for the audit: one row. ``open_ids``: associations whose end was not seen yet."""
+
+    __tablename__ = "audit_reader"
+
+    association_id: Mapped[int] = mapped_column(BigInteger)
+    event_id: Mapped[int] = mapped_column(BigInteger)
+    open_ids: Mapped[list[int]]
+
+
 class Event(Base):
     """One change of state, or one thing worth telling; ``dicomnode why`` prints them in order."""
 

@@ -13,11 +13,14 @@ from dicomnode.config.whole import Config
 from dicomnode.ops.readiness import Readiness
 from dicomnode.ops.state import NodeState
 from dicomnode.store.deliver.holding import count_held
+from dicomnode.store.ops.audit import count_waiting, oldest_waiting_at
 from dicomnode.store.ops.standing import ended_badly, last_image_at, waiting_jobs
 from dicomnode.store.states import JobStatus
 
 BADLY_WITHIN_S = 3600.0
 """Jobs that ended without a result are a fault for this long after the last of them."""
+UNAUDITED_S = 60.0
+"""Audit messages that wait for so long are a fault."""
 STAT = "stat"
 HOUR_S = 3600.0
 
@@ -36,7 +39,13 @@ def faults_of_node(readiness: Readiness, state: NodeState) -> dict[str, str]:
 def faults_of_work(session: Session, config: Config, now: float) -> dict[str, str]:
     """What stands in the database and should not."""
     return dict(
-        [*_held(session), *_waiting(session, config, now), *_badly(session, now), *_silence(session, config, now)]
+        [
+            *_held(session),
+            *_waiting(session, config, now),
+            *_badly(session, now),
+            *_silence(session, config, now),
+            *_unaudited(session, config, now),
+        ]
     )
 
 
@@ -58,6 +67,14 @@ def _badly(session: Session, now: float) -> Iterator[tuple[str, str]]:
     if counts:
         told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
         yield "jobs without a result", f"within an hour: {told}: dicomnode jobs list"
+
+
+def _unaudited(session: Session, config: Config, now: float) -> Iterator[tuple[str, str]]:
+    audit, oldest_at = config.operations.audit, oldest_waiting_at(session)
+    if audit.is_on and oldest_at is not None and now - oldest_at > UNAUDITED_S:
+        count = count_waiting(session)
+        lost = ": further ones are lost" if count >= audit.max_waiting else ""
+        yield "audit messages wait", f"{count} of at most {audit.max_waiting} wait for the syslog server{lost}"
 
 
 def _silence(session: Session, config: Config, now: float) -> Iterator[tuple[str, str]]:

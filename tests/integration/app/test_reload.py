@@ -17,9 +17,12 @@ from tests.acceptance.orthanc import free_port
 from tests.acceptance.scanner import small_study
 from tests.acceptance.served import ServedNode
 from tests.integration.app.test_node import OVER, new_node
+from tests.integration.ops.syslog_server import SyslogServer
 from tests.integration.receive.peers import ASSOCIATE_AC, CT_IMAGE, ScriptedPeer, encoded, sent
 from tests.integration.receive.world import wait_until
+from tests.tools.audit_schema import judged
 from tests.tools.bundle import write_threshold_bundle
+from tests.tools.certificates import Authority
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -30,9 +33,8 @@ TAKEN, REFUSED = "configuration taken over", "configuration not taken over"
 class Reloaded:
     """A node and its file; each ``change`` is a text put in place of another."""
 
-    def __init__(self, node: ServedNode) -> None:
-        self.node = node
-        self.right = ""
+    def __init__(self, node: ServedNode, syslog: SyslogServer) -> None:
+        self.node, self.syslog = node, syslog
 
     def lines(self, message: str) -> list[dict[str, Any]]:
         """Lines of the log that begin so."""
@@ -82,11 +84,16 @@ def running(tmp_path_factory: pytest.TempPathFactory, pacs: ReceivingPacs) -> It
     """A node that lets in CT1 alone."""
     folder = tmp_path_factory.mktemp("reload")
     node = new_node(folder, pacs.port, write_threshold_bundle(folder / "bundle"))
+    syslog = SyslogServer(folder / "syslog", Authority(folder / "ca"))
+    syslog.start()
+    tls = {"ca": str(syslog.authority.ca)}
+    node.operations["audit"] = {"host": "localhost", "port": syslog.port, "tls": tls, "enterprise_site": "SITE"}
     node.write_config()
     node.config.write_text(node.config.read_text() + '[[sender]]\nae_title = "CT1"\n')
     node.start()
-    yield Reloaded(node)
+    yield Reloaded(node, syslog)
     assert node.stop() == 0
+    syslog.stop()
 
 
 def jobs_of(node: ServedNode) -> list[Any]:
@@ -149,3 +156,27 @@ def test_senders_protocols_and_destinations_of_the_new_file_hold_and_no_image_is
     shown = json.loads(running.node.command("jobs", "show", str(job.job_id), "--json").stdout)
     assert {one["destination"] for one in shown["deliveries"]} == {"second"}
     assert len({one.sop_instance_uid for one in pacs.instances}) == len(shown["deliveries"])
+
+
+def test_the_audit_trail_of_all_this_is_in_the_syslog_of_the_hospital(running: Reloaded) -> None:
+    assert running.node.stop() == 0
+    wait_until(lambda: "110121" in "".join(running.syslog.messages), 60)
+    found = [judged(xml) for xml in running.syslog.messages]
+    told = [
+        (one.find("EventIdentification/EventID").get("originalText"), one.find("EventIdentification")) for one in found
+    ]
+    names = [name for name, _ in told]
+    assert (names[0], names[-1]) == ("Application Activity", "Application Activity")
+    assert {"Begin Transferring DICOM Instances", "DICOM Instances Transferred", "Query", "Security Alert"} <= set(
+        names
+    )
+    roles = {
+        (user.get("UserID"), user.find("RoleIDCode").get("originalText"))
+        for one in found
+        for user in one.findall("ActiveParticipant")
+    }
+    assert {("CT1", "Source Role ID"), ("second", "Destination Role ID"), ("CT9", "Source Role ID")} <= roles
+    outcomes = [about.get("EventOutcomeIndicator") for name, about in told if name == "Security Alert"]
+    assert outcomes.count("0") == 2  # what was taken over
+    assert outcomes.count("4") >= 4  # two files that were not, and those who were rejected
+    assert "HIDDEN-TOKEN" not in "".join(running.syslog.lines)

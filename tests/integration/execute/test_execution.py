@@ -337,4 +337,4 @@ def test_a_dispatcher_that_retires_leaves_what_is_queued_to_its_successor(new_wo
     job_id = world.queue_head()
     world.dispatcher.retire()
     assert not world.step()
-    assert world.job(job_id).job.status == "queued"
+    assert world.job(job_id).status == "queued"
