@@ -78,13 +78,19 @@ def _unaudited(session: Session, config: Config, now: float) -> Iterator[tuple[s
 
 
 def _silence(session: Session, config: Config, now: float) -> Iterator[tuple[str, str]]:
+    silence_h = config.operations.notify.silence_h
+    if silence_h and silent_s(session, config, now) > silence_h * HOUR_S:
+        last_at = last_image_at(session)
+        since = "never" if last_at is None else time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(last_at))
+        yield "silence", f"no image for more than {silence_h:g} h; the last came: {since}"
+
+
+def silent_s(session: Session, config: Config, now: float) -> float:
+    """Seconds since the last image, within the hours in which some are expected; 0 outside of them."""
     notify = config.operations.notify
     hour = datetime.fromtimestamp(now, ZoneInfo(config.node.timezone)).hour
-    if not notify.silence_h or not notify.silence_from <= hour < notify.silence_to:
-        return
-    last_at = last_image_at(session)
+    if not notify.silence_from <= hour < notify.silence_to:
+        return 0.0
     # The hours before the day's begin do not count: nights are silent.
     begin = now - (now % HOUR_S) - (hour - notify.silence_from) * HOUR_S
-    if now - max(last_at or 0.0, begin) > notify.silence_h * HOUR_S:
-        since = "never" if last_at is None else time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(last_at))
-        yield "silence", f"no image for more than {notify.silence_h:g} h; the last came: {since}"
+    return max(0.0, now - max(last_image_at(session) or 0.0, begin))
