@@ -22,6 +22,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dicomnode.app.hl7 import hl7_handler, hl7_listener, require_hl7
 from dicomnode.app.parts import Parts
+from dicomnode.app.selftests import LOOK_EVERY_S as SELFTEST_LOOK_S
+from dicomnode.app.selftests import SelfTests
 from dicomnode.assemble.not_performed import NOT_PERFORMED_TICK_S, NotPerformedReports
 from dicomnode.assemble.service import Assembler
 from dicomnode.config.tls import server_context
@@ -103,6 +105,7 @@ class Node:
         self._stop = threading.Event()
         self._parts: Parts | None = None
         self._trail: AuditTrail | None = None
+        self._selftests: SelfTests | None = None
         self._scp: StorageScp | None = None
         self._hl7: MllpListener | None = None
         self._scheduler: Scheduler | None = None
@@ -140,6 +143,7 @@ class Node:
             has_failed=self.failed.is_set(),
             breakers=() if self._parts is None else self._parts.breakers,
             config_fault=self.config_fault,
+            selftests=self._selftests.told() if self._selftests is not None else {},
         )
 
     def start(self) -> None:
@@ -171,6 +175,8 @@ class Node:
             self._watcher.start()
         self._parts = self._new_parts(self.store, clock)
         self._parts.take_over(self._parts.renewed(self.config))
+        if self._does(Role.WORK):
+            self._selftests = SelfTests(self.config, is_working=lambda: self.working, is_stopping=self._stop.is_set)
         if self._does(Role.DELIVER):
             tell_of_what_waits(self.store, self.config)
         if self._does(Role.RECEIVE):
@@ -201,6 +207,8 @@ class Node:
         handler = None if self._hl7 is None else hl7_handler(config, self.store)
         self.config = config
         self._parts.take_over(renewal)
+        if self._selftests is not None:
+            self._selftests.reload(config)
         if self._trail is not None:
             self._trail.reload(config)
         self._scheduler.replace(duties)
@@ -246,6 +254,8 @@ class Node:
             duties.append(Duty("assemble", TICK_S, assembler.tick))
             duties.append(Duty("rest", IDLE_S, self._digests.rest))
             duties.append(Duty("studies without result", NOT_PERFORMED_TICK_S, reports.tick))
+        if self._selftests is not None:
+            duties.append(Duty("selftests", SELFTEST_LOOK_S, self._selftests.look))
         if self._trail is not None:
             duties.append(Duty("audit", WRITE_EVERY_S, self._trail.write))
             duties.append(Duty("audit server", SEND_EVERY_S, self._trail.send))

@@ -15,6 +15,7 @@ from dicomnode.kinds import KINDS
 from dicomnode.store.deliver.fallback import RefusalLine
 from dicomnode.store.history import EventLine, HeldLine, JobLine, Listing, SeriesLine
 from dicomnode.store.ops.alarms import AlarmLine
+from dicomnode.store.ops.drift import DriftLine
 
 # Into a pipe or a file: wide enough for a UID, so that grep finds it whole.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -226,3 +227,20 @@ def alarms_table(alarms: Sequence[AlarmLine], timezone: str) -> None:
     ]
     title = f"Alarms (times: {timezone})" if rows else "Alarms"
     table(title, ["alarm", "since", "what", "says", "told by", "seen by"], rows)
+
+
+def drift_table(lines: Sequence[DriftLine], days: float, reference_days: float) -> None:
+    """One line for each share of each scanner."""
+    rows = [
+        [
+            line.sender or "-",
+            line.what,
+            f"{line.count} of {line.of}",
+            f"{line.count_before} of {line.of_before}",
+            "-" if line.p is None else f"{line.p:g}",
+            "DRIFTS" if line.drifts else "-",
+        ]
+        for line in lines
+    ]
+    title = f"The last {days:g} days against the {reference_days:g} days before"
+    table(title, ["scanner", "share", "now", "before", "p", ""], rows)

@@ -10,7 +10,20 @@ from typing import Annotated
 import typer
 
 import dicomnode
-from dicomnode.cli import alarms, cohort, context, destinations, init, jobs, node, operations, protocols, training, zoo
+from dicomnode.cli import (
+    alarms,
+    cohort,
+    context,
+    destinations,
+    drift,
+    init,
+    jobs,
+    node,
+    operations,
+    protocols,
+    training,
+    zoo,
+)
 
 app = typer.Typer(
     help="A DICOM node: head CT in from scanners and PACS, SEG, SR and SC out. Research, not for diagnosis.",
@@ -21,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(init.app)
 app.add_typer(node.app)
+app.add_typer(drift.app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(destinations.app, name="destinations")

@@ -52,6 +52,7 @@ class Figures:
         self.memory_used = gauge("device_memory_used_bytes", "Used on a device, by whomever", "device")
         self.memory_total = gauge("device_memory_total_bytes", "Of a device", "device")
         self.audit_waiting = gauge("audit_messages_waiting", "Audit messages that wait for the syslog server")
+        self.selftest = gauge("selftest_ok", "1: the model gave its known answer when it was last asked", "model")
         self.config_fault = gauge("configuration_fault", "1: the file of the configuration was not taken over")
         self.unread = gauge("figures_unread_events", "Rows that the next scrape still has to count")
 

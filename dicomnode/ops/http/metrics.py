@@ -131,6 +131,7 @@ class Metrics:
         if clock is not None:
             figures.clock_kept.set(clock.is_synchronised)
             figures.clock_error.set(clock.error_s)
+        replace(figures.selftest, (((name,), float(is_ok)) for name, (is_ok, _) in state.selftests.items()))
         figures.config_fault.set(bool(state.config_fault))
         figures.disk_reserve.set(self._config.reception.min_free_gb * 1e9)
         with suppress(OSError):  # said by /ready

@@ -90,6 +90,7 @@ class Site:
             Route("/studies/{study_uid}", door.page(pages.study)),
             Route("/refusals", door.page(pages.refusals)),
             Route("/models", door.page(pages.models)),
+            Route("/drift", door.page(pages.drift)),
             Route("/pictures/{result_id:int}.png", door.page(pages.picture)),
             Route("/alarms/{alarm_id:int}/acknowledge", door.action(self._actions.on_alarm), methods=["POST"]),
             Route("/queue/{did}", door.action(self._actions.on_queue), methods=["POST"]),

@@ -31,6 +31,9 @@ def faults_of_node(readiness: Readiness, state: NodeState) -> dict[str, str]:
     for breaker in state.breakers:
         if breaker.failures:
             found[f"destination {breaker.destination}"] = f"cannot be reached, {breaker.failures} failures in a row"
+    for model, (is_ok, says) in state.selftests.items():
+        if not is_ok:
+            found[f"selftest {model}"] = says
     if state.config_fault:
         found["configuration not taken over"] = state.config_fault
     return found

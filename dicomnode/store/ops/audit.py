@@ -10,9 +10,11 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from dicomnode.store.inserting import insert_if_absent
 from dicomnode.store.states import OutboxEvent
 from dicomnode.store.tables import Association, AuditMessage, AuditReader, Event, Instance, Job, Outbox, Result
 
+ONLY_READER = 1
 PORTION = 500
 """Rows of the history that one look reads, and messages that one connection carries."""
 SETTLED_S = 3.0
@@ -89,12 +91,11 @@ def read_on(session: Session) -> tuple[list[Transfer], list[Deed]]:
 
     The first call begins with what comes from then on.
     """
-    reader = session.scalars(select(AuditReader).with_for_update()).first()
+    reader = session.scalars(select(AuditReader).with_for_update(skip_locked=True)).first()
     if reader is None:
-        reader = AuditReader(
-            association_id=_newest(session, Association), event_id=_newest(session, Event), open_ids=[]
-        )
-        session.add(reader)
+        # Nobody has read before; or another process reads now, and whatever it misses comes at the next call.
+        newest = {"association_id": _newest(session, Association), "event_id": _newest(session, Event)}
+        insert_if_absent(session, AuditReader, id=ONLY_READER, open_ids=[], **newest)
         return [], []
     transfers = list(_received(session, reader))
     events = _events(session, reader.event_id)
