@@ -65,7 +65,8 @@ def test_a_model_is_asked_once_the_node_works_and_a_wrong_answer_is_a_fault_that
     (bundle / ANSWER).write_text(json.dumps(answer))
     tests.look()
     assert [ok for ok, _ in tests.told().values()] == [True]
-    tests.reload(config_of(tmp_path, selftest_hour=another_hour(), digests={}, thresholds={"other": 0.5}))
+    longer = config.execution.model_copy(update={"run_timeout_s": 200.0})
+    tests.reload(config.model_copy(update={"execution": longer}))
     tests.look()
     ((ok, says),) = tests.told().values()
     assert not ok
@@ -91,7 +92,8 @@ def test_models_are_asked_again_when_they_change_and_never_where_it_is_switched_
 
     assert asked_after(config) == 1
     assert asked_after(config.model_copy(update={"node": config.node.model_copy(update={"language": "de"})})) == 1
-    assert asked_after(config_of(tmp_path, selftest_hour=another_hour(), thresholds={"x": 0.5})) == 2
+    longer = config.execution.model_copy(update={"run_timeout_s": 200.0})
+    assert asked_after(config.model_copy(update={"execution": longer})) == 2
     assert asked_after(config_of(tmp_path, selftest=False)) == 2
 
 
