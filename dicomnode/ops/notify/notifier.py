@@ -55,7 +55,8 @@ class Notifier:
         if self._works:
             with self._store.read() as session:
                 faults |= faults_of_work(session, self._config, now)
-                found = list(urgent_findings(session, self._config.operations.notify, now))
+                shadows = {protocol.name for protocol in self._config.protocol if protocol.shadow}
+                found = list(urgent_findings(session, self._config.operations.notify, now, shadows=shadows))
         with self._store.read() as session:
             known = alarms.alarms_of(session, self._owner)
         faults |= self._reports.faults(known, now)

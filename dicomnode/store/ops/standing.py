@@ -126,12 +126,14 @@ class SucceededRun:
     model: str
     accession_number: str
     outcomes: list[dict[str, Any]]
+    protocol: str
 
 
 def succeeded_runs(session: Session, *, since: float) -> list[SucceededRun]:
     """Runs that succeeded since a moment."""
     events = select(Event.subject_id).where(Event.at >= since, Event.subject == "run", Event.name == RunEvent.SUCCEED)
-    statement = select(Run.job_id, Run.model, Job.accession_number, Run.outcomes).join(Job, Job.id == Run.job_id)
+    statement = select(Run.job_id, Run.model, Job.accession_number, Run.outcomes, Job.protocol)
+    statement = statement.join(Job, Job.id == Run.job_id)
     rows = session.execute(statement.where(Run.id.in_(events), Run.status == RunStatus.SUCCEEDED).order_by(Run.id))
     return [SucceededRun(*row) for row in rows]
 
