@@ -31,7 +31,8 @@ class Heard(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep what is an event."""
-        read = _READERS.get(str(record.msg)) or (_read_again if record.msg.startswith(NOT_TAKEN_OVER) else None)
+        said = str(record.msg)
+        read = _READERS.get(said) or (_read_again if said.startswith(NOT_TAKEN_OVER) else None)
         event = None if read is None else read(self._node, record)
         if event is None:
             return
