@@ -33,7 +33,7 @@ def config_of(folder: Path, **zoo: object) -> Config:
             "node": {"data_dir": folder / "data"},
             "reception": {"min_free_gb": 0},
             "zoo": {"paths": [folder / "bundle"], **zoo},
-            "execution": {"devices": ["cpu"]},
+            "execution": {"devices": ["cpu"], "start_timeout_s": 600.0},
             "protocol": [protocol],
         }
     )
@@ -49,7 +49,7 @@ def test_a_model_is_asked_once_the_node_works_and_a_wrong_answer_is_a_fault_that
 ) -> None:
     bundle = write_threshold_bundle(tmp_path / "bundle")
     file = tmp_path / "config.toml"
-    file.write_text(f'[zoo]\npaths = ["{bundle}"]\n[execution]\ndevices = ["cpu"]\n')
+    file.write_text(f'[zoo]\npaths = ["{bundle}"]\n[execution]\ndevices = ["cpu"]\nstart_timeout_s = 600.0\n')
     recorded = CliRunner().invoke(app, ["zoo", "selftest", "threshold", "--record", "--config", str(file)])
     assert recorded.exit_code == 0, recorded.output
     works = False
