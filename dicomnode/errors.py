@@ -34,6 +34,7 @@
     ├── ExportRefused          a case is not given away; carries a coded ExportRefusal
     ├── EncodeError            findings could not be written as a valid object; nothing is sent
     ├── NotifyError            a message to people did not arrive
+    │   └── ReportRefused          a system would not have the report of a finding
     └── DeliveryError          a destination did not take a result
         ├── AssociationRejected    no association or connection, or no presentation context
         │   ├── NotAdmitted            the peer was reached, but wants no association with this node
@@ -664,6 +665,10 @@ class NoCredentials(WebError):
 
 class NotifyError(NodeError):
     """A message to people did not arrive."""
+
+
+class ReportRefused(NotifyError):
+    """A system would not have the report of a finding, and would not have it later."""
 
 
 class DeliveryError(NodeError):

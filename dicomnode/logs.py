@@ -84,12 +84,24 @@ class _StandardError(logging.StreamHandler[TextIO]):
 def configure_logging(operations: Operations) -> None:
     """Send all logs to standard error in the configured format, what threads and this process die of included."""
     handler = _StandardError(operations)
+    # The handler has the level too: the audit trail hears some loggers at INFO, whatever is kept here.
+    handler.setLevel(operations.log_level)
     handler.setFormatter(JsonFormatter() if operations.log_format == "json" else TextFormatter())
     logging.basicConfig(level=operations.log_level, handlers=[handler], force=True)
     for name, level in _QUIET.items():
         logging.getLogger(name).setLevel(level)
     threading.excepthook, sys.unraisablehook = _log_dead_thread, _log_unraisable
     sys.excepthook = _log_dead_process
+
+
+def change_level(operations: Operations) -> None:
+    """Take over another level; handlers and format stay."""
+    root = logging.getLogger()
+    root.setLevel(operations.log_level)
+    for handler in root.handlers:
+        if isinstance(handler, _StandardError):
+            handler.operations = operations
+            handler.setLevel(operations.log_level)
 
 
 def logging_in_use() -> Operations:

@@ -27,7 +27,7 @@ from dicomnode.app.pictures import mask_of_seg, overview_of_sc, picture_of_mask
 from dicomnode.cohort.make import DemoStudy, make_demo_study
 from dicomnode.config.destinations import Destination
 from dicomnode.config.operations import Operations
-from dicomnode.config.sections import Database, Reception
+from dicomnode.config.sections import Database, Reception, Zoo
 from dicomnode.config.sections import Node as NodeSection
 from dicomnode.config.whole import Config, built_in_config
 from dicomnode.deliver.outgoing import Outgoing
@@ -105,6 +105,7 @@ def demo_config(data_dir: Path, pacs_port: int, issuer: str = "") -> Config:
         protocol=tuple(
             protocol.model_copy(update={"destinations": (destination.name,)}) for protocol in plain.protocol
         ),
+        zoo=Zoo(selftest=False),
         clinical=demo_clinical(issuer, free_port()),
         operations=Operations(log_format="text", log_level="ERROR"),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -53,7 +54,7 @@ class Work:
 
 
 def drain(data_dir: Path, timeout_s: float, say: Callable[[str], None]) -> bool:
-    """Drain all nodes that run on a data folder; False where time was over, and they were stopped as by SIGTERM.
+    """Drain the nodes of this machine that run on a data folder; False where time was over and SIGTERM stopped them.
 
     Parameters
     ----------
@@ -73,13 +74,15 @@ def drain(data_dir: Path, timeout_s: float, say: Callable[[str], None]) -> bool:
 
 
 def running_nodes(data_dir: Path) -> Iterator[tuple[str, int]]:
-    """Role and process id of the nodes that hold the lock of a data folder."""
+    """Role and process id of the nodes of this machine that hold the lock of a data folder, which others may share."""
     for path in sorted(data_dir.glob(".*.lock")):
         with suppress(OSError, ValueError), path.open("r+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                yield path.name[1:].removesuffix(".lock"), int(lock.read())
+                pid, _, host = lock.read().partition(" ")
+                if host == socket.gethostname():
+                    yield path.name[1:].removesuffix(".lock"), int(pid)
 
 
 def _wait(data_dir: Path, timeout_s: float) -> bool:

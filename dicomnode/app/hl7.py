@@ -8,7 +8,7 @@ from dicomnode.clinical.sources.hl7.intake import Intake
 from dicomnode.clinical.sources.hl7.rules import WHERE, rules_of
 from dicomnode.config.tls import server_context
 from dicomnode.config.whole import Config
-from dicomnode.receive.mllp.connection import Peer, Reply
+from dicomnode.receive.mllp.connection import Handler, Peer, Reply
 from dicomnode.receive.mllp.framing import Frame
 from dicomnode.receive.mllp.listener import MllpListener
 from dicomnode.receive.mllp.peers import may_send
@@ -35,8 +35,17 @@ def hl7_listener(config: Config, store: Store) -> MllpListener | None:
     ConfigError : a character set, variable, section or unit that the node does not know.
     """
     hl7 = config.clinical.hl7
-    if not hl7.is_on:
-        return None
+    return MllpListener(hl7, hl7_handler(config, store)) if hl7.is_on else None
+
+
+def hl7_handler(config: Config, store: Store) -> Handler:
+    """What takes the messages.
+
+    Raises
+    ------
+    ConfigError : a character set, variable, section or unit that the node does not know.
+    """
+    hl7 = config.clinical.hl7
     intake = Intake(store, rules_of(config))
 
     def handle(frame: Frame, peer: Peer) -> Reply:
@@ -44,4 +53,4 @@ def hl7_listener(config: Config, store: Store) -> MllpListener | None:
         answer = intake.take(frame.content, peer.address, is_listed, is_whole=frame.is_whole)
         return Reply(answer.content, answer.hangs_up)
 
-    return MllpListener(hl7, handle)
+    return handle

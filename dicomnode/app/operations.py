@@ -27,16 +27,20 @@ def http_server(config: Config, state_of: StateOf) -> HttpServer:
     ------
     ConfigError : a certificate, the token or the accounts cannot be used.
     """
-    store, shelf = Store(config.database_url), Shelf(config)
-    board = Board(
-        config=config,
-        store=store,
-        state_of=state_of,
-        readiness=Readiness(config, store),
-        context_of=shelf.context_of,
-        model_cards=shelf.cards,
-    )
-    return HttpServer(board)
+    store = Store(config.database_url)
+
+    def board_of(config: Config) -> Board:
+        shelf = Shelf(config)
+        return Board(
+            config=config,
+            store=store,
+            state_of=state_of,
+            readiness=Readiness(config, store),
+            context_of=shelf.context_of,
+            model_cards=shelf.cards,
+        )
+
+    return HttpServer(board_of(config), board_of)
 
 
 class Shelf:

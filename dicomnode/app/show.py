@@ -14,6 +14,8 @@ from dicomnode.app.documents import is_moment, moment
 from dicomnode.kinds import KINDS
 from dicomnode.store.deliver.fallback import RefusalLine
 from dicomnode.store.history import EventLine, HeldLine, JobLine, Listing, SeriesLine
+from dicomnode.store.ops.alarms import AlarmLine
+from dicomnode.store.ops.drift import DriftLine
 
 # Into a pipe or a file: wide enough for a UID, so that grep finds it whole.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -208,3 +210,37 @@ def events_table(identifier: str, events: Sequence[EventLine], timezone: str) ->
 
 def _fact(key: str, value: Any, timezone: str) -> str:
     return f"{key}: {clock(value, timezone) if is_moment(key, value) else value}"
+
+
+def alarms_table(alarms: Sequence[AlarmLine], timezone: str) -> None:
+    """One line for each alarm that lasts."""
+    rows = [
+        [
+            str(line.alarm_id),
+            clock(line.since_at, timezone),
+            line.name,
+            line.says,
+            ", ".join(line.told) or "-",
+            line.acknowledged_by or "-",
+        ]
+        for line in alarms
+    ]
+    title = f"Alarms (times: {timezone})" if rows else "Alarms"
+    table(title, ["alarm", "since", "what", "says", "told by", "seen by"], rows)
+
+
+def drift_table(lines: Sequence[DriftLine], days: float, reference_days: float) -> None:
+    """One line for each share of each scanner."""
+    rows = [
+        [
+            line.sender or "-",
+            line.what,
+            f"{line.count} of {line.of}",
+            f"{line.count_before} of {line.of_before}",
+            "-" if line.p is None else f"{line.p:g}",
+            "DRIFTS" if line.drifts else "-",
+        ]
+        for line in lines
+    ]
+    title = f"The last {days:g} days against the {reference_days:g} days before"
+    table(title, ["scanner", "share", "now", "before", "p", ""], rows)

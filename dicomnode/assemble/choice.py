@@ -8,7 +8,7 @@ from dicomnode.assemble.gate import volume_gate
 from dicomnode.assemble.protocols import explain
 from dicomnode.assemble.selection import candidate_of, rank
 from dicomnode.assemble.triage import refusal_of_series
-from dicomnode.config.protocols import Protocol
+from dicomnode.config.protocols import Protocol, in_turn
 from dicomnode.dicom.ct_slices import reason_not_used
 from dicomnode.errors import Refusal, SeriesError
 from dicomnode.records import Header
@@ -35,6 +35,18 @@ def protocols_for(headers: Sequence[Header], protocols: Sequence[Protocol]) -> l
     if all(failed.values()):
         raise SeriesError(Refusal.NO_PROTOCOL, "; ".join(f"{name}: {why}" for name, why in failed.items()))
     return [protocol for protocol in protocols if not failed[protocol.name]]
+
+
+def protocols_in_turn(headers: Sequence[Header], protocols: Sequence[Protocol], study_uid: str) -> list[Protocol]:
+    """The same, of a canary and the protocol that it stands in for the one that is this study's.
+
+    Raises
+    ------
+    SeriesError : as :func:`protocols_for`; a canary alone is no protocol.
+    """
+    fit = in_turn(protocols_for(headers, protocols), study_uid)
+    # Only canaries match: those that they stand in for say why they do not.
+    return fit or protocols_for(headers, [protocol for protocol in protocols if not protocol.canary_of])
 
 
 def _failed(protocol: Protocol, slices: Sequence[Header]) -> str:

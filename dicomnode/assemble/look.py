@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
-from dicomnode.assemble.choice import protocols_for
+from dicomnode.assemble.choice import protocols_in_turn
 from dicomnode.assemble.copies import is_one_image, refuse_conflicts, shared
 from dicomnode.assemble.gate import extent_of
 from dicomnode.assemble.selection import Candidate, candidate_of, same_acquisition
@@ -111,7 +111,7 @@ def weighed(session: Session, series: Series, slices: Slices, protocols: Sequenc
     """What a complete series is fit for, and which reconstructions it is weighed against."""
     try:
         refuse_conflicts(slices.conflicts)
-        fit = protocols_for(slices.used, protocols)
+        fit = protocols_in_turn(slices.used, protocols, series.study_uid)
     except SeriesError as fault:
         return Weighed(refusal=fault)
     rows = other_series_of_study(session, series)

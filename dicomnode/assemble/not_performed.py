@@ -12,7 +12,7 @@ import time
 from sqlalchemy.orm import Session
 
 from dicomnode.assemble.protocols import matches
-from dicomnode.config.protocols import Protocol
+from dicomnode.config.protocols import Protocol, in_turn
 from dicomnode.config.whole import Config
 from dicomnode.kinds import Kind
 from dicomnode.store.assemble.not_performed import (
@@ -66,7 +66,7 @@ class NotPerformedReports:
             postpone_decision(series, look_at)
             return 0
         made = 0
-        for protocol in self._protocols:
+        for protocol in in_turn(self._protocols, study_uid):
             reason = (
                 None
                 if has_result(session, study_uid, protocol.name)

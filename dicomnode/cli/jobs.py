@@ -103,10 +103,12 @@ def jobs_retry(
     """
     from dicomnode.app import show
     from dicomnode.app.documents import print_document
+    from dicomnode.store.ops.studies import note_deed
     from dicomnode.store.queue.jobs import requeue_job
 
     with exit_codes(), opened_store(config) as (_, store), store.write() as session:
         status = requeue_job(session, job_id)
+        note_deed(session, "retry", user_here(), job_id=job_id)
     print_document({"job_id": job_id, "status": status}) if json else show.out.print(f"job {job_id} is {status}")
 
 
@@ -122,10 +124,12 @@ def jobs_cancel(
     """
     from dicomnode.app import show
     from dicomnode.app.documents import print_document
+    from dicomnode.store.ops.studies import note_deed
     from dicomnode.store.queue.jobs import cancel_job
 
     with exit_codes(), opened_store(config) as (_, store), store.write() as session:
         status = cancel_job(session, job_id)
+        note_deed(session, "cancel", user_here(), job_id=job_id)
     print_document({"job_id": job_id, "status": status}) if json else show.out.print(f"job {job_id} is {status}")
 
 
@@ -161,12 +165,14 @@ def jobs_release(
     from dicomnode.app import show
     from dicomnode.app.documents import print_document
     from dicomnode.store.deliver.holding import OWN, PACS, release_held
+    from dicomnode.store.ops.studies import note_deed
 
     with exit_codes():
         require_known("--identity", identity, (PACS, OWN))
         with opened_store(config) as (loaded, store), store.write() as session:
             require_destination("--destination", destination, loaded, session)
             count = release_held(session, job_id, identity=identity, destination=destination)
+            note_deed(session, "release", user_here(), job_id=job_id)
     said = f"{count} results are released"
     print_document({"job_id": job_id, "released": count}) if json else show.out.print(said)
 
@@ -185,10 +191,12 @@ def jobs_discard(
     from dicomnode.app import show
     from dicomnode.app.documents import print_document
     from dicomnode.store.deliver.holding import discard_held
+    from dicomnode.store.ops.studies import note_deed
 
     with exit_codes(), opened_store(config) as (loaded, store), store.write() as session:
         require_destination("--destination", destination, loaded, session)
         count = discard_held(session, job_id, destination=destination)
+        note_deed(session, "discard", user_here(), job_id=job_id)
     said = f"{count} results are withdrawn"
     print_document({"job_id": job_id, "withdrawn": count}) if json else show.out.print(said)
 
@@ -232,11 +240,13 @@ def jobs_withdraw(
     from dicomnode.app import show
     from dicomnode.app.documents import print_document
     from dicomnode.store.deliver.outbox import forget_destination
+    from dicomnode.store.ops.studies import note_deed
 
     with exit_codes(), opened_store(config) as (loaded, store), store.write() as session:
         if any(known.name == destination for known in loaded.destination):
             raise NodeError(f"{destination} is configured: cancel single jobs instead")
         require_destination("destination", destination, loaded, session)
         count = forget_destination(session, destination)
+        note_deed(session, "withdraw", user_here(), name=destination)
     said = f"{count} results are withdrawn"
     print_document({"destination": destination, "withdrawn": count}) if json else show.out.print(said)

@@ -11,11 +11,13 @@ import typer
 
 import dicomnode
 from dicomnode.cli import (
+    alarms,
     backup,
     cohort,
     context,
     destinations,
     drain,
+    drift,
     export,
     init,
     jobs,
@@ -38,7 +40,9 @@ app.add_typer(node.app)
 app.add_typer(backup.app)
 app.add_typer(drain.app)
 app.add_typer(export.app)
+app.add_typer(drift.app)
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(alarms.app, name="alarms")
 app.add_typer(destinations.app, name="destinations")
 app.add_typer(context.app, name="context")
 app.add_typer(operations.app, name="operations")

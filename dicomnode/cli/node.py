@@ -28,11 +28,12 @@ def serve(
     config: ConfigFile = Path("config.toml"),
     role: Annotated[str, typer.Option(help="all, receive, work or deliver: start one part alone.")] = "all",
 ) -> None:
-    """Run the node until SIGTERM or Ctrl-C.
+    """Run the node until SIGTERM or Ctrl-C; SIGHUP has it read its configuration again.
 
     Example: `dicomnode serve --config config.toml`
     """
-    from dicomnode.app.node import Role, serve
+    from dicomnode.app.node import Role
+    from dicomnode.app.serving import serve
     from dicomnode.logs import configure_logging
 
     with exit_codes():
@@ -43,8 +44,8 @@ def serve(
             require_operations_extra()
             from dicomnode.app.operations import http_server
 
-            raise typer.Exit(serve(loaded, Role(role), http_server))
-        raise typer.Exit(serve(loaded, Role(role)))
+            raise typer.Exit(serve(loaded, Role(role), http_server, file=config))
+        raise typer.Exit(serve(loaded, Role(role), file=config))
 
 
 @app.command()

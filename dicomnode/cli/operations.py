@@ -54,6 +54,8 @@ def operations_message(config: ConfigFile = Path("config.toml")) -> None:
     with exit_codes():
         loaded = load_config(config, serving=False)
         ways = channels_of(loaded.operations.notify)
+        if loaded.operations.notify.hl7.host:
+            typer.echo("hl7: not tried: a system would take a trial for a finding", err=True)
         if not ways:
             raise ConfigError(["operations.notify: neither a webhook nor a mail server is configured"])
         says, now = "This is a trial: nothing is wrong.", moment(time.time())

@@ -115,7 +115,10 @@ def _cross_faults(raw: dict[str, Any], base: Path | None, serving: bool) -> Iter
             if name not in known:
                 says = f"no [[destination]] is named {name!r}{did_you_mean(str(name), known)}"
                 yield ("protocol", index, "destinations"), says
-        if serving and not names:
+        canary_of = protocol.get("canary_of", "")
+        if canary_of and canary_of not in [other.get("name") for other in protocols if not other.get("canary_of")]:
+            yield ("protocol", index, "canary_of"), f"no [[protocol]] that is no canary itself is named {canary_of!r}"
+        if serving and not names and not protocol.get("shadow"):
             yield ("protocol", index), f"{protocol.get('name')!r} names no destination: its results would go nowhere"
     if serving and not protocols:
         yield ("protocol",), "no [[protocol]]: nothing would ever be processed"

@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dicomnode.config.destinations import OptionalUrl, WebAuth, WebTls
+from dicomnode.config.destinations import DestinationTls, OptionalUrl, WebAuth, WebTls
 from dicomnode.config.paths import FileName
 from dicomnode.config.sections import Port, Seconds, Section
 
+HierarchicDesignator = Annotated[str, Field(max_length=180, pattern=r"^[^|~\\\x00-\x1f]*$")]
 Hour = Annotated[int, Field(ge=0, le=24)]
 
 
@@ -47,8 +48,26 @@ class Mail(Section):
         return self
 
 
+class Hl7Receiver(Section):
+    """A system that gets each urgent finding as HL7 v2 ORU^R01 over MLLP; ``host`` empty: none.
+
+    ``sending_application`` to ``receiving_facility``: MSH-3 to MSH-6. ``processing_id``: MSH-11, P is production, T
+    training, D debugging. ``timeout_s``: for connecting, and for the acknowledgement.
+    """
+
+    host: str = ""
+    port: Port = 2575
+    sending_application: HierarchicDesignator = "DICOMNODE"
+    sending_facility: HierarchicDesignator = ""
+    receiving_application: HierarchicDesignator = ""
+    receiving_facility: HierarchicDesignator = ""
+    processing_id: Literal["P", "T", "D"] = "P"
+    timeout_s: Annotated[float, Field(ge=1, le=120)] = 20.0
+    tls: DestinationTls = DestinationTls()
+
+
 class Notify(Section):
-    """Messages to people.
+    """Messages to people, and reports of urgent findings to a system.
 
     Attributes
     ----------
@@ -58,11 +77,13 @@ class Notify(Section):
         fault; 0: none is.
     urgent_ml, urgent_probability : a finding of at least this volume, or of an exam at least as probable, is told; 0:
         none is.
-    patient_data : whether messages may name the accession number; a name never is in one.
+    patient_data : whether messages may name the accession number, and reports by HL7 the ID of the patient; a name
+        is in none.
     """
 
     webhook: Webhook = Webhook()
     mail: Mail = Mail()
+    hl7: Hl7Receiver = Hl7Receiver()
     after_s: Seconds = 120.0
     stat_wait_s: Seconds = 900.0
     silence_h: Annotated[float, Field(ge=0)] = 0.0
@@ -72,7 +93,10 @@ class Notify(Section):
     urgent_probability: Annotated[float, Field(ge=0, le=1)] = 0.0
     patient_data: bool = False
 
-    @property
-    def is_on(self) -> bool:
-        """Whether anybody is told anything."""
-        return bool(self.webhook.url or self.mail.host)
+    @model_validator(mode="after")
+    def _reports_are_about_somebody(self) -> Notify:
+        if self.hl7.host and not self.patient_data:
+            raise ValueError("hl7: a report without a patient is of no use to anybody: it needs patient_data = true")
+        if self.hl7.host and not (self.urgent_ml or self.urgent_probability):
+            raise ValueError("hl7: no finding is ever urgent: it needs urgent_ml or urgent_probability")
+        return self

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from dicomnode.config.audit import Audit
 from dicomnode.config.notify import Notify
 from dicomnode.config.paths import FileName
 from dicomnode.config.sections import Port, Section
@@ -47,6 +48,7 @@ class Operations(Section):
     tls: HttpTls = HttpTls()
     metrics_token_file: FileName = ""
     notify: Notify = Notify()
+    audit: Audit = Audit()
 
     @model_validator(mode="after")
     def _history_outlasts_files(self) -> Operations:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
@@ -62,7 +64,11 @@ Match = Annotated[
 class Protocol(Section):
     """Which series is run through which models, and where the results go.
 
-    ``match``: DICOM keyword -> regular expression, list of allowed values, or range.
+    Attributes
+    ----------
+    match : DICOM keyword -> regular expression, list of allowed values, or range.
+    shadow : run and record, and send nothing anywhere.
+    canary_of : another protocol, in place of which this one takes ``share`` of the studies that both match.
     """
 
     name: Name
@@ -71,3 +77,40 @@ class Protocol(Section):
     destinations: tuple[Name, ...] = ()
     priority: Literal["stat", "routine"] = "routine"
     preferred_thickness_mm: Range = Range(min=2.0, max=8.0)
+    shadow: bool = False
+    canary_of: Annotated[str, Field(max_length=64)] = ""
+    share: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _share_is_of_something(self) -> Protocol:
+        if self.share and not self.canary_of:
+            raise ValueError("share belongs to canary_of")
+        if self.canary_of == self.name:
+            raise ValueError("canary_of names the protocol itself")
+        return self
+
+
+def in_turn(protocols: Sequence[Protocol], study_uid: str) -> list[Protocol]:
+    """The protocols that a study goes through: of a canary and the one it stands in for, one.
+
+    By a digest of the Study Instance UID: a study goes the same way whenever it is asked, and one that went by the
+    canary still does when its share is raised.
+
+    >>> from dicomnode.config.protocols import Protocol
+    >>> main, new = (Protocol(name=name, match={}, models=("m",)) for name in ("main", "new"))
+    >>> canary = new.model_copy(update={"canary_of": "main", "share": 0.25})
+    >>> went = [in_turn([main, canary], f"1.2.{number}")[0].name for number in range(1000)]
+    >>> went.count("new"), in_turn([main], "1.2.3") == [main]
+    (244, True)
+    """
+    names = {protocol.name for protocol in protocols}
+    canaries = [one for one in protocols if one.canary_of]
+    taken = [one for one in canaries if one.canary_of in names and falls_within(study_uid, one.share)]
+    replaced = {one.canary_of for one in taken}
+    return [one for one in protocols if (one in taken if one.canary_of else one.name not in replaced)]
+
+
+def falls_within(study_uid: str, share: float) -> bool:
+    """Whether a study is of this share of all studies."""
+    drawn = int.from_bytes(hashlib.sha256(study_uid.encode()).digest()[:8], "big") / 2**64
+    return drawn < share

@@ -202,8 +202,14 @@ class Execution(Section):
 
 
 class Zoo(Section):
-    """Bundles beyond the built-in ones, pinned digests (name -> ``sha256:...``), and thresholds of scores by name."""
+    """Bundles beyond the built-in ones, pinned digests (name -> ``sha256:...``), and thresholds of scores by name.
+
+    ``selftest``: whether a running node asks its models about the known patient, once it works and every night in the
+    hour ``selftest_hour`` of its zone.
+    """
 
     paths: tuple[ConfigPath, ...] = ()
     digests: dict[str, str] = {}
     thresholds: dict[str, float] = {}
+    selftest: bool = True
+    selftest_hour: Annotated[int, Field(ge=0, le=23)] = 3

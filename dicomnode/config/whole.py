@@ -74,7 +74,9 @@ class Config(Section):
         return self.node.data_dir / "export.key"
 
     def destinations_of(self, protocol: Protocol) -> tuple[AnyDestination, ...]:
-        """The destinations a protocol names, in its order."""
+        """The destinations a protocol names, in its order; none of one that runs in shadow."""
+        if protocol.shadow:
+            return ()
         by_name = {destination.name: destination for destination in self.destination}
         return tuple(by_name[name] for name in protocol.destinations if name in by_name)
 

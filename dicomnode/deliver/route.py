@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -14,6 +15,8 @@ from dicomnode.deliver.web_client import WebClient
 from dicomnode.dicom.commitment import Reference
 from dicomnode.store.engine import Store
 from dicomnode.web.credentials import Credentials
+
+log = logging.getLogger(__name__)
 
 
 class Link(Protocol):
@@ -72,14 +75,20 @@ class DimseRoute:
 
     def find_instances(self, series: Iterable[Series]) -> dict[Series, Shown]:
         """See :func:`dicomnode.deliver.query.find_instances`."""
+        series = list(series)
+        _tell_of_query(self._destination, "IMAGE", [series_uid for _, series_uid in series])
         return query.find_instances(self._destination, self._calling_ae, series)
 
     def find_anywhere(self, sop_instance_uids: Iterable[str]) -> dict[str, Studies]:
         """See :func:`dicomnode.deliver.query.find_anywhere`."""
+        sop_instance_uids = list(sop_instance_uids)
+        _tell_of_query(self._destination, "IMAGE", sop_instance_uids)
         return query.find_anywhere(self._destination, self._calling_ae, sop_instance_uids)
 
     def find_identities(self, study_uids: Iterable[str]) -> dict[str, list[dict[str, str]]]:
         """See :func:`dicomnode.deliver.query.find_identities`."""
+        study_uids = list(study_uids)
+        _tell_of_query(self._destination, "STUDY", study_uids)
         return query.find_identities(self._destination, self._calling_ae, study_uids)
 
     def request_commitment(self, store: Store, transaction_uid: str, references: Sequence[Reference]) -> None:
@@ -107,16 +116,22 @@ class WebRoute:
 
     def find_instances(self, series: Iterable[Series]) -> dict[Series, Shown]:
         """See :func:`dicomnode.deliver.qido.find_instances`."""
+        series = list(series)
+        _tell_of_query(self._destination, "IMAGE", [series_uid for _, series_uid in series])
         with self._client() as client:
             return qido.find_instances(client, self._destination, series)
 
     def find_anywhere(self, sop_instance_uids: Iterable[str]) -> dict[str, Studies]:
         """See :func:`dicomnode.deliver.qido.find_anywhere`."""
+        sop_instance_uids = list(sop_instance_uids)
+        _tell_of_query(self._destination, "IMAGE", sop_instance_uids)
         with self._client() as client:
             return qido.find_anywhere(client, self._destination, sop_instance_uids)
 
     def find_identities(self, study_uids: Iterable[str]) -> dict[str, list[dict[str, str]]]:
         """See :func:`dicomnode.deliver.qido.find_identities`."""
+        study_uids = list(study_uids)
+        _tell_of_query(self._destination, "STUDY", study_uids)
         with self._client() as client:
             return qido.find_identities(client, self._destination, study_uids)
 
@@ -126,6 +141,12 @@ class WebRoute:
 
     def _client(self) -> WebClient:
         return WebClient(self._destination, self._credentials)
+
+
+def _tell_of_query(destination: AnyDestination, level: str, uids: Sequence[str]) -> None:
+    """A line of the log for each question, from which the audit trail takes it."""
+    facts = {"action": "query", "destination": destination.name, "query_level": level, "uids": list(uids)}
+    log.info("destination asked", extra=facts)
 
 
 def route_to(destination: AnyDestination, calling_ae: str) -> Route:

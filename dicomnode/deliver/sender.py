@@ -86,7 +86,7 @@ class Sender:
         self._identity = IdentityCheck(config, store, data_dir, destination, self._route, look_again_s=look_again_s)
         self._doubtful = DoubtfulOutcomes(store, destination, self._route)
         self._prover = Prover(store, destination, self._route, self._backoff, look_again_s=look_again_s)
-        self._stop = threading.Event()
+        self._stop, self._retired = threading.Event(), threading.Event()
         self._recovery_due = True
         self._rest_leased_until = 0.0
         self._look_again_s = look_again_s
@@ -98,9 +98,12 @@ class Sender:
         return self._breaker
 
     def run(self, stop: threading.Event) -> None:
-        """Send until ``stop`` is set; the file on its way is finished, the rest of its batch given back."""
+        """Send until ``stop`` is set; the file on its way is finished, the rest of its batch given back.
+
+        After :meth:`retire` the batch at hand is sent whole.
+        """
         self._stop = stop
-        while not stop.is_set():
+        while not (stop.is_set() or self._retired.is_set()):
             try:
                 pause_s = 0.0 if self.step() else POLL_S
             except SQLAlchemyError as fault:
@@ -111,6 +114,10 @@ class Sender:
             self._recover()
         except SQLAlchemyError as fault:
             logger.error("database failed", extra=self._about(error=type(fault).__name__))
+
+    def retire(self) -> None:
+        """Look at the outbox no more; :meth:`run` returns soon."""
+        self._retired.set()
 
     def step(self) -> int:
         """One look at the outbox: send what is due, then prove what was sent.

@@ -40,6 +40,10 @@ class PixelDigests:
         self._used_at = 0.0
         self._deaths: Counter[Path] = Counter()
 
+    def wait_for_start(self, seconds: float) -> None:
+        """From now on the process has so long to be ready."""
+        self._child.start_timeout_s = seconds
+
     def __call__(self, path: Path) -> str:
         """Digest of pixels and geometry, or what stands for pixels that cannot be decoded.
 

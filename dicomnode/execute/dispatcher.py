@@ -18,7 +18,7 @@ from dicomnode.execute.job import ClaimedJob, Workplace
 from dicomnode.execute.plan import Plan, plans_of
 from dicomnode.execute.results import write_note
 from dicomnode.store.engine import Store
-from dicomnode.store.queue.jobs import claim_job
+from dicomnode.store.queue.jobs import Claim, claim_job
 from dicomnode.store.states import JobTask
 from dicomnode.store.storage import Storage
 
@@ -50,12 +50,13 @@ class Dispatcher:
     def __init__(self, config: Config, store: Store, *, owner: str, device: str) -> None:
         self.config = config
         self.store = store
-        self.owner = owner
+        self.owner, self.device = owner, device
         self.fault = ""
         self.takes_jobs, self.is_busy = True, False
         self.plans: dict[str, Plan] = plans_of(config)
         self.spool = Storage(store, config.spool_dir)
-        self._stop = threading.Event()
+        self._claiming = threading.Lock()
+        self._stop, self._retired = threading.Event(), threading.Event()
         self.backend: Backend = local_backend(config, device)
         self.case_worker = case_worker(config)
 
@@ -65,15 +66,23 @@ class Dispatcher:
         return self.backend.is_running and bool(self.backend.models)
 
     def run(self, stop: threading.Event) -> None:
-        """Work until told to stop; a worker that cannot start is tried again."""
+        """Work until told to stop or to retire; a worker that cannot start is tried again."""
         self._stop = stop
         try:
-            while not stop.is_set():
+            while not (stop.is_set() or self._retired.is_set()):
                 if not self._step_or_wait():
                     stop.wait(IDLE_S)
         finally:
             self.backend.kill()
             self.case_worker.kill()
+
+    def retire(self) -> None:
+        """Take no further job: :meth:`run` returns when the one at hand is finished, however long that takes.
+
+        Once this has returned none is claimed any more: what comes from now on may be of protocols unknown here.
+        """
+        with self._claiming:
+            self._retired.set()
 
     def _step_or_wait(self) -> bool:
         try:
@@ -96,10 +105,7 @@ class Dispatcher:
     def _take_one(self) -> bool:
         if not self._start_workers() or not self.spool.is_there():
             return False
-        with self.store.write() as session:
-            lease_s, fhir = self.config.execution.lease_s, self.config.clinical.fhir
-            wait_s = fhir.wait_s if fhir.base_url else 0.0
-            claim = claim_job(session, owner=self.owner, lease_s=lease_s, answer_wait_s=wait_s)
+        claim = self._claim()
         if claim is None:
             return False
         job = ClaimedJob(self._workplace(), claim)
@@ -109,6 +115,15 @@ class Dispatcher:
         except LeaseLost:
             log.warning("job lost to a newer one", extra=job.facts)
         return True
+
+    def _claim(self) -> Claim | None:
+        lease_s, fhir = self.config.execution.lease_s, self.config.clinical.fhir
+        wait_s = fhir.wait_s if fhir.base_url else 0.0
+        with self._claiming:
+            if self._retired.is_set():
+                return None
+            with self.store.write() as session:
+                return claim_job(session, owner=self.owner, lease_s=lease_s, answer_wait_s=wait_s)
 
     def _workplace(self) -> Workplace:
         return Workplace(

@@ -40,14 +40,24 @@ class Scheduler:
     """
 
     def __init__(self, duties: list[Duty], *, before: Callable[[], object] = lambda: None) -> None:
+        self._before = before
         self._scheduler = BackgroundScheduler(
-            # a thread for each, since some wait for servers
-            executors={"default": ThreadPoolExecutor(max(10, len(duties)))},
+            # a thread for each, since some wait for servers; and for those that come with a new configuration
+            executors={"default": ThreadPoolExecutor(max(24, 2 * len(duties)))},
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
             timezone="UTC",
         )
+        self.replace(duties)
+
+    def replace(self, duties: list[Duty]) -> None:
+        """From now on these; one of a name that was there before waits until the former has ended, as ever."""
+        names = {duty.name for duty in duties}
+        for known in self._scheduler.get_jobs():
+            if known.id not in names:
+                known.remove()
         for duty in duties:
-            self._scheduler.add_job(_survive(duty, before), "interval", seconds=duty.every_s, id=duty.name)
+            call = _survive(duty, self._before)
+            self._scheduler.add_job(call, "interval", seconds=duty.every_s, id=duty.name, replace_existing=True)
 
     def start(self) -> None:
         """Begin calling."""

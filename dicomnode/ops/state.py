@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class NodeState:
     receives, works : None where this node's role does not.
     worker_fault : why no worker can start; empty while one can.
     has_failed : a part died: the node is about to stop.
+    selftests : model -> whether its last selftest passed, and what it said.
+    config_fault : why the file of the configuration was not taken over; empty while it was.
     """
 
     role: str
@@ -32,6 +34,8 @@ class NodeState:
     worker_fault: str
     has_failed: bool
     breakers: tuple[BreakerState, ...]
+    config_fault: str = ""
+    selftests: Mapping[str, tuple[bool, str]] = field(default_factory=dict)
 
 
 StateOf = Callable[[], NodeState]

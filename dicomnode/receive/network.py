@@ -94,6 +94,10 @@ class ReceptionServer:
         """The port it listens on."""
         return int(self._listener.getsockname()[1])
 
+    def set_limits(self, limits: Limits) -> None:
+        """From now on these hold, for the lines that are open too; from any thread."""
+        self._limits, self.max_connections = limits, limits.max_connections
+
     def open_lines(self) -> list[Line]:
         """All connections at this moment, and those whose end is not written yet; from any thread."""
         return list(self._lines)

@@ -86,6 +86,21 @@ class StorageScp:
         """How many are open now."""
         return 0 if self._server is None else sum(line.is_admitted for line in self._server.open_lines())
 
+    def reload(self, config: Config) -> None:
+        """Take over who may send, how many at a time, and the limits; address and certificates stay.
+
+        Associations that are open stay open, and what they send is stored.
+        """
+        self.config = config
+        reception = config.reception
+        self._admission = Admission(config)
+        self._intake.settle_s, self._intake.max_instances = reception.settle_s, reception.max_series_instances
+        wanted = spool_of(config, self.owner)
+        self.spool.min_free_bytes, self.spool.max_instance_bytes = wanted.min_free_bytes, wanted.max_instance_bytes
+        if self._server is not None:
+            self._serving.settle_s = reception.settle_s
+            self._server.set_limits(Limits.of(reception))
+
     def start(self) -> None:
         """Heal what a crash left behind (half-written files, files without a row, open associations), and listen.
 

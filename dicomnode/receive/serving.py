@@ -68,6 +68,7 @@ class Serving:
     Attributes
     ----------
     server : whose lines they are; set before it starts.
+    settle_s : how long after an association has ended its series are looked at.
     stopping : set once the node stops: what is not written by then the next start heals.
     """
 
@@ -77,7 +78,7 @@ class Serving:
         self, config: Config, store: Store, spool: Spool, writer: GroupWriter, rules: Rules, owner: str
     ) -> None:
         self.stopping = threading.Event()
-        self._settle_s = config.reception.settle_s
+        self.settle_s = config.reception.settle_s
         self._store = store
         self._spool = spool
         self._writer = writer
@@ -216,7 +217,7 @@ class Serving:
         def write() -> bool:
             try:
                 with self._store.write() as session:
-                    end_association(session, association_id, outcome, settle_s=self._settle_s)
+                    end_association(session, association_id, outcome, settle_s=self.settle_s)
             except SQLAlchemyError as fault:
                 log.error("end of association not recorded yet", extra={"error": type(fault).__name__})
                 return False

@@ -447,7 +447,8 @@ class Alarm(Base):
     """A fault that lasts, or an urgent finding, that people are told of.
 
     ``owner``: the process that saw it. ``told``, ``told_end``: the channels that have had the message of its beginning,
-    and of its end.
+    and of its end. ``acknowledged_by``: who has seen it, and wants to hear no more of it until it ends.
+    ``detail``: of a finding what it is, and what became of its report; nothing of a patient.
     """
 
     __tablename__ = "alarm"
@@ -461,6 +462,29 @@ class Alarm(Base):
     ended_at: Mapped[float | None]
     told: Mapped[list[str]]
     told_end: Mapped[list[str]]
+    acknowledged_at: Mapped[float | None]
+    acknowledged_by: Mapped[str] = mapped_column(String(64), default="")
+    job_id: Mapped[int | None] = mapped_column(BigInteger)
+    detail: Mapped[dict[str, Any]]
+
+
+class AuditMessage(Base):
+    """An audit message that waits for the syslog server; gone once it is sent. ``xml``: as it goes out."""
+
+    __tablename__ = "audit_message"
+
+    at: Mapped[float]
+    xml: Mapped[str] = mapped_column(Text)
+
+
+class AuditReader(Base):
+    """How far the history was read for the audit: one row. ``open_ids``: associations whose end was not seen yet."""
+
+    __tablename__ = "audit_reader"
+
+    association_id: Mapped[int] = mapped_column(BigInteger)
+    event_id: Mapped[int] = mapped_column(BigInteger)
+    open_ids: Mapped[list[int]]
 
 
 class Event(Base):

@@ -51,6 +51,7 @@ class ServedNode:
     role: str = "all"
     name: str = ""
     data_dir: Path | None = None
+    selftest: bool = False
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -83,7 +84,7 @@ class ServedNode:
             ("[clinical]", {key: value for key, value in self.clinical.items() if not isinstance(value, dict)}),
             *[(f"[clinical.{key}]", value) for key, value in self.clinical.items() if isinstance(value, dict)],
             ("[operations]", self.operations),
-            ("[zoo]", {"paths": [str(path) for path in self.zoo_paths]}),
+            ("[zoo]", {"paths": [str(path) for path in self.zoo_paths], "selftest": self.selftest}),
             *[("[[destination]]", destination) for destination in self.destinations],
         ]
         lines = [

@@ -5,6 +5,7 @@ set -eu
 declare -A package=(
   [dcmsend]=dcmtk [dciodvfy]=dicom3tools [Orthanc]=orthanc [DicomSRValidator]=pixelmed-apps
   [/usr/share/orthanc/plugins/libOrthancDicomWeb.so]=orthanc-dicomweb
+  [rsyslogd]=rsyslog [/usr/lib/$(uname -m)-linux-gnu/rsyslog/lmnsd_ossl.so]=rsyslog-openssl [promtool]=prometheus
 )
 [ "${1:-}" != viewer ] || package+=([chromium]=chromium [node]=nodejs [npm]=npm)
 missing=()

@@ -58,6 +58,8 @@ def _unmatchable(protocol: Protocol) -> Iterator[Finding]:
 def _ways_out(config: Config, protocol: Protocol, research: bool) -> Finding:
     """A protocol whose results may go nowhere: research results need a destination that accepts them."""
     what = f"protocol {protocol.name}"
+    if protocol.shadow:
+        return Finding(what, True, "runs in shadow: its results are recorded and go nowhere")
     takers = [destination for destination in config.destinations_of(protocol) if destination.results]
     open_ways = [destination.name for destination in takers if destination.accept_research or not research]
     if open_ways:

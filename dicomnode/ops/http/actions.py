@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from urllib.parse import quote
 
 from sqlalchemy.orm import Session
@@ -11,9 +11,10 @@ from starlette.responses import RedirectResponse, Response
 
 from dicomnode.errors import JobError
 from dicomnode.ops.http.audit import audit
+from dicomnode.ops.http.board import Board
 from dicomnode.ops.http.guard import Visit
 from dicomnode.store.deliver.holding import OWN, PACS, discard_held, release_held
-from dicomnode.store.engine import Store
+from dicomnode.store.ops.alarms import acknowledge
 from dicomnode.store.ops.studies import note_deed
 from dicomnode.store.pausing import Part, pause, resume
 from dicomnode.store.queue.jobs import cancel_job, requeue_job
@@ -48,8 +49,8 @@ DEEDS: dict[str, Deed] = {"retry": _retry, "cancel": _cancel, "release": _releas
 class Actions:
     """What each form does."""
 
-    def __init__(self, store: Store, destinations: Collection[str]) -> None:
-        self._store, self._destinations = store, destinations
+    def __init__(self, board: Board) -> None:
+        self._board, self._store = board, board.store
 
     def on_job(self, visit: Visit) -> Response:
         """Retry, cancel, release or discard; what came of it is said on the next page."""
@@ -68,6 +69,17 @@ class Actions:
         visit.session.said = f"Job {job_id}: {outcome}" if ok else f"Job {job_id} was left as it is: {outcome}"
         return back(visit)
 
+    def on_alarm(self, visit: Visit) -> Response:
+        """Acknowledge an alarm."""
+        with self._store.write() as session:
+            name = acknowledge(session, visit.request.path_params["alarm_id"], by=visit.user)
+            if name is not None:
+                note_deed(session, "acknowledge", visit.user, alarm=name)
+        outcome = "ok" if name else "it is over"
+        audit("acknowledge", visit.user, visit.address, outcome=outcome, alarm=name or "")
+        visit.session.said = f"Acknowledged: {name}" if name else "This alarm is over."
+        return back(visit)
+
     def on_queue(self, visit: Visit) -> Response:
         """Pause or resume the queue."""
         return self._pausing(visit, Part.QUEUE, "")
@@ -75,7 +87,7 @@ class Actions:
     def on_destination(self, visit: Visit) -> Response:
         """Pause or resume the deliveries to a destination."""
         name = visit.request.path_params["name"]
-        if name not in self._destinations:
+        if name not in {one.name for one in self._board.config.destination}:
             raise HTTPException(404, "there is no such destination")
         return self._pausing(visit, Part.DESTINATION, name)
 

@@ -47,7 +47,7 @@ class ModelCard:
     fault: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Board:
     """What the pages ask."""
 
@@ -57,3 +57,8 @@ class Board:
     readiness: Readiness
     context_of: Callable[[Session, str], StudyContext]
     model_cards: Callable[[], Sequence[ModelCard]]
+
+    def become(self, other: Board) -> None:
+        """Show another configuration from now on; database and node stay."""
+        self.config, self.readiness = other.config, other.readiness
+        self.context_of, self.model_cards = other.context_of, other.model_cards

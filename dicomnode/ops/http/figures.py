@@ -44,7 +44,16 @@ class Figures:
         self.clock_step = gauge("clock_step_seconds", "By how much the clock was last set while a node ran")
         self.clock_stepped = gauge("clock_step_timestamp_seconds", "When that was")
         self.ready = gauge("ready", "1: /ready says so; by check", "check")
+        self.alarms = gauge("alarms", "Faults that last, and findings of two days", "kind", "acknowledged")
         self.paused = gauge("paused", "1: an operator has paused it", "part", "name")
+        self.clock_error = gauge("clock_error_seconds", "By how much the clock may be wrong, as the kernel reckons")
+        self.clock_kept = gauge("clock_synchronised", "1: a time server keeps the clock of this machine")
+        self.silence = gauge("silence_seconds", "Since the last image, in the hours in which some are expected")
+        self.memory_used = gauge("device_memory_used_bytes", "Used on a device, by whomever", "device")
+        self.memory_total = gauge("device_memory_total_bytes", "Of a device", "device")
+        self.audit_waiting = gauge("audit_messages_waiting", "Audit messages that wait for the syslog server")
+        self.selftest = gauge("selftest_ok", "1: the model gave its known answer when it was last asked", "model")
+        self.config_fault = gauge("configuration_fault", "1: the file of the configuration was not taken over")
         self.unread = gauge("figures_unread_events", "Rows that the next scrape still has to count")
 
 

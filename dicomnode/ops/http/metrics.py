@@ -5,18 +5,24 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
 from sqlalchemy.orm import Session
 
 from dicomnode.config.whole import Config
+from dicomnode.ops.devices import Devices
 from dicomnode.ops.http.figures import Figures, count, replace
 from dicomnode.ops.http.warnings_counted import WarningsCounted
+from dicomnode.ops.notify.faults import silent_s
 from dicomnode.ops.readiness import Readiness
 from dicomnode.ops.state import NodeState, StateOf
+from dicomnode.ops.time_service import clock_quality
 from dicomnode.store.engine import Store
 from dicomnode.store.ops import standing
+from dicomnode.store.ops.alarms import all_alarms
+from dicomnode.store.ops.audit import count_waiting
 from dicomnode.store.ops.fresh import Cursor, Fresh, fresh, newest
 from dicomnode.store.ops.times import TOTAL
 from dicomnode.store.pausing import list_paused
@@ -40,12 +46,17 @@ class Metrics:
         PlatformCollector(self._registry)
         ProcessCollector(registry=self._registry)
         self.warnings = WarningsCounted(self._registry)
+        self._devices = Devices()
         self._lock = threading.Lock()
         self._text, self._made_at = b"", float("-inf")
         with store.read() as session:
             self._cursor: Cursor = newest(session)
             self._last_image = dict(standing.last_associations(session))
         replace(self._figures.last_image, (((sender,), at) for sender, at in self._last_image.items()))
+
+    def reload(self, config: Config, readiness: Readiness) -> None:
+        """Look at these from now on; what was counted stays."""
+        self._config, self._readiness = config, readiness
 
     def text(self) -> bytes:
         """All figures as they are now.
@@ -99,6 +110,10 @@ class Metrics:
         replace(figures.unsent, (((one.destination, one.status), one.count) for one in rows))
         replace(figures.unsent_age, (((one.destination, one.status), max(0.0, now - one.oldest_at)) for one in rows))
         replace(figures.paused, (((one.part, one.name), 1.0) for one in list_paused(session)))
+        alarms = Counter((one.kind, _yes(one.acknowledged_at is not None)) for one in all_alarms(session))
+        replace(figures.alarms, alarms.items())
+        figures.silence.set(silent_s(session, self._config, now))
+        figures.audit_waiting.set(count_waiting(session))
         step = standing.last_clock_step(session)
         if step is not None:
             figures.clock_stepped.set(step[0])
@@ -109,6 +124,19 @@ class Metrics:
         replace(figures.breaker, (((one.destination,), float(one.is_open)) for one in state.breakers))
         replace(figures.failures, (((one.destination,), one.failures) for one in state.breakers))
         replace(figures.ready, (((check.what,), float(check.ok)) for check in self._readiness.checks(state)))
+        memory = self._devices.memory()
+        replace(figures.memory_used, (((one.device,), one.used) for one in memory))
+        replace(figures.memory_total, (((one.device,), one.total) for one in memory))
+        clock = clock_quality()
+        if clock is not None:
+            figures.clock_kept.set(clock.is_synchronised)
+            figures.clock_error.set(clock.error_s)
+        replace(figures.selftest, (((name,), float(is_ok)) for name, (is_ok, _) in state.selftests.items()))
+        figures.config_fault.set(bool(state.config_fault))
         figures.disk_reserve.set(self._config.reception.min_free_gb * 1e9)
         with suppress(OSError):  # said by /ready
             figures.disk_free.set(shutil.disk_usage(self._config.spool_dir).free)
+
+
+def _yes(is_so: bool) -> str:
+    return "yes" if is_so else "no"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +18,14 @@ from dicomnode.ops.http.shown import Templates
 from dicomnode.store import history
 from dicomnode.store.deliver.fallback import list_refusals
 from dicomnode.store.ops import standing, studies
+from dicomnode.store.ops.alarms import all_alarms
+from dicomnode.store.ops.drift import FEWEST, UNLIKELY, drift
 from dicomnode.store.pausing import list_paused
 from dicomnode.store.states import JOB_OPEN, TRANSITIONS, JobEvent, JobStatus
 
 REFRESH_S = 15
 LISTED = 50
+DRIFT_DAYS, DRIFT_REFERENCE_DAYS = 7.0, 28.0
 LONGEST_TEXT = 64
 """Of a search; nothing that is looked for is longer."""
 RETRIED = frozenset(
@@ -50,6 +54,7 @@ class Pages:
         names = [destination.name for destination in config.destination]
         with self._board.store.read() as session:
             values: dict[str, Any] = {
+                "alarms": all_alarms(session),
                 "waiting": standing.waiting_jobs(session),
                 "unsent": standing.unsent(session, names),
                 "senders": sorted(standing.last_associations(session).items(), key=lambda one: -one[1]),
@@ -109,6 +114,20 @@ class Pages:
     def models(self, visit: Visit) -> Response:
         """The models and their cards."""
         return self._templates.page("models.html", visit=visit, cards=self._board.model_cards())
+
+    def drift(self, visit: Visit) -> Response:
+        """Whether what comes from the scanners has changed."""
+        with self._board.store.read() as session:
+            lines = drift(session, now=time.time(), days=DRIFT_DAYS, reference_days=DRIFT_REFERENCE_DAYS)
+        return self._templates.page(
+            "drift.html",
+            visit=visit,
+            lines=lines,
+            days=DRIFT_DAYS,
+            reference_days=DRIFT_REFERENCE_DAYS,
+            fewest=FEWEST,
+            unlikely=UNLIKELY,
+        )
 
     def picture(self, visit: Visit) -> Response:
         """An overview picture."""

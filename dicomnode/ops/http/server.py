@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from dicomnode.config.operations import Operations
 from dicomnode.config.sections import ReceptionTls
 from dicomnode.config.tls import open_to_others, server_context
+from dicomnode.config.whole import Config
 from dicomnode.environment import said_by
 from dicomnode.errors import ConfigError, EnvironmentFault
 from dicomnode.ops.http.accounts import Accounts
@@ -71,15 +73,17 @@ class HttpServer:
     Parameters
     ----------
     board : what the pages ask; its store is the port's own, and closed by it.
+    board_of : the same for another configuration, with the same store.
 
     Raises
     ------
     ConfigError : a certificate, the token or the accounts cannot be used.
     """
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, board_of: Callable[[Config], Board]) -> None:
         operations = board.config.operations
-        self._board = board
+        self._board, self._board_of = board, board_of
+        self._metrics: Metrics | None = None
         self._tls = _tls_of(operations)
         self._token = _token_of(operations)
         self._accounts = Accounts(board.config.accounts_file)
@@ -120,7 +124,7 @@ class HttpServer:
 
     def _serve(self) -> None:
         board = self._board
-        metrics = Metrics(board.config, board.store, board.state_of, board.readiness)
+        self._metrics = metrics = Metrics(board.config, board.store, board.state_of, board.readiness)
         app = Site(board, metrics, self._accounts, self._token).app()
         config = uvicorn.Config(
             app,
@@ -145,6 +149,12 @@ class HttpServer:
             self._server.run(sockets=[self._socket])
         finally:
             metrics.warnings.remove()
+
+    def reload(self, config: Config) -> None:
+        """Show another configuration; the port, its sessions and its counters stay."""
+        self._board.become(self._board_of(config))
+        if self._metrics is not None:
+            self._metrics.reload(config, self._board.readiness)
 
     def stop(self) -> None:
         """Close the port."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from dicomnode import __version__
+from dicomnode.config.sections import Node
 from dicomnode.ops.http.guard import Visit
 
 
@@ -19,30 +21,33 @@ class Templates:
 
     Parameters
     ----------
-    timezone : IANA name of the zone that moments are shown in.
-    ae_title : names the node on every page.
+    node_of : what names the node on every page, and the zone that moments are shown in; asked for each page.
     """
 
-    def __init__(self, timezone: str, ae_title: str) -> None:
-        self._zone = ZoneInfo(timezone)
+    def __init__(self, node_of: Callable[[], Node]) -> None:
+        self._node_of = node_of
         self._pages = Environment(
             loader=PackageLoader("dicomnode.ops.http"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
         self._pages.filters |= {"moment": self._moment, "since": since, "age": age, "size": size, "words": words}
-        self._pages.globals |= {"ae_title": ae_title, "version": __version__, "timezone": timezone}
+        self._pages.globals |= {"version": __version__}
 
     def page(self, name: str, *, status: int = 200, visit: Visit | None = None, **values: Any) -> HTMLResponse:
         """One page; what is to be said once is said on it."""
         said = ""
         if visit is not None:
             said, visit.session.said = visit.session.said, ""
-        text = self._pages.get_template(name).render(
-            visit=visit, said=said, refresh_s=values.pop("refresh_s", 0), **values
-        )
+        node = self._node_of()
+        values = {"refresh_s": 0, "ae_title": node.ae_title, "timezone": node.timezone, **values}
+        text = self._pages.get_template(name).render(visit=visit, said=said, **values)
         return HTMLResponse(text, status_code=status)
 
     def _moment(self, at: float | None) -> str:
-        return "-" if at is None else datetime.fromtimestamp(at, self._zone).strftime("%Y-%m-%d %H:%M:%S")
+        return (
+            "-"
+            if at is None
+            else datetime.fromtimestamp(at, ZoneInfo(self._node_of().timezone)).strftime("%Y-%m-%d %H:%M:%S")
+        )
 
 
 def since(at: float | None) -> str:

@@ -48,15 +48,15 @@ class Site:
     """
 
     def __init__(self, board: Board, metrics: Metrics, accounts: Accounts, token: str) -> None:
-        node, operations = board.config.node, board.config.operations
+        operations = board.config.operations
         self._board, self._metrics, self._token = board, metrics, token
         self._is_open = operations.is_loopback
         sessions = Sessions(accounts)
         self._accounts, self._logins = accounts, Logins(accounts, sessions)
         self._door = Door(sessions, is_tls=bool(operations.tls.cert))
-        self._templates = Templates(node.timezone, node.ae_title)
+        self._templates = Templates(lambda: board.config.node)
         self._pages = Pages(board, self._templates)
-        self._actions = Actions(board.store, {one.name for one in board.config.destination})
+        self._actions = Actions(board)
 
     def app(self) -> Starlette:
         """As an ASGI application."""
@@ -90,7 +90,9 @@ class Site:
             Route("/studies/{study_uid}", door.page(pages.study)),
             Route("/refusals", door.page(pages.refusals)),
             Route("/models", door.page(pages.models)),
+            Route("/drift", door.page(pages.drift)),
             Route("/pictures/{result_id:int}.png", door.page(pages.picture)),
+            Route("/alarms/{alarm_id:int}/acknowledge", door.action(self._actions.on_alarm), methods=["POST"]),
             Route("/queue/{did}", door.action(self._actions.on_queue), methods=["POST"]),
             Route("/destinations/{name}/{did}", door.action(self._actions.on_destination), methods=["POST"]),
             Route("/jobs/{job_id:int}/{did}", door.action(self._actions.on_job), methods=["POST"]),

@@ -13,11 +13,14 @@ from dicomnode.config.whole import Config
 from dicomnode.ops.readiness import Readiness
 from dicomnode.ops.state import NodeState
 from dicomnode.store.deliver.holding import count_held
+from dicomnode.store.ops.audit import count_waiting, oldest_waiting_at
 from dicomnode.store.ops.standing import ended_badly, last_image_at, waiting_jobs
 from dicomnode.store.states import JobStatus
 
 BADLY_WITHIN_S = 3600.0
 """Jobs that ended without a result are a fault for this long after the last of them."""
+UNAUDITED_S = 60.0
+"""Audit messages that wait for so long are a fault."""
 STAT = "stat"
 HOUR_S = 3600.0
 
@@ -28,13 +31,24 @@ def faults_of_node(readiness: Readiness, state: NodeState) -> dict[str, str]:
     for breaker in state.breakers:
         if breaker.failures:
             found[f"destination {breaker.destination}"] = f"cannot be reached, {breaker.failures} failures in a row"
+    for model, (is_ok, says) in state.selftests.items():
+        if not is_ok:
+            found[f"selftest {model}"] = says
+    if state.config_fault:
+        found["configuration not taken over"] = state.config_fault
     return found
 
 
 def faults_of_work(session: Session, config: Config, now: float) -> dict[str, str]:
     """What stands in the database and should not."""
     return dict(
-        [*_held(session), *_waiting(session, config, now), *_badly(session, now), *_silence(session, config, now)]
+        [
+            *_held(session),
+            *_waiting(session, config, now),
+            *_badly(session, now),
+            *_silence(session, config, now),
+            *_unaudited(session, config, now),
+        ]
     )
 
 
@@ -58,14 +72,28 @@ def _badly(session: Session, now: float) -> Iterator[tuple[str, str]]:
         yield "jobs without a result", f"within an hour: {told}: dicomnode jobs list"
 
 
+def _unaudited(session: Session, config: Config, now: float) -> Iterator[tuple[str, str]]:
+    audit, oldest_at = config.operations.audit, oldest_waiting_at(session)
+    if audit.is_on and oldest_at is not None and now - oldest_at > UNAUDITED_S:
+        count = count_waiting(session)
+        lost = ": further ones are lost" if count >= audit.max_waiting else ""
+        yield "audit messages wait", f"{count} of at most {audit.max_waiting} wait for the syslog server{lost}"
+
+
 def _silence(session: Session, config: Config, now: float) -> Iterator[tuple[str, str]]:
+    silence_h = config.operations.notify.silence_h
+    if silence_h and silent_s(session, config, now) > silence_h * HOUR_S:
+        last_at = last_image_at(session)
+        since = "never" if last_at is None else time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(last_at))
+        yield "silence", f"no image for more than {silence_h:g} h; the last came: {since}"
+
+
+def silent_s(session: Session, config: Config, now: float) -> float:
+    """Seconds since the last image, within the hours in which some are expected; 0 outside of them."""
     notify = config.operations.notify
     hour = datetime.fromtimestamp(now, ZoneInfo(config.node.timezone)).hour
-    if not notify.silence_h or not notify.silence_from <= hour < notify.silence_to:
-        return
-    last_at = last_image_at(session)
+    if not notify.silence_from <= hour < notify.silence_to:
+        return 0.0
     # The hours before the day's begin do not count: nights are silent.
     begin = now - (now % HOUR_S) - (hour - notify.silence_from) * HOUR_S
-    if now - max(last_at or 0.0, begin) > notify.silence_h * HOUR_S:
-        since = "never" if last_at is None else time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(last_at))
-        yield "silence", f"no image for more than {notify.silence_h:g} h; the last came: {since}"
+    return max(0.0, now - max(last_image_at(session) or 0.0, begin))

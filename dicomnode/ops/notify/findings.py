@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from sqlalchemy.orm import Session
 
 from dicomnode.config.notify import Notify
 from dicomnode.decision import Outcome
+from dicomnode.store.ops.alarms import UrgentFinding
 from dicomnode.store.ops.standing import succeeded_runs
 
 LOOKED_BACK_S = 3600.0
 """Runs that succeeded within this long are looked at: a node that was away for less tells what it found before."""
 
 
-def urgent_findings(session: Session, notify: Notify, now: float) -> Iterator[tuple[str, str]]:
-    """Name and message of each; the name is the same whenever it is looked for."""
+def urgent_findings(
+    session: Session, notify: Notify, now: float, *, shadows: Collection[str] = ()
+) -> Iterator[UrgentFinding]:
+    """Each finding over a limit, of the runs of the last hour.
+
+    Parameters
+    ----------
+    shadows : protocols of which nobody is told anything.
+    """
     if not (notify.urgent_ml or notify.urgent_probability):
         return
-    for run in succeeded_runs(session, since=now - LOOKED_BACK_S):
+    runs = [run for run in succeeded_runs(session, since=now - LOOKED_BACK_S) if run.protocol not in shadows]
+    for run in runs:
         for outcome in map(Outcome.from_dict, run.outcomes):
             if _is_urgent(outcome, notify):
                 of = f", accession number {run.accession_number}" if notify.patient_data else ""
                 says = f"job {run.job_id}: {outcome.finding} {outcome.in_words()}{of}. Research, not for diagnosis."
-                yield f"finding of job {run.job_id}: {run.model}, {outcome.finding}", says
+                name = f"finding of job {run.job_id}: {run.model}, {outcome.finding}"
+                about = outcome.as_dict()
+                yield UrgentFinding(name=name, says=says, job_id=run.job_id, model=run.model, outcome=about)
 
 
 def _is_urgent(outcome: Outcome, notify: Notify) -> bool:

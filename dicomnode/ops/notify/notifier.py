@@ -1,4 +1,7 @@
-"""Looks at what is wrong, and tells it: a message when a fault starts, one when it ends, tried until they arrive."""
+"""Looks at what is wrong, and tells it: a message when a fault starts, one when it ends, tried until they arrive.
+
+What somebody has acknowledged is quiet until it ends; who was told of its beginning is told of its end.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,12 @@ from dicomnode.errors import NotifyError
 from dicomnode.ops.notify.channels import Channel, Message, channels_of, moment
 from dicomnode.ops.notify.faults import faults_of_node, faults_of_work
 from dicomnode.ops.notify.findings import urgent_findings
+from dicomnode.ops.notify.reports import Reports
 from dicomnode.ops.readiness import Readiness
 from dicomnode.ops.state import StateOf
 from dicomnode.store.engine import Store
 from dicomnode.store.ops import alarms
-from dicomnode.store.ops.alarms import FAULT, FINDING, AlarmLine
+from dicomnode.store.ops.alarms import FAULT, FINDING, AlarmLine, UrgentFinding
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +39,7 @@ class Notifier:
         self._config, self._store, self._owner, self._state_of, self._works = config, store, owner, state_of, works
         self._readiness = Readiness(config, store)
         self._channels: Sequence[Channel] = channels_of(config.operations.notify)
+        self._reports = Reports(config.operations.notify.hl7, store)
         self._silent: set[str] = set()
 
     def look(self) -> None:
@@ -46,28 +51,32 @@ class Notifier:
         """
         now = time.time()
         faults = faults_of_node(self._readiness, self._state_of())
-        found: list[tuple[str, str]] = []
+        found: list[UrgentFinding] = []
         if self._works:
             with self._store.read() as session:
                 faults |= faults_of_work(session, self._config, now)
-                found = list(urgent_findings(session, self._config.operations.notify, now))
+                shadows = {protocol.name for protocol in self._config.protocol if protocol.shadow}
+                found = list(urgent_findings(session, self._config.operations.notify, now, shadows=shadows))
         with self._store.read() as session:
             known = alarms.alarms_of(session, self._owner)
+        faults |= self._reports.faults(known, now)
         if self._is_news(known, faults, found):
             with self._store.write() as session:
                 alarms.see_faults(session, self._owner, faults, now)
-                for name, says in found:
-                    alarms.see_finding(session, self._owner, name, says, now)
+                for finding in found:
+                    alarms.see_finding(session, self._owner, finding, now)
                 alarms.forget_old_findings(session, now)
                 known = alarms.alarms_of(session, self._owner)
         for alarm in known:
             self._tell(alarm, now)
+            if alarm.kind == FINDING:
+                self._reports.report(alarm)
 
     @staticmethod
-    def _is_news(known: Sequence[AlarmLine], faults: dict[str, str], found: Sequence[tuple[str, str]]) -> bool:
+    def _is_news(known: Sequence[AlarmLine], faults: dict[str, str], found: Sequence[UrgentFinding]) -> bool:
         running = {alarm.name for alarm in known if alarm.kind == FAULT and alarm.ended_at is None}
         told = {alarm.name for alarm in known if alarm.kind == FINDING}
-        return running != faults.keys() or any(name not in told for name, _ in found)
+        return running != faults.keys() or any(one.name not in told for one in found)
 
     def _tell(self, alarm: AlarmLine, now: float) -> None:
         after_s = 0.0 if alarm.kind == FINDING else self._config.operations.notify.after_s
@@ -76,7 +85,7 @@ class Notifier:
         elif alarm.ended_at is not None and now - alarm.ended_at >= after_s:
             if all([self._sent(alarm, channel, is_end=True) for channel in self._told_of(alarm)]):
                 self._forget(alarm)
-        elif alarm.ended_at is None and now - alarm.since_at >= after_s:
+        elif alarm.ended_at is None and alarm.acknowledged_at is None and now - alarm.since_at >= after_s:
             for channel in self._channels:
                 self._sent(alarm, channel, is_end=False)
 

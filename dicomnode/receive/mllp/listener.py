@@ -12,7 +12,8 @@ from collections import Counter
 from dicomnode.config.clinical import Hl7
 from dicomnode.config.tls import server_context
 from dicomnode.receive.certificates import names_of
-from dicomnode.receive.mllp.connection import CLOSED, IDLE, Bounds, Connection, Handler, Peer
+from dicomnode.receive.mllp.connection import CLOSED, IDLE, Bounds, Connection, Handler, Peer, Reply
+from dicomnode.receive.mllp.framing import Frame
 from dicomnode.receive.mllp.peers import is_there, may_connect
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,16 @@ class MllpListener:
         log.info("listening for HL7", extra={"port": self.port, "tls": self._context is not None})
         if not self.config.senders:
             log.warning("no sender of [clinical.hl7] is listed: anyone may send", extra={"port": self.port})
+
+    def reload(self, config: Hl7, handler: Handler) -> None:
+        """From now on these senders and limits, and this handler, which open connections get too.
+
+        Address and certificates stay.
+        """
+        self.config, self._handler = config, handler
+
+    def _handle(self, frame: Frame, peer: Peer) -> Reply:
+        return self._handler(frame, peer)
 
     def stop(self, drain_s: float = 0.0) -> None:
         """Accept nobody any more, finish for ``drain_s`` what is on its way, and hang up on the rest.
@@ -145,7 +156,7 @@ class MllpListener:
             message_timeout_s=self.config.message_timeout_s,
             idle_timeout_s=self.config.idle_timeout_s,
         )
-        return Connection(socket=accepted, peer=Peer(address=address), bounds=bounds, handler=self._handler)
+        return Connection(socket=accepted, peer=Peer(address=address), bounds=bounds, handler=self._handle)
 
     def _has_room(self, newcomer: Connection, thread: threading.Thread) -> bool:
         """Whether it was let in; where all places are taken, for an idle one of whoever has most of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +20,20 @@ KEPT_S = 2 * 86400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmLine:
-    """One alarm. ``told``, ``told_end``: the channels that have had the message of its beginning, and of its end."""
+    """One alarm.
+
+    Attributes
+    ----------
+    owner : the process that saw it.
+    ended_at : None while it lasts.
+    told, told_end : the channels that have had the message of its beginning, and of its end.
+    job_id, detail : of a finding: whose, and what it is (``model``, ``outcome``); ``refused``: why the receiver of
+        its report would not have it.
+    acknowledged_at, acknowledged_by : who has seen it, and when; None and empty while nobody has.
+    """
 
     alarm_id: int
+    owner: str
     kind: str
     name: str
     says: str
@@ -29,6 +41,10 @@ class AlarmLine:
     ended_at: float | None
     told: tuple[str, ...]
     told_end: tuple[str, ...]
+    acknowledged_at: float | None
+    acknowledged_by: str
+    job_id: int | None
+    detail: dict[str, Any]
 
 
 def see_faults(session: Session, owner: str, faults: Mapping[str, str], now: float) -> None:
@@ -49,31 +65,66 @@ def see_faults(session: Session, owner: str, faults: Mapping[str, str], now: flo
             row.ended_at = now
 
 
-def see_finding(session: Session, owner: str, name: str, says: str, now: float) -> bool:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UrgentFinding:
+    """A finding over a limit. ``name`` is the same whenever it is looked for; ``outcome``: as the run keeps it."""
+
+    name: str
+    says: str
+    job_id: int
+    model: str
+    outcome: dict[str, Any]
+
+
+def see_finding(session: Session, owner: str, found: UrgentFinding, now: float) -> bool:
     """An urgent finding; False where it is known."""
-    return _begin(session, owner, FINDING, name, says, now)
+    detail = {"model": found.model, "outcome": found.outcome}
+    return _begin(session, owner, FINDING, found.name, found.says, now, job_id=found.job_id, detail=detail)
 
 
-def _begin(session: Session, owner: str, kind: str, name: str, says: str, now: float) -> bool:
+def _begin(session: Session, owner: str, kind: str, name: str, says: str, now: float, **about: Any) -> bool:
     values: dict[str, Any] = {"owner": owner, "kind": kind, "name": name, "says": says, "since_at": now}
-    return insert_if_absent(session, Alarm, **values, told=[], told_end=[])
+    empty: dict[str, Any] = {"told": [], "told_end": [], "acknowledged_by": "", "detail": {}}
+    return insert_if_absent(session, Alarm, **{**empty, **values, **about})
 
 
 def alarms_of(session: Session, owner: str) -> Sequence[AlarmLine]:
     """All alarms of a process, the oldest first."""
-    return [
-        AlarmLine(
-            alarm_id=row.id,
-            kind=row.kind,
-            name=row.name,
-            says=row.says,
-            since_at=row.since_at,
-            ended_at=row.ended_at,
-            told=tuple(row.told),
-            told_end=tuple(row.told_end),
-        )
-        for row in session.scalars(select(Alarm).where(Alarm.owner == owner).order_by(Alarm.id))
-    ]
+    return [_line(row) for row in session.scalars(select(Alarm).where(Alarm.owner == owner).order_by(Alarm.id))]
+
+
+def all_alarms(session: Session) -> Sequence[AlarmLine]:
+    """What lasts and what was found, of all processes on this database, the newest first."""
+    rows = session.scalars(select(Alarm).where(Alarm.ended_at.is_(None)).order_by(Alarm.id.desc()))
+    return [_line(row) for row in rows]
+
+
+def _line(row: Alarm) -> AlarmLine:
+    return AlarmLine(
+        alarm_id=row.id,
+        owner=row.owner,
+        kind=row.kind,
+        name=row.name,
+        says=row.says,
+        since_at=row.since_at,
+        ended_at=row.ended_at,
+        told=tuple(row.told),
+        told_end=tuple(row.told_end),
+        acknowledged_at=row.acknowledged_at,
+        acknowledged_by=row.acknowledged_by,
+        job_id=row.job_id,
+        detail=row.detail,
+    )
+
+
+def acknowledge(session: Session, alarm_id: int, *, by: str) -> str | None:
+    """Somebody has seen an alarm that lasts; its name, or None where there is none. Who was first stays."""
+    row = session.get(Alarm, alarm_id)
+    if row is None or row.ended_at is not None:
+        return None
+    if row.acknowledged_at is None:
+        row.acknowledged_at, row.acknowledged_by = time.time(), by[:64]
+    return row.name
 
 
 def note_told(session: Session, alarm: AlarmLine, channel: str, *, is_end: bool) -> None:
@@ -83,6 +134,12 @@ def note_told(session: Session, alarm: AlarmLine, channel: str, *, is_end: bool)
         row.told_end = [*row.told_end, channel]
     else:
         row.told = [*row.told, channel]
+
+
+def note_refused(session: Session, alarm: AlarmLine, reason: str) -> None:
+    """The receiver of the report of a finding would not have it."""
+    row = session.get_one(Alarm, alarm.alarm_id)
+    row.detail = {**row.detail, "refused": reason}
 
 
 def forget(session: Session, alarm: AlarmLine) -> None:

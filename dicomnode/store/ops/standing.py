@@ -126,11 +126,19 @@ class SucceededRun:
     model: str
     accession_number: str
     outcomes: list[dict[str, Any]]
+    protocol: str
 
 
 def succeeded_runs(session: Session, *, since: float) -> list[SucceededRun]:
     """Runs that succeeded since a moment."""
     events = select(Event.subject_id).where(Event.at >= since, Event.subject == "run", Event.name == RunEvent.SUCCEED)
-    statement = select(Run.job_id, Run.model, Job.accession_number, Run.outcomes).join(Job, Job.id == Run.job_id)
+    statement = select(Run.job_id, Run.model, Job.accession_number, Run.outcomes, Job.protocol)
+    statement = statement.join(Job, Job.id == Run.job_id)
     rows = session.execute(statement.where(Run.id.in_(events), Run.status == RunStatus.SUCCEEDED).order_by(Run.id))
     return [SucceededRun(*row) for row in rows]
+
+
+def study_of_job(session: Session, job_id: int) -> tuple[str, str]:
+    """Study Instance UID and accession number of a job."""
+    job = session.get_one(Job, job_id)
+    return job.study_uid, job.accession_number

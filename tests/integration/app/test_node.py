@@ -17,7 +17,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicomnode.app.demo_pacs import ReceivingPacs
-from dicomnode.app.node import devices_of
+from dicomnode.app.parts import devices_of
 from dicomnode.config.destinations import Destination
 from dicomnode.config.whole import Config
 from dicomnode.deliver.outgoing import Outgoing

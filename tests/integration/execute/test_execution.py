@@ -12,11 +12,14 @@ import numpy as np
 import pydicom
 import pytest
 
+from dicomnode.config.notify import Notify
 from dicomnode.errors import WorkerCrashed
 from dicomnode.execute.findings_file import load_findings
 from dicomnode.execute.tasks import EncodeTask, ReadTask, Reply, Task
+from dicomnode.ops.notify.findings import urgent_findings
 from dicomnode.ops.retention import DAY_S, purge
 from dicomnode.receive.part10 import Origin, preamble_of
+from dicomnode.store.deliver.outbox import settle_stranded_jobs
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import cancel_job, claim_job, recover_leases, requeue_job
 from dicomnode.store.queue.runs import RunIdentity, pending_runs
@@ -329,3 +332,31 @@ def test_a_slice_that_is_a_bomb_refuses_the_job_once_and_for_all(new_world: NewW
     assert world.step()
     job = world.job(job_id)
     assert (job.status, job.refusal, job.attempts) == ("refused", "implausible_size", 1)
+
+
+@sqlite_only
+def test_a_dispatcher_that_retires_leaves_what_is_queued_to_its_successor(new_world: NewWorld) -> None:
+    world = new_world("threshold")
+    job_id = world.queue_head()
+    world.dispatcher.retire()
+    assert not world.step()
+    assert world.job(job_id).status == "queued"
+
+
+@sqlite_only
+def test_a_protocol_in_shadow_keeps_what_came_of_it_and_sends_nothing(new_world: NewWorld) -> None:
+    world = new_world("threshold")
+    (protocol,) = world.config.protocol
+    shadow = protocol.model_copy(update={"shadow": True})
+    world.dispatcher.config = world.config.model_copy(update={"protocol": (shadow,)})
+    job_id = world.queue_head()
+    assert world.step()
+    with world.store.write() as session:
+        settle_stranded_jobs(session)
+    page = world.job(job_id)
+    assert (page.status, page.deliveries) == ("done", [])
+    assert world.results()
+    notify, now = Notify(urgent_ml=0.1), time.time()
+    with world.store.read() as session:
+        assert [one.job_id for one in urgent_findings(session, notify, now)] == [job_id]
+        assert list(urgent_findings(session, notify, now, shadows={shadow.name})) == []

@@ -10,12 +10,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import update
 
+from dicomnode.config.whole import Config
 from dicomnode.ops.http.metrics import Metrics
 from dicomnode.ops.readiness import Readiness
 from dicomnode.store.deliver.outbox import claim_parcels
 from dicomnode.store.deliver.results import Delivery, store_results
 from dicomnode.store.engine import Store
 from dicomnode.store.ops import fresh as fresh_module
+from dicomnode.store.ops.audit import add_messages
 from dicomnode.store.queue.jobs import Claim, claim_job
 from dicomnode.store.states import JobEvent, RunEvent
 from dicomnode.store.storage import Storage
@@ -184,3 +186,19 @@ def test_a_scrape_writes_nothing(world: World) -> None:
         scraped(metrics)
     with world.store.read() as session:
         assert (session.query(Event).count(), session.query(Instance).count()) == before
+
+
+def test_silence_the_clock_and_the_audit_trail_are_figures_of_a_scrape(world: World) -> None:
+    notify = {"silence_from": 0, "silence_to": 24}
+    silent = Config.model_validate({**world.config.model_dump(), "operations": {"notify": notify}})
+    metrics = Metrics(silent, world.store, lambda: UP, Readiness(silent, world.store))
+    world.assemble(head())
+    with world.store.write() as session:
+        session.execute(update(Instance).values(received_at=Instance.received_at - 600))
+        add_messages(session, [(time.time(), "<AuditMessage/>")], most=10)
+    figures = scraped(metrics)
+    since_midnight_s = time.time() % 86400
+    assert value(figures, "silence_seconds") == pytest.approx(min(600, since_midnight_s), abs=60)
+    assert value(figures, "audit_messages_waiting") == 1
+    assert value(figures, "clock_error_seconds") is not None
+    assert value(figures, "configuration_fault") == 0

@@ -25,7 +25,7 @@ from dicomnode.config.whole import Config
 from dicomnode.ops.notify.notifier import Notifier
 from dicomnode.ops.state import BreakerState, NodeState
 from dicomnode.store.engine import Store
-from dicomnode.store.ops.alarms import alarms_of
+from dicomnode.store.ops.alarms import acknowledge, alarms_of, all_alarms
 from dicomnode.store.queue.jobs import claim_job
 from dicomnode.store.states import JobEvent, RunEvent
 from dicomnode.store.storage import MARKER, Storage
@@ -171,6 +171,47 @@ def test_what_cannot_be_sent_is_sent_later_and_by_each_way_once(told: Told) -> N
     told.look(breakers=AWAY)
     told.look(breakers=AWAY)
     assert len(told.inbox.mails) == len(told.inbox.posts) == 1
+
+
+def acknowledged(told: Told, by: str = "anna") -> str | None:
+    """The only alarm of the node."""
+    with told.store.write() as session:
+        (alarm,) = all_alarms(session)
+        return acknowledge(session, alarm.alarm_id, by=by)
+
+
+@both_databases
+def test_an_acknowledged_alarm_is_quiet_until_it_ends_and_its_end_is_told_to_those_who_heard_of_it(told: Told) -> None:
+    told.look(breakers=AWAY)
+    assert acknowledged(told) == "destination pacs"
+    assert acknowledged(told, by="bert") == "destination pacs"
+    told.notifier = told.started()
+    told.look(breakers=AWAY)
+    with told.store.read() as session:
+        assert [one.acknowledged_by for one in all_alarms(session)] == ["anna"]
+    told.look(breakers=UP.breakers)
+    told.look(breakers=AWAY)
+    said = ["FAULT", "over", "FAULT"]
+    assert told.inbox.subjects == [f"AINODE: {word}: destination pacs" for word in said]
+    with told.store.read() as session:
+        assert [one.acknowledged_at for one in all_alarms(session)] == [None]
+
+
+def test_an_alarm_that_is_acknowledged_before_anybody_was_told_is_no_message(told: Told) -> None:
+    told.inbox.fails = True
+    told.look(breakers=AWAY)
+    acknowledged(told)
+    told.inbox.fails = False
+    told.look(breakers=AWAY)
+    told.look(breakers=UP.breakers)
+    assert (told.inbox.mails, told.inbox.posts) == ([], [])
+    with told.store.read() as session:
+        assert alarms_of(session, "node-1") == []
+
+
+def test_an_alarm_that_is_over_cannot_be_acknowledged(told: Told) -> None:
+    with told.store.write() as session:
+        assert acknowledge(session, 4711, by="anna") is None
 
 
 def test_what_does_not_last_is_not_told(store: Store, tmp_path: Path, servers: tuple[Inbox, int, int]) -> None:

@@ -20,6 +20,7 @@ from dicomnode.ops.http.accounts import Accounts, Role
 from dicomnode.ops.http.logins import BY_NAME_AND_ADDRESS
 from dicomnode.ops.state import BreakerState
 from dicomnode.store.engine import Store
+from dicomnode.store.ops.alarms import see_faults
 from dicomnode.store.queue.jobs import claim_job
 from dicomnode.store.storage import MARKER
 from dicomnode.store.tables import Event, Job, Outbox, Result, Series
@@ -374,3 +375,23 @@ def test_pages_are_read_while_another_holds_the_write_lock(site: RunningSite) ->
         assert victor.get("/").status_code == 200
         assert victor.get("/metrics").status_code == 200
         assert time.monotonic() - began < 15  # far below the 20 s that a writer would wait
+
+
+def test_an_admin_acknowledges_an_alarm_and_a_viewer_only_sees_who_did(site: RunningSite) -> None:
+    with site.store.write() as session:
+        see_faults(session, "node-1", {"destination pacs": "cannot be reached"}, time.time())
+    with site.logged_in("victor") as viewer:
+        assert "nobody yet" in viewer.get("/").text
+        assert viewer.post("/alarms/1/acknowledge", data={"form_token": form_token(viewer)}).status_code == 403
+    with site.logged_in("anna") as admin:
+        assert admin.post("/alarms/1/acknowledge", data={"form_token": form_token(admin)}).status_code == 303
+        page = admin.get("/").text
+        assert "Acknowledged: destination pacs" in page
+        assert "/alarms/1/acknowledge" not in page
+        assert admin.post("/alarms/2/acknowledge", data={"form_token": form_token(admin)}).status_code == 303
+        assert "This alarm is over." in admin.get("/").text
+        assert 'dicomnode_alarms{acknowledged="yes",kind="fault"} 1.0' in admin.get("/metrics").text
+    with site.store.read() as session:
+        assert [row.name for row in session.scalars(select(Event).where(Event.subject == "operator"))] == [
+            "acknowledge"
+        ]

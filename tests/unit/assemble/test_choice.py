@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dicomnode.app.folder import choose_series
-from dicomnode.assemble.choice import best_series, protocols_for
+from dicomnode.assemble.choice import best_series, protocols_for, protocols_in_turn
 from dicomnode.config.protocols import Protocol, Range
 from dicomnode.errors import Refusal, SeriesError
 from dicomnode.records import Header
@@ -61,3 +61,32 @@ def test_a_folder_names_the_condition_that_no_series_of_it_fulfils(tmp_path: Pat
     with pytest.raises(SeriesError) as caught:
         choose_series(tmp_path, HEAD)
     assert "BodyPartExamined does not match /HEAD/: ABDOMEN" in caught.value.detail
+
+
+CANARY = HEAD.model_copy(update={"name": "new", "canary_of": HEAD.name, "share": 0.5})
+
+
+def test_of_a_canary_and_its_protocol_a_study_goes_by_one_and_by_the_same_whenever_it_is_asked() -> None:
+    went = [protocols_in_turn(series(), [HEAD, CANARY, CHEST], f"1.2.{number}") for number in range(200)]
+    assert went == [protocols_in_turn(series(), [CHEST, CANARY, HEAD], f"1.2.{number}") for number in range(200)]
+    assert all(len(chosen) == 1 for chosen in went)
+    by_canary = sum(chosen == [CANARY] for chosen in went)
+    assert 70 < by_canary < 130
+
+
+def test_a_raised_share_keeps_its_studies_and_a_share_of_nothing_rolls_back() -> None:
+    def by_canary(share: float) -> set[int]:
+        canary = CANARY.model_copy(update={"share": share})
+        return {n for n in range(200) if protocols_in_turn(series(), [HEAD, canary], f"1.2.{n}") == [canary]}
+
+    assert by_canary(0.0) == set()
+    assert by_canary(0.2) < by_canary(0.6)
+    assert by_canary(1.0) == set(range(200))
+
+
+def test_a_canary_takes_nothing_where_its_protocol_does_not_match() -> None:
+    of_chest = CANARY.model_copy(update={"canary_of": CHEST.name, "share": 1.0})
+    with pytest.raises(SeriesError) as refused:
+        protocols_in_turn(series(), [CHEST, of_chest], "1.2.3")
+    assert refused.value.refusal is Refusal.NO_PROTOCOL
+    assert protocols_in_turn(series(), [HEAD, CHEST, of_chest], "1.2.3") == [HEAD]

@@ -1,0 +1,106 @@
+"""Drift: what changed at one scanner is found, what did not is not, and few exams prove nothing."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from pydicom.uid import generate_uid
+
+from dicomnode.store.engine import Store
+from dicomnode.store.ops.drift import DAY_S, DriftLine, drift
+from dicomnode.store.states import RunStatus, SeriesStatus
+from dicomnode.store.tables import Job, Run, Series
+from tests.integration.ops.site import running_site
+from tests.integration.ops.test_figures import POSITIVE
+from tests.integration.store.fixture import both_databases
+
+NEGATIVE = {**POSITIVE, "decision": "negative", "volume_ml": 0.0, "lesions": 0}
+
+
+def exams(
+    store: Store, sender: str, *, days_ago: float, positive: int = 0, negative: int = 0, refused: int = 0
+) -> None:
+    """Series of a scanner, each with its job and run, or refused."""
+    at = time.time() - days_ago * DAY_S
+    with store.write() as session:
+        for number in range(positive + negative + refused):
+            is_refused = number >= positive + negative
+            series = Series(
+                study_uid=generate_uid(),
+                series_uid=generate_uid(),
+                modality="CT",
+                sender_ae=sender,
+                status=SeriesStatus.REFUSED if is_refused else SeriesStatus.CHOSEN,
+                first_instance_at=at,
+                last_instance_at=at,
+            )
+            session.add(series)
+            session.flush()
+            if not is_refused:
+                _run(session, series, POSITIVE if number < positive else NEGATIVE, at)
+
+
+def _run(session: object, series: Series, outcome: dict[str, object], at: float) -> None:
+    job = Job(
+        study_uid=series.study_uid,
+        acquisition_key="1",
+        protocol="head",
+        series_id=series.id,
+        generation=1,
+        status="done",
+        priority="routine",
+        created_at=at,
+        ready_at=at,
+    )
+    session.add(job)  # type: ignore[attr-defined]
+    session.flush()  # type: ignore[attr-defined]
+    run = Run(job_id=job.id, model="m", position=0, status=RunStatus.SUCCEEDED, outcomes=[outcome])
+    session.add(run)  # type: ignore[attr-defined]
+
+
+def lines_of(store: Store) -> dict[tuple[str, str], DriftLine]:
+    """By scanner and share."""
+    with store.read() as session:
+        lines = drift(session, now=time.time(), days=7, reference_days=28)
+    return {(one.sender, one.what): one for one in lines}
+
+
+@both_databases
+def test_a_scanner_whose_exams_turn_positive_drifts_and_its_neighbour_does_not(store: Store) -> None:
+    exams(store, "CT1", days_ago=20, positive=5, negative=45)
+    exams(store, "CT1", days_ago=2, positive=20, negative=20)
+    exams(store, "CT2", days_ago=20, positive=5, negative=45)
+    exams(store, "CT2", days_ago=2, positive=4, negative=36)
+    found = lines_of(store)
+    one, other = found["CT1", "m, hemorrhage positive"], found["CT2", "m, hemorrhage positive"]
+    assert (one.count, one.of, one.count_before, one.of_before, one.drifts) == (20, 40, 5, 50, True)
+    assert one.p is not None
+    assert one.p < 0.001
+    assert not other.drifts
+    assert next(iter(found)) == ("CT1", "m, hemorrhage positive")
+
+
+@both_databases
+def test_refused_series_drift_too_and_a_few_prove_nothing(store: Store) -> None:
+    exams(store, "CT1", days_ago=20, negative=40)
+    exams(store, "CT1", days_ago=2, negative=20, refused=20)
+    exams(store, "CT2", days_ago=20, negative=40)
+    exams(store, "CT2", days_ago=2, refused=5)
+    exams(store, "CT3", days_ago=50, positive=40)
+    found = lines_of(store)
+    assert found["CT1", "series refused"].drifts
+    few = found["CT2", "series refused"]
+    assert (few.count, few.of, few.drifts) == (5, 5, False)
+    assert not [key for key in found if key[0] == "CT3"]
+
+
+def test_the_page_tells_it(store: Store, tmp_path: Path) -> None:
+    exams(store, "CT1", days_ago=20, negative=40)
+    exams(store, "CT1", days_ago=2, negative=20, refused=20)
+    with running_site(store, tmp_path / "data") as site, site.logged_in("victor") as viewer:
+        page = viewer.get("/drift").text
+        assert "drifts" in page
+        assert "20 of 40" in page
+    with running_site(store, tmp_path / "data") as site, site.visitor() as nobody:
+        assert nobody.get("/drift").headers["location"] == "/login"
