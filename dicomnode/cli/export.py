@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli.common import AsJson, ConfigFile, exit_codes, opened_store, require_folder
+from dicomnode.cli.common import AsJson, ConfigFile, exit_codes, opened_store, require_folder, user_here
 
 app = typer.Typer()
 
@@ -32,11 +32,14 @@ def export_case(
     from dicomnode.app import show
     from dicomnode.app.documents import print_document
     from dicomnode.app.export.case import export_case
+    from dicomnode.store.ops.studies import note_deed
 
     with exit_codes():
         require_folder("--out", out.absolute().parent)
         with opened_store(config) as (loaded, store):
             done = export_case(loaded, store, job_id, out, keep_intervals=keep_intervals)
+            with store.write() as session:
+                note_deed(session, "export", user_here(), job_id=job_id, images=done.images, results=done.results)
         if json:
             print_document({"path": str(done.path), "images": done.images, "results": done.results})
         else:

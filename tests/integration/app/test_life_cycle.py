@@ -87,6 +87,8 @@ def case(node: ServedNode, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["images"] == 24
     assert (folder / "case.zip").stat().st_mode & 0o077 == 0
+    told = json.loads(node.command("why", "1", "--json").stdout)["events"]
+    assert [(one["name"], one["detail"]["images"]) for one in told if one["subject"] == "operator"] == [("export", 24)]
     with zipfile.ZipFile(folder / "case.zip") as archive:
         archive.extractall(folder)
     return folder
