@@ -53,18 +53,26 @@ class FrozenFeatures:
         ------
         ReadError, SeriesError : the image cannot be used.
         """
-        image = image_of(case)
-        kept = self.cache / f"{digest_of([stamp_of(image), self.known_by])}.safetensors"
+        kept = self.cache / f"{digest_of([stamp_of(image_of(case)), self.known_by])}.safetensors"
         try:
             features: Features = load_file(kept)
             return features
         except (FileNotFoundError, SafetensorError):
-            return self._computed(image, kept)
+            return self._computed(case, kept)
 
-    def _computed(self, image: Path, kept: Path) -> Features:
+    def prepared(self, case: Case) -> torch.Tensor:
+        """What the network takes of an exam.
+
+        Raises
+        ------
+        ReadError, SeriesError : the image cannot be used.
+        """
+        return self.prepare(read_image(image_of(case)))
+
+    def _computed(self, case: Case, kept: Path) -> Features:
         device = next(self.network.parameters()).device
         with torch.inference_mode():
-            given = self.network(self.prepare(read_image(image)).to(device))
+            given = self.network(self.prepared(case).to(device))
         by_name = given if isinstance(given, Mapping) else {"features": given}
         features = {name: value[0].float().cpu().contiguous() for name, value in by_name.items()}
         # trainings that share a cache may compute the same exam at once: each writes a file of its own

@@ -159,6 +159,7 @@ def _score_finding(
         missing=examined.missing,
         warnings=(*examined.warnings, *score.warnings),
         definition=output.definition,
+        reference=score.reference,
         contributions=tuple(sorted(score.contributions, key=lambda one: -abs(one.change))),
         translations=output.translated,
         **shared,

@@ -98,13 +98,24 @@ def _plane_indices(centres: NDArray[np.float64], size: int, pixel_mm: float, spa
 
 def to_planes(volume: Volume, grid: PlaneGrid) -> torch.Tensor:
     """(slices, size, size) float32 HU in canonical orientation, averaged down to the plane's pixels; air outside."""
+    return planes_of(grid.orientation.to_canonical(volume.hu), grid, AIR_HU)
+
+
+def planes_of(values: NDArray[np.float32], grid: PlaneGrid, outside: float) -> torch.Tensor:
+    """(slices, size, size) float32 of any values, averaged down to the plane's pixels.
+
+    Parameters
+    ----------
+    values : (slices, rows, columns) in canonical orientation, such as HU or a mask.
+    outside : what lies beyond the slices' edges.
+    """
     o = grid.orientation
-    hu = torch.from_numpy(np.ascontiguousarray(o.to_canonical(volume.hu))) - AIR_HU
+    known = torch.from_numpy(np.ascontiguousarray(values)) - outside
     rows = _plane_indices(grid.centre_rows, grid.size, grid.pixel_mm, o.row_spacing_mm)
     columns = _plane_indices(grid.centre_columns, grid.size, grid.pixel_mm, o.column_spacing_mm)
-    down = tent(rows, hu.shape[1], max(1.0, grid.pixel_mm / o.row_spacing_mm))
-    across = tent(columns, hu.shape[2], max(1.0, grid.pixel_mm / o.column_spacing_mm))
-    return down @ hu @ across.transpose(1, 2) + AIR_HU
+    down = tent(rows, known.shape[1], max(1.0, grid.pixel_mm / o.row_spacing_mm))
+    across = tent(columns, known.shape[2], max(1.0, grid.pixel_mm / o.column_spacing_mm))
+    return down @ known @ across.transpose(1, 2) + outside
 
 
 def from_planes(values: torch.Tensor, grid: PlaneGrid, shape: tuple[int, int, int]) -> NDArray[np.float32]:

@@ -72,6 +72,7 @@ class Facts:
     bleed : the mask of blood; None where no model gave one.
     ventricles, oedema : masks of blood in the ventricles, and of oedema; None where no model tells them apart.
     hyperdense_ml : volume of what is denser than 50 HU within the mask.
+    seen : what a model that marks nothing has measured of the head.
     """
 
     context: PatientContext
@@ -79,6 +80,7 @@ class Facts:
     ventricles: MaskFinding | None = None
     oedema: MaskFinding | None = None
     hyperdense_ml: float = 0.0
+    seen: HeadMeasures | None = None
 
     @property
     def is_after_thrombectomy(self) -> bool:
@@ -135,7 +137,7 @@ class Facts:
     @property
     def head(self) -> HeadMeasures | None:
         """What the head shows as a whole; None where no anatomical frame was found."""
-        return None if self.bleed is None else self.bleed.head
+        return self.seen if self.bleed is None or self.bleed.head is None else self.bleed.head
 
     @property
     def noun(self) -> str:

@@ -5,13 +5,22 @@ Why not always: ``docs/decisions/028-reference-scores-are-sent-when-asked-for.md
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from dicomnode.clinical.scores.asked import Facts
 from dicomnode.clinical.scores.totals import point_scores, total_of
 from dicomnode.clinical.scores.verdicts import verdicts
 from dicomnode.dicom import codes
-from dicomnode.records import MEASURED, Finding, MaskFinding, PatientContext, ReferenceScore, Volume
+from dicomnode.records import (
+    MEASURED,
+    Finding,
+    HeadMeasures,
+    MaskFinding,
+    PatientContext,
+    ReferenceScore,
+    ScoreFinding,
+    Volume,
+)
 
 BLEED = "hemorrhage"
 """The mask that the scores of a bleed are about; where no model gives it, that of blood within the brain tissue."""
@@ -31,17 +40,27 @@ def reference_scores(
     Returns
     -------
     Empty where nobody told anything of the patient that any of them asks for. Else every score that is made for such a
-    patient: its value, or the range that is possible, or that it cannot be computed and what is not known.
+    patient: its value, or the range that is possible, or that it cannot be computed and what is not known. What a model
+    gives beside its score stands there in any case.
     """
     facts = facts_of(findings, volume, context)
     asked = [(score, {name: facts.asked(name) for name in score.needs}) for score in point_scores(facts)]
     given = [*verdicts(facts)]
     is_told = any(one.was_told for _, inputs in asked for one in inputs.values())
     is_told = is_told or any(not _is_measured_alone(score) for score in given)
-    if not (is_told or (unasked and facts.has_bleed)):
-        return ()
-    totals = [total_of(score, inputs) for score, inputs in asked]
-    return (*given, *totals)
+    beside = {score.name: score for score in _beside(findings)}
+    scores = [score for score in given if score.name in beside]
+    if is_told or (unasked and facts.has_bleed):
+        scores = [*given, *(total_of(score, inputs) for score, inputs in asked)]
+    known = {score.name for score in scores}
+    return (*scores, *(score for name, score in beside.items() if name not in known))
+
+
+def _beside(findings: Sequence[Finding]) -> Iterator[ReferenceScore]:
+    """What models give beside their scores."""
+    for finding in findings:
+        if isinstance(finding, ScoreFinding):
+            yield from finding.reference
 
 
 def _is_measured_alone(score: ReferenceScore) -> bool:
@@ -62,7 +81,15 @@ def facts_of(findings: Sequence[Finding], volume: Volume | None, context: Patien
         ventricles=by_kind.get(codes.VENTRICULAR),
         oedema=by_kind.get(codes.OEDEMA),
         hyperdense_ml=0.0 if bleed is None or volume is None else _hyperdense_ml(bleed, volume),
+        seen=_seen(findings),
     )
+
+
+def _seen(findings: Sequence[Finding]) -> HeadMeasures | None:
+    """What a model that marks nothing has measured of the head."""
+    values = {score.name: score.value for score in _beside(findings)}
+    shift_mm, evans = values.get("midline_shift"), values.get("evans_index")
+    return HeadMeasures(likeness=1.0, midline_shift_mm=shift_mm, evans_index=evans) if values else None
 
 
 def _hyperdense_ml(bleed: MaskFinding, volume: Volume) -> float:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.records import Contribution, Inputs
+from dicomnode.records import Contribution, Inputs, ReferenceScore
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,13 @@ class Explained:
     value : in the output's unit.
     contributions : of single inputs, in any order.
     warnings : sentences about what of this patient's inputs the model could not use.
+    reference : what stands beside the score and needs no learning, such as a midline shift that was measured.
     """
 
     value: float
     contributions: tuple[Contribution, ...] = ()
     warnings: tuple[str, ...] = ()
+    reference: tuple[ReferenceScore, ...] = ()
 
 
 Raw = NDArray[np.float32] | float | Explained

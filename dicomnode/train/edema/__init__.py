@@ -1,0 +1,1 @@
+"""Training of the model of brain oedema: encoders of heads, fusions, figures."""

@@ -1,0 +1,183 @@
+"""The learner of brain oedema: features of the head and variables of an exam; exams without an image teach, too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+import dicomnode.zoo
+from dicomnode.cohort.streams import stream
+from dicomnode.train.checkpoint import load_weights_file
+from dicomnode.train.edema.features import OfHeads
+from dicomnode.train.edema.heads import ARMS, OUTCOME
+from dicomnode.train.edema.judging import HALF, NONE
+from dicomnode.train.engine import Batch
+from dicomnode.train.exam_learner import ExamLearner
+from dicomnode.train.importers.cohort import ARM
+from dicomnode.train.learner import Needs
+from dicomnode.train.manifest import Case, Split
+from dicomnode.train.outputs.probability import Probability
+from dicomnode.train.results import Results, results_of
+from dicomnode.train.settings import TrainSettings
+from dicomnode.train.statistics import auc
+from dicomnode.train.tabular import ExamBatches, ExamTensors, numbers_of, over_known, stacked
+from dicomnode.zoo.deterioration.variables import VARIABLES, numbers_of_manifest
+from dicomnode.zoo.edema.mixer import AttentionMixer, Channels, MixerSize
+from dicomnode.zoo.edema.network import EdemaNetwork
+from dicomnode.zoo.networks.head_facts import SHIFT
+
+BUNDLE = Path(dicomnode.zoo.__file__).parent / "edema" / "bundle"
+WEIGHTS = BUNDLE / "models" / "model.safetensors"
+WITH_IMAGE = 4
+"""How often an exam with an image is seen for each time that one without is."""
+SHIFT_RANGE = (-40.0, 40.0)
+NAN = float("nan")
+
+
+class EdemaLearner(ExamLearner):
+    """Fusion of a head and variables.
+
+    Parameters
+    ----------
+    heads : gives the features of a head. channels : of which the network is shown. size : of the fusion.
+    """
+
+    name = OUTCOME
+    stratify_by = OUTCOME
+    inputs = ("features", "variables")
+    needs = Needs(image=False, label_ranges={SHIFT: SHIFT_RANGE})
+
+    def __init__(self, heads: OfHeads, channels: Channels = Channels.FUSED, size: MixerSize | None = None) -> None:
+        self.heads, self.channels, self.size = heads, channels, size or MixerSize()
+        self.outputs = (Probability(OUTCOME),)
+
+    def settings(self) -> Mapping[str, object]:
+        return {"encoder": self.heads.name, "channels": str(self.channels), **asdict(self.size)}
+
+    def tensors(self, case: Case, cache: Path) -> Mapping[str, torch.Tensor]:
+        return {
+            "features": self.heads.of(case, cache),
+            "variables": variables_of(case),
+            "label": numbers_of(case.labels, (OUTCOME,)),
+        }
+
+    def network(self, training: Sequence[ExamTensors]) -> nn.Module:
+        network = AttentionMixer(self.heads.width, len(VARIABLES), self.channels, self.size)
+        if training:
+            tensors = stacked(training)
+            network.load_state_dict(_scale(tensors["features"], ""), strict=False)
+            network.load_state_dict(_scale(tensors["variables"], "record."), strict=False)
+        return network
+
+    def trained(self, weights: Path) -> nn.Module:
+        """The network with the weights of a training, or those of a bundle.
+
+        Raises
+        ------
+        TrainingError : they do not fit.
+        """
+        if not _is_whole(weights):
+            return super().trained(weights)
+        whole = EdemaNetwork()
+        load_weights_file(whole, weights)
+        return whole.eval()
+
+    def batches(self, samples: Mapping[Split, Sequence[ExamTensors]], settings: TrainSettings) -> ExamBatches:
+        """Exams with an image are seen oftener than those without, which a network of images does not see at all."""
+        training = samples[Split.TRAIN]
+        seen = [one for one in training if has_image(one)]
+        others = [] if self.channels is Channels.IMAGE else [one for one in training if not has_image(one)]
+        times = WITH_IMAGE if others else 1
+        return ExamBatches(stacked([*seen * times, *others]), settings.batch, settings.fit.seed)
+
+    def loss(self, output: Any, batch: Batch) -> torch.Tensor:
+        return over_known(binary_cross_entropy_with_logits, output, batch["label"][:, 0])
+
+    def validate(self, network: nn.Module, samples: Sequence[ExamTensors], *, bfloat16: bool) -> float:
+        """AUC of the exams that have an image."""
+        asked = [one for one in samples if has_image(one)] or samples
+        labels = stacked(asked)["label"][:, 0]
+        known = torch.isfinite(labels)
+        return auc(labels[known].numpy(), self.answers(network, asked)[known].numpy())
+
+    def judge(self, network: nn.Module, samples: Sequence[ExamTensors], *, progress: bool) -> Results:
+        """Scores of the whole record, of half of it and of none; an exam without an image is asked nothing: NaN."""
+        shares = {"score": 0.0, HALF: 0.5, NONE: 1.0}
+        given = {name: self._scores(network, samples, share) for name, share in shares.items()}
+        labels = stacked(samples)["label"][:, 0].tolist()
+        rows = [
+            {"label": label, "arm": arm_of(one.case), **{name: scores[place] for name, scores in given.items()}}
+            for place, (label, one) in enumerate(zip(labels, samples, strict=True))
+        ]
+        return results_of([sample.case for sample in samples], rows)
+
+    def _scores(self, network: nn.Module, samples: Sequence[ExamTensors], withheld: float) -> list[float]:
+        """Of each exam, without a share of its record that is drawn by its name."""
+        kept = [replace(one, tensors={**one.tensors, "variables": partly(one, withheld)}) for one in samples]
+        given = self.answers(network, kept).double().sigmoid().tolist()
+        return [p if has_image(one) else NAN for p, one in zip(given, samples, strict=True)]
+
+
+def partly(sample: ExamTensors, withheld: float) -> torch.Tensor:
+    """(variables,) of an exam without a share of them; the same ones for every model."""
+    values = sample.tensors["variables"].clone()
+    rank = torch.from_numpy(stream(0, "withheld", sample.case.id).permutation(len(values)))
+    values[rank < round(withheld * len(values))] = torch.nan
+    return values
+
+
+def variables_of(case: Case) -> torch.Tensor:
+    """(variables,) of an exam; the cohort calls the age by its unit."""
+    named = dict(case.variables)
+    if "age_years" in named:
+        named.setdefault("age", named["age_years"])
+    return numbers_of_manifest(named)
+
+
+def has_image(sample: ExamTensors) -> bool:
+    """Whether an exam has features of an image."""
+    return bool(torch.isfinite(sample.tensors["features"]).all())
+
+
+def arm_of(case: Case) -> float:
+    """Number of the cohort's arm; NaN where there is none."""
+    names = [arm.value for arm in ARMS]
+    arm = case.groups.get(ARM, "")
+    return float(names.index(arm)) if arm in names else NAN
+
+
+def _scale(values: torch.Tensor, prefix: str) -> dict[str, torch.Tensor]:
+    """Mean and deviation of each column where it is known; those that no training exam has stay as they are."""
+    there = torch.isfinite(values).sum(dim=0) > 1
+    mean, deviation = torch.zeros(values.shape[1]), torch.ones(values.shape[1])
+    mean[there] = values[:, there].nanmean(dim=0)
+    deviation[there] = (values[:, there] - mean[there]).square().nanmean(dim=0).sqrt().clamp(min=1e-3)
+    return {f"{prefix}mean": mean, f"{prefix}deviation": deviation}
+
+
+def _is_whole(weights: Path) -> bool:
+    """Whether a file holds encoder and council, as a bundle does."""
+    try:
+        with safe_open(weights, framework="pt") as file:
+            return any(name.startswith("council.") for name in file.keys())  # noqa: SIM118
+    except OSError:
+        return False
+
+
+def bundled() -> EdemaLearner:
+    """The learner with the encoder of the shipped bundle.
+
+    Raises
+    ------
+    TrainingError : the bundle's weights do not fit.
+    """
+    whole = EdemaNetwork()
+    load_weights_file(whole, WEIGHTS)
+    return EdemaLearner(OfHeads(whole.heads, "shipped"))

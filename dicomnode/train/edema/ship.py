@@ -1,0 +1,64 @@
+"""From finished trainings to a bundle: weights of encoder and council, calibration, threshold."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import torch
+
+from dicomnode.train.calibrate import CALIBRATION, read_calibration
+from dicomnode.train.checkpoint import load_weights_file, save_weights
+from dicomnode.train.edema.experiment import Trained
+from dicomnode.train.edema.heads import OUTCOME
+from dicomnode.train.edema.learner import BUNDLE
+from dicomnode.train.outputs.probability import Probability
+from dicomnode.zoo.edema.network import EdemaNetwork
+
+KEPT = ("report.md", "figures.json", "reliability.png")
+
+
+def assembled(trained: Trained, bundle: Path) -> Path:
+    """A bundle with what was trained: the configuration of the shipped one, weights of this training.
+
+    Returns
+    -------
+    The folder.
+
+    Raises
+    ------
+    TrainingError : weights or calibration cannot be read.
+    """
+    shutil.copytree(BUNDLE / "configs", bundle / "configs", dirs_exist_ok=True)
+    (bundle / "models").mkdir(parents=True, exist_ok=True)
+    network = EdemaNetwork(len(trained.members))
+    network.heads.encoder.load_state_dict(trained.facts.state_dict())
+    for member, weights in zip(network.council, trained.members, strict=True):
+        load_weights_file(member, weights)
+    # read in float32: on disk half of that is enough
+    halves = {name: value.to(torch.float16) for name, value in network.state_dict().items()}
+    save_weights(halves, bundle / "models" / "model.safetensors")
+    _write_calibration(trained, bundle)
+    return bundle
+
+
+def _write_calibration(trained: Trained, bundle: Path) -> None:
+    """Slope and intercept into the configuration, the threshold into the manifest; both from out-of-fold patients."""
+    told = read_calibration(trained.folds / CALIBRATION, (Probability(OUTCOME),))[OUTCOME]
+    inference, metadata = bundle / "configs" / "inference.json", bundle / "configs" / "metadata.json"
+    settings = json.loads(inference.read_text(encoding="utf-8"))
+    settings |= {"slope": told["slope"], "intercept": told["intercept"]}
+    inference.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    text = metadata.read_text(encoding="utf-8")
+    metadata.write_text(re.sub(r'("threshold": )[\d.]+', rf"\g<1>{told['threshold']:g}", text), encoding="utf-8")
+
+
+def install(bundle: Path, report: Path, docs: Path) -> None:
+    """Copy a bundle and its report to their places in the project."""
+    for folder in ("configs", "models"):
+        shutil.copytree(bundle / folder, BUNDLE / folder, dirs_exist_ok=True)
+    docs.mkdir(parents=True, exist_ok=True)
+    for name in KEPT:
+        shutil.copyfile(report / name, docs / name)

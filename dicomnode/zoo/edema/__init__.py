@@ -1,0 +1,1 @@
+"""Brain oedema from CT and record (after AttentionMixer)."""
