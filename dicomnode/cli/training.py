@@ -20,7 +20,7 @@ app.add_typer(manifest_app, name="manifest")
 
 @app.command()
 def train(
-    model: Annotated[str, typer.Argument(help="deterioration, hemorrhage, hemorrhage-detector or hemorrhage-paper.")],
+    model: Annotated[str, typer.Argument(help="deterioration, edema, hemorrhage, hemorrhage-detector or hemorrhage-paper.")],
     manifest: Annotated[Path, typer.Option("--manifest", "-m", help="CSV file; see docs/training.md.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder; the same call again goes on where it stopped.")],
     epochs: Annotated[int, typer.Option(min=1, help="At most; it stops early.")] = 30,
@@ -53,6 +53,8 @@ def train(
 
     `dicomnode train deterioration --manifest manifest.csv --out training --batch 128`
 
+    `dicomnode train edema --manifest manifest.csv --out training --batch 128`
+
     `dicomnode train hemorrhage --manifest manifest.csv --out student --teacher training/best.safetensors`
     """
     with exit_codes(), training_extra():
@@ -82,7 +84,7 @@ def train(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="deterioration, hemorrhage, hemorrhage-detector or hemorrhage-paper.")],
+    model: Annotated[str, typer.Argument(help="deterioration, edema, hemorrhage, hemorrhage-detector or hemorrhage-paper.")],
     manifest: Annotated[Path, typer.Option("--manifest", "-m", help="CSV file; see docs/training.md.")],
     weights: Annotated[Path, typer.Option("--weights", "-w", help="A safetensors file, such as best.safetensors.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the report.")],

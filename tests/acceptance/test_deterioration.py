@@ -95,11 +95,11 @@ def told_by_report(node: ServedNode, folder: Path, name: str, words: str) -> Non
     )
 
 
-def sent(node: ServedNode, folder: Path, name: str) -> str:
-    """Send the CT of a woman of 82 years; the UID of the study."""
-    study = small_study(name)
+def sent(node: ServedNode, folder: Path, name: str, born: str = "19430601") -> str:
+    """Send the CT of a woman who is 82 years old, unless she was born at another time; the UID of the study."""
+    study, years = small_study(name), 2026 - int(born[:4]) - 1
     for ds in study:
-        ds.PatientID, ds.PatientBirthDate, ds.PatientSex, ds.PatientAge = name, "19430601", "F", "082Y"
+        ds.PatientID, ds.PatientBirthDate, ds.PatientSex, ds.PatientAge = name, born, "F", f"{years:03d}Y"
         ds.AcquisitionDate, ds.AcquisitionTime = "20260101", "101500"
     assert storescu(write_series(folder, study), node.port)
     return str(study[0].StudyInstanceUID)

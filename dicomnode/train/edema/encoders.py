@@ -104,7 +104,7 @@ def masked_loss(views: Views, batch: Batch) -> torch.Tensor:
     return total
 
 
-def trained_on_facts(out: Path, network: HeadEncoder, heads: Heads, apart: Heads, settings: FitSettings) -> HeadEncoder:
+def trained_on_facts(out: Path, heads: Heads, apart: Heads, settings: FitSettings) -> HeadEncoder:
     """An encoder that tells what is painted.
 
     Parameters
@@ -116,7 +116,8 @@ def trained_on_facts(out: Path, network: HeadEncoder, heads: Heads, apart: Heads
     ------
     TrainingError : the training cannot go on.
     """
-    return _trained(out, network, heads, facts_loss, lambda one: -loss_over(one, apart), settings)
+    torch.manual_seed(settings.seed)
+    return _trained(out, HeadEncoder(), heads, facts_loss, lambda one: -loss_over(one, apart), settings)
 
 
 def trained_by_masking(out: Path, heads: Heads, apart: Heads, settings: FitSettings) -> VitEncoder:
@@ -126,6 +127,7 @@ def trained_by_masking(out: Path, heads: Heads, apart: Heads, settings: FitSetti
     ------
     TrainingError : the training cannot go on.
     """
+    torch.manual_seed(settings.seed)
     whole = _trained(out, SelfSupervised(), heads, masked_loss, lambda one: -_filled_in(one, apart), settings)
     return whole.autoencoder.encoder
 

@@ -26,14 +26,14 @@ from dicomnode.zoo.edema.mixer import Channels, MixerSize
 from dicomnode.zoo.networks.head_encoder import HeadEncoder
 from dicomnode.zoo.networks.vit import VitEncoder
 
-HEADS, AT_A, AT_B, RECORDS = 1000, 200, 60, 12_000
+HEADS, AT_A, AT_B, RECORDS = 1000, 200, 60, 10_000
 """To learn from; unseen ones of each arm at site A and at B; patients without an image."""
 SEEDS, FOLDS = (1, 2, 3), 5
 FUSED, IMAGE, RECORD = "fused", "image", "record"
 NO_ATTENTION, NO_MIXER, MEAN = "without attention", "without mixer", "mean imputation"
 RANDOM, MASKED = "image, random encoder", "image, masked encoder"
 FIT = FitSettings(
-    epochs=10, learning_rate=2e-3, weight_decay=0.05, patience=0, device="cpu", mixed_precision=False, averaging=0.99
+    epochs=8, learning_rate=2e-3, weight_decay=0.05, patience=0, device="cpu", mixed_precision=False, averaging=0.99
 )
 TRAINING = TrainSettings(fit=FIT, batch=128, progress=False)
 
@@ -123,10 +123,9 @@ def _encoders(given: argparse.Namespace, whole: Mapping[str, Heads]) -> tuple[He
     training, apart = whole[Split.TRAIN.value], whole[Split.VALIDATION.value]
     facts_fit = replace(FACTS_FIT, epochs=given.encoder_epochs or FACTS_FIT.epochs)
     masked_fit = replace(MASKED_FIT, epochs=given.encoder_epochs or MASKED_FIT.epochs)
-    torch.manual_seed(facts_fit.seed)
     folder = given.out / "encoders"
-    masked = encoders.trained_by_masking(folder / "masked", training, apart, masked_fit)
-    return encoders.trained_on_facts(folder / "facts", HeadEncoder(), training, apart, facts_fit), masked
+    facts = encoders.trained_on_facts(folder / "facts", training, apart, facts_fit)
+    return facts, encoders.trained_by_masking(folder / "masked", training, apart, masked_fit)
 
 
 def arms_of(facts: HeadEncoder, masked: VitEncoder, cache: Path) -> Sequence[Arm]:

@@ -14,6 +14,7 @@ from dicomnode.zoo.deterioration.variables import VARIABLES, numbers_of_context
 from dicomnode.zoo.edema.beside import beside
 from dicomnode.zoo.edema.network import EdemaNetwork
 from dicomnode.zoo.networks.head_grid import grid_of, image_on
+from dicomnode.zoo.networks.lighter import lighter
 from dicomnode.zoo.reading.contract import Explained
 
 IMAGE_ALONE = "Imaging only: nothing of the patient's record was known."
@@ -47,8 +48,9 @@ class Edema:
         SeriesError : ``NOT_A_HEAD``, ``NOT_AXIAL``.
         """
         assert isinstance(inputs.volume, Volume)  # the manifest demands an image
-        grid = grid_of(inputs.volume)
-        image = image_on(grid, inputs.volume)
+        volume = lighter(inputs.volume)
+        grid = grid_of(volume)
+        image = image_on(grid, volume)
         device = next(self.network.parameters()).device
         features = self.network.heads(image[None, None].to(device))
         variables = numbers_of_context(inputs.context)
@@ -56,7 +58,7 @@ class Edema:
         values = self.probabilities(features.expand(len(cases), -1), cases).tolist()
         changes = self._contributions(values, self.network.attention(features, cases[:1])[0], variables)
         warnings = () if changes else (IMAGE_ALONE,)
-        return {self.name: Explained(values[0], changes, warnings, beside(inputs.volume, grid, image))}
+        return {self.name: Explained(values[0], changes, warnings, beside(volume, grid, image))}
 
     def probabilities(self, features: torch.Tensor, variables: torch.Tensor) -> torch.Tensor:
         """(patients,) calibrated, from (patients, features) and (patients, variables)."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dicomnode.measure.parenchyma import commonest_soft_tissue_hu
 from dicomnode.records import Volume
 from dicomnode.zoo.head_check import brain_mask
+from dicomnode.zoo.networks.lighter import lighter
 from dicomnode.zoo.planes import AIR_HU, PlaneGrid, plane_grid, planes_of
 
 SHAPE = (32, 96, 96)
@@ -119,7 +120,8 @@ def head_image(volume: Volume) -> torch.Tensor:
     ------
     SeriesError : ``NOT_A_HEAD`` no brain within a skull, ``NOT_AXIAL``.
     """
-    return image_on(grid_of(volume), volume)[None, None]
+    scan = lighter(volume)
+    return image_on(grid_of(scan), scan)[None, None]
 
 
 def as_floats(image: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,45 @@
+"""Brain oedema by the one way to train: a tiny cohort of coarse heads through encoders, fusions, bundle and report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dicomnode.cohort.patients import Arm
+from dicomnode.train.edema import heads
+from dicomnode.train.edema.heads import Group, exams_of, made
+from dicomnode.train.edema.learner import WEIGHTS, bundled
+from dicomnode.train.edema.records import records
+from dicomnode.train.engine import FitSettings
+from dicomnode.train.manifest import write_manifest
+from dicomnode.train.run import BEST, evaluate_model, train_model
+from dicomnode.train.settings import TrainSettings
+
+STRANGERS = Group(name="strangers", site="A", arm=Arm.ICH, patients=14, seed=987)
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("heads")
+    return write_manifest(folder / "manifest.csv", [*exams_of(made(folder, STRANGERS), None), *records(40)])
+
+
+def test_a_training_from_heads_and_records_leaves_weights_that_can_be_judged(manifest: Path, tmp_path: Path) -> None:
+    fit = FitSettings(epochs=2, device="cpu", mixed_precision=False)
+    report = train_model(manifest, tmp_path / "out", bundled(), TrainSettings(fit=fit, batch=8, progress=False))
+    assert "edema" in report.read_text()
+    again = evaluate_model(manifest, tmp_path / "out" / BEST, tmp_path / "again", bundled(), split=None, progress=False)
+    figures = json.loads(again.with_suffix(".json").read_text())
+    assert figures["exams"] == STRANGERS.patients + 40
+
+
+def test_the_shipped_weights_tell_strangers_apart(manifest: Path, tmp_path: Path) -> None:
+    report = evaluate_model(manifest, WEIGHTS, tmp_path, bundled(), split=None, progress=False)
+    assert json.loads(report.with_suffix(".json").read_text())["figures"]["auc"]["value"] > 0.6
+
+
+def test_the_groups_of_the_experiment_share_no_patient() -> None:
+    groups = [*heads.training_groups(2000), *heads.unseen_groups(200, 60)]
+    assert len({group.seed for group in groups}) == len({group.name for group in groups}) == len(groups)
