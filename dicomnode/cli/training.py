@@ -20,7 +20,9 @@ app.add_typer(manifest_app, name="manifest")
 
 @app.command()
 def train(
-    model: Annotated[str, typer.Argument(help="deterioration, edema, hemorrhage, hemorrhage-detector or hemorrhage-paper.")],
+    model: Annotated[
+        str, typer.Argument(help="deterioration, edema, hemorrhage, hemorrhage-detector or hemorrhage-paper.")
+    ],
     manifest: Annotated[Path, typer.Option("--manifest", "-m", help="CSV file; see docs/training.md.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder; the same call again goes on where it stopped.")],
     epochs: Annotated[int, typer.Option(min=1, help="At most; it stops early.")] = 30,
@@ -84,7 +86,9 @@ def train(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="deterioration, edema, hemorrhage, hemorrhage-detector or hemorrhage-paper.")],
+    model: Annotated[
+        str, typer.Argument(help="deterioration, edema, hemorrhage, hemorrhage-detector or hemorrhage-paper.")
+    ],
     manifest: Annotated[Path, typer.Option("--manifest", "-m", help="CSV file; see docs/training.md.")],
     weights: Annotated[Path, typer.Option("--weights", "-w", help="A safetensors file, such as best.safetensors.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the report.")],

@@ -41,5 +41,5 @@ def test_the_shipped_weights_tell_strangers_apart(manifest: Path, tmp_path: Path
 
 
 def test_the_groups_of_the_experiment_share_no_patient() -> None:
-    groups = [*heads.training_groups(2000), *heads.unseen_groups(200, 60)]
+    groups = [*heads.training_groups(2000), *heads.unseen_groups(200, 40)]
     assert len({group.seed for group in groups}) == len({group.name for group in groups}) == len(groups)

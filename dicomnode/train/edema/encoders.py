@@ -33,10 +33,10 @@ TOKENS_COUNT = 2.0
 """Weight of the tokens against the whole head."""
 EDGES, BLUR, CONTRAST = 0.01, 2.0, 0.001
 FACTS_FIT = FitSettings(
-    epochs=12, learning_rate=2e-3, weight_decay=0.02, patience=0, device="cpu", mixed_precision=False
+    epochs=10, learning_rate=2e-3, weight_decay=0.02, patience=0, device="cpu", mixed_precision=False
 )
 MASKED_FIT = FitSettings(
-    epochs=6, learning_rate=1e-3, weight_decay=0.05, patience=0, device="cpu", mixed_precision=False
+    epochs=3, learning_rate=1e-3, weight_decay=0.05, patience=0, device="cpu", mixed_precision=False
 )
 
 

@@ -26,14 +26,14 @@ from dicomnode.zoo.edema.mixer import Channels, MixerSize
 from dicomnode.zoo.networks.head_encoder import HeadEncoder
 from dicomnode.zoo.networks.vit import VitEncoder
 
-HEADS, AT_A, AT_B, RECORDS = 1000, 200, 60, 10_000
+HEADS, AT_A, AT_B, RECORDS = 1000, 200, 40, 8_000
 """To learn from; unseen ones of each arm at site A and at B; patients without an image."""
 SEEDS, FOLDS = (1, 2, 3), 5
 FUSED, IMAGE, RECORD = "fused", "image", "record"
 NO_ATTENTION, NO_MIXER, MEAN = "without attention", "without mixer", "mean imputation"
 RANDOM, MASKED = "image, random encoder", "image, masked encoder"
 FIT = FitSettings(
-    epochs=8, learning_rate=2e-3, weight_decay=0.05, patience=0, device="cpu", mixed_precision=False, averaging=0.99
+    epochs=6, learning_rate=2e-3, weight_decay=0.05, patience=0, device="cpu", mixed_precision=False, averaging=0.99
 )
 TRAINING = TrainSettings(fit=FIT, batch=128, progress=False)
 

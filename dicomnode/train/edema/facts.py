@@ -47,7 +47,8 @@ def painted(case: Case, cache: Path) -> Mapping[str, torch.Tensor]:
     stamps = [stamp_of(image), sorted(_mask_stamps(case)), case.labels.get(SHIFT), VERSION]
     kept = cache / "heads" / f"{digest_of(stamps)}.safetensors"
     try:
-        return load_file(kept)
+        known: dict[str, torch.Tensor] = load_file(kept)
+        return known
     except (FileNotFoundError, SafetensorError):
         found = _painted(case, read_image(image))
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -76,8 +77,8 @@ def _mask_on(case: Case, name: str, volume: Volume, grid: HeadGrid) -> torch.Ten
 
 def volumes_by_token(masks: torch.Tensor) -> torch.Tensor:
     """(kinds, 4, 6, 6) mL in each token, from the shares of the voxels (kinds, 32, 96, 96)."""
-    sizes = [whole // tokens for whole, tokens in zip(SHAPE, TOKENS, strict=True)]
-    blocks = masks.unflatten(3, (-1, sizes[2])).unflatten(2, (-1, sizes[1])).unflatten(1, (-1, sizes[0]))
+    a, b, c = (whole // tokens for whole, tokens in zip(SHAPE, TOKENS, strict=True))
+    blocks = masks.reshape(len(masks), TOKENS[0], a, TOKENS[1], b, TOKENS[2], c)
     return blocks.sum(dim=(2, 4, 6)) * VOXEL_ML
 
 

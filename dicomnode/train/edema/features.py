@@ -28,6 +28,7 @@ class OfHeads:
         self.encoder, self.name, self.heads = encoder.eval(), name, heads
         self.width = encoder.width
         self._found: dict[str, torch.Tensor] = {}
+        self._by_cache: dict[Path, _Frozen] = {}
 
     def of(self, case: Case, cache: Path) -> torch.Tensor:
         """(width,) NaN without an image.
@@ -39,9 +40,14 @@ class OfHeads:
         if case.image is None:
             return torch.full((self.width,), torch.nan)
         if case.id not in self._found:
-            frozen = _Frozen(self.encoder, cache, self.heads)
-            self._found[case.id] = frozen.of(case)["features"]
+            self._found[case.id] = self._frozen(cache).of(case)["features"]
         return self._found[case.id]
+
+    def _frozen(self, cache: Path) -> _Frozen:
+        """Made once for a cache: the digest of all weights is part of it."""
+        if cache not in self._by_cache:
+            self._by_cache[cache] = _Frozen(self.encoder, cache, self.heads)
+        return self._by_cache[cache]
 
 
 class _Frozen(FrozenFeatures):

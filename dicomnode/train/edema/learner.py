@@ -35,8 +35,8 @@ from dicomnode.zoo.networks.head_facts import SHIFT
 
 BUNDLE = Path(dicomnode.zoo.__file__).parent / "edema" / "bundle"
 WEIGHTS = BUNDLE / "models" / "model.safetensors"
-WITH_IMAGE = 4
-"""How often an exam with an image is seen for each time that one without is."""
+WITH_IMAGE, ALONE = 4, 8
+"""How often an exam with an image is seen for each time that one without is, and in an epoch without any others."""
 SHIFT_RANGE = (-40.0, 40.0)
 NAN = float("nan")
 
@@ -94,7 +94,7 @@ class EdemaLearner(ExamLearner):
         training = samples[Split.TRAIN]
         seen = [one for one in training if has_image(one)]
         others = [] if self.channels is Channels.IMAGE else [one for one in training if not has_image(one)]
-        times = WITH_IMAGE if others else 1
+        times = WITH_IMAGE if others else ALONE
         return ExamBatches(stacked([*seen * times, *others]), settings.batch, settings.fit.seed)
 
     def loss(self, output: Any, batch: Batch) -> torch.Tensor:

@@ -24,7 +24,7 @@ class EdemaNetwork(nn.Module):
     def __init__(self, members: int = MEMBERS) -> None:
         super().__init__()
         self.heads = HeadFeatures()
-        self.council = nn.ModuleList(new_member(self.heads.width) for _ in range(members))
+        self.council = nn.ModuleList([new_member(self.heads.width) for _ in range(members)])
 
     def forward(self, features: torch.Tensor, variables: torch.Tensor) -> torch.Tensor:
         """(patients,) mean log odds of the council, from (patients, features) and (patients, variables)."""
@@ -32,7 +32,8 @@ class EdemaNetwork(nn.Module):
 
     def attention(self, features: torch.Tensor, variables: torch.Tensor) -> torch.Tensor:
         """(patients, variables) share of the attention on each variable, mean over heads and council."""
-        weights = [member.explained(features, variables)[1] for member in self.council]
+        members = [member for member in self.council if isinstance(member, AttentionMixer)]
+        weights = [member.explained(features, variables)[1] for member in members]
         return torch.stack([w.mean(dim=1) for w in weights if w is not None]).mean(dim=0)
 
 

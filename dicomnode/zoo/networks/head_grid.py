@@ -57,7 +57,8 @@ class HeadGrid:
         outside : what lies outside of the scan.
         """
         planes = planes_of(values, self.planes, outside) - outside
-        return torch.tensordot(self.weights, planes, dims=1) + outside
+        slabs: torch.Tensor = torch.tensordot(self.weights, planes, dims=1) + outside
+        return slabs
 
 
 def grid_of(volume: Volume) -> HeadGrid:
@@ -72,7 +73,7 @@ def grid_of(volume: Volume) -> HeadGrid:
     offsets_mm = planes.orientation.offsets_mm(volume.stack)
     canonical = planes.orientation.to_canonical(brain)
     top_mm = float(offsets_mm[canonical.any(axis=(1, 2))].max()) + ABOVE_BRAIN_MM
-    wanted_mm = top_mm - VOXEL_MM[0] * np.arange(SHAPE[0])[::-1]
+    wanted_mm = top_mm - VOXEL_MM[0] * np.arange(SHAPE[0], dtype=np.float64)[::-1]
     inside = volume.hu[brain]
     found = commonest_soft_tissue_hu(inside) if inside.size else None
     brain_hu = USUAL_BRAIN_HU if found is None else found

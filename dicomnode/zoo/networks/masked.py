@@ -74,8 +74,6 @@ class MaskedAutoencoder(nn.Module):
     size : of both. taken_out : share of the patches.
     """
 
-    places: torch.Tensor
-
     def __init__(self, size: VitSize = FAST, taken_out: float = 0.75) -> None:
         super().__init__()
         self.taken_out = taken_out
@@ -92,7 +90,7 @@ class MaskedAutoencoder(nn.Module):
         """
         embedded = self.encoder.embedded(image)
         kept, gone = self._drawn(embedded)
-        seen = self.encoder.norm(self.encoder.layers(embedded[~gone].unflatten(0, (len(image), kept))))
+        seen = self.encoder.norm(self.encoder.layers(embedded[~gone].reshape(len(image), kept, -1)))
         return self.decoder(seen, gone), gone, seen.mean(dim=1)
 
     def _drawn(self, embedded: torch.Tensor) -> tuple[int, torch.Tensor]:
@@ -133,12 +131,12 @@ class VitDecoder(nn.Module):
 
 def unpatched(patches: torch.Tensor, size: VitSize) -> torch.Tensor:
     """(volumes, 1, slabs, rows, columns) from (volumes, patches, voxels of a patch)."""
-    blocks = patches.unflatten(2, size.patch).unflatten(1, size.tokens)
+    blocks = patches.reshape(len(patches), *size.tokens, *size.patch)
     return blocks.permute(0, 1, 4, 2, 5, 3, 6).reshape(len(patches), 1, *size.volume)
 
 
 def patched(volumes: torch.Tensor, size: VitSize) -> torch.Tensor:
     """(volumes, patches, voxels of a patch) from (volumes, 1, slabs, rows, columns): undoes :func:`unpatched`."""
     a, b, c = size.patch
-    blocks = volumes[:, 0].unflatten(3, (-1, c)).unflatten(2, (-1, b)).unflatten(1, (-1, a))
+    blocks = volumes.reshape(len(volumes), size.tokens[0], a, size.tokens[1], b, size.tokens[2], c)
     return blocks.permute(0, 1, 3, 5, 2, 4, 6).flatten(4).flatten(1, 3)

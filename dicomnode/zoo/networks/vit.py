@@ -94,11 +94,12 @@ class VitEncoder(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """(volumes, width, ...) vectors on the grid of the patches, from (volumes, 1, ...) steps of the window."""
         read: torch.Tensor = self.norm(self.layers(self.embedded(image)))
-        return read.transpose(1, 2).unflatten(2, self.size.tokens)
+        return read.transpose(1, 2).reshape(len(read), -1, *self.size.tokens)
 
     def embedded(self, image: torch.Tensor) -> torch.Tensor:
         """(volumes, patches, width) before the layers."""
-        return self.embedding(as_floats(image)).flatten(2).transpose(1, 2) + self.places
+        embedded: torch.Tensor = self.embedding(as_floats(image)).flatten(2).transpose(1, 2) + self.places
+        return embedded
 
 
 def places_of(tokens: Sizes, width: int) -> torch.Tensor:

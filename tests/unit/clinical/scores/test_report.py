@@ -20,6 +20,7 @@ from dicomnode.records import (
     PatientContext,
     ReferenceScore,
     Region,
+    ScoreFinding,
     Volume,
 )
 from tests.unit.zoo.volumes import make_volume
@@ -227,6 +228,28 @@ def test_what_somebody_read_of_mass_effect_is_given_with_its_limit() -> None:
     found = scores(known(midline_shift=6.0, evans_index=0.28), bleed())
     assert found["midline_shift"].meaning == "Significant (more than 5 mm)."
     assert found["evans_index"].meaning == "No ventriculomegaly (more than 0.30)."
+
+
+def beside_a_score(**values: float) -> ScoreFinding:
+    """A score of a model that marks nothing and has measured the head."""
+    measured = (
+        ReferenceScore(name=name, label=name, value=value, unit="1", meaning="measured")
+        for name, value in values.items()
+    )
+    return ScoreFinding(name="edema", label="Oedema", value=0.4, unit="1", model=MODEL, reference=tuple(measured))
+
+
+def test_what_a_model_measured_beside_its_score_is_given_without_anybody_asking() -> None:
+    given = reference_scores((beside_a_score(midline_shift=7.0, hypodense_share=4.0),), VOLUME, PatientContext())
+    assert [(one.name, one.value) for one in given] == [("midline_shift", 7.0), ("hypodense_share", 4.0)]
+    assert given[0].meaning.startswith("Significant")
+    assert given[1].meaning == "measured"
+
+
+def test_what_somebody_read_stands_in_place_of_what_a_model_measured() -> None:
+    given = reference_scores((beside_a_score(midline_shift=7.0),), VOLUME, known(midline_shift=3.0))
+    shifts = [(one.value, one.meaning.partition(" (")[0]) for one in given if one.name == "midline_shift"]
+    assert shifts == [(3.0, "Not significant")]
 
 
 def test_hyperdensity_is_measured_above_50_hu() -> None:
