@@ -16,7 +16,7 @@ from dicomnode.train.checkpoint import load_weights_file
 from dicomnode.train.edema.edges import blurred, sobel
 from dicomnode.train.engine import BEST, Batch, FitSettings, Task, fit
 from dicomnode.train.tabular import over_known
-from dicomnode.zoo.networks.head_encoder import HeadEncoder, Told
+from dicomnode.zoo.networks.head_encoder import TOKEN_ML, HeadEncoder, Histograms, Told
 from dicomnode.zoo.networks.head_facts import FACTS, SCALE, SIDED
 from dicomnode.zoo.networks.masked import SelfSupervised, Views, patched
 from dicomnode.zoo.networks.vit import FAST, VitEncoder
@@ -27,13 +27,11 @@ Score = Callable[[nn.Module], float]
 Heads = Mapping[str, torch.Tensor]
 """``image`` (heads, 1, 32, 96, 96), ``tokens`` (heads, kinds, 4, 6, 6) mL, ``facts`` (heads, facts)."""
 BATCH = 16
-TOKEN_ML = 0.2
-"""Volumes of tokens are told as logarithms of 1 + mL / this."""
-TOKENS_COUNT = 2.0
-"""Weight of the tokens against the whole head."""
+FOUND, NONE = 0.5, 2.0
+"""Weight of the tokens with a finding and of those without against the whole head: the latter are many, and easy."""
 EDGES, BLUR, CONTRAST = 0.01, 2.0, 0.001
 FACTS_FIT = FitSettings(
-    epochs=10, learning_rate=2e-3, weight_decay=0.02, patience=0, device="cpu", mixed_precision=False
+    epochs=28, learning_rate=2e-3, weight_decay=0.02, patience=0, device="cpu", mixed_precision=False
 )
 MASKED_FIT = FitSettings(
     epochs=3, learning_rate=1e-3, weight_decay=0.05, patience=0, device="cpu", mixed_precision=False
@@ -89,8 +87,10 @@ def facts_loss(told: Told, batch: Batch) -> torch.Tensor:
     """Squared errors of the whole head and of its tokens, in deviations; what is not known does not count."""
     scale = torch.tensor([SCALE[name] for name in FACTS])
     whole = over_known(functional.smooth_l1_loss, told.facts, batch["facts"] / scale)
-    tokens = over_known(functional.smooth_l1_loss, told.tokens, torch.log1p(batch["tokens"] / TOKEN_ML))
-    return whole + TOKENS_COUNT * tokens
+    truth = torch.log1p(batch["tokens"] / TOKEN_ML)
+    found = over_known(functional.smooth_l1_loss, told.tokens, torch.where(truth > 0.0, truth, torch.nan))
+    none = over_known(functional.smooth_l1_loss, told.tokens, torch.where(truth > 0.0, torch.nan, truth))
+    return whole + FOUND * found + NONE * none
 
 
 def masked_loss(views: Views, batch: Batch) -> torch.Tensor:
@@ -116,8 +116,32 @@ def trained_on_facts(out: Path, heads: Heads, apart: Heads, settings: FitSetting
     ------
     TrainingError : the training cannot go on.
     """
+    if (out / "done").exists():
+        return loaded(out / BEST)
+    learned, kept = histograms_of(heads), histograms_of(apart)
     torch.manual_seed(settings.seed)
-    return _trained(out, HeadEncoder(), heads, facts_loss, lambda one: -loss_over(one, apart), settings)
+    return _trained(out, HeadEncoder(), learned, facts_loss, lambda one: -loss_over(one, kept), settings)
+
+
+def loaded(weights: Path) -> HeadEncoder:
+    """An encoder by the file of its weights.
+
+    Raises
+    ------
+    TrainingError : they do not fit.
+    """
+    network = HeadEncoder()
+    load_weights_file(network, weights)
+    return network.eval()
+
+
+def histograms_of(heads: Heads) -> Heads:
+    """Heads with the histograms of their blocks in place of their images: they are the same in every epoch."""
+    if heads["image"].shape[1] > 1:
+        return heads
+    stem = Histograms()
+    with torch.no_grad():
+        return {**heads, "image": torch.cat([stem(part) for part in torch.split(heads["image"], BATCH)])}
 
 
 def trained_by_masking(out: Path, heads: Heads, apart: Heads, settings: FitSettings) -> VitEncoder:

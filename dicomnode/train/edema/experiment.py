@@ -26,7 +26,7 @@ from dicomnode.zoo.edema.mixer import Channels, MixerSize
 from dicomnode.zoo.networks.head_encoder import HeadEncoder
 from dicomnode.zoo.networks.vit import VitEncoder
 
-HEADS, AT_A, AT_B, RECORDS = 1000, 200, 40, 8_000
+HEADS, AT_A, AT_B, RECORDS = 1000, 200, 40, 5_000
 """To learn from; unseen ones of each arm at site A and at B; patients without an image."""
 SEEDS, FOLDS = (1, 2, 3), 5
 FUSED, IMAGE, RECORD = "fused", "image", "record"

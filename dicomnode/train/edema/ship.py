@@ -9,11 +9,12 @@ from pathlib import Path
 
 import torch
 
-from dicomnode.train.calibrate import CALIBRATION, read_calibration
 from dicomnode.train.checkpoint import load_weights_file, save_weights
 from dicomnode.train.edema.experiment import Trained
 from dicomnode.train.edema.heads import OUTCOME
-from dicomnode.train.edema.learner import BUNDLE
+from dicomnode.train.edema.learner import BUNDLE, EdemaLearner
+from dicomnode.train.manifest import Split, read_manifest
+from dicomnode.train.outputs.output import Calibration
 from dicomnode.train.outputs.probability import Probability
 from dicomnode.zoo.edema.network import EdemaNetwork
 
@@ -45,14 +46,26 @@ def assembled(trained: Trained, bundle: Path) -> Path:
 
 
 def _write_calibration(trained: Trained, bundle: Path) -> None:
-    """Slope and intercept into the configuration, the threshold into the manifest; both from out-of-fold patients."""
-    told = read_calibration(trained.folds / CALIBRATION, (Probability(OUTCOME),))[OUTCOME]
+    """Slope and intercept into the configuration, the threshold into the manifest; see :func:`calibration_of`."""
+    told = calibration_of(trained)
     inference, metadata = bundle / "configs" / "inference.json", bundle / "configs" / "metadata.json"
     settings = json.loads(inference.read_text(encoding="utf-8"))
     settings |= {"slope": told["slope"], "intercept": told["intercept"]}
     inference.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     text = metadata.read_text(encoding="utf-8")
     metadata.write_text(re.sub(r'("threshold": )[\d.]+', rf"\g<1>{told['threshold']:g}", text), encoding="utf-8")
+
+
+def calibration_of(trained: Trained) -> Calibration:
+    """From the out-of-fold scores of heads that the encoder has not learned from either.
+
+    Of those that it has learned from it tells more than of others, and a score would seem surer than it is.
+    """
+    apart = {case.id for case in read_manifest(trained.manifest, EdemaLearner.needs.label_ranges).of(Split.VALIDATION)}
+    places = [place for place, name in enumerate(trained.out_of_fold.ids) if name in apart]
+    found = Probability(OUTCOME).calibration(trained.out_of_fold.taken(places))
+    assert found is not None
+    return found
 
 
 def install(bundle: Path, report: Path, docs: Path) -> None:

@@ -11,10 +11,19 @@ import torch
 from torch import nn
 
 from dicomnode.zoo.networks.head_facts import FACTS, KINDS
-from dicomnode.zoo.networks.head_grid import as_floats
+from dicomnode.zoo.networks.head_grid import WINDOW_HU, as_floats
 
 WIDTH = 96
 """Of the vectors of the tokens."""
+BINS_HU = (-30.0, -20.0, -14.0, -10.0, -7.0, -4.0, -1.0, 2.0, 6.0, 12.0, 20.0, 30.0, 40.0, 50.0)
+"""From the brain; finer where oedema and infarct are."""
+BLOCK = (4, 8, 8)
+TOKEN_ML, MOST_LOG = 0.2, 6.0
+"""Volumes of tokens are told as logarithms of 1 + mL / this, up to so much."""
+LEAST_ML = 0.2
+BLOOD, DARK = ("intraparenchymal", "intraventricular", "extra_axial"), ("oedema", "infarct")
+SHARES_SCALE = 4.0
+"""Shares of single bins are small numbers."""
 
 
 class Told(NamedTuple):
@@ -32,33 +41,38 @@ class Told(NamedTuple):
     tokens: torch.Tensor
 
 
-class Residual(nn.Module):
-    """Two convolutions beside a way around them.
+class Histograms(nn.Module):
+    """How much of each small block of a head has which attenuation, about the brain; nothing is learned.
 
-    Parameters
-    ----------
-    width : channels.
+    The head is smoothed by three voxels first, so that noise is not taken for dark or bright tissue. Each value counts
+    for the two bins that it lies between.
     """
 
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.GroupNorm(8, width),
-            nn.GELU(),
-            nn.Conv3d(width, width, 3, padding=1),
-            nn.GroupNorm(8, width),
-            nn.GELU(),
-            nn.Conv3d(width, width, 3, padding=1),
-        )
+    centres: torch.Tensor
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Of the same shape."""
-        out: torch.Tensor = x + self.body(x)
-        return out
+    def __init__(self) -> None:
+        super().__init__()
+        low, high = WINDOW_HU
+        steps = [2.0 * (hu - low) / (high - low) - 1.0 for hu in BINS_HU]
+        self.register_buffer("centres", torch.tensor(steps), persistent=False)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """(heads, bins, 8, 12, 12) shares that sum to 1, from (heads, 1, 32, 96, 96) steps of the window."""
+        smooth = nn.functional.avg_pool3d(as_floats(image), 3, stride=1, padding=1, count_include_pad=False)
+        place = torch.bucketize(smooth.contiguous(), self.centres).clamp(1, len(self.centres) - 1)
+        below, above = self.centres[place - 1], self.centres[place]
+        share = ((smooth - below) / (above - below)).clamp(0.0, 1.0)
+        counted = [
+            nn.functional.avg_pool3d(
+                torch.where(place - 1 == k, 1.0 - share, torch.where(place == k, share, 0.0)), BLOCK
+            )
+            for k in range(len(self.centres))
+        ]
+        return torch.cat(counted, dim=1)
 
 
 class ConvEncoder(nn.Module):
-    """Convolutions down to the tokens of the fast transformer: more is learned from few heads than by attention.
+    """Histograms of small blocks, each beside that of its mirror image, through convolutions down to tokens.
 
     Parameters
     ----------
@@ -67,24 +81,18 @@ class ConvEncoder(nn.Module):
 
     def __init__(self, width: int = WIDTH) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv3d(1, 16, (3, 5, 5), stride=2, padding=(1, 2, 2)),
-            nn.GroupNorm(4, 16),
-            nn.GELU(),
-            nn.Conv3d(16, 32, 3, stride=2, padding=1),
-            nn.GroupNorm(8, 32),
-            nn.GELU(),
-            nn.Conv3d(32, 64, 3, stride=2, padding=1),
-            Residual(64),
-            nn.Conv3d(64, width, 3, stride=(1, 2, 2), padding=1),
-            Residual(width),
-            nn.GroupNorm(8, width),
-            nn.GELU(),
+        self.histograms = Histograms()
+        self.alone = nn.Sequential(
+            nn.Conv3d(2 * len(BINS_HU), width, 2, stride=2), nn.GELU(), nn.Conv3d(width, width, 1), nn.GELU()
         )
+        self.around = nn.Conv3d(width, width, 3, padding=1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """(heads, width, 4, 6, 6) from (heads, 1, 32, 96, 96) steps of the window."""
-        tokens: torch.Tensor = self.layers(as_floats(image))
+        """(heads, width, 4, 6, 6) from (heads, 1, 32, 96, 96) steps of the window, or from their histograms."""
+        shares = self.histograms(image) if image.shape[1] == 1 else image
+        # left and right of a head are alike but for what is wrong with it
+        alone = self.alone(SHARES_SCALE * torch.cat([shares, shares - shares.flip(-1)], dim=1))
+        tokens: torch.Tensor = nn.functional.gelu(alone + self.around(alone))
         return tokens
 
 
@@ -100,13 +108,26 @@ class HeadEncoder(nn.Module):
         super().__init__()
         self.tokens = ConvEncoder(width) if tokens is None else tokens
         self.of_token = nn.Conv3d(width, len(KINDS), 1)
-        self.of_head = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, len(FACTS)))
+        summed = 2 * width + len(KINDS) + 2 * (width + 3)
+        self.of_head = nn.Sequential(nn.Linear(summed, width), nn.GELU(), nn.Linear(width, len(FACTS)))
 
     def forward(self, image: torch.Tensor) -> Told:
         """What it says of (heads, 1, 32, 96, 96) steps of the window."""
         tokens = self.tokens(image)
-        pooled = pooled_of(tokens)
-        return Told(pooled, self.of_head(pooled), self.of_token(tokens))
+        pooled, told = pooled_of(tokens), self.of_token(tokens)
+        volumes_ml = TOKEN_ML * torch.expm1(told.clamp(0.0, MOST_LOG))
+        totals = torch.log1p(volumes_ml.sum(dim=(2, 3, 4)))
+        parts = [lesion_of(tokens, volumes_ml, kinds) for kinds in (BLOOD, DARK)]
+        return Told(pooled, self.of_head(torch.cat([pooled, totals, *parts], dim=1)), told)
+
+
+def lesion_of(tokens: torch.Tensor, volumes_ml: torch.Tensor, kinds: tuple[str, ...]) -> torch.Tensor:
+    """(heads, width + 3) mean of the tokens, and of their places from -1 to 1, by the volume of some kinds in each."""
+    weight = volumes_ml[:, [KINDS.index(kind) for kind in kinds]].sum(dim=1).flatten(1)
+    share = weight / (weight.sum(dim=1, keepdim=True) + LEAST_ML)
+    lines = [torch.linspace(-1.0, 1.0, count, device=tokens.device) for count in tokens.shape[2:]]
+    places = torch.stack(torch.meshgrid(*lines, indexing="ij")).flatten(1)
+    return torch.cat([torch.einsum("ndt,nt->nd", tokens.flatten(2), share), share @ places.T], dim=1)
 
 
 def pooled_of(tokens: torch.Tensor) -> torch.Tensor:
