@@ -101,8 +101,10 @@ class EdemaLearner(ExamLearner):
         return over_known(binary_cross_entropy_with_logits, output, batch["label"][:, 0])
 
     def validate(self, network: nn.Module, samples: Sequence[ExamTensors], *, bfloat16: bool) -> float:
-        """AUC of the exams that have an image."""
-        asked = [one for one in samples if has_image(one)] or samples
+        """AUC of the exams that have an image; of all, where those do not show both outcomes."""
+        asked = [one for one in samples if has_image(one)]
+        known_labels = {one.case.labels[OUTCOME] for one in asked if OUTCOME in one.case.labels}
+        asked = asked if len(known_labels) > 1 else list(samples)
         labels = stacked(asked)["label"][:, 0]
         known = torch.isfinite(labels)
         return auc(labels[known].numpy(), self.answers(network, asked)[known].numpy())
