@@ -15,7 +15,7 @@ from dicomnode.train.outputs.output import Section
 from dicomnode.train.results import SITE, Results
 from dicomnode.train.statistics import Difference, Estimate, bootstrap
 
-RESAMPLES = 1000
+RESAMPLES = 200
 COLUMNS = ("score", HALF, NONE)
 PAIRS = (
     (FUSED, IMAGE),

@@ -25,7 +25,7 @@ from dicomnode.zoo.edema.model import Edema
 
 COMMAND = "python -m dicomnode.train.edema"
 MOST_IMPORTANT = 15
-RESAMPLES = 1000
+RESAMPLES = 200
 KIND = " (synthetic)"
 
 

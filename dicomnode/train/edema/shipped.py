@@ -29,7 +29,7 @@ from dicomnode.zoo.edema.model import Edema
 from dicomnode.zoo.reading.inputs import InputsModel
 from dicomnode.zoo.registry import open_bundle
 
-REPEATS, TIMED = 10, 10
+REPEATS, TIMED = 3, 10
 ALL_OF_IMAGE = "image, all features"
 
 
