@@ -131,7 +131,7 @@ def test_wrong_calls_are_refused_before_anything_is_trained(
     manifest: Path, exams: tuple[Case, ...], tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match="no model 'prognosis' to train; there are: deterioration, edema, hemorrhage"):
-        learner_named("edema")
+        learner_named("prognosis")
     labelled = write_manifest(tmp_path / "labelled.csv", exams[:5])
     with pytest.raises(ManifestError, match="no exam stands in split unlabelled"):
         train_model(labelled, tmp_path / "a", LEARNER, replace(SETTINGS, teacher=BUNDLE))
