@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from dicomnode.decision import Outcome, decision_of
 from dicomnode.dicom.uids import names_of
 from dicomnode.store.receive.arrivals import Arrival, arrivals_of
 from dicomnode.store.states import OutboxStatus, RunStatus, SeriesStatus
-from dicomnode.store.tables import SET_ASIDE, Event, Instance, Job, Outbox, RefusedClass, Result, Run, Series
+from dicomnode.store.tables import SET_ASIDE, Base, Event, Instance, Job, Outbox, RefusedClass, Result, Run, Series
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,19 +143,43 @@ class JobFilter:
         return [*by_id, *[column == value for column, value in given if value]]
 
 
+def _columns(table: type[Base], names: str) -> list[Any]:
+    return [getattr(table, name) for name in names.split()]
+
+
+# As rows: to make objects that follow their rows takes longer than to read them.
+_JOBS = select(
+    Job.id.label("job_id"),
+    *_columns(Job, "status priority protocol generation accession_number study_uid created_at ready_at finished_at"),
+    *_columns(Job, "attempts refusal error task"),
+    Series.series_uid,
+).join(Series, Job.series_id == Series.id)
+_RUNS = select(
+    Run.model_digest.label("digest"),
+    *_columns(Run, "job_id model status attempts crashes device started_at finished_at error outcomes"),
+).order_by(Run.position)
+_DELIVERIES = select(
+    *_columns(Outbox, "job_id destination status attempts created_at next_attempt_at sent_at error proof proven_by"),
+    *_columns(Outbox, "proven_at losses identity"),
+    *_columns(Result, "kind series_uid sop_class_uid sop_instance_uid size_bytes"),
+).join(Result, Outbox.result_id == Result.id)
+
+
 def list_jobs(session: Session, wanted: JobFilter | None = None, *, limit: int | None = 50) -> list[JobLine]:
     """The newest jobs first, each with its runs and deliveries. ``limit`` None: all."""
-    statement = select(Job, Series.series_uid).join(Series, Job.series_id == Series.id).order_by(Job.id.desc())
-    statement = statement.where(*(wanted or JobFilter()).conditions())
-    lines = [_job_line(job, series_uid) for job, series_uid in session.execute(statement.limit(limit))]
+    statement = _JOBS.where(*(wanted or JobFilter()).conditions()).order_by(Job.id.desc()).limit(limit)
+    lines = [JobLine(**row._mapping) for row in session.execute(statement)]
     by_id = {line.job_id: line for line in lines}
     for some in _portions(by_id):
-        for run in session.scalars(select(Run).where(Run.job_id.in_(some)).order_by(Run.position)):
-            by_id[run.job_id].runs.append(_run_line(run))
-        deliveries = select(Outbox, Result).join(Result, Outbox.result_id == Result.id).where(Outbox.job_id.in_(some))
-        for row, result in session.execute(deliveries.order_by(Outbox.id)):
-            by_id[row.job_id].deliveries.append(_delivery_line(row, result))
+        for row in session.execute(_RUNS.where(Run.job_id.in_(some))):
+            by_id[row.job_id].runs.append(_run_line(row))
+        for row in session.execute(_DELIVERIES.where(Outbox.job_id.in_(some)).order_by(Outbox.id)):
+            by_id[row.job_id].deliveries.append(DeliveryLine(**_without_job(row)))
     return [_told(replace(line, held=_held(line))) for line in lines]
+
+
+def _without_job(row: Row[Any]) -> dict[str, Any]:
+    return {name: value for name, value in row._mapping.items() if name != "job_id"}
 
 
 def _told(line: JobLine) -> JobLine:
@@ -301,64 +325,9 @@ def show_job(session: Session, job_id: int) -> JobLine | None:
     return next(iter(list_jobs(session, JobFilter(job_id=job_id))), None)
 
 
-def _delivery_line(row: Outbox, result: Result) -> DeliveryLine:
-    return DeliveryLine(
-        destination=row.destination,
-        kind=result.kind,
-        status=row.status,
-        attempts=row.attempts,
-        created_at=row.created_at,
-        next_attempt_at=row.next_attempt_at,
-        sent_at=row.sent_at,
-        series_uid=result.series_uid,
-        sop_class_uid=result.sop_class_uid,
-        sop_instance_uid=result.sop_instance_uid,
-        size_bytes=result.size_bytes,
-        error=row.error,
-        proof=row.proof,
-        proven_by=row.proven_by,
-        proven_at=row.proven_at,
-        losses=row.losses,
-        identity=row.identity,
-    )
-
-
-def _job_line(job: Job, series_uid: str) -> JobLine:
-    return JobLine(
-        job_id=job.id,
-        status=job.status,
-        priority=job.priority,
-        protocol=job.protocol,
-        generation=job.generation,
-        accession_number=job.accession_number,
-        study_uid=job.study_uid,
-        series_uid=series_uid,
-        created_at=job.created_at,
-        ready_at=job.ready_at,
-        finished_at=job.finished_at,
-        attempts=job.attempts,
-        refusal=job.refusal,
-        error=job.error,
-        task=job.task,
-    )
-
-
-def _run_line(run: Run) -> RunLine:
-    ended = run.started_at is not None and run.finished_at is not None
-    seconds = round(run.finished_at - run.started_at, 3) if ended else None  # type: ignore[operator]
-    return RunLine(
-        model=run.model,
-        status=run.status,
-        attempts=run.attempts,
-        crashes=run.crashes,
-        device=run.device,
-        digest=run.model_digest,
-        started_at=run.started_at,
-        finished_at=run.finished_at,
-        seconds=seconds,
-        error=run.error,
-        outcomes=run.outcomes,
-    )
+def _run_line(row: Row[Any]) -> RunLine:
+    ended = row.started_at is not None and row.finished_at is not None
+    return RunLine(**_without_job(row), seconds=round(row.finished_at - row.started_at, 3) if ended else None)
 
 
 def events_of(session: Session, identifier: str) -> list[EventLine]:
