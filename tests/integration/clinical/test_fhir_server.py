@@ -29,7 +29,6 @@ from tests.integration.store.fixture import sqlite_only
 from tests.tools.certificates import Authority
 from tests.tools.fhir_server import (
     SYSTEM,
-from tests.tools.leaks import told_in
     FhirTestServer,
     Reply,
     condition,
@@ -38,6 +37,7 @@ from tests.tools.leaks import told_in
     patient,
     report,
 )
+from tests.tools.leaks import told_in
 
 pytestmark = sqlite_only
 
