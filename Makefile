@@ -3,6 +3,7 @@
 # make test      lint, types and tests (under 20 minutes; what CI runs)
 # make test-full everything, long
 # make dist      wheel and sdist; make sbom (CycloneDX), make licences: what is in an environment; make audit: known holes
+# make bench     how fast it is on this machine, in about a quarter of an hour (docs/performance.md)
 # make docs      the documentation as a site in artifacts/site
 # make fuzz      bombs, spoiled sessions, data sets and HL7 messages against a running node (SESSIONS, DATASETS, MESSAGES, SEED)
 #
@@ -30,7 +31,7 @@ SEED ?= 1
 # Whose packages are listed: another environment is named with ENVIRONMENT=/opt/dicomnode/bin/python
 ENVIRONMENT ?= $(BIN)/python
 
-.PHONY: sbom licences audit docs dist install demo test test-full fuzz lint tools clean FORCE
+.PHONY: bench sbom licences audit docs dist install demo test test-full fuzz lint tools clean FORCE
 
 install: $(VENV)/.installed
 # Another torch than the one that is there: asked for by name, it is installed anew.
@@ -93,6 +94,13 @@ licences: $(VENV)/.installed-dev
 # Asks a vulnerability database on the network; strict: a package that cannot be looked up is no clean one.
 audit: $(VENV)/.installed-dev
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
+
+bench: $(VENV)/.installed-dev tools
+	$(BIN)/python benchmarks/image_to_result.py --repeats 5
+	$(BIN)/python benchmarks/reception.py --rivals
+	$(BIN)/python benchmarks/segment.py
+	$(BIN)/python benchmarks/encode.py
+	-$(BIN)/python -m benchmarks.database
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/mkdocs build --strict --site-dir artifacts/site
