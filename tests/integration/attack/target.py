@@ -61,7 +61,7 @@ def write(*_):
     for ident, frame in sys._current_frames().items():
         print(names.get(ident, ident), *traceback.format_stack(frame), sep="\\n", file=out, flush=True)
 
-signal.signal(signal.SIGUSR1, write)
+signal.signal(signal.SIGUSR2, write)
 from dicomnode.cli.main import main
 main()
 """
@@ -180,7 +180,7 @@ class Target:
     def stacks(self, wait_s: float) -> str:
         """What each thread of the node does now; empty where it is gone."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGUSR1)
+            self.process.send_signal(signal.SIGUSR2)
             time.sleep(wait_s)
         return self._stacks.read_text() if self._stacks.exists() else ""
 
