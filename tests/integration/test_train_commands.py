@@ -92,8 +92,8 @@ def test_wrong_calls_end_with_2_and_every_fault(manifest: Path, tmp_path: Path) 
         assert called.exit_code == 2
         for part in ("no gone.nii", "no away.nii", "a stands already in line 2", "patient p stands in 2 splits"):
             assert part in called.output
-    model = CliRunner().invoke(app, ["train", "edema", "-m", str(manifest), "-o", str(tmp_path)])
-    assert (model.exit_code, "there is no model 'edema'" in model.output) == (2, True)
+    model = CliRunner().invoke(app, ["train", "tumour", "-m", str(manifest), "-o", str(tmp_path)])
+    assert (model.exit_code, "there is no model 'tumour'" in model.output) == (2, True)
     split = CliRunner().invoke(app, ["evaluate", "hemorrhage", "-m", "x", "-w", "x", "-o", "x", "--split", "dev"])
     assert (split.exit_code, "--split dev" in split.output) == (2, True)
 
