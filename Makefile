@@ -1,6 +1,6 @@
 # make install   a .venv with all that is needed to run
 # make demo      the whole loop on this machine, pictures in demo-output/
-# make test      lint, types and tests (under 20 minutes; what CI runs)
+# make test      lint, types and tests (about half an hour on two cores; what CI runs)
 # make test-full everything, long
 # make dist      wheel and sdist; make sbom (CycloneDX), make licences: what is in an environment; make audit: known holes
 # make bench     how fast it is on this machine, in about a quarter of an hour (docs/performance.md)

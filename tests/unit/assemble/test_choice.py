@@ -67,17 +67,20 @@ CANARY = HEAD.model_copy(update={"name": "new", "canary_of": HEAD.name, "share":
 
 
 def test_of_a_canary_and_its_protocol_a_study_goes_by_one_and_by_the_same_whenever_it_is_asked() -> None:
-    went = [protocols_in_turn(series(), [HEAD, CANARY, CHEST], f"1.2.{number}") for number in range(200)]
-    assert went == [protocols_in_turn(series(), [CHEST, CANARY, HEAD], f"1.2.{number}") for number in range(200)]
+    head = series()
+    went = [protocols_in_turn(head, [HEAD, CANARY, CHEST], f"1.2.{number}") for number in range(200)]
+    assert went == [protocols_in_turn(head, [CHEST, CANARY, HEAD], f"1.2.{number}") for number in range(200)]
     assert all(len(chosen) == 1 for chosen in went)
     by_canary = sum(chosen == [CANARY] for chosen in went)
     assert 70 < by_canary < 130
 
 
 def test_a_raised_share_keeps_its_studies_and_a_share_of_nothing_rolls_back() -> None:
+    head = series()
+
     def by_canary(share: float) -> set[int]:
         canary = CANARY.model_copy(update={"share": share})
-        return {n for n in range(200) if protocols_in_turn(series(), [HEAD, canary], f"1.2.{n}") == [canary]}
+        return {n for n in range(200) if protocols_in_turn(head, [HEAD, canary], f"1.2.{n}") == [canary]}
 
     assert by_canary(0.0) == set()
     assert by_canary(0.2) < by_canary(0.6)
