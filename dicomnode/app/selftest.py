@@ -91,26 +91,24 @@ def _said(seen: dict[str, OutputAnswer], head: KnownHead) -> str:
     return f"{answers} of {head.facts.truth_ml:.2f} mL painted" if marks else answers
 
 
-def without_answer(bundle: RegisteredBundle) -> Verdict | None:
-    """What is to say of a bundle that has no known answer, or a damaged one; None where it can be asked."""
+def known_of(bundle: RegisteredBundle) -> Answer | Verdict:
+    """The known answer of a bundle, or what is to say of one that has none, or a damaged one."""
     name = bundle.manifest.name
     try:
-        has_answer = load_answer(bundle.manifest.path) is not None
+        return load_answer(bundle.manifest.path) or Verdict(name, None, NO_ANSWER)
     except BundleError as fault:
         return Verdict(name, False, str(fault))
-    return None if has_answer else Verdict(name, None, NO_ANSWER)
 
 
 def try_bundle(backend: Backend, bundle: RegisteredBundle, head: KnownHead, timeout_s: float) -> Verdict:
     """Run the selftest of one bundle in a backend that has it loaded."""
-    name = bundle.manifest.name
+    known = known_of(bundle)
+    if isinstance(known, Verdict):
+        return known
     try:
-        known = load_answer(bundle.manifest.path)
-        if known is None:
-            return Verdict(name, None, NO_ANSWER)
         return judge(bundle, known, ask(backend, bundle.manifest, head, timeout_s), head)
     except (BundleError, InferenceError, SeriesError) as fault:
-        return Verdict(name, False, str(fault))
+        return Verdict(bundle.manifest.name, False, str(fault))
 
 
 def record(backend: Backend, bundle: RegisteredBundle, head: KnownHead, timeout_s: float) -> Verdict:
@@ -156,8 +154,8 @@ def selftest(
     with tempfile.TemporaryDirectory(prefix="dicomnode-selftest-") as scratch:
         head = make_known_head(Path(scratch))
         for bundle in bundles:
-            if not keep and (verdict := without_answer(bundle)) is not None:
-                verdicts.append(verdict)
+            if not keep and isinstance(known := known_of(bundle), Verdict):
+                verdicts.append(known)
                 continue
             alone = replace(settings, models=(bundle.manifest.name,))
             backend = LocalBackend(alone, start_timeout_s=start_timeout_s)

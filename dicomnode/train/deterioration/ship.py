@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable
@@ -11,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from dicomnode.train.bundle_files import copy_bundle, write_calibration
 from dicomnode.train.calibrate import CALIBRATION, read_calibration
 from dicomnode.train.checkpoint import load_weights_file, save_weights
 from dicomnode.train.deterioration.experiment import Trained, arms_of
@@ -47,7 +46,9 @@ def assembled(trained: Trained, bundle: Path) -> Path:
     save_weights(halves, bundle / "models" / "model.safetensors")
     words = known_words(requests_in(trained.manifests["folds"]))
     (bundle / "models" / "words.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
-    _write_calibration(trained, bundle)
+    # of out-of-fold patients
+    told = read_calibration(trained.folds / CALIBRATION, arms_of(trained.reader)[0].learner().outputs)
+    write_calibration(bundle, told[OUTCOME])
     return bundle
 
 
@@ -59,25 +60,6 @@ def known_words(requests: Iterable[str]) -> list[str]:
     return sorted(often | of_thesaurus)
 
 
-def _write_calibration(trained: Trained, bundle: Path) -> None:
-    """Slope and intercept into the configuration, the threshold into the manifest; both from out-of-fold patients."""
-    outputs = arms_of(trained.reader)[0].learner().outputs
-    told = read_calibration(trained.folds / CALIBRATION, outputs)[OUTCOME]
-    inference, metadata = bundle / "configs" / "inference.json", bundle / "configs" / "metadata.json"
-    settings = {
-        **json.loads(inference.read_text(encoding="utf-8")),
-        "slope": told["slope"],
-        "intercept": told["intercept"],
-    }
-    inference.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    text = metadata.read_text(encoding="utf-8")
-    metadata.write_text(re.sub(r'("threshold": )[\d.]+', rf"\g<1>{told['threshold']:g}", text), encoding="utf-8")
-
-
 def install(bundle: Path, report: Path, docs: Path) -> None:
     """Copy a bundle and its report to their places in the project."""
-    for folder in ("configs", "models"):
-        shutil.copytree(bundle / folder, BUNDLE / folder, dirs_exist_ok=True)
-    docs.mkdir(parents=True, exist_ok=True)
-    for name in KEPT:
-        shutil.copyfile(report / name, docs / name)
+    copy_bundle(bundle, BUNDLE, report, docs, kept=KEPT)

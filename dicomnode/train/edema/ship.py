@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 from pathlib import Path
 
 import torch
 
+from dicomnode.train.bundle_files import copy_bundle, write_calibration
 from dicomnode.train.checkpoint import load_weights_file, save_weights
 from dicomnode.train.edema.experiment import Trained
 from dicomnode.train.edema.heads import OUTCOME
@@ -41,19 +40,8 @@ def assembled(trained: Trained, bundle: Path) -> Path:
     # read in float32: on disk half of that is enough
     halves = {name: value.to(torch.float16) for name, value in network.state_dict().items()}
     save_weights(halves, bundle / "models" / "model.safetensors")
-    _write_calibration(trained, bundle)
+    write_calibration(bundle, calibration_of(trained))
     return bundle
-
-
-def _write_calibration(trained: Trained, bundle: Path) -> None:
-    """Slope and intercept into the configuration, the threshold into the manifest; see :func:`calibration_of`."""
-    told = calibration_of(trained)
-    inference, metadata = bundle / "configs" / "inference.json", bundle / "configs" / "metadata.json"
-    settings = json.loads(inference.read_text(encoding="utf-8"))
-    settings |= {"slope": told["slope"], "intercept": told["intercept"]}
-    inference.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    text = metadata.read_text(encoding="utf-8")
-    metadata.write_text(re.sub(r'("threshold": )[\d.]+', rf"\g<1>{told['threshold']:g}", text), encoding="utf-8")
 
 
 def calibration_of(trained: Trained) -> Calibration:
@@ -70,8 +58,4 @@ def calibration_of(trained: Trained) -> Calibration:
 
 def install(bundle: Path, report: Path, docs: Path) -> None:
     """Copy a bundle and its report to their places in the project."""
-    for folder in ("configs", "models"):
-        shutil.copytree(bundle / folder, BUNDLE / folder, dirs_exist_ok=True)
-    docs.mkdir(parents=True, exist_ok=True)
-    for name in KEPT:
-        shutil.copyfile(report / name, docs / name)
+    copy_bundle(bundle, BUNDLE, report, docs, kept=KEPT)
