@@ -397,6 +397,9 @@ class ImageFinding:
     name, label : machine name; what the radiologist reads, such as ``Predicted follow-up scan``.
     hu : (slices, rows, columns) float32, in the stack order of the volume.
     horizon : which time it shows, such as ``24 h after the baseline scan``.
+    probability : (slices, rows, columns) uint16, ``PROBABILITY_SCALE`` x the chance that a voxel of that scan holds
+        what ``hu`` does not show, such as blood; it is outlined on the scan. None: nothing is.
+    note : what the banner says of it, such as ``Blood on it: 35 %``; empty where there is nothing to say.
     warnings : limits of the intended use that this patient touches.
     inputs_digest : hex sha256 of all that shaped it beside model and images; empty where nothing did.
     translations : of ``label``.
@@ -407,6 +410,8 @@ class ImageFinding:
     hu: NDArray[np.float32]
     horizon: str
     model: ModelRef
+    probability: NDArray[np.uint16] | None = None
+    note: str = ""
     warnings: tuple[str, ...] = ()
     inputs_digest: str = ""
     translations: Translations = ()

@@ -98,7 +98,7 @@ def _finding(finding: Finding) -> list[str | float]:
     if isinstance(finding, MaskFinding):
         return [*parts, finding.threshold, finding.detection_limit_ml, str(finding.exam_threshold), finding.dense_rule]
     if isinstance(finding, ImageFinding):
-        return [*parts, finding.horizon, *finding.warnings]
+        return [*parts, finding.horizon, finding.note, *finding.warnings]
     if isinstance(finding, NotApplicable):
         return [*parts, finding.reason, finding.detail]
     inputs = [_input(item) for item in finding.inputs]

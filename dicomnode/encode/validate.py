@@ -20,7 +20,7 @@ from scipy.ndimage import binary_dilation
 from dicomnode.dicom import codes
 from dicomnode.dicom.uids import is_valid_uid
 from dicomnode.encode.context import Context, Envelope
-from dicomnode.encode.kinds.predicted import banner_rows, stored_frames
+from dicomnode.encode.kinds.predicted import stored_frames, stored_slice
 from dicomnode.encode.kinds.probability import mapped, probabilities
 from dicomnode.encode.kinds.scores import DECIMALS
 from dicomnode.encode.kinds.seg import segmented
@@ -263,9 +263,7 @@ def _check_predicted_slice(ds: Dataset, context: Context) -> None:
     _check_synthetic(ds, context, Kind.PREDICTED_SC)
     index = _slice_at(ds.ImagePositionPatient, context, Kind.PREDICTED_SC)
     pixels = np.frombuffer(ds.PixelData, dtype="<u2").reshape(ds.Rows, ds.Columns)
-    hu = (pixels.astype(np.int64) + int(ds.RescaleIntercept))[banner_rows(ds.Rows) : -banner_rows(ds.Rows)]
-    rows = slice(banner_rows(ds.Rows), ds.Rows - banner_rows(ds.Rows))
-    same = any(np.array_equal(hu, np.rint(finding.hu[index, rows])) for finding in context.case.images)
+    same = any(np.array_equal(pixels, stored_slice(finding, index, context.words)) for finding in context.case.images)
     _demand(same, Kind.PREDICTED_SC, "the pixels differ from the prediction")
 
 

@@ -57,10 +57,10 @@ def save_findings(path: Path, findings: Sequence[Finding]) -> None:
         if isinstance(finding, MaskFinding):
             arrays[f"mask_{index}"] = np.packbits(finding.mask)
             arrays[f"labels_{index}"] = finding.lesion_labels.astype(np.int32)
-            if finding.probability is not None:
-                arrays[f"probability_{index}"] = finding.probability.astype(np.uint16)
         if isinstance(finding, ImageFinding):
             arrays[f"hu_{index}"] = finding.hu.astype(np.float32)
+        if isinstance(finding, MaskFinding | ImageFinding) and finding.probability is not None:
+            arrays[f"probability_{index}"] = finding.probability.astype(np.uint16)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
@@ -114,7 +114,7 @@ def _finding(meta: dict[str, Any], arrays: Any, index: int) -> Finding:
 
 def _arrays_of(record: type[Finding], arrays: Any, index: int, shape: Sequence[int] | None) -> dict[str, Any]:
     if record is ImageFinding:
-        return {"hu": arrays[f"hu_{index}"]}
+        return {"hu": arrays[f"hu_{index}"], "probability": arrays.get(f"probability_{index}")}
     if shape is None:
         return {}
     bits = np.unpackbits(arrays[f"mask_{index}"], count=int(np.prod(shape)))

@@ -10,12 +10,16 @@ from dicomnode.errors import ConfigError
 from dicomnode.language import model_name
 from dicomnode.train.deterioration.learner import bundled
 from dicomnode.train.edema.learner import bundled as edema_learner
+from dicomnode.train.followup.learner import fast_learner as followup_learner
+from dicomnode.train.followup.learner import paper_learner as followup_paper_learner
 from dicomnode.train.hemorrhage.recipes import detector_learner, fast_learner, paper_learner
 from dicomnode.train.learner import Learner
 
 LEARNERS: dict[str, Callable[[], Learner[Any]]] = {
     "deterioration": bundled,
     "edema": edema_learner,
+    "followup": followup_learner,
+    "followup-paper": followup_paper_learner,
     "hemorrhage": fast_learner,
     "hemorrhage-detector": detector_learner,
     "hemorrhage-paper": paper_learner,

@@ -29,7 +29,7 @@ from dicomnode.records import (
 from dicomnode.zoo.applicability import Examined
 from dicomnode.zoo.bundle import BundleManifest
 from dicomnode.zoo.manifest import ImageOutput, MaskOutput, Output, ScoreOutput
-from dicomnode.zoo.reading.contract import Explained, Raw
+from dicomnode.zoo.reading.contract import Explained, Predicted, Raw
 
 
 def not_applicable(manifest: BundleManifest, model: ModelRef, examined: Examined) -> tuple[NotApplicable, ...]:
@@ -91,13 +91,20 @@ def _checked(model: str, output: Output, value: Raw | None, volume: Volume | Non
     """The value, if it is what the manifest says."""
     if value is None:
         raise InferenceError(f"{model}: gives no {output.name}")
-    numbers = value.value if isinstance(value, Explained) else value
     wanted = () if isinstance(output, ScoreOutput) else None if volume is None else volume.hu.shape
-    if np.shape(numbers) != wanted:
-        raise InferenceError(f"{model}: {output.name} has shape {np.shape(numbers)}, not {wanted}")
-    if not np.isfinite(numbers).all():
-        raise InferenceError(f"{model}: {output.name} is not finite")
+    for numbers in _numbers(value):
+        if np.shape(numbers) != wanted:
+            raise InferenceError(f"{model}: {output.name} has shape {np.shape(numbers)}, not {wanted}")
+        if not np.isfinite(numbers).all():
+            raise InferenceError(f"{model}: {output.name} is not finite")
     return value
+
+
+def _numbers(value: Raw) -> tuple[NDArray[np.float32] | float, ...]:
+    """What of a value must be numbers."""
+    if isinstance(value, Predicted):
+        return value.hu, value.probability
+    return (value.value if isinstance(value, Explained) else value,)
 
 
 def _mask_finding(
@@ -174,14 +181,17 @@ def _category(output: ScoreOutput, value: float) -> CodedConcept | None:
 
 
 def _image_finding(
-    output: ImageOutput, hu: NDArray[np.float32], examined: Examined, shared: dict[str, Any]
+    output: ImageOutput, given: NDArray[np.float32] | Predicted, examined: Examined, shared: dict[str, Any]
 ) -> ImageFinding:
     warnings = (*examined.warnings, *(f"Not known: {label}." for label in examined.missing))
+    is_more = isinstance(given, Predicted)
     return ImageFinding(
         name=output.name,
         label=output.label,
-        hu=np.asarray(hu, dtype=np.float32),
+        hu=np.asarray(given.hu if is_more else given, dtype=np.float32),
         horizon=output.horizon,
+        probability=stored_probability(given.probability) if is_more else None,
+        note=given.note if is_more else "",
         warnings=warnings,
         translations=output.translated,
         **shared,

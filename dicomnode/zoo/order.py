@@ -14,8 +14,8 @@ def run_order(manifests: Sequence[BundleManifest]) -> tuple[BundleManifest, ...]
 
     Raises
     ------
-    BundleError : two models give a finding of the same name, nobody gives one that is needed, or models need each other
-        in a circle; every fault is named.
+    BundleError : two models give a finding of the same name, nobody gives one that is needed, one is a predicted scan,
+        or models need each other in a circle; every fault is named.
     """
     givers = _givers(manifests)
     missing = [
@@ -23,6 +23,13 @@ def run_order(manifests: Sequence[BundleManifest]) -> tuple[BundleManifest, ...]
         for manifest in manifests
         for name in manifest.needs.findings
         if name not in givers
+    ]
+    predicted = {output.name for manifest in manifests for output in manifest.images}
+    missing += [
+        f"{manifest.name} needs {name!r}, a predicted scan: no model reads what was never acquired"
+        for manifest in manifests
+        for name in manifest.needs.findings
+        if name in predicted
     ]
     if missing:
         raise BundleError("\n".join(missing))

@@ -43,6 +43,7 @@ ONLY_IN = {
     "apscheduler": ("ops",),
     "typer": ("cli",),
     "dicomanonymizer": ("dicom.deidentify",),
+    "SimpleITK": ("train",),
 }
 
 

@@ -6,10 +6,13 @@ that refuses multi-frame. Never a CT object: a viewer would show it as an acquir
 
 What tells it apart: SyntheticData YES, ConversionType SYN, a Synthesizing Equipment, a banner in the pixels, a frame of
 reference of its own, so that no segmentation or report of the real scan can land on it; neither dose nor times of an
-acquisition.
+acquisition. What a prediction of the tissue cannot show, since it shows what is likeliest, is outlined on it by its
+probability.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 from highdicom.base import SOPClass
@@ -18,6 +21,7 @@ from PIL import Image, ImageDraw
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
+from scipy.ndimage import binary_erosion
 
 from dicomnode.dicom import codes
 from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
@@ -30,13 +34,15 @@ from dicomnode.encode.pictures.drawing import Pen, font, plain
 from dicomnode.encode.pictures.slices import WINDOW_CENTRE_HU, WINDOW_WIDTH_HU, edge_letters
 from dicomnode.encode.wording import Wording
 from dicomnode.kinds import MULTI_FRAME_WORD_SC, SECONDARY_CAPTURE, Kind
-from dicomnode.records import ImageFinding
+from dicomnode.records import PROBABILITY_SCALE, ImageFinding
 
 INTERCEPT_HU = -1024
 BANNER_HU = 3071
 """Far above any window for the brain, on air: viewers interpolate HU, and thin strokes of less would vanish."""
 FAINTEST_INK = 70
 """Of 255; what is drawn fainter is left out of the banner."""
+OUTLINED = {0.1: 1, 0.3: 2, 0.5: 4}
+"""Probability -> how many of four neighbours along its outline are drawn: the surer, the more whole is the line."""
 
 
 def predicted_scans(context: Context) -> list[SOPClass]:
@@ -60,13 +66,46 @@ def banner_rows(rows: int) -> int:
 
 
 def stored_frames(finding: ImageFinding, words: Wording) -> NDArray[np.uint16]:
-    """(slices, rows, columns): HU - ``INTERCEPT_HU``, with the banner in the first and the last rows."""
+    """(slices, rows, columns): HU - ``INTERCEPT_HU``, with outlines, and the banner in the first and the last rows."""
     limits = (0, np.iinfo(np.uint16).max)
     stored: NDArray[np.uint16] = np.clip(np.rint(finding.hu) - INTERCEPT_HU, *limits).astype(np.uint16)
+    for index, frame in enumerate(stored):
+        _outline(frame, finding, index)
     height = banner_rows(stored.shape[1])
-    stored[:, :height] = _strip(words.say("predicted banner"), height, stored.shape[2])
-    stored[:, -height:] = _strip(f"{finding.horizon.upper()} - {words.say('predicted use')}", height, stored.shape[2])
+    upper, lower = banner_texts(finding, words)
+    stored[:, :height] = _strip(upper, height, stored.shape[2])
+    stored[:, -height:] = _strip(lower, height, stored.shape[2])
     return stored
+
+
+def stored_slice(finding: ImageFinding, index: int, words: Wording) -> NDArray[np.uint16]:
+    """(rows, columns) of one of the frames."""
+    part = slice(index, index + 1)
+    probability = None if finding.probability is None else finding.probability[part]
+    return stored_frames(replace(finding, hu=finding.hu[part], probability=probability), words)[0]
+
+
+def banner_texts(finding: ImageFinding, words: Wording) -> tuple[str, str]:
+    """Of the upper and the lower strip."""
+    said = [words.say("predicted banner"), *(text.upper() for text in _said(finding, words))]
+    return " - ".join(said), f"{finding.horizon.upper()} - {words.say('predicted use')}"
+
+
+def _said(finding: ImageFinding, words: Wording) -> list[str]:
+    """What is known of it that the tissue alone does not show."""
+    note = [words.text(finding.note)] if finding.note else []
+    return note + ([words.say("predicted lines")] if finding.probability is not None else [])
+
+
+def _outline(frame: NDArray[np.uint16], finding: ImageFinding, index: int) -> None:
+    """Draw where a probability begins into the pixels (rows, columns) of a slice."""
+    if finding.probability is None:
+        return
+    rows, columns = np.indices(frame.shape)
+    for level, drawn in OUTLINED.items():
+        above = finding.probability[index] >= round(level * PROBABILITY_SCALE)
+        edge = above & ~binary_erosion(above) & ((rows + columns) % 4 < drawn)
+        frame[edge] = BANNER_HU - INTERCEPT_HU
 
 
 def _strip(text: str, height: int, width: int) -> NDArray[np.uint16]:
@@ -120,8 +159,9 @@ def _describe(ds: Dataset, finding: ImageFinding, context: Context) -> None:
     ds.PatientOrientation = [right, bottom]
     ds.DerivationCodeSequence = [coded(codes.PREDICTION)]
     ds.DerivationDescription = f"{finding.label}, {finding.horizon}: computed by {finding.model.name}, never acquired"
+    said = [f"{finding.label}, {finding.horizon}", *_said(finding, context.words)]
     warning, use = context.words.say("predicted banner"), context.words.say("predicted use")
-    ds.ImageComments = " ".join((f"{finding.label}, {finding.horizon}. {warning}. {use}.", *finding.warnings))[:10240]
+    ds.ImageComments = " ".join((*(f"{one}." for one in (*said, warning, use)), *finding.warnings))[:10240]
 
 
 def _pixels(ds: Dataset, stored: NDArray[np.uint16]) -> None:

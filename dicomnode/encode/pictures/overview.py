@@ -5,6 +5,9 @@ The limits of use stand on the picture itself. No patient attribute is drawn.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 from PIL import Image, ImageDraw
 
 from dicomnode.decision import Decision
@@ -21,7 +24,7 @@ from dicomnode.encode.pictures.slices import (
     slice_name,
     widest_slice,
 )
-from dicomnode.encode.pictures.tiles import Grid, Tile, layout_of
+from dicomnode.encode.pictures.tiles import Grid, Shown, Tile, layout_of
 from dicomnode.encode.wording import Wording
 from dicomnode.records import Case, MaskFinding
 
@@ -94,10 +97,30 @@ def _tiles(image: Image.Image, case: Case, grid: Grid, tiles: list[Tile], top: i
     for place, tile in enumerate(tiles):
         row, column = divmod(place, grid.columns)
         corner = (left + column * (side + GAP), top + row * (side + GAP))
-        image.paste(slice_image(case, tile.index, tile.crop, side), corner)
+        image.paste(tile_image(case, tile, side), corner)
         if tile.enlarged:
             box = (*corner, corner[0] + side - 1, corner[1] + side - 1)
             ImageDraw.Draw(image).rectangle(box, outline=DIM, width=2)
+
+
+def tile_image(case: Case, tile: Tile, side: int) -> Image.Image:
+    """What a tile of the overview shows, ``side`` pixels wide and high."""
+    if tile.shown is None:
+        return slice_image(case, tile.index, tile.crop, side)
+    image = slice_image(_shown(case, tile.shown), tile.index, tile.crop, side, marked=False)
+    caption = Wording(case.language).say(tile.shown)
+    pen = Pen(ImageDraw.Draw(image))
+    pen.text((6, 5), pen.shortened(caption, side // 2 - 18, 15), 15, INK, halo=True)
+    return image
+
+
+def _shown(case: Case, shown: Shown) -> Case:
+    """A case whose slices are what a tile shows of them; no difference is the middle of the window."""
+    if shown is Shown.SOURCE:
+        return case
+    predicted = case.images[0].hu
+    hu = predicted if shown is Shown.PREDICTED else predicted - case.volume.hu + np.float32(WINDOW_CENTRE_HU)
+    return replace(case, volume=replace(case.volume, hu=hu))
 
 
 def _header(pen: Pen, case: Case, words: Wording) -> None:

@@ -2,12 +2,14 @@
 
 A bleed on many slices gets many tiles, one on few slices few large ones, and a small lesion one more that is enlarged.
 Where nothing is marked the tiles run through the brain; base and vertex, where there is none to see, get no tile.
+Where a scan was predicted, the slice that changes most stands below: as it is, as predicted, and the difference.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,17 +46,37 @@ GRIDS = (Grid(2, 2), Grid(3, 2), Grid(4, 3))
 """From few and large to many and small."""
 
 
+class Shown(StrEnum):
+    """What a tile shows of a slice where a scan was predicted; the value names the sentence of its caption."""
+
+    SOURCE = "shown source"
+    PREDICTED = "shown predicted"
+    DIFFERENCE = "shown difference"
+
+
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One picture of the grid. ``enlarged``: it shows a part of the head."""
+    """One picture of the grid.
+
+    Attributes
+    ----------
+    enlarged : it shows a part of the head.
+    shown : of the slice, beside others of the same; None: the slice as it is, with what is marked.
+    """
 
     index: int
     crop: Crop
     enlarged: bool = False
+    shown: Shown | None = None
 
 
 def layout_of(case: Case) -> tuple[Grid, list[Tile]]:
-    """The grid of a case and its tiles, in stack order; an enlarged one follows that of its slice."""
+    """The grid of a case and its tiles, in stack order; an enlarged one follows that of its slice.
+
+    Of a predicted scan one slice comes last, three times.
+    """
+    if case.images:
+        return _beside_a_prediction(case)
     marked = _marked(case)
     small = _small_lesions(case)[:MOST_ENLARGED]
     wanted = GRIDS[-1].places if not marked.size else len(marked) + len(small)
@@ -66,6 +88,19 @@ def layout_of(case: Case) -> tuple[Grid, list[Tile]]:
         crop = _crop_around(finding.lesion_labels[index] == number + 1, whole)
         tiles.append(Tile(index, crop, enlarged=True))
     return grid, sorted(tiles, key=lambda tile: (tile.index, tile.enlarged))
+
+
+def _beside_a_prediction(case: Case) -> tuple[Grid, list[Tile]]:
+    grid, whole = GRIDS[1], crop_of(case.volume.hu, case.volume.stack)
+    index = most_changed(case)
+    compared = [Tile(index, whole, shown=shown) for shown in Shown]
+    return grid, [*(Tile(one, whole) for one in key_slices(case, grid.columns)), *compared]
+
+
+def most_changed(case: Case) -> int:
+    """The slice that the first predicted scan changes most; the middle one where it changes none."""
+    change = np.abs(case.images[0].hu - case.volume.hu).mean(axis=(1, 2))
+    return int(np.argmax(change)) if change.any() else len(change) // 2
 
 
 def _small_lesions(case: Case) -> list[tuple[MaskFinding, int]]:

@@ -128,6 +128,10 @@ SENTENCES = {
     "not known": "Not known: {names}",
     "inputs missing": "{label}: not known: {inputs}.",
     "predicted banner": "PREDICTED - NOT ACQUIRED",
+    "shown source": "This scan",
+    "shown predicted": "Predicted",
+    "shown difference": "Difference",
+    "predicted lines": "Lines: chance of blood 10, 30, 50 %",
     "predicted use": "RESEARCH - NOT FOR DIAGNOSIS",
     # what was read, by what
     "read": "CT of the head, {series}{count} slices, read by software.",

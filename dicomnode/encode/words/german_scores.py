@@ -28,6 +28,7 @@ LABELS = {
     "Growth of the hyperdensity since the earlier CT": "Zunahme der Hyperdensität seit dem früheren CT",
     "Hyperdensity above 50 HU after thrombectomy": "Hyperdensität über 50 HE nach Thrombektomie",
     "Metallic hyperdensity sign (1 present, 0 absent)": "Metallic Hyperdensity Sign (1 vorhanden, 0 nicht)",
+    "Blood on it: {share:.0f} %": "Blut darauf: {share:.0f} %",
     "Longest diameter and maximum of the densest": "Größter Durchmesser und Maximum der dichtesten Läsion",
     "Early neurological deterioration {number} (1 yes, 0 no)": "Frühe neurologische Verschlechterung {number} "
     "(1 ja, 0 nein)",

@@ -39,7 +39,8 @@ def run(experiment: Experiment, program: str) -> None:
     set_up_pydicom()
     torch.set_num_threads(given.threads)
     painted = _on_ground(experiment, given)
-    manifest = make_cohorts(given.out / "cohorts", given.anatomy, given.processes, experiment.parts, more=painted)
+    cohorts, parts, matrix = given.out / "cohorts", experiment.parts, experiment.matrix
+    manifest = make_cohorts(cohorts, given.anatomy, given.processes, parts, matrix, more=painted)
     plan = _plan(experiment, given)
     runs = {}
     for (seed, arm), results in run_arms(manifest, given.out, experiment.arms, plan, trained_only=given.trained_only):

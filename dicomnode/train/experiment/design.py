@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from dicomnode.train.experiment.arms import Arm
-from dicomnode.train.experiment.cohorts import Part
+from dicomnode.train.experiment.cohorts import MATRIX, Part
 from dicomnode.train.learner import Learner
 from dicomnode.train.manifest import Case
 from dicomnode.train.outputs.output import Section
@@ -68,7 +68,7 @@ class Experiment:
 
     Attributes
     ----------
-    parts : the cohorts to make.
+    parts : the cohorts to make. matrix : rows and columns of their images.
     arms : all there are; the command may train some of them.
     needed : arms without which the report says nothing.
     compared : pairs of arms; the first minus the second.
@@ -96,6 +96,7 @@ class Experiment:
     weights: str
     words: Words
     settings: TrainSettings
+    matrix: int = MATRIX
     tables: Callable[[Shipped], Sequence[Section]] = field(default=lambda shipped: ())
     bundle: Path | None = None
     corrected: str = ""

@@ -20,9 +20,19 @@ TABLE = "manifest.csv"
 FACTS = "cohort.json"
 ARM, COHORT = "arm", "cohort"
 """Groups of an exam of the second version."""
+HOURS = "followup_h"
+"""Variable of an exam: after so many hours its target was scanned."""
+LATER = "followup_"
+"""Begins the names of masks that lie on the slices of the target."""
 COLUMNS = ("id", "patient", "site", "image", "nifti", "masks", "variables", "text", "labels", "split", "volume_ml")
 EXTRA_AXIAL = (Finding.SUBARACHNOID, Finding.SUBDURAL, Finding.EPIDURAL)
-FOLLOWUP_COLUMNS = ("followup_image", "followup_nifti", "followup_masks", "followup_volume_ml")
+FOLLOWUP_COLUMNS = (
+    "followup_image",
+    "followup_nifti",
+    "followup_masks",
+    "followup_volume_ml",
+    "followup_hours",
+)
 TEXTS = "cohort-reports"
 """Folder beside the manifest with one text a patient."""
 
@@ -33,7 +43,8 @@ def read(folder: Path, beside: Path) -> list[Case]:
     Masks: ``hemorrhage`` is all blood, ``extra_axial`` what lies outside the brain, ``dense_not_blood`` calcium and
     contrast medium, the others are named as the cohort's findings. Labels: the outcomes, and ``hemorrhage``, whether
     the baseline CT shows blood. Target: ``followup``, the follow-up CT of the same head, which lies as the baseline
-    does (in the second version the head has moved a little), where there is one. Text: the indication alone, since
+    does (in the second version the head has moved a little), where there is one; ``followup_hemorrhage`` and so on are
+    masks on its slices, and the variable ``followup_h`` is the hours until then. Text: the indication alone, since
     findings tell the image and are not written yet when a node runs; of the first version the whole report, which
     published models have seen. Groups: in the second version the arm, and the version of the cohort.
 
@@ -115,19 +126,26 @@ def _written(text: str, name: str, beside: Path) -> Path:
 
 
 def _case(row: dict[str, str], folder: Path, text: Path) -> Case:
+    later = _image(row, "followup_")
     return Case(
         id=row["id"],
         patient=row["patient"],
         image=folder / _image(row),
-        masks=masks_of(folder / row["masks"]),
-        variables=_numbers(json.loads(row["variables"])),
+        masks=masks_of(folder / row["masks"]) | (_masks_to_come(folder, row) if later else {}),
+        variables=_numbers(json.loads(row["variables"])) | ({HOURS: float(row["followup_hours"])} if later else {}),
         text=text,
         labels={**_numbers(json.loads(row["labels"])), "hemorrhage": float(float(row["volume_ml"]) > 0.0)},
-        targets={"followup": folder / later} if (later := _image(row, "followup_")) else {},
+        targets={"followup": folder / later} if later else {},
         split=Split(row["split"]),
         site=row["site"],
         synthetic=True,
     )
+
+
+def _masks_to_come(folder: Path, row: dict[str, str]) -> dict[str, MaskFile]:
+    """Masks of the follow-up scan, on its own slices."""
+    found = masks_of(folder / row["followup_masks"])
+    return {LATER + name: found[name] for name in ("hemorrhage", "staining", "infarct")}
 
 
 def _numbers(values: dict[str, Any]) -> dict[str, float]:

@@ -17,7 +17,7 @@ from dicomnode.measure.parenchyma import commonest_soft_tissue_hu
 from dicomnode.records import Volume
 from dicomnode.zoo.head_check import brain_mask
 from dicomnode.zoo.networks.lighter import lighter
-from dicomnode.zoo.planes import AIR_HU, PlaneGrid, plane_grid, planes_of
+from dicomnode.zoo.planes import AIR_HU, PlaneGrid, from_planes, plane_grid, planes_of, tent
 
 SHAPE = (32, 96, 96)
 """Slabs from below to the crown, rows to the back, columns to the left."""
@@ -31,7 +31,7 @@ STEPS = 255
 USUAL_BRAIN_HU = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeadGrid:
     """Where the grid of one volume lies.
 
@@ -41,12 +41,14 @@ class HeadGrid:
     weights : (slabs, slices) of each slice in each slab, canonical order; rows of 0 lie outside of the scan.
     brain : (slices, rows, columns) bool in canonical orientation, the space within the skull.
     brain_hu : commonest attenuation of the brain.
+    at_slab : (slices,) which slab each slice lies at, in canonical order; a fraction lies between two.
     """
 
     planes: PlaneGrid
     weights: torch.Tensor
     brain: NDArray[np.bool_]
     brain_hu: float
+    at_slab: NDArray[np.float64]
 
     def sampled(self, values: NDArray[np.float32], outside: float) -> torch.Tensor:
         """(slabs, rows, columns) of values on the slices of the scan.
@@ -60,6 +62,16 @@ class HeadGrid:
         slabs: torch.Tensor = torch.tensordot(self.weights, planes, dims=1) + outside
         return slabs
 
+    def on_slices(self, values: torch.Tensor, shape: tuple[int, int, int]) -> NDArray[np.float32]:
+        """(slices, rows, columns) in stack order of values (slabs, rows, columns), by linear interpolation; 0 outside.
+
+        Parameters
+        ----------
+        shape : of the scan.
+        """
+        between = tent(torch.from_numpy(self.at_slab.astype(np.float32))[None], len(values), 1.0)[0]
+        return from_planes(torch.tensordot(between, values, dims=1), self.planes, shape)
+
 
 def grid_of(volume: Volume) -> HeadGrid:
     """The grid of a head CT.
@@ -68,33 +80,56 @@ def grid_of(volume: Volume) -> HeadGrid:
     ------
     SeriesError : ``NOT_A_HEAD`` no brain within a skull, ``NOT_AXIAL``.
     """
-    brain = brain_mask(volume)
-    planes = plane_grid(volume, brain, SHAPE[1], VOXEL_MM[1])
+    return grid_about(volume, brain_mask(volume))
+
+
+def grid_about(
+    volume: Volume,
+    brain: NDArray[np.bool_],
+    shape: tuple[int, int, int] = SHAPE,
+    voxel_mm: tuple[float, float, float] = VOXEL_MM,
+) -> HeadGrid:
+    """A grid about the brain of a head CT.
+
+    Parameters
+    ----------
+    brain : (slices, rows, columns) bool in stack order, not empty.
+    shape, voxel_mm : slabs, rows, columns; rows and columns are as many, and as large.
+    """
+    planes = plane_grid(volume, brain, shape[1], voxel_mm[1])
     offsets_mm = planes.orientation.offsets_mm(volume.stack)
     canonical = planes.orientation.to_canonical(brain)
     top_mm = float(offsets_mm[canonical.any(axis=(1, 2))].max()) + ABOVE_BRAIN_MM
-    wanted_mm = top_mm - VOXEL_MM[0] * np.arange(SHAPE[0], dtype=np.float64)[::-1]
+    wanted_mm = top_mm - voxel_mm[0] * np.arange(shape[0], dtype=np.float64)[::-1]
     inside = volume.hu[brain]
     found = commonest_soft_tissue_hu(inside) if inside.size else None
-    brain_hu = USUAL_BRAIN_HU if found is None else found
-    return HeadGrid(planes, slab_weights(offsets_mm, wanted_mm), canonical, brain_hu)
+    return HeadGrid(
+        planes=planes,
+        weights=slab_weights(offsets_mm, wanted_mm, voxel_mm[0]),
+        brain=canonical,
+        brain_hu=USUAL_BRAIN_HU if found is None else found,
+        at_slab=(offsets_mm - wanted_mm[0]) / voxel_mm[0],
+    )
 
 
-def slab_weights(offsets_mm: NDArray[np.float64], wanted_mm: NDArray[np.float64]) -> torch.Tensor:
+def slab_weights(
+    offsets_mm: NDArray[np.float64], wanted_mm: NDArray[np.float64], slab_mm: float = VOXEL_MM[0]
+) -> torch.Tensor:
     """(slabs, slices) triangular weights that sum to 1 for each slab within the scan, to 0 outside.
 
     Parameters
     ----------
     offsets_mm : (slices,) ascending; the distances may vary.
     wanted_mm : (slabs,) middle of each slab.
+    slab_mm : distance of the slabs.
     """
     gaps_mm = np.diff(offsets_mm)
-    reach_mm = max(VOXEL_MM[0], float(gaps_mm.max(initial=VOXEL_MM[0])))
+    reach_mm = max(slab_mm, float(gaps_mm.max(initial=slab_mm)))
     weights = np.clip(1.0 - np.abs(wanted_mm[:, None] - offsets_mm[None, :]) / reach_mm, 0.0, None)
     # thin slices count by how much of the patient they show
     thickness_mm = np.gradient(offsets_mm) if offsets_mm.size > 1 else np.ones_like(offsets_mm)
     weights *= thickness_mm
-    edge_mm = VOXEL_MM[0] / 2
+    edge_mm = slab_mm / 2
     within = (wanted_mm >= offsets_mm[0] - edge_mm) & (wanted_mm <= offsets_mm[-1] + edge_mm)
     total = weights.sum(axis=1, keepdims=True)
     weights = np.where(within[:, None] & (total > 0), weights / np.maximum(total, 1e-9), 0.0)

@@ -30,9 +30,25 @@ class Explained:
     reference: tuple[ReferenceScore, ...] = ()
 
 
-Raw = NDArray[np.float32] | float | Explained
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """A scan that is predicted, with what it does not show.
+
+    Attributes
+    ----------
+    hu : (slices, rows, columns) float32 in stack order.
+    probability : of the same shape, 0 to 1: the chance that a voxel holds what the scan itself does not show.
+    note : of the banner, such as ``Blood on it: 35 %``.
+    """
+
+    hu: NDArray[np.float32]
+    probability: NDArray[np.float32]
+    note: str
+
+
+Raw = NDArray[np.float32] | float | Explained | Predicted
 """What a network says of one output: (slices, rows, columns) in stack order, probabilities of a mask or HU of a scan
-that it predicts; or a number, a score in the output's unit, explained or not."""
+that it predicts, alone or with what that does not show; or a number, a score in the output's unit, explained or not."""
 
 
 class LoadedModel(Protocol):

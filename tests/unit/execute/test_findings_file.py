@@ -60,11 +60,15 @@ def test_a_score_comes_back_as_it_was(tmp_path: Path, score: object) -> None:
 
 def test_a_predicted_scan_comes_back_voxel_for_voxel(tmp_path: Path) -> None:
     image = predicted_of(case_of(EVEN), warnings=("One.", "Two."))
-    save_findings(tmp_path / "findings.npz", [image])
-    (loaded,) = load_findings(tmp_path / "findings.npz")
+    chance = np.arange(image.hu.size, dtype=np.uint16).reshape(image.hu.shape)
+    save_findings(tmp_path / "findings.npz", [image, replace(image, probability=chance, note="Blood on it: 35 %")])
+    loaded, more = load_findings(tmp_path / "findings.npz")
     assert isinstance(loaded, ImageFinding)
+    assert isinstance(more, ImageFinding)
     assert np.array_equal(loaded.hu, image.hu)
     assert (loaded.horizon, loaded.warnings, loaded.model) == (image.horizon, image.warnings, image.model)
+    assert (loaded.probability, loaded.note, more.note) == (None, "", "Blood on it: 35 %")
+    assert np.array_equal(more.probability, chance)
 
 
 def test_masks_and_scores_of_one_run_share_a_file_in_order(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from dicomnode.decision import Decision
 from dicomnode.errors import InferenceError
 from dicomnode.records import (
+    PROBABILITY_SCALE,
     ContextSource,
     ContextValue,
     Contribution,
@@ -23,7 +24,7 @@ from dicomnode.records import (
 from dicomnode.zoo.applicability import examine
 from dicomnode.zoo.bundle import BundleManifest, load_manifest
 from dicomnode.zoo.findings import findings_of
-from dicomnode.zoo.reading.contract import Explained, Raw
+from dicomnode.zoo.reading.contract import Explained, Predicted, Raw
 from dicomnode.zoo.registry import BUILT_IN
 from tests.tools.tiny_bundles import write_age_risk, write_later_scan
 from tests.unit.encode.cases import EVEN, MODEL, case_of
@@ -67,6 +68,20 @@ def test_a_predicted_scan_lies_on_the_slices_that_were_read(tmp_path: Path) -> N
     assert isinstance(finding, ImageFinding)
     assert finding.hu.dtype == np.float32
     assert (finding.horizon, finding.inputs_digest) == ("24 h after the baseline scan", "")
+    assert (finding.probability, finding.note) == (None, "")
+
+
+def test_a_predicted_scan_may_carry_the_chance_of_what_it_does_not_show(tmp_path: Path) -> None:
+    manifest = load_manifest(write_later_scan(tmp_path))
+    chance = np.full(VOLUME.hu.shape, 0.25, np.float32)
+    (finding,) = found(manifest, later_scan=Predicted(VOLUME.hu * 0.9, chance, "Blood on it: 35 %"))
+    assert isinstance(finding, ImageFinding)
+    assert finding.probability is not None
+    assert set(finding.probability.ravel().tolist()) == {round(0.25 * PROBABILITY_SCALE)}
+    assert finding.note == "Blood on it: 35 %"
+    for wrong in (chance[1:], np.full_like(chance, np.nan)):
+        with pytest.raises(InferenceError, match="later_scan"):
+            found(manifest, later_scan=Predicted(VOLUME.hu, wrong, ""))
 
 
 def test_specks_below_the_detection_limit_are_a_negative() -> None:

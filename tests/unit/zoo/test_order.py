@@ -10,7 +10,7 @@ from dicomnode.errors import BundleError
 from dicomnode.zoo.bundle import BundleManifest, load_manifest
 from dicomnode.zoo.order import run_order
 from dicomnode.zoo.registry import BUILT_IN
-from tests.tools.tiny_bundles import write_age_risk, write_bleed_risk
+from tests.tools.tiny_bundles import write_age_risk, write_bleed_risk, write_later_scan
 
 
 @pytest.fixture
@@ -39,6 +39,12 @@ def test_a_need_that_nobody_serves_is_named(tmp_path: Path) -> None:
     risk = load_manifest(write_bleed_risk(tmp_path))
     with pytest.raises(BundleError, match="bleed_risk needs the finding 'hemorrhage', which no model"):
         run_order([risk])
+
+
+def test_no_model_reads_a_scan_that_was_predicted(tmp_path: Path) -> None:
+    later, age = load_manifest(write_later_scan(tmp_path / "a")), load_manifest(write_age_risk(tmp_path / "b"))
+    with pytest.raises(BundleError, match="reader needs 'later_scan', a predicted scan: no model reads"):
+        run_order([later, needing(age, "reader", "x", "later_scan")])
 
 
 def test_a_circle_is_named(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-"""Predicted scans, read back with pydicom alone. The scans are generated: no model of the zoo predicts any yet."""
+"""Predicted scans, read back with pydicom alone. The scans are generated: no model that predicts any ships yet."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ from pydicom.dataset import Dataset
 from dicomnode.encode.case import encode_case
 from dicomnode.encode.context import context_of
 from dicomnode.encode.files import bytes_of
-from dicomnode.encode.kinds.predicted import banner_rows, predicted_scans
+from dicomnode.encode.kinds.predicted import banner_rows, banner_texts, predicted_scans, stored_frames
 from dicomnode.encode.validate import validate
+from dicomnode.encode.wording import Wording
 from dicomnode.errors import EncodeError
-from dicomnode.records import Case
+from dicomnode.language import Language, told
+from dicomnode.records import PROBABILITY_SCALE, Case
 from tests.unit.encode.cases import EVEN, MODEL, TILTED_UNEVEN, Patient, case_of, changed, predicted_of
 
 ACQUISITION = {
@@ -148,6 +151,36 @@ def test_hu_beyond_the_range_are_kept_at_its_ends(case: Case) -> None:
     (scan,) = predicted_scans(context_of(changed(case, findings=(wild,))))
     stored = np.frombuffer(scan.PixelData, dtype="<u2")
     assert (stored.min(), stored.max()) == (0, 65535)
+
+
+def test_what_the_tissue_does_not_show_is_outlined_and_said_in_the_banner(case: Case, tmp_path: Path) -> None:
+    chance = np.zeros(case.volume.hu.shape, np.uint16)
+    chance[2, 40:60, 30:50] = round(0.2 * PROBABILITY_SCALE)
+    chance[2, 45:55, 35:45] = round(0.6 * PROBABILITY_SCALE)
+    told_so = predicted_of(case, probability=chance, note=told("Blood on it: {share:.0f} %", share=35.0))
+    results = encode_case(changed(case, findings=(told_so,)), tmp_path, requested=["predicted_sc"])
+    multi, *singles = (dcmread(one.path) for one in results if one.kind in ("predicted", "predicted_sc"))
+    plain = stored_frames(replace(told_so, probability=None), Wording())
+    drawn = multi.pixel_array != plain
+    strip = banner_rows(multi.Rows)
+    assert drawn[:, :strip].any()
+    drawn[:, :strip] = drawn[:, -strip:] = False
+    assert [bool(frame.any()) for frame in drawn] == [index == 2 for index in range(len(plain))]
+    edge = np.zeros((20, 20), bool)
+    edge[[0, -1]] = edge[:, [0, -1]] = True
+    inner = np.zeros((20, 20), bool)
+    inner[5:15, 5:15] = True
+    inner[6:14, 6:14] = False
+    found = drawn[2, 40:60, 30:50]
+    # the surest line is whole, the one of 10 % is a quarter of its voxels
+    assert found[inner].all()
+    assert found[edge].mean() == pytest.approx(0.25, abs=0.05)
+    assert not found[~(edge | inner)].any()
+    assert np.array_equal(singles[2].pixel_array, multi.pixel_array[2])
+    assert "Blood on it: 35 %. Lines: chance of blood 10, 30, 50 %." in multi.ImageComments
+    assert banner_texts(told_so, Wording(Language.GERMAN))[0].startswith(
+        "VORHERSAGE - NICHT AUFGENOMMEN - BLUT DARAUF: 35 %"
+    )
 
 
 def _real(ds: Dataset) -> None:

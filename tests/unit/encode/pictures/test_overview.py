@@ -25,9 +25,10 @@ from dicomnode.encode.pictures.overview import (
     SIZE,
     mask_over_ct,
     overview_image,
+    tile_image,
 )
 from dicomnode.encode.pictures.slices import crop_of, edge_letters, slice_image, windowed
-from dicomnode.encode.pictures.tiles import brain_slices, key_slices, layout_of
+from dicomnode.encode.pictures.tiles import Shown, brain_slices, key_slices, layout_of
 from dicomnode.encode.wording import Wording
 from dicomnode.language import Language, told
 from dicomnode.records import Case, ReferenceScore, ScoreInput
@@ -42,6 +43,7 @@ from tests.unit.encode.cases import (
     changed,
     finding_of,
     not_applicable_of,
+    predicted_of,
     stack_of_geometry,
 )
 
@@ -216,6 +218,24 @@ def test_a_long_description_and_many_lesions_stay_within_the_panel() -> None:
 def test_no_patient_attribute_is_drawn() -> None:
     one = overview_image(case_of(EVEN, BLEED, patient=Patient("Somebody^Else", extra={"PatientID": "OTHER"})))
     assert np.array_equal(pixels(one), pixels(overview_image(case_of(EVEN, BLEED))))
+
+
+def test_a_predicted_scan_is_shown_beside_its_source_with_the_difference() -> None:
+    plain = case_of(EVEN)
+    later = plain.volume.hu.copy()
+    later[4, 50:70, 40:60] -= 20.0
+    case = replace(plain, findings=(predicted_of(plain, hu=later),))
+    grid, tiles = layout_of(case)
+    assert (grid.places, [tile.shown for tile in tiles]) == (6, [None] * 3 + list(Shown))
+    assert [tile.index for tile in tiles[3:]] == [4] * 3
+    source, predicted, difference = (np.asarray(tile_image(case, tile, 300))[..., 0].astype(int) for tile in tiles[3:])
+    crop = tiles[3].crop
+    x, y = (int((place - first) * 300 / crop.width) for place, first in ((50, crop.left), (60, crop.top)))
+    # 80 HU of the window are 255 greys
+    assert source[y, x] - predicted[y, x] == pytest.approx(20 * 255 / 80, abs=3)
+    assert difference[y, x] == pytest.approx((40 - 20) * 255 / 80, abs=3)
+    assert difference[y - 45, x] == pytest.approx(40 * 255 / 80, abs=3)
+    assert overview_image(case).size == SIZE
 
 
 def test_the_mask_over_ct_shows_the_slice_plain_and_marked(any_case: Case) -> None:

@@ -1,0 +1,93 @@
+"""The network of the predicted follow-up scan: one encoder, two twin decoders that look where it looks.
+
+Re-implementation after Jiang et al., arXiv 2408.00940 (dual-task mutual learning), from its figure and the defaults of
+its code: what neither tells (heads, losses, hours as an input) is this project's own, and there is no adversarial term.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from dicomnode.zoo.followup.conditions import Conditions
+from dicomnode.zoo.followup.decoder import Maps, TaskDecoder
+from dicomnode.zoo.followup.encoder import FollowUpEncoder
+from dicomnode.zoo.followup.heads import ExamHead, ScanHead
+from dicomnode.zoo.followup.sizes import SIZES, FollowUpParts
+
+WINDOWS_HU = ((-30.0, 50.0), (-20.0, 150.0))
+"""About the brain: the narrow one tells dead brain, the wide one contrast medium."""
+CHANNELS = len(WINDOWS_HU) + 1
+
+
+class Prediction(NamedTuple):
+    """What the network says; a part that it has not gives zeros.
+
+    Attributes
+    ----------
+    change_hu : (heads, slabs, rows, columns) to be added to the first scan.
+    blood_logit : (heads, slabs, rows, columns) log odds that a voxel holds blood on the second scan.
+    exam_logit : (heads,) log odds that the second scan shows blood at all.
+    """
+
+    change_hu: torch.Tensor
+    blood_logit: torch.Tensor
+    exam_logit: torch.Tensor
+
+
+class FollowUpNetwork(nn.Module):
+    """A head after thrombectomy, and hours -> the head that many hours later.
+
+    Parameters
+    ----------
+    size : name of it, ``fast`` or ``paper``.
+    parts : which it has; None is all of them, without variables.
+    """
+
+    def __init__(self, size: str = "fast", parts: FollowUpParts | None = None) -> None:
+        super().__init__()
+        self.size, self.parts = SIZES[size], parts or FollowUpParts()
+        self.conditions = Conditions(self.parts.variables, self.size.widths)
+        self.encoder = FollowUpEncoder(self.size, CHANNELS)
+        self.maps = Maps(self.size)
+        self.generates = TaskDecoder(self.size) if self.parts.generates else None
+        self.classifies = TaskDecoder(self.size) if self.parts.classifies else None
+        self.own_maps = Maps(self.size) if self.parts.classifies and not self.parts.shares else None
+        self.scan = ScanHead(self.size, CHANNELS) if self.parts.generates else None
+        self.exam = ExamHead(self.size.width) if self.parts.classifies else None
+
+    def forward(self, head: torch.Tensor, given: torch.Tensor) -> Prediction:
+        """What comes.
+
+        Parameters
+        ----------
+        head : (heads, 2, slabs, rows, columns): HU from the commonest of the brain, and the share of each voxel that
+            lies within the skull.
+        given : (heads, 1 + variables): hours, then variables, NaN where not known.
+        """
+        voxels = channels_of(head)
+        told = self.conditions(given)
+        levels = self.encoder(voxels, self.conditions, told)
+        maps = self.maps(levels)
+        own = maps if self.own_maps is None else self.own_maps(levels)
+        nothing = torch.zeros_like(head[:, 0])
+        change, blood, exam = nothing, nothing, nothing[:, 0, 0, 0]
+        if self.generates is not None and self.scan is not None:
+            change, blood = self.scan(self.generates(levels[-1], maps), voxels)
+        if self.classifies is not None and self.exam is not None:
+            exam = self.exam(self.classifies(levels[-1], own))
+        return Prediction(change, blood, exam)
+
+    @property
+    def last_shared(self) -> nn.Parameter:
+        """Weights of the last layer that both tasks go through: the bottleneck's."""
+        return next(p for name, p in reversed(list(self.encoder.levels[-1].named_parameters())) if p.ndim > 1)
+
+
+def channels_of(head: torch.Tensor) -> torch.Tensor:
+    """(heads, 3, ...) of about -1 to 1: the windows, and the space within the skull."""
+    hu, within = head[:, 0].float(), head[:, 1].float()
+    seen = [((hu - low) / (high - low)).clamp(0.0, 1.0) for low, high in WINDOWS_HU]
+    return 2.0 * torch.stack([*seen, within], dim=1) - 1.0
