@@ -103,7 +103,7 @@ def _checked(model: str, output: Output, value: Raw | None, volume: Volume | Non
 def _numbers(value: Raw) -> tuple[NDArray[np.float32] | float, ...]:
     """What of a value must be numbers."""
     if isinstance(value, Predicted):
-        return value.hu, value.probability
+        return (value.hu,) if value.probability is None else (value.hu, value.probability)
     return (value.value if isinstance(value, Explained) else value,)
 
 
@@ -184,14 +184,14 @@ def _image_finding(
     output: ImageOutput, given: NDArray[np.float32] | Predicted, examined: Examined, shared: dict[str, Any]
 ) -> ImageFinding:
     warnings = (*examined.warnings, *(f"Not known: {label}." for label in examined.missing))
-    is_more = isinstance(given, Predicted)
+    scan = given if isinstance(given, Predicted) else Predicted(given)
     return ImageFinding(
         name=output.name,
         label=output.label,
-        hu=np.asarray(given.hu if is_more else given, dtype=np.float32),
+        hu=np.asarray(scan.hu, dtype=np.float32),
         horizon=output.horizon,
-        probability=stored_probability(given.probability) if is_more else None,
-        note=given.note if is_more else "",
+        probability=None if scan.probability is None else stored_probability(scan.probability),
+        note=scan.note,
         warnings=warnings,
         translations=output.translated,
         **shared,

@@ -82,7 +82,9 @@ def stored_slice(finding: ImageFinding, index: int, words: Wording) -> NDArray[n
     """(rows, columns) of one of the frames."""
     part = slice(index, index + 1)
     probability = None if finding.probability is None else finding.probability[part]
-    return stored_frames(replace(finding, hu=finding.hu[part], probability=probability), words)[0]
+    alone = replace(finding, hu=finding.hu[part], probability=probability)
+    stored: NDArray[np.uint16] = stored_frames(alone, words)[0]
+    return stored
 
 
 def banner_texts(finding: ImageFinding, words: Wording) -> tuple[str, str]:

@@ -50,15 +50,14 @@ class PairBatches:
 
 def part_of(tensors: Mapping[str, torch.Tensor], rng: np.random.Generator) -> dict[str, torch.Tensor]:
     """A part of a pair, mirrored or not."""
-    places = _places(tensors["changed"], rng)
+    a, b, c = _places(tensors["changed"], rng)
     axes = [-1] if rng.random() < 0.5 else []
     return {
-        name: value if name in WHOLE else value[(..., *places)].flip(axes).contiguous()
-        for name, value in tensors.items()
+        name: value if name in WHOLE else value[..., a, b, c].flip(axes).contiguous() for name, value in tensors.items()
     }
 
 
-def _places(changed: torch.Tensor, rng: np.random.Generator) -> tuple[slice, ...]:
+def _places(changed: torch.Tensor, rng: np.random.Generator) -> list[slice]:
     """Where a part lies: about a voxel that changes, or anywhere."""
     room = [whole - part for whole, part in zip(changed.shape, PART, strict=True)]
     voxels = torch.nonzero(changed)
@@ -68,4 +67,4 @@ def _places(changed: torch.Tensor, rng: np.random.Generator) -> tuple[slice, ...
         starts = [min(max(at - by, 0), most) for at, by, most in zip(about, aside, room, strict=True)]
     else:
         starts = [int(rng.integers(most + 1)) for most in room]
-    return tuple(slice(start, start + part) for start, part in zip(starts, PART, strict=True))
+    return [slice(start, start + part) for start, part in zip(starts, PART, strict=True)]

@@ -165,7 +165,8 @@ def scan_loss(said: Prediction, batch: Batch) -> torch.Tensor:
     error = (batch["head"][:, 0].float() + said.change_hu - batch["target"].float()).abs() / SCALE_HU
     blood = binary_cross_entropy_with_logits(said.blood_logit, batch["blood"].float(), reduction="none")
     tissue = (error * weight).sum() / weight.sum().clamp(min=1.0)
-    return tissue + BLOOD_WEIGHT * (blood * known).sum() / known.sum().clamp(min=1.0)
+    total: torch.Tensor = tissue + BLOOD_WEIGHT * (blood * known).sum() / known.sum().clamp(min=1.0)
+    return total
 
 
 def _usual_changes(training: Sequence[ExamTensors]) -> torch.Tensor:

@@ -30,10 +30,11 @@ class Conditions(nn.Module):
         self.register_buffer("deviation", torch.ones(variables))
         hidden = 2 * widths[0]
         self.read = nn.Sequential(nn.Linear(len(HALVINGS_H) + 2 * variables, hidden), nn.GELU())
-        self.levels = nn.ModuleList([nn.Linear(hidden, 2 * width) for width in widths])
-        for level in self.levels:
+        levels = [nn.Linear(hidden, 2 * width) for width in widths]
+        for level in levels:
             nn.init.zeros_(level.weight)
             nn.init.zeros_(level.bias)
+        self.levels = nn.ModuleList(levels)
 
     def forward(self, given: torch.Tensor) -> torch.Tensor:
         """(patients, hidden) of (patients, 1 + variables): hours, then variables, NaN where not known."""
@@ -46,4 +47,5 @@ class Conditions(nn.Module):
     def applied(self, tokens: torch.Tensor, told: torch.Tensor, level: int) -> torch.Tensor:
         """Tokens (patients, slabs, rows, columns, width) of a level, scaled and shifted."""
         scale, shift = self.levels[level](told)[:, None, None, None].chunk(2, dim=-1)
-        return tokens * (1.0 + scale) + shift
+        moved: torch.Tensor = tokens * (1.0 + scale) + shift
+        return moved

@@ -41,19 +41,20 @@ class Maps(nn.Module):
     def forward(self, levels: Sequence[torch.Tensor]) -> list[list[Map]]:
         """Maps of each block of each level above the bottleneck, the finest level first."""
         return [
-            [self._map(block, tokens, shifted=left == 0) for left, block in _counted_down(blocks)]
-            for blocks, tokens in zip(self.levels, levels[:-1], strict=True)
+            [self._map(block, tokens, shifted=left == 0) for left, block in _counted_down(level)]
+            for level, tokens in zip(self.levels, levels[:-1], strict=True)
         ]
 
-    def _map(self, block: AttentionMap, tokens: torch.Tensor, *, shifted: bool) -> Map:
+    def _map(self, block: nn.Module, tokens: torch.Tensor, *, shifted: bool) -> Map:
         a, b, c = tokens.shape[1:4]
         windows = Windows.of((a, b, c), self.window, shifted=shifted)
         return Map(block(tokens, windows), windows)
 
 
-def _counted_down(blocks: nn.ModuleList) -> list[tuple[int, AttentionMap]]:
+def _counted_down(level: nn.Module) -> list[tuple[int, nn.Module]]:
     """Blocks, each with how many follow: the last of a level is shifted, so that one block alone crosses windows."""
-    return [(len(blocks) - 1 - place, block) for place, block in enumerate(blocks)]  # type: ignore[misc]
+    blocks = list(level.children())
+    return [(len(blocks) - 1 - place, block) for place, block in enumerate(blocks)]
 
 
 class TaskDecoder(nn.Module):
@@ -80,6 +81,6 @@ class TaskDecoder(nn.Module):
         for level in reversed(range(len(maps))):
             a, b, c = maps[level][0].windows.shape
             x = self.expands[level](x)[:, :a, :b, :c]
-            for block, one in zip(self.levels[level], maps[level], strict=True):  # type: ignore[arg-type]
+            for block, one in zip(self.levels[level].children(), maps[level], strict=True):
                 x = block(x, one.attention, one.windows)
         return x

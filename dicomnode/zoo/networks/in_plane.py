@@ -24,8 +24,9 @@ class InPlaneMerging(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Half of the rows and columns, rounded up, twice the width: of (volumes, slabs, rows, columns, width)."""
-        planes: torch.Tensor = self.merge(x.flatten(0, 1))
-        return planes.unflatten(0, x.shape[:2])
+        planes = self.merge(x.flatten(0, 1))
+        merged: torch.Tensor = planes.reshape(*x.shape[:2], *planes.shape[1:])
+        return merged
 
 
 class Expanding(nn.Module):

@@ -37,13 +37,14 @@ class Predicted:
     Attributes
     ----------
     hu : (slices, rows, columns) float32 in stack order.
-    probability : of the same shape, 0 to 1: the chance that a voxel holds what the scan itself does not show.
+    probability : of the same shape, 0 to 1: the chance that a voxel holds what the scan itself does not show; None: it
+        shows all.
     note : of the banner, such as ``Blood on it: 35 %``.
     """
 
     hu: NDArray[np.float32]
-    probability: NDArray[np.float32]
-    note: str
+    probability: NDArray[np.float32] | None = None
+    note: str = ""
 
 
 Raw = NDArray[np.float32] | float | Explained | Predicted

@@ -223,7 +223,7 @@ def test_no_patient_attribute_is_drawn() -> None:
 def test_a_predicted_scan_is_shown_beside_its_source_with_the_difference() -> None:
     plain = case_of(EVEN)
     later = plain.volume.hu.copy()
-    later[4, 50:70, 40:60] -= 20.0
+    later[4, 50:70, 40:60] += 20.0
     case = replace(plain, findings=(predicted_of(plain, hu=later),))
     grid, tiles = layout_of(case)
     assert (grid.places, [tile.shown for tile in tiles]) == (6, [None] * 3 + list(Shown))
@@ -232,8 +232,8 @@ def test_a_predicted_scan_is_shown_beside_its_source_with_the_difference() -> No
     crop = tiles[3].crop
     x, y = (int((place - first) * 300 / crop.width) for place, first in ((50, crop.left), (60, crop.top)))
     # 80 HU of the window are 255 greys
-    assert source[y, x] - predicted[y, x] == pytest.approx(20 * 255 / 80, abs=3)
-    assert difference[y, x] == pytest.approx((40 - 20) * 255 / 80, abs=3)
+    assert predicted[y, x] - source[y, x] == pytest.approx(20 * 255 / 80, abs=3)
+    assert difference[y, x] == pytest.approx((40 + 20) * 255 / 80, abs=3)
     assert difference[y - 45, x] == pytest.approx(40 * 255 / 80, abs=3)
     assert overview_image(case).size == SIZE
 

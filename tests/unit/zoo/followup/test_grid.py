@@ -67,6 +67,7 @@ def test_outside_of_the_brain_the_voxels_of_the_source_stay(volume: Volume) -> N
     scan, exam = said[SCAN], said[BLOOD]
     assert isinstance(scan, Predicted)
     assert isinstance(exam, Explained)
+    assert scan.probability is not None
     brain = brain_of(volume)
     assert np.array_equal(scan.hu[~brain], volume.hu[~brain])
     assert not scan.probability[~brain].any()
