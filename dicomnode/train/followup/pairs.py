@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from dicomnode.images.files import ReadError, read_image
+from dicomnode.measure.parenchyma import commonest_soft_tissue_hu
 from dicomnode.records import Volume
 from dicomnode.train.checkpoint import save_weights
 from dicomnode.train.followup.registration import motion_between
@@ -27,6 +28,9 @@ from dicomnode.zoo.orientation import orientation_of
 VERSION = 1
 """Of what lies in the cache."""
 TARGET = "followup"
+FINDINGS = ("hemorrhage", "staining", "infarct")
+MASKS = frozenset((*FINDINGS, *(LATER + name for name in FINDINGS)))
+"""On the first scan, and on the second."""
 STAINED, DEAD = 1, 2
 """Kinds of voxel on the first scan; 0 is any other."""
 HALF, WITHIN, TOUCHED, NOT_AIR_HU = 0.5, 0.9, 0.05, -150.0
@@ -46,7 +50,8 @@ def pair_of(case: Case, cache: Path) -> Pair:
     ReadError, SeriesError : a scan or a mask cannot be used, or the two show no common head.
     """
     image, target = image_of(case), case.targets[TARGET]
-    stamps = [stamp_of(image), stamp_of(target), sorted(map(str, case.masks.items())), SHAPE, VOXEL_MM, VERSION]
+    masks = [(name, mask.values, stamp_of(mask.path)) for name, mask in sorted(case.masks.items()) if name in MASKS]
+    stamps = [stamp_of(image), stamp_of(target), masks, SHAPE, VOXEL_MM, VERSION]
     kept = cache / "pairs" / f"{digest_of(stamps)}.safetensors"
     try:
         found: Pair = load_file(kept)
@@ -63,8 +68,8 @@ def _registered(case: Case, first: Volume, second: Volume) -> dict[str, torch.Te
     except RuntimeError as error:
         raise ReadError(f"the two scans cannot be laid onto each other: {str(error).splitlines()[-1]}") from error
     head = head_of(first)
-    target = relative_hu(head.grid, volume_on(second, first.stack, motion))
-    now = {name: _share_of(case, name, first, head) for name in ("hemorrhage", "staining", "infarct")}
+    target = _target(head, volume_on(second, first.stack, motion))
+    now = {name: _share_of(case, name, first, head) for name in FINDINGS}
     then = {name: _share_to_come(case, name, first, second, motion, head) for name in now}
     changed = torch.stack([*now.values(), *then.values()]).amax(dim=0) > TOUCHED
     kind = torch.where(now["staining"] >= HALF, STAINED, torch.where(now["infarct"] >= HALF, DEAD, 0))
@@ -83,6 +88,13 @@ def inner(within: torch.Tensor) -> torch.Tensor:
     """(24, 64, 64) bool without the outermost voxels, in which bone is mixed in."""
     outside: torch.Tensor = torch.nn.functional.max_pool3d((~within).float()[None], 3, stride=1, padding=1)
     return outside[0] == 0.0
+
+
+def _target(head: FollowUpHead, hu: NDArray[np.float32]) -> torch.Tensor:
+    """(24, 64, 64) HU of the second scan from its own commonest of the brain: scanners are off by some HU each time."""
+    brain = head.grid.planes.orientation.from_canonical(head.grid.brain)
+    found = commonest_soft_tissue_hu(hu[brain])
+    return relative_hu(head.grid, hu, head.grid.brain_hu if found is None else found)
 
 
 def _share_of(case: Case, name: str, volume: Volume, head: FollowUpHead) -> torch.Tensor:

@@ -43,13 +43,13 @@ def head_of(volume: Volume) -> FollowUpHead:
     SeriesError : ``NOT_A_HEAD`` no brain within a skull, ``NOT_AXIAL``.
     """
     grid = grid_about(volume, brain_of(volume), SHAPE, VOXEL_MM)
-    return FollowUpHead(grid, torch.stack([relative_hu(grid, volume.hu), within_of(grid)]))
+    return FollowUpHead(grid, torch.stack([relative_hu(grid, volume.hu, grid.brain_hu), within_of(grid)]))
 
 
-def relative_hu(grid: HeadGrid, hu: NDArray[np.float32]) -> torch.Tensor:
+def relative_hu(grid: HeadGrid, hu: NDArray[np.float32], brain_hu: float) -> torch.Tensor:
     """(24, 64, 64) HU from the brain's commonest, of HU on the slices of the scan."""
     seen = grid.sampled(grid.planes.orientation.to_canonical(hu), AIR_HU)
-    return (seen - grid.brain_hu).clamp(*LIMITS_HU)
+    return (seen - brain_hu).clamp(*LIMITS_HU)
 
 
 def within_of(grid: HeadGrid) -> torch.Tensor:

@@ -11,8 +11,10 @@ from dicomnode.zoo.networks.in_plane import Expanding
 HIDDEN = 24
 CHANGE_HU = 10.0
 """The network counts changes in this unit."""
-RARE = -4.0
-"""Log odds of blood in a voxel, and of what else is rare, before anything is learned."""
+CUT_HU = ((-30.0, 50.0), (-20.0, 150.0))
+"""What of a voxel's HU the head of the scan sees, in the same unit: a change depends on what is there."""
+RARE, FIRST_GUESS = -4.0, 0.02
+"""Log odds of blood in a voxel before anything is learned, and deviation of the first weights: all but no change."""
 
 
 class ScanHead(nn.Module):
@@ -20,29 +22,31 @@ class ScanHead(nn.Module):
 
     Parameters
     ----------
-    size : of the network. channels : of the voxels.
+    size : of the network.
     """
 
-    def __init__(self, size: FollowUpSize, channels: int) -> None:
+    def __init__(self, size: FollowUpSize) -> None:
         super().__init__()
         self.expand = Expanding(size.width, size.width, size.patch)
-        self.mix = nn.Sequential(nn.Linear(size.width + channels, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, 2))
+        seen = size.width + len(CUT_HU)
+        self.mix = nn.Sequential(nn.Linear(seen, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, 2))
         last = self.mix[2]
         assert isinstance(last, nn.Linear)
-        # the first guess is that nothing changes and nothing bleeds
-        nn.init.zeros_(last.weight)
+        # not zero: what is shared would get no gradient, and the other task would have it for itself
+        nn.init.normal_(last.weight, std=FIRST_GUESS)
         last.bias.data.copy_(torch.tensor([0.0, RARE]))
 
-    def forward(self, tokens: torch.Tensor, voxels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, tokens: torch.Tensor, hu: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """HU and log odds, both (heads, slabs, rows, columns).
 
         Parameters
         ----------
-        tokens : (heads, ..., width) of the first level. voxels : (heads, channels, slabs, rows, columns).
+        tokens : (heads, ..., width) of the first level. hu : (heads, slabs, rows, columns) from the brain's commonest.
         """
-        a, b, c = voxels.shape[2:]
+        a, b, c = hu.shape[1:]
         spread = self.expand(tokens)[:, :a, :b, :c]
-        change, blood = self.mix(torch.cat([spread, voxels.permute(0, 2, 3, 4, 1)], dim=-1)).unbind(dim=-1)
+        voxels = [hu.clamp(low, high)[..., None] / CHANGE_HU for low, high in CUT_HU]
+        change, blood = self.mix(torch.cat([spread, *voxels], dim=-1)).unbind(dim=-1)
         return CHANGE_HU * change, blood
 
 

@@ -14,12 +14,11 @@ from torch import nn
 from dicomnode.zoo.followup.conditions import Conditions
 from dicomnode.zoo.followup.decoder import Maps, TaskDecoder
 from dicomnode.zoo.followup.encoder import FollowUpEncoder
-from dicomnode.zoo.followup.heads import ExamHead, ScanHead
+from dicomnode.zoo.followup.heads import CUT_HU, ExamHead, ScanHead
 from dicomnode.zoo.followup.sizes import SIZES, FollowUpParts
 
-WINDOWS_HU = ((-30.0, 50.0), (-20.0, 150.0))
-"""About the brain: the narrow one tells dead brain, the wide one contrast medium."""
-CHANNELS = len(WINDOWS_HU) + 1
+CHANNELS = len(CUT_HU) + 1
+"""Two windows about the brain (the narrow one tells dead brain, the wide one contrast medium), and the skull."""
 
 
 class Prediction(NamedTuple):
@@ -55,7 +54,7 @@ class FollowUpNetwork(nn.Module):
         self.generates = TaskDecoder(self.size) if self.parts.generates else None
         self.classifies = TaskDecoder(self.size) if self.parts.classifies else None
         self.own_maps = Maps(self.size) if self.parts.classifies and not self.parts.shares else None
-        self.scan = ScanHead(self.size, CHANNELS) if self.parts.generates else None
+        self.scan = ScanHead(self.size) if self.parts.generates else None
         self.exam = ExamHead(self.size.width) if self.parts.classifies else None
 
     def forward(self, head: torch.Tensor, given: torch.Tensor) -> Prediction:
@@ -75,7 +74,7 @@ class FollowUpNetwork(nn.Module):
         nothing = torch.zeros_like(head[:, 0])
         change, blood, exam = nothing, nothing, nothing[:, 0, 0, 0]
         if self.generates is not None and self.scan is not None:
-            change, blood = self.scan(self.generates(levels[-1], maps), voxels)
+            change, blood = self.scan(self.generates(levels[-1], maps), head[:, 0].float())
         if self.classifies is not None and self.exam is not None:
             exam = self.exam(self.classifies(levels[-1], own))
         return Prediction(change, blood, exam)
@@ -89,5 +88,5 @@ class FollowUpNetwork(nn.Module):
 def channels_of(head: torch.Tensor) -> torch.Tensor:
     """(heads, 3, ...) of about -1 to 1: the windows, and the space within the skull."""
     hu, within = head[:, 0].float(), head[:, 1].float()
-    seen = [((hu - low) / (high - low)).clamp(0.0, 1.0) for low, high in WINDOWS_HU]
+    seen = [((hu - low) / (high - low)).clamp(0.0, 1.0) for low, high in CUT_HU]
     return 2.0 * torch.stack([*seen, within], dim=1) - 1.0

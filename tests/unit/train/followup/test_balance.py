@@ -31,7 +31,7 @@ def test_without_gradients_and_with_one_task_nothing_moves() -> None:
     for balance, losses in ((GradNorm(1), [shared.sum()]), (GradNorm(2), [shared[0], 3.0 * shared[1]])):
         with torch.set_grad_enabled(len(losses) == 1):
             total = balance(losses, shared)
-        assert float(total) == pytest.approx(float(sum(losses)))
+        assert total.item() == pytest.approx(sum(loss.item() for loss in losses))
         assert bool((balance.weights == 1.0).all())
 
 
