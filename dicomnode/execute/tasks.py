@@ -41,12 +41,14 @@ class ReadReply:
     context : what the images' header tells of the patient.
     patient : whose scan it is, as the newest header states it.
     scanned_at : of the acquisition, seconds since the epoch; None where the header does not tell.
+    brain_hu : commonest attenuation of soft tissue in the volume; None where there is none, or no volume was asked for.
     """
 
     context: PatientContext
     patient: Patient
     scanned_at: float | None
     seconds: dict[str, float]
+    brain_hu: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,8 @@ class Job(Base):
     """One (study, acquisition, protocol). At most one of them is active; superseded ones stay as history.
 
     ``task``: an analysis, or a note about results; ``about`` says what a note is to say. The acquisition key of a note
-    names its occasion, so that no occasion gets two.
+    names its occasion, so that no occasion gets two. ``brain_hu``: at what attenuation the brain lies in its images;
+    NULL where no model had to read them.
     """
 
     __tablename__ = "job"
@@ -187,6 +188,7 @@ class Job(Base):
     error: Mapped[str] = mapped_column(Text, default="")
     task: Mapped[str] = mapped_column(String(16), default=JobTask.ANALYSIS, server_default=JobTask.ANALYSIS)
     about: Mapped[dict[str, Any] | None]
+    brain_hu: Mapped[float | None]
 
 
 class Run(Base):

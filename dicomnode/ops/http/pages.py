@@ -20,6 +20,7 @@ from dicomnode.store.deliver.fallback import list_refusals
 from dicomnode.store.ops import standing, studies
 from dicomnode.store.ops.alarms import all_alarms
 from dicomnode.store.ops.drift import FEWEST, UNLIKELY, drift
+from dicomnode.store.ops.levels import SHIFT_HU, brain_levels
 from dicomnode.store.pausing import list_paused
 from dicomnode.store.states import JOB_OPEN, TRANSITIONS, JobEvent, JobStatus
 
@@ -118,11 +119,14 @@ class Pages:
     def drift(self, visit: Visit) -> Response:
         """Whether what comes from the scanners has changed."""
         with self._board.store.read() as session:
-            lines = drift(session, now=time.time(), days=DRIFT_DAYS, reference_days=DRIFT_REFERENCE_DAYS)
+            windows = {"now": time.time(), "days": DRIFT_DAYS, "reference_days": DRIFT_REFERENCE_DAYS}
+            lines, levels = drift(session, **windows), brain_levels(session, **windows)
         return self._templates.page(
             "drift.html",
             visit=visit,
             lines=lines,
+            levels=levels,
+            shift_hu=SHIFT_HU,
             days=DRIFT_DAYS,
             reference_days=DRIFT_REFERENCE_DAYS,
             fewest=FEWEST,

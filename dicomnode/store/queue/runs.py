@@ -83,6 +83,18 @@ def pending_runs(session: Session, claim: Claim, wanted: Mapping[str, RunIdentit
     return rows
 
 
+def keep_level(session: Session, claim: Claim, *, brain_hu: float | None) -> None:
+    """Keep at what attenuation the brain lies in the images of a job.
+
+    Raises
+    ------
+    LeaseLost : the job was superseded, cancelled or taken over.
+    """
+    job = leased_job(session, claim)
+    _guard(job, claim)
+    job.brain_hu = brain_hu
+
+
 def start_run(session: Session, claim: Claim, row: RunRow) -> None:
     """The worker begins with a run."""
     _guard(leased_job(session, claim), claim)
