@@ -58,11 +58,12 @@ def _levels(session: Session, begin: float, end: float) -> Mapping[str, Sequence
     statement = (
         select(Series.sender_ae, Job.brain_hu)
         .join(Series, Series.id == Job.series_id)
-        .where(Job.brain_hu.is_not(None), Job.created_at >= begin, Job.created_at < end)
+        .where(Job.created_at >= begin, Job.created_at < end)
     )
     found: dict[str, list[float]] = defaultdict(list)
     for sender, level in session.execute(statement):
-        found[sender].append(level)
+        if level is not None:
+            found[sender].append(level)
     return found
 
 

@@ -16,5 +16,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Back."""
-    with op.batch_alter_table("job") as table:
-        table.drop_column("brain_hu")
+    op.drop_column("job", "brain_hu")
