@@ -159,6 +159,7 @@ class _Runs:
                 identity=identity,
                 device=reply.device,
                 outcomes=reply.outcomes,
+                scores=reply.scores,
             )
         log.info("run succeeded", extra={**self.job.facts, "model": row.model, "seconds": reply.seconds})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dicomnode.decision import Outcome
+from dicomnode.decision import Outcome, ScoreOutcome
 from dicomnode.environment import Fault
 from dicomnode.errors import Refusal
 from dicomnode.language import Language
@@ -87,12 +87,13 @@ class InferTask:
 
 @dataclass(frozen=True, slots=True)
 class InferReply:
-    """The findings are on disk. ``outcomes``: what each mask among them comes to."""
+    """The findings are on disk. ``outcomes``: what each mask among them comes to; ``scores``: the numbers."""
 
     model_digest: str
     device: str
     seconds: dict[str, float]
     outcomes: tuple[Outcome, ...] = ()
+    scores: tuple[ScoreOutcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

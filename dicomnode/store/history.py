@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, func, or_, select
 from sqlalchemy.orm import Session
 
-from dicomnode.decision import Outcome, decision_of
+from dicomnode.decision import Outcome, ScoreOutcome, Told, decision_of
 from dicomnode.dicom.uids import names_of
 from dicomnode.store.receive.arrivals import Arrival, arrivals_of
 from dicomnode.store.states import OutboxStatus, RunStatus, SeriesStatus
@@ -31,6 +31,7 @@ class RunLine:
     seconds: float | None
     error: str
     outcomes: list[dict[str, Any]]
+    scores: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,8 @@ class JobLine:
     ----------
     decision : the gravest of those of its findings that decide; empty before a model has spoken.
     result : what they come to in words, such as ``positive, 26.9 mL, 1 lesion``.
-    outcomes : of each finding, the figures of the results.
+    outcomes : of each mask, the figures of the results.
+    scores : the numbers of its models.
     """
 
     job_id: int
@@ -86,6 +88,7 @@ class JobLine:
     decision: str = ""
     result: str = ""
     outcomes: list[dict[str, Any]] = field(default_factory=list)
+    scores: list[dict[str, Any]] = field(default_factory=list)
     runs: list[RunLine] = field(default_factory=list)
     deliveries: list[DeliveryLine] = field(default_factory=list)
 
@@ -156,7 +159,7 @@ _JOBS = select(
 ).join(Series, Job.series_id == Series.id)
 _RUNS = select(
     Run.model_digest.label("digest"),
-    *_columns(Run, "job_id model status attempts crashes device started_at finished_at error outcomes"),
+    *_columns(Run, "job_id model status attempts crashes device started_at finished_at error outcomes scores"),
 ).order_by(Run.position)
 _DELIVERIES = select(
     *_columns(Outbox, "job_id destination status attempts created_at next_attempt_at sent_at error proof proven_by"),
@@ -184,17 +187,20 @@ def _without_job(row: Row[Any]) -> dict[str, Any]:
 
 def _told(line: JobLine) -> JobLine:
     """The job with what it came to; of several findings each has its name."""
-    kept = [outcome for run in line.runs if run.status == RunStatus.SUCCEEDED for outcome in run.outcomes]
-    if not kept:
+    done = [run for run in line.runs if run.status == RunStatus.SUCCEEDED]
+    outcomes = [Outcome.from_dict(one) for run in done for one in run.outcomes]
+    scores = [ScoreOutcome.from_dict(one) for run in done for one in run.scores]
+    told: list[Told] = [*outcomes, *scores]
+    words = {one.finding: one.in_words() for one in told}
+    if not words:
         return line
-    outcomes = [Outcome.from_dict(outcome) for outcome in kept]
-    words = [outcome.in_words() for outcome in outcomes]
-    named = [f"{outcome.finding}: {text}" for outcome, text in zip(outcomes, words, strict=True)]
+    named = "; ".join(f"{finding}: {text}" for finding, text in words.items())
     return replace(
         line,
         decision=str(decision_of(outcomes) or ""),
-        result=words[0] if len(words) == 1 else "; ".join(named),
-        outcomes=kept,
+        result=outcomes[0].in_words() if len(outcomes) == len(words) == 1 else named,
+        outcomes=[one.as_dict() for one in outcomes],
+        scores=[one.as_dict() for one in scores],
     )
 
 

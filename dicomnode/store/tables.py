@@ -195,6 +195,7 @@ class Run(Base):
     """One model of a job. ``findings_path`` is below the work folder, written before the row says succeeded.
 
     ``model_digest`` and ``inputs_digest`` tell with what it succeeded: with others it is outdated.
+    ``outcomes``: what its masks come to; ``scores``: its numbers.
     """
 
     __tablename__ = "run"
@@ -211,6 +212,7 @@ class Run(Base):
     inputs_digest: Mapped[str] = mapped_column(String(64), default="")
     findings_path: Mapped[str] = mapped_column(String(512), default="")
     outcomes: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    scores: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     error: Mapped[str] = mapped_column(Text, default="")

@@ -154,8 +154,8 @@ def _changes(before: Mapping[str, Account], now: Mapping[str, Account]) -> list[
 
 
 def _parsed(path: Path) -> dict[str, Account]:
-    if fault := open_to_others(path):
-        raise ConfigError([fault])
+    if says := open_to_others(path):
+        raise ConfigError([says])
     try:
         rows = [line.split() for line in path.read_text(encoding="ascii").splitlines() if line.strip()]
         accounts = [Account(name, Role(role), password_hash) for name, role, password_hash in rows]

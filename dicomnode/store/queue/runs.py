@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from dicomnode.decision import Outcome
+from dicomnode.decision import Outcome, ScoreOutcome, Told
 from dicomnode.errors import LeaseLost
 from dicomnode.store.locks import lock_series
 from dicomnode.store.queue.jobs import Claim, interrupt_runs, leased_job, runs_of
@@ -111,9 +111,11 @@ def finish_run(
     identity: RunIdentity,
     device: str,
     outcomes: Sequence[Outcome] = (),
+    scores: Sequence[ScoreOutcome] = (),
 ) -> None:
     """The findings are on disk; what they come to is kept with the run, and told by its event."""
     _guard(leased_job(session, claim), claim)
+    told: list[Told] = [*outcomes, *scores]
     move(
         session,
         session.get_one(Run, row.run_id),
@@ -122,9 +124,10 @@ def finish_run(
             "model": row.model,
             "digest": identity.model_digest,
             "device": device,
-            **{outcome.finding: outcome.in_words() for outcome in outcomes},
+            **{outcome.finding: outcome.in_words() for outcome in told},
         },
         outcomes=[outcome.as_dict() for outcome in outcomes],
+        scores=[score.as_dict() for score in scores],
         findings_path=findings_path,
         model_digest=identity.model_digest,
         inputs_digest=identity.inputs_digest,

@@ -125,6 +125,19 @@ def test_a_scanner_whose_brains_lie_elsewhere_drifts_and_one_that_moved_a_little
     assert (new.sender, new.median_hu_before, new.p, new.drifts) == ("CT3", None, None, False)
 
 
+@both_databases
+def test_a_score_that_is_high_more_often_drifts(store: Store) -> None:
+    exams(store, "CT1", days_ago=20, negative=40)
+    exams(store, "CT1", days_ago=2, negative=40)
+    with store.write() as session:
+        for number, run in enumerate(session.query(Run).order_by(Run.id)):
+            value = 0.4 if 10 < number < 20 or number >= 60 else 0.1
+            run.scores = [{"finding": "edema", "value": value, "unit": "1", "threshold": 0.3}]
+    line = lines_of(store)["CT1", "m, edema high"]
+    assert (line.count, line.of, line.count_before, line.of_before, line.drifts) == (20, 40, 9, 40, False)
+    assert line.p == pytest.approx(0.0112, abs=1e-3)
+
+
 def test_the_page_tells_it(store: Store, tmp_path: Path) -> None:
     exams(store, "CT1", days_ago=20, negative=40)
     exams(store, "CT1", days_ago=2, negative=20, refused=20, brain_hu=31.0)
