@@ -166,7 +166,8 @@ def test_a_score_over_its_limit_is_told_and_reported_and_one_below_is_not(
     _, words, score = message.segments("OBX")
     assert str(words[5]) == "deterioration 0.62, at or above 0.28"
     assert [str(score[field]) for field in (2, 3, 5, 6)] == ["NM", "SCORE^Score of a model^L", "0.62", "1^^UCUM"]
-    assert [one for one in reporting.alarms() if "finding of job" in one] == ["finding of job 1: hemorrhage, deterioration"]
+    told = [name for name in reporting.alarms() if "finding of job" in name]
+    assert told == ["finding of job 1: hemorrhage, deterioration"]
 
 
 def test_without_an_answer_and_after_ar_the_same_message_is_sent_again_and_after_aa_no_more(
