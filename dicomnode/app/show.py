@@ -13,7 +13,9 @@ from rich.table import Table
 from dicomnode.app.documents import is_moment, moment
 from dicomnode.kinds import KINDS
 from dicomnode.store.deliver.fallback import RefusalLine
-from dicomnode.store.history import EventLine, HeldLine, JobLine, Listing, SeriesLine
+from dicomnode.store.history.held import HeldLine
+from dicomnode.store.history.lines import EventLine, JobLine, SeriesLine
+from dicomnode.store.history.listing import Listing
 from dicomnode.store.ops.alarms import AlarmLine
 from dicomnode.store.ops.drift import DriftLine
 from dicomnode.store.ops.levels import LevelLine
