@@ -42,6 +42,7 @@ from dicomnode.store.history import EventLine, JobLine, events_of, list_jobs, sh
 
 PACS_AE = "DEMO-PACS"
 SCANNER_AE = "DEMO-CT"
+MODELS = ("hemorrhage", "prognosis")
 PATIENCE_S = 300.0
 OVER = {"done", "sent_unproven", "undelivered", "failed", "refused", "quarantined"}
 
@@ -103,7 +104,8 @@ def demo_config(data_dir: Path, pacs_port: int, issuer: str = "") -> Config:
         reception=Reception(min_free_gb=0.2),
         destination=(destination,),
         protocol=tuple(
-            protocol.model_copy(update={"destinations": (destination.name,)}) for protocol in plain.protocol
+            protocol.model_copy(update={"destinations": (destination.name,), "models": MODELS})
+            for protocol in plain.protocol
         ),
         zoo=Zoo(selftest=False),
         clinical=demo_clinical(issuer, free_port()),

@@ -12,6 +12,7 @@ from dicomnode.train.deterioration.learner import bundled
 from dicomnode.train.edema.learner import bundled as edema_learner
 from dicomnode.train.hemorrhage.recipes import detector_learner, fast_learner, paper_learner
 from dicomnode.train.learner import Learner
+from dicomnode.train.prognosis.learner import bundled as prognosis_learner
 
 LEARNERS: dict[str, Callable[[], Learner[Any]]] = {
     "deterioration": bundled,
@@ -19,6 +20,7 @@ LEARNERS: dict[str, Callable[[], Learner[Any]]] = {
     "hemorrhage": fast_learner,
     "hemorrhage-detector": detector_learner,
     "hemorrhage-paper": paper_learner,
+    "prognosis": prognosis_learner,
 }
 
 
