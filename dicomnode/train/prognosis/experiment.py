@@ -37,11 +37,11 @@ from dicomnode.zoo.prognosis.bleed import Bleed
 from dicomnode.zoo.prognosis.fusion import Channels, Way
 from dicomnode.zoo.prognosis.text import text_of
 
-HEADS, UNSEEN, RECORDS, UNSEEN_RECORDS, TEXTS = 150, 150, 3000, 2000, 3000
+HEADS, UNSEEN, RECORDS, UNSEEN_RECORDS, TEXTS = 140, 95, 3000, 1000, 3000
 SEEDS = (1, 2, 3)
 FUSED, IMAGE, RECORD, CE = "fused", "image", "record and request", "cross-entropy alone"
 FIT = FitSettings(
-    epochs=8, learning_rate=3e-3, weight_decay=0.02, patience=0, device="cpu", mixed_precision=False, averaging=0.98
+    epochs=6, learning_rate=3e-3, weight_decay=0.02, patience=0, device="cpu", mixed_precision=False, averaging=0.98
 )
 TRAINING = TrainSettings(fit=FIT, batch=128, progress=False)
 

@@ -16,7 +16,7 @@ from dicomnode.cohort.patients import Arm, Patient, Site
 from dicomnode.cohort.second.words.indication import write_indication
 from dicomnode.cohort.streams import derived_seed
 from dicomnode.cohort.versions import RECIPES
-from dicomnode.train.importers.cohort import ARM, COHORT, TABLE
+from dicomnode.train.importers.cohort import ARM, COHORT
 from dicomnode.train.manifest import Case, Split, write_manifest
 from dicomnode.train.prognosis.measured import as_variables, measured
 from dicomnode.zoo.prognosis.bleed import LEAST_ML
@@ -78,7 +78,8 @@ def patient_of(group: Group, number: int) -> Patient:
 def made(folder: Path, heads: int, processes: int = 1) -> Path:
     """The cohort of all heads in a folder; what is there is kept."""
     place = folder / HEADS
-    if heads and not (place / TABLE).exists():
+    last = place / f"patient-{heads:04d}" / "contact_sheet.png"
+    if heads and not last.exists():
         make_cohort(
             place,
             heads,

@@ -54,7 +54,7 @@ class FusionSize:
 
     channels: int = 16
     grid: int = 4
-    scales: tuple[int, ...] = (2, 2, 1, 1)
+    scales: tuple[int, ...] = (1, 1, 2, 2)
     width: int = 16
     heads: int = 4
     growth: int = 8

@@ -38,7 +38,7 @@ class VisionReconstruction(nn.Module):
     scales : of the four layers.
     """
 
-    def __init__(self, features: int, channels: int, scales: Sequence[int] = (2, 2, 1, 1)) -> None:
+    def __init__(self, features: int, channels: int, scales: Sequence[int] = (1, 1, 2, 2)) -> None:
         super().__init__()
         self.reduce = nn.Conv3d(features, channels, 1)
         self.up = nn.Sequential(*(_up(channels, scale) for scale in scales))

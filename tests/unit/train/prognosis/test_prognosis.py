@@ -27,7 +27,7 @@ def test_the_parts_of_vtmf_are_weighed_as_in_the_paper() -> None:
 @pytest.mark.parametrize(("tau", "value"), [(0.07, 6.2e-7), (1.0, 0.3133)])
 def test_a_pair_is_told_from_one_other(tau: float, value: float) -> None:
     # cosine 1 with its own, 0 with the other
-    assert info_nce(torch.eye(2), torch.eye(2), tau).item() == pytest.approx(value, rel=0.02)
+    assert info_nce(torch.eye(2).double(), torch.eye(2).double(), tau).item() == pytest.approx(value, rel=0.02)
 
 
 def test_sdm_of_two_outcomes() -> None:
