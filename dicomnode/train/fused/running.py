@@ -33,9 +33,9 @@ def with_epochs(settings: TrainSettings, epochs: int | None) -> TrainSettings:
     return replace(settings, fit=replace(settings.fit, epochs=epochs or settings.fit.epochs))
 
 
-def members_of(folds: Path) -> list[Path]:
+def members_of(folds: Path, count: int = FOLDS) -> list[Path]:
     """Weights of the folds of a cross-validation."""
-    return [folds / f"fold-{number}" / BEST for number in range(1, FOLDS + 1)]
+    return [folds / f"fold-{number}" / BEST for number in range(1, count + 1)]
 
 
 def said(runs: Iterator[tuple[tuple[int, str], Results]]) -> Iterator[tuple[tuple[int, str], Results]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from dicomnode.train.fused.bundle import loaded
-from dicomnode.train.fused.running import parser_of
+from dicomnode.train.fused.running import FOLDS, parser_of
 from dicomnode.train.prognosis import report
 from dicomnode.train.prognosis.experiment import HEADS, RECORDS, SEEDS, TEXTS, UNSEEN, UNSEEN_RECORDS, train_all
 from dicomnode.train.prognosis.judging import unseen_of
@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--records", type=int, default=RECORDS, help="patients without an image to learn from")
     add("--unseen", type=int, nargs=2, default=(UNSEEN, UNSEEN_RECORDS), help="unseen heads; records of each site")
     add("--texts", type=int, default=TEXTS, help="that the reader learns from")
+    add("--folds", type=int, default=FOLDS, help="of the cross-validation whose members ship together")
     add("--arms", nargs="+", help="to train; all of them")
     add("--processes", type=int, default=1, help="that make heads")
     return parser

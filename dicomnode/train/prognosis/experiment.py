@@ -1,4 +1,4 @@
-"""The trainings behind the shipped weights: reader of texts, arms, five folds, logistic regression."""
+"""The trainings behind the shipped weights: reader of texts, arms, folds, logistic regression."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dicomnode.train.edema.learner import WEIGHTS as EDEMA
 from dicomnode.train.engine import BEST, FitSettings
 from dicomnode.train.experiment.arms import Arm as Run
 from dicomnode.train.experiment.arms import Plan, Runs, run_arms
-from dicomnode.train.fused.running import FOLDS, members_of, said, say, with_epochs
+from dicomnode.train.fused.running import members_of, said, say, with_epochs
 from dicomnode.train.prognosis import reader
 from dicomnode.train.prognosis.learner import Arm, PrognosisLearner
 from dicomnode.train.prognosis.measured import measured
@@ -37,13 +37,13 @@ from dicomnode.zoo.prognosis.bleed import Bleed
 from dicomnode.zoo.prognosis.fusion import Channels, Way
 from dicomnode.zoo.prognosis.text import text_of
 
-HEADS, UNSEEN, RECORDS, UNSEEN_RECORDS, TEXTS = 140, 95, 3000, 1000, 3000
+HEADS, UNSEEN, RECORDS, UNSEEN_RECORDS, TEXTS = 80, 60, 3000, 1000, 3000
 SEEDS = (1, 2, 3)
 FUSED, IMAGE, RECORD, CE = "fused", "image", "record and request", "cross-entropy alone"
 FIT = FitSettings(
-    epochs=6, learning_rate=3e-3, weight_decay=0.02, patience=0, device="cpu", mixed_precision=False, averaging=0.98
+    epochs=5, learning_rate=3e-3, weight_decay=0.02, patience=0, device="cpu", mixed_precision=False, averaging=0.95
 )
-TRAINING = TrainSettings(fit=FIT, batch=128, progress=False)
+TRAINING = TrainSettings(fit=FIT, batch=64, progress=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class Trained:
     Attributes
     ----------
     out : folder of all. reader : weights of the reader. learner : that of the arm that ships.
-    runs : results on the unseen by seed and arm. folds : folder of the cross-validation.
+    runs : results on the unseen by seed and arm. folds : folder of the cross-validation, of ``count`` folds.
     """
 
     out: Path
@@ -62,12 +62,13 @@ class Trained:
     learner: PrognosisLearner
     runs: Runs
     folds: Path
+    count: int
     out_of_fold: Results
 
     @property
     def members(self) -> list[Path]:
         """Weights of the folds."""
-        return members_of(self.folds)
+        return members_of(self.folds, self.count)
 
 
 def train_all(given: argparse.Namespace) -> Trained:
@@ -87,8 +88,8 @@ def train_all(given: argparse.Namespace) -> Trained:
     settings = replace(with_epochs(TRAINING, given.epochs), cache=out / "features")
     results = out / "folds" / REPORT / "results.csv"
     if not results.exists():
-        train_model(manifests["folds"], out / "folds", runs_of[0].learner(), replace(settings, folds=FOLDS))
-    say(f"{FOLDS} folds are trained")
+        train_model(manifests["folds"], out / "folds", runs_of[0].learner(), replace(settings, folds=given.folds))
+    say(f"{given.folds} folds are trained")
     plan = Plan(tuple(given.seeds), tuple(given.arms or [one.name for one in runs_of]), settings)
     trained = run_arms(manifests["whole"], out / "arms", runs_of, plan, trained_only=given.trained_only)
     return Trained(
@@ -98,6 +99,7 @@ def train_all(given: argparse.Namespace) -> Trained:
         learner=learner_of(weights),
         runs=dict(said(trained)),
         folds=out / "folds",
+        count=given.folds,
         out_of_fold=read_results(results),
     )
 

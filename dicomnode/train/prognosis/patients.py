@@ -137,10 +137,12 @@ def variables_of(patient: Patient) -> dict[str, float]:
 
 
 def write_manifests(folder: Path, groups: Sequence[Group], processes: int = 1) -> dict[str, Path]:
-    """``whole``: all exams; ``folds``: what is learned from, without splits."""
-    made(folder, sum(group.count for group in groups if group.painted), processes)
-    cases = [case for group in groups for case in exams_of(folder, group)]
-    paths = {name: folder / f"{name}.csv" for name in ("whole", "folds")}
-    write_manifest(paths["whole"], cases)
-    write_manifest(paths["folds"], [replace(case, split=None) for case in cases if case.split is not Split.TEST])
+    """``whole``: all exams; ``folds``: what is learned from, without splits. What is there is kept."""
+    counts = "-".join(str(group.count) for group in groups)
+    paths = {name: folder / f"{name}-{counts}.csv" for name in ("whole", "folds")}
+    if not all(path.exists() for path in paths.values()):
+        made(folder, sum(group.count for group in groups if group.painted), processes)
+        cases = [case for group in groups for case in exams_of(folder, group)]
+        write_manifest(paths["folds"], [replace(case, split=None) for case in cases if case.split is not Split.TEST])
+        write_manifest(paths["whole"], cases)
     return paths

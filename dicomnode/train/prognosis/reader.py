@@ -87,7 +87,7 @@ def reader_loss(output: tuple[torch.Tensor, torch.Tensor], batch: Batch) -> torc
 def right_share(network: nn.Module, pieces: torch.Tensor, said: torch.Tensor) -> float:
     """Share of symptoms that are told right."""
     with torch.inference_mode():
-        given = [network(part)[1].argmax(dim=1) for part in pieces.split(BATCH)]
+        given = [network(part)[1].argmax(dim=1) for part in torch.split(pieces, BATCH)]
     return float((torch.cat(given) == said).double().mean())
 
 

@@ -83,7 +83,7 @@ def _opening(trained: Trained, people: Mapping[str, Unseen]) -> Iterator[str]:
 def _ships(trained: Trained, model: Prognosis, figures: dict[str, object]) -> Iterator[Table]:
     """Which of the two models ships, by the patients that were learned from, each out of fold."""
     other = auc_of(regressed(learned(trained)))
-    rows = [("five fusions", f"{auc_of(trained.out_of_fold):.3f}"), ("logistic regression", f"{other:.3f}")]
+    rows = [("fusions", f"{auc_of(trained.out_of_fold):.3f}"), ("logistic regression", f"{other:.3f}")]
     figures["out of fold"] = dict(rows)
     says = f"Out of fold, among the patients learned from; what ships by it: {model.network.ships}."
     yield Table(says, Section(("model", "AUC"), rows))

@@ -60,17 +60,17 @@ def assembled(trained: Trained, bundle: Path) -> Path:
     network.others.copy_(_others(exams))
     written(bundle, BUNDLE, network)
     shutil.copyfile(trained.reader.parent / WORDS, bundle / "models" / WORDS)
-    _configured(bundle, len(vocabulary), ships)
+    _configured(bundle, vocabulary=len(vocabulary), members=len(trained.members), ships=ships)
     told = Probability(OUTCOME).calibration(trained.out_of_fold if ships == "council" else other)
     assert told is not None
     write_calibration(bundle, told)
     return bundle
 
 
-def _configured(bundle: Path, vocabulary: int, ships: str) -> None:
+def _configured(bundle: Path, **network: int | str) -> None:
     path = bundle / "configs" / "inference.json"
     settings = json.loads(path.read_text(encoding="utf-8"))
-    settings["network_def"] |= {"vocabulary": vocabulary, "ships": ships}
+    settings["network_def"] |= network
     path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 

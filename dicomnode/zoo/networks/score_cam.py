@@ -38,7 +38,7 @@ def score_cam(
     top = activation.flatten(1).mean(dim=1).topk(min(channels, len(activation))).indices
     masks = unit(functional.interpolate(activation[top][None], image.shape, mode="trilinear")[0])
     shown = blank + masks * (image - blank)
-    scores = torch.cat([score(part[:, None]) for part in shown.split(BATCH)])
+    scores = torch.cat([score(part[:, None]) for part in torch.split(shown, BATCH)])
     return unit(torch.einsum("k,kzyx->zyx", scores.softmax(dim=0), masks).relu()[None])[0]
 
 

@@ -152,22 +152,25 @@ class PrognosisFusion(nn.Module):
         """
         text = text.float()
         features, facts, variables, text = self._shown(features, facts, variables, text)
-        seen = torch.isfinite(features).all(dim=1)
+        seen = self._seen(features)
         vision, words = self._volumes(features, seen, text)
         tokens = [self.joint(vision, words), self.measured(facts), self.record(variables)]
-        logits = self.judge(torch.cat(tokens, dim=1))
+        logits: torch.Tensor = self.judge(torch.cat(tokens, dim=1))
         if not self.training:
             return logits
         again = self._volumes(features, seen, text)
         first, second = (torch.stack([a, b]).mean(dim=(3, 4, 5)) for a, b in zip((vision, words), again, strict=True))
         return Told(logits, first, second, seen)
 
+    def _seen(self, features: torch.Tensor) -> torch.Tensor:
+        """(patients,) of whom there is an image; in training a tenth of them is withheld."""
+        there = torch.isfinite(features).all(dim=1)
+        return there & (torch.rand(there.shape, device=there.device) >= IMAGE_LOST) if self.training else there
+
     def _volumes(
         self, features: torch.Tensor, seen: torch.Tensor, text: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         scaled = ((torch.nan_to_num(features) - self.mean) / self.deviation).clamp(-6.0, 6.0)
-        if self.training:
-            seen = seen & (torch.rand(seen.shape, device=seen.device) >= IMAGE_LOST)
         heads = self.drop(torch.where(seen[:, None], scaled, self.no_head))
         return self.vision(heads[:, :, None, None, None]), self.text(self.drop(text))
 

@@ -152,7 +152,8 @@ class Prognosis:
         def score(heads: torch.Tensor) -> torch.Tensor:
             count, network = len(heads), self.network
             shared = (one.expand(count, *one.shape[1:]) for one in (facts, variables, read))
-            return network(network.heads(heads), *shared)
+            logits: torch.Tensor = network(network.heads(heads), *shared)
+            return logits
 
         return looked(self.network.heads.encoder, score, grid, image.to(self.device), volume, mask)
 

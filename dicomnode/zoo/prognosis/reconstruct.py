@@ -26,7 +26,8 @@ class TextReconstruction(nn.Module):
     def forward(self, text: torch.Tensor) -> torch.Tensor:
         """(texts, channels, grid, grid, grid) from (texts, tokens, width)."""
         gram = text @ text.transpose(1, 2) / text.shape[2] ** 0.5
-        return self.row(gram).reshape(len(text), *self.shape)
+        rebuilt: torch.Tensor = self.row(gram).reshape(len(text), *self.shape)
+        return rebuilt
 
 
 class VisionReconstruction(nn.Module):
