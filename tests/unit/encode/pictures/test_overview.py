@@ -108,7 +108,7 @@ def test_where_a_score_comes_from_is_tinted_and_the_slice_stays_visible() -> Non
     crop = crop_of(case.volume.hu, case.volume.stack)
     plain, tinted = (pixels(slice_image(one, 4, crop, 400)) for one in (case, looked))
     warmer = (tinted[..., 0] - tinted[..., 2]) - (plain[..., 0] - plain[..., 2]) > 40
-    assert warmer[:, :190].mean() > 0.9
+    assert warmer[:, :190].mean() > 0.7
     assert warmer[:, 210:].mean() < 0.02
     assert np.array_equal(
         pixels(slice_image(looked, 4, crop, 400, marked=False)), pixels(slice_image(case, 4, crop, 400, marked=False))
