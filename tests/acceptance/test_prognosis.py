@@ -1,4 +1,4 @@
-"""The outcome after a bleed for real: HL7 tells variables, a CT with a bleed comes, the PACS gets score and overview."""
+"""The outcome after a bleed for real: HL7 tells variables, a CT with a bleed comes, the PACS gets a score."""
 
 from __future__ import annotations
 

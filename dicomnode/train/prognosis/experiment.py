@@ -41,7 +41,7 @@ HEADS, UNSEEN, RECORDS, UNSEEN_RECORDS, TEXTS = 80, 60, 3000, 1000, 3000
 SEEDS = (1, 2, 3)
 FUSED, IMAGE, RECORD, CE = "fused", "image", "record and request", "cross-entropy alone"
 FIT = FitSettings(
-    epochs=5, learning_rate=3e-3, weight_decay=0.02, patience=0, device="cpu", mixed_precision=False, averaging=0.95
+    epochs=10, learning_rate=3e-3, weight_decay=0.02, patience=0, device="cpu", mixed_precision=False, averaging=0.95
 )
 TRAINING = TrainSettings(fit=FIT, batch=64, progress=False)
 

@@ -2,7 +2,7 @@
 
 Re-implementation after Yu et al., ISBI 2024 (arXiv 2402.11307): both channels are brought to volumes (TRT, VRT), ask
 each other (CMAF), then all tokens ask each other (MHSAF), and a 1D DenseNet-121 judges. Own: tokens of the measured
-bleed and of the record join before the self-attention; a line from the mean of all tokens is added to the judgement.
+bleed and of the record join before the self-attention; a line from all tokens is added to what the DenseNet says.
 """
 
 from __future__ import annotations
@@ -138,7 +138,8 @@ class PrognosisFusion(nn.Module):
         self.measured = VariableTokens(facts, size.channels)
         self.record = VariableTokens(variables, size.channels, lost=size.lost)
         self.joint = JointAttention(size, Way(way), pairing)
-        self.judge = Judge(size, asks=way.endswith("self"))
+        tokens = 2 * (size.grid // 2) ** 3 + facts + variables
+        self.judge = Judge(size, tokens, asks=way.endswith("self"))
 
     def forward(
         self, features: torch.Tensor, facts: torch.Tensor, variables: torch.Tensor, text: torch.Tensor
@@ -213,14 +214,14 @@ def _volumes(tokens: torch.Tensor) -> list[torch.Tensor]:
 
 
 class Judge(nn.Module):
-    """Tokens -> log odds: a number for each by one line, then a 1D DenseNet; a line from their mean is added.
+    """Tokens -> log odds: a number for each by one line, then a 1D DenseNet; a line from what came in is added.
 
     Parameters
     ----------
-    asks : do all tokens ask each other first?
+    tokens : how many there are. asks : do all tokens ask each other first?
     """
 
-    def __init__(self, size: FusionSize, asks: bool) -> None:
+    def __init__(self, size: FusionSize, tokens: int, asks: bool) -> None:
         super().__init__()
         self.asking = SelfAttentionFusion(size.channels, size.heads, size.dropout) if asks else nn.Identity()
         self.number = nn.Linear(size.channels, 1)
@@ -232,11 +233,11 @@ class Judge(nn.Module):
             growth_rate=size.growth,
             block_config=size.blocks,
         )
-        self.line = nn.Linear(size.channels, 1)
+        self.line = nn.Linear(tokens * size.channels, 1)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """(cases,) from (cases, tokens, channels)."""
         told = self.asking(tokens)
         numbers = self.number(told).transpose(1, 2)
-        logits: torch.Tensor = (self.dense(numbers) + self.line(told.mean(dim=1)))[:, 0]
+        logits: torch.Tensor = (self.dense(numbers) + self.line(tokens.flatten(1)))[:, 0]
         return logits
