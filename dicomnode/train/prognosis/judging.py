@@ -23,7 +23,7 @@ from dicomnode.train.statistics import Difference
 from dicomnode.train.tabular import ExamTensors
 from dicomnode.zoo.prognosis.model import Known, Prognosis
 
-RESAMPLES, ASKED, LOGISTIC, ICH = 200, 60, "logistic", "ich_score"
+RESAMPLES, ASKED, LOGISTIC, ICH = 200, 30, "logistic", "ich_score"
 
 
 class Calibrated(torch.nn.Module):

@@ -70,9 +70,10 @@ def _group(
     return Group(name=name, site=site, seed=seed, first=first, count=count, painted=painted, use=use)
 
 
-def patient_of(group: Group, number: int) -> Patient:
-    """A patient of a group, numbered from 1 as the cohort does."""
-    return RECIPES[Version.TWO].draw_patient(derived_seed(group.seed, "patient", number), Arm.ICH, group.site)
+def patient_of(group: Group, number: int, seed: int | None = None) -> Patient:
+    """A patient of a group, numbered from 1 as the cohort does; ``seed``: of another cohort than the group's own."""
+    derived = derived_seed(group.seed if seed is None else seed, "patient", number)
+    return RECIPES[Version.TWO].draw_patient(derived, Arm.ICH, group.site)
 
 
 def made(folder: Path, heads: int, processes: int = 1) -> Path:
