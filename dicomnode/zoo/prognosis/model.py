@@ -101,8 +101,14 @@ class Prognosis:
         changes = tuple(Contribution(name, values[0] - value) for name, value in zip(names, less, strict=True))
         seen = self._looked(known, grid, image, volume, mask) if self.network.ships == "council" else Looked()
         warnings = () if bool(torch.isfinite(known.variables).any()) or known.indication else (IMAGE_ALONE,)
-        interval = self.interval(features, known, values[0])
-        return Explained(values[0], changes, warnings, seen.beside, interval, seen.attention)
+        return Explained(
+            value=values[0],
+            contributions=changes,
+            warnings=warnings,
+            reference=seen.beside,
+            interval=self.interval(features, known, values[0]),
+            attention=seen.attention,
+        )
 
     @property
     def device(self) -> torch.device:

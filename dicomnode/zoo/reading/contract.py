@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dicomnode.records import Contribution, Inputs, ReferenceScore
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
     """A score with what made it so.
 

@@ -56,7 +56,8 @@ def test_a_score_carries_its_inputs_and_their_digest_and_what_was_not_known(age_
 
 def test_a_score_may_be_explained_and_warn_of_what_it_could_not_use(age_risk: BundleManifest) -> None:
     contributions = (Contribution("Sex", -0.1), Contribution("Age", 2.0))
-    (score,) = found(age_risk, age_risk=Explained(3.5, contributions, ("The report is in another language.",)))
+    explained = Explained(value=3.5, contributions=contributions, warnings=("The report is in another language.",))
+    (score,) = found(age_risk, age_risk=explained)
     assert isinstance(score, ScoreFinding)
     assert score.value == 3.5
     assert [one.label for one in score.contributions] == ["Age", "Sex"]
@@ -72,11 +73,11 @@ def test_a_model_may_say_that_a_patient_lies_outside_of_its_population(age_risk:
 
 def test_where_a_score_comes_from_must_lie_on_the_slices(age_risk: BundleManifest) -> None:
     seen = np.zeros(VOLUME.hu.shape, np.uint8)
-    (score,) = found(age_risk, age_risk=Explained(3.5, interval=(1.0, 6.0), attention=seen))
+    (score,) = found(age_risk, age_risk=Explained(value=3.5, interval=(1.0, 6.0), attention=seen))
     assert isinstance(score, ScoreFinding)
     assert (score.interval, score.attention is seen) == ((1.0, 6.0), True)
     with pytest.raises(InferenceError, match="not that of the slices"):
-        found(age_risk, age_risk=Explained(3.5, attention=seen[:, 1:]))
+        found(age_risk, age_risk=Explained(value=3.5, attention=seen[:, 1:]))
 
 
 def test_a_predicted_scan_lies_on_the_slices_that_were_read(tmp_path: Path) -> None:
