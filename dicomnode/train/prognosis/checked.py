@@ -15,10 +15,11 @@ import numpy as np
 from dicomnode.cohort.make import make_cohort
 from dicomnode.cohort.patients import Arm, Patient
 from dicomnode.images.files import read_image
-from dicomnode.records import Inputs, MaskFinding
+from dicomnode.records import Finding, Inputs, MaskFinding, ScoreFinding
 from dicomnode.train.prognosis.measured import VOLUME_SD
-from dicomnode.train.prognosis.patients import groups_of, patient_of
+from dicomnode.train.prognosis.patients import OUTCOME, groups_of, patient_of
 from dicomnode.zoo.prognosis.bleed import Bleed, bleed_of
+from dicomnode.zoo.prognosis.looking import AT_BLEED
 from dicomnode.zoo.prognosis.model import FINDING
 from dicomnode.zoo.registry import Registry
 from dicomnode.zoo.runner import Runner
@@ -29,10 +30,16 @@ MATRIX, SEED = 256, 6480
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A painted bleed and what the node made of it."""
+    """A painted bleed and what the node made of it.
+
+    Attributes
+    ----------
+    at_bleed : share of the Score-CAM of the shipped model near the bleed, percent; NaN where it tells nothing.
+    """
 
     patient: Patient
     found: Bleed
+    at_bleed: float
 
 
 def main() -> None:
@@ -48,6 +55,7 @@ def main() -> None:
     print(f"{len(heads)} bleeds painted, {len(marked)} marked with 1 mL or more")
     print(f"log ratio of volumes: mean {ratio.mean():+.2f}, deviation {ratio.std():.2f} (drawn: 0, {VOLUME_SD})")
     print(f"region right: {right:.2f}")
+    print(f"Score-CAM within 10 mm of the bleed: mean {np.nanmean([one.at_bleed for one in heads]):.0f} %")
     for blood in (True, False):
         states = [one.found.ventricles for one in marked if (one.patient.lesions.ivh_ml > 0.0) == blood]
         print(f"ventricles {'with' if blood else 'without'} blood, told no/open/yes/not:", *_counts(states))
@@ -60,12 +68,20 @@ def checked(out: Path, heads: int) -> Iterator[Checked]:
         make_cohort(
             place, heads, SEED, False, arm=Arm.ICH, matrix=MATRIX, formats=("dicom",), version="2", followup=False
         )
-    runner, group = Runner(Registry().get(FINDING), threads=1), groups_of(heads, 0, 0, 0)[0]
+    marking, judging = (Runner(Registry().get(name), threads=1) for name in (FINDING, OUTCOME))
+    group = groups_of(heads, 0, 0, 0)[0]
     for number in group.numbers:
         patient = patient_of(group, number, SEED)
-        (mask,) = runner.run(Inputs(volume=read_image(place / f"patient-{number:04d}" / "ct")))
+        volume = read_image(place / f"patient-{number:04d}" / "ct")
+        (mask,) = marking.run(Inputs(volume=volume))
         if patient.lesions.site_of_bleed and isinstance(mask, MaskFinding):
-            yield Checked(patient, bleed_of(mask))
+            (told,) = judging.run(Inputs(volume=volume, earlier=(mask,)))
+            yield Checked(patient, bleed_of(mask), _at_bleed(told))
+
+
+def _at_bleed(told: Finding) -> float:
+    beside = told.reference if isinstance(told, ScoreFinding) else ()
+    return next((one.value for one in beside if one.name == AT_BLEED and one.value is not None), float("nan"))
 
 
 def _counts(states: list[float | None]) -> list[int]:

@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from dicomnode.clinical.scores.points import ich_score
 from dicomnode.clinical.variables import Location
+from dicomnode.cohort.edition import Version
+from dicomnode.cohort.versions import RECIPES
 from dicomnode.train import statistics
 from dicomnode.train.importers.cohort import ARM
 from dicomnode.train.manifest import Split, read_manifest
 from dicomnode.train.prognosis.experiment import Trained
 from dicomnode.train.prognosis.measured import from_variables
+from dicomnode.train.prognosis.patients import OF_COHORT, groups_of, patient_of
 from dicomnode.train.prognosis.ship import scores_of
 from dicomnode.train.results import Results
 from dicomnode.train.statistics import Difference
@@ -24,6 +27,7 @@ from dicomnode.train.tabular import ExamTensors
 from dicomnode.zoo.prognosis.model import Known, Prognosis
 
 RESAMPLES, ASKED, LOGISTIC, ICH = 200, 30, "logistic", "ich_score"
+ORACLE = "oracle"
 
 
 class Calibrated(torch.nn.Module):
@@ -52,7 +56,8 @@ class Unseen:
 
     Attributes
     ----------
-    results : ``label``, ``score``, ``score_none``, ``logistic``, ``ich_score`` (NaN where an input is not known).
+    results : ``label``, ``score``, ``score_none``, ``logistic``, ``ich_score`` (NaN where an input is not known),
+        ``oracle``.
     """
 
     samples: Sequence[ExamTensors]
@@ -72,9 +77,20 @@ def unseen_of(model: Prognosis, trained: Trained) -> Mapping[str, Unseen]:
     for name in dict.fromkeys(case.groups[ARM] for case in cases):
         own = [one for one in samples if one.case.groups[ARM] == name]
         results = learner.judge(Calibrated(model), own, progress=False)
-        more = {LOGISTIC: scores_of(model.network.logistic, own), ICH: [ich_points(one) for one in own]}
+        more = {
+            LOGISTIC: scores_of(model.network.logistic, own),
+            ICH: [ich_points(one) for one in own],
+            ORACLE: [oracle_of(one) for one in own],
+        }
         found[name] = Unseen(own, results.with_columns(more))
     return found
+
+
+def oracle_of(sample: ExamTensors) -> float:
+    """The probability that all of image, text and variables give a patient of the experiment."""
+    name, _, number = sample.case.id.rpartition("-")
+    (group,) = (one for one in groups_of(0, 0, 0, 0) if one.name == name)
+    return RECIPES[Version.TWO].draw_outcomes(patient_of(group, int(number))).oracle[OF_COHORT]
 
 
 def ich_points(sample: ExamTensors) -> float:

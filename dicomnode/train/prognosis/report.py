@@ -19,7 +19,7 @@ from dicomnode.train.outputs.output import Section
 from dicomnode.train.outputs.probability import Probability
 from dicomnode.train.prognosis import judging
 from dicomnode.train.prognosis.experiment import FUSED, Trained
-from dicomnode.train.prognosis.judging import ICH, LOGISTIC, Unseen
+from dicomnode.train.prognosis.judging import ICH, LOGISTIC, ORACLE, Unseen
 from dicomnode.train.prognosis.learner import NONE
 from dicomnode.train.prognosis.patients import OF_COHORT, OUTCOME
 from dicomnode.train.prognosis.ship import auc_of, learned, regressed
@@ -98,10 +98,10 @@ def _shipped(
     rows = [(says, *(found[says] for found in columns.values())) for says in next(iter(columns.values()))]
     first, rest = people["unseen-heads"], [""] * (len(columns) - 1)
     whole, none = judging.widths(model, first)
-    share = (judging.auc_of(first).value - 0.5) / (CEILINGS[OF_COHORT]["image+text+variables"] - 0.5)
+    share = (judging.auc_of(people["unseen-A"]).value - 0.5) / (CEILINGS[OF_COHORT]["image+text+variables"] - 0.5)
     more = {
         **{f"best from {channels} (cohort)": f"{value:.3f}" for channels, value in CEILINGS[OF_COHORT].items()},
-        "share of the margin of image, text and variables": f"{share:.3f}",
+        "share of the margin of image, text and variables, A without heads": f"{share:.3f}",
         "mean width of the interval, all that is recorded; nothing of it": f"{whole:.3f}; {none:.3f}",
     }
     figures["shipped"] = columns | more
@@ -115,6 +115,7 @@ def _measured(people: Unseen, threshold: float) -> Iterator[tuple[str, str]]:
         NONE: "AUC, nothing known beside the CT",
         LOGISTIC: "AUC of the logistic regression",
         ICH: "AUC of the ICH Score, where its inputs are known",
+        ORACLE: "AUC of all that can be known of these very patients",
     }
     for column, says in titles.items():
         yield says, judging.auc_of(people, column).text()

@@ -19,6 +19,7 @@ from dicomnode.zoo.networks.score_cam import CHANNELS, score_cam
 from dicomnode.zoo.planes import from_planes
 
 NEAR_MM = 10.0
+AT_BLEED = "cam_at_bleed"
 PLAIN_BRAIN = -WINDOW_HU[0] / (WINDOW_HU[1] - WINDOW_HU[0]) * 2.0 - 1.0
 """What stands where nothing is shown: the commonest attenuation of the brain."""
 MEANING = "Share of the Score-CAM ({channels} channels) within {near:g} mm of the marked bleed."
@@ -86,7 +87,7 @@ def _canonical(mask: MaskFinding, volume: Volume, grid: HeadGrid) -> NDArray[np.
 def _reference(share: float) -> ReferenceScore:
     said = told("{share:.0f} %", share=100.0 * share)
     return ReferenceScore(
-        name="cam_at_bleed",
+        name=AT_BLEED,
         label="Score-CAM at the bleed",
         value=float(round(100.0 * share)),
         unit="%",
