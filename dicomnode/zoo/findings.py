@@ -153,7 +153,7 @@ def _exam_probability(output: MaskOutput, probability: NDArray[np.float32], volu
 def _score_finding(
     output: ScoreOutput, given: float | Explained, volume: Volume | None, examined: Examined, shared: dict[str, Any]
 ) -> ScoreFinding:
-    score = given if isinstance(given, Explained) else Explained(float(given))
+    score = given if isinstance(given, Explained) else Explained(value=float(given))
     return ScoreFinding(
         name=output.name,
         label=output.label,
