@@ -366,6 +366,8 @@ class ScoreFinding:
     warnings : limits of the intended use that this patient touches.
     definition : of the event, in full.
     contributions : what single inputs do to it, the largest first.
+    attention : (slices, rows, columns) uint8 in the stack order of the volume, 0 to 255: where of the head it comes
+        from (Score-CAM); None where nobody asked a network.
     inputs_digest : hex sha256 of all that shaped it beside model and images; empty where nothing did.
     translations : of ``label``.
     """
@@ -384,6 +386,7 @@ class ScoreFinding:
     warnings: tuple[str, ...] = ()
     definition: str = ""
     contributions: tuple[Contribution, ...] = ()
+    attention: NDArray[np.uint8] | None = None
     inputs_digest: str = ""
     translations: Translations = ()
 

@@ -44,6 +44,7 @@ from dicomnode.store.history.lines import EventLine, JobLine
 
 PACS_AE = "DEMO-PACS"
 SCANNER_AE = "DEMO-CT"
+MODELS = ("hemorrhage", "prognosis")
 PATIENCE_S = 300.0
 OVER = {"done", "sent_unproven", "undelivered", "failed", "refused", "quarantined"}
 
@@ -105,7 +106,8 @@ def demo_config(data_dir: Path, pacs_port: int, issuer: str = "") -> Config:
         reception=Reception(min_free_gb=0.2),
         destination=(destination,),
         protocol=tuple(
-            protocol.model_copy(update={"destinations": (destination.name,)}) for protocol in plain.protocol
+            protocol.model_copy(update={"destinations": (destination.name,), "models": MODELS})
+            for protocol in plain.protocol
         ),
         zoo=Zoo(selftest=False),
         clinical=demo_clinical(issuer, free_port()),

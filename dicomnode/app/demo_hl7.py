@@ -119,12 +119,15 @@ def report_of_context(told: Sequence[Sequence[str]], received: Sequence[Dataset]
     reports = [ds for ds in received if ds.Modality == "SR"]
     used = dict.fromkeys(text for ds in reports for text in _texts(ds, codes.INPUT_USED) if "(HL7" in text)
     scores = dict.fromkeys(text for ds in reports for text in _texts(ds, codes.REFERENCE_SCORE))
+    outcomes = dict.fromkeys(text for ds in reports for text in _texts(ds, codes.DEFINITION))
     if not used:
         show.out.print("[red]No report in the PACS says that it used any of it.[/red]")
         return
     show.out.print("Used by the report of scores in the PACS, with source and time:")
     for text in used:
         show.out.print(f"  {text}", markup=False)
+    for text in outcomes:
+        show.out.print(f"The event whose probability it gives: {text}", markup=False)
     for text in scores:
         show.out.print(f"- {text}", markup=False)
     show.out.print()

@@ -21,7 +21,8 @@ app.add_typer(manifest_app, name="manifest")
 @app.command()
 def train(
     model: Annotated[
-        str, typer.Argument(help="deterioration, edema, hemorrhage, hemorrhage-detector or hemorrhage-paper.")
+        str,
+        typer.Argument(help="deterioration, edema, hemorrhage, hemorrhage-detector or -paper, or prognosis."),
     ],
     manifest: Annotated[Path, typer.Option("--manifest", "-m", help="CSV file; see docs/training.md.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder; the same call again goes on where it stopped.")],
@@ -87,7 +88,8 @@ def train(
 @app.command()
 def evaluate(
     model: Annotated[
-        str, typer.Argument(help="deterioration, edema, hemorrhage, hemorrhage-detector or hemorrhage-paper.")
+        str,
+        typer.Argument(help="deterioration, edema, hemorrhage, hemorrhage-detector or -paper, or prognosis."),
     ],
     manifest: Annotated[Path, typer.Option("--manifest", "-m", help="CSV file; see docs/training.md.")],
     weights: Annotated[Path, typer.Option("--weights", "-w", help="A safetensors file, such as best.safetensors.")],

@@ -36,6 +36,7 @@ class Diagnosis:
 _AF, _HYPERTENSION, _DIABETES = Diagnosis("atrial_fibrillation"), Diagnosis("hypertension"), Diagnosis("diabetes")
 _CORONARY, _SMOKING = Diagnosis("coronary_disease", stays=True), Diagnosis("smoking")
 _COGNITION, _ANTICOAGULANT = Diagnosis("cognitive_impairment"), Diagnosis("anticoagulant")
+_TRAUMA, _TUMOUR, _ANEURYSM = Diagnosis("trauma"), Diagnosis("brain_tumour"), Diagnosis("aneurysm")
 _STROKE, _STROKE_BEFORE = Diagnosis("prior_stroke", stays=True, is_event=True), Diagnosis("prior_stroke", stays=True)
 
 ICD10: dict[str, Diagnosis] = {
@@ -49,6 +50,9 @@ ICD10: dict[str, Diagnosis] = {
     **dict.fromkeys(("F00", "F01", "F02", "F03", "F06.7", "G30", "G31.84"), _COGNITION),
     **dict.fromkeys(("Z79.01", "Z92.1"), _ANTICOAGULANT),
     "Z79.02": Diagnosis("antiplatelet"),
+    **dict.fromkeys(("S02.0", "S02.1", "S06"), _TRAUMA),
+    **dict.fromkeys(("C71", "C79.3", "D33.0", "D33.1", "D33.2", "D43.0", "D43.1", "D43.2"), _TUMOUR),
+    **dict.fromkeys(("I60", "I67.1", "Q28.2", "Q28.3"), _ANEURYSM),
 }
 """Categories of ICD-10 as WHO and Germany have it; those with five characters beside I69 are of ICD-10-CM."""
 SNOMED: dict[str, Diagnosis] = {

@@ -44,7 +44,7 @@ _TYPES: dict[str, type[Finding]] = {
     "image": ImageFinding,
     "not_applicable": NotApplicable,
 }
-_ARRAYS = frozenset({"mask", "lesion_labels", "probability", "hu"})
+_ARRAYS = frozenset({"mask", "lesion_labels", "probability", "hu", "attention"})
 """Fields that are arrays of the file; all others are in its JSON."""
 _DAMAGE = (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error)
 """What numpy, zipfile and json raise on a file that is cut short, overwritten or of another make."""
@@ -61,6 +61,8 @@ def save_findings(path: Path, findings: Sequence[Finding]) -> None:
             arrays[f"hu_{index}"] = finding.hu.astype(np.float32)
         if isinstance(finding, MaskFinding | ImageFinding) and finding.probability is not None:
             arrays[f"probability_{index}"] = finding.probability.astype(np.uint16)
+        if isinstance(finding, ScoreFinding) and finding.attention is not None:
+            arrays[f"attention_{index}"] = finding.attention.astype(np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
@@ -115,6 +117,8 @@ def _finding(meta: dict[str, Any], arrays: Any, index: int) -> Finding:
 def _arrays_of(record: type[Finding], arrays: Any, index: int, shape: Sequence[int] | None) -> dict[str, Any]:
     if record is ImageFinding:
         return {"hu": arrays[f"hu_{index}"], "probability": arrays.get(f"probability_{index}")}
+    if record is ScoreFinding:
+        return {"attention": arrays.get(f"attention_{index}")}
     if shape is None:
         return {}
     bits = np.unpackbits(arrays[f"mask_{index}"], count=int(np.prod(shape)))

@@ -14,6 +14,7 @@ from dicomnode.train.followup.learner import fast_learner as followup_learner
 from dicomnode.train.followup.learner import paper_learner as followup_paper_learner
 from dicomnode.train.hemorrhage.recipes import detector_learner, fast_learner, paper_learner
 from dicomnode.train.learner import Learner
+from dicomnode.train.prognosis.learner import bundled as prognosis_learner
 
 LEARNERS: dict[str, Callable[[], Learner[Any]]] = {
     "deterioration": bundled,
@@ -23,6 +24,7 @@ LEARNERS: dict[str, Callable[[], Learner[Any]]] = {
     "hemorrhage": fast_learner,
     "hemorrhage-detector": detector_learner,
     "hemorrhage-paper": paper_learner,
+    "prognosis": prognosis_learner,
 }
 
 

@@ -19,6 +19,7 @@ from dicomnode.records import (
     CodedConcept,
     Finding,
     ImageFinding,
+    Inapplicable,
     Inputs,
     MaskFinding,
     ModelRef,
@@ -29,25 +30,26 @@ from dicomnode.records import (
 from dicomnode.zoo.applicability import Examined
 from dicomnode.zoo.bundle import BundleManifest
 from dicomnode.zoo.manifest import ImageOutput, MaskOutput, Output, ScoreOutput
-from dicomnode.zoo.reading.contract import Explained, Predicted, Raw
+from dicomnode.zoo.reading.contract import Explained, NotFor, Predicted, Raw
 
 
 def not_applicable(manifest: BundleManifest, model: ModelRef, examined: Examined) -> tuple[NotApplicable, ...]:
     """That none of a bundle's findings is given for this patient, and why."""
     assert examined.reason is not None
-    return tuple(
-        NotApplicable(
-            name=output.name,
-            label=output.label,
-            model=model,
-            reason=examined.reason,
-            detail=examined.detail,
-            inputs=examined.inputs,
-            missing=examined.missing,
-            inputs_digest=examined.digest,
-            translations=output.translated,
-        )
-        for output in manifest.gives
+    return tuple(_withheld(output, model, examined.reason, examined.detail, examined) for output in manifest.gives)
+
+
+def _withheld(output: Output, model: ModelRef, reason: Inapplicable, detail: str, examined: Examined) -> NotApplicable:
+    return NotApplicable(
+        name=output.name,
+        label=output.label,
+        model=model,
+        reason=reason,
+        detail=detail,
+        inputs=examined.inputs,
+        missing=examined.missing,
+        inputs_digest=examined.digest,
+        translations=output.translated,
     )
 
 
@@ -76,12 +78,14 @@ def findings_of(
     places = None if inputs.volume is None else Places(inputs.volume)
     for output in manifest.gives:
         value = _checked(manifest.name, output, raw.get(output.name), inputs.volume)
-        if isinstance(output, MaskOutput):
+        if isinstance(value, NotFor):
+            findings.append(_withheld(output, model, Inapplicable.OUTSIDE_POPULATION, value.detail, examined))
+        elif isinstance(output, MaskOutput):
             assert inputs.volume is not None  # a scalar was refused
             assert places is not None
             findings.append(_mask_finding(output, value, inputs.volume, places, keep_probability, shared))
         elif isinstance(output, ScoreOutput):
-            findings.append(_score_finding(output, value, examined, shared))
+            findings.append(_score_finding(output, value, inputs.volume, examined, shared))
         else:
             findings.append(_image_finding(output, value, examined, shared))
     return tuple(findings)
@@ -91,6 +95,8 @@ def _checked(model: str, output: Output, value: Raw | None, volume: Volume | Non
     """The value, if it is what the manifest says."""
     if value is None:
         raise InferenceError(f"{model}: gives no {output.name}")
+    if isinstance(value, NotFor):
+        return value
     wanted = () if isinstance(output, ScoreOutput) else None if volume is None else volume.hu.shape
     for numbers in _numbers(value):
         if np.shape(numbers) != wanted:
@@ -100,7 +106,7 @@ def _checked(model: str, output: Output, value: Raw | None, volume: Volume | Non
     return value
 
 
-def _numbers(value: Raw) -> tuple[NDArray[np.float32] | float, ...]:
+def _numbers(value: NDArray[np.float32] | float | Explained | Predicted) -> tuple[NDArray[np.float32] | float, ...]:
     """What of a value must be numbers."""
     if isinstance(value, Predicted):
         return (value.hu,) if value.probability is None else (value.hu, value.probability)
@@ -152,9 +158,9 @@ def _exam_probability(output: MaskOutput, probability: NDArray[np.float32], volu
 
 
 def _score_finding(
-    output: ScoreOutput, given: float | Explained, examined: Examined, shared: dict[str, Any]
+    output: ScoreOutput, given: float | Explained, volume: Volume | None, examined: Examined, shared: dict[str, Any]
 ) -> ScoreFinding:
-    score = given if isinstance(given, Explained) else Explained(float(given))
+    score = given if isinstance(given, Explained) else Explained(value=float(given))
     return ScoreFinding(
         name=output.name,
         label=output.label,
@@ -167,10 +173,20 @@ def _score_finding(
         warnings=(*examined.warnings, *score.warnings),
         definition=output.definition,
         reference=score.reference,
+        interval=score.interval,
+        attention=_attention(output, score.attention, volume),
         contributions=tuple(sorted(score.contributions, key=lambda one: -abs(one.change))),
         translations=output.translated,
         **shared,
     )
+
+
+def _attention(
+    output: ScoreOutput, attention: NDArray[np.uint8] | None, volume: Volume | None
+) -> NDArray[np.uint8] | None:
+    if attention is not None and (volume is None or attention.shape != volume.hu.shape):
+        raise InferenceError(f"{output.name}: attention has shape {attention.shape}, not that of the slices")
+    return attention
 
 
 def _category(output: ScoreOutput, value: float) -> CodedConcept | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from dicomnode.clinical.variables import VARIABLES, Location
 from dicomnode.language import listed, told
+from dicomnode.measure.bleed import main_lesion, ventricles_of, ventricular_ml
 from dicomnode.measure.figures import Millilitres
 from dicomnode.records import (
     MEASURED,
@@ -39,9 +40,6 @@ _LOCATIONS: Mapping[BrainPart, Location] = {
     BrainPart.CEREBELLUM: Location.CEREBELLUM,
     BrainPart.BRAINSTEM: Location.BRAINSTEM,
 }
-VENTRICULAR_ML, NOT_VENTRICULAR_ML = 2.0, 0.05
-"""Blood that the frame finds in the ventricles: from the first on there is some, below the second there is none; what
-lies between may be the error of either (``docs/anatomy.md``)."""
 _VARIABLES = {"location": "bleed_location", "onset_to_ct_h": "onset_to_ct"}
 """Variable behind an input, where it has another name."""
 
@@ -155,20 +153,19 @@ def _marked_ventricles(label: str, marked: MaskFinding) -> Asked:
 
 def _seen_location(label: str, bleed: MaskFinding) -> Asked | None:
     """Of the largest lesion that does not lie in the ventricles for the most part."""
-    parts = next((one.parts for one in bleed.lesions if one.parts and (one.ventricular_share or 0.0) < 0.5), ())
-    if not parts:
+    main = main_lesion(bleed.lesions)
+    if main is None:
         return None
-    values = tuple(dict.fromkeys(_LOCATIONS[part] for part in parts))
-    return Asked(label, values, (ScoreInput(label, listed(parts, " / "), MEASURED),))
+    values = tuple(dict.fromkeys(_LOCATIONS[part] for part in main.parts))
+    return Asked(label, values, (ScoreInput(label, listed(main.parts, " / "), MEASURED),))
 
 
 def _seen_ventricles(label: str, bleed: MaskFinding) -> Asked | None:
     """Whether there is blood in the ventricles; both is possible where there is little."""
-    shares = [(one.ventricular_share, one.volume_ml) for one in bleed.lesions]
-    if any(share is None for share, _ in shares):
+    inner_ml = ventricular_ml(bleed.lesions)
+    if inner_ml is None:
         return None
-    inner_ml = sum((share or 0.0) * volume_ml for share, volume_ml in shares)
-    values = (True,) if inner_ml >= VENTRICULAR_ML else (False,) if inner_ml < NOT_VENTRICULAR_ML else (False, True)
+    values = ventricles_of(inner_ml)
     return Asked(label, values, (ScoreInput(label, told("{ml}", ml=Millilitres(inner_ml)), MEASURED),))
 
 

@@ -24,6 +24,7 @@ from dicomnode.records import (
 
 BLEED = "hemorrhage"
 """The mask that the scores of a bleed are about; where no model gives it, that of blood within the brain tissue."""
+OUTCOME_OF_BLEED = "prognosis"
 DENSE_HU = 50.0
 
 
@@ -50,10 +51,15 @@ def reference_scores(
     is_told = is_told or any(not _is_measured_alone(score) for score in given)
     beside = {score.name: score for score in _beside(findings)}
     scores = [score for score in given if score.name in beside]
-    if is_told or (unasked and facts.has_bleed):
+    if is_told or (facts.has_bleed and (unasked or _is_outcome_of_bleed(findings))):
         scores = [*given, *(total_of(score, inputs) for score, inputs in asked)]
     known = {score.name for score in scores}
     return (*scores, *(score for name, score in beside.items() if name not in known))
+
+
+def _is_outcome_of_bleed(findings: Sequence[Finding]) -> bool:
+    """A model tells the outcome of the bleed: what the published scores say stands beside it."""
+    return any(isinstance(finding, ScoreFinding) and finding.name == OUTCOME_OF_BLEED for finding in findings)
 
 
 def _beside(findings: Sequence[Finding]) -> Iterator[ReferenceScore]:

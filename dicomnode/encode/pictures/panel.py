@@ -129,6 +129,8 @@ def _score(pen: Pen, score: ScoreFinding, left: int, right: int, y: int, words: 
     rows += [(item.label, words.in_unit(item.value or 0, item.unit)) for item in known]
     if score.missing:
         rows.append((words.say("missing"), str(len(score.missing))))
+    if score.attention is not None:
+        rows.append((words.say("attention row"), "Score-CAM"))
     changes = score.contributions[:CONTRIBUTIONS]
     rows += [(words.text(one.label), words.change(one, score.unit)) for one in changes]
     return _rows(pen, rows, left, right, y) + 10

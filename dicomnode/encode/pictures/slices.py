@@ -24,6 +24,9 @@ WINDOW_WIDTH_HU = 80.0
 HEAD_HU = -300.0
 """Above it lies the head and not the air around it (the crop of the pictures only)."""
 OVERSAMPLING = 2
+ATTENTION: Colour = (255, 150, 0)
+ATTENTION_TINT = 0.4
+"""Colour and strength where all of a score comes from."""
 MAX_NUMBERS = 5
 """Lesions of one finding that are numbered on one slice, the largest."""
 FLIPPED = {"L": "R", "R": "L", "A": "P", "P": "A", "H": "F", "F": "H"}
@@ -127,7 +130,7 @@ def slice_image(
     tint : 0..1, how strongly the inside of the mask is coloured.
     """
     large = size * OVERSAMPLING
-    image = _plain_slice(case, index, crop, large, tint)
+    image = _plain_slice(case, index, crop, large, tint, marked)
     draw = ImageDraw.Draw(image)
     if marked:
         for finding in case.masks:
@@ -140,19 +143,29 @@ def slice_image(
     return image
 
 
-def _plain_slice(case: Case, index: int, crop: Crop, size: int, tint: float) -> Image.Image:
+def _plain_slice(case: Case, index: int, crop: Crop, size: int, tint: float, marked: bool) -> Image.Image:
     plane = windowed(case.volume.hu[index])
     pixels = np.repeat(plane[..., None], 3, axis=2).astype(np.float32)
     for finding in case.masks if tint else ():
         colour = np.array(codes.colour_of(finding), dtype=np.float32)
         inside = finding.mask[index]
         pixels[inside] = (1 - tint) * pixels[inside] + tint * colour
+    if marked:
+        _warmed(pixels, case, index)
     source = Image.fromarray(pixels.astype(np.uint8))
     # From target to source pixels: beyond the source's edge the picture stays black.
     step_x, step_y = crop.width / size, crop.height / size
     return source.transform(
         (size, size), Image.Transform.AFFINE, (step_x, 0, crop.left, 0, step_y, crop.top), Image.Resampling.BICUBIC
     )
+
+
+def _warmed(pixels: NDArray[np.float32], case: Case, index: int) -> None:
+    """Tint where a score comes from, the stronger the more of it does; half of the brightness stays."""
+    for score in case.scores:
+        if score.attention is not None:
+            share = ATTENTION_TINT * score.attention[index].astype(np.float32)[..., None] / 255.0
+            pixels[:] = (1.0 - share) * pixels + share * np.array(ATTENTION, dtype=np.float32)
 
 
 def _outline(draw: ImageDraw.ImageDraw, finding: MaskFinding, index: int, crop: Crop, size: int) -> None:

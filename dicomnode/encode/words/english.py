@@ -160,6 +160,7 @@ SENTENCES = {
     "value": "Value",
     "contributions": "{label}: what single inputs change, were each not known: {contributions}.",
     "interval row": "95 % interval",
+    "attention row": "Orange: where it comes from",
     "range": "{low} to {high}",
     "operating threshold": "Operating threshold",
     "missing": "Inputs missing",

@@ -149,6 +149,7 @@ SENTENCES = {
     "probability": "Wahrscheinlichkeit",
     "value": "Wert",
     "contributions": "{label}: was einzelne Angaben ändern, wäre jede für sich nicht bekannt: {contributions}.",
+    "attention row": "Orange: woher er kommt",
     "interval row": "95-%-Intervall",
     "range": "{low} bis {high}",
     "operating threshold": "Entscheidungsschwelle",

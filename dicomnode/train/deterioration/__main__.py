@@ -11,7 +11,10 @@ from dicomnode.train.deterioration import judging, report
 from dicomnode.train.deterioration.experiment import PATIENTS, SEEDS, train_all
 from dicomnode.train.deterioration.patients import UNSEEN
 from dicomnode.train.deterioration.ship import assembled, install
+from dicomnode.train.fused.bundle import loaded
+from dicomnode.train.fused.running import parser_of
 from dicomnode.zoo.bundle import load_manifest
+from dicomnode.zoo.deterioration.model import Deterioration
 
 DOCS = Path("docs/models/deterioration")
 
@@ -22,7 +25,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     trained = train_all(given)
     bundle = assembled(trained, given.out / "bundle")
-    model, threshold = judging.loaded(bundle), load_manifest(bundle).scores[0].threshold
+    model, threshold = loaded(bundle, Deterioration), load_manifest(bundle).scores[0].threshold
     people = {site: judging.unseen(model, group) for site, group in UNSEEN.items()}
     print(report.write(given.out / "report", trained, model, people, threshold or 0.5))
     if given.install:
@@ -30,17 +33,11 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=report.COMMAND, description=__doc__)
+    parser = parser_of(report.COMMAND, __doc__, SEEDS)
     add = parser.add_argument
-    add("--out", type=Path, required=True, help="folder; the same call goes on where it stopped")
     add("--patients", type=int, default=PATIENTS, help="synthetic ones to learn from")
-    add("--seeds", type=int, nargs="+", default=SEEDS, help="of the trainings of each arm")
-    add("--epochs", type=int, help="of the fusions")
     add("--reader-epochs", type=int, help="of the reader of requests")
     add("--encoder", type=Path, help="folder with a published encoder (Bio_ClinicalBERT, ...): one arm more")
-    add("--threads", type=int, default=1, help="of torch")
-    add("--trained-only", action="store_true", help="train no arm; report on those that are trained already")
-    add("--install", action="store_true", help="copy bundle and report to their places in the project")
     return parser
 
 

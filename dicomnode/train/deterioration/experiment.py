@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from dicomnode.train.deterioration.reading import SETTINGS, load_reader, trained
 from dicomnode.train.deterioration.texts import AsRead, Counted
 from dicomnode.train.engine import BEST, FitSettings
 from dicomnode.train.experiment.arms import Arm, Plan, Runs, run_arms
+from dicomnode.train.fused.running import FOLDS, members_of, said, say, with_epochs
 from dicomnode.train.results import Results, read_results
 from dicomnode.train.run import REPORT, train_model
 from dicomnode.train.settings import TrainSettings
@@ -21,7 +22,7 @@ from dicomnode.zoo.deterioration.fusion import Channels
 
 PATIENTS, FEW = 24_000, 426
 """To learn from; as many as the paper had, training and test together."""
-SEEDS, FOLDS = (1, 2, 3), 5
+SEEDS = (1, 2, 3)
 FUSED, STRUCTURED, TEXT, TF_IDF, TF_IDF_TEXT = "fused", "structured", "text", "fused tf-idf", "text tf-idf"
 ENCODED = "fused published encoder"
 FIT = FitSettings(
@@ -54,7 +55,7 @@ class Trained:
     @property
     def members(self) -> list[Path]:
         """Weights of the folds."""
-        return [self.folds / f"fold-{number}" / BEST for number in range(1, FOLDS + 1)]
+        return members_of(self.folds)
 
 
 def train_all(given: argparse.Namespace) -> Trained:
@@ -66,23 +67,28 @@ def train_all(given: argparse.Namespace) -> Trained:
     """
     out: Path = given.out
     manifests = write_manifests(out / "patients", given.patients, FEW)
-    _say(f"{given.patients} patients to learn from")
+    say(f"{given.patients} patients to learn from")
     reader = out / "reader" / BEST
     if not reader.exists() or given.reader_epochs:
         trained_reader(out / "reader", replace(SETTINGS, epochs=given.reader_epochs or SETTINGS.epochs))
-    _say("the reader is trained")
+    say("the reader is trained")
     arms = arms_of(reader, given.encoder)
     read, others = arms[:3], arms[3:]
     results = out / "folds" / REPORT / "results.csv"
     if not results.exists():
-        train_model(manifests["folds"], out / "folds", arms[0].learner(), replace(_settings(given), folds=FOLDS))
-    _say(f"{FOLDS} folds are trained")
+        train_model(
+            manifests["folds"],
+            out / "folds",
+            arms[0].learner(),
+            replace(with_epochs(TRAINING, given.epochs), folds=FOLDS),
+        )
+    say(f"{FOLDS} folds are trained")
 
     def trained(manifest: str, arms: Sequence[Arm], settings: TrainSettings = TRAINING) -> Runs:
-        plan = Plan(tuple(given.seeds), tuple(arm.name for arm in arms), _settings(given, settings))
+        plan = Plan(tuple(given.seeds), tuple(arm.name for arm in arms), with_epochs(settings, given.epochs))
         folder = out / ("few" if manifest == "few" else "whole")
         runs = run_arms(manifests[manifest], folder, arms, plan, trained_only=given.trained_only)
-        return dict(_told(runs))
+        return dict(said(runs))
 
     few = trained("few", read, FEW_TRAINING)
     whole = {**trained("whole", read), **trained("whole", others)}
@@ -118,18 +124,3 @@ def arms_of(reader: Path, encoder: Path | None = None) -> Sequence[Arm]:
         Arm(TF_IDF_TEXT, lambda: DeteriorationLearner(counted, Channels.TEXT)),
         *([] if encoded is None else [Arm(ENCODED, lambda: DeteriorationLearner(encoded), ships=False)]),
     )
-
-
-def _settings(given: argparse.Namespace, settings: TrainSettings = TRAINING) -> TrainSettings:
-    epochs = given.epochs or settings.fit.epochs
-    return replace(settings, fit=replace(settings.fit, epochs=epochs))
-
-
-def _told(runs: Iterator[tuple[tuple[int, str], Results]]) -> Iterator[tuple[tuple[int, str], Results]]:
-    for (seed, arm), results in runs:
-        _say(f"seed {seed}, {arm}: trained")
-        yield (seed, arm), results
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,7 +15,6 @@ from dicomnode.cohort.edition import Version
 from dicomnode.cohort.patients import Patient
 from dicomnode.cohort.second.words.indication import write_indication
 from dicomnode.cohort.versions import RECIPES
-from dicomnode.errors import BundleError
 from dicomnode.records import ContextSource, ContextText, ContextValue, Inputs, PatientContext
 from dicomnode.train import statistics
 from dicomnode.train.deterioration.patients import OUTCOME, Group, drawn, variables_of
@@ -24,9 +22,6 @@ from dicomnode.train.statistics import Difference, Estimate
 from dicomnode.zoo.deterioration.model import Deterioration
 from dicomnode.zoo.deterioration.reader import SYMPTOMS, Said, features_of
 from dicomnode.zoo.deterioration.variables import VARIABLES, numbers_of_manifest
-from dicomnode.zoo.devices import resolve_device
-from dicomnode.zoo.reading.inputs import InputsModel
-from dicomnode.zoo.registry import open_bundle
 
 RESAMPLES, TIMED = 200, 100
 THRIVE = ("nihss", "age", "hypertension", "diabetes", "atrial_fibrillation")
@@ -57,19 +52,6 @@ class Unseen:
     def names(self) -> list[int]:
         """Who is drawn in a bootstrap."""
         return list(range(len(self.labels)))
-
-
-def loaded(bundle: Path) -> Deterioration:
-    """The model of a bundle, as the node builds it.
-
-    Raises
-    ------
-    BundleError : it is at fault, or another model.
-    """
-    model = InputsModel(open_bundle(bundle).manifest, torch.device(resolve_device("cpu"))).model
-    if not isinstance(model, Deterioration):
-        raise BundleError(f"{bundle} is no bundle of {OUTCOME}")
-    return model
 
 
 def unseen(model: Deterioration, group: Group) -> Unseen:

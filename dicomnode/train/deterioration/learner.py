@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 import dicomnode.zoo
 from dicomnode.train.checkpoint import load_weights_file
 from dicomnode.train.deterioration.encoder import AsEncoded
 from dicomnode.train.deterioration.texts import AsRead, Counted, TextFeatures
-from dicomnode.train.engine import Batch
-from dicomnode.train.exam_learner import ExamLearner
+from dicomnode.train.fused.learner import FusedLearner, column_scale
 from dicomnode.train.learner import Needs
 from dicomnode.train.manifest import Case
 from dicomnode.train.outputs.probability import Probability
 from dicomnode.train.results import Results, results_of
 from dicomnode.train.samples import text_of
-from dicomnode.train.statistics import auc
-from dicomnode.train.tabular import ExamTensors, numbers_of, over_known, scale_of, stacked
+from dicomnode.train.tabular import ExamTensors, numbers_of, stacked
 from dicomnode.zoo.deterioration.fusion import Channels, ConcatFusion
 from dicomnode.zoo.deterioration.network import DeteriorationNetwork
 from dicomnode.zoo.deterioration.variables import VARIABLES, numbers_of_manifest
@@ -49,7 +44,7 @@ class TfIdfFusion(ConcatFusion):
         return super().forward(variables, nn.functional.normalize(text.float() * self.rarity, dim=1))
 
 
-class DeteriorationLearner(ExamLearner):
+class DeteriorationLearner(FusedLearner):
     """Fusion of variables and request.
 
     Parameters
@@ -105,57 +100,24 @@ class DeteriorationLearner(ExamLearner):
         )
         if training:
             tensors = stacked(training)
-            network.load_state_dict(_scale(tensors["variables"]), strict=False)
+            network.load_state_dict(column_scale(tensors["variables"]), strict=False)
             if isinstance(network, TfIdfFusion):
                 share = (tensors["text"] > 0).float().mean(dim=0)
                 network.load_state_dict({"rarity": -(share.clamp(min=1.0 / len(training))).log()}, strict=False)
         return network
 
-    def trained(self, weights: Path) -> nn.Module:
-        """The network with the weights of a training, or those of a bundle.
-
-        Raises
-        ------
-        TrainingError : they do not fit.
-        """
-        if not _is_whole(weights):
-            return super().trained(weights)
-        whole = DeteriorationNetwork()
-        load_weights_file(whole, weights)
-        return whole.eval()
-
-    def loss(self, output: Any, batch: Batch) -> torch.Tensor:
-        return over_known(binary_cross_entropy_with_logits, output, batch["label"][:, 0])
+    def whole(self) -> nn.Module:
+        return DeteriorationNetwork()
 
     def validate(self, network: nn.Module, samples: Sequence[ExamTensors], *, bfloat16: bool) -> float:
         """AUC."""
-        labels = stacked(samples)["label"][:, 0]
-        known = torch.isfinite(labels)
-        return auc(labels[known].numpy(), self.answers(network, samples)[known].numpy())
+        return self.auc_of(network, samples)
 
     def judge(self, network: nn.Module, samples: Sequence[ExamTensors], *, progress: bool) -> Results:
         given = self.answers(network, samples).double().sigmoid()
         labels = stacked(samples)["label"][:, 0]
         rows = [{"label": float(label), "score": float(p)} for label, p in zip(labels, given, strict=True)]
         return results_of([sample.case for sample in samples], rows)
-
-
-def _scale(values: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Mean and deviation of each variable; those that no training exam has stay as they are, should one ever come."""
-    there = torch.isfinite(values).any(dim=0)
-    mean, deviation = torch.zeros(values.shape[1]), torch.ones(values.shape[1])
-    names = [name for name, known in zip(VARIABLES, there.tolist(), strict=True) if known]
-    mean[there], deviation[there] = scale_of(values[:, there], names)
-    return {"mean": mean, "deviation": deviation}
-
-
-def _is_whole(weights: Path) -> bool:
-    """Whether a file holds reader and council, as a bundle does."""
-    try:
-        with safe_open(weights, framework="pt") as file:
-            return any(name.startswith("council.") for name in file.keys())  # noqa: SIM118
-    except OSError:
-        return False
 
 
 def bundled() -> DeteriorationLearner:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,11 @@ from dicomnode.train.deterioration.experiment import ENCODED, FUSED, STRUCTURED,
 from dicomnode.train.deterioration.judging import Unseen
 from dicomnode.train.deterioration.patients import OUTCOME, UNSEEN
 from dicomnode.train.experiment.arms import Runs
+from dicomnode.train.fused.document import Table, write_document
 from dicomnode.train.outputs.figures import Figure, by_group, figures_of, mean_differences
 from dicomnode.train.outputs.output import Section
 from dicomnode.train.outputs.probability import Probability
-from dicomnode.train.report import NO_ACCURACY, section_text, write_json
+from dicomnode.train.report import NO_ACCURACY
 from dicomnode.train.results import SITE, Results
 from dicomnode.train.statistics import Difference, Estimate
 from dicomnode.zoo.deterioration.model import Deterioration
@@ -28,16 +29,7 @@ COMMAND = "python -m dicomnode.train.deterioration"
 PAIRS = ((FUSED, STRUCTURED), (FUSED, TEXT), (FUSED, TF_IDF), (TEXT, TF_IDF_TEXT), (FUSED, ENCODED))
 OWN_CHANNELS = "text+variables"
 MOST_IMPORTANT = 15
-KIND = " (synthetic)"
 _FIGURE: Figure = Probability(OUTCOME).figures[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A part of the report: a sentence before its table."""
-
-    says: str
-    section: Section
 
 
 def write(out: Path, trained: Trained, model: Deterioration, people: Mapping[str, Unseen], threshold: float) -> Path:
@@ -51,7 +43,6 @@ def write(out: Path, trained: Trained, model: Deterioration, people: Mapping[str
     -------
     Path of ``report.md``.
     """
-    out.mkdir(parents=True, exist_ok=True)
     figures: dict[str, object] = {}
     tables = [
         *_arms(trained.runs, figures, "arms"),
@@ -59,12 +50,7 @@ def write(out: Path, trained: Trained, model: Deterioration, people: Mapping[str
         *_explained(model, people, figures),
         *_few(trained.few, figures),
     ]
-    text = "\n\n".join(
-        [*_opening(trained), *(f"{table.says}\n\n{section_text(table.section, KIND)}" for table in tables)]
-    )
-    (out / "report.md").write_text(text + "\n", encoding="utf-8")
-    write_json(out / "figures.json", figures)
-    return out / "report.md"
+    return write_document(out, _opening(trained), tables, figures)
 
 
 def _opening(trained: Trained) -> Iterator[str]:

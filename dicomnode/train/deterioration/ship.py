@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch
-
 from dicomnode.train.bundle_files import copy_bundle, write_calibration
 from dicomnode.train.calibrate import CALIBRATION, read_calibration
-from dicomnode.train.checkpoint import load_weights_file, save_weights
+from dicomnode.train.checkpoint import load_weights_file
 from dicomnode.train.deterioration.experiment import Trained, arms_of
 from dicomnode.train.deterioration.learner import BUNDLE, OUTCOME
 from dicomnode.train.deterioration.patients import requests_in
 from dicomnode.train.deterioration.wordings import thesaurus_lines
+from dicomnode.train.fused.bundle import written
 from dicomnode.zoo.deterioration.network import DeteriorationNetwork
 from dicomnode.zoo.deterioration.words import words_of
 
@@ -35,15 +33,11 @@ def assembled(trained: Trained, bundle: Path) -> Path:
     ------
     TrainingError : weights or calibration cannot be read.
     """
-    shutil.copytree(BUNDLE / "configs", bundle / "configs", dirs_exist_ok=True)
-    (bundle / "models").mkdir(parents=True, exist_ok=True)
     network = DeteriorationNetwork(len(trained.members))
     load_weights_file(network.reader, trained.reader)
     for member, weights in zip(network.council.members, trained.members, strict=True):
         load_weights_file(member, weights)
-    # read in float32: on disk half of that is enough
-    halves = {name: value.to(torch.float16) for name, value in network.state_dict().items()}
-    save_weights(halves, bundle / "models" / "model.safetensors")
+    written(bundle, BUNDLE, network)
     words = known_words(requests_in(trained.manifests["folds"]))
     (bundle / "models" / "words.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
     # of out-of-fold patients

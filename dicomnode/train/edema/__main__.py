@@ -10,7 +10,10 @@ import torch
 from dicomnode.train.edema import report
 from dicomnode.train.edema.experiment import AT_A, AT_B, HEADS, RECORDS, SEEDS, train_all
 from dicomnode.train.edema.ship import assembled, install
-from dicomnode.train.edema.shipped import loaded, unseen_of
+from dicomnode.train.edema.shipped import unseen_of
+from dicomnode.train.fused.bundle import loaded
+from dicomnode.train.fused.running import parser_of
+from dicomnode.zoo.edema.model import Edema
 
 DOCS = Path("docs/models/edema")
 
@@ -21,7 +24,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     trained = train_all(given)
     bundle = assembled(trained, given.out / "bundle")
-    model = loaded(bundle)
+    model = loaded(bundle, Edema)
     people = unseen_of(model, trained.manifest, given.out)
     print(report.write(given.out / "report", trained, model, people))
     if given.install:
@@ -29,19 +32,13 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=report.COMMAND, description=__doc__)
+    parser = parser_of(report.COMMAND, __doc__, SEEDS)
     add = parser.add_argument
-    add("--out", type=Path, required=True, help="folder; the same call goes on where it stopped")
     add("--heads", type=int, default=HEADS, help="synthetic ones to learn from")
     add("--records", type=int, default=RECORDS, help="patients without an image to learn from")
     add("--unseen", type=int, nargs=2, default=(AT_A, AT_B), help="unseen heads of each arm at site A and at B")
-    add("--seeds", type=int, nargs="+", default=SEEDS, help="of the trainings of each arm")
-    add("--epochs", type=int, help="of the fusions")
     add("--encoder-epochs", type=int, help="of the encoders of heads")
     add("--processes", type=int, default=1, help="that make heads")
-    add("--threads", type=int, default=1, help="of torch")
-    add("--trained-only", action="store_true", help="train no arm; report on those that are trained already")
-    add("--install", action="store_true", help="copy bundle and report to their places in the project")
     return parser
 
 

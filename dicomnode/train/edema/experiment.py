@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from dicomnode.train.edema.facts import painted
 from dicomnode.train.edema.features import OfHeads
 from dicomnode.train.edema.learner import EdemaLearner
 from dicomnode.train.edema.records import records
-from dicomnode.train.engine import BEST, FitSettings
+from dicomnode.train.engine import FitSettings
 from dicomnode.train.experiment.arms import Arm, Plan, Runs, run_arms
+from dicomnode.train.fused.running import FOLDS, members_of, said, say, with_epochs
 from dicomnode.train.manifest import Split, read_manifest, write_manifest
 from dicomnode.train.results import Results, read_results
 from dicomnode.train.run import REPORT, train_model
@@ -28,7 +29,7 @@ from dicomnode.zoo.networks.vit import VitEncoder
 
 HEADS, AT_A, AT_B, RECORDS = 1000, 200, 40, 5_000
 """To learn from; unseen ones of each arm at site A and at B; patients without an image."""
-SEEDS, FOLDS = (1, 2, 3), 5
+SEEDS = (1, 2, 3)
 FUSED, IMAGE, RECORD = "fused", "image", "record"
 NO_ATTENTION, NO_MIXER, MEAN = "without attention", "without mixer", "mean imputation"
 RANDOM, MASKED = "image, random encoder", "image, masked encoder"
@@ -61,7 +62,7 @@ class Trained:
     @property
     def members(self) -> list[Path]:
         """Weights of the folds."""
-        return [self.folds / f"fold-{number}" / BEST for number in range(1, FOLDS + 1)]
+        return members_of(self.folds)
 
 
 def train_all(given: argparse.Namespace) -> Trained:
@@ -75,15 +76,15 @@ def train_all(given: argparse.Namespace) -> Trained:
     manifests = _manifests(given)
     whole = heads_of(manifests["heads"], out / "cache")
     facts, masked = _encoders(given, whole)
-    _say("the encoders are trained")
+    say("the encoders are trained")
     arms = arms_of(facts, masked, out / "cache")
     results = out / "folds" / REPORT / "results.csv"
     if not results.exists():
-        settings = replace(_settings(given), folds=FOLDS, cache=out / "features")
+        settings = replace(with_epochs(TRAINING, given.epochs), folds=FOLDS, cache=out / "features")
         train_model(manifests["folds"], out / "folds", arms[0].learner(), settings)
-    _say(f"{FOLDS} folds are trained")
-    plan = Plan(tuple(given.seeds), tuple(arm.name for arm in arms), _settings(given))
-    runs = dict(_told(run_arms(manifests["whole"], out / "arms", arms, plan, trained_only=given.trained_only)))
+    say(f"{FOLDS} folds are trained")
+    plan = Plan(tuple(given.seeds), tuple(arm.name for arm in arms), with_epochs(TRAINING, given.epochs))
+    runs = dict(said(run_arms(manifests["whole"], out / "arms", arms, plan, trained_only=given.trained_only)))
     told = told_right(facts, whole["test A"])
     return Trained(
         out=out,
@@ -146,17 +147,3 @@ def arms_of(facts: HeadEncoder, masked: VitEncoder, cache: Path) -> Sequence[Arm
         Arm(RANDOM, lambda: EdemaLearner(random, Channels.IMAGE), ships=False),
         Arm(MASKED, lambda: EdemaLearner(filled, Channels.IMAGE), ships=False),
     )
-
-
-def _settings(given: argparse.Namespace) -> TrainSettings:
-    return replace(TRAINING, fit=replace(FIT, epochs=given.epochs or FIT.epochs))
-
-
-def _told(runs: Iterator[tuple[tuple[int, str], Results]]) -> Iterator[tuple[tuple[int, str], Results]]:
-    for (seed, arm), results in runs:
-        _say(f"seed {seed}, {arm}: trained")
-        yield (seed, arm), results
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)

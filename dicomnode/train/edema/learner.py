@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 import dicomnode.zoo
 from dicomnode.cohort.streams import stream
@@ -18,16 +15,14 @@ from dicomnode.train.checkpoint import load_weights_file
 from dicomnode.train.edema.features import OfHeads
 from dicomnode.train.edema.heads import ARMS, OUTCOME
 from dicomnode.train.edema.judging import HALF, NONE
-from dicomnode.train.engine import Batch
-from dicomnode.train.exam_learner import ExamLearner
+from dicomnode.train.fused.learner import FusedLearner, column_scale
 from dicomnode.train.importers.cohort import ARM
 from dicomnode.train.learner import Needs
 from dicomnode.train.manifest import Case, Split
 from dicomnode.train.outputs.probability import Probability
 from dicomnode.train.results import Results, results_of
 from dicomnode.train.settings import TrainSettings
-from dicomnode.train.statistics import auc
-from dicomnode.train.tabular import ExamBatches, ExamTensors, numbers_of, over_known, stacked
+from dicomnode.train.tabular import ExamBatches, ExamTensors, numbers_of, stacked
 from dicomnode.zoo.deterioration.variables import VARIABLES, numbers_of_manifest
 from dicomnode.zoo.edema.mixer import AttentionMixer, Channels, MixerSize
 from dicomnode.zoo.edema.network import EdemaNetwork
@@ -41,7 +36,7 @@ SHIFT_RANGE = (-40.0, 40.0)
 NAN = float("nan")
 
 
-class EdemaLearner(ExamLearner):
+class EdemaLearner(FusedLearner):
     """Fusion of a head and variables.
 
     Parameters
@@ -72,22 +67,12 @@ class EdemaLearner(ExamLearner):
         network = AttentionMixer(self.heads.width, len(VARIABLES), self.channels, self.size)
         if training:
             tensors = stacked(training)
-            network.load_state_dict(_scale(tensors["features"], ""), strict=False)
-            network.load_state_dict(_scale(tensors["variables"], "record."), strict=False)
+            network.load_state_dict(column_scale(tensors["features"]), strict=False)
+            network.load_state_dict(column_scale(tensors["variables"], "record."), strict=False)
         return network
 
-    def trained(self, weights: Path) -> nn.Module:
-        """The network with the weights of a training, or those of a bundle.
-
-        Raises
-        ------
-        TrainingError : they do not fit.
-        """
-        if not _is_whole(weights):
-            return super().trained(weights)
-        whole = EdemaNetwork()
-        load_weights_file(whole, weights)
-        return whole.eval()
+    def whole(self) -> nn.Module:
+        return EdemaNetwork()
 
     def batches(self, samples: Mapping[Split, Sequence[ExamTensors]], settings: TrainSettings) -> ExamBatches:
         """Exams with an image are seen oftener than those without, which a network of images does not see at all."""
@@ -97,17 +82,12 @@ class EdemaLearner(ExamLearner):
         times = WITH_IMAGE if others else ALONE
         return ExamBatches(stacked([*seen * times, *others]), settings.batch, settings.fit.seed)
 
-    def loss(self, output: Any, batch: Batch) -> torch.Tensor:
-        return over_known(binary_cross_entropy_with_logits, output, batch["label"][:, 0])
-
     def validate(self, network: nn.Module, samples: Sequence[ExamTensors], *, bfloat16: bool) -> float:
         """AUC of the exams that have an image; of all, where those do not show both outcomes."""
         asked = [one for one in samples if has_image(one)]
         known_labels = {one.case.labels[OUTCOME] for one in asked if OUTCOME in one.case.labels}
         asked = asked if len(known_labels) > 1 else list(samples)
-        labels = stacked(asked)["label"][:, 0]
-        known = torch.isfinite(labels)
-        return auc(labels[known].numpy(), self.answers(network, asked)[known].numpy())
+        return self.auc_of(network, asked)
 
     def judge(self, network: nn.Module, samples: Sequence[ExamTensors], *, progress: bool) -> Results:
         """Scores of the whole record, of half of it and of none; an exam without an image is asked nothing: NaN."""
@@ -153,24 +133,6 @@ def arm_of(case: Case) -> float:
     names = [arm.value for arm in ARMS]
     arm = case.groups.get(ARM, "")
     return float(names.index(arm)) if arm in names else NAN
-
-
-def _scale(values: torch.Tensor, prefix: str) -> dict[str, torch.Tensor]:
-    """Mean and deviation of each column where it is known; those that no training exam has stay as they are."""
-    there = torch.isfinite(values).sum(dim=0) > 1
-    mean, deviation = torch.zeros(values.shape[1]), torch.ones(values.shape[1])
-    mean[there] = values[:, there].nanmean(dim=0)
-    deviation[there] = (values[:, there] - mean[there]).square().nanmean(dim=0).sqrt().clamp(min=1e-3)
-    return {f"{prefix}mean": mean, f"{prefix}deviation": deviation}
-
-
-def _is_whole(weights: Path) -> bool:
-    """Whether a file holds encoder and council, as a bundle does."""
-    try:
-        with safe_open(weights, framework="pt") as file:
-            return any(name.startswith("council.") for name in file.keys())  # noqa: SIM118
-    except OSError:
-        return False
 
 
 def bundled() -> EdemaLearner:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,10 @@ from dicomnode.train.edema.arms_report import arms_tables
 from dicomnode.train.edema.experiment import Trained
 from dicomnode.train.edema.judging import HALF, NONE
 from dicomnode.train.edema.shipped import Unseen
+from dicomnode.train.fused.document import Table, write_document
 from dicomnode.train.outputs.figures import figures_of
 from dicomnode.train.outputs.output import Section
-from dicomnode.train.report import NO_ACCURACY, section_text, write_json
+from dicomnode.train.report import NO_ACCURACY
 from dicomnode.train.results import Results
 from dicomnode.train.statistics import auc, calibration, operating_point
 from dicomnode.zoo.bundle import load_manifest
@@ -26,15 +26,6 @@ from dicomnode.zoo.edema.model import Edema
 COMMAND = "python -m dicomnode.train.edema"
 MOST_IMPORTANT = 15
 RESAMPLES = 200
-KIND = " (synthetic)"
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A part of the report: a sentence before its table."""
-
-    says: str
-    section: Section
 
 
 def write(out: Path, trained: Trained, model: Edema, people: Mapping[str, Unseen]) -> Path:
@@ -56,12 +47,9 @@ def write(out: Path, trained: Trained, model: Edema, people: Mapping[str, Unseen
         *_shipped(trained, model, people, figures),
         *_important(model, people, figures),
     ]
-    parts = [*_opening(trained, people), *(f"{one.says}\n\n{section_text(one.section, KIND)}" for one in tables)]
     plots.reliability_plot(out / "reliability.png", _reliability(people), synthetic=True)
-    parts.append("![Reliability of the shipped bundle](reliability.png)")
-    (out / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    write_json(out / "figures.json", figures)
-    return out / "report.md"
+    closing = ["![Reliability of the shipped bundle](reliability.png)"]
+    return write_document(out, _opening(trained, people), tables, figures, closing)
 
 
 def _opening(trained: Trained, people: Mapping[str, Unseen]) -> Iterator[str]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-import torch
-
 from dicomnode.train.bundle_files import copy_bundle, write_calibration
-from dicomnode.train.checkpoint import load_weights_file, save_weights
+from dicomnode.train.checkpoint import load_weights_file
 from dicomnode.train.edema.experiment import Trained
 from dicomnode.train.edema.heads import OUTCOME
 from dicomnode.train.edema.learner import BUNDLE, EdemaLearner
+from dicomnode.train.fused.bundle import written
 from dicomnode.train.manifest import Split, read_manifest
 from dicomnode.train.outputs.output import Calibration
 from dicomnode.train.outputs.probability import Probability
@@ -31,15 +29,11 @@ def assembled(trained: Trained, bundle: Path) -> Path:
     ------
     TrainingError : weights or calibration cannot be read.
     """
-    shutil.copytree(BUNDLE / "configs", bundle / "configs", dirs_exist_ok=True)
-    (bundle / "models").mkdir(parents=True, exist_ok=True)
     network = EdemaNetwork(len(trained.members))
     network.heads.encoder.load_state_dict(trained.facts.state_dict())
     for member, weights in zip(network.council, trained.members, strict=True):
         load_weights_file(member, weights)
-    # read in float32: on disk half of that is enough
-    halves = {name: value.to(torch.float16) for name, value in network.state_dict().items()}
-    save_weights(halves, bundle / "models" / "model.safetensors")
+    written(bundle, BUNDLE, network)
     write_calibration(bundle, calibration_of(trained))
     return bundle
 

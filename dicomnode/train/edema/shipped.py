@@ -13,7 +13,6 @@ import torch
 
 from dicomnode.cohort.make import make_demo_study
 from dicomnode.cohort.streams import stream
-from dicomnode.errors import BundleError
 from dicomnode.images.volume import read_volume
 from dicomnode.records import ContextSource, ContextValue, Inputs, PatientContext
 from dicomnode.train.edema.features import OfHeads
@@ -24,10 +23,7 @@ from dicomnode.train.manifest import Split, read_manifest
 from dicomnode.train.results import Results
 from dicomnode.train.tabular import ExamTensors, stacked
 from dicomnode.zoo.deterioration.variables import VARIABLES
-from dicomnode.zoo.devices import resolve_device
 from dicomnode.zoo.edema.model import Edema
-from dicomnode.zoo.reading.inputs import InputsModel
-from dicomnode.zoo.registry import open_bundle
 
 REPEATS, TIMED = 3, 10
 ALL_OF_IMAGE = "image, all features"
@@ -62,19 +58,6 @@ class Unseen:
 
     samples: Sequence[ExamTensors]
     results: Results
-
-
-def loaded(bundle: Path) -> Edema:
-    """The model of a bundle, as the node builds it.
-
-    Raises
-    ------
-    BundleError : it is at fault, or another model.
-    """
-    model = InputsModel(open_bundle(bundle).manifest, torch.device(resolve_device("cpu"))).model
-    if not isinstance(model, Edema):
-        raise BundleError(f"{bundle} is no bundle of brain oedema")
-    return model
 
 
 def unseen_of(model: Edema, manifest: Path, out: Path) -> Mapping[str, Unseen]:

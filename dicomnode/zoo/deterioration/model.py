@@ -75,7 +75,8 @@ class Deterioration:
         values = self.probabilities(*map(torch.stack, zip(*cases, strict=True))).tolist()
         labels = [*self._variables_of(variables), *self._symptoms_of(request)]
         changes = [Contribution(label, values[0] - value) for label, value in zip(labels, values[1:], strict=True)]
-        return {self.name: Explained(values[0], tuple(changes), (NOT_READ,) * request.is_foreign)}
+        warnings = (NOT_READ,) * request.is_foreign
+        return {self.name: Explained(value=values[0], contributions=tuple(changes), warnings=warnings)}
 
     def probabilities(self, variables: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
         """(patients,) calibrated, from (patients, variables) and (patients, FEATURES)."""

@@ -58,7 +58,9 @@ class Edema:
         values = self.probabilities(features.expand(len(cases), -1), cases).tolist()
         changes = self._contributions(values, self.network.attention(features, cases[:1])[0], variables)
         warnings = () if changes else (IMAGE_ALONE,)
-        return {self.name: Explained(values[0], changes, warnings, beside(volume, grid, image))}
+        seen = beside(volume, grid, image)
+        answer = Explained(value=values[0], contributions=changes, warnings=warnings, reference=seen)
+        return {self.name: answer}
 
     def probabilities(self, features: torch.Tensor, variables: torch.Tensor) -> torch.Tensor:
         """(patients,) calibrated, from (patients, features) and (patients, variables)."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dicomnode.records import Contribution, Inputs, ReferenceScore
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
     """A score with what made it so.
 
@@ -22,12 +22,16 @@ class Explained:
     contributions : of single inputs, in any order.
     warnings : sentences about what of this patient's inputs the model could not use.
     reference : what stands beside the score and needs no learning, such as a midline shift that was measured.
+    interval : (low, high) 95 %, in the output's unit.
+    attention : (slices, rows, columns) in stack order, 0 to 255: where of the head the score comes from.
     """
 
     value: float
     contributions: tuple[Contribution, ...] = ()
     warnings: tuple[str, ...] = ()
     reference: tuple[ReferenceScore, ...] = ()
+    interval: tuple[float, float] | None = None
+    attention: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +51,22 @@ class Predicted:
     note: str = ""
 
 
-Raw = NDArray[np.float32] | float | Explained | Predicted
+@dataclass(frozen=True, slots=True)
+class NotFor:
+    """A score that is not given: the patient lies outside the population, which only a look at the findings can tell.
+
+    Attributes
+    ----------
+    detail : the limit and what is known of it; no free text of the patient.
+    """
+
+    detail: str
+
+
+Raw = NDArray[np.float32] | float | Explained | Predicted | NotFor
 """What a network says of one output: (slices, rows, columns) in stack order, probabilities of a mask or HU of a scan
-that it predicts, alone or with what that does not show; or a number, a score in the output's unit, explained or not."""
+that it predicts, alone or with what that does not show; or a number, a score in the output's unit, explained or not; or
+that there is none."""
 
 
 class LoadedModel(Protocol):

@@ -11,7 +11,7 @@ import pytest
 
 from dicomnode.errors import InferenceError
 from dicomnode.execute.findings_file import load_findings, save_findings
-from dicomnode.records import FindingConcepts, ImageFinding, MaskFinding
+from dicomnode.records import FindingConcepts, ImageFinding, MaskFinding, ScoreFinding
 from tests.unit.encode.cases import EVEN, case_of, predicted_of, score_of, with_probability
 
 BLEED = (((25.0, 60.0, 40.0), (12.0, 14.0, 10.0)),)
@@ -56,6 +56,15 @@ def test_probabilities_come_back_step_for_step(tmp_path: Path) -> None:
 def test_a_score_comes_back_as_it_was(tmp_path: Path, score: object) -> None:
     save_findings(tmp_path / "findings.npz", [score])  # type: ignore[list-item]
     assert load_findings(tmp_path / "findings.npz") == (score,)
+
+
+def test_where_a_score_comes_from_comes_back_voxel_for_voxel(tmp_path: Path) -> None:
+    seen = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    save_findings(tmp_path / "findings.npz", [score_of(attention=seen), score_of()])
+    first, second = load_findings(tmp_path / "findings.npz")
+    assert isinstance(first, ScoreFinding)
+    assert np.array_equal(first.attention, seen)
+    assert second == score_of()
 
 
 def test_a_predicted_scan_comes_back_voxel_for_voxel(tmp_path: Path) -> None:

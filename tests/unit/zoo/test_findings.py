@@ -16,15 +16,17 @@ from dicomnode.records import (
     ContextValue,
     Contribution,
     ImageFinding,
+    Inapplicable,
     Inputs,
     MaskFinding,
+    NotApplicable,
     PatientContext,
     ScoreFinding,
 )
 from dicomnode.zoo.applicability import examine
 from dicomnode.zoo.bundle import BundleManifest, load_manifest
 from dicomnode.zoo.findings import findings_of
-from dicomnode.zoo.reading.contract import Explained, Predicted, Raw
+from dicomnode.zoo.reading.contract import Explained, NotFor, Predicted, Raw
 from dicomnode.zoo.registry import BUILT_IN
 from tests.tools.tiny_bundles import write_age_risk, write_later_scan
 from tests.unit.encode.cases import EVEN, MODEL, case_of
@@ -55,11 +57,28 @@ def test_a_score_carries_its_inputs_and_their_digest_and_what_was_not_known(age_
 
 def test_a_score_may_be_explained_and_warn_of_what_it_could_not_use(age_risk: BundleManifest) -> None:
     contributions = (Contribution("Sex", -0.1), Contribution("Age", 2.0))
-    (score,) = found(age_risk, age_risk=Explained(3.5, contributions, ("The report is in another language.",)))
+    explained = Explained(value=3.5, contributions=contributions, warnings=("The report is in another language.",))
+    (score,) = found(age_risk, age_risk=explained)
     assert isinstance(score, ScoreFinding)
     assert score.value == 3.5
     assert [one.label for one in score.contributions] == ["Age", "Sex"]
     assert "The report is in another language." in score.warnings
+
+
+def test_a_model_may_say_that_a_patient_lies_outside_of_its_population(age_risk: BundleManifest) -> None:
+    (finding,) = found(age_risk, age_risk=NotFor("bleed of at least 1 mL; here 0.2 mL"))
+    assert isinstance(finding, NotApplicable)
+    assert (finding.reason, finding.detail) == (Inapplicable.OUTSIDE_POPULATION, "bleed of at least 1 mL; here 0.2 mL")
+    assert finding.inputs_digest == examine(age_risk, INPUTS).digest
+
+
+def test_where_a_score_comes_from_must_lie_on_the_slices(age_risk: BundleManifest) -> None:
+    seen = np.zeros(VOLUME.hu.shape, np.uint8)
+    (score,) = found(age_risk, age_risk=Explained(value=3.5, interval=(1.0, 6.0), attention=seen))
+    assert isinstance(score, ScoreFinding)
+    assert (score.interval, score.attention is seen) == ((1.0, 6.0), True)
+    with pytest.raises(InferenceError, match="not that of the slices"):
+        found(age_risk, age_risk=Explained(value=3.5, attention=seen[:, 1:]))
 
 
 def test_a_predicted_scan_lies_on_the_slices_that_were_read(tmp_path: Path) -> None:

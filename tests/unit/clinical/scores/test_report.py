@@ -156,6 +156,13 @@ def test_where_nobody_told_anything_of_the_patient_there_are_no_scores() -> None
     assert scores(known(age=82.0, gcs=10.0), bleed()) == {}
 
 
+def test_beside_the_outcome_that_a_model_tells_stand_the_scores_of_the_bleed_though_nobody_told_anything() -> None:
+    told = ScoreFinding(name="prognosis", label="Poor outcome", value=0.4, unit="1", model=MODEL)
+    names = [one.name for one in reference_scores((bleed(region(35.0, 34.0)), told), VOLUME, PatientContext())]
+    assert {"ich_score", "func", "max_ich"} <= set(names)
+    assert reference_scores((told,), VOLUME, PatientContext()) == ()
+
+
 def test_scores_of_ischaemic_stroke_stand_where_no_bleed_was_marked() -> None:
     context = known(age=82.0, nihss=18.0, hypertension=True, diabetes=False, atrial_fibrillation=True)
     found = scores(context, bleed())

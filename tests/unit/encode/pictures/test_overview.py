@@ -44,6 +44,7 @@ from tests.unit.encode.cases import (
     finding_of,
     not_applicable_of,
     predicted_of,
+    score_of,
     stack_of_geometry,
 )
 
@@ -99,6 +100,21 @@ def test_the_inside_of_the_outline_stays_visible() -> None:
     marked = pixels(slice_image(case, 5, crop, size))
     centre = marked[int((60 - crop.top) * size / crop.height), int((36 - crop.left) * size / crop.width)]
     assert np.ptp(centre) == 0  # grey
+
+
+def test_where_a_score_comes_from_is_tinted_and_the_slice_stays_visible() -> None:
+    case = case_of(EVEN, BLEED)
+    seen = np.zeros(case.volume.hu.shape, np.uint8)
+    seen[4, :, : seen.shape[2] // 2] = 255
+    looked = replace(case, findings=(*case.findings, score_of(attention=seen)))
+    crop = crop_of(case.volume.hu, case.volume.stack)
+    plain, tinted = (pixels(slice_image(one, 4, crop, 400)) for one in (case, looked))
+    warmer = (tinted[..., 0] - tinted[..., 2]) - (plain[..., 0] - plain[..., 2]) > 40
+    assert warmer[:, :190].mean() > 0.7
+    assert warmer[:, 210:].mean() < 0.02
+    assert np.array_equal(
+        pixels(slice_image(looked, 4, crop, 400, marked=False)), pixels(slice_image(case, 4, crop, 400, marked=False))
+    )
 
 
 def test_pixels_that_are_not_square_are_shown_in_true_proportion() -> None:

@@ -1,0 +1,1 @@
+"""Outcome after intracerebral haemorrhage from CT, record and request (after ICHPro)."""

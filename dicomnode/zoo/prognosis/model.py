@@ -1,0 +1,169 @@
+"""The model of a bundle: CT, marked bleed, record and request in; probability of a poor outcome and why out.
+
+The paper's positive is a good prognosis. Here the positive is the poor one, as in the scores that stand beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from dicomnode.language import told
+from dicomnode.records import Contribution, Inputs, MaskFinding, Volume
+from dicomnode.zoo.bundle import load_manifest
+from dicomnode.zoo.deterioration.variables import VARIABLES, numbers_of_context
+from dicomnode.zoo.networks.head_grid import HeadGrid, grid_of, image_on
+from dicomnode.zoo.networks.lighter import lighter
+from dicomnode.zoo.prognosis.bleed import LEAST_ML, Bleed, bleed_of
+from dicomnode.zoo.prognosis.looking import Looked, looked
+from dicomnode.zoo.prognosis.network import PrognosisNetwork
+from dicomnode.zoo.prognosis.text import text_of
+from dicomnode.zoo.prognosis.words import LENGTH, Vocabulary
+from dicomnode.zoo.reading.contract import Explained, NotFor
+
+FINDING, SECTION = "hemorrhage", "indication"
+VOCABULARY = Path("models/words.txt")
+SURE = 0.95
+TOO_SMALL = "bleed within the brain of at least {least:g} mL; here {volume:.1f} mL"
+IMAGE_ALONE = "From the CT alone: nothing of the patient's record was known."
+TEMPLATE = {"age": "age", "male": "sex", "gcs": "gcs", "onset_to_ct_h": "onset_to_ct"}
+"""What the template lines tell, by the name in the context."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of one patient. ``indication``: as written; empty for none."""
+
+    bleed: Bleed
+    variables: torch.Tensor
+    indication: str
+
+    def text(self) -> str:
+        """What the reader reads."""
+        numbers = dict(zip(VARIABLES, self.variables.tolist(), strict=True))
+        told_hours = numbers["onset_to_ct"]
+        hours = float(torch.expm1(torch.tensor(told_hours)))
+        values = {name: numbers[of] for name, of in TEMPLATE.items() if numbers[of] == numbers[of]}
+        return text_of({**values, **({"onset_to_ct_h": hours} if hours == hours else {})}, self.bleed, self.indication)
+
+
+class Prognosis:
+    """Outcome after intracerebral haemorrhage by one bundle.
+
+    Parameters
+    ----------
+    network : with its weights loaded.
+    bundle : its folder; the manifest has the labels of the variables, ``models/words.txt`` the pieces of words.
+    slope, intercept : from the network's log odds to those of what happens.
+
+    Raises
+    ------
+    OSError : the list of pieces is missing.
+    BundleError : the manifest is at fault.
+    """
+
+    def __init__(self, network: PrognosisNetwork, bundle: str, slope: float = 1.0, intercept: float = 0.0) -> None:
+        self.network, self.slope, self.intercept = network, slope, intercept
+        self.vocabulary = Vocabulary((Path(bundle) / VOCABULARY).read_text(encoding="utf-8").split("\n")[:-1])
+        manifest = load_manifest(Path(bundle))
+        self.name = manifest.scores[0].name
+        self.labels = {variable.name: variable.label for variable in manifest.needs.variables}
+
+    def __call__(self, inputs: Inputs) -> dict[str, Explained | NotFor]:
+        """The probability with its interval, what each input does to it, and where of the head it comes from.
+
+        Raises
+        ------
+        SeriesError : ``NOT_A_HEAD``, ``NOT_AXIAL``.
+        """
+        mask = inputs.mask(FINDING)
+        assert isinstance(inputs.volume, Volume)  # the manifest demands both
+        assert mask is not None
+        known = _known(inputs, mask)
+        if (known.bleed.volume_ml or 0.0) < LEAST_ML:
+            detail = told(TOO_SMALL, least=LEAST_ML, volume=known.bleed.volume_ml or 0.0)
+            return {self.name: NotFor(detail)}
+        volume = lighter(inputs.volume)
+        grid = grid_of(volume)
+        return {self.name: self._explained(known, grid, image_on(grid, volume), inputs.volume, mask)}
+
+    def _explained(
+        self, known: Known, grid: HeadGrid, image: torch.Tensor, volume: Volume, mask: MaskFinding
+    ) -> Explained:
+        features = self.network.heads(image[None, None].to(self.device))
+        labels, cases = zip(*self._cases(known), strict=True)
+        values = self.probabilities(features.expand(len(cases), -1), cases).tolist()
+        less = [*values[1:], *self.probabilities(torch.full_like(features, torch.nan), [known]).tolist()]
+        names = [*labels[1:], "CT, beside the measured bleed"]
+        changes = tuple(Contribution(name, values[0] - value) for name, value in zip(names, less, strict=True))
+        seen = self._looked(known, grid, image, volume, mask) if self.network.ships == "council" else Looked()
+        warnings = () if bool(torch.isfinite(known.variables).any()) or known.indication else (IMAGE_ALONE,)
+        return Explained(
+            value=values[0],
+            contributions=changes,
+            warnings=warnings,
+            reference=seen.beside,
+            interval=self.interval(features, known, values[0]),
+            attention=seen.attention,
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    def read(self, texts: list[str]) -> torch.Tensor:
+        """(texts, LENGTH, width)"""
+        read: torch.Tensor = self.network.reader(self.vocabulary.encoded(texts, LENGTH).to(self.device))
+        return read
+
+    def log_odds(self, features: torch.Tensor, cases: list[Known] | tuple[Known, ...]) -> torch.Tensor:
+        """(members, cases) calibrated."""
+        facts = torch.stack([case.bleed.numbers() for case in cases]).to(self.device)
+        variables = torch.stack([case.variables for case in cases]).to(self.device)
+        read = self.read([case.text() for case in cases])
+        return self.slope * self.network.each(features, facts, variables, read) + self.intercept
+
+    def probabilities(self, features: torch.Tensor, cases: list[Known] | tuple[Known, ...]) -> torch.Tensor:
+        """(cases,) of a poor outcome, from (cases, features)."""
+        return torch.sigmoid(self.log_odds(features, cases).mean(dim=0))
+
+    def interval(self, features: torch.Tensor, known: Known, value: float) -> tuple[float, float]:
+        """Where 95 % of the answers lie that members give with what is missing borrowed from training patients."""
+        own, there = known.variables, torch.isfinite(known.variables)
+        filled = [replace(known, variables=torch.where(there, own, other)) for other in self.network.others.cpu()]
+        answers = torch.sigmoid(self.log_odds(features.expand(len(filled), -1), filled)).flatten()
+        low, high = torch.quantile(answers, torch.tensor([(1 - SURE) / 2, (1 + SURE) / 2]).to(answers)).tolist()
+        return min(low, value), max(high, value)
+
+    def _cases(self, known: Known) -> Iterator[tuple[str, Known]]:
+        """The patient, then without each thing that is known."""
+        yield "", known
+        names = list(VARIABLES)
+        for place in torch.isfinite(known.variables).nonzero()[:, 0].tolist():
+            without = known.variables.clone()
+            without[place] = torch.nan
+            yield self.labels[names[place]], replace(known, variables=without)
+        yield "Measured volume and place of the bleed", replace(known, bleed=Bleed())
+        if known.indication:
+            yield "Indication", replace(known, indication="")
+
+    def _looked(self, known: Known, grid: HeadGrid, image: torch.Tensor, volume: Volume, mask: MaskFinding) -> Looked:
+        facts, variables = known.bleed.numbers()[None].to(self.device), known.variables[None].to(self.device)
+        read = self.read([known.text()])
+
+        def score(heads: torch.Tensor) -> torch.Tensor:
+            count, network = len(heads), self.network
+            shared = (one.expand(count, *one.shape[1:]) for one in (facts, variables, read))
+            logits: torch.Tensor = network(network.heads(heads), *shared)
+            return logits
+
+        return looked(self.network.heads.encoder, score, grid, image.to(self.device), volume, mask)
+
+
+def _known(inputs: Inputs, mask: MaskFinding) -> Known:
+    text = inputs.context.text(SECTION)
+    return Known(bleed_of(mask), numbers_of_context(inputs.context), "" if text is None else text.text)
