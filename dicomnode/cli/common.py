@@ -13,6 +13,7 @@ import typer
 
 from dicomnode.config.known import there_are
 from dicomnode.config.load import load_config
+from dicomnode.config.protocols import Protocol
 from dicomnode.config.sections import DEVICES, is_device
 from dicomnode.config.whole import Config
 from dicomnode.errors import BundleError, ConfigError, NodeError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 FAILED = 1
 WRONG_CALL = 2
+USUAL_PROTOCOL = "head-ct"
 
 ConfigFile = Annotated[
     Path,
@@ -44,6 +46,23 @@ def require_known(what: str, given: str, known: Iterable[str]) -> None:
     names = [str(name) for name in known]
     if given not in names:
         raise ConfigError([f"{what} {given}: unknown{there_are(given, names)}"])
+
+
+def protocol_of(config: Config, name: str | None) -> Protocol:
+    """The protocol that a command names; where it names none, the only one there is, or of several ``head-ct``.
+
+    Raises
+    ------
+    ConfigError : there is no such protocol, or nothing says which of several is meant; the message names them all.
+    """
+    by_name = {protocol.name: protocol for protocol in config.protocol}
+    if name is None:
+        name = next(iter(by_name)) if len(by_name) == 1 else USUAL_PROTOCOL
+        if name not in by_name:
+            choices = ", ".join(by_name)
+            raise ConfigError([f"--protocol: say which; there are: {choices}" if choices else "there is no protocol"])
+    require_known("--protocol", name, by_name)
+    return by_name[name]
 
 
 def require_device(given: str) -> None:

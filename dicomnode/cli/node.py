@@ -13,6 +13,7 @@ from dicomnode.cli.common import (
     ConfigFile,
     exit_codes,
     opened_store,
+    protocol_of,
     require_folder,
     require_known,
     require_operations_extra,
@@ -112,8 +113,13 @@ def process(
     folder: Annotated[Path, typer.Argument(help="Folder with one CT series (others in it are passed over).")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result files.")],
     protocol: Annotated[
-        str, typer.Option("--protocol", "-p", help="Name of a protocol of the configuration.")
-    ] = "head-ct",
+        str | None,
+        typer.Option(
+            "--protocol",
+            "-p",
+            help="Name of a protocol of the configuration; default: the only one, of several head-ct.",
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option("--config", "-c", help="The TOML file; without it the built-in head-ct protocol is used."),
@@ -139,8 +145,7 @@ def process(
     with exit_codes():
         configure_logging(Operations(log_format="text", log_level="INFO"))
         loaded = load_config(config, serving=False) if config else built_in_config()
-        require_known("--protocol", protocol, [known.name for known in loaded.protocol])
-        (chosen,) = [known for known in loaded.protocol if known.name == protocol]
+        chosen = protocol_of(loaded, protocol)
         if not folder.is_dir():
             raise ConfigError([f"{folder} is no folder"])
         require_folder("--out", out)

@@ -180,7 +180,6 @@ def _row(
     folder = order.out / f"patient-{order.index:04d}"
     kinds = [finding.name.lower() for finding in BLOOD if (first.findings == finding).any()]
     volumes = {finding.name.lower(): round(first.volume_ml(finding), 3) for finding in Finding if finding}
-    variables = {"age_years": patient.age_years, "sex": patient.sex, **patient.variables}
     return {
         "id": patient_id(order),
         "patient": patient_id(order),
@@ -188,7 +187,7 @@ def _row(
         "arm": patient.arm.value,
         "folder": f"patient-{order.index:04d}/ct",
         **_image_columns(order, folder),
-        "variables": json.dumps(variables),
+        "variables": json.dumps(patient.recorded),
         "text": report.text,
         "labels": json.dumps(outcomes.labels),
         "oracle": json.dumps({name: round(p, 6) for name, p in outcomes.oracle.items()}),

@@ -149,6 +149,11 @@ class Patient:
     mentions: Mapping[str, Mention] = field(default_factory=dict)
     followup_h: float = 0.0
 
+    @property
+    def recorded(self) -> dict[str, float | int | str | None]:
+        """What the cohort's table says of the patient: demographics and variables, ``None`` where missing."""
+        return {"age_years": self.age_years, "sex": self.sex, **self.variables}
+
 
 def draw_arm(arm: Arm, site: Site, seed: int) -> Arm:
     """The arm of one patient: ``arm`` itself, or one of the site's mix."""

@@ -5,10 +5,10 @@ The object of a bundle that reads ``inputs``: :class:`LesionsOnCubes` stands as 
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dicomnode.records import Inputs, Stack, Volume
-from dicomnode.zoo.grid import on_source_slices
+from dicomnode.zoo.grid import on_source_slices, places_of
 from dicomnode.zoo.head_check import brain_mask, interior_mask
 from dicomnode.zoo.isotropic import isotropic
 from dicomnode.zoo.networks.deepmedic import VOXEL_MM, normalised
@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 TOLD_EVERY_S = 10.0
 """A run of minutes says this often how far it is."""
-AROUND = np.ones((3, 3, 3), np.bool_)
-"""Cubes that a pixel may ask: those around its own place."""
+NEAR = 1e-3
+"""A pixel as near as this to the middle of a cube, in cubes, asks no other in that direction."""
 
 
 class LesionsOnCubes:
@@ -55,10 +55,9 @@ class LesionsOnCubes:
         """
         volume = inputs.volume
         assert isinstance(volume, Volume)  # the manifest demands an image
-        brain_mask(volume)
-        within = interior_mask(volume)
+        within = _with_brain(interior_mask(volume), brain_mask(volume))
         hu, affine = isotropic(volume, VOXEL_MM)
-        wanted = _cubes_of(within, volume)
+        wanted = _cubes_of(within, affine, volume.stack, hu.shape)
         (box,) = ndimage.find_objects(wanted.astype(np.uint8)) or [None]
         if box is None:
             return {name: np.zeros(within.shape, np.float32) for name in self.outputs}
@@ -81,10 +80,25 @@ class LesionsOnCubes:
         return result
 
 
-def _cubes_of(within: NDArray[np.bool_], volume: Volume) -> NDArray[np.bool_]:
-    """(z, y, x) cubes that pixels of a mask ask on the way back: those it touches, and those around them."""
-    share, _ = isotropic(replace(volume, hu=within.astype(np.float32)), VOXEL_MM)
-    return np.asarray(ndimage.binary_dilation(share.numpy() > 0.0, AROUND))
+def _with_brain(within: NDArray[np.bool_], brain: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The connected pieces of a mask that hold brain: a head rest is none."""
+    pieces, count = ndimage.label(within)
+    held = np.zeros(count + 1, np.bool_)
+    held[np.unique(pieces[brain & within])] = True
+    return held[pieces] & within
+
+
+def _cubes_of(
+    within: NDArray[np.bool_], affine: NDArray[np.float64], stack: Stack, shape: Sequence[int]
+) -> NDArray[np.bool_]:
+    """(z, y, x) cubes that pixels of a mask ask on the way back: the eight around each, fewer where it lies on one."""
+    asked, last = np.zeros(tuple(reversed(shape)), np.bool_), np.array(shape)[::-1] - 1
+    for places, inside in zip(places_of(affine, stack), within, strict=True):
+        low, high = (np.floor(places[inside] + NEAR), np.ceil(places[inside] - NEAR))
+        ends = [np.clip(end, 0, last).astype(np.intp).T for end in (low, high)]
+        for i, j, k in itertools.product(*zip(*ends, strict=True)):
+            asked[i, j, k] = True
+    return np.ascontiguousarray(asked.transpose(2, 1, 0))
 
 
 def _moved(affine: NDArray[np.float64], box: Box) -> NDArray[np.float64]:

@@ -92,15 +92,29 @@ def on_source_slices(values: torch.Tensor, affine: NDArray[np.float64], stack: S
     ------
     (channels, rows, columns) float32 for each slice in stack order.
     """
+    sizes = np.array(values.shape[1:])
+    for index in places_of(affine, stack):
+        inside = torch.from_numpy(((index >= -EDGE) & (index <= sizes - 1 + EDGE)).all(axis=-1))
+        yield _sampled(values, index, sizes) * inside
+
+
+def places_of(affine: NDArray[np.float64], stack: Stack) -> Iterator[NDArray[np.float64]]:
+    """Where the pixels of each source slice lie on a grid.
+
+    Parameters
+    ----------
+    affine : (4, 4) from (i, j, k, 1) to RAS millimetres.
+
+    Yields
+    ------
+    (rows, columns, 3) fractional (i, j, k) for each slice in stack order.
+    """
     to_index = np.linalg.inv(affine) @ LPS_TO_RAS
     per_row = to_index[:3, :3] @ stack.column_cosines * stack.row_spacing_mm
     per_column = to_index[:3, :3] @ stack.row_cosines * stack.column_spacing_mm
     plane = np.arange(stack.rows)[:, None, None] * per_row + np.arange(stack.columns)[None, :, None] * per_column
-    sizes = np.array(values.shape[1:])
     for position in stack.positions_mm:
-        index = plane + (to_index[:3, :3] @ position + to_index[:3, 3])
-        inside = torch.from_numpy(((index >= -EDGE) & (index <= sizes - 1 + EDGE)).all(axis=-1))
-        yield _sampled(values, index, sizes) * inside
+        yield plane + (to_index[:3, :3] @ position + to_index[:3, 3])
 
 
 def _sampled(values: torch.Tensor, index: NDArray[np.float64], sizes: NDArray[np.int_]) -> torch.Tensor:

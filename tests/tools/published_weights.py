@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -37,31 +38,40 @@ BLOOD_HU, OEDEMA_HU = (58.0, 76.0), (18.0, 26.0)
 """What :func:`attenuation_network` calls blood, and oedema."""
 
 
-def attenuation_network(blood: TraumaClass = TraumaClass.INTRAPARENCHYMAL) -> DeepMedic:
+def attenuation_network(
+    blood: TraumaClass = TraumaClass.INTRAPARENCHYMAL,
+    ranges_hu: Mapping[TraumaClass, tuple[float, float]] | None = None,
+) -> DeepMedic:
     """A network that looks at a voxel's attenuation alone: blood of one kind, oedema, else background.
 
-    A path of one map adds nothing to its input; the joining layers measure how far a voxel lies above four limits.
+    A path of one map adds nothing to its input; the joining layers measure how far a voxel lies above their limits.
+
+    Parameters
+    ----------
+    ranges_hu : what each kind is called at, in place of blood of one kind and oedema.
     """
-    network = DeepMedic(scales=(3, 2, 1), path_maps=(1,), hidden_maps=(4,))
+    told = ranges_hu or {TraumaClass.OEDEMA: OEDEMA_HU, blood: BLOOD_HU}
+    network = DeepMedic(scales=(3, 2, 1), path_maps=(1,), hidden_maps=(2 * len(told),))
     for path in network.paths:
         path[0].conv.weight.data.zero_()
     for layer in (*(path[0] for path in network.paths), *network.head):
         layer.activation.weight.data.fill_(1.0)
-    _steps_at(network, [*OEDEMA_HU, *BLOOD_HU], blood)
+    _steps_at(network, told)
     return network
 
 
-def _steps_at(network: DeepMedic, limits_hu: list[float], blood: TraumaClass) -> None:
+def _steps_at(network: DeepMedic, ranges_hu: Mapping[TraumaClass, tuple[float, float]]) -> None:
     """Hidden map k is positive above limit k; a class gains between its two limits."""
     first, last = network.head
     first.conv.weight.data.zero_()
     first.conv.weight.data[:, 2, 0, 0, 0] = 1.0
     last.activation.weight.data.zero_()
+    limits_hu = [limit for limits in ranges_hu.values() for limit in limits]
     last.norm.bias.data = -torch.tensor([(hu + 15.0) * 2.0 / 115.0 - 1.0 for hu in limits_hu])
     last.conv.weight.data.zero_()
     # above the lower limit the class rises steeply, above the upper one it falls ten times as fast
-    for kind, low in ((TraumaClass.OEDEMA, 0), (blood, 2)):
-        last.conv.weight.data[kind, low : low + 2, 0, 0, 0] = torch.tensor([200.0, -2000.0])
+    for low, kind in enumerate(ranges_hu):
+        last.conv.weight.data[kind, 2 * low : 2 * low + 2, 0, 0, 0] = torch.tensor([200.0, -2000.0])
 
 
 def write_weights(folder: Path, *networks: DeepMedic, ending: str = ".pt") -> list[Path]:

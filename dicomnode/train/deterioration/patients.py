@@ -11,6 +11,7 @@ from dicomnode.cohort.patients import Arm, Patient, Site
 from dicomnode.cohort.second.words.indication import write_indication
 from dicomnode.cohort.streams import derived_seed
 from dicomnode.cohort.versions import RECIPES
+from dicomnode.train.importers import cohort
 from dicomnode.train.importers.cohort import ARM, COHORT
 from dicomnode.train.manifest import Case, Split, read_manifest, write_manifest
 
@@ -51,8 +52,7 @@ def drawn(group: Group) -> Iterator[Patient]:
 
 def variables_of(patient: Patient) -> dict[str, float]:
     """What is recorded, as training manifests name it."""
-    known = {name: float(value) for name, value in patient.variables.items() if value is not None}
-    return {**known, "age": float(patient.age_years), "male": float(patient.sex == "M")}
+    return cohort.variables_of(patient.recorded)
 
 
 def exams_of(group: Group, folder: Path, split: Split | None) -> Iterator[Case]:

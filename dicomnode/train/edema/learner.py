@@ -116,7 +116,7 @@ def partly(sample: ExamTensors, withheld: float) -> torch.Tensor:
 
 
 def variables_of(case: Case) -> torch.Tensor:
-    """(variables,) of an exam; the cohort calls the age by its unit."""
+    """(variables,) of an exam; older imports of a cohort call the age by its unit."""
     named = dict(case.variables)
     if "age_years" in named:
         named.setdefault("age", named["age_years"])

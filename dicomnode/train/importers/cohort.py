@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -132,9 +133,9 @@ def _case(row: dict[str, str], folder: Path, text: Path) -> Case:
         patient=row["patient"],
         image=folder / _image(row),
         masks=masks_of(folder / row["masks"]) | (_masks_to_come(folder, row) if later else {}),
-        variables=_numbers(json.loads(row["variables"])) | ({HOURS: float(row["followup_hours"])} if later else {}),
+        variables=variables_of(json.loads(row["variables"])) | ({HOURS: float(row["followup_hours"])} if later else {}),
         text=text,
-        labels={**_numbers(json.loads(row["labels"])), "hemorrhage": float(float(row["volume_ml"]) > 0.0)},
+        labels={**_labels(row), "hemorrhage": float(float(row["volume_ml"]) > 0.0)},
         targets={"followup": folder / later} if later else {},
         split=Split(row["split"]),
         site=row["site"],
@@ -148,9 +149,19 @@ def _masks_to_come(folder: Path, row: dict[str, str]) -> dict[str, MaskFile]:
     return {LATER + name: found[name] for name in ("hemorrhage", "staining", "infarct")}
 
 
-def _numbers(values: dict[str, Any]) -> dict[str, float]:
-    """What is known, as numbers; the sex as ``male`` 0 or 1."""
-    known = {name: value for name, value in values.items() if value is not None}
+def variables_of(recorded: Mapping[str, Any]) -> dict[str, float]:
+    """What is known, as numbers, by the names that models read: ``age`` in years, and the sex as ``male`` 0 or 1."""
+    known = _known(recorded)
+    if "age_years" in known:
+        known["age"] = known.pop("age_years")
     if "sex" in known:
         known["male"] = known.pop("sex") == "M"
     return {name: float(value) for name, value in known.items()}
+
+
+def _known(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _labels(row: dict[str, str]) -> dict[str, float]:
+    return {name: float(value) for name, value in _known(json.loads(row["labels"])).items()}

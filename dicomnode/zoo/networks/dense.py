@@ -2,15 +2,14 @@
 
 The published tool cuts blocks, each with its whole margin, and computes most voxels many times over. Here the coarse
 paths run once over the whole box, and the fine one in tiles that fit the processor's caches, only where an answer is
-wanted. What the coarse paths give to the first joining layer is computed on their own coarse voxels. Blocks start at
-multiples of the scales from voxel 0, and the edge of the volume goes on outside it: the answer is that of the tool but
-for rounding.
+wanted: slices of 5 mm ask one plane of cubes in five, and the last layers are computed on those planes alone. The
+joining layers see the wanted voxels and no others. Blocks start at multiples of the scales from voxel 0, and the edge
+of the volume goes on outside it: the answer is that of the tool but for rounding.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -22,6 +21,8 @@ Progress = Callable[[int, int, int], None]
 """Told of every tile that is done: which network (from 0), tiles done of this network, tiles of each network."""
 TILE = 45
 """Edge of a tile in voxels. Smaller ones compute more margin, larger ones leave the caches (measured on two cores)."""
+TOGETHER = 8192
+"""Voxels that go through the joining layers at a time: these are wide."""
 
 
 @torch.inference_mode()
@@ -39,39 +40,29 @@ def class_probabilities(
     ----------
     image : (z, y, x) float32, the whole volume at 1 mm, :func:`~dicomnode.zoo.networks.deepmedic.normalised`.
     box : of ``image``, without steps.
-    wanted : (z, y, x) bool of the size of ``image``: only its voxels need an answer. None means all of the box.
-    tile : edge in voxels; rounded up to a multiple of all scales.
+    wanted : (z, y, x) bool of the size of ``image``: only its voxels get an answer. None means all of the box.
+    tile : edge in voxels.
     progress : who is told how far it is.
 
     Returns
     -------
-    (classes, z, y, x) float32 of the size of ``box``; all 0 where nothing was computed.
-
-    Raises
-    ------
-    ValueError : the first joining layer of a network adds its input, which the published one does not.
+    (classes, z, y, x) float32 of the size of ``box``; 0 where nothing is wanted.
     """
-    if any(network.joining[0].adds for network in networks):
-        raise ValueError("a network whose first joining layer adds its input cannot be run densely")
-    unit = math.lcm(*networks[0].scales)
-    whole = _enlarged(box, unit)
-    result = torch.zeros(networks[0].classes, *(side.stop - side.start for side in whole), device=image.device)
-    tiles = list(_tiles(whole, -(-tile // unit) * unit, unit, wanted))
+    asked = torch.ones(image.shape, dtype=torch.bool, device=image.device) if wanted is None else wanted
+    result = torch.zeros(networks[0].classes, *(side.stop - side.start for side in box), device=image.device)
+    tiles = list(_tiles(box, tile, asked))
     for number, network in enumerate(networks):
-        coarse = [_maps(network, k, image, whole) for k in range(len(network.scales) - 1)]
+        coarse = [_maps(network, path, image, box) for path in range(len(network.scales) - 1)]
         for done, place in enumerate(tiles, start=1):
-            here = _moved(place, whole)
-            logits = _logits(network, _maps(network, len(coarse), image, place), coarse, here)
-            result[:, *here] += torch.softmax(logits, dim=0) / len(networks)
+            here, voxels = asked[place], asked[place].nonzero()
+            parts = [_fine_maps(network, image, place, here.any(dim=2).any(dim=1))[tuple(voxels.T)]]
+            for scale, maps in reversed(list(zip(network.scales, coarse, strict=False))):
+                parts.insert(0, maps[tuple(_on_coarse(voxels, place, box, scale).T)])
+            shares = torch.softmax(_joined(network, parts), dim=1) / len(networks)
+            result[:, *_moved(place, box)][:, here] += shares.T
             if progress is not None:
                 progress(number, done, len(tiles))
-    return result[:, *_moved(box, whole)]
-
-
-def _enlarged(box: Box, unit: int) -> Box:
-    """The least box of whole units around a box."""
-    z, y, x = (slice(side.start // unit * unit, -(-side.stop // unit) * unit) for side in box)
-    return z, y, x
+    return result
 
 
 def _moved(box: Box, origin: Box) -> Box:
@@ -79,71 +70,106 @@ def _moved(box: Box, origin: Box) -> Box:
     return z, y, x
 
 
-def _tiles(whole: Box, edge: int, unit: int, wanted: torch.Tensor | None) -> Iterator[Box]:
-    """Tiles that hold a wanted voxel, each as tight around those as whole units allow."""
-    starts = (range(side.start, side.stop, edge) for side in whole)
+def _tiles(box: Box, edge: int, asked: torch.Tensor) -> Iterator[Box]:
+    """Tiles that hold an asked voxel, each as tight around those as can be."""
+    starts = (range(side.start, side.stop, edge) for side in box)
     for corner in itertools.product(*starts):
-        z, y, x = (slice(a, min(a + edge, side.stop)) for a, side in zip(corner, whole, strict=True))
-        if wanted is None:
-            yield z, y, x
-        elif (found := wanted[z, y, x].nonzero()).numel():
+        z, y, x = (slice(a, min(a + edge, side.stop)) for a, side in zip(corner, box, strict=True))
+        if (found := asked[z, y, x].nonzero()).numel():
             first, last = found.amin(0).tolist(), found.amax(0).tolist()
             z, y, x = (slice(a + low, a + high + 1) for a, low, high in zip(corner, first, last, strict=True))
-            yield _enlarged((z, y, x), unit)
+            yield z, y, x
 
 
-def _maps(network: DeepMedic, path: int, image: torch.Tensor, box: Box) -> torch.Tensor:
-    """(1, maps, z, y, x) of one path, on its own voxels in a box of whole ones."""
+def _on_coarse(voxels: torch.Tensor, place: Box, box: Box, scale: int) -> torch.Tensor:
+    """(voxels, 3) where voxels of a tile lie on the maps of a coarse path over the box."""
+    starts = voxels.new_tensor([side.start for side in place])
+    firsts = voxels.new_tensor([side.start // scale for side in box])
+    return (voxels + starts) // scale - firsts
+
+
+def _seen(network: DeepMedic, path: int, image: torch.Tensor, box: Box) -> torch.Tensor:
+    """(1, 1, z, y, x) what one path reads for a box: its own voxels, and those around them."""
     scale, reach = network.scales[path], network.reach
     picked = []
     for side, size in zip(box, image.shape, strict=True):
-        index = torch.arange(side.start // scale - reach, side.stop // scale + reach) * scale + scale // 2
+        index = torch.arange(side.start // scale - reach, -(-side.stop // scale) + reach) * scale + scale // 2
         picked.append(index.clamp(0, size - 1))
     z, y, x = picked
-    seen = image[z[:, None, None], y[:, None], x]
-    maps: torch.Tensor = network.paths[path](seen[None, None].to(memory_format=torch.channels_last_3d))
-    return maps
+    return image[z[:, None, None], y[:, None], x][None, None].to(memory_format=torch.channels_last_3d)
 
 
-def _logits(network: DeepMedic, fine: torch.Tensor, coarse: Sequence[torch.Tensor], place: Box) -> torch.Tensor:
-    """(classes, z, y, x) of one tile, from what the paths found there; in slabs, as the joining layers are wide."""
-    unit, slabs = math.lcm(*network.scales), []
-    for start in range(place[0].start, place[0].stop, unit):
-        low = start - place[0].start
-        parts = [_voxels(fine[:, :, low : low + unit])]
-        for scale, maps in zip(network.scales, coarse, strict=False):
-            y, x = (slice(side.start // scale, side.stop // scale) for side in place[1:])
-            parts.insert(-1, _voxels(maps[:, :, start // scale : (start + unit) // scale, y, x]))
-        values = _joined(network, parts)
-        for layer in network.joining[1:]:
-            scaled = _sum_of(layer, values, slice(None))
-            values = scaled.add_(values) if layer.adds else scaled
-        slabs.append(values)
-    return torch.cat(slabs).permute(3, 0, 1, 2)
+def _maps(network: DeepMedic, path: int, image: torch.Tensor, box: Box) -> torch.Tensor:
+    """(z, y, x, maps) of one path, on its own voxels in a box."""
+    return _voxels(network.paths[path](_seen(network, path, image, box)))
+
+
+def _fine_maps(network: DeepMedic, image: torch.Tensor, place: Box, planes: torch.Tensor) -> torch.Tensor:
+    """(z, y, x, maps) of the fine path; only what some planes of a tile need is computed, the rest is undefined.
+
+    Parameters
+    ----------
+    planes : (z,) bool, those of the tile that need an answer.
+    """
+    maps = _seen(network, len(network.paths) - 1, image, place)
+    needed = torch.nn.functional.pad(planes, (network.reach,) * 2)
+    for layer in network.paths[-1]:
+        # of what a layer gives only what the layers after it look at
+        following = (maps.shape[2] - len(planes)) // 2 - 1
+        given = _grown(needed, following)[1:-1]
+        maps, needed = _on_planes(layer, maps, given), needed[1:-1]
+    return _voxels(maps)
+
+
+def _grown(planes: torch.Tensor, reach: int) -> torch.Tensor:
+    """(z,) bool: those planes, and ``reach`` on each side."""
+    spread = torch.nn.functional.max_pool1d(planes[None].float(), 2 * reach + 1, 1, reach)
+    return spread[0] > 0.0
+
+
+def _on_planes(layer: torch.nn.Module, maps: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+    """What a layer of 3 x 3 x 3 gives on some planes, run by run."""
+    if bool(given.all()):
+        whole: torch.Tensor = layer(maps)
+        return whole
+    result: torch.Tensor | None = None
+    for first, last in _runs(given):
+        found = layer(maps[:, :, first : last + 2])
+        if result is None:
+            size = (*found.shape[:2], len(given), *found.shape[3:])
+            result = torch.empty(size, device=found.device, memory_format=torch.channels_last_3d)
+        result[:, :, first:last] = found
+    assert result is not None  # a tile has planes that need an answer
+    return result
+
+
+def _runs(given: torch.Tensor) -> Iterator[tuple[int, int]]:
+    """First and last plus one of the planes that follow each other."""
+    flags = given.tolist()
+    for needed, group in itertools.groupby(range(len(flags)), flags.__getitem__):
+        if needed:
+            places = list(group)
+            yield places[0], places[-1] + 1
 
 
 def _voxels(maps: torch.Tensor) -> torch.Tensor:
-    """(1, maps, z, y, x) -> (z, y, x, maps): the joining layers are products of matrices."""
+    """(1, maps, z, y, x) -> (z, y, x, maps)."""
     return maps[0].permute(1, 2, 3, 0)
 
 
 def _joined(network: DeepMedic, parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    """What the first joining layer makes of the maps of all paths, without ever enlarging these."""
-    layer, first, sums = network.joining[0], 0, []
-    for part in parts:
-        channels = slice(first, first + part.shape[-1])
-        sums.append(_sum_of(layer, part, channels))
-        first = channels.stop
-    result = sums.pop()
-    for scale, share in zip(network.scales, sums, strict=False):
-        blocks = [size for n in share.shape[:3] for size in (n, scale)]
-        result.view(*blocks, -1).add_(share[:, None, :, None, :, None])
-    return result
+    """(voxels, classes) logits from what each path found at some voxels, (voxels, maps) each."""
+    found = []
+    for values in torch.cat(list(parts), dim=1).split(TOGETHER):
+        for layer in network.joining:
+            values = _of_layer(layer, values)
+        found.append(values)
+    return torch.cat(found)
 
 
-def _sum_of(layer: PreActivated, values: torch.Tensor, channels: slice) -> torch.Tensor:
-    """(..., outputs): the part of a 1 x 1 x 1 layer's sum that some of its input channels give."""
+def _of_layer(layer: PreActivated, values: torch.Tensor) -> torch.Tensor:
+    """A layer of 1 x 1 x 1 is a product of matrices: (voxels, inputs) -> (voxels, outputs)."""
     scale, shift = layer.scale_and_shift()
-    scale, shift = scale[channels], shift[channels]
     scaled = activated(torch.addcmul(shift, values, scale), layer.activation)
-    return torch.nn.functional.linear(scaled, layer.conv.weight[:, channels, 0, 0, 0])
+    result = torch.nn.functional.linear(scaled, layer.conv.weight[:, :, 0, 0, 0])
+    return result.add_(values) if layer.adds else result

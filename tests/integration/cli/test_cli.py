@@ -270,6 +270,28 @@ def test_process_ends_with_2_for_an_unknown_protocol_or_no_folder(config: Path, 
     assert (absent.exit_code, "is no folder" in absent.stderr) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["trauma"], "no DICOM files"),
+        (["spine", "head-ct"], "no DICOM files"),
+        (["spine", "trauma"], "--protocol: say which; there are: spine, trauma"),
+    ],
+    ids=["the only one", "the usual one", "one of two"],
+)
+def test_process_without_a_protocol_takes_the_only_one_or_asks_which(
+    tmp_path: Path, names: list[str], says: str
+) -> None:
+    protocols = "".join(
+        f"[[protocol]]\nname = '{name}'\nmatch = {{ Modality = '^CT$' }}\nmodels = ['hemorrhage']\n" for name in names
+    )
+    (tmp_path / "node.toml").write_text(f"[node]\ndata_dir = '{tmp_path / 'data'}'\n{protocols}")
+    (tmp_path / "empty").mkdir()
+    ended = run("process", tmp_path / "empty", "--out", tmp_path / "out", "--config", tmp_path / "node.toml")
+    assert says in ended.stderr
+    assert ended.exit_code == (2 if "say which" in says else 1)
+
+
 def test_the_help_of_every_command_is_a_sentence_and_of_every_argument_too() -> None:
     every = dict(commands(typer.main.get_command(app)))
     assert len(every) >= 13

@@ -12,14 +12,18 @@ import pydicom
 import pytest
 
 from dicomnode.cohort.acquire import AcquiredSeries
+from dicomnode.cohort.edition import Version
 from dicomnode.cohort.make import make_cohort
+from dicomnode.cohort.patients import Arm, Site
+from dicomnode.cohort.versions import RECIPES
 from dicomnode.errors import ConfigError, ManifestError
 from dicomnode.images.files import read_image
-from dicomnode.train.importers.cohort import read, read_followups
+from dicomnode.train.importers.cohort import read, read_followups, variables_of
 from dicomnode.train.importers.layouts import LAYOUTS, import_layout
 from dicomnode.train.manifest import Manifest, Split, read_manifest
 from dicomnode.train.slices.exams import Planes, load_exams
 from dicomnode.train.targets import target_on
+from dicomnode.zoo.deterioration.variables import VARIABLES
 
 from .heads import acquired_head, nifti_of, write_dicom_exam
 
@@ -175,7 +179,10 @@ def test_the_cohorts_own_table_becomes_a_manifest_that_says_synthetic(cohort: Pa
     assert read.synthetic
     assert case.split is not None
     assert case.labels["hemorrhage"] == 1.0
-    assert {"age_years", "male", "gcs"} <= case.variables.keys()
+    with (cohort / "manifest.csv").open() as stream:
+        (row,) = csv.DictReader(stream)
+    assert case.variables["age"] == json.loads(row["variables"])["age_years"]
+    assert {"male", "gcs"} <= case.variables.keys()
     assert case.text is not None
     assert "INDICATION" in case.text.read_text()
     volume = read_image(case.image)
@@ -183,8 +190,6 @@ def test_the_cohorts_own_table_becomes_a_manifest_that_says_synthetic(cohort: Pa
     assert 2 * (bone & bone_later).sum() / (bone.sum() + bone_later.sum()) > 0.9  # the same head in the same place
     planes = Planes(96, 2.2, ("hemorrhage", "intraparenchymal"))
     (exam,), _ = load_exams(read.cases, planes, tmp_path / "cache", progress=False)
-    with (cohort / "manifest.csv").open() as stream:
-        (row,) = csv.DictReader(stream)
     marked_ml = ((exam.truth == 1).sum(axis=(2, 3)) * exam.pixel_ml[:, None]).sum(axis=0)
     assert marked_ml[0] == pytest.approx(float(row["volume_ml"]), rel=0.1, abs=0.5)
     assert marked_ml[1] == pytest.approx(json.loads(row["volumes_ml"])["intraparenchymal"], rel=0.1, abs=0.5)
@@ -198,6 +203,13 @@ def test_models_of_later_cohorts_are_given_the_indication_without_the_findings(c
     assert whole is not None
     assert alone is not None
     assert whole.read_text() == f"INDICATION: {alone.read_text()}\nFINDINGS: {whole.read_text().split('FINDINGS: ')[1]}"
+
+
+def test_all_that_the_deterioration_model_reads_has_its_name_in_an_imported_manifest() -> None:
+    draw = RECIPES[Version.TWO].draw_patient
+    patients = [draw(seed, Arm.STROKE_NO_EVT, Site.A) for seed in range(40)]
+    named = set().union(*(variables_of(patient.recorded) for patient in patients))
+    assert {one.trained_as for one in VARIABLES.values()} <= named
 
 
 def test_facts_of_a_cohort_that_cannot_be_read_are_named(cohort: Path, tmp_path: Path) -> None:

@@ -60,6 +60,14 @@ def test_only_wanted_voxels_need_an_answer(image: torch.Tensor) -> None:
     assert not found[..., :36].any()
 
 
+def test_planes_of_thick_slices_are_judged_as_if_all_were(image: torch.Tensor) -> None:
+    network, wanted = tiny(1), torch.zeros(36, 30, 42, dtype=torch.bool)
+    wanted[[0, 5, 6, 17, 35], 4:25, 7:40] = True
+    found = class_probabilities([network], image, WHOLE, wanted, tile=20)
+    assert torch.allclose(found[:, wanted], in_one_pass(network, image)[:, wanted], atol=1e-5)
+    assert not found[:, ~wanted].any()
+
+
 def test_several_networks_are_averaged(image: torch.Tensor) -> None:
     networks = [tiny(1), tiny(2)]
     alone = [class_probabilities([network], image, WHOLE) for network in networks]
@@ -79,7 +87,9 @@ def test_nothing_beyond_the_margin_of_a_block_matters_and_what_is_within_does(im
     assert not torch.allclose(class_probabilities([network], within, box), before, atol=1e-4)
 
 
-def test_a_network_whose_first_joining_layer_adds_its_input_is_refused(image: torch.Tensor) -> None:
+def test_a_first_joining_layer_that_adds_its_input_is_no_exception(image: torch.Tensor) -> None:
+    torch.manual_seed(3)
     network = DeepMedic(3, scales=(3, 2, 1), path_maps=(3, 4), hidden_maps=(12,)).eval()
-    with pytest.raises(ValueError, match="adds"):
-        class_probabilities([network], image, WHOLE)
+    assert network.joining[0].adds
+    found = class_probabilities([network], image, WHOLE)
+    assert torch.allclose(found, in_one_pass(network, image), atol=1e-5)
