@@ -54,4 +54,4 @@ class FollowUp:
         )
         exam = float(torch.sigmoid(self.slope * said.exam_logit[0] + self.intercept))
         scan = Predicted(np.asarray(volume.hu + change, np.float32), blood, told(NOTE, share=100.0 * exam))
-        return {SCAN: scan, BLOOD: Explained(exam)}
+        return {SCAN: scan, BLOOD: Explained(value=exam)}
