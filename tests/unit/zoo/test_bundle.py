@@ -107,7 +107,7 @@ def test_an_empty_folder_has_no_digest(tmp_path: Path) -> None:
 
 def test_the_built_in_bundles_verify() -> None:
     verified = Registry().verify()
-    assert [one.manifest.name for one in verified] == ["deterioration", "edema", "hemorrhage"]
+    assert [one.manifest.name for one in verified] == ["deterioration", "edema", "hemorrhage", "prognosis"]
     for one in verified:
         assert one.parameters > 100_000
         assert not one.pinned
@@ -127,7 +127,13 @@ def test_a_pinned_digest_is_accepted_and_a_wrong_one_refused_failure_mode_20() -
 def test_a_further_bundle_is_found_below_a_configured_folder(bundle: Path) -> None:
     _edit(bundle, name="another")
     found = Registry(paths=[bundle.parent])
-    assert [manifest.name for manifest in found.list()] == ["another", "deterioration", "edema", "hemorrhage"]
+    assert [manifest.name for manifest in found.list()] == [
+        "another",
+        "deterioration",
+        "edema",
+        "hemorrhage",
+        "prognosis",
+    ]
     assert found.get("another").digest != found.get("hemorrhage").digest
 
 
@@ -161,7 +167,7 @@ def test_a_model_is_found_by_either_spelling_also_where_it_is_pinned() -> None:
 
 
 def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(BundleError, match="there are: deterioration, edema, hemorrhage"):
+    with pytest.raises(BundleError, match="there are: deterioration, edema, hemorrhage, prognosis"):
         Registry().get("nothing")
 
 
