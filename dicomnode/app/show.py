@@ -13,11 +13,7 @@ from rich.table import Table
 from dicomnode.app.documents import is_moment, moment
 from dicomnode.kinds import KINDS
 from dicomnode.store.deliver.fallback import RefusalLine
-from dicomnode.store.history.events import EventLine
-from dicomnode.store.history.held import HeldLine
-from dicomnode.store.history.jobs import JobLine
-from dicomnode.store.history.listing import Listing
-from dicomnode.store.history.series import SeriesLine
+from dicomnode.store.history import EventLine, HeldLine, JobLine, Listing, SeriesLine
 from dicomnode.store.ops.alarms import AlarmLine
 from dicomnode.store.ops.drift import DriftLine
 

@@ -14,11 +14,7 @@ from dicomnode.app.selftest import Verdict
 from dicomnode.cli.main import app
 from dicomnode.store.clinical.questions import QuestionLine
 from dicomnode.store.deliver.fallback import RefusalLine
-from dicomnode.store.history.events import EventLine
-from dicomnode.store.history.held import HeldLine
-from dicomnode.store.history.jobs import DeliveryLine, JobLine, RunLine
-from dicomnode.store.history.listing import Listing
-from dicomnode.store.history.series import SeriesLine
+from dicomnode.store.history import DeliveryLine, EventLine, HeldLine, JobLine, Listing, RunLine, SeriesLine
 from tests.conftest import REPOSITORY
 from tests.tools.command_line import commands
 

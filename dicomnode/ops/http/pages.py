@@ -15,11 +15,8 @@ from dicomnode.ops.http.board import Board
 from dicomnode.ops.http.guard import Visit
 from dicomnode.ops.http.pictures import png_of
 from dicomnode.ops.http.shown import Templates
+from dicomnode.store import history
 from dicomnode.store.deliver.fallback import list_refusals
-from dicomnode.store.history.events import events_of, studies_named
-from dicomnode.store.history.held import list_held
-from dicomnode.store.history.jobs import JobFilter, list_jobs
-from dicomnode.store.history.series import list_series_without_job
 from dicomnode.store.ops import standing, studies
 from dicomnode.store.ops.alarms import all_alarms
 from dicomnode.store.ops.drift import FEWEST, UNLIKELY, drift
@@ -63,8 +60,8 @@ class Pages:
                 "senders": sorted(standing.last_associations(session).items(), key=lambda one: -one[1]),
                 "to_pacs": standing.to_pacs(session),
                 "paused": {(one.part, one.name): one for one in list_paused(session)},
-                "held": list_held(session),
-                "refused": list_series_without_job(session, limit=10),
+                "held": history.list_held(session),
+                "refused": history.list_series_without_job(session, limit=10),
                 "learned": list_refusals(session),
                 "studies": studies.newest_studies(session, limit=10),
             }
@@ -97,11 +94,11 @@ class Pages:
         """One study: its jobs, pictures, context, and all that happened."""
         uid = visit.request.path_params["study_uid"]
         with self._board.store.read() as session:
-            events = events_of(session, uid)
-            if not events or uid not in studies_named(session, uid):
+            events = history.events_of(session, uid)
+            if not events or uid not in history.studies_named(session, uid):
                 raise HTTPException(404, "nothing is known of this study")
             values: dict[str, Any] = {
-                "jobs": list_jobs(session, JobFilter(study_uid=uid), limit=LISTED),
+                "jobs": history.list_jobs(session, history.JobFilter(study_uid=uid), limit=LISTED),
                 "pictures": studies.pictures_of(session, uid),
                 "context": self._board.context_of(session, uid),
             }
@@ -111,7 +108,7 @@ class Pages:
     def refusals(self, visit: Visit) -> Response:
         """Series that have no job, with the reason."""
         with self._board.store.read() as session:
-            series = list_series_without_job(session, limit=LISTED)
+            series = history.list_series_without_job(session, limit=LISTED)
         return self._templates.page("refusals.html", visit=visit, series=series, most=LISTED)
 
     def models(self, visit: Visit) -> Response:

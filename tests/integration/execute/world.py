@@ -16,7 +16,7 @@ from dicomnode.execute.backends.local import LocalBackend, ModelWorkerSettings
 from dicomnode.execute.child import ChildProcess
 from dicomnode.execute.dispatcher import CASE_WORKER, Dispatcher
 from dicomnode.store.engine import Store
-from dicomnode.store.history.jobs import JobLine, show_job
+from dicomnode.store.history import JobLine, show_job
 from dicomnode.store.tables import Run
 from tests.acceptance.scanner import small_study
 from tests.integration.assemble.world import World

@@ -18,8 +18,7 @@ from dicomnode.records import EncodedResult
 from dicomnode.store.deliver import outbox
 from dicomnode.store.deliver.results import Delivery, store_results
 from dicomnode.store.engine import Store
-from dicomnode.store.history.events import events_of
-from dicomnode.store.history.jobs import list_jobs, show_job
+from dicomnode.store.history import events_of, list_jobs, show_job
 from dicomnode.store.queue.jobs import (
     STAT_HEAD_START_S,
     Claim,
