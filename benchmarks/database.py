@@ -30,7 +30,10 @@ from dicomnode.store.assemble.assembly import due_series
 from dicomnode.store.assemble.not_performed import due_studies
 from dicomnode.store.deliver import outbox, proofs
 from dicomnode.store.engine import Store
-from dicomnode.store.history import JobFilter, events_of, list_all, list_held
+from dicomnode.store.history.events import events_of
+from dicomnode.store.history.held import list_held
+from dicomnode.store.history.jobs import JobFilter
+from dicomnode.store.history.listing import list_all
 from dicomnode.store.ops import standing, studies
 from dicomnode.store.queue.jobs import claim_job, heartbeat, recover_leases, release_waiting
 from dicomnode.store.queue.notes import release_notes

@@ -22,7 +22,7 @@ from dicomnode.app.demo_pacs import ReceivingPacs
 from dicomnode.app.node import Node
 from dicomnode.cohort.make import make_demo_study
 from dicomnode.logs import configure_logging
-from dicomnode.store.history import events_of
+from dicomnode.store.history.events import events_of
 
 
 def renamed(folder: Path, out: Path, run: int) -> tuple[Path, ...]:

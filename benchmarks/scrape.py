@@ -21,7 +21,8 @@ from dicomnode.ops.http.metrics import Metrics
 from dicomnode.ops.readiness import Readiness
 from dicomnode.ops.state import BreakerState, NodeState
 from dicomnode.store.engine import Store
-from dicomnode.store.history import list_held, list_series_without_job
+from dicomnode.store.history.held import list_held
+from dicomnode.store.history.series import list_series_without_job
 from dicomnode.store.ops import standing, studies
 from dicomnode.store.storage import Storage
 

@@ -110,6 +110,62 @@ class Outcome:
         return cls(**{**values, **read})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreOutcome:
+    """What one score of a run came to, as the database keeps it. It makes no exam positive.
+
+    Attributes
+    ----------
+    finding : its machine name.
+    value : rounded as in the results, in ``unit``.
+    unit : UCUM code; ``1`` for a probability.
+    threshold : operating threshold of its category, in ``unit``; None where it has none.
+    """
+
+    finding: str
+    value: float
+    unit: str
+    threshold: float | None = None
+
+    @property
+    def is_high(self) -> bool | None:
+        """Whether it lies at or above its threshold; None where it has none."""
+        return None if self.threshold is None else self.value >= self.threshold
+
+    def in_words(self) -> str:
+        """``0.34, at or above 0.28``: for tables and the history."""
+        unit = "" if self.unit == "1" else f" {self.unit}"
+        side = {None: "", True: f", at or above {self.threshold:g}", False: f", below {self.threshold:g}"}[self.is_high]
+        return f"{self.value:g}{unit}{side}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ScoreOutcome:
+        """What :meth:`as_dict` gave.
+
+        Raises
+        ------
+        TypeError : it was given by nothing of the kind.
+        """
+        return cls(**values)
+
+
+Told = Outcome | ScoreOutcome
+
+
+def told_from(values: Mapping[str, Any]) -> Told:
+    """What ``as_dict`` of either gave.
+
+    Raises
+    ------
+    ValueError, TypeError : it was given by neither.
+    """
+    return Outcome.from_dict(values) if "decision" in values else ScoreOutcome.from_dict(values)
+
+
 def decision_of(outcomes: Iterable[Outcome]) -> Decision | None:
     """What an exam comes to: the gravest of the findings that have a say; None where none has."""
     return worst(outcome.decision for outcome in outcomes if outcome.decides)

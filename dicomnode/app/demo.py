@@ -38,7 +38,9 @@ from dicomnode.kinds import SECONDARY_CAPTURE
 from dicomnode.logs import configure_logging
 from dicomnode.ops.permissions import private_files
 from dicomnode.records import RESEARCH_NOTICE
-from dicomnode.store.history import EventLine, JobLine, events_of, list_jobs, show_job
+from dicomnode.store.history.events import events_of
+from dicomnode.store.history.jobs import list_jobs, show_job
+from dicomnode.store.history.lines import EventLine, JobLine
 
 PACS_AE = "DEMO-PACS"
 SCANNER_AE = "DEMO-CT"

@@ -13,9 +13,12 @@ from rich.table import Table
 from dicomnode.app.documents import is_moment, moment
 from dicomnode.kinds import KINDS
 from dicomnode.store.deliver.fallback import RefusalLine
-from dicomnode.store.history import EventLine, HeldLine, JobLine, Listing, SeriesLine
+from dicomnode.store.history.held import HeldLine
+from dicomnode.store.history.lines import EventLine, JobLine, SeriesLine
+from dicomnode.store.history.listing import Listing
 from dicomnode.store.ops.alarms import AlarmLine
 from dicomnode.store.ops.drift import DriftLine
+from dicomnode.store.ops.levels import LevelLine
 
 # Into a pipe or a file: wide enough for a UID, so that grep finds it whole.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -244,3 +247,23 @@ def drift_table(lines: Sequence[DriftLine], days: float, reference_days: float) 
     ]
     title = f"The last {days:g} days against the {reference_days:g} days before"
     table(title, ["scanner", "share", "now", "before", "p", ""], rows)
+
+
+def levels_table(levels: Sequence[LevelLine]) -> None:
+    """One line for the brain of each scanner."""
+    rows = [
+        [
+            line.sender or "-",
+            level(line.median_hu, line.count),
+            level(line.median_hu_before, line.count_before),
+            "-" if line.p is None else f"{line.p:g}",
+            "DRIFTS" if line.drifts else "-",
+        ]
+        for line in levels
+    ]
+    table("Brain, HU: median of the scans", ["scanner", "now", "before", "p", ""], rows)
+
+
+def level(median_hu: float | None, count: int) -> str:
+    """``31.5 (42 scans)``."""
+    return "-" if median_hu is None else f"{median_hu:.1f} ({count} scan{'s' if count != 1 else ''})"

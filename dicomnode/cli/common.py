@@ -98,7 +98,7 @@ def require_destination(what: str, given: str, config: Config, session: Session)
     ------
     ConfigError : it is neither.
     """
-    from dicomnode.store.history import destinations_known
+    from dicomnode.store.history.held import destinations_known
 
     if given:
         configured = {destination.name for destination in config.destination}

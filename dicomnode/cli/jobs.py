@@ -49,19 +49,20 @@ def jobs_list(
     """
     from dicomnode.app import show
     from dicomnode.app.documents import print_document
-    from dicomnode.store import history
+    from dicomnode.store.history.jobs import JobFilter, protocols_known
+    from dicomnode.store.history.listing import list_all
     from dicomnode.store.states import JobStatus
 
     with exit_codes():
         if status:
             require_known("--status", status, JobStatus)
         most = (None if json else 50) if limit is None else limit or None
-        wanted = history.JobFilter(status=status, protocol=protocol, accession_number=accession)
+        wanted = JobFilter(status=status, protocol=protocol, accession_number=accession)
         with opened_store(config) as (loaded, store), store.read() as session:
             if protocol:
                 configured = [known.name for known in loaded.protocol]
-                require_known("--protocol", protocol, sorted({*configured, *history.protocols_known(session)}))
-            listed = history.list_all(session, wanted, limit=most)
+                require_known("--protocol", protocol, sorted({*configured, *protocols_known(session)}))
+            listed = list_all(session, wanted, limit=most)
             if json:
                 print_document(asdict(listed), timezone=loaded.node.timezone)
             else:
@@ -80,7 +81,7 @@ def jobs_show(
     """
     from dicomnode.app import show
     from dicomnode.app.documents import print_document
-    from dicomnode.store.history import show_job
+    from dicomnode.store.history.jobs import show_job
 
     with exit_codes(), opened_store(config) as (loaded, store), store.read() as session:
         job = show_job(session, job_id)
@@ -141,7 +142,7 @@ def jobs_held(config: ConfigFile = Path("config.toml"), json: AsJson = False) ->
     """
     from dicomnode.app import show
     from dicomnode.app.documents import print_document
-    from dicomnode.store.history import list_held
+    from dicomnode.store.history.held import list_held
 
     with exit_codes(), opened_store(config) as (_, store), store.read() as session:
         held = list_held(session)

@@ -23,6 +23,7 @@ from dicomnode.cli import (
     jobs,
     node,
     operations,
+    outcomes,
     protocols,
     training,
     zoo,
@@ -41,6 +42,7 @@ app.add_typer(backup.app)
 app.add_typer(drain.app)
 app.add_typer(export.app)
 app.add_typer(drift.app)
+app.add_typer(outcomes.app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(destinations.app, name="destinations")

@@ -185,7 +185,7 @@ def why(
     """
     from dicomnode.app import show
     from dicomnode.app.documents import print_document
-    from dicomnode.store.history import events_of
+    from dicomnode.store.history.events import events_of
 
     with exit_codes(), opened_store(config) as (loaded, store):
         with store.read() as session:

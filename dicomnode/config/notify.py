@@ -77,6 +77,7 @@ class Notify(Section):
         fault; 0: none is.
     urgent_ml, urgent_probability : a finding of at least this volume, or of an exam at least as probable, is told; 0:
         none is.
+    urgent_scores : by the name of a score, such as ``deterioration``: from which value on, in its unit, it is told.
     patient_data : whether messages may name the accession number, and reports by HL7 the ID of the patient; a name
         is in none.
     """
@@ -91,12 +92,18 @@ class Notify(Section):
     silence_to: Hour = 19
     urgent_ml: Annotated[float, Field(ge=0)] = 0.0
     urgent_probability: Annotated[float, Field(ge=0, le=1)] = 0.0
+    urgent_scores: dict[str, float] = Field(default_factory=dict)
     patient_data: bool = False
+
+    @property
+    def knows_urgent(self) -> bool:
+        """Whether any finding may be urgent."""
+        return bool(self.urgent_ml or self.urgent_probability or self.urgent_scores)
 
     @model_validator(mode="after")
     def _reports_are_about_somebody(self) -> Notify:
         if self.hl7.host and not self.patient_data:
             raise ValueError("hl7: a report without a patient is of no use to anybody: it needs patient_data = true")
-        if self.hl7.host and not (self.urgent_ml or self.urgent_probability):
-            raise ValueError("hl7: no finding is ever urgent: it needs urgent_ml or urgent_probability")
+        if self.hl7.host and not self.knows_urgent:
+            raise ValueError("hl7: no finding is ever urgent: it needs urgent_ml, urgent_probability or urgent_scores")
         return self

@@ -22,6 +22,7 @@ from dicomnode.store.queue.runs import (
     fail_job,
     findings_by_model,
     finish_run,
+    keep_level,
     pending_runs,
     refuse_job,
     source_paths,
@@ -110,8 +111,11 @@ class _Runs:
 
     def _do(self, rows: Mapping[str, RunRow]) -> bool:
         try:
-            if _read(self.job, self.source, self.volume) is None:
+            read = _read(self.job, self.source, self.volume)
+            if read is None:
                 return False
+            with self.job.at.store.write() as session:
+                keep_level(session, self.job.claim, brain_hu=read.brain_hu)
             return all(self._run(rows[manifest.name], manifest) for manifest in self.plan if manifest.name in rows)
         finally:
             self.volume.unlink(missing_ok=True)
@@ -155,6 +159,7 @@ class _Runs:
                 identity=identity,
                 device=reply.device,
                 outcomes=reply.outcomes,
+                scores=reply.scores,
             )
         log.info("run succeeded", extra={**self.job.facts, "model": row.model, "seconds": reply.seconds})
 

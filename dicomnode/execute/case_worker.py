@@ -38,6 +38,7 @@ from dicomnode.execute.tasks import (
 )
 from dicomnode.execute.volume_file import save_volume
 from dicomnode.images.volume import LoadedSeries, read_series
+from dicomnode.measure.parenchyma import brain_level_hu
 from dicomnode.records import Case, Finding
 
 
@@ -73,12 +74,16 @@ class CaseWorker:
 
     def _read(self, task: ReadTask) -> ReadReply:
         seconds: dict[str, float] = {}
+        brain_hu = None
         with timed(seconds, "read"):
             if task.volume is not None:
-                save_volume(task.volume, self._load(task.source).volume)
+                volume = self._load(task.source).volume
+                save_volume(task.volume, volume)
+                brain_hu = brain_level_hu(volume.hu)
             with reading(1):
                 header = _identity(task.source)
-        return ReadReply(context_of_header(header), patient_of(header), scanned_at(header, task.timezone), seconds)
+        at = scanned_at(header, task.timezone)
+        return ReadReply(context_of_header(header), patient_of(header), at, seconds, brain_hu)
 
     def _encode(self, task: EncodeTask) -> EncodeReply | Failure:
         seconds: dict[str, float] = {}

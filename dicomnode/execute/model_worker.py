@@ -15,7 +15,7 @@ from dicomnode.execute.findings_file import load_findings, save_findings
 from dicomnode.execute.program import serve, timed
 from dicomnode.execute.tasks import InferReply, InferTask, Ready, Task
 from dicomnode.execute.volume_file import load_volume
-from dicomnode.measure.outcome import outcomes_of
+from dicomnode.measure.outcome import outcomes_of, scores_of
 from dicomnode.records import Inputs, Volume
 from dicomnode.zoo.devices import resolve_device
 from dicomnode.zoo.registry import Registry
@@ -59,7 +59,7 @@ class ModelWorker:
             findings = runner.run(inputs, keep_probability=task.keep_probability)
         with timed(seconds, "save"):
             save_findings(task.findings, findings)
-        return InferReply(runner.model.digest, self.device, seconds, outcomes_of(findings))
+        return InferReply(runner.model.digest, self.device, seconds, outcomes_of(findings), scores_of(findings))
 
     def _inputs(self, task: InferTask) -> Inputs:
         earlier = tuple(finding for path in task.earlier for finding in load_findings(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dicomnode.decision import Outcome
+from dicomnode.decision import Outcome, ScoreOutcome
 from dicomnode.environment import Fault
 from dicomnode.errors import Refusal
 from dicomnode.language import Language
@@ -41,12 +41,14 @@ class ReadReply:
     context : what the images' header tells of the patient.
     patient : whose scan it is, as the newest header states it.
     scanned_at : of the acquisition, seconds since the epoch; None where the header does not tell.
+    brain_hu : commonest attenuation of soft tissue in the volume; None where there is none, or no volume was asked for.
     """
 
     context: PatientContext
     patient: Patient
     scanned_at: float | None
     seconds: dict[str, float]
+    brain_hu: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,13 @@ class InferTask:
 
 @dataclass(frozen=True, slots=True)
 class InferReply:
-    """The findings are on disk. ``outcomes``: what each mask among them comes to."""
+    """The findings are on disk. ``outcomes``: what each mask among them comes to; ``scores``: the numbers."""
 
     model_digest: str
     device: str
     seconds: dict[str, float]
     outcomes: tuple[Outcome, ...] = ()
+    scores: tuple[ScoreOutcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

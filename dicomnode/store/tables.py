@@ -151,7 +151,8 @@ class Job(Base):
     """One (study, acquisition, protocol). At most one of them is active; superseded ones stay as history.
 
     ``task``: an analysis, or a note about results; ``about`` says what a note is to say. The acquisition key of a note
-    names its occasion, so that no occasion gets two.
+    names its occasion, so that no occasion gets two. ``brain_hu``: at what attenuation the brain lies in its images;
+    NULL where no model had to read them.
     """
 
     __tablename__ = "job"
@@ -187,12 +188,14 @@ class Job(Base):
     error: Mapped[str] = mapped_column(Text, default="")
     task: Mapped[str] = mapped_column(String(16), default=JobTask.ANALYSIS, server_default=JobTask.ANALYSIS)
     about: Mapped[dict[str, Any] | None]
+    brain_hu: Mapped[float | None]
 
 
 class Run(Base):
     """One model of a job. ``findings_path`` is below the work folder, written before the row says succeeded.
 
     ``model_digest`` and ``inputs_digest`` tell with what it succeeded: with others it is outdated.
+    ``outcomes``: what its masks come to; ``scores``: its numbers.
     """
 
     __tablename__ = "run"
@@ -209,6 +212,7 @@ class Run(Base):
     inputs_digest: Mapped[str] = mapped_column(String(64), default="")
     findings_path: Mapped[str] = mapped_column(String(512), default="")
     outcomes: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    scores: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     error: Mapped[str] = mapped_column(Text, default="")

@@ -213,6 +213,21 @@ class MaskOutput(_Told):
         return FindingConcepts(self.category.as_tuple(), self.type.as_tuple(), site)
 
 
+class Foretells(Frozen):
+    """What a later CT of the patient will show, by which a probability is held to account.
+
+    Attributes
+    ----------
+    finding : name of a mask that some model gives of the later CT: is that exam positive?
+    at_h : hours after the CT at hand; of several later ones the nearest to it counts.
+    until_h : a later CT after more than these says nothing.
+    """
+
+    finding: MachineName
+    at_h: float = Field(gt=0.0)
+    until_h: float = Field(gt=0.0)
+
+
 class ScoreOutput(_Told):
     """A number about the patient.
 
@@ -223,6 +238,7 @@ class ScoreOutput(_Told):
     unit : UCUM; ``1`` for a probability.
     threshold : operating threshold, in ``unit``; None: the score is given without a category.
     high, low : category at or above, and below the threshold.
+    foretells : where it is the probability of what a later CT shows; ``dicomnode outcomes`` compares.
     channel : of a network that classifies volumes; None: the outputs stand in the order of the channels.
     """
 
@@ -234,6 +250,7 @@ class ScoreOutput(_Told):
     threshold: float | None = None
     high: Code | None = None
     low: Code | None = None
+    foretells: Foretells | None = None
     channel: int | None = Field(default=None, ge=0)
 
 

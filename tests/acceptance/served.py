@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from dicomnode.store.engine import Store
-from dicomnode.store.history import list_jobs
+from dicomnode.store.history.jobs import list_jobs
 from tests.conftest import PLAIN_PATH
 
 START_S = 120.0

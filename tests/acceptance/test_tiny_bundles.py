@@ -22,7 +22,8 @@ from pydicom.dataset import Dataset
 from dicomnode.dicom import codes
 from dicomnode.kinds import COMPREHENSIVE_3D_SR, MULTI_FRAME_WORD_SC
 from dicomnode.store.engine import Store
-from dicomnode.store.history import JobLine, list_jobs, show_job
+from dicomnode.store.history.jobs import list_jobs, show_job
+from dicomnode.store.history.lines import JobLine
 from tests.acceptance.orthanc import Orthanc, free_port
 from tests.acceptance.reading import contents, volume_in_sr
 from tests.acceptance.scanner import small_study, storescu

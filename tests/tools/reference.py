@@ -98,13 +98,27 @@ def log_reference() -> str:
 def messages() -> Iterator[tuple[str, str, str]]:
     """Part, level and text of every message that the package logs."""
     for name, path in PACKAGE.modules.items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        named = _named_texts(tree)
+        for node in ast.walk(tree):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
                 continue
             owner, text = node.func.value, node.args[0]
             is_log = isinstance(owner, ast.Name) and owner.id in ("log", "logger") and node.func.attr in LEVELS
-            if is_log and isinstance(text, ast.Constant) and isinstance(text.value, str):
-                yield name.partition(".")[0], node.func.attr, text.value.replace("|", "\\|")
+            said = named.get(text.id) if isinstance(text, ast.Name) else getattr(text, "value", None)
+            if is_log and isinstance(said, str):
+                yield name.partition(".")[0], node.func.attr, said.replace("|", "\\|")
+
+
+def _named_texts(tree: ast.Module) -> dict[str, object]:
+    """Constants of a module: a message may stand in one."""
+    return {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
 
 
 PAGES = {"troubleshooting.md": troubleshooting, "log.md": log_reference}

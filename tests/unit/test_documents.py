@@ -14,7 +14,9 @@ from dicomnode.app.selftest import Verdict
 from dicomnode.cli.main import app
 from dicomnode.store.clinical.questions import QuestionLine
 from dicomnode.store.deliver.fallback import RefusalLine
-from dicomnode.store.history import DeliveryLine, EventLine, HeldLine, JobLine, Listing, RunLine, SeriesLine
+from dicomnode.store.history.held import HeldLine
+from dicomnode.store.history.lines import DeliveryLine, EventLine, JobLine, RunLine, SeriesLine
+from dicomnode.store.history.listing import Listing
 from tests.conftest import REPOSITORY
 from tests.tools.command_line import commands
 

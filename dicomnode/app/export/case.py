@@ -23,7 +23,9 @@ from dicomnode.dicom.deidentify.pseudonyms import Pseudonyms
 from dicomnode.errors import ExportRefusal, ExportRefused, NodeError
 from dicomnode.kinds import Kind
 from dicomnode.store.engine import Store
-from dicomnode.store.history import EventLine, JobLine, events_of, show_job
+from dicomnode.store.history.events import events_of
+from dicomnode.store.history.jobs import show_job
+from dicomnode.store.history.lines import EventLine, JobLine
 from dicomnode.store.ops.exporting import JobFiles, files_of
 from dicomnode.store.states import JobTask
 

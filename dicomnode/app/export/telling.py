@@ -9,7 +9,7 @@ from typing import Any
 
 import dicomnode
 from dicomnode.app.documents import SCHEMA_VERSION, is_moment
-from dicomnode.store.history import EventLine, JobLine, RunLine
+from dicomnode.store.history.lines import EventLine, JobLine, RunLine
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _NAMING = frozenset({"by", "owner", "destination", "name", "calling_ae", "called_ae", "address", "study_uid"})

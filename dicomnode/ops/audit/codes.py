@@ -17,6 +17,7 @@ START, STOP = Code("110120", "Application Start"), Code("110121", "Application S
 LOGIN, LOGOUT = Code("110122", "Login"), Code("110123", "Logout")
 NODE_AUTHENTICATION = Code("110126", "Node Authentication")
 SOFTWARE_CONFIGURATION = Code("110131", "Software Configuration")
+USER_SECURITY = Code("110137", "User Security Attributes Changed")
 
 APPLICATION, DESTINATION, SOURCE = (
     Code("110150", "Application"),

@@ -144,20 +144,25 @@ def deed(node: Who, one: Deed) -> AuditEvent:
 
 def configured(node: Who, at: float, *, changes: Sequence[str], refused: str) -> AuditEvent:
     """The configuration was read again (A.5.3.11: software configuration); what changed, or why it was not taken."""
-    thing = Thing(
-        uid="configuration",
-        kind=codes.PART,
-        type_code=SYSTEM,
-        role=RESOURCE,
-        details={"Alert Description": refused or "; ".join(changes) or "nothing changed"},
-    )
+    told = refused or "; ".join(changes) or "nothing changed"
+    return _changed(node, at, codes.SOFTWARE_CONFIGURATION, "configuration", told, is_refused=bool(refused))
+
+
+def accounts_changed(node: Who, at: float, *, changes: Sequence[str]) -> AuditEvent:
+    """Who may log in has changed (A.5.3.11: user security attributes); by whom is not known to the node."""
+    return _changed(node, at, codes.USER_SECURITY, "accounts", "; ".join(changes))
+
+
+def _changed(node: Who, at: float, kind: Code, part: str, told: str, *, is_refused: bool = False) -> AuditEvent:
+    details = {"Alert Description": told}
+    thing = Thing(uid=part, kind=codes.PART, type_code=SYSTEM, role=RESOURCE, details=details)
     return AuditEvent(
         event=codes.SECURITY_ALERT,
-        types=[codes.SOFTWARE_CONFIGURATION],
+        types=[kind],
         action="E",
         at=at,
-        outcome=MINOR if refused else 0,
+        outcome=MINOR if is_refused else 0,
         participants=[node.as_participant(is_requestor=True)],
         things=[thing],
-        says="not taken over" if refused else "",
+        says="not taken over" if is_refused else "",
     )

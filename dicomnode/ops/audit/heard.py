@@ -14,7 +14,8 @@ PACKAGE = "dicomnode"
 REJECTED, REJECTED_AGAIN = "association rejected", "association rejected, again"
 ASKED = "destination asked"
 TAKEN_OVER, NOT_TAKEN_OVER = "configuration taken over", "configuration not taken over"
-TELLERS = ("ops.http.audit", "deliver.route", "app.serving", "receive.turned_away")
+ACCOUNTS = "accounts changed"
+TELLERS = ("ops.http.audit", "ops.http.accounts", "deliver.route", "app.serving", "receive.turned_away")
 """Who says it: at INFO, whatever level the log is kept at."""
 MOST_HEARD = 10_000
 """Kept in memory; a duty makes rows of them every second."""
@@ -106,10 +107,16 @@ def _read_again(node: Who, record: logging.LogRecord) -> AuditEvent:
     return events.configured(node, record.created, changes=changes, refused=refused)
 
 
+def _accounts(node: Who, record: logging.LogRecord) -> AuditEvent:
+    changes = [str(one) for one in getattr(record, "changes", [])]
+    return events.accounts_changed(node, record.created, changes=changes)
+
+
 _READERS: dict[str, Callable[[Who, logging.LogRecord], AuditEvent | None]] = {
     REJECTED: _rejected,
     REJECTED_AGAIN: _rejected,
     ASKED: _asked,
     "audit": _audited,
     TAKEN_OVER: _read_again,
+    ACCOUNTS: _accounts,
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import secrets
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,12 +18,18 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from dicomnode.config.tls import open_to_others
 from dicomnode.errors import ConfigError
 
+log = logging.getLogger(__name__)
+
 MIN_PASSWORD = 12
 MAX_PASSWORD = 1024
 """Characters; a longer one would cost more to hash than it adds."""
 NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$FkqLdgoitn4P4/tprGfRUA$dIU2feCuaDqCHziFjkljUQP9/AUjnjLJ25esB2QDO9I"
 """Of a password that was thrown away: what is verified for a name that is no account, so that it takes as long."""
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+Version = tuple[int, int]
+"""Of a file: time of its last change in ns, and inode."""
+MISSING: Version = (0, 0)
+CHANGED = "accounts changed"
 
 
 class Role(StrEnum):
@@ -41,12 +49,15 @@ class Account:
 
 
 class Accounts:
-    """The accounts of a file, which is read anew whenever it has changed; a file that is not there holds none."""
+    """The accounts of a file, which is read anew whenever it has changed; a file that is not there holds none.
+
+    What has changed since the first look is told in the log, which the audit trail hears: by command or by an editor.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path, self._hasher = path, PasswordHasher()
-        self._verifying = threading.Lock()
-        self._read_at: tuple[int, int] | None = None
+        self._verifying, self._reading = threading.Lock(), threading.Lock()
+        self._version: Version | None = None
         self._known: dict[str, Account] = {}
 
     def all(self) -> dict[str, Account]:
@@ -56,16 +67,14 @@ class Accounts:
         ------
         ConfigError : the file cannot be read, is damaged, or is open to others.
         """
-        try:
-            state = self._path.stat()
-        except FileNotFoundError:
-            return {}
-        version = (state.st_mtime_ns, state.st_ino)
-        if version != self._read_at:
-            if fault := open_to_others(self._path):
-                raise ConfigError([fault])
-            self._known, self._read_at = _parsed(self._path), version
-        return self._known
+        with self._reading:
+            version = _version_of(self._path)
+            if version != self._version:
+                known = {} if version == MISSING else _parsed(self._path)
+                if self._version is not None and (changes := _changes(self._known, known)):
+                    log.warning(CHANGED, extra={"action": "accounts", "changes": changes})
+                self._known, self._version = known, version
+            return self._known
 
     def verified(self, name: str, password: str) -> Account | None:
         """The account whose password this is; None where there is none, after the same time.
@@ -120,10 +129,33 @@ class Accounts:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._path)
-        self._read_at = None
+
+
+def _version_of(path: Path) -> Version:
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return MISSING
+    return (state.st_mtime_ns, state.st_ino)
+
+
+def _changes(before: Mapping[str, Account], now: Mapping[str, Account]) -> list[str]:
+    """What is told of each account that differs, without anything of its password."""
+    changes = [f"{name}: removed" for name in before if name not in now]
+    for name, account in now.items():
+        known = before.get(name)
+        if known is None:
+            changes.append(f"{name}: new, {account.role}")
+        elif known.role != account.role:
+            changes.append(f"{name}: {known.role} -> {account.role}")
+        elif known != account:
+            changes.append(f"{name}: new password")
+    return changes
 
 
 def _parsed(path: Path) -> dict[str, Account]:
+    if says := open_to_others(path):
+        raise ConfigError([says])
     try:
         rows = [line.split() for line in path.read_text(encoding="ascii").splitlines() if line.strip()]
         accounts = [Account(name, Role(role), password_hash) for name, role, password_hash in rows]

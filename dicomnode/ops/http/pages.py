@@ -15,11 +15,15 @@ from dicomnode.ops.http.board import Board
 from dicomnode.ops.http.guard import Visit
 from dicomnode.ops.http.pictures import png_of
 from dicomnode.ops.http.shown import Templates
-from dicomnode.store import history
 from dicomnode.store.deliver.fallback import list_refusals
+from dicomnode.store.history.events import events_of, studies_named
+from dicomnode.store.history.held import list_held
+from dicomnode.store.history.jobs import JobFilter, list_jobs
+from dicomnode.store.history.series import list_series_without_job
 from dicomnode.store.ops import standing, studies
 from dicomnode.store.ops.alarms import all_alarms
 from dicomnode.store.ops.drift import FEWEST, UNLIKELY, drift
+from dicomnode.store.ops.levels import SHIFT_HU, brain_levels
 from dicomnode.store.pausing import list_paused
 from dicomnode.store.states import JOB_OPEN, TRANSITIONS, JobEvent, JobStatus
 
@@ -60,8 +64,8 @@ class Pages:
                 "senders": sorted(standing.last_associations(session).items(), key=lambda one: -one[1]),
                 "to_pacs": standing.to_pacs(session),
                 "paused": {(one.part, one.name): one for one in list_paused(session)},
-                "held": history.list_held(session),
-                "refused": history.list_series_without_job(session, limit=10),
+                "held": list_held(session),
+                "refused": list_series_without_job(session, limit=10),
                 "learned": list_refusals(session),
                 "studies": studies.newest_studies(session, limit=10),
             }
@@ -94,11 +98,11 @@ class Pages:
         """One study: its jobs, pictures, context, and all that happened."""
         uid = visit.request.path_params["study_uid"]
         with self._board.store.read() as session:
-            events = history.events_of(session, uid)
-            if not events or uid not in history.studies_named(session, uid):
+            events = events_of(session, uid)
+            if not events or uid not in studies_named(session, uid):
                 raise HTTPException(404, "nothing is known of this study")
             values: dict[str, Any] = {
-                "jobs": history.list_jobs(session, history.JobFilter(study_uid=uid), limit=LISTED),
+                "jobs": list_jobs(session, JobFilter(study_uid=uid), limit=LISTED),
                 "pictures": studies.pictures_of(session, uid),
                 "context": self._board.context_of(session, uid),
             }
@@ -108,7 +112,7 @@ class Pages:
     def refusals(self, visit: Visit) -> Response:
         """Series that have no job, with the reason."""
         with self._board.store.read() as session:
-            series = history.list_series_without_job(session, limit=LISTED)
+            series = list_series_without_job(session, limit=LISTED)
         return self._templates.page("refusals.html", visit=visit, series=series, most=LISTED)
 
     def models(self, visit: Visit) -> Response:
@@ -118,11 +122,14 @@ class Pages:
     def drift(self, visit: Visit) -> Response:
         """Whether what comes from the scanners has changed."""
         with self._board.store.read() as session:
-            lines = drift(session, now=time.time(), days=DRIFT_DAYS, reference_days=DRIFT_REFERENCE_DAYS)
+            windows = {"now": time.time(), "days": DRIFT_DAYS, "reference_days": DRIFT_REFERENCE_DAYS}
+            lines, levels = drift(session, **windows), brain_levels(session, **windows)
         return self._templates.page(
             "drift.html",
             visit=visit,
             lines=lines,
+            levels=levels,
+            shift_hu=SHIFT_HU,
             days=DRIFT_DAYS,
             reference_days=DRIFT_REFERENCE_DAYS,
             fewest=FEWEST,

@@ -8,6 +8,7 @@ import ssl
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ REQUEST_WITHIN_S = 10.0
 """A connection whose first request is not whole after this long is closed."""
 STOP_S = 5.0
 RESTART_S = 5.0
+ACCOUNTS_EVERY_S = 10
 WHERE = "operations.tls"
 
 
@@ -87,7 +89,8 @@ class HttpServer:
         self._tls = _tls_of(operations)
         self._token = _token_of(operations)
         self._accounts = Accounts(board.config.accounts_file)
-        if not operations.is_loopback and not self._accounts.all():
+        has_accounts = bool(self._accounts.all())
+        if not operations.is_loopback and not has_accounts:
             says = "is reached from other machines, and nobody could log in: dicomnode operations password NAME"
             raise ConfigError([f"operations.host: {operations.host} {says}"])
         self._socket: FewConnections | None = None
@@ -138,6 +141,8 @@ class HttpServer:
             timeout_keep_alive=10,
             timeout_graceful_shutdown=2,
             h11_max_incomplete_event_size=16384,
+            callback_notify=self._look_at_accounts,
+            timeout_notify=ACCOUNTS_EVERY_S,
         )
         config.load()
         config.ssl = self._tls
@@ -155,6 +160,11 @@ class HttpServer:
         self._board.become(self._board_of(config))
         if self._metrics is not None:
             self._metrics.reload(config, self._board.readiness)
+
+    async def _look_at_accounts(self) -> None:
+        """A change is told also while nobody logs in; a damaged file is told to who does."""
+        with suppress(ConfigError):
+            self._accounts.all()
 
     def stop(self) -> None:
         """Close the port."""

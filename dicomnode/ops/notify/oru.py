@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dicomnode.config.notify import Hl7Receiver
-from dicomnode.decision import Outcome
+from dicomnode.decision import ScoreOutcome, Told
 from dicomnode.records import Patient
 
 VERSION, CHARSET = "2.5.1", "UNICODE UTF-8"
 STUDY, OBSERVATION, VOLUME = "113014^DICOM Study^DCM", "18782-3^Radiology Study observation^LN", "118565006^Volume^SCT"
 PROBABILITY = "EXAM_PROBABILITY^Probability of the exam^L"
+SCORE = "SCORE^Score of a model^L"
 SERVICE = "URGENT^Urgent finding of a model, research^L"
 NOTE = "Research, not for diagnosis: computed by a model, seen by nobody yet."
 _ESCAPED = {"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\", "\r": " ", "\n": " "}
@@ -31,7 +33,7 @@ class Report:
     accession_number: str
     patient: Patient
     model: str
-    outcome: Outcome
+    outcome: Told
     found_at: float
 
 
@@ -67,11 +69,20 @@ def _observations(report: Report, at: str) -> list[list[str]]:
     rows = [
         _obx(1, "ST", STUDY, finding, report.study_uid, "", at),
         _obx(2, "ST", OBSERVATION, finding, words, "", at),
-        _obx(3, "NM", VOLUME, finding, f"{outcome.volume_ml:g}", "mL^milliliter^UCUM", at),
     ]
-    if outcome.exam_probability is not None:
-        rows.append(_obx(4, "NM", PROBABILITY, finding, f"{outcome.exam_probability:.3f}", "1^^UCUM", at))
+    for what, value, unit in _numbers(outcome):
+        rows.append(_obx(len(rows) + 1, "NM", what, finding, value, unit, at))
     return [*rows, ["NTE", "1", "L", f"{NOTE} Model: {escaped(report.model)}."]]
+
+
+def _numbers(outcome: Told) -> Iterator[tuple[str, str, str]]:
+    """(what, value, unit) of each."""
+    if isinstance(outcome, ScoreOutcome):
+        yield SCORE, f"{outcome.value:g}", f"{escaped(outcome.unit)}^^UCUM"
+        return
+    yield VOLUME, f"{outcome.volume_ml:g}", "mL^milliliter^UCUM"
+    if outcome.exam_probability is not None:
+        yield PROBABILITY, f"{outcome.exam_probability:.3f}", "1^^UCUM"
 
 
 def _obx(number: int, kind: str, what: str, of: str, value: str, unit: str, at: str) -> list[str]:

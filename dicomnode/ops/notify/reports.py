@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from dicomnode.config.notify import Hl7Receiver
-from dicomnode.decision import Outcome
+from dicomnode.decision import told_from
 from dicomnode.errors import NotifyError, ReportRefused
 from dicomnode.ops.notify.oru import Report
 from dicomnode.ops.notify.reporting import Reporter
@@ -89,6 +89,6 @@ class Reports:
             accession_number=accession_number,
             patient=known[0] if known else Patient(patient_id=""),
             model=alarm.detail["model"],
-            outcome=Outcome.from_dict(alarm.detail["outcome"]),
+            outcome=told_from(alarm.detail["outcome"]),
             found_at=alarm.since_at,
         )

@@ -102,7 +102,7 @@ def merge_patients(session: Session, prior: PatientKey, survivor: PatientKey) ->
 
 def all_keys(session: Session, patient: Patient) -> list[PatientKey]:
     """Every ID under which something about this patient may stand: that of the survivor, and all merged into it."""
-    survivor = _survivor(session, key_of(patient))
+    survivor = survivor_of(session, key_of(patient))
     keys, unseen = [survivor], [survivor]
     while unseen:
         survivor_id, survivor_issuer = unseen.pop()
@@ -114,8 +114,8 @@ def all_keys(session: Session, patient: Patient) -> list[PatientKey]:
     return keys
 
 
-def _survivor(session: Session, key: PatientKey) -> PatientKey:
-    """The end of the chain of merges; a chain that runs in a circle ends where it began to."""
+def survivor_of(session: Session, key: PatientKey) -> PatientKey:
+    """The ID that this one was merged into in the end; a chain that runs in a circle ends where it began to."""
     seen = {key}
     while True:
         found = _merged_into(session, key)

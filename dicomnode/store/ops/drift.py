@@ -10,7 +10,7 @@ from math import erfc, sqrt
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicomnode.decision import Decision
+from dicomnode.decision import Decision, ScoreOutcome
 from dicomnode.store.states import RunStatus, SeriesStatus
 from dicomnode.store.tables import Job, Run, Series
 
@@ -31,7 +31,7 @@ class DriftLine:
     Attributes
     ----------
     sender : calling AE title.
-    what : ``MODEL, FINDING positive``, or ``series refused``.
+    what : ``MODEL, FINDING positive``; ``MODEL, SCORE high`` (at or above its threshold); or ``series refused``.
     count, of : in the recent window; ``count_before``, ``of_before``: in the reference window.
     p : two-sided, of two proportions by the normal approximation; None where either window is empty.
     drifts : enough were seen, and the difference is unlikely where nothing has changed.
@@ -84,14 +84,17 @@ def _shares(session: Session, begin: float, end: float) -> dict[_Key, tuple[int,
 
 def _positives(session: Session, begin: float, end: float) -> Iterator[tuple[_Key, bool]]:
     statement = (
-        select(Series.sender_ae, Run.model, Run.outcomes)
+        select(Series.sender_ae, Run.model, Run.outcomes, Run.scores)
         .join(Job, Job.id == Run.job_id)
         .join(Series, Series.id == Job.series_id)
         .where(Run.status == RunStatus.SUCCEEDED, Job.created_at >= begin, Job.created_at < end)
     )
-    for sender, model, outcomes in session.execute(statement):
+    for sender, model, outcomes, scores in session.execute(statement):
         for one in outcomes:
             yield (sender, f"{model}, {one['finding']} positive"), one["decision"] == Decision.POSITIVE
+        for score in map(ScoreOutcome.from_dict, scores):
+            if score.is_high is not None:
+                yield (sender, f"{model}, {score.finding} high"), score.is_high
 
 
 def _refusals(session: Session, begin: float, end: float) -> Iterable[tuple[_Key, bool]]:

@@ -118,7 +118,7 @@ _ENDED: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SucceededRun:
     """What a run gave, and of which job."""
 
@@ -126,16 +126,17 @@ class SucceededRun:
     model: str
     accession_number: str
     outcomes: list[dict[str, Any]]
+    scores: list[dict[str, Any]]
     protocol: str
 
 
 def succeeded_runs(session: Session, *, since: float) -> list[SucceededRun]:
     """Runs that succeeded since a moment."""
     events = select(Event.subject_id).where(Event.at >= since, Event.subject == "run", Event.name == RunEvent.SUCCEED)
-    statement = select(Run.job_id, Run.model, Job.accession_number, Run.outcomes, Job.protocol)
+    statement = select(Run.job_id, Run.model, Job.accession_number, Run.outcomes, Run.scores, Job.protocol)
     statement = statement.join(Job, Job.id == Run.job_id)
     rows = session.execute(statement.where(Run.id.in_(events), Run.status == RunStatus.SUCCEEDED).order_by(Run.id))
-    return [SucceededRun(*row) for row in rows]
+    return [SucceededRun(**row._mapping) for row in rows]
 
 
 def study_of_job(session: Session, job_id: int) -> tuple[str, str]:

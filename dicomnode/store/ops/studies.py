@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from dicomnode.dicom.uids import is_valid_uid
 from dicomnode.kinds import Kind
-from dicomnode.store.history import studies_named
+from dicomnode.store.history.events import studies_named
 from dicomnode.store.tables import Event, Job, Result, Series
 
 LOOKED_THROUGH = 500

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from dicomnode.decision import Outcome
+from dicomnode.decision import Outcome, ScoreOutcome, Told
 from dicomnode.errors import LeaseLost
 from dicomnode.store.locks import lock_series
 from dicomnode.store.queue.jobs import Claim, interrupt_runs, leased_job, runs_of
@@ -83,6 +83,18 @@ def pending_runs(session: Session, claim: Claim, wanted: Mapping[str, RunIdentit
     return rows
 
 
+def keep_level(session: Session, claim: Claim, *, brain_hu: float | None) -> None:
+    """Keep at what attenuation the brain lies in the images of a job.
+
+    Raises
+    ------
+    LeaseLost : the job was superseded, cancelled or taken over.
+    """
+    job = leased_job(session, claim)
+    _guard(job, claim)
+    job.brain_hu = brain_hu
+
+
 def start_run(session: Session, claim: Claim, row: RunRow) -> None:
     """The worker begins with a run."""
     _guard(leased_job(session, claim), claim)
@@ -99,9 +111,11 @@ def finish_run(
     identity: RunIdentity,
     device: str,
     outcomes: Sequence[Outcome] = (),
+    scores: Sequence[ScoreOutcome] = (),
 ) -> None:
     """The findings are on disk; what they come to is kept with the run, and told by its event."""
     _guard(leased_job(session, claim), claim)
+    told: list[Told] = [*outcomes, *scores]
     move(
         session,
         session.get_one(Run, row.run_id),
@@ -110,9 +124,10 @@ def finish_run(
             "model": row.model,
             "digest": identity.model_digest,
             "device": device,
-            **{outcome.finding: outcome.in_words() for outcome in outcomes},
+            **{outcome.finding: outcome.in_words() for outcome in told},
         },
         outcomes=[outcome.as_dict() for outcome in outcomes],
+        scores=[score.as_dict() for score in scores],
         findings_path=findings_path,
         model_digest=identity.model_digest,
         inputs_digest=identity.inputs_digest,

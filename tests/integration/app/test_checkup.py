@@ -10,6 +10,7 @@ from pynetdicom import AE
 from dicomnode.app.check.destinations import check_destinations
 from dicomnode.app.check.finding import Finding
 from dicomnode.app.check.host import check_host
+from dicomnode.app.check.models import check_protocols
 from dicomnode.app.checkup import checkup
 from dicomnode.config.whole import Config
 
@@ -39,6 +40,20 @@ def test_a_protocol_on_a_keyword_that_is_never_kept_is_named(tmp_path: Path) -> 
 def test_a_protocol_on_what_is_kept_is_not(tmp_path: Path) -> None:
     said = findings(tmp_path, {"PatientAge": "^0[2-9]", "Modality": "CT", "SliceThickness": {"max": 8}})
     assert not any("never kept" in one.says for one in said)
+
+
+def test_a_limit_of_a_score_that_no_model_of_a_protocol_gives_is_named(tmp_path: Path) -> None:
+    config = Config.model_validate(
+        {
+            "node": {"data_dir": tmp_path, "host": "127.0.0.1", "port": 0},
+            "protocol": [{"name": "stroke", "match": {"Modality": "CT"}, "models": ["deterioration"]}],
+            "zoo": {"thresholds": {"deterioration": 0.4}},
+            "operations": {"notify": {"urgent_scores": {"deteriorations": 0.5}}},
+        }
+    )
+    (said,) = [one for one in check_protocols(config) if "gives the score" in one.says]
+    assert (said.what, said.ok) == ("operations.notify.urgent_scores", False)
+    assert said.says == "no model of a protocol gives the score 'deteriorations'; known: deterioration"
 
 
 def about_senders(folder: Path, **sections: object) -> list[Finding]:

@@ -12,7 +12,7 @@ import pytest
 
 from dicomnode.app.demo_pacs import ReceivingPacs
 from dicomnode.store.engine import Store
-from dicomnode.store.history import list_jobs
+from dicomnode.store.history.jobs import list_jobs
 from tests.acceptance.orthanc import free_port
 from tests.acceptance.scanner import small_study
 from tests.acceptance.served import ServedNode

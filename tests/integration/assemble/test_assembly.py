@@ -17,7 +17,9 @@ from sqlalchemy import text
 
 from dicomnode.store.deliver.results import Delivery, store_results
 from dicomnode.store.engine import Store
-from dicomnode.store.history import events_of, list_jobs, list_series_without_job
+from dicomnode.store.history.events import events_of
+from dicomnode.store.history.jobs import list_jobs
+from dicomnode.store.history.series import list_series_without_job
 from dicomnode.store.queue.jobs import Claim, cancel_job, claim_job, requeue_job
 from dicomnode.store.queue.runs import source_paths
 from dicomnode.store.receive.receptions import ABORTED, Indexed

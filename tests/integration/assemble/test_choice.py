@@ -15,7 +15,7 @@ from pydicom.uid import generate_uid
 from dicomnode.assemble.service import Assembler
 from dicomnode.execute.digest_worker import digest_of
 from dicomnode.store.engine import Store
-from dicomnode.store.history import events_of
+from dicomnode.store.history.events import events_of
 from dicomnode.store.queue.jobs import release_waiting
 from tests.integration.assemble.world import ANY_CT, World
 from tests.integration.store.fixture import both_databases

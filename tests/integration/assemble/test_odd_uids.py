@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dicomnode.store.engine import Store
-from dicomnode.store.history import events_of
+from dicomnode.store.history.events import events_of
 from tests.integration.assemble.world import World
 from tests.integration.store.fixture import both_databases
 from tests.tools.series import ct_series

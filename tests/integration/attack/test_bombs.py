@@ -26,7 +26,7 @@ from dicomnode.images.pixels import stored_values
 from dicomnode.images.volume import read_series
 from dicomnode.receive.part10 import Origin, preamble_of
 from dicomnode.store.engine import Store
-from dicomnode.store.history import events_of
+from dicomnode.store.history.events import events_of
 from tests.integration.attack import bombs
 from tests.integration.attack.bombs import MIB, Bomb, all_bombs
 from tests.integration.receive.peers import CT_IMAGE, VERIFICATION, ScriptedPeer, ct_slice, encoded, sent

@@ -139,6 +139,12 @@ def test_jobs_of_a_new_node_are_none_also_as_json(started: Path) -> None:
     }
 
 
+def test_a_new_node_has_no_outcomes(started: Path) -> None:
+    assert "Bleeds seen again: none" in run("outcomes", "--config", started).stdout
+    told = json.loads(run("outcomes", "--json", "--config", started).stdout)
+    assert (told["forecasts"], told["growth"]) == ([], [])
+
+
 def test_brackets_in_a_reason_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     show.table("Runs", ["error", "status"], [["findings [red]a[/] and ['b']", "failed"]])
     printed = capsys.readouterr().out

@@ -19,7 +19,7 @@ from dicomnode.dicom.commitment import report_of
 from dicomnode.store.deliver import holding
 from dicomnode.store.deliver.commitments import take_report
 from dicomnode.store.engine import Store
-from dicomnode.store.history import list_held
+from dicomnode.store.history.held import list_held
 from dicomnode.store.tables import Commitment, Outbox, Result
 from tests.integration.deliver.pacs import ScriptedPacs
 from tests.integration.deliver.web_pacs import Reply, WebPacs, stored

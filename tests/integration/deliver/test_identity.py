@@ -21,7 +21,8 @@ from dicomnode.config.load import load_config
 from dicomnode.errors import JobError
 from dicomnode.store.deliver import holding
 from dicomnode.store.engine import Store
-from dicomnode.store.history import events_of, list_jobs
+from dicomnode.store.history.events import events_of
+from dicomnode.store.history.jobs import list_jobs
 from dicomnode.store.queue.jobs import cancel_job
 from tests.integration.deliver.pacs import ScriptedPacs
 from tests.integration.deliver.world import JAPANESE, PATIENT, World, data_set_sha256

@@ -15,7 +15,7 @@ from dicomnode.errors import AssociationRejected
 from dicomnode.store.deliver import proofs
 from dicomnode.store.deliver.outbox import forget_destination, orphaned, settle_stranded_jobs
 from dicomnode.store.engine import Store
-from dicomnode.store.history import show_job
+from dicomnode.store.history.jobs import show_job
 from dicomnode.store.queue.jobs import requeue_job, supersede_job
 from dicomnode.store.tables import Job, Outbox
 from tests.integration.deliver.pacs import ScriptedPacs

@@ -17,7 +17,7 @@ from dicomnode.ops.retention import DAY_S, purge
 from dicomnode.records import ContextSource, Observation, Patient
 from dicomnode.store.clinical.observations import known_of, store_context
 from dicomnode.store.engine import Store
-from dicomnode.store.history import events_of
+from dicomnode.store.history.events import events_of
 from dicomnode.store.queue.jobs import cancel_job, requeue_job
 from dicomnode.store.states import JobEvent
 from dicomnode.store.tables import Job

@@ -89,6 +89,7 @@ def test_a_job_runs_to_results_that_wait_in_the_outbox(new_world: NewWorld) -> N
     for result in world.results():
         ds = pydicom.dcmread(world.config.node.data_dir / result.path)
         assert ds.StudyInstanceUID == job.study_uid
+    assert world.brain_hu(job_id) == pytest.approx(32.0, abs=1.0)  # as tests.tools.series.head_hu draws it
     assert not world.step()
 
 

@@ -16,7 +16,7 @@ from dicomnode.execute.dispatcher import Dispatcher
 from dicomnode.execute.late_context import LateContext
 from dicomnode.ops.retention import DAY_S, purge
 from dicomnode.store.engine import Store
-from dicomnode.store.history import events_of
+from dicomnode.store.history.events import events_of
 from dicomnode.store.tables import Event, FhirQuestion, Instance
 from tests.acceptance.scanner import small_study
 from tests.integration.execute.test_context import ContextWorld

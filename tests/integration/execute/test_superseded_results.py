@@ -16,7 +16,8 @@ from dicomnode.execute.notes import prepare_note
 from dicomnode.execute.tasks import EncodeReply
 from dicomnode.store.deliver.outbox import claim_parcels, note_sent_unrecorded, try_extend_lease
 from dicomnode.store.engine import Store
-from dicomnode.store.history import EventLine, events_of
+from dicomnode.store.history.events import events_of
+from dicomnode.store.history.lines import EventLine
 from dicomnode.store.queue.jobs import claim_job, recover_leases
 from dicomnode.store.tables import Outbox
 from tests.acceptance.scanner import small_study

@@ -16,8 +16,9 @@ from dicomnode.execute.backends.local import LocalBackend, ModelWorkerSettings
 from dicomnode.execute.child import ChildProcess
 from dicomnode.execute.dispatcher import CASE_WORKER, Dispatcher
 from dicomnode.store.engine import Store
-from dicomnode.store.history import JobLine, show_job
-from dicomnode.store.tables import Run
+from dicomnode.store.history.jobs import show_job
+from dicomnode.store.history.lines import JobLine
+from dicomnode.store.tables import Job, Run
 from tests.acceptance.scanner import small_study
 from tests.integration.assemble.world import World
 from tests.integration.receive.world import wait_until
@@ -158,6 +159,11 @@ class ExecutionWorld(World):
             line = show_job(session, job_id)
         assert line is not None
         return line
+
+    def brain_hu(self, job_id: int) -> float | None:
+        """At what attenuation the brain of a job's images was found."""
+        with self.store.read() as session:
+            return session.get_one(Job, job_id).brain_hu
 
     def run(self, job_id: int, model: str) -> Run:
         """The row of one run."""

@@ -90,9 +90,12 @@ def receiver() -> Iterator[Receiver]:
 class Reporting:
     """A node with one urgent finding, looked at by hand."""
 
-    def __init__(self, store: Store, folder: Path, port: int, **to: Any) -> None:
+    def __init__(
+        self, store: Store, folder: Path, port: int, *, urgent_scores: dict[str, float] | None = None, **to: Any
+    ) -> None:
         receiver = {"host": "127.0.0.1", "port": port, "timeout_s": 5.0, "receiving_application": "RIS", **to}
         notify = {"after_s": 0, "urgent_ml": 10.0, "patient_data": True, "hl7": receiver}
+        notify["urgent_scores"] = urgent_scores or {}
         values = {"node": {"data_dir": folder}, "reception": {"min_free_gb": 0}, "operations": {"notify": notify}}
         self.config, self.store = Config.model_validate(values), store
         Storage(store, self.config.spool_dir).bind()
@@ -145,6 +148,26 @@ def test_an_urgent_finding_is_one_oru_that_names_patient_study_and_volume(
     assert (str(volume[2]), str(volume[5]), str(volume[8]), str(volume[11])) == ("NM", "12.5", "AA", "P")
     assert str(probability[5]) == "0.910"
     assert "not for diagnosis" in str(message.segment("NTE"))
+
+
+def test_a_score_over_its_limit_is_told_and_reported_and_one_below_is_not(
+    store: Store, tmp_path: Path, receiver: Receiver
+) -> None:
+    reporting = Reporting(store, tmp_path / "data", receiver.port, urgent_scores={"deterioration": 0.5, "edema": 0.5})
+    with store.write() as session:
+        session.query(Run).one().outcomes = []
+        session.query(Run).one().scores = [
+            {"finding": "deterioration", "value": 0.62, "unit": "1", "threshold": 0.28},
+            {"finding": "edema", "value": 0.31, "unit": "1", "threshold": None},
+            {"finding": "prognosis", "value": 0.99, "unit": "1", "threshold": None},
+        ]
+    reporting.look(2)
+    (message,) = receiver.messages
+    _, words, score = message.segments("OBX")
+    assert str(words[5]) == "deterioration 0.62, at or above 0.28"
+    assert [str(score[field]) for field in (2, 3, 5, 6)] == ["NM", "SCORE^Score of a model^L", "0.62", "1^^UCUM"]
+    told = [name for name in reporting.alarms() if "finding of job" in name]
+    assert told == ["finding of job 1: hemorrhage, deterioration"]
 
 
 def test_without_an_answer_and_after_ar_the_same_message_is_sent_again_and_after_aa_no_more(
@@ -232,7 +255,7 @@ def test_a_report_goes_over_tls_to_a_receiver_that_the_authority_knows_and_to_no
     ("wrong", "says"),
     [
         ({"urgent_ml": 1}, "needs patient_data = true"),
-        ({"patient_data": True}, "needs urgent_ml or urgent_probability"),
+        ({"patient_data": True}, "needs urgent_ml, urgent_probability or urgent_scores"),
     ],
 )
 def test_a_receiver_without_patients_or_without_a_limit_is_a_wrong_configuration(wrong: Any, says: str) -> None:

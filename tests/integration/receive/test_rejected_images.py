@@ -11,7 +11,7 @@ from pydicom.uid import generate_uid
 from dicomnode.ops.retention import DAY_S, purge
 from dicomnode.receive.sweep import sweep
 from dicomnode.store.engine import Store
-from dicomnode.store.history import events_of
+from dicomnode.store.history.events import events_of
 from dicomnode.store.states import JobStatus
 from dicomnode.store.tables import RejectedInstance
 from tests.integration.assemble.test_assembly import EVEN, deliver_results, head

@@ -20,7 +20,7 @@ from dicomnode.dicom.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from dicomnode.dicom.equipment import MANUFACTURER, MODEL_NAME
 from dicomnode.receive.part10 import data_offset_of
 from dicomnode.store.engine import Store
-from dicomnode.store.history import events_of
+from dicomnode.store.history.events import events_of
 from dicomnode.store.tables import Job, Result, Series
 from tests.integration.receive import peers
 from tests.integration.receive.peers import CT_IMAGE, ScriptedPeer, ct_slice, encoded, sent

@@ -12,13 +12,14 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from dicomnode.decision import Decision, Grounds, Outcome
+from dicomnode.decision import Decision, Grounds, Outcome, ScoreOutcome
 from dicomnode.errors import LeaseLost
 from dicomnode.records import EncodedResult
 from dicomnode.store.deliver import outbox
 from dicomnode.store.deliver.results import Delivery, store_results
 from dicomnode.store.engine import Store
-from dicomnode.store.history import events_of, list_jobs, show_job
+from dicomnode.store.history.events import events_of
+from dicomnode.store.history.jobs import list_jobs, show_job
 from dicomnode.store.queue.jobs import (
     STAT_HEAD_START_S,
     Claim,
@@ -439,20 +440,23 @@ def test_what_the_findings_of_a_run_come_to_is_told_by_the_job_and_its_history(s
         exam_probability=0.08,
         exam_threshold=0.56,
     )
+    score = ScoreOutcome(finding="edema", value=0.34, unit="1", threshold=0.28)
     claimed = claimed_job(store)
     with store.write() as session:
         (run,) = pending_runs(session, claimed, {"hemorrhage": SAME})
         start_run(session, claimed, run)
         assert list_jobs(session)[0].result == ""
-        finish_run(session, claimed, run, findings_path="work/1", identity=SAME, device="cpu", outcomes=(told,))
+        given = {"findings_path": "work/1", "identity": SAME, "device": "cpu"}
+        finish_run(session, claimed, run, **given, outcomes=(told,), scores=(score,))
     with store.read() as session:
         (listed,) = list_jobs(session)
         shown = show_job(session, claimed.job_id)
         history = [event.detail.get("hemorrhage") for event in events_of(session, str(claimed.job_id))]
     assert shown is not None
     for line in (listed, shown):
-        assert (line.decision, line.result) == ("uncertain", "uncertain, 0.62 mL, 1 lesion")
-        assert line.outcomes == [told.as_dict()]
+        assert line.decision == "uncertain"
+        assert line.result == "hemorrhage: uncertain, 0.62 mL, 1 lesion; edema: 0.34, at or above 0.28"
+        assert (line.outcomes, line.scores) == ([told.as_dict()], [score.as_dict()])
     assert "uncertain, 0.62 mL, 1 lesion" in history
 
 

@@ -93,6 +93,36 @@ def test_keys_are_not_remembered_without_end(monkeypatch: pytest.MonkeyPatch) ->
     assert len(throttle._failures) == 3
 
 
+def test_what_changes_in_the_accounts_after_the_first_look_is_told_without_any_hash(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "accounts"
+    node, admin = Accounts(path), Accounts(path)
+    assert node.all() == {}
+    told: list[list[str]] = []
+    for change in (
+        lambda: admin.put("anna", Role.VIEWER, "a long password"),
+        lambda: admin.put("anna", Role.ADMIN, "a long password"),
+        lambda: admin.put("anna", Role.ADMIN, "another long one"),
+        lambda: admin.remove("anna"),
+        lambda: admin.put("bert", Role.VIEWER, "a long password"),
+        path.unlink,
+    ):
+        change()
+        caplog.clear()
+        node.all()
+        node.all()
+        told += [record.changes for record in caplog.records if record.msg == "accounts changed"]
+    assert told == [
+        ["anna: new, viewer"],
+        ["anna: viewer -> admin"],
+        ["anna: new password"],
+        ["anna: removed"],
+        ["bert: new, viewer"],
+        ["bert: removed"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "mode", "says"),
     [(LINE, 0o644, "can be read by others"), ("anna admin\n", 0o600, "damaged"), ("a boss x\n", 0o600, "damaged")],

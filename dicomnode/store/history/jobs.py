@@ -1,0 +1,130 @@
+"""Jobs with their runs and deliveries, and what they came to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, func, select
+from sqlalchemy.orm import Session
+
+from dicomnode.decision import Outcome, ScoreOutcome, Told, decision_of
+from dicomnode.store.history.lines import DeliveryLine, JobLine, RunLine
+from dicomnode.store.states import OutboxStatus, RunStatus
+from dicomnode.store.tables import Base, Job, Outbox, Result, Run, Series
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Which jobs are asked for; empty: all."""
+
+    status: str = ""
+    protocol: str = ""
+    accession_number: str = ""
+    study_uid: str = ""
+    job_id: int | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """As conditions of a query."""
+        given = (
+            (Job.status, self.status),
+            (Job.protocol, self.protocol),
+            (Job.accession_number, self.accession_number),
+            (Job.study_uid, self.study_uid),
+        )
+        by_id = [] if self.job_id is None else [Job.id == self.job_id]
+        return [*by_id, *[column == value for column, value in given if value]]
+
+
+def _columns(table: type[Base], names: str) -> list[Any]:
+    return [getattr(table, name) for name in names.split()]
+
+
+# As rows: to make objects that follow their rows takes longer than to read them.
+_JOBS = select(
+    Job.id.label("job_id"),
+    *_columns(Job, "status priority protocol generation accession_number study_uid created_at ready_at finished_at"),
+    *_columns(Job, "attempts refusal error task"),
+    Series.series_uid,
+).join(Series, Job.series_id == Series.id)
+
+
+_RUNS = select(
+    Run.model_digest.label("digest"),
+    *_columns(Run, "job_id model status attempts crashes device started_at finished_at error outcomes scores"),
+).order_by(Run.position)
+
+
+_DELIVERIES = select(
+    *_columns(Outbox, "job_id destination status attempts created_at next_attempt_at sent_at error proof proven_by"),
+    *_columns(Outbox, "proven_at losses identity"),
+    *_columns(Result, "kind series_uid sop_class_uid sop_instance_uid size_bytes"),
+).join(Result, Outbox.result_id == Result.id)
+
+
+def list_jobs(session: Session, wanted: JobFilter | None = None, *, limit: int | None = 50) -> list[JobLine]:
+    """The newest jobs first, each with its runs and deliveries. ``limit`` None: all."""
+    statement = _JOBS.where(*(wanted or JobFilter()).conditions()).order_by(Job.id.desc()).limit(limit)
+    lines = [JobLine(**row._mapping) for row in session.execute(statement)]
+    by_id = {line.job_id: line for line in lines}
+    for some in _portions(by_id):
+        for row in session.execute(_RUNS.where(Run.job_id.in_(some))):
+            by_id[row.job_id].runs.append(_run_line(row))
+        for row in session.execute(_DELIVERIES.where(Outbox.job_id.in_(some)).order_by(Outbox.id)):
+            by_id[row.job_id].deliveries.append(DeliveryLine(**_without_job(row)))
+    return [_told(replace(line, held=_held(line))) for line in lines]
+
+
+def _without_job(row: Row[Any]) -> dict[str, Any]:
+    return {name: value for name, value in row._mapping.items() if name != "job_id"}
+
+
+def _told(line: JobLine) -> JobLine:
+    """The job with what it came to; of several findings each has its name."""
+    done = [run for run in line.runs if run.status == RunStatus.SUCCEEDED]
+    outcomes = [Outcome.from_dict(one) for run in done for one in run.outcomes]
+    scores = [ScoreOutcome.from_dict(one) for run in done for one in run.scores]
+    told: list[Told] = [*outcomes, *scores]
+    words = {one.finding: one.in_words() for one in told}
+    if not words:
+        return line
+    named = "; ".join(f"{finding}: {text}" for finding, text in words.items())
+    return replace(
+        line,
+        decision=str(decision_of(outcomes) or ""),
+        result=outcomes[0].in_words() if len(outcomes) == len(words) == 1 else named,
+        outcomes=[one.as_dict() for one in outcomes],
+        scores=[one.as_dict() for one in scores],
+    )
+
+
+def count_jobs(session: Session, wanted: JobFilter | None = None) -> int:
+    """How many there are."""
+    return session.scalar(select(func.count()).select_from(Job).where(*(wanted or JobFilter()).conditions())) or 0
+
+
+def _portions(ids: Iterable[int]) -> Iterator[list[int]]:
+    """Portions that fit one statement of every database."""
+    rest = list(ids)
+    for start in range(0, len(rest), 500):
+        yield rest[start : start + 500]
+
+
+def _held(line: JobLine) -> int:
+    return sum(delivery.status == OutboxStatus.HELD for delivery in line.deliveries)
+
+
+def protocols_known(session: Session) -> set[str]:
+    """Protocols of jobs, whether they are still configured or not."""
+    return set(session.scalars(select(Job.protocol).distinct()))
+
+
+def show_job(session: Session, job_id: int) -> JobLine | None:
+    """One job with its runs and deliveries; None when there is no such job."""
+    return next(iter(list_jobs(session, JobFilter(job_id=job_id))), None)
+
+
+def _run_line(row: Row[Any]) -> RunLine:
+    ended = row.started_at is not None and row.finished_at is not None
+    return RunLine(**_without_job(row), seconds=round(row.finished_at - row.started_at, 3) if ended else None)

@@ -1,0 +1,35 @@
+"""Jobs and series without one, as one answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from dicomnode.store.history.jobs import JobFilter, count_jobs, list_jobs
+from dicomnode.store.history.lines import JobLine, SeriesLine
+from dicomnode.store.history.series import count_series_without_job, list_series_without_job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """Jobs and series without one. ``*_total``: how many there are, of which the newest are listed.
+
+    ``series_without_job``: None where a filter asks for jobs alone.
+    """
+
+    jobs_total: int
+    jobs: list[JobLine]
+    series_without_job_total: int | None
+    series_without_job: list[SeriesLine] | None
+
+
+def list_all(session: Session, wanted: JobFilter, *, limit: int | None) -> Listing:
+    """The newest jobs, and where no filter is given the newest series without one."""
+    everything = wanted == JobFilter()
+    return Listing(
+        jobs_total=count_jobs(session, wanted),
+        jobs=list_jobs(session, wanted, limit=limit),
+        series_without_job_total=count_series_without_job(session) if everything else None,
+        series_without_job=list_series_without_job(session, limit=limit) if everything else None,
+    )
