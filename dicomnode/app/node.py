@@ -6,80 +6,46 @@ crash interrupts is taken up again at the next start, from the database and the 
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable
-from enum import StrEnum
-from pathlib import Path
 from types import TracebackType
-from typing import IO, Protocol
+from typing import IO
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from dicomnode.app.data_folder import bind, exclusive_folder
+from dicomnode.app.doors import open_scp, opened_hl7
 from dicomnode.app.draining import DRAIN_TICK_S, Work
-from dicomnode.app.hl7 import hl7_handler, hl7_listener, require_hl7
+from dicomnode.app.duties import Doer, duties_of
+from dicomnode.app.hl7 import hl7_handler, require_hl7
 from dicomnode.app.parts import Parts
-from dicomnode.app.selftests import LOOK_EVERY_S as SELFTEST_LOOK_S
+from dicomnode.app.role import Role, owner_of
 from dicomnode.app.selftests import SelfTests
-from dicomnode.assemble.not_performed import NOT_PERFORMED_TICK_S, NotPerformedReports
-from dicomnode.assemble.service import Assembler
+from dicomnode.app.waiting import tell_of_what_waits
+from dicomnode.app.watching import NewWatcher, Watcher
 from dicomnode.config.tls import server_context
 from dicomnode.config.whole import Config
 from dicomnode.environment import said_by
-from dicomnode.errors import EnvironmentFault
-from dicomnode.execute.digests import IDLE_S, PixelDigests
-from dicomnode.execute.late_context import LATE_EVERY_S, LateContext
-from dicomnode.ops.audit.trail import SEND_EVERY_S, WRITE_EVERY_S, AuditTrail
+from dicomnode.execute.digests import PixelDigests
+from dicomnode.ops.audit.trail import AuditTrail
 from dicomnode.ops.clock import ClockWatch
-from dicomnode.ops.context import context_duties
-from dicomnode.ops.notify.notifier import LOOK_EVERY_S, Notifier
 from dicomnode.ops.permissions import close_to_others
-from dicomnode.ops.retention import HOUR_S, purge
-from dicomnode.ops.scheduler import TICK_S, Duty, Scheduler, queue_duties
-from dicomnode.ops.service import ALIVE, READY, STOPPING, tell, watchdog_every_s
-from dicomnode.ops.state import NodeState, StateOf
+from dicomnode.ops.scheduler import Scheduler
+from dicomnode.ops.service import READY, STOPPING, tell
+from dicomnode.ops.state import NodeState
 from dicomnode.receive.mllp.listener import MllpListener
 from dicomnode.receive.scp import StorageScp, spool_of
-from dicomnode.store.deliver import holding, outbox
 from dicomnode.store.engine import Store
-from dicomnode.store.opening import database_fault, require_existing
+from dicomnode.store.opening import require_existing
 from dicomnode.store.queue.jobs import recover_leases
 from dicomnode.store.storage import Storage
 from dicomnode.store.upgrading import upgraded_store
 
 log = logging.getLogger(__name__)
 
-STORAGE_TICK_S = 1.0
 DRAIN_S = 5.0
-
-
-class Role(StrEnum):
-    """Which parts run in this process."""
-
-    ALL = "all"
-    RECEIVE = "receive"
-    WORK = "work"
-    DELIVER = "deliver"
-
-
-class Watcher(Protocol):
-    """A part that looks at the node and that the node does not need, such as its HTTP port."""
-
-    def start(self) -> None:
-        """Begin to look."""
-
-    def reload(self, config: Config) -> None:
-        """Look by another configuration."""
-
-    def stop(self) -> None:
-        """Look no more."""
-
-
-NewWatcher = Callable[[Config, StateOf], Watcher]
 
 
 class Node:
@@ -164,11 +130,11 @@ class Node:
             require_hl7(self.config)
         if self.config.node.require_existing:
             require_existing(self.config.database_url)
-        self._lock = _exclusive_folder(self.config, self.role)
+        self._lock = exclusive_folder(self.config, self.role)
         copies = self.config.upgrades_dir if self.config.database.backup_before_upgrade else None
         self.store = upgraded_store(self.config.database_url, copies)
         storage = Storage(self.store, self.config.spool_dir)
-        self._bind(storage)
+        bind(self.config, storage)
         clock = ClockWatch(self.store, self.owner)
         clock.start()
         close_to_others(self.config)
@@ -187,10 +153,10 @@ class Node:
         if self._does(Role.RECEIVE):
             start_timeout_s = self.config.execution.start_timeout_s
             self._digests = PixelDigests(start_timeout_s=start_timeout_s, is_stopping=self._stop.is_set)
-        self._scheduler = Scheduler(self._duties(self.config, self.store), before=clock.check)
+        self._scheduler = Scheduler(duties_of(self.config, self.store, self._as_doer()), before=clock.check)
         self._scheduler.start()
         if self._does(Role.RECEIVE):
-            self._start_hl7(self.store)
+            self._hl7 = opened_hl7(self.config, self.store)
             self._start_scp(self.store, storage)
         tell(READY)
         log.info("node started", extra={"role": self.role, "port": self.port, "ae_title": self.config.node.ae_title})
@@ -209,7 +175,7 @@ class Node:
         assert self._scheduler is not None
         # All that may fail comes first.
         renewal = self._parts.renewed(config)
-        duties = self._duties(config, self.store)
+        duties = duties_of(config, self.store, self._as_doer())
         handler = None if self._hl7 is None else hl7_handler(config, self.store)
         self.config = config
         self._parts.take_over(renewal)
@@ -245,32 +211,16 @@ class Node:
         self.failed.set()
         self._stop.set()
 
-    def _duties(self, config: Config, store: Store) -> list[Duty]:
-        """All that is done again and again in this role."""
-        is_stopping = self._stop.is_set
-        duties = [Duty("storage", STORAGE_TICK_S, Storage(store, config.spool_dir).watch)]
-        if self._does(Role.WORK):
-            duties += [*queue_duties(store), Duty("retention", HOUR_S, lambda: purge(config, store))]
-            duties += context_duties(config, store, is_stopping)
-        if self._does(Role.WORK) and config.clinical.amend_h > 0:
-            duties.append(Duty("late context", LATE_EVERY_S, LateContext(config, store).look))
-        if self._digests is not None:
-            assembler = Assembler(config, store, self._digests, is_stopping)
-            reports = NotPerformedReports(config, store)
-            duties.append(Duty("assemble", TICK_S, assembler.tick))
-            duties.append(Duty("rest", IDLE_S, self._digests.rest))
-            duties.append(Duty("studies without result", NOT_PERFORMED_TICK_S, reports.tick))
-        if self._selftests is not None:
-            duties.append(Duty("selftests", SELFTEST_LOOK_S, self._selftests.look))
-        if self._trail is not None:
-            duties.append(Duty("audit", WRITE_EVERY_S, self._trail.write))
-            duties.append(Duty("audit server", SEND_EVERY_S, self._trail.send))
-        if (every_s := watchdog_every_s()) > 0:
-            # from a thread of the scheduler: one that hangs does none of its duties
-            duties.append(Duty("watchdog", every_s, lambda: tell(ALIVE)))
-        # Of several processes on one database those that work tell of it. Where nobody is told, the page shows alarms.
-        notifier = Notifier(config, store, self.owner, self.state, works=self._does(Role.WORK))
-        return [*duties, Duty("notifications", LOOK_EVERY_S, notifier.look)]
+    def _as_doer(self) -> Doer:
+        return Doer(
+            owner=self.owner,
+            works=self._does(Role.WORK),
+            state=self.state,
+            is_stopping=self._stop.is_set,
+            digests=self._digests,
+            selftests=self._selftests,
+            trail=self._trail,
+        )
 
     def _heal(self, store: Store) -> None:
         """Take back the leases that this node held when it died; the SCP and the senders heal what is theirs."""
@@ -279,42 +229,11 @@ class Node:
         if jobs:
             log.warning("jobs interrupted by the last stop are queued again", extra={"count": jobs})
 
-    def _bind(self, storage: Storage) -> None:
-        try:
-            storage.bind()
-            self.config.work_dir.mkdir(parents=True, exist_ok=True)
-        except SQLAlchemyError as fault:
-            raise database_fault(self.config.database_url, fault) from fault
-        except OSError as fault:
-            raise _folder_fault(self.config.work_dir, fault) from fault
-
     def _start_scp(self, store: Store, storage: Storage) -> None:
         spool = spool_of(self.config, self.owner, is_there=storage.is_there)
+        # known before it starts: where that fails it is stopped like the rest
         self._scp = StorageScp(self.config, store, spool, self.owner)
-        try:
-            spool.prepare()
-        except OSError as fault:
-            raise _folder_fault(spool.root, fault) from fault
-        try:
-            self._scp.start()
-        except SQLAlchemyError as fault:
-            raise database_fault(self.config.database_url, fault) from fault
-        except OSError as fault:
-            where = f"{self.config.node.host}:{self.config.node.port}"
-            raise EnvironmentFault(f"node.port: cannot listen on {where} ({fault.strerror or fault})") from fault
-
-    def _start_hl7(self, store: Store) -> None:
-        listener = hl7_listener(self.config, store)
-        if listener is None:
-            return
-        try:
-            listener.start()
-        except OSError as fault:
-            where = f"{self.config.clinical.hl7.host}:{self.config.clinical.hl7.port}"
-            raise EnvironmentFault(
-                f"clinical.hl7.port: cannot listen on {where} ({fault.strerror or fault})"
-            ) from fault
-        self._hl7 = listener
+        open_scp(self.config, self._scp, spool)
 
     def _ends(self) -> bool:
         return self._stop.is_set() or self._draining.is_set()
@@ -402,46 +321,3 @@ class Node:
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
-
-
-def owner_of(config: Config, role: Role) -> str:
-    """What the rows of a node are known by, the same after a restart: its name, or where it runs if it has none."""
-    place = config.node.name or f"{socket.gethostname()}:{config.node.data_dir.absolute()}"
-    return f"{config.node.ae_title}@{place}#{role}"
-
-
-def tell_of_what_waits(store: Store, config: Config) -> None:
-    """Say at start which results nobody sends: for destinations that are not configured any more, and held ones."""
-    with store.read() as session:
-        orphaned = outbox.orphaned(session, [destination.name for destination in config.destination])
-        held = holding.count_held(session)
-    for name, count in orphaned.items():
-        log.error(
-            "results wait for a destination that is not configured any more (dicomnode jobs withdraw ends that)",
-            extra={"destination": name, "count": count},
-        )
-    for name, count in held.items():
-        message = "results are held until somebody decides (dicomnode jobs held)"
-        log.error(message, extra={"destination": name, "count": count})
-
-
-def _exclusive_folder(config: Config, role: Role) -> IO[str]:
-    folder = config.node.data_dir
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / f".{'-'.join(filter(None, (role, config.node.name)))}.lock").open("w")
-    except OSError as fault:
-        raise _folder_fault(folder, fault) from fault
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as fault:
-        lock.close()
-        says = f"node.data_dir: another dicomnode (role {role}) runs on {folder}; several have a node.name each"
-        raise EnvironmentFault(says) from fault
-    lock.write(f"{os.getpid()} {socket.gethostname()}")
-    lock.flush()
-    return lock
-
-
-def _folder_fault(folder: Path, fault: OSError) -> EnvironmentFault:
-    return EnvironmentFault(f"node.data_dir: {folder} cannot be used ({said_by(fault)})")

@@ -8,7 +8,9 @@ import threading
 from pathlib import Path
 
 from dicomnode.app.draining import DRAIN_SIGNAL
-from dicomnode.app.node import NewWatcher, Node, Role
+from dicomnode.app.node import Node
+from dicomnode.app.role import Role
+from dicomnode.app.watching import NewWatcher
 from dicomnode.config.changes import changes
 from dicomnode.config.load import load_config
 from dicomnode.config.whole import Config

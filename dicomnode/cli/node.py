@@ -33,7 +33,7 @@ def serve(
 
     Example: `dicomnode serve --config config.toml`
     """
-    from dicomnode.app.node import Role
+    from dicomnode.app.role import Role
     from dicomnode.app.serving import serve
     from dicomnode.logs import configure_logging
 

@@ -85,7 +85,7 @@ def _with_brain(within: NDArray[np.bool_], brain: NDArray[np.bool_]) -> NDArray[
     pieces, count = ndimage.label(within)
     held = np.zeros(count + 1, np.bool_)
     held[np.unique(pieces[brain & within])] = True
-    return held[pieces] & within
+    return np.asarray(held[pieces] & within)
 
 
 def _cubes_of(

@@ -113,7 +113,7 @@ def _fine_maps(network: DeepMedic, image: torch.Tensor, place: Box, planes: torc
     """
     maps = _seen(network, len(network.paths) - 1, image, place)
     needed = torch.nn.functional.pad(planes, (network.reach,) * 2)
-    for layer in network.paths[-1]:
+    for layer in network.paths[-1].children():
         # of what a layer gives only what the layers after it look at
         following = (maps.shape[2] - len(planes)) // 2 - 1
         given = _grown(needed, following)[1:-1]
@@ -160,7 +160,7 @@ def _voxels(maps: torch.Tensor) -> torch.Tensor:
 def _joined(network: DeepMedic, parts: Sequence[torch.Tensor]) -> torch.Tensor:
     """(voxels, classes) logits from what each path found at some voxels, (voxels, maps) each."""
     found = []
-    for values in torch.cat(list(parts), dim=1).split(TOGETHER):
+    for values in torch.split(torch.cat(list(parts), dim=1), TOGETHER):
         for layer in network.joining:
             values = _of_layer(layer, values)
         found.append(values)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dicomnode.app.node import Node, Role
+from dicomnode.app.node import Node
+from dicomnode.app.role import Role
 from dicomnode.config.whole import Config
 from dicomnode.errors import ConfigError, EnvironmentFault
 from tests.integration.clinical.hl7_world import free_port
