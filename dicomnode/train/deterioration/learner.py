@@ -106,7 +106,7 @@ class DeteriorationLearner(FusedLearner):
                 network.load_state_dict({"rarity": -(share.clamp(min=1.0 / len(training))).log()}, strict=False)
         return network
 
-    def whole(self) -> nn.Module:
+    def whole(self, weights: Path) -> nn.Module:
         return DeteriorationNetwork()
 
     def validate(self, network: nn.Module, samples: Sequence[ExamTensors], *, bfloat16: bool) -> float:

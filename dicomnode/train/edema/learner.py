@@ -71,7 +71,7 @@ class EdemaLearner(FusedLearner):
             network.load_state_dict(column_scale(tensors["variables"], "record."), strict=False)
         return network
 
-    def whole(self) -> nn.Module:
+    def whole(self, weights: Path) -> nn.Module:
         return EdemaNetwork()
 
     def batches(self, samples: Mapping[Split, Sequence[ExamTensors]], settings: TrainSettings) -> ExamBatches:

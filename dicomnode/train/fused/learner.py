@@ -27,8 +27,8 @@ class FusedLearner(ExamLearner):
     """One outcome, told as log odds (exams,); ``label`` of an exam holds it first."""
 
     @abstractmethod
-    def whole(self) -> nn.Module:
-        """The network of a bundle, new: what reads and the council of fusions."""
+    def whole(self, weights: Path) -> nn.Module:
+        """The network of a bundle, new, that its weights fit: what reads and the council of fusions."""
 
     def trained(self, weights: Path) -> nn.Module:
         """The network with the weights of a training, or those of a bundle.
@@ -39,7 +39,7 @@ class FusedLearner(ExamLearner):
         """
         if not is_whole(weights):
             return super().trained(weights)
-        whole = self.whole()
+        whole = self.whole(weights)
         load_weights_file(whole, weights)
         return whole.eval()
 

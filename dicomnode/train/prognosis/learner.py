@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 import dicomnode.zoo
-from dicomnode.train.checkpoint import load_weights_file
+from dicomnode.train.checkpoint import load_weights_file, weight_names
 from dicomnode.train.edema.features import OfHeads
 from dicomnode.train.edema.learner import has_image
 from dicomnode.train.engine import Batch
-from dicomnode.train.fused.learner import FusedLearner, column_scale
+from dicomnode.train.fused.learner import COUNCIL, FusedLearner, column_scale
 from dicomnode.train.learner import Needs
 from dicomnode.train.manifest import Case, Split
 from dicomnode.train.outputs.probability import Probability
@@ -78,8 +78,8 @@ class PrognosisLearner(FusedLearner):
     def settings(self) -> Mapping[str, object]:
         return {"encoder": self.heads.name, **asdict(self.arm)}
 
-    def whole(self) -> nn.Module:
-        return PrognosisNetwork(len(self.texts.vocabulary))
+    def whole(self, weights: Path) -> nn.Module:
+        return PrognosisNetwork(len(self.texts.vocabulary), members_in(weights))
 
     def samples(
         self, cases: Sequence[Case], cache: Path, *, skip_unusable: bool, progress: bool
@@ -162,6 +162,16 @@ class PrognosisLearner(FusedLearner):
         return {"variables": torch.full_like(sample.tensors["variables"], torch.nan), "text": text}
 
 
+def members_in(weights: Path) -> int:
+    """How many fusions the weights of a bundle hold.
+
+    Raises
+    ------
+    TrainingError : the file is absent or damaged.
+    """
+    return len({name.split(".")[1] for name in weight_names(weights) if name.startswith(COUNCIL)})
+
+
 def bundled() -> PrognosisLearner:
     """The learner with encoder and reader of the shipped bundle.
 
@@ -170,6 +180,6 @@ def bundled() -> PrognosisLearner:
     TrainingError : the bundle's weights do not fit.
     """
     vocabulary = Vocabulary(WORDS.read_text(encoding="utf-8").split("\n")[:-1])
-    whole = PrognosisNetwork(len(vocabulary))
+    whole = PrognosisNetwork(len(vocabulary), members_in(WEIGHTS))
     load_weights_file(whole, WEIGHTS)
     return PrognosisLearner(OfHeads(whole.heads, "shipped"), AsRead(whole.reader, vocabulary))
