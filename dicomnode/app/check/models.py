@@ -17,7 +17,6 @@ from dicomnode.errors import BundleError, InferenceError
 from dicomnode.execute.backends.local import LocalBackend
 from dicomnode.execute.dispatcher import local_backend
 from dicomnode.execute.plan import plan_of
-from dicomnode.zoo.manifest import ScoreOutput
 from dicomnode.zoo.registry import Registry
 
 
@@ -41,18 +40,13 @@ def check_protocols(config: Config) -> Iterator[Finding]:
 
 
 def _unknown_scores(config: Config, registry: Registry) -> Iterator[Finding]:
-    """Limits of scores that no model of a protocol gives: a wrong name would never be told."""
+    """Limits of scores that no model of a protocol gives: they would never be told."""
     models = {model for protocol in config.protocol for model in protocol.models}
     manifests = [manifest for manifest in registry.list() if manifest.name in models]
-    known = {given.name for manifest in manifests for given in manifest.gives if isinstance(given, ScoreOutput)}
-    limits = {
-        "zoo.thresholds": config.zoo.thresholds,
-        "operations.notify.urgent_scores": config.operations.notify.urgent_scores,
-    }
-    for key, names in limits.items():
-        for name in sorted(set(names) - known):
-            says = f"no model of a protocol gives the score {name!r}; known: {', '.join(sorted(known)) or 'none'}"
-            yield Finding(key, False, says)
+    known = {score.name for manifest in manifests for score in manifest.scores}
+    for name in sorted(set(config.operations.notify.urgent_scores) - known):
+        says = f"no model of a protocol gives the score {name!r}; known: {', '.join(sorted(known)) or 'none'}"
+        yield Finding("operations.notify.urgent_scores", False, says)
 
 
 def _unserved(registry: Registry, protocol: Protocol) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from dicomnode.train.followup.learner import Balanced, fast_learner
 from dicomnode.train.run import BEST
 from dicomnode.zoo.followup.sizes import FollowUpParts
 
-CONFIGS = Path(dicomnode.zoo.__file__).parent / "followup" / "configs"
+CONFIGS = Path(dicomnode.zoo.__file__).parent / "followup" / "template"
 CARD = """# Predicted follow-up scan after thrombectomy
 
 **Research, not for diagnosis. Never validated on patients.** A re-implementation after Jiang et al. (arXiv
