@@ -37,12 +37,14 @@ def outage(store: Store) -> Iterator[None]:
     if url.get_backend_name() == "sqlite":
         database = Path(str(url.database))
         away = database.with_suffix(".away")
+        nowhere = database.with_suffix(".nowhere")
+        nowhere.symlink_to(database.parent / "no folder" / "node.db")
+        away.hardlink_to(database)
         store.engine.dispose()
-        database.rename(away)
-        database.mkdir()
+        # In one step each, so that nobody finds no file there and begins an empty one.
+        nowhere.replace(database)
         yield
-        shutil.rmtree(database)
-        away.rename(database)
+        away.replace(database)
         return
     server = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
