@@ -130,7 +130,7 @@ def test_cross_validation_scores_every_labelled_exam_out_of_fold(exams: tuple[Ca
 def test_wrong_calls_are_refused_before_anything_is_trained(
     manifest: Path, exams: tuple[Case, ...], tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="no model 'expansion' to train; there are: deterioration, .*hemorrhage"):
+    with pytest.raises(ConfigError, match=r"no model 'expansion' to train; there are: deterioration, .*hemorrhage"):
         learner_named("expansion")
     labelled = write_manifest(tmp_path / "labelled.csv", exams[:5])
     with pytest.raises(ManifestError, match="no exam stands in split unlabelled"):
