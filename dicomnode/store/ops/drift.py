@@ -1,4 +1,4 @@
-"""What came from each scanner lately, against what came before: shares of positive exams and of refused series."""
+"""What came from each scanner lately, against before: shares of positive exams, of high scores, of refused series."""
 
 from __future__ import annotations
 
@@ -76,13 +76,13 @@ def _shares(session: Session, begin: float, end: float) -> dict[_Key, tuple[int,
     """(sender, what) -> how many, and of how many."""
     of: Counter[_Key] = Counter()
     hit: Counter[_Key] = Counter()
-    for key, is_hit in (*_positives(session, begin, end), *_refusals(session, begin, end)):
+    for key, is_hit in (*_findings(session, begin, end), *_refusals(session, begin, end)):
         of[key] += 1
         hit[key] += is_hit
     return {key: (hit[key], count) for key, count in of.items()}
 
 
-def _positives(session: Session, begin: float, end: float) -> Iterator[tuple[_Key, bool]]:
+def _findings(session: Session, begin: float, end: float) -> Iterator[tuple[_Key, bool]]:
     statement = (
         select(Series.sender_ae, Run.model, Run.outcomes, Run.scores)
         .join(Job, Job.id == Run.job_id)

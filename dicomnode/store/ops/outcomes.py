@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 
 from sqlalchemy import select
@@ -98,9 +99,10 @@ def exams_by_patient(session: Session) -> Exams:
         .order_by(StudyPatient.scanned_at, Job.id, Run.position)
     )
     found: dict[PatientKey, dict[str, Exam]] = defaultdict(dict)
+    survivor = cache(lambda key: survivor_of(session, key))
     for row, model, outcomes, scores in session.execute(statement):
         assert row.scanned_at is not None
-        of_patient = found[survivor_of(session, (row.patient_id, row.issuer))]
+        of_patient = found[survivor((row.patient_id, row.issuer))]
         exam = of_patient.setdefault(row.study_uid, Exam(row.study_uid, row.scanned_at, row.birth_date))
         exam.outcomes |= {one.finding: one for one in map(Outcome.from_dict, outcomes)}
         exam.scores |= {(model, one.finding): one for one in map(ScoreOutcome.from_dict, scores)}
