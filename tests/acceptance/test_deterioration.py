@@ -12,7 +12,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicomnode.dicom import codes
-from tests.acceptance.orthanc import Orthanc, free_port
+from tests.acceptance.hl7_node import node_with_hl7
+from tests.acceptance.orthanc import Orthanc
 from tests.acceptance.reading import contents
 from tests.acceptance.scanner import small_study, storescu
 from tests.acceptance.served import ServedNode
@@ -59,22 +60,9 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory, pacs: Orthanc) -> Iterator[ServedNode]:
-    destination = {"name": "pacs", "ae_title": pacs.ae_title, "host": "127.0.0.1", "port": pacs.dicom_port}
-    served = ServedNode(
-        tmp_path_factory.mktemp("node"),
-        free_port(),
-        [{**destination, "accept_research": True, "retry_min_s": 0.3, "retry_max_s": 2.0}],
-        reception={"settle_s": 0.2, "quiet_period_s": 2.0, "selection_wait_s": 0.0},
-        models=("deterioration",),
-        clinical={
-            "issuer": "HOSPITAL",
-            "amend_settle_s": 1.0,
-            "hl7": {"port": free_port(), "host": "127.0.0.1", "codes": LOCAL},
-        },
-    )
-    served.start()
-    yield served
-    assert served.stop() == 0
+    folder = tmp_path_factory.mktemp("node")
+    with node_with_hl7(folder, pacs, ("deterioration",), {"codes": LOCAL}, issuer="HOSPITAL") as served:
+        yield served
 
 
 def told_by_hl7(node: ServedNode, name: str, *values: tuple[str, str, str], **told: str) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from dicomnode.dicom import codes
-from tests.acceptance.orthanc import Orthanc, free_port
+from tests.acceptance.hl7_node import node_with_hl7
+from tests.acceptance.orthanc import Orthanc
 from tests.acceptance.reading import contents
 from tests.acceptance.served import ServedNode
 from tests.acceptance.test_deterioration import FIRST, LOCAL, TOLD, done, sent, told_by_hl7
@@ -30,22 +31,9 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory, pacs: Orthanc) -> Iterator[ServedNode]:
-    destination = {"name": "pacs", "ae_title": pacs.ae_title, "host": "127.0.0.1", "port": pacs.dicom_port}
-    served = ServedNode(
-        tmp_path_factory.mktemp("node"),
-        free_port(),
-        [{**destination, "accept_research": True, "retry_min_s": 0.3, "retry_max_s": 2.0}],
-        reception={"settle_s": 0.2, "quiet_period_s": 2.0, "selection_wait_s": 0.0},
-        models=("edema",),
-        clinical={
-            "issuer": "HOSPITAL",
-            "amend_settle_s": 1.0,
-            "hl7": {"port": free_port(), "host": "127.0.0.1", "codes": LOCAL},
-        },
-    )
-    served.start()
-    yield served
-    assert served.stop() == 0
+    folder = tmp_path_factory.mktemp("node")
+    with node_with_hl7(folder, pacs, ("edema",), {"codes": LOCAL}, issuer="HOSPITAL") as served:
+        yield served
 
 
 def test_variables_by_hl7_and_a_ct_become_a_score_with_measures_in_the_pacs(

@@ -1,0 +1,30 @@
+"""A node that is told variables by HL7 and sends the scores of its models to a PACS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.orthanc import Orthanc, free_port
+from tests.acceptance.served import ServedNode
+
+
+@contextmanager
+def node_with_hl7(
+    folder: Path, pacs: Orthanc, models: tuple[str, ...], hl7: dict[str, Any], **clinical: Any
+) -> Iterator[ServedNode]:
+    """While the block lasts. ``hl7``: of its listener, beside host and port; the node has to stop by itself."""
+    destination = {"name": "pacs", "ae_title": pacs.ae_title, "host": "127.0.0.1", "port": pacs.dicom_port}
+    served = ServedNode(
+        folder,
+        free_port(),
+        [{**destination, "accept_research": True, "retry_min_s": 0.3, "retry_max_s": 2.0}],
+        reception={"settle_s": 0.2, "quiet_period_s": 2.0, "selection_wait_s": 0.0},
+        models=models,
+        clinical={"amend_settle_s": 1.0, **clinical, "hl7": {"port": free_port(), "host": "127.0.0.1", **hl7}},
+    )
+    served.start()
+    yield served
+    assert served.stop() == 0
