@@ -1,6 +1,6 @@
 # make install   a .venv with all that is needed to run
 # make demo      the whole loop on this machine, pictures in demo-output/
-# make test      lint, types and tests (about half an hour on two cores; what CI runs)
+# make test      lint, types and tests (what CI runs; the tests take less than 20 minutes on two cores)
 # make test-full everything, long
 # make dist      wheel and sdist; make sbom (CycloneDX), make licences: what is in an environment; make audit: known holes
 # make bench     how fast it is on this machine, in about a quarter of an hour (docs/performance.md)
@@ -20,8 +20,8 @@ TORCH_INDEX ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 # What takes long is named at the end, so that the whole stays within its 20 minutes.
 PYTEST := $(BIN)/python -m pytest --durations=40 --durations-min=3
-# Three processes, a file to each, in order: what starts first (acceptance) mostly waits, while the others compute.
-PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
+# Four processes for two cores, a file to each, in the order of tests/conftest.py: some wait while the others compute.
+PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder
 
 SESSIONS ?= 100000
 DATASETS ?= 20000

@@ -20,9 +20,9 @@ from rich.table import Table
 
 from dicomnode.cohort.canvas import Tissue
 from dicomnode.cohort.edition import BENT
-from dicomnode.cohort.lesions import draw_lesions
+from dicomnode.cohort.lesions import Lesions, draw_lesions
 from dicomnode.cohort.patients import Site
-from dicomnode.cohort.scanner import draw_protocol, scan_scene
+from dicomnode.cohort.scanner import Scan, draw_protocol, scan_scene
 from dicomnode.cohort.scene import Anatomy, Finding, Scene, make_anatomy, make_scene
 from dicomnode.cohort.template import make_template_anatomy
 from dicomnode.measure.anatomy.location import part_at
@@ -53,14 +53,12 @@ class Judged:
 
 def judged(number: int, templates: Path | None) -> Judged:
     """Paint, scan and measure the head of a number."""
-    seed, warped = FIRST_SEED + number, templates is not None and number % 3 == 2
+    seed, warped = FIRST_SEED + number, is_warped(number, templates)
     rng = np.random.default_rng(seed)
     arm = "trauma" if number % 6 == 5 else "normal" if number % 12 == 4 else "ich"
     lesions = draw_lesions(arm, int(rng.integers(35, 90)), float(rng.uniform(-0.5, 2.0)), seed)
-    make = partial(make_template_anatomy, templates) if templates is not None and warped else make_anatomy
-    base = make(seed, lesions, spacing_mm=1.8, edition=BENT)
-    scene = make_scene(base, lesions, BENT)
-    scan = scan_scene(scene, *draw_protocol(SITES[number % 4], seed, "baseline", 256), seed)
+    base, scene = painted(seed, lesions, templates if warped else None)
+    scan = scanned(scene, number, seed)
     volume = volume_from(scan.series)
     started = time.perf_counter()
     places = Places(volume)
@@ -80,6 +78,23 @@ def judged(number: int, templates: Path | None) -> Judged:
         evans=(_painted_evans(base, scene), _number(None if head is None else head.evans_index)),
         seconds=seconds,
     )
+
+
+def is_warped(number: int, templates: Path | None) -> bool:
+    """Of every third head, where there is a template."""
+    return templates is not None and number % 3 == 2
+
+
+def painted(seed: int, lesions: Lesions, templates: Path | None) -> tuple[Anatomy, Scene]:
+    """A head without and with its lesions; warped from a template where one is given."""
+    make = make_anatomy if templates is None else partial(make_template_anatomy, templates)
+    base = make(seed, lesions, spacing_mm=1.8, edition=BENT)
+    return base, make_scene(base, lesions, BENT)
+
+
+def scanned(scene: Scene, number: int, seed: int) -> Scan:
+    """As one of the cohort's sites does."""
+    return scan_scene(scene, *draw_protocol(SITES[number % len(SITES)], seed, "baseline", 256), seed)
 
 
 def _leading(found: tuple[Region, ...], labels: np.ndarray, wanted: np.ndarray) -> Region | None:

@@ -177,11 +177,17 @@ def calls(wanted: int) -> Iterator[Call]:
     yield Call("page: seconds to the PACS", lambda session, _: standing.to_pacs(session))
     yield Call("page: newest studies", lambda session, _: studies.newest_studies(session))
     yield Call("page: search", lambda session, _: studies.find_studies(session, f"ACC{next(some)}"))
-    nothing_old = Limits(time.time() - 30 * DAY_S, time.time() - 30 * DAY_S)
+    old = time.time() - 30 * DAY_S
+    nothing_old = Limits(old, old)
     yield Call("files whose retention is over", lambda session, _: expired_series(session, nothing_old))
-    yield Call("work folders that may go", lambda s, _: finished_jobs(s, before=time.time() - 30 * DAY_S))
+    yield Call(
+        "work folders that may go (of 1,000)",
+        lambda s, _: finished_jobs(s, range(1, 1001), before=time.time() - 30 * DAY_S),
+    )
 
 
+FOLDERS = range(1, 1001)
+"""Jobs whose files are still there, as in two weeks of a busy hospital."""
 IDENTIFIERS = {
     "JOB": "{n}",
     "ACCESSION": "ACC{n}",

@@ -1,5 +1,7 @@
 """How fast instances are received durably: ``python benchmarks/reception.py [FOLDER] [--url URL] [--parallel N]``.
 
+``--receivers 1 2 4`` measures a node with so many receiving processes, one after the other.
+
 Sends CT series (28 generated slices of 512 x 512, or the files of FOLDER) by dcmtk's ``dcmsend`` to a reception with
 fsync and database as in production, and prints instances per second, the share of the disk, and the memory of the
 receiving process; then what 500 silent connections and 25 idle associations cost. ``--rivals`` sends the same to
@@ -35,20 +37,29 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 SILENT, IDLE = 500, 25
 
 RECEIVER = """
-import signal, sys
-from pathlib import Path
+import signal, sys, time
+from dicomnode.app.receivers import Receivers
 from dicomnode.config.whole import Config
-from dicomnode.receive.scp import StorageScp
-from dicomnode.receive.spool import Spool
+from dicomnode.receive.places import Places
+from dicomnode.receive.scp import StorageScp, spool_of
 from dicomnode.store.engine import Store
-config = Config.model_validate({"node": {"port": 0, "host": "127.0.0.1", "data_dir": sys.argv[2]}})
-store = Store(sys.argv[1])
+url, data_dir, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+node = {"port": 0, "host": "127.0.0.1", "data_dir": data_dir}
+config = Config.model_validate({"node": node, "database": {"url": url}, "reception": {"receivers": count}})
+store = Store(url)
 store.migrate()
-scp = StorageScp(config, store, Spool(config.spool_dir), "benchmark")
+places = Places(count)
+scp = StorageScp(config, store, spool_of(config, "benchmark"), "benchmark", places)
 scp.start()
+receivers = Receivers(config, "benchmark", places)
+receivers.start(scp.port)
+while receivers.listening < count - 1:
+    time.sleep(0.1)
 print(scp.port, flush=True)
 signal.sigwait([signal.SIGTERM])
+receivers.request_stop(0.0)
 scp.stop()
+receivers.join()
 """
 
 
@@ -98,23 +109,29 @@ def synchronisation_s(folder: Path, size_bytes: int, count: int = 28) -> float:
     return statistics.median(seconds)
 
 
-def start_receiver(url: str, data_dir: Path) -> tuple[subprocess.Popen[str], int]:
-    """A receiving process, and its port."""
-    process = subprocess.Popen([sys.executable, "-c", RECEIVER, url, str(data_dir)], stdout=subprocess.PIPE, text=True)
+def start_receiver(url: str, data_dir: Path, receivers: int) -> tuple[subprocess.Popen[str], int]:
+    """A node that receives and does nothing else, and its port."""
+    command = [sys.executable, "-c", RECEIVER, url, str(data_dir), str(receivers)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     return process, int(process.stdout.readline())
 
 
+def cost_of(process: psutil.Process) -> tuple[float, float]:
+    """CPU seconds so far and megabytes resident, of all its processes."""
+    every = [process, *process.children()]
+    return sum(sum(one.cpu_times()[:2]) for one in every), sum(one.memory_info().rss for one in every) / 1e6
+
+
 def measure(port: int, process: psutil.Process, folders: list[Path], files: int) -> None:
     """Send all folders at once and print the figures."""
-    before = process.cpu_times()
+    before_s, _ = cost_of(process)
     began = time.perf_counter()
     with ThreadPoolExecutor(len(folders)) as pool:
         list(pool.map(lambda folder: send(port, folder), folders))
     wall_s = time.perf_counter() - began
-    after = process.cpu_times()
-    cpu_s = after.user + after.system - before.user - before.system
-    rss_mb = process.memory_info().rss / 1e6
+    after_s, rss_mb = cost_of(process)
+    cpu_s = after_s - before_s
     print(
         f"{len(folders)} sender(s): {files / wall_s:6.1f} instances/s   {wall_s:5.2f} s for {files} instances   "
         f"{1e3 * cpu_s / files:5.1f} ms CPU per instance   {rss_mb:4.0f} MB resident"
@@ -137,9 +154,9 @@ def crowd(port: int, process: psutil.Process) -> None:
 
 
 def _cost(port: int, process: psutil.Process, seconds: float = 5.0) -> str:
-    before, began = sum(process.cpu_times()[:2]), time.perf_counter()
+    before, began = cost_of(process)[0], time.perf_counter()
     time.sleep(seconds)
-    share = (sum(process.cpu_times()[:2]) - before) / (time.perf_counter() - began)
+    share = (cost_of(process)[0] - before) / (time.perf_counter() - began)
     echo = AE("ECHO")
     echo.add_requested_context(Verification)
     times = []
@@ -202,12 +219,30 @@ def _wait_for(port: int) -> None:
         time.sleep(0.05)
 
 
+def measure_node(url: str, data_dir: Path, receivers: int, sources: list[Path], per_series: list[int]) -> None:
+    """Print the figures of a node with so many receivers."""
+    process, port = start_receiver(url, data_dir, receivers)
+    try:
+        receiver = psutil.Process(process.pid)
+        print(f"{receivers} receiver(s), idle: {cost_of(receiver)[1]:.0f} MB resident")
+        for _ in range(2 * receivers):
+            send(port, sources[0])  # imports and connections are made, whichever receiver it comes to
+        measure(port, receiver, sources[1:2], per_series[1])
+        measure(port, receiver, sources[2:], sum(per_series[2:]))
+        crowd(port, receiver)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
 def main() -> None:
     """Measure and print."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("folder", nargs="?", type=Path)
     arguments.add_argument("--url", default="", help="database; SQLite beside the spool when left out")
     arguments.add_argument("--parallel", type=int, default=4)
+    arguments.add_argument("--slices", type=int, default=28, help="of each series that is generated")
+    arguments.add_argument("--receivers", type=int, nargs="+", default=[1], help="processes of the node that receive")
     arguments.add_argument("--rivals", action="store_true", help="storescp and Orthanc, too")
     options = arguments.parse_args()
     if shutil.which("dcmsend") is None:
@@ -217,25 +252,17 @@ def main() -> None:
         sources = [root / f"series-{number}" for number in range(options.parallel + 2)]
         for source in sources:
             source.mkdir()
-            make_series(source)
+            make_series(source, options.slices)
         if options.folder is not None:
             sources[1] = options.folder
         per_series = [len(list(source.iterdir())) for source in sources]
         size_bytes = next(sources[1].iterdir()).stat().st_size
         (root / "sync").mkdir()
         floor_s = synchronisation_s(root / "sync", size_bytes)
-        process, port = start_receiver(options.url or f"sqlite:///{root / 'node.db'}", root / "data")
-        try:
-            receiver = psutil.Process(process.pid)
-            print(f"idle: {receiver.memory_info().rss / 1e6:.0f} MB resident")
-            print(f"disk: {1e3 * floor_s:.1f} ms per instance of {size_bytes / 1e3:.0f} kB for write, fsync and rename")
-            send(port, sources[0])  # imports and connections are made
-            measure(port, receiver, sources[1:2], per_series[1])
-            measure(port, receiver, sources[2:], sum(per_series[2:]))
-            crowd(port, receiver)
-        finally:
-            process.terminate()
-            process.wait(30)
+        print(f"disk: {1e3 * floor_s:.1f} ms per instance of {size_bytes / 1e3:.0f} kB for write, fsync and rename")
+        for receivers in options.receivers:
+            data_dir = root / f"data-{receivers}"
+            measure_node(options.url or f"sqlite:///{data_dir}.db", data_dir, receivers, sources, per_series)
         if options.rivals:
             measure_rivals(root, sources[1:], per_series[1])
 

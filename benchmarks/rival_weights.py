@@ -1,7 +1,7 @@
 """Weights of a training as a bundle, without being installed: the node's own, with these in place of its weights.
 
-They are those of the network that the node runs (``hemorrhage``) or of the one that is to follow it
-(``hemorrhage-detector``), of one network (``best.safetensors``) or of several that mark together. How the exam
+They are those of the network that the node runs (``hemorrhage``) or of the one before it (``hemorrhage-student``), of
+one network (``best.safetensors``) or of several that mark together. How the exam
 probability is calibrated stands in ``calibration.json`` or ``figures.json`` beside them; where neither is, the marks
 alone decide.
 """
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from dicomnode.train.hemorrhage.recipes import BUNDLE, DETECTED, FULL_VIEW, SEATS
+from dicomnode.train.hemorrhage.recipes import BUNDLE, CHANNELS, DETECTED, FINDINGS, FULL_VIEW, SEATS
 from dicomnode.zoo.hemorrhage.committee import seated
 from dicomnode.zoo.hemorrhage.full_view import FACTOR
 from dicomnode.zoo.parts import CONFIG, WEIGHTS
@@ -27,7 +27,6 @@ METADATA = Path("configs/metadata.json")
 CALIBRATIONS = ("calibration.json", "figures.json")
 EXAM = "exam"
 NETWORKS = "dicomnode.zoo.hemorrhage"
-CHANNELS = 6
 SEEN = [1, 4]
 """Channels of the slice itself, see ``recipes.detector_network``."""
 State = Mapping[str, torch.Tensor]
@@ -42,11 +41,12 @@ def bundle_of(weights: Path, folder: Path) -> Path:
     """
     shutil.copytree(BUNDLE, folder)
     members = members_in(load_file(weights))
+    inference = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     if "decide.weight" in members[0]:
-        inference = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        _write(folder / CONFIG, inference | {"network_def": _committee([_detector(member) for member in members])})
+        network = {"network_def": _committee([_detector(member) for member in members])}
     else:
-        members = list(islice(cycle(members), SEATS))
+        members, network = list(islice(cycle(members), SEATS)), _students()
+    _write(folder / CONFIG, inference | network)
     state = {name: value.clone() for name, value in seated(members).items()}
     save_file(state, folder / WEIGHTS)
     metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
@@ -74,19 +74,30 @@ def calibration_beside(weights: Path) -> dict[str, float | None]:
     return {"exam_slope": 1.0, "exam_intercept": 0.0, "exam_threshold": None}
 
 
-def _committee(members: list[dict[str, Any]]) -> dict[str, Any]:
+def _committee(members: list[Any]) -> dict[str, Any]:
     return {"_target_": f"{NETWORKS}.committee.Committee", "members": members}
+
+
+def _students() -> dict[str, Any]:
+    """A committee of ``recipes.student_network`` as MONAI builds it."""
+    cores = {f"core_{seat}": _core(len(FINDINGS), None) for seat in range(SEATS)}
+    member = f"$torch.nn.Sequential(torch.nn.PixelUnshuffle({FACTOR}), @{{}}, torch.nn.PixelShuffle({FACTOR}))"
+    return {**cores, "network_def": _committee([member.format(name) for name in cores])}
+
+
+def _core(outputs: int, features: list[int] | None) -> dict[str, Any]:
+    core = {
+        "_target_": f"{NETWORKS}.residual_unet.ResidualUNet",
+        "in_channels": CHANNELS * FACTOR**2,
+        "out_channels": outputs * FACTOR**2,
+    }
+    return core if features is None else core | {"features": features}
 
 
 def _detector(state: State) -> dict[str, Any]:
     """``recipes.detector_network`` as MONAI builds it, as wide as its weights."""
     levels = takewhile(lambda bias: bias in state, (f"core.encoder.{level}.second.conv.bias" for level in count()))
-    core = {
-        "_target_": f"{NETWORKS}.residual_unet.ResidualUNet",
-        "in_channels": CHANNELS * FACTOR**2,
-        "out_channels": FULL_VIEW * FACTOR**2,
-        "features": [len(state[bias]) for bias in levels],
-    }
+    core = _core(FULL_VIEW, [len(state[bias]) for bias in levels])
     look = {"seen": SEEN, "coarse": FULL_VIEW, "hidden": len(state["look.conv.bias"]), "outputs": len(DETECTED)}
     return {"_target_": f"{NETWORKS}.full_view.FullView", "core": core, **look}
 

@@ -20,7 +20,7 @@ import torch
 from monai.transforms import Compose
 
 from dicomnode.train.engine import FitSettings, channels_last
-from dicomnode.train.hemorrhage.recipes import fast_recipe
+from dicomnode.train.hemorrhage.recipes import detector_recipe
 from dicomnode.train.manifest import Case
 from dicomnode.train.slices.data import Source, WithoutMetadata, transforms
 from dicomnode.train.slices.exams import Exam
@@ -103,7 +103,7 @@ def steps(recipe: Recipe) -> None:
 def main() -> None:
     """Measure and print one line of JSON each."""
     torch.set_num_threads(1)
-    recipe = fast_recipe()
+    recipe = detector_recipe()
     samples(recipe)
     steps(recipe)
     print(json.dumps({"load of the machine": os.getloadavg()[0]}))

@@ -402,6 +402,8 @@ class ImageFinding:
     horizon : which time it shows, such as ``24 h after the baseline scan``.
     probability : (slices, rows, columns) uint16, ``PROBABILITY_SCALE`` x the chance that a voxel of that scan holds
         what ``hu`` does not show, such as blood; it is outlined on the scan. None: nothing is.
+    outlined : of which finding that is the chance, by a name that :mod:`dicomnode.dicom.codes` knows; empty where the
+        bundle does not say.
     note : what the banner says of it, such as ``Blood on it: 35 %``; empty where there is nothing to say.
     warnings : limits of the intended use that this patient touches.
     inputs_digest : hex sha256 of all that shaped it beside model and images; empty where nothing did.
@@ -414,6 +416,7 @@ class ImageFinding:
     horizon: str
     model: ModelRef
     probability: NDArray[np.uint16] | None = None
+    outlined: str = ""
     note: str = ""
     warnings: tuple[str, ...] = ()
     inputs_digest: str = ""

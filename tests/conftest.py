@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,9 @@ PLAIN_PATH = os.pathsep.join(filter(None, [str(REPOSITORY / "tests/tools/plain")
 """PYTHONPATH of a process that has no extras."""
 BUNDLE_PATH = os.pathsep.join(filter(None, [str(REPOSITORY / "tests/tools/plain_with_bundle"), OWN_PATH]))
 """PYTHONPATH of a process that has the extra ``bundle`` and no other."""
+WAITING = ("tests/acceptance/", "tests/integration/")
+COMPUTING = tuple(f"tests/integration/{name}" for name in ("test_train", "cohort/", "encode/", "zoo/"))
+"""Of the files below the folders of :data:`WAITING` those that do not."""
 
 
 def pytest_configure() -> None:
@@ -32,6 +36,20 @@ def pytest_configure() -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         # One of several processes that compute: threads that wait for a core spin, and all lose.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose tests wait for processes and peers, and files whose tests compute, in turn.
+
+    The processes that run them take a file each, in this order: some wait while the others compute.
+    """
+    files: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    waiting = [file for file in files if file.startswith(WAITING) and not file.startswith(COMPUTING)]
+    computing = [file for file in files if file not in waiting]
+    turns = [file for pair in zip_longest(waiting, computing) for file in pair if file is not None]
+    items[:] = [item for file in turns for item in files[file]]
 
 
 @pytest.fixture(autouse=True)

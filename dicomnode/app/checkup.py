@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dicomnode.app.check.certificates import check_certificates
+from dicomnode.app.check.cluster import check_cluster
 from dicomnode.app.check.context import check_context
 from dicomnode.app.check.destinations import check_destinations
 from dicomnode.app.check.fhir import check_fhir
@@ -30,6 +31,7 @@ def checkup(config: Config, *, load_models: bool = True, only_configuration: boo
         return
     yield from check_host(config)
     yield from check_protocols(config)
+    yield from check_cluster(config)
     if load_models:
         yield from check_models(config)
     yield from check_context(config)

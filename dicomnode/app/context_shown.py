@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
 from dicomnode.app import show
 from dicomnode.clinical.matching import contradictions
-from dicomnode.clinical.merging import HOUR_S, Scan, counts, nearest, observed_at
+from dicomnode.clinical.merging import HOUR_S, Scan, counts, merged, nearest, observed_at
 from dicomnode.clinical.variables import VARIABLES
 from dicomnode.config.whole import Config
 from dicomnode.errors import FhirOutcome
 from dicomnode.execute.context import scan_of
-from dicomnode.records import Observation, Patient, ReportSection
+from dicomnode.records import Observation, Patient, PatientContext, ReportSection
 from dicomnode.store.clinical.observations import KnownOfPatient, known_of, patients_named
 from dicomnode.store.clinical.patients import KnownStudy, all_keys, studies_of
 from dicomnode.store.clinical.questions import QuestionLine, questions_of
@@ -48,6 +48,7 @@ class PatientPage:
     Attributes
     ----------
     ids : every ID that counts, after merges, with its issuer.
+    derived : names of what follows from values that may be used, such as the hours from onset to the scan.
     questions : what a FHIR server was asked about the patient of the study, and what came of it last.
     """
 
@@ -55,6 +56,7 @@ class PatientPage:
     scanned_at: float | None
     ids: list[tuple[str, str]]
     known: list[KnownLine]
+    derived: list[str]
     questions: list[QuestionLine]
 
 
@@ -69,13 +71,20 @@ def pages_of(session: Session, config: Config, identifier: str) -> list[PatientP
 
 def _page(session: Session, config: Config, study: KnownStudy) -> PatientPage:
     scan = scan_of(config, study.patient, study.scanned_at)
+    known = known_of(session, study.patient)
     return PatientPage(
         study_uid=study.study_uid,
         scanned_at=study.scanned_at,
         ids=list(all_keys(session, study.patient)),
-        known=list(_lines(known_of(session, study.patient), scan, is_for_scan=bool(study.study_uid))),
+        known=list(_lines(known, scan, is_for_scan=bool(study.study_uid))),
+        derived=_derived(known.observations, scan),
         questions=questions_of(session, [study.study_uid]),
     )
+
+
+def _derived(observations: Sequence[Observation], scan: Scan) -> list[str]:
+    told = {one.name for one in observations}
+    return [value.name for value in merged(PatientContext(), observations, (), scan).values if value.name not in told]
 
 
 def _lines(known: KnownOfPatient, scan: Scan, *, is_for_scan: bool) -> Iterator[KnownLine]:

@@ -20,11 +20,14 @@ from pydicom.dataset import Dataset
 
 from dicomnode.app import show
 from dicomnode.app.context_shown import PatientPage, pages_of, pages_table
-from dicomnode.app.demo_hl7 import demo_clinical, demo_messages, free_port, report_of_context, tell
+from dicomnode.app.demo_course import Course, came_of, show_course
+from dicomnode.app.demo_hl7 import demo_clinical, free_port, report_of_context, tell
+from dicomnode.app.demo_name import StudyName
 from dicomnode.app.demo_pacs import ReceivingPacs
+from dicomnode.app.demo_studies import STUDIES, DemoOrder
 from dicomnode.app.node import Node
 from dicomnode.app.pictures import mask_of_seg, overview_of_sc, picture_of_mask
-from dicomnode.cohort.make import DemoStudy, make_demo_study
+from dicomnode.cohort.make import DemoStudy
 from dicomnode.config.destinations import Destination
 from dicomnode.config.operations import Operations
 from dicomnode.config.sections import Database, Reception, Zoo
@@ -44,7 +47,6 @@ from dicomnode.store.history.lines import EventLine, JobLine
 
 PACS_AE = "DEMO-PACS"
 SCANNER_AE = "DEMO-CT"
-MODELS = ("hemorrhage", "prognosis")
 PATIENCE_S = 300.0
 OVER = {"done", "sent_unproven", "undelivered", "failed", "refused", "quarantined"}
 
@@ -58,27 +60,32 @@ class Step:
     says: str
 
 
-def run_demo(out: Path, seed: int) -> int:
-    """Run the loop once and show what came back; returns the exit code."""
+def run_demo(out: Path, name: StudyName = StudyName.ICH, seed: int | None = None) -> int:
+    """Run the loop once and show what came back; returns the exit code.
+
+    Parameters
+    ----------
+    name : which study is sent. seed : of its head; None takes the one that the study is shown with.
+    """
+    order = STUDIES[name]
     with private_files():
-        return _run_demo(out, seed)
+        return _run_demo(out.absolute(), order, order.seed if seed is None else seed)
 
 
-def _run_demo(out: Path, seed: int) -> int:
-    out = out.absolute()
+def _run_demo(out: Path, order: DemoOrder, seed: int) -> int:
     for name in ("node", "pacs", "study"):
         shutil.rmtree(out / name, ignore_errors=True)
-    with show.err.status("making a synthetic head with a bleed"):
-        study = make_demo_study(out / "study", seed)
+    with show.err.status(f"making {order.says}"):
+        study = order.make(out / "study", seed)
     with ReceivingPacs(out / "pacs", PACS_AE) as pacs:
         header = pydicom.dcmread(study.paths[0], stop_before_pixels=True)
-        config = demo_config(out / "node", pacs.port, str(header.IssuerOfPatientID))
+        config = demo_config(out / "node", pacs.port, str(header.get("IssuerOfPatientID", "")), order.models)
         configure_logging(config.operations)
         with Node(config) as node:
             with show.err.status("loading the models"):
                 wait_for_worker(node)
             with show.err.status("telling what is known of the patient by HL7"):
-                told = tell(demo_messages(header), node.hl7_port)
+                told = tell(order.messages(header), node.hl7_port)
             sent_at = time.time()
             with show.err.status(f"sending {len(study.paths)} slices by C-STORE"):
                 send_study(study.paths, node, config)
@@ -86,15 +93,20 @@ def _run_demo(out: Path, seed: int) -> int:
                 job = wait_for_job(node)
             events = _events(node, job)
             known = _known(node, job)
-        received = [pydicom.dcmread(item.path) for item in pacs.instances]
+            received = [pydicom.dcmread(item.path) for item in pacs.instances]
+            course = _course(node, config, study, received) if study.later else None
     _report(out, study, job, timeline(events, sent_at), received)
+    if course is not None:
+        show_course(course, out, config.node.timezone)
     report_of_context(told, received)
     pages_table(known, config.node.timezone)
     show.out.print(f"[yellow]{RESEARCH_NOTICE}. Head, bleed, patient and training data are synthetic.[/yellow]")
     return 0 if job.status == "done" else 1
 
 
-def demo_config(data_dir: Path, pacs_port: int, issuer: str = "") -> Config:
+def demo_config(
+    data_dir: Path, pacs_port: int, issuer: str = "", models: tuple[str, ...] = STUDIES[StudyName.ICH].models
+) -> Config:
     """A node on free ports with one destination, the PACS beside it, which accepts research results."""
     plain = built_in_config()
     destination = Destination(
@@ -106,7 +118,7 @@ def demo_config(data_dir: Path, pacs_port: int, issuer: str = "") -> Config:
         reception=Reception(min_free_gb=0.2),
         destination=(destination,),
         protocol=tuple(
-            protocol.model_copy(update={"destinations": (destination.name,), "models": MODELS})
+            protocol.model_copy(update={"destinations": (destination.name,), "models": models})
             for protocol in plain.protocol
         ),
         zoo=Zoo(selftest=False),
@@ -158,6 +170,22 @@ def wait_for_job(node: Node, study_uid: str = "") -> JobLine:
                 return show_job(session, jobs[0].job_id) or jobs[0]
         time.sleep(0.1)
     raise NodeError("the study did not come through; 'dicomnode why' on its data folder shows where it stands")
+
+
+def _course(node: Node, config: Config, study: DemoStudy, received: Sequence[Dataset]) -> Course:
+    """Send the later scan, and read what had been foretold of it."""
+    assert node.store is not None
+    later_uid = str(pydicom.dcmread(study.later[0], stop_before_pixels=True).StudyInstanceUID)
+    with show.err.status(f"a day later: sending {len(study.later)} slices"):
+        send_study(study.later, node, config)
+        wait_for_job(node, later_uid)
+    return Course(
+        first=read_series(study.paths),
+        later=read_series(study.later),
+        later_ml=study.later_ml,
+        received=received,
+        came=came_of(node.store, config),
+    )
 
 
 def _events(node: Node, job: JobLine) -> list[EventLine]:
@@ -221,6 +249,11 @@ def _findings(series: LoadedSeries, study: DemoStudy, received: Sequence[Dataset
         return [f"No SEG came back, though {truth_ml:.1f} mL were painted."]
     mask = mask_of_seg(segs[0], series.volume)
     volume_ml = series.volume.stack.volume_ml(mask)
+    if study.staining_ml:
+        return [
+            f"Dense: {volume_ml:.1f} mL in the SEG received; {truth_ml:.1f} mL of blood and {study.staining_ml:.1f} mL "
+            "of contrast medium were painted (synthetic). On a single-energy CT they cannot be told apart."
+        ]
     return [
         f"Intracranial haemorrhage: {volume_ml:.1f} mL in the SEG received, {truth_ml:.1f} mL were painted "
         f"(Dice {_dice(mask, study.mask):.2f}, synthetic)."

@@ -21,7 +21,7 @@ from dicomnode.errors import NodeError
 from dicomnode.receive.mllp.asking import ask
 
 HOST, ANSWER_S = "127.0.0.1", 30.0
-LOCAL_CODES = {"ANTICOAG": "anticoagulant", "ONSET": "onset_at"}
+LOCAL_CODES = {"ANTICOAG": "anticoagulant", "ONSET": "onset_at", "EVT": "thrombectomy"}
 """Of the demo's emergency department, for what has no LOINC code that the node knows."""
 
 
@@ -47,8 +47,13 @@ def demo_clinical(issuer: str, port: int) -> Clinical:
     return Clinical(issuer=issuer, hl7=Hl7(host=HOST, port=port, charset="UNICODE UTF-8", codes=LOCAL_CODES))
 
 
-def demo_messages(header: Dataset) -> list[Message]:
-    """What is told of the patient of a scan, with times before it."""
+def demo_messages(header: Dataset, *, thrombectomy: bool = False) -> list[Message]:
+    """What is told of the patient of a scan, with times before it.
+
+    Parameters
+    ----------
+    thrombectomy : of a patient after one, in place of one with a bleed.
+    """
     scan = datetime.fromtimestamp(scanned_at(header, "UTC") or 0.0, UTC)
 
     def before(minutes: float) -> str:
@@ -60,30 +65,36 @@ def demo_messages(header: Dataset) -> list[Message]:
     )
     ward = [
         f"OBR|1|E100|E100|8716-3^Vital signs^LN|||{before(25)}",
-        "OBX|1|NM|9269-2^Glasgow coma score total^LN||10|{score}^^UCUM|||||F",
+        f"OBX|1|NM|9269-2^Glasgow coma score total^LN||{13 if thrombectomy else 10}|{{score}}^^UCUM|||||F",
         "OBX|2|NM|72089-6^NIHSS^LN||16||||||F",
-        "OBX|3|NM|8480-6^Systolic blood pressure^LN||192|mm[Hg]^^UCUM|||||F",
-        "OBX|4|CWE|ANTICOAG^Oral anticoagulation^L||Y^Yes^HL70136||||||F",
-        f"OBX|5|DTM|ONSET^Last seen well^L||{before(105)}||||||F",
+        f"OBX|3|NM|8480-6^Systolic blood pressure^LN||{158 if thrombectomy else 192}|mm[Hg]^^UCUM|||||F",
+        f"OBX|4|CWE|{_done(thrombectomy)}||Y^Yes^HL70136||||||F",
+        f"OBX|5|DTM|ONSET^Last seen well^L||{before(345 if thrombectomy else 105)}||||||F",
     ]
     laboratory = [
         f"OBR|1|L200|L200|24323-8^Laboratory^LN|||{before(20)}",
         "OBX|1|NM|GLU^Glucose^L^2345-7^Glucose^LN||126|mg/dL^^UCUM|||||F",
-        "OBX|2|SN|6301-6^INR^LN||^2.8|1^^UCUM|||||F",
+        f"OBX|2|SN|6301-6^INR^LN||^{1.1 if thrombectomy else 2.8}|1^^UCUM|||||F",
         "OBX|3|NM|777-3^Platelets^LN||212|10*3/uL^^UCUM|||||F",
         "OBX|4|NM|718-7^Haemoglobin^LN||13.1|g/dL^^UCUM|||||F",
         "OBX|5|NM|2160-0^Creatinine^LN||0.9|mg/dL^^UCUM|||||F",
     ]
     diagnoses = ["PV1|1|E", "DG1|1||I48.0^Atrial fibrillation^I10", "DG1|2||I10^Hypertension^I10"]
+    treatment = "thrombectomy" if thrombectomy else "anticoagulation"
     told = [
         ("KIS", "ADT^A01^ADT_A01", "admission, two diagnoses", before(30), diagnoses),
-        ("EMERGENCY", "ORU^R01^ORU_R01", "GCS, NIHSS, pressure, anticoagulation, onset", before(24), ward),
+        ("EMERGENCY", "ORU^R01^ORU_R01", f"GCS, NIHSS, pressure, onset, {treatment}", before(24), ward),
         ("LAB", "ORU^R01^ORU_R01", "glucose, INR, platelets, haemoglobin, creatinine", before(10), laboratory),
     ]
     return [
         Message(sender, kind[:7], says, _text(sender, kind, number, at, whose, segments))
         for number, (sender, kind, says, at, segments) in enumerate(told, start=1)
     ]
+
+
+def _done(thrombectomy: bool) -> str:
+    """What was done to the patient before, in the codes of the emergency department."""
+    return "EVT^Thrombectomy^L" if thrombectomy else "ANTICOAG^Oral anticoagulation^L"
 
 
 def _name(header: Dataset) -> str:

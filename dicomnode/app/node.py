@@ -21,6 +21,7 @@ from dicomnode.app.draining import DRAIN_TICK_S, Work
 from dicomnode.app.duties import Doer, duties_of
 from dicomnode.app.hl7 import hl7_handler, require_hl7
 from dicomnode.app.parts import Parts
+from dicomnode.app.receivers import Receivers
 from dicomnode.app.role import Role, owner_of
 from dicomnode.app.selftests import SelfTests
 from dicomnode.app.waiting import tell_of_what_waits
@@ -36,6 +37,7 @@ from dicomnode.ops.scheduler import Scheduler
 from dicomnode.ops.service import READY, STOPPING, tell
 from dicomnode.ops.state import NodeState
 from dicomnode.receive.mllp.listener import MllpListener
+from dicomnode.receive.places import Places
 from dicomnode.receive.scp import StorageScp, spool_of
 from dicomnode.store.engine import Store
 from dicomnode.store.opening import require_existing
@@ -77,6 +79,7 @@ class Node:
         self._trail: AuditTrail | None = None
         self._selftests: SelfTests | None = None
         self._scp: StorageScp | None = None
+        self._receivers: Receivers | None = None
         self._hl7: MllpListener | None = None
         self._scheduler: Scheduler | None = None
         self._digests: PixelDigests | None = None
@@ -186,6 +189,8 @@ class Node:
         self._scheduler.replace(duties)
         if self._scp is not None:
             self._scp.reload(config)
+        if self._receivers is not None:
+            self._receivers.reload(config)
         if self._hl7 is not None and handler is not None:
             self._hl7.reload(config.clinical.hl7, handler)
         if self._digests is not None:
@@ -231,9 +236,12 @@ class Node:
 
     def _start_scp(self, store: Store, storage: Storage) -> None:
         spool = spool_of(self.config, self.owner, is_there=storage.is_there)
+        places = Places(self.config.reception.receivers)
         # known before it starts: where that fails it is stopped like the rest
-        self._scp = StorageScp(self.config, store, spool, self.owner)
+        self._scp = StorageScp(self.config, store, spool, self.owner, places)
         open_scp(self.config, self._scp, spool)
+        self._receivers = Receivers(self.config, self.owner, places)
+        self._receivers.start(self._scp.port)
 
     def _ends(self) -> bool:
         return self._stop.is_set() or self._draining.is_set()
@@ -255,8 +263,9 @@ class Node:
         if self.store is None or self._parts is None:
             return
         log.info("draining: nothing new is taken")
-        if self._scp is not None:
-            self._scp.refuse_new()
+        for receiving in (self._scp, self._receivers):
+            if receiving is not None:
+                receiving.refuse_new()
         self._parts.take_no_jobs()
         work = Work(self.store, self._associations, lambda: self._is_busy, self._parts.destinations)
         while not self._stop.wait(DRAIN_TICK_S):
@@ -265,7 +274,7 @@ class Node:
                 self._stop.set()
 
     def _associations(self) -> int:
-        return 0 if self._scp is None else self._scp.associations
+        return sum(receiving.associations for receiving in (self._scp, self._receivers) if receiving is not None)
 
     @property
     def _is_busy(self) -> bool:
@@ -282,8 +291,12 @@ class Node:
     def stop(self) -> None:
         """Refuse new associations, let what runs end, stop the rest; what is not done is taken up at the next start."""
         tell(STOPPING)
+        if self._receivers is not None:
+            self._receivers.request_stop(DRAIN_S)
         if self._scp is not None:
             self._scp.stop(drain_s=DRAIN_S)
+        if self._receivers is not None:
+            self._receivers.join()
         if self._hl7 is not None:
             self._hl7.stop(drain_s=DRAIN_S)
         self._stop.set()

@@ -8,6 +8,7 @@ from functools import cached_property
 from sqlalchemy.orm import Session
 
 from dicomnode.app.context_shown import pages_of
+from dicomnode.clinical.variables import VARIABLES
 from dicomnode.config.whole import Config
 from dicomnode.errors import BundleError
 from dicomnode.ops.http.board import Board, KnownValue, ModelCard, StudyContext
@@ -86,9 +87,15 @@ class Shelf:
 
     def context_of(self, session: Session, study_uid: str) -> StudyContext:
         """What is known of the patient of a study, and what the models ask for beside it."""
-        lines = [line for page in pages_of(session, self._config, study_uid) for line in page.known]
-        known = [KnownValue(one.name, one.value, one.source, one.observed_at, one.verdict) for one in lines]
-        used = {one.name for one in known if one.verdict == "used"}
+        pages = pages_of(session, self._config, study_uid)
+        lines = [line for page in pages for line in page.known]
+        known = [KnownValue(_label(one.name), one.value, one.source, one.observed_at, one.verdict) for one in lines]
+        used = {one.name for one in lines if one.verdict == "used"}.union(*(page.derived for page in pages))
         bundles = [bundle for bundle in self._bundles.values() if isinstance(bundle, RegisteredBundle)]
         needs = [need for bundle in bundles for need in bundle.manifest.needs.variables]
         return StudyContext(known, list(dict.fromkeys(str(need.label) for need in needs if need.name not in used)))
+
+
+def _label(name: str) -> str:
+    """Of a variable, as a radiologist reads it; a section of a report has its name."""
+    return VARIABLES[name].label if name in VARIABLES else name

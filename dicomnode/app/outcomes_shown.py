@@ -3,13 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
 
 from dicomnode.app.show import clock, table
-from dicomnode.ops.outcomes import Account, Group
-from dicomnode.store.ops.outcomes import Forecast, ForecastLine, GrowthLine
+from dicomnode.ops.outcomes import Account, Group, account
+from dicomnode.store.ops.outcomes import (
+    Forecast,
+    ForecastLine,
+    GrowthLine,
+    exams_by_patient,
+    forecast_lines,
+    growth_lines,
+)
 from dicomnode.zoo.registry import Registry
 
 _CAME = {True: "yes", False: "no", None: "uncertain"}
+WITHIN_H = 72.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Came:
+    """What was foretold and what came.
+
+    Attributes
+    ----------
+    accounts : how each score did. lines : its forecasts, by its name. growth : bleeds that were seen twice.
+    """
+
+    accounts: Sequence[Account]
+    lines: Mapping[str, Sequence[ForecastLine]]
+    growth: Sequence[GrowthLine]
+
+
+def what_came(session: Session, registry: Registry, finding: str = "hemorrhage", within_h: float = WITHIN_H) -> Came:
+    """Read it off what models said of each CT.
+
+    Parameters
+    ----------
+    finding : mask whose growth is told. within_h : until when the next CT comes.
+
+    Raises
+    ------
+    BundleError : a bundle cannot be read.
+    """
+    exams = exams_by_patient(session)
+    lines = {one.score: forecast_lines(exams, one) for one in forecasts_of(registry)}
+    return Came(
+        accounts=[account(score, of_score) for score, of_score in lines.items()],
+        lines=lines,
+        growth=growth_lines(exams, finding=finding, until_h=within_h),
+    )
 
 
 def forecasts_of(registry: Registry) -> list[Forecast]:
@@ -33,19 +78,14 @@ def forecasts_of(registry: Registry) -> list[Forecast]:
     ]
 
 
-def tables(
-    accounts: Sequence[Account],
-    lines: Mapping[str, Sequence[ForecastLine]],
-    growth: Sequence[GrowthLine],
-    timezone: str,
-) -> None:
+def tables(came: Came, timezone: str) -> None:
     """Print each forecast with what came, how they did together, and the bleeds that were seen twice."""
-    for one in accounts:
-        table(f"{one.score}: forecasts", _FORECASTS, [_forecast(line, timezone) for line in lines[one.score]])
+    for one in came.accounts:
+        table(f"{one.score}: forecasts", _FORECASTS, [_forecast(line, timezone) for line in came.lines[one.score]])
         table(f"{one.score}: calibration{_errors(one)}", _GROUPS, _groups(one))
-    if not accounts:
+    if not came.accounts:
         table("Forecasts: no model of this configuration foretells a later CT", [], [])
-    table("Bleeds seen again", _GROWTH, [_grown(line, timezone) for line in growth])
+    table("Bleeds seen again", _GROWTH, [_grown(line, timezone) for line in came.growth])
 
 
 _FORECASTS = ("scanned", "study", "foretold", "came", "mL", "after", "later study")

@@ -200,8 +200,11 @@ class Parts:
 def devices_of(config: Config) -> Sequence[str]:
     """The devices of the workers, one for each entry of the configuration.
 
-    ``auto`` is every NVIDIA device of this machine; where there is none, one worker that finds out itself.
+    ``auto`` is every NVIDIA device of this machine; where there is none, one worker that finds out itself. On a Ray
+    cluster each actor has one, which the cluster finds.
     """
+    if config.execution.backend == "ray":
+        return [f"ray {index}" for index in range(config.execution.ray.workers)]
     devices: list[str] = []
     for device in config.execution.devices:
         found = sorted(glob.glob("/dev/nvidia[0-9]*")) if device == "auto" else []

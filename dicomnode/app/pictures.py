@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -35,15 +36,43 @@ def mask_of_seg(seg: Dataset, volume: Volume) -> NDArray[np.bool_]:
     References: DICOM PS3.3 C.8.20, C.7.6.16.2.3 (Plane Position).
     """
     mask = np.zeros(volume.hu.shape, dtype=bool)
-    frames = seg.pixel_array.reshape(-1, seg.Rows, seg.Columns)
-    for frame, groups in zip(frames, seg.PerFrameFunctionalGroupsSequence, strict=True):
-        position = np.asarray(groups.PlanePositionSequence[0].ImagePositionPatient, dtype=float)
-        distance = np.linalg.norm(volume.stack.positions_mm - position, axis=1)
-        nearest = int(distance.argmin())
-        if distance[nearest] > POSITION_TOLERANCE_MM:
-            raise EncodeError(f"a SEG frame lies {distance[nearest]:.2f} mm from the nearest source slice")
-        mask[nearest] |= frame.astype(bool)
+    for index, frame in _placed(seg, volume, "a SEG frame"):
+        mask[index] |= frame.astype(bool)
     return mask
+
+
+def hu_of_predicted(scan: Dataset, volume: Volume) -> NDArray[np.float32]:
+    """HU of a predicted scan on the volume's grid, each frame placed by its own position.
+
+    Returns
+    -------
+    (slices, rows, columns) float32, in stack order.
+
+    Raises
+    ------
+    EncodeError : a frame lies on none of the volume's slices.
+    """
+    hu = np.zeros(volume.hu.shape, np.float32)
+    for index, frame in _placed(scan, volume, "a predicted frame"):
+        hu[index] = frame * np.float32(scan.RescaleSlope) + np.float32(scan.RescaleIntercept)
+    return hu
+
+
+def _placed(result: Dataset, volume: Volume, what: str) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Each frame (rows, columns) of a result, and which slice of the volume it lies on."""
+    frames = result.pixel_array.reshape(-1, result.Rows, result.Columns)
+    for frame, groups in zip(frames, result.PerFrameFunctionalGroupsSequence, strict=True):
+        yield _slice_of(groups, volume, what), frame
+
+
+def _slice_of(groups: Dataset, volume: Volume, what: str) -> int:
+    """Which slice of a volume a frame lies on."""
+    position = np.asarray(groups.PlanePositionSequence[0].ImagePositionPatient, dtype=float)
+    distance = np.linalg.norm(volume.stack.positions_mm - position, axis=1)
+    nearest = int(distance.argmin())
+    if distance[nearest] > POSITION_TOLERANCE_MM:
+        raise EncodeError(f"{what} lies {distance[nearest]:.2f} mm from the nearest source slice")
+    return nearest
 
 
 def picture_of_mask(seg: Dataset, series: LoadedSeries) -> Image.Image:

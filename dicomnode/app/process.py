@@ -14,9 +14,9 @@ from dicomnode.clinical.sources.document import Document
 from dicomnode.config.protocols import Protocol
 from dicomnode.config.whole import Config
 from dicomnode.errors import InferenceError, Refusal, SeriesError
-from dicomnode.execute.backends.local import LocalBackend
+from dicomnode.execute.backends.in_child import ChildBackend
 from dicomnode.execute.child import ChildProcess
-from dicomnode.execute.dispatcher import case_worker, local_backend
+from dicomnode.execute.dispatcher import backend_of, case_worker
 from dicomnode.execute.findings_file import load_findings
 from dicomnode.execute.plan import Plan, givers_of, plans_of
 from dicomnode.execute.results import kinds_taken, settings_digest
@@ -83,7 +83,7 @@ class _Bench:
     def __init__(self, config: Config, protocol: Protocol, plan: Plan, scratch: Path, progress: Progress) -> None:
         self.config, self.protocol, self.plan = config, protocol, plan
         self.scratch, self.progress = scratch, progress
-        self.backend: LocalBackend = local_backend(config, config.execution.devices[0])
+        self.backend: ChildBackend = backend_of(config, config.execution.devices[0])
         self.case_worker: ChildProcess = case_worker(config)
 
     def process(self, source: Source, document: Document | None) -> tuple[list[Path], EncodeReply]:

@@ -13,6 +13,7 @@ from rich.table import Table
 from dicomnode.app.documents import is_moment, moment
 from dicomnode.kinds import KINDS
 from dicomnode.store.deliver.fallback import RefusalLine
+from dicomnode.store.history.facts import fact, told
 from dicomnode.store.history.held import HeldLine
 from dicomnode.store.history.lines import EventLine, JobLine, SeriesLine
 from dicomnode.store.history.listing import Listing
@@ -204,7 +205,7 @@ def events_table(identifier: str, events: Sequence[EventLine], timezone: str) ->
                 f"{line.subject} {line.subject_id or ''}".strip(),
                 line.name,
                 f"{line.before} -> {line.after}" if line.before else line.after,
-                ", ".join(_fact(key, value, timezone) for key, value in line.detail.items() if value not in (None, "")),
+                "; ".join(_fact(key, value, timezone) for key, value in told(line.detail).items()),
             ]
             for line in events
         ],
@@ -212,7 +213,7 @@ def events_table(identifier: str, events: Sequence[EventLine], timezone: str) ->
 
 
 def _fact(key: str, value: Any, timezone: str) -> str:
-    return f"{key}: {clock(value, timezone) if is_moment(key, value) else value}"
+    return f"{key}: {clock(value, timezone) if is_moment(key, value) else fact(value)}"
 
 
 def alarms_table(alarms: Sequence[AlarmLine], timezone: str) -> None:

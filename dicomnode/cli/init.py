@@ -27,6 +27,9 @@ def init(
     port: Annotated[int | None, typer.Option(help="Port that this node listens on.")] = None,
     host: Annotated[str | None, typer.Option(help="Address that this node listens on; default: every one.")] = None,
     data_dir: Annotated[str | None, typer.Option(help="Where it keeps its data; relative: beside the file.")] = None,
+    database_url: Annotated[
+        str | None, typer.Option(help="PostgreSQL in place of SQLite: postgresql+psycopg://node@host/dicomnode.")
+    ] = None,
     timezone: Annotated[str | None, typer.Option(help="IANA name, such as Europe/Berlin.")] = None,
     pacs_ae: Annotated[str | None, typer.Option(help="AE title of the PACS that gets the results.")] = None,
     pacs_host: Annotated[str | None, typer.Option(help="Its host name or address.")] = None,
@@ -68,6 +71,7 @@ def init(
         ("node", "host"): host,
         ("node", "port"): port,
         ("node", "data_dir"): data_dir or (SERVICE_DATA if deploy else None),
+        ("database", "url"): database_url,
         ("node", "timezone"): timezone,
         ("destination", "ae_title"): pacs_ae,
         ("destination", "host"): pacs_host,

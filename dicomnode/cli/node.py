@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dicomnode.app.demo_name import StudyName
 from dicomnode.cli.common import (
     WRONG_CALL,
     AsJson,
@@ -95,17 +96,20 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results and the pictures.")] = Path(
         "demo-output"
     ),
-    seed: Annotated[int, typer.Option(help="Which synthetic head is sent.")] = 7,
+    study: Annotated[
+        StudyName, typer.Option(help="A bleed; or a head after thrombectomy, and the same head a day later.")
+    ] = StudyName.ICH,
+    seed: Annotated[int | None, typer.Option(help="Which synthetic head is sent; none: the usual one.")] = None,
 ) -> None:
     """The whole loop on this machine: a node, a small receiving PACS, a synthetic study; prints what came back.
 
-    Nothing else is needed. Example: `dicomnode demo --out demo-output`
+    Nothing else is needed. Examples: `dicomnode demo --out demo-output`, `dicomnode demo --study post-thrombectomy`
     """
     from dicomnode.app.demo import run_demo
 
     with exit_codes():
         require_folder("--out", out)
-        raise typer.Exit(run_demo(out, seed))
+        raise typer.Exit(run_demo(out, study, seed))
 
 
 @app.command()

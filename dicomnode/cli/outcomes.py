@@ -25,19 +25,14 @@ def outcomes(
     """
     from dicomnode.app import outcomes_shown
     from dicomnode.app.documents import print_document
-    from dicomnode.ops.outcomes import account
-    from dicomnode.store.ops.outcomes import exams_by_patient, forecast_lines, growth_lines
     from dicomnode.zoo.registry import Registry
 
     with exit_codes(), opened_store(config) as (loaded, store):
-        known = outcomes_shown.forecasts_of(Registry(loaded.bundle_paths, loaded.zoo.digests, loaded.zoo.thresholds))
+        registry = Registry(loaded.bundle_paths, loaded.zoo.digests, loaded.zoo.thresholds)
         with store.read() as session:
-            exams = exams_by_patient(session)
-        lines = {one.score: forecast_lines(exams, one) for one in known}
-        accounts = [account(score, of_score) for score, of_score in lines.items()]
-        growth = growth_lines(exams, finding=finding, until_h=within_h)
+            came = outcomes_shown.what_came(session, registry, finding, within_h)
         if json:
-            told = [line for of_score in lines.values() for line in of_score]
-            print_document({"accounts": accounts, "forecasts": told, "growth": growth})
+            told = [line for of_score in came.lines.values() for line in of_score]
+            print_document({"accounts": came.accounts, "forecasts": told, "growth": came.growth})
         else:
-            outcomes_shown.tables(accounts, lines, growth, loaded.node.timezone)
+            outcomes_shown.tables(came, loaded.node.timezone)

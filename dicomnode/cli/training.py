@@ -22,7 +22,7 @@ app.add_typer(manifest_app, name="manifest")
 def train(
     model: Annotated[
         str,
-        typer.Argument(help="deterioration, edema, hemorrhage, hemorrhage-detector or -paper, or prognosis."),
+        typer.Argument(help="deterioration, edema, hemorrhage, hemorrhage-student or -paper, or prognosis."),
     ],
     manifest: Annotated[Path, typer.Option("--manifest", "-m", help="CSV file; see docs/training.md.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder; the same call again goes on where it stopped.")],
@@ -89,7 +89,7 @@ def train(
 def evaluate(
     model: Annotated[
         str,
-        typer.Argument(help="deterioration, edema, hemorrhage, hemorrhage-detector or -paper, or prognosis."),
+        typer.Argument(help="deterioration, edema, hemorrhage, hemorrhage-student or -paper, or prognosis."),
     ],
     manifest: Annotated[Path, typer.Option("--manifest", "-m", help="CSV file; see docs/training.md.")],
     weights: Annotated[Path, typer.Option("--weights", "-w", help="A safetensors file, such as best.safetensors.")],

@@ -20,7 +20,7 @@ from dicomnode.cohort.acquire import Acquisition, acquire
 from dicomnode.cohort.dicom_series import SeriesIdentity, write_acquired
 from dicomnode.cohort.edition import Version
 from dicomnode.cohort.head import BleedOrder, make_head
-from dicomnode.cohort.patient_files import FORMATS, SCANS, MadePatient, PatientOrder, make_patient
+from dicomnode.cohort.patient_files import FOLDERS, FORMATS, MASKS, SCANS, MadePatient, PatientOrder, make_patient
 from dicomnode.cohort.patients import Arm, Site
 from dicomnode.cohort.second.frozen import CEILINGS
 from dicomnode.cohort.statistics import BleedKind
@@ -31,20 +31,24 @@ SHEET_PATIENTS = 40
 """At most so many patients on the contact sheet of a cohort."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DemoStudy:
-    """The study of the demonstration.
+    """The study of a demonstration.
 
     Attributes
     ----------
     paths : one CT file per slice, from the skull base up.
-    mask : (slices, rows, columns) bool, the painted truth on the slices of ``paths``.
-    volume_ml : of the mask on the slice grid.
+    mask : (slices, rows, columns) bool, the painted blood on the slices of ``paths``.
+    volume_ml : of the mask on the slice grid. staining_ml : of contrast medium in the brain.
+    later : files of a second CT of the same patient; empty where there is none. later_ml : of blood on it.
     """
 
     paths: list[Path]
     mask: NDArray[np.bool_]
     volume_ml: float
+    staining_ml: float = 0.0
+    later: tuple[Path, ...] = ()
+    later_ml: float = 0.0
 
 
 def make_demo_study(folder: Path, seed: int = 7) -> DemoStudy:
@@ -53,7 +57,25 @@ def make_demo_study(folder: Path, seed: int = 7) -> DemoStudy:
     positions = tuple(float(z) for z in np.arange(30) * 5.0 - 62.0)
     acquired = acquire(head, Acquisition(positions_mm=positions, pixel_mm=0.46, centre_mm=(1.5, -2.0)), seed=seed)
     identity = SeriesIdentity(patient_name="DEMO^SYNTHETIC", patient_id="COHORT-DEMO", accession_number="DEMO0001")
-    return DemoStudy(write_acquired(acquired, folder, identity), acquired.mask, acquired.volume_ml)
+    paths = write_acquired(acquired, folder, identity)
+    return DemoStudy(paths=paths, mask=acquired.mask, volume_ml=acquired.volume_ml)
+
+
+def make_thrombectomy_study(folder: Path, seed: int = 24) -> DemoStudy:
+    """Write the first CT of a patient after thrombectomy, and one a day later; some ten seconds on one core."""
+    order = PatientOrder(out=folder, index=1, seed=seed, arm=Arm.POST_EVT, site=Site.A, version=Version.TWO)
+    row = make_patient(order).row
+    there = folder / f"patient-{order.index:04d}"
+    with np.load(there / MASKS["baseline"]) as painted:
+        mask = painted["mask"]
+    return DemoStudy(
+        paths=sorted((there / FOLDERS["baseline"]).iterdir()),
+        mask=mask,
+        volume_ml=float(str(row["volume_ml"])),
+        staining_ml=float(json.loads(str(row["volumes_ml"])).get("staining", 0.0)),
+        later=tuple(sorted((there / FOLDERS["follow-up"]).iterdir())),
+        later_ml=float(str(row["followup_volume_ml"])),
+    )
 
 
 @contextmanager

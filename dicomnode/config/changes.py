@@ -16,6 +16,7 @@ FIXED = (
     "node.port",
     "node.data_dir",
     "database",
+    "reception.receivers",
     "reception.tls",
     "clinical.hl7.host",
     "clinical.hl7.port",

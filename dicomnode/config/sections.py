@@ -128,8 +128,12 @@ class ReceptionTls(Section):
 
 
 class Reception(Section):
-    """Storage SCP: when a series counts as complete, and what a peer may ask for."""
+    """Storage SCP: when a series counts as complete, and what a peer may ask for.
 
+    ``receivers``: processes that receive on the one port.
+    """
+
+    receivers: Annotated[int, Field(ge=1, le=64)] = 1
     settle_s: Seconds = 1.0
     quiet_period_s: Seconds = 60.0
     selection_wait_s: Seconds = 20.0
@@ -181,10 +185,23 @@ def is_device(name: str) -> bool:
     return re.fullmatch(r"auto|cpu|cuda(:\d+)?", name) is not None
 
 
+class RayCluster(Section):
+    """The cluster of ``execution.backend = "ray"``.
+
+    ``address``: ``ray://HOST:10001``, or ``HOST:6379`` or ``auto`` on a machine that belongs to the cluster.
+    ``workers``: actors, each with its models; so many jobs run at once. ``gpus``, ``cpus``: of each actor.
+    """
+
+    address: str = ""
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    gpus: Annotated[float, Field(ge=0)] = 1.0
+    cpus: Annotated[float, Field(ge=0)] = 1.0
+
+
 class Execution(Section):
     """The devices that models run on, and for how long they may."""
 
-    backend: Literal["local"] = "local"
+    backend: Literal["local", "ray"] = "local"
     devices: Annotated[tuple[str, ...], Field(min_length=1)] = ("auto",)
     run_timeout_s: Annotated[float, Field(gt=0)] = 300.0
     start_timeout_s: Annotated[float, Field(gt=0)] = 180.0
@@ -192,6 +209,15 @@ class Execution(Section):
     retry_min_s: Annotated[float, Field(gt=0)] = 5.0
     lease_s: Annotated[float, Field(ge=2)] = 30.0
     cpu_threads: Annotated[int, Field(ge=0)] = 1
+    ray: RayCluster = RayCluster()
+
+    @model_validator(mode="after")
+    def _one_backend(self) -> Execution:
+        if self.backend == "ray" and not self.ray.address:
+            raise ValueError('backend = "ray" needs the address of the cluster: [execution.ray] address')
+        if self.backend == "ray" and self.devices != ("auto",):
+            raise ValueError("devices are those of this machine; an actor takes what [execution.ray] gpus and cpus say")
+        return self
 
     @field_validator("devices")
     @classmethod

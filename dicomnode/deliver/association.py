@@ -16,6 +16,7 @@ from typing import Any
 from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation, AssociationSocket
@@ -29,11 +30,12 @@ from dicomnode.errors import AssociationRejected, NotAdmitted
 
 @dataclass(slots=True)
 class _Connection:
-    """Notes when the TCP connection came about, and bounds every wait on it."""
+    """Notes when the TCP connection came about and who turned it away, and bounds every wait on it."""
 
     timeout_s: float
     started: float = field(default_factory=time.monotonic)
     connected: float | None = None
+    rejection: A_ASSOCIATE_RJ | None = None
 
     def on_open(self, event: evt.Event) -> None:
         self.connected = time.monotonic()
@@ -42,6 +44,11 @@ class _Connection:
         transport.socket.settimeout(self.timeout_s)
         # A C-STORE is two writes, command and data: Nagle's algorithm would hold the second for 40 ms.
         transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def on_received(self, event: evt.Event) -> None:
+        # pynetdicom's requestor loses a rejection that is there before it looks whether the connection came about.
+        if isinstance(event.pdu, A_ASSOCIATE_RJ):
+            self.rejection = event.pdu
 
     @staticmethod
     def on_sent(event: evt.Event) -> None:
@@ -106,6 +113,7 @@ def request_association(
             tls_args=_tls_of(destination),
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, connection.on_open),
+                (evt.EVT_PDU_RECV, connection.on_received),
                 (evt.EVT_DATA_SENT, connection.on_sent),
                 (evt.EVT_ABORTED, connection.on_aborted),
                 *handlers,
@@ -115,7 +123,7 @@ def request_association(
         raise AssociationRejected(f"{_peer(destination)}: no association can be requested: {fault}") from fault
     if assoc.is_established or (assoc.rejected_contexts and not assoc.is_rejected):
         return assoc
-    says = f"{_peer(destination)}: {_why_not(assoc, destination, calling_ae, connection)}"
+    says = f"{_peer(destination)}: {_why_not(destination, calling_ae, connection)}"
     raise AssociationRejected(says) if connection.connected is None else NotAdmitted(says)
 
 
@@ -141,20 +149,19 @@ def _peer(destination: Destination) -> str:
     return f"{destination.ae_title} at {destination.host}:{destination.port}"
 
 
-def _why_not(assoc: Association, destination: Destination, calling_ae: str, connection: _Connection) -> str:
+def _why_not(destination: Destination, calling_ae: str, connection: _Connection) -> str:
     if connection.connected is None:
         return _why_no_connection(destination, time.monotonic() - connection.started)
-    if assoc.is_rejected:
-        return _why_rejected(assoc, calling_ae)
+    if connection.rejection is not None:
+        return _why_rejected(connection.rejection.to_primitive(), calling_ae)
     if time.monotonic() - connection.connected >= destination.timeout_s:
         return f"no answer to the association request within {destination.timeout_s:g} s"
     doubt = "does it want a client certificate?" if destination.tls.enabled else "is this a DICOM port?"
     return f"the connection was closed or aborted while the association was negotiated ({doubt})"
 
 
-def _why_rejected(assoc: Association, calling_ae: str) -> str:
+def _why_rejected(answer: Any, calling_ae: str) -> str:
     """The reason of a rejection in words, from the A-ASSOCIATE-RJ (DICOM PS3.8 9.3.4)."""
-    answer: Any = assoc.acceptor.primitive
     reason = answer.reason_str
     if answer.result_source == 1 and answer.diagnostic == 3:
         reason = f"it does not know the calling AE title {calling_ae!r}; register this node there"

@@ -130,7 +130,7 @@ class IdentityCheck:
         if self._destination.identity == "trust" or not parcels:
             return None
         try:
-            return self._route.find_identities([parcel.study_uid for parcel in parcels])
+            return self._route.find_identities(dict.fromkeys(parcel.study_uid for parcel in parcels))
         except FindNotOffered:
             return None
 

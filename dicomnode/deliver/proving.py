@@ -75,7 +75,7 @@ class Prover:
         if wanted == "commitment":
             self._conclude()
         with self._store.read() as session:
-            due = proofs.unproven(session, name, wanted)
+            due = _most_urgent(proofs.unproven(session, name, wanted))
         asked_in_vain = [sent for sent in due if wanted == "query" or sent.requests >= REQUESTS_BEFORE_QUERY]
         to_ask = [sent for sent in due if sent not in asked_in_vain]
         if to_ask:
@@ -244,3 +244,8 @@ class Prover:
 
     def _facts(self, **more: object) -> dict[str, object]:
         return {"action": "prove", "destination": self._destination.name, **more}
+
+
+def _most_urgent(due: Sequence[Sent]) -> Sequence[Sent]:
+    """Of stat and routine results those that are stat: the others would be looked for before any is recorded."""
+    return [sent for sent in due if sent.is_stat] or due

@@ -20,7 +20,8 @@ from dicomnode.deliver.backoff import Backoff
 from dicomnode.deliver.breaker import ECHO_INTERVAL_S, Breaker
 from dicomnode.deliver.doubtful import DoubtfulOutcomes
 from dicomnode.deliver.identity import LOOK_AGAIN_S, IdentityCheck
-from dicomnode.deliver.outgoing import Outgoing, answer_timeout_s
+from dicomnode.deliver.leases import Leases
+from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.proving import Prover
 from dicomnode.deliver.route import Link, route_to
 from dicomnode.errors import (
@@ -44,8 +45,6 @@ BATCH = 50
 """Most deliveries claimed at once, hence sent over one association."""
 
 DATABASE_PAUSE_S = 2.0
-LEASE_MARGIN_S = 30.0
-"""What a lease outlasts the slowest answer by, so that a busy database does not cost it."""
 
 Batch = Sequence[tuple[Parcel, Outgoing]]
 
@@ -78,6 +77,7 @@ class Sender:
         # One owner per destination: the senders of a node start and fail one by one, and recover only their own.
         self.owner = f"{owner}/{destination.name}"
         self._route = route_to(destination, config.node.ae_title)
+        self._leases = Leases(store, self.owner, config.execution.lease_s)
         self._store = store
         self._data_dir = data_dir
         self._draw = random.Random()
@@ -87,8 +87,7 @@ class Sender:
         self._doubtful = DoubtfulOutcomes(store, destination, self._route)
         self._prover = Prover(store, destination, self._route, self._backoff, look_again_s=look_again_s)
         self._stop, self._retired = threading.Event(), threading.Event()
-        self._recovery_due = True
-        self._rest_leased_until = 0.0
+        self._recovery_due, self._is_overtaken = True, False
         self._look_again_s = look_again_s
         self._next_look_at_held = 0.0
 
@@ -131,12 +130,13 @@ class Sender:
         sqlalchemy.exc.SQLAlchemyError : the database failed; what was claimed is recovered by the next step.
         """
         self._before_step()
+        self._is_overtaken = False
         if self._recovery_due:
             self._recover()
         if self._breaker.is_open and not self._is_back():
             return 0
         tried = self._send_due()
-        if self._breaker.is_open or self._stop.is_set():
+        if self._breaker.is_open or self._stop.is_set() or self._is_overtaken:
             return tried
         if time.monotonic() >= self._next_look_at_held:
             self._next_look_at_held = time.monotonic() + self._look_again_s
@@ -149,13 +149,12 @@ class Sender:
             if not outbox.has_due_parcels(session, self.destination.name):
                 return 0
         parcels = self._claim()
-        claimed = len(parcels)
-        parcels = self._doubtful.not_there(self._offered(parcels))
-        batch = self._cleared(self._readable(parcels))
-        if batch:
-            self._deliver(batch)
+        with self._leases.kept(parcels):
+            batch = self._cleared(self._readable(self._doubtful.not_there(self._offered(parcels))))
+            if batch:
+                self._deliver(batch)
         self._recovery_due = False
-        return claimed
+        return len(parcels)
 
     def _offered(self, parcels: Sequence[Parcel]) -> list[Parcel]:
         """The parcels that are offered: without those of SOP classes that the destination is known to refuse."""
@@ -201,12 +200,10 @@ class Sender:
             return outbox.count_waiting(session, self.destination.name)
 
     def _claim(self) -> list[Parcel]:
-        connecting_s = 10 * self.destination.timeout_s  # to ask what is there and whose study it is, then to send
         self._recovery_due = True  # until the batch is recorded to its end
+        lease_s = self._leases.lease_s
         with self._store.write() as session:
-            return outbox.claim_parcels(
-                session, self.destination.name, owner=self.owner, lease_s=connecting_s + LEASE_MARGIN_S, limit=BATCH
-            )
+            return outbox.claim_parcels(session, self.destination.name, owner=self.owner, lease_s=lease_s, limit=BATCH)
 
     def _readable(self, parcels: Sequence[Parcel]) -> Batch:
         batch = []
@@ -222,7 +219,6 @@ class Sender:
         return Outgoing.from_file(path, sha256=parcel.digest, unanswered=parcel.unanswered)
 
     def _deliver(self, batch: Batch) -> None:
-        self._rest_leased_until = 0.0
         try:
             with self._route.link([file for _, file in batch]) as link:
                 self._store_all(link, batch)
@@ -257,8 +253,11 @@ class Sender:
         for index, (parcel, file) in enumerate(batch):
             if self._stop.is_set():
                 return
+            if self._gives_way(parcel):
+                self._give_back(batch[index:])
+                return
             try:
-                if self._holds(parcel, file, batch[index + 1 :]):
+                if self._holds(parcel):
                     self._store_one(link, parcel, file)
             except DestinationUnavailable as fault:
                 self._destination_failed(batch[index:], fault)
@@ -266,6 +265,19 @@ class Sender:
             if link.is_lost:
                 self._destination_failed(batch[index + 1 :], DeliveryError("the connection was lost"))
                 return
+
+    def _gives_way(self, parcel: Parcel) -> bool:
+        """Whether a result is routine, and one that is stat waits: it must not wait for a whole batch."""
+        if parcel.is_stat:
+            return False
+        with self._store.read() as session:
+            return outbox.has_due_parcels(session, self.destination.name, stat_only=True)
+
+    def _give_back(self, batch: Batch) -> None:
+        self._is_overtaken = True
+        with self._store.write() as session:
+            for parcel, _ in batch:
+                outbox.give_back(session, parcel)
 
     def _store_one(self, link: Link, parcel: Parcel, file: Outgoing) -> None:
         try:
@@ -310,16 +322,10 @@ class Sender:
             unsent = DeliveryError(str(fault)) if fault.leaves_open and parcel is not batch[0][0] else fault
             self._record_failure(parcel, unsent, failed_at, delay_s, told=True)
 
-    def _holds(self, parcel: Parcel, file: Outgoing, rest: Batch) -> bool:
-        """Extend the leases so that they outlast the next C-STORE; False: this delivery is no longer ours."""
-        lease_s = answer_timeout_s(self.destination, file.size_bytes, file.unanswered) + LEASE_MARGIN_S
-        now = time.monotonic()
+    def _holds(self, parcel: Parcel) -> bool:
+        """Whether this delivery is still ours, and not withdrawn."""
         with self._store.write() as session:
-            if now + lease_s > self._rest_leased_until:
-                self._rest_leased_until = now + 3 * lease_s
-                for other, _ in rest:
-                    outbox.try_extend_lease(session, other, lease_s=3 * lease_s)
-            return outbox.try_extend_lease(session, parcel, lease_s=lease_s)
+            return outbox.try_extend_lease(session, parcel, lease_s=self._leases.lease_s)
 
     def _record_sent(self, parcel: Parcel, status: int) -> None:
         try:

@@ -177,7 +177,7 @@ def _check_probability(ds: Dataset, context: Context) -> None:
     frames = np.frombuffer(ds.FloatPixelData, dtype="<f4").reshape(-1, ds.Rows, ds.Columns)
     for frame, group in zip(frames, ds.PerFrameFunctionalGroupsSequence, strict=True):
         stored[_slice_index(group, context, kind)] = frame
-    expected = mapped(context.case.masks)[int(ds.InstanceNumber) - 1].probability
+    expected = mapped(context.case)[int(ds.InstanceNumber) - 1].probability
     same = expected is not None and np.array_equal(stored, probabilities(expected))
     _demand(same, kind, "the map differs from the probabilities of the model")
     mapping = ds.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]

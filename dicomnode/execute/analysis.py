@@ -104,7 +104,7 @@ class _Runs:
         self.work_dir = job.at.config.work_dir.absolute()
 
     def all_succeed(self) -> bool:
-        """Do those that are to be done; whether every run of the job has succeeded now."""
+        """Do those that are to be done; whether every run of the job has succeeded now, and it gave way to none."""
         with self.job.at.store.write() as session:
             rows = {row.model: row for row in pending_runs(session, self.job.claim, self.wanted)}
         return not rows or self._do(rows)
@@ -116,7 +116,12 @@ class _Runs:
                 return False
             with self.job.at.store.write() as session:
                 keep_level(session, self.job.claim, brain_hu=read.brain_hu)
-            return all(self._run(rows[manifest.name], manifest) for manifest in self.plan if manifest.name in rows)
+            # Before the next run, and before what was found is encoded: a stat job waits for one run, not for that.
+            return all(
+                self._run(rows[manifest.name], manifest) and not self.job.gives_way()
+                for manifest in self.plan
+                if manifest.name in rows
+            )
         finally:
             self.volume.unlink(missing_ok=True)
 
@@ -160,7 +165,10 @@ class _Runs:
                 device=reply.device,
                 outcomes=reply.outcomes,
                 scores=reply.scores,
+                made_do=reply.made_do,
             )
+        if reply.made_do:
+            log.warning("too little memory", extra={**self.job.facts, "model": row.model, "made_do": reply.made_do})
         log.info("run succeeded", extra={**self.job.facts, "model": row.model, "seconds": reply.seconds})
 
     def _crashed(self, row: RunRow, error: str) -> None:

@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 
 from pydicom.dataset import Dataset
 
+from dicomnode.clinical.naming import named_for
 from dicomnode.clinical.scores.report import reference_scores
 from dicomnode.clinical.sources.header import context_of_header, patient_of
 from dicomnode.dicom.received import at_pixels, read_received
@@ -123,7 +124,7 @@ def case_of(task: EncodeTask, series: LoadedSeries, findings: Sequence[Finding])
         sources=series.sources,
         identity=_identity(task.source),
         volume=series.volume,
-        findings=tuple(findings),
+        findings=named_for(findings, task.context),
         input_digests=series.input_digests,
         protocol=task.protocol,
         settings_digest=task.settings_digest,

@@ -10,12 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
 from dicomnode.config.operations import Operations
 from dicomnode.environment import Fault
 from dicomnode.errors import InferenceError, LeaseLost, RunTimedOut, WorkerCrashed
+from dicomnode.execute.lean import lean_imports
 from dicomnode.execute.tasks import Failure, Ready, Reply, Task
 from dicomnode.logs import configure_logging, logging_in_use
 
@@ -40,10 +42,11 @@ class ChildProcess:
     ----------
     program : module with ``main(connection, settings)``, imported by the child alone.
     settings : handed to it; must be picklable.
+    lean : its imports go without what MONAI loads in vain; another library may need that.
     """
 
-    def __init__(self, program: str, settings: Any, *, start_timeout_s: float) -> None:
-        self.program, self.settings = program, settings
+    def __init__(self, program: str, settings: Any, *, start_timeout_s: float, lean: bool = True) -> None:
+        self.program, self.settings, self._lean = program, settings, lean
         self.start_timeout_s = start_timeout_s
         self._process: Any = None
         self._connection: Connection | None = None
@@ -64,7 +67,7 @@ class ChildProcess:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         name = f"dicomnode-{self.program.rpartition('.')[2]}"
-        arguments = (self.program, theirs, self.settings, logging_in_use())
+        arguments = (self.program, theirs, self.settings, logging_in_use(), self._lean)
         self._process = context.Process(target=_entry, args=arguments, daemon=True, name=name)
         self._process.start()
         theirs.close()
@@ -122,6 +125,17 @@ class ChildProcess:
             raise lost
         return reply
 
+    def tell(self, order: object) -> None:
+        """Hand over what is not answered; nothing where the child has died."""
+        with suppress(OSError):
+            if self._connection is not None:
+                self._connection.send(order)
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until the child has ended by itself, for so long at most."""
+        if self._process is not None:
+            self._process.join(timeout_s)
+
     def _wait(self, timeout_s: float, tick: Tick, too_late: str) -> tuple[Reply, LeaseLost | None]:
         try:
             return self._wait_or_raise(timeout_s, tick, too_late)
@@ -174,12 +188,14 @@ def _lost_lease(tick: Tick) -> LeaseLost | None:
     return None
 
 
-def _entry(program: str, connection: Connection, settings: Any, logs: Operations) -> None:
+def _entry(program: str, connection: Connection, settings: Any, logs: Operations, lean: bool) -> None:
     configure_logging(logs)
     # Before the imports: a node that is killed and started again would pay for those of its orphans, seconds of a core.
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
-        importlib.import_module(program).main(connection, settings)
+        with lean_imports() if lean else nullcontext():
+            module = importlib.import_module(program)
+        module.main(connection, settings)
     except Exception:  # noqa: BLE001 (the boundary of the process)
         # multiprocessing would print the traceback, whose message may quote a value.
         sys.excepthook(*sys.exc_info())

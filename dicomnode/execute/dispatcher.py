@@ -12,9 +12,11 @@ from dicomnode.environment import Fault, fault_of, said_by
 from dicomnode.errors import InferenceError, LeaseLost
 from dicomnode.execute.analysis import analyse
 from dicomnode.execute.backends.contract import Backend
+from dicomnode.execute.backends.in_child import ChildBackend
 from dicomnode.execute.backends.local import LocalBackend, ModelWorkerSettings
+from dicomnode.execute.backends.ray_cluster import RayBackend, RaySettings
 from dicomnode.execute.child import ChildProcess
-from dicomnode.execute.job import ClaimedJob, Workplace
+from dicomnode.execute.job import ClaimedJob, Workplace, answer_wait_s
 from dicomnode.execute.plan import Plan, plans_of
 from dicomnode.execute.results import write_note
 from dicomnode.store.engine import Store
@@ -34,7 +36,7 @@ class Dispatcher:
     Parameters
     ----------
     owner : names this node in leases, so that a restart can take its own leases back at once.
-    device : ``auto``, ``cpu`` or ``cuda:N``.
+    device : ``auto``, ``cpu`` or ``cuda:N``; a name, nothing more, where the configuration names another backend.
 
     Attributes
     ----------
@@ -55,9 +57,9 @@ class Dispatcher:
         self.takes_jobs, self.is_busy = True, False
         self.plans: dict[str, Plan] = plans_of(config)
         self.spool = Storage(store, config.spool_dir)
-        self._claiming = threading.Lock()
+        self._claiming, self._after_stat = threading.Lock(), False
         self._stop, self._retired = threading.Event(), threading.Event()
-        self.backend: Backend = local_backend(config, device)
+        self.backend: Backend = backend_of(config, device)
         self.case_worker = case_worker(config)
 
     @property
@@ -117,13 +119,16 @@ class Dispatcher:
         return True
 
     def _claim(self) -> Claim | None:
-        lease_s, fhir = self.config.execution.lease_s, self.config.clinical.fhir
-        wait_s = fhir.wait_s if fhir.base_url else 0.0
+        lease_s, wait_s = self.config.execution.lease_s, answer_wait_s(self.config)
         with self._claiming:
             if self._retired.is_set():
                 return None
             with self.store.write() as session:
-                return claim_job(session, owner=self.owner, lease_s=lease_s, answer_wait_s=wait_s)
+                claim = claim_job(
+                    session, owner=self.owner, lease_s=lease_s, answer_wait_s=wait_s, after_stat=self._after_stat
+                )
+            self._after_stat = claim is not None and claim.is_stat
+            return claim
 
     def _workplace(self) -> Workplace:
         return Workplace(
@@ -134,6 +139,7 @@ class Dispatcher:
             spool=self.spool,
             plans=self.plans,
             stop=self._stop,
+            takes_more=lambda: self.takes_jobs and not self._retired.is_set(),
         )
 
     def _start_workers(self) -> bool:
@@ -175,18 +181,37 @@ def _do(job: ClaimedJob) -> None:
         job.fail(f"the database takes no such row ({type(fault).__name__})")
 
 
-def local_backend(config: Config, device: str) -> LocalBackend:
-    """A backend of this machine with every model that a protocol names."""
+def backend_of(config: Config, device: str) -> ChildBackend:
+    """The backend of a configuration with every model that a protocol names.
+
+    Parameters
+    ----------
+    device : of this machine; a Ray cluster has its own.
+    """
+    execution = config.execution
+    if execution.backend == "local":
+        return LocalBackend(_settings(config, device), start_timeout_s=execution.start_timeout_s)
+    settings = RaySettings(
+        address=execution.ray.address,
+        gpus=execution.ray.gpus,
+        cpus=execution.ray.cpus,
+        # Ray shows an actor the cards that it may use, and no other
+        models=_settings(config, "cuda:0" if execution.ray.gpus else "cpu"),
+        start_timeout_s=execution.start_timeout_s,
+    )
+    return RayBackend(settings, start_timeout_s=execution.start_timeout_s)
+
+
+def _settings(config: Config, device: str) -> ModelWorkerSettings:
     models = tuple(sorted({model for protocol in config.protocol for model in protocol.models}))
-    settings = ModelWorkerSettings(
+    return ModelWorkerSettings(
         device=device,
         models=models,
-        zoo_paths=config.bundle_paths,
+        zoo_paths=tuple(path.absolute() for path in config.bundle_paths),
         zoo_digests=config.zoo.digests,
         zoo_thresholds=config.zoo.thresholds,
         cpu_threads=config.execution.cpu_threads,
     )
-    return LocalBackend(settings, start_timeout_s=config.execution.start_timeout_s)
 
 
 def case_worker(config: Config) -> ChildProcess:

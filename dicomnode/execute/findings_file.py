@@ -5,19 +5,17 @@ Nothing is unpickled: ``numpy.load`` is called with ``allow_pickle=False``.
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from dicomnode.environment import PASSING, fault_of
-from dicomnode.errors import InferenceError
+from dicomnode.execute.handed import readable
 from dicomnode.records import (
     BrainPart,
     Contribution,
@@ -38,6 +36,9 @@ from dicomnode.records import (
     Translations,
 )
 
+FINDINGS = "findings"
+"""What such a file is called where it cannot be read."""
+
 _TYPES: dict[str, type[Finding]] = {
     "mask": MaskFinding,
     "score": ScoreFinding,
@@ -46,12 +47,31 @@ _TYPES: dict[str, type[Finding]] = {
 }
 _ARRAYS = frozenset({"mask", "lesion_labels", "probability", "hu", "attention"})
 """Fields that are arrays of the file; all others are in its JSON."""
-_DAMAGE = (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error)
-"""What numpy, zipfile and json raise on a file that is cut short, overwritten or of another make."""
 
 
 def save_findings(path: Path, findings: Sequence[Finding]) -> None:
     """Write atomically: a file with this name is whole."""
+    write_findings(path, findings_bytes(findings))
+
+
+def write_findings(path: Path, stored: bytes | memoryview) -> None:
+    """Write what :func:`findings_bytes` gave, here or on another machine; atomically.
+
+    Raises
+    ------
+    OSError : the disk is full or gone.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        file.write(stored)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def findings_bytes(findings: Sequence[Finding]) -> bytes:
+    """The file of findings: the same bytes for the same findings, wherever they were made."""
     arrays: dict[str, Any] = {"meta": np.frombuffer(json.dumps([_meta(f) for f in findings]).encode(), dtype=np.uint8)}
     for index, finding in enumerate(findings):
         if isinstance(finding, MaskFinding):
@@ -63,16 +83,12 @@ def save_findings(path: Path, findings: Sequence[Finding]) -> None:
             arrays[f"probability_{index}"] = finding.probability.astype(np.uint16)
         if isinstance(finding, ScoreFinding) and finding.attention is not None:
             arrays[f"attention_{index}"] = finding.attention.astype(np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
 
 
-def load_findings(path: Path) -> tuple[Finding, ...]:
+def load_findings(path: Path | BinaryIO) -> tuple[Finding, ...]:
     """Read what :func:`save_findings` wrote.
 
     Raises
@@ -80,14 +96,9 @@ def load_findings(path: Path) -> tuple[Finding, ...]:
     InferenceError : the file is missing or damaged.
     OSError, MemoryError : disk or memory failed; see :mod:`dicomnode.environment`.
     """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            meta = json.loads(arrays["meta"].tobytes())
-            return tuple(_finding(item, arrays, index) for index, item in enumerate(meta))
-    except _DAMAGE as fault:
-        if fault_of(fault) in PASSING:
-            raise
-        raise InferenceError(f"findings cannot be read: {type(fault).__name__}") from fault
+    with readable(FINDINGS), np.load(path, allow_pickle=False) as arrays:
+        meta = json.loads(arrays["meta"].tobytes())
+        return tuple(_finding(item, arrays, index) for index, item in enumerate(meta))
 
 
 def _meta(finding: Finding) -> dict[str, Any]:

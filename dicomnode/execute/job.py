@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dicomnode.config.whole import Config
@@ -24,7 +25,9 @@ from dicomnode.store.queue.jobs import (
     Claim,
     count_postponed,
     count_postponed_in_a_row,
+    give_way,
     heartbeat,
+    is_stat_waiting,
     postpone_job,
     require_lease,
 )
@@ -55,6 +58,7 @@ class Workplace:
     case_worker : reads images, encodes, writes notes.
     spool : whether it is there.
     stop : set when the node is to stop.
+    takes_more : whether another job is taken once this one is over: not by a node that is drained.
     """
 
     config: Config
@@ -64,6 +68,7 @@ class Workplace:
     spool: Storage
     plans: dict[str, Plan]
     stop: threading.Event
+    takes_more: Callable[[], bool] = lambda: True
 
 
 class ClaimedJob:
@@ -110,6 +115,25 @@ class ClaimedJob:
                 return Failure(str(refused), refusal=refused.refusal, detail=refused.detail)
             self.fail(f"{doing}: {fault}")
             return None
+
+    def gives_way(self) -> bool:
+        """Whether the job was queued again since a stat one waits; what has succeeded of it is not done again.
+
+        To be asked where something has succeeded: so each claim brings a job further, however many are stat.
+
+        Raises
+        ------
+        LeaseLost : the job was superseded, cancelled or taken over.
+        """
+        if self.claim.is_stat or not self.at.takes_more():
+            return False
+        with self.at.store.read() as session:
+            if not is_stat_waiting(session, answer_wait_s=answer_wait_s(self.at.config)):
+                return False
+        with self.at.store.write() as session:
+            give_way(session, self.claim)
+        log.info("job gives way to a stat job", extra=self.facts)
+        return True
 
     def is_stopping(self) -> bool:
         """Whether a worker ended together with the node: nobody's fault, and the next start takes the lease back."""
@@ -164,6 +188,12 @@ class ClaimedJob:
     def _was_out_of_memory(self) -> int:
         with self.at.store.read() as session:
             return count_postponed_in_a_row(session, self.claim.job_id, fault=Fault.MEMORY)
+
+
+def answer_wait_s(config: Config) -> float:
+    """How long an analysis is left for what a FHIR server was asked about its patient."""
+    fhir = config.clinical.fhir
+    return fhir.wait_s if fhir.base_url else 0.0
 
 
 class Heartbeat:

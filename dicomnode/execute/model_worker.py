@@ -5,8 +5,10 @@ A CUDA fault, an out-of-memory or a hang costs one run, never the reception.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 
@@ -16,7 +18,7 @@ from dicomnode.execute.program import serve, timed
 from dicomnode.execute.tasks import InferReply, InferTask, Ready, Task
 from dicomnode.execute.volume_file import load_volume
 from dicomnode.measure.outcome import outcomes_of, scores_of
-from dicomnode.records import Inputs, Volume
+from dicomnode.records import Finding, Inputs, Volume
 from dicomnode.zoo.devices import resolve_device
 from dicomnode.zoo.registry import Registry
 from dicomnode.zoo.runner import Runner
@@ -51,22 +53,47 @@ class ModelWorker:
         InferenceError : the model failed on these inputs, or an earlier finding is damaged on disk.
         """
         assert isinstance(task, InferTask)
+        findings, reply = self.run(task, task.volume, task.earlier)
+        with timed(reply.seconds, "save"):
+            save_findings(task.findings, findings)
+        return reply
+
+    def run(
+        self, task: InferTask, volume: Path | BinaryIO | None, earlier: Sequence[Path | BinaryIO]
+    ) -> tuple[tuple[Finding, ...], InferReply]:
+        """Run one model; nothing is written.
+
+        Parameters
+        ----------
+        volume, earlier : what ``task`` names, as files here or as bytes that came from elsewhere.
+
+        Raises
+        ------
+        SeriesError, InferenceError : as :meth:`do`.
+        """
         seconds: dict[str, float] = {}
         with timed(seconds, "read"):
-            inputs = self._inputs(task)
+            inputs = self._inputs(task, volume, earlier)
         runner = self.runners[task.model]
         with timed(seconds, "infer"):
             findings = runner.run(inputs, keep_probability=task.keep_probability)
-        with timed(seconds, "save"):
-            save_findings(task.findings, findings)
-        return InferReply(runner.model.digest, self.device, seconds, outcomes_of(findings), scores_of(findings))
+        reply = InferReply(
+            model_digest=runner.model.digest,
+            device=self.device,
+            seconds=seconds,
+            outcomes=outcomes_of(findings),
+            scores=scores_of(findings),
+            made_do=runner.told,
+        )
+        return findings, reply
 
-    def _inputs(self, task: InferTask) -> Inputs:
-        earlier = tuple(finding for path in task.earlier for finding in load_findings(path))
-        volume = None if task.volume is None else self._loaded(task.volume)
-        return Inputs(volume=volume, context=task.context, earlier=earlier)
+    def _inputs(self, task: InferTask, volume: Path | BinaryIO | None, earlier: Sequence[Path | BinaryIO]) -> Inputs:
+        given = tuple(finding for file in earlier for finding in load_findings(file))
+        image = None if task.volume is None or volume is None else self._loaded(task.volume, volume)
+        return Inputs(volume=image, context=task.context, earlier=given)
 
-    def _loaded(self, path: Path) -> Volume:
+    def _loaded(self, path: Path, file: Path | BinaryIO) -> Volume:
+        """The volume of a path, which is that of one claim: it names one volume for ever."""
         if self._volume is None or self._volume[0] != path:
-            self._volume = path, load_volume(path)
+            self._volume = path, load_volume(file)
         return self._volume[1]

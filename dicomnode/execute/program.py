@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import dicomnode
 from dicomnode.dicom.libraries import set_up_pydicom
@@ -25,6 +25,8 @@ from dicomnode.execute.tasks import Failure, Ready, Reply, Task
 log = logging.getLogger(__name__)
 
 PACKAGE = Path(dicomnode.__file__).parent
+
+Answer = TypeVar("Answer")
 
 
 class Worker(Protocol):
@@ -74,8 +76,13 @@ def _serve(connection: Connection, load: Callable[[], Worker]) -> None:
 
 def answer(worker: Worker, task: Task) -> Reply:
     """Do one task; every failure becomes a :class:`Failure`, so that the process lives on."""
+    return answered(lambda: worker.do(task), type(task).__name__)
+
+
+def answered(do: Callable[[], Answer], task: str) -> Answer | Failure:
+    """What a call gives, or its failure. ``task``: what it is called in the log."""
     try:
-        return worker.do(task)
+        return do()
     except SeriesError as fault:
         return Failure(str(fault), refusal=fault.refusal, detail=fault.detail)
     except NodeError as fault:
@@ -84,8 +91,8 @@ def answer(worker: Worker, task: Task) -> Reply:
         # Not the message: it may quote a patient attribute.
         passes = fault_of(fault)
         named = f"{type(fault).__name__ if passes is Fault.STAYS else said_by(fault)} at {place_of(fault)}"
-        log.error("task failed", extra={"task": type(task).__name__, "error": named})
-        return Failure(named, stage=type(task).__name__, fault=passes)
+        log.error("task failed", extra={"task": task, "error": named})
+        return Failure(named, stage=task, fault=passes)
 
 
 def place_of(fault: BaseException) -> str:

@@ -85,15 +85,19 @@ class InferTask:
     keep_probability: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InferReply:
-    """The findings are on disk. ``outcomes``: what each mask among them comes to; ``scores``: the numbers."""
+    """The findings are on disk. ``outcomes``: what each mask among them comes to; ``scores``: the numbers.
+
+    ``made_do``: with what the run made do, for want of memory; empty where it had enough.
+    """
 
     model_digest: str
     device: str
     seconds: dict[str, float]
     outcomes: tuple[Outcome, ...] = ()
     scores: tuple[ScoreOutcome, ...] = ()
+    made_do: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

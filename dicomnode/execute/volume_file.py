@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from dicomnode.environment import PASSING, fault_of
-from dicomnode.errors import InferenceError
+from dicomnode.execute.handed import readable
 from dicomnode.records import Stack, Volume
 
+VOLUME = "the volume"
+"""What such a file is called where it cannot be read."""
 _TUPLES = ("order", "shear")
 _NUMBERS = {"rows": int, "columns": int, "row_spacing_mm": float, "column_spacing_mm": float}
 
@@ -35,7 +35,7 @@ def save_volume(path: Path, volume: Volume) -> None:
     temporary.replace(path)
 
 
-def load_volume(path: Path) -> Volume:
+def load_volume(path: Path | BinaryIO) -> Volume:
     """Read what :func:`save_volume` wrote.
 
     Raises
@@ -43,13 +43,8 @@ def load_volume(path: Path) -> Volume:
     InferenceError : the file is missing or damaged.
     OSError, MemoryError : disk or memory failed; see :mod:`dicomnode.environment`.
     """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return _volume({name: arrays[name] for name in arrays.files})
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as fault:
-        if fault_of(fault) in PASSING:
-            raise
-        raise InferenceError(f"the volume cannot be read: {type(fault).__name__}") from fault
+    with readable(VOLUME), np.load(path, allow_pickle=False) as arrays:
+        return _volume({name: arrays[name] for name in arrays.files})
 
 
 def _volume(arrays: dict[str, Any]) -> Volume:

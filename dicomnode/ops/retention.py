@@ -53,8 +53,7 @@ def purge(config: Config, store: Store, *, now: float | None = None) -> int:
 
 def _purge_context(config: Config, store: Store, before: float) -> None:
     """Health data goes by its own retention, and the documents that it came in."""
-    with store.write() as session:
-        gone = forget_context(session, before=before)
+    gone = forget_context(store, before=before)
     folder = drop_folder_of(config, store)
     files = 0 if folder is None else folder.purge(before)
     if gone or files:
@@ -95,10 +94,11 @@ def _purge_work(config: Config, store: Store, now: float) -> None:
     results_before = now - operations.results_retention_days * DAY_S
     pictures_before = now - operations.pictures_retention_days * DAY_S
     context_before = now - config.clinical.retention_days * DAY_S
+    present = _jobs_with_a_folder(config.work_dir)
     with store.read() as session:
-        results = {*finished_jobs(session, before=results_before)}
-        pictures = {*finished_jobs(session, before=pictures_before)}
-        contexts = {*finished_jobs(session, before=context_before)}
+        results = finished_jobs(session, present, before=results_before)
+        pictures = finished_jobs(session, present, before=pictures_before)
+        contexts = finished_jobs(session, present, before=context_before)
         kept = paths_of_kind(session, results ^ pictures, Kind.SC)
     for job_id in sorted(results | pictures | contexts):
         folder = config.work_dir / f"job-{job_id}"
@@ -112,6 +112,12 @@ def _purge_work(config: Config, store: Store, now: float) -> None:
             _remove_files({path for path in folder.rglob("*") if path.is_file()} - shown)
         elif job_id in pictures:
             _remove_files(shown)
+
+
+def _jobs_with_a_folder(work_dir: Path) -> set[int]:
+    """Ids of the jobs of which there are files: not of all that ever were."""
+    ids = (path.name.removeprefix("job-") for path in work_dir.glob("job-*"))
+    return {int(job_id) for job_id in ids if job_id.isdecimal()}
 
 
 def _remove_files(paths: Iterable[Path]) -> None:
@@ -131,7 +137,6 @@ def _purge_history(config: Config, store: Store, now: float) -> None:
     for study_uid in studies:
         with store.write() as session:
             gone += forget_study(session, study_uid, before)
-    with store.write() as session:
-        events = forget_the_rest(session, before)
+    events = forget_the_rest(store, before)
     if gone or events:
         log.info("retention of history over", extra={"studies": gone, "rows": events})

@@ -64,18 +64,27 @@ class Budget:
 class ReceptionServer:
     """Listens, and drives all lines in a thread of its own.
 
+    Parameters
+    ----------
+    shared : other processes of this user may listen on the same port; the system deals the connections out.
+
     Raises
     ------
     OSError : the port is taken, or the address is not of this machine.
 
     Attributes
     ----------
+    port : it listens on; the one the system chose where 0 was asked for.
     max_connections : open at a time.
     turned_away : tells the log of them.
     """
 
-    def __init__(self, address: tuple[str, int], limits: Limits, ssl_context: ssl.SSLContext | None) -> None:
-        self._listener = _listener(*address)
+    def __init__(
+        self, address: tuple[str, int], limits: Limits, ssl_context: ssl.SSLContext | None, *, shared: bool = False
+    ) -> None:
+        self._listener = _listener(*address, shared=shared)
+        # asked by those who watch the node, also while it stops: the socket is closed then
+        self.port = int(self._listener.getsockname()[1])
         self.max_connections = limits.max_connections
         self.turned_away = TurnedAway()
         self.loop = asyncio.new_event_loop()
@@ -88,11 +97,6 @@ class ReceptionServer:
         self._budget = Budget(MAX_BUFFERED_BYTES)
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._thread = threading.Thread(target=self._run, name="scp-network", daemon=True)
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return int(self._listener.getsockname()[1])
 
     def set_limits(self, limits: Limits) -> None:
         """From now on these hold, for the lines that are open too; from any thread."""
@@ -243,7 +247,17 @@ class ReceptionServer:
             time.sleep(0.02)
 
 
-def _listener(host: str, port: int) -> socket.socket:
+def require_free(host: str, port: int) -> None:
+    """That nobody listens there: where a port is shared, the system would not say so.
+
+    Raises
+    ------
+    OSError : somebody does, or the address is not of this machine.
+    """
+    _listener(host, port, shared=False).close()
+
+
+def _listener(host: str, port: int, *, shared: bool) -> socket.socket:
     """A socket that listens.
 
     Raises
@@ -253,7 +267,9 @@ def _listener(host: str, port: int) -> socket.socket:
     is_six = ":" in host
     family = socket.AF_INET6 if is_six else socket.AF_INET
     try:
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::")
+        listener = socket.create_server(
+            (host, port), family=family, backlog=BACKLOG, reuse_port=shared, dualstack_ipv6=host == "::"
+        )
     except OSError as fault:
         if fault.errno is None or fault.errno not in errno.errorcode:
             raise

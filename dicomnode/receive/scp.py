@@ -14,7 +14,8 @@ from dicomnode.dicom.libraries import set_up_pydicom
 from dicomnode.receive.admission import Admission
 from dicomnode.receive.intake import Intake
 from dicomnode.receive.limits import Limits
-from dicomnode.receive.network import ReceptionServer
+from dicomnode.receive.network import ReceptionServer, require_free
+from dicomnode.receive.places import Places
 from dicomnode.receive.serving import Serving
 from dicomnode.receive.spool import Spool
 from dicomnode.receive.sweep import sweep
@@ -25,11 +26,12 @@ from dicomnode.store.receive.receptions import end_lost_associations
 log = logging.getLogger(__name__)
 
 
-def spool_of(config: Config, owner: str, *, is_there: Callable[[], bool] = lambda: True) -> Spool:
-    """The spool of a configuration; ``owner`` and ``is_there`` as there."""
+def spool_of(config: Config, owner: str, *, receiver: int = 0, is_there: Callable[[], bool] = lambda: True) -> Spool:
+    """The spool of a configuration; ``owner``, ``receiver`` and ``is_there`` as there."""
     return Spool(
         config.spool_dir,
         owner=owner,
+        receiver=receiver,
         min_free_bytes=int(config.reception.min_free_gb * 1e9),
         max_instance_bytes=int(config.reception.max_instance_gb * 1e9),
         is_there=is_there,
@@ -41,14 +43,16 @@ class StorageScp:
 
     Parameters
     ----------
-    owner : names this acceptor in the database; the same after a restart, another for each acceptor of a node.
+    owner : names this receiver in the database; the same after a restart, another for each receiver of a node.
+    places : who is associated with the receivers that share the port; None: there are no others.
     """
 
-    def __init__(self, config: Config, store: Store, spool: Spool, owner: str) -> None:
+    def __init__(self, config: Config, store: Store, spool: Spool, owner: str, places: Places | None = None) -> None:
         self.config = config
         self.store = store
         self.spool = spool
         self.owner = owner
+        self._places = Places() if places is None else places
         self._admission = Admission(config)
         self._intake = Intake(
             store,
@@ -71,20 +75,18 @@ class StorageScp:
 
     @property
     def port(self) -> int:
-        """The port it listens on; the one the system chose where the configured port is 0.
+        """The port it listens on (the one the system chose where the configured port is 0); 0 where it does not.
 
-        Raises
-        ------
-        RuntimeError : it does not listen.
+        For any thread, also while it starts or stops.
         """
-        if self._server is None:
-            raise RuntimeError("the SCP is not started")
-        return self._server.port
+        server = self._server
+        return 0 if server is None else server.port
 
     @property
     def associations(self) -> int:
         """How many are open now."""
-        return 0 if self._server is None else sum(line.is_admitted for line in self._server.open_lines())
+        server = self._server
+        return 0 if server is None else sum(line.is_admitted for line in server.open_lines())
 
     def reload(self, config: Config) -> None:
         """Take over who may send, how many at a time, and the limits; address and certificates stay.
@@ -113,17 +115,20 @@ class StorageScp:
         set_up_pydicom()
         # pydicom quotes values in its warnings, and warnings end up in the log.
         warnings.filterwarnings("ignore", module=r"pydicom\b")
-        reception = self.config.reception
         stale = self.spool.prepare()
-        swept = sweep(self.store, self.spool, settle_s=reception.settle_s, max_instances=reception.max_series_instances)
+        # The first of several looks after the spool, before the others are there.
+        swept = self._swept() if self._places.number == 0 else {}
         with self.store.write() as session:
             lost = end_lost_associations(session, self.owner)
         self._listen()
-        log.info(
-            "listening", extra={"port": self.port, "lost_associations": lost, "stale_files": stale, **asdict(swept)}
-        )
-        if self._admission.is_open:
+        log.info("listening", extra={"port": self.port, "lost_associations": lost, "stale_files": stale, **swept})
+        if self._admission.is_open and self._places.number == 0:
             log.warning("no [[sender]] is listed: anyone may send", extra={"port": self.port})
+
+    def _swept(self) -> dict[str, int]:
+        reception = self.config.reception
+        settle_s, most = reception.settle_s, reception.max_series_instances
+        return asdict(sweep(self.store, self.spool, settle_s=settle_s, max_instances=most))
 
     def refuse_new(self) -> None:
         """Reject new associations for now (transient); the open ones go on."""
@@ -147,9 +152,12 @@ class StorageScp:
 
     def _listen(self) -> None:
         node, reception = self.config.node, self.config.reception
-        self._server = ReceptionServer((node.host, node.port), Limits.of(reception), server_context(reception.tls))
+        address, limits, shared = (node.host, node.port), Limits.of(reception), self._places.receivers > 1
+        if shared and self._places.number == 0:
+            require_free(*address)
+        self._server = ReceptionServer(address, limits, server_context(reception.tls), shared=shared)
         self._writer = GroupWriter(self._intake)
-        self._serving = Serving(self.config, self.store, self.spool, self._writer, self, self.owner)
+        self._serving = Serving(self.config, self.store, self.spool, self._writer, self, self.owner, self._places)
         self._serving.server = self._server
         self._writer.start()
         self._server.start(self._serving)

@@ -32,6 +32,7 @@ from dicomnode.receive.line import Accepted, Line
 from dicomnode.receive.messages import Message, Messages
 from dicomnode.receive.negotiation import accepted_contexts, answers_to, asks_only_for
 from dicomnode.receive.network import ReceptionServer
+from dicomnode.receive.places import Places
 from dicomnode.receive.requests import AssociationRequest
 from dicomnode.receive.spool import Spool
 from dicomnode.receive.writer import GroupWriter, started_pool
@@ -65,6 +66,10 @@ class Rules(Protocol):
 class Serving:
     """The service of all lines. Runs in the thread of the network, and leaves to others what has to wait.
 
+    Parameters
+    ----------
+    places : who is associated with the other receivers of the node.
+
     Attributes
     ----------
     server : whose lines they are; set before it starts.
@@ -75,7 +80,14 @@ class Serving:
     server: ReceptionServer
 
     def __init__(
-        self, config: Config, store: Store, spool: Spool, writer: GroupWriter, rules: Rules, owner: str
+        self,
+        config: Config,
+        store: Store,
+        spool: Spool,
+        writer: GroupWriter,
+        rules: Rules,
+        owner: str,
+        places: Places,
     ) -> None:
         self.stopping = threading.Event()
         self.settle_s = config.reception.settle_s
@@ -84,6 +96,7 @@ class Serving:
         self._writer = writer
         self._rules = rules
         self._owner = owner
+        self._places = places
         self._alarm = Alarm()
         self._side = started_pool(SIDE_THREADS, "scp-side")
 
@@ -94,16 +107,20 @@ class Serving:
 
     def judge(self, line: Line, request: AssociationRequest) -> Accepted | Rejection:
         """Let in, or say why not."""
+        with self._places.locked():
+            rejection = self._why_not(line, request)
+            if rejection is None:
+                return self._accept(line, request)
+        line.is_told = True
+        self.server.turned_away.tell("association rejected", rejection.reason, facts_of(line))
+        return rejection
+
+    def _why_not(self, line: Line, request: AssociationRequest) -> Rejection | None:
         try:
-            rejection = self._rejection(line, request)
+            return self._rejection(line, request)
         except Exception as fault:  # noqa: BLE001 (the boundary, as for a C-STORE)
             log.error("request not judged", extra={"error": type(fault).__name__, "place": _place_of(fault)})
-            rejection = Rejection.TEMPORARY_CONGESTION
-        if rejection is not None:
-            line.is_told = True
-            self.server.turned_away.tell("association rejected", rejection.reason, facts_of(line))
-            return rejection
-        return self._accept(line, request)
+            return Rejection.TEMPORARY_CONGESTION
 
     def serve(self, line: Line, message: Message) -> None:
         """Answer a message, or have it done elsewhere; answers that nobody asked for are dropped."""
@@ -125,13 +142,17 @@ class Serving:
             self._tell_of_no_association(line)
             self._recorded(line)
             return
+        self._places.publish(list(self._admitted().elements()))
         facts = {**facts_of(line), "images": peer.images, "outcome": line.outcome, "reason": line.broken}
         log.info("association ended", extra={**facts, "seconds": round(time.monotonic() - line.opened, 3)})
         self._record(line, peer, 0.5)
 
+    def _admitted(self) -> Counter[str]:
+        lines = [one for one in self.server.open_lines() if one.is_admitted]
+        return Counter(one.peer.calling_ae for one in lines if one.peer is not None)
+
     def _rejection(self, line: Line, request: AssociationRequest) -> Rejection | None:
-        others = [one for one in self.server.open_lines() if one.is_admitted]
-        opened = Counter(one.peer.calling_ae for one in others if one.peer is not None)
+        opened = self._admitted() + self._places.elsewhere()
         admission = self._rules.admission
         who = Requestor(
             called_ae=request.called_ae,
@@ -144,7 +165,7 @@ class Serving:
             own=opened[request.calling_ae],
             kept_free=admission.kept_free(request.calling_ae, opened),
         )
-        return admission.rejection(who, others=len(others), draining=self._rules.draining)
+        return admission.rejection(who, others=opened.total(), draining=self._rules.draining)
 
     def _accept(self, line: Line, request: AssociationRequest) -> Accepted:
         answers = answers_to(request, may_report=self._rules.admission.may_report(request.calling_ae))
@@ -152,6 +173,7 @@ class Serving:
             receiver=self._owner, calling_ae=request.calling_ae, called_ae=request.called_ae, address=line.address
         )
         line.is_admitted = True
+        self._places.publish([*self._admitted().elements(), request.calling_ae])
         log.debug("association opened", extra=facts_of(line))
         messages = Messages(accepted_contexts(answers), peer, self._spool, line.reserve)
         return Accepted(request.accepted(answers, MAX_PDU_BYTES), messages, peer)

@@ -40,7 +40,8 @@ class Spool:
     Parameters
     ----------
     root : made when absent, for this user only.
-    owner : the receiver; several that share one spool keep their temporary files apart.
+    owner : the node; several that share one spool keep their temporary files apart.
+    receiver : of the node's receivers, from 0. The first removes what any of them left half-written.
     min_free_bytes : reserve of the file system below which nothing more is taken.
     max_instance_bytes : of one data set; 0: as large as it likes to be.
     is_there : whether the folder at ``root`` is the spool; where its mount is away, an empty folder is not.
@@ -51,6 +52,7 @@ class Spool:
         root: Path,
         *,
         owner: str = "node",
+        receiver: int = 0,
         min_free_bytes: int = 0,
         max_instance_bytes: int = 0,
         is_there: Callable[[], bool] = lambda: True,
@@ -59,7 +61,8 @@ class Spool:
         self.is_there = is_there
         self.min_free_bytes = min_free_bytes
         self.max_instance_bytes = max_instance_bytes
-        self._incoming = self.root / INCOMING / re.sub(r"[^A-Za-z0-9-]", "_", owner)
+        own = self.root / INCOMING / re.sub(r"[^A-Za-z0-9-]", "_", owner)
+        self._incoming = own / str(receiver) if receiver else own
         self._durable = Folders(self.root)
 
     def prepare(self) -> int:
@@ -75,7 +78,7 @@ class Spool:
             raise FileNotFoundError(errno.ENOENT, "the spool is away")
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._incoming.mkdir(parents=True, exist_ok=True)
-        stale = [path for path in self._incoming.iterdir() if path.is_file()]
+        stale = [path for path in self._incoming.rglob("*") if path.is_file()]
         for path in stale:
             path.unlink()
         sync_folder(self._incoming)

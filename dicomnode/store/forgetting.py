@@ -8,8 +8,10 @@ from sqlalchemy import ColumnElement, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
 from dicomnode.store.deliver.results import underway
+from dicomnode.store.engine import Store
 from dicomnode.store.locks import lock_studies
 from dicomnode.store.states import JOB_OPEN, InstanceStatus, SeriesStatus
+from dicomnode.store.steps import delete_in_steps
 from dicomnode.store.tables import (
     Association,
     Commitment,
@@ -73,15 +75,11 @@ def forget_study(session: Session, study_uid: str, before: float) -> bool:
     return True
 
 
-def forget_the_rest(session: Session, before: float) -> int:
+def forget_the_rest(store: Store, before: float) -> int:
     """Delete what belongs to no study: events of operators and disks, associations without images, commitments."""
     fed = exists().where(Instance.association_id == Association.id)
-    gone = 0
-    for statement in (
-        delete(Event).where(Event.at < before, Event.study_uid == "", Event.job_id.is_(None)),
-        delete(Association).where(Association.ended_at < before, ~fed),
-        delete(Commitment).where(Commitment.concluded_at < before),
-    ):
-        done = session.execute(statement, execution_options={"synchronize_session": False})
-        gone += done.rowcount  # type: ignore[attr-defined]
-    return gone
+    return (
+        delete_in_steps(store, Event, Event.at < before, Event.study_uid == "", Event.job_id.is_(None))
+        + delete_in_steps(store, Association, Association.ended_at < before, ~fed)
+        + delete_in_steps(store, Commitment, Commitment.concluded_at < before)
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, exists, or_, select
@@ -93,19 +93,20 @@ def mark_purged(session: Session, expired: Sequence[Expired]) -> None:
         instance.status = InstanceStatus.PURGED
 
 
-def finished_jobs(session: Session, *, before: float) -> Sequence[int]:
-    """Jobs whose work folder may go: finished long ago, with nothing left in the outbox."""
+def finished_jobs(session: Session, among: Collection[int], *, before: float) -> set[int]:
+    """Those of these jobs whose files may go: finished before a moment, with nothing left in the outbox."""
     waiting = (OutboxStatus.PENDING, OutboxStatus.SENDING, OutboxStatus.HELD)
     unsent = exists().where(Outbox.job_id == Job.id, Outbox.status.in_(waiting))
     statement = select(Job.id).where(Job.finished_at < before, Job.status.not_in(JOB_OPEN), ~unsent)
-    return session.scalars(statement).all()
+    some = (statement.where(Job.id.in_(ids)) for ids in _portions(among))
+    return {job_id for one in some for job_id in session.scalars(one)}
 
 
 def paths_of_kind(session: Session, jobs: Collection[int], kind: str) -> dict[int, list[str]]:
     """Files of the results of one kind, below the data folder, by the id of their job."""
-    wanted, found = sorted(jobs), defaultdict(list)
-    for begin in range(0, len(wanted), _AT_ONCE):
-        some = Result.job_id.in_(wanted[begin : begin + _AT_ONCE])
+    found = defaultdict(list)
+    for ids in _portions(jobs):
+        some = Result.job_id.in_(ids)
         for job_id, path in session.execute(select(Result.job_id, Result.path).where(some, Result.kind == kind)):
             found[job_id].append(path)
     return found
@@ -113,3 +114,8 @@ def paths_of_kind(session: Session, jobs: Collection[int], kind: str) -> dict[in
 
 _AT_ONCE = 1000
 """Ids in one statement: databases allow no more than some thousand."""
+
+
+def _portions(ids: Collection[int]) -> Iterator[Sequence[int]]:
+    every = sorted(ids)
+    return (every[begin : begin + _AT_ONCE] for begin in range(0, len(every), _AT_ONCE))

@@ -15,6 +15,7 @@ Job::
     delivering --unproven--> sent_unproven
     running --refuse--> refused           running --fail--> failed        running --quarantine--> quarantined
     running --retry--> queued             running --lease_expired--> queued   running --postpone--> queued
+    running --give_way--> queued
     delivering --undelivered--> undelivered
     delivering --fall_back--> queued
     failed, refused, quarantined, cancelled --requeue--> queued
@@ -37,6 +38,7 @@ Outbox::
     withheld --withdraw--> withdrawn      failed, withdrawn --requeue--> pending
     pending, withdrawn, held, replaced --withhold--> withheld
     sending, sent --hold--> held --release--> pending   held --withdraw--> withdrawn
+    sending --give_back--> pending
     sending --replace--> replaced --requeue--> pending   replaced --give_up--> failed
 """
 
@@ -97,6 +99,7 @@ class JobEvent(StrEnum):
     QUARANTINE = "quarantine"
     RETRY = "retry"
     POSTPONE = "postpone"
+    GIVE_WAY = "give_way"
     LEASE_EXPIRED = "lease_expired"
     REQUEUE = "requeue"
     REDELIVER = "redeliver"
@@ -156,6 +159,7 @@ class OutboxEvent(StrEnum):
     HOLD = "hold"
     RELEASE = "release"
     REPLACE = "replace"
+    GIVE_BACK = "give_back"
 
 
 class JobTask(StrEnum):
@@ -181,6 +185,9 @@ class InstanceStatus(StrEnum):
 
 JOB_INACTIVE = (JobStatus.SUPERSEDED, JobStatus.CANCELLED)
 """A job in one of these does not stand in the way of another for the same acquisition and protocol."""
+
+STAT = "stat"
+"""The priority of a job that goes before all that are routine."""
 
 JOB_OPEN = (JobStatus.WAITING, JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.DELIVERING)
 """A job in one of these still has work before it; nothing it needs may be purged."""
@@ -212,6 +219,7 @@ JOB: dict[tuple[str, str], str] = {
     (_J.RUNNING, _JE.QUARANTINE): _J.QUARANTINED,
     (_J.RUNNING, _JE.RETRY): _J.QUEUED,
     (_J.RUNNING, _JE.POSTPONE): _J.QUEUED,
+    (_J.RUNNING, _JE.GIVE_WAY): _J.QUEUED,
     (_J.RUNNING, _JE.LEASE_EXPIRED): _J.QUEUED,
     (_J.DELIVERING, _JE.DELIVERED): _J.DONE,
     (_J.DELIVERING, _JE.UNPROVEN): _J.SENT_UNPROVEN,
@@ -240,6 +248,7 @@ OUTBOX: dict[tuple[str, str], str] = {
     (_O.SENDING, _OE.RETRY): _O.PENDING,
     (_O.SENDING, _OE.LEASE_EXPIRED): _O.PENDING,
     (_O.SENDING, _OE.GIVE_UP): _O.FAILED,
+    (_O.SENDING, _OE.GIVE_BACK): _O.PENDING,
     (_O.SENT, _OE.PROVE): _O.PROVEN,
     (_O.SENT, _OE.MISS): _O.PENDING,
     (_O.SENT, _OE.GIVE_UP): _O.FAILED,

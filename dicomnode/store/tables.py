@@ -482,13 +482,18 @@ class AuditMessage(Base):
 
 
 class AuditReader(Base):
-    """How far the history was read for the audit: one row. ``open_ids``: associations whose end was not seen yet."""
+    """How far the history was read for the audit: one row. ``open_ids``: associations whose end was not seen yet.
+
+    ``sender``: which process sends what waits, until ``sends_until``; empty where none does.
+    """
 
     __tablename__ = "audit_reader"
 
     association_id: Mapped[int] = mapped_column(BigInteger)
     event_id: Mapped[int] = mapped_column(BigInteger)
     open_ids: Mapped[list[int]]
+    sender: Mapped[str] = mapped_column(String(64), default="")
+    sends_until: Mapped[float] = mapped_column(default=0.0)
 
 
 class Event(Base):

@@ -26,6 +26,20 @@ def write_calibration(bundle: Path, told: Calibration) -> None:
     metadata.write_text(re.sub(r'("threshold": )[\d.]+', rf"\g<1>{told['threshold']:g}", text), encoding="utf-8")
 
 
+def write_exam_calibration(bundle: Path, told: Calibration) -> None:
+    """The correction of an exam's score into a manifest whose masks have one: ``exam_slope`` and so on.
+
+    Raises
+    ------
+    OSError : the manifest cannot be read or written.
+    """
+    metadata = bundle / "configs" / "metadata.json"
+    text = metadata.read_text(encoding="utf-8")
+    for name, value in told.items():
+        text = re.sub(rf'("exam_{name}": )[-\d.]+', rf"\g<1>{value:g}", text)
+    metadata.write_text(text, encoding="utf-8")
+
+
 def copy_bundle(bundle: Path, shipped: Path, report: Path, docs: Path, *, kept: Iterable[str]) -> None:
     """Copy a bundle over the shipped one, and what is kept of its report to the documentation.
 

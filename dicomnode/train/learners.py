@@ -12,7 +12,7 @@ from dicomnode.train.deterioration.learner import bundled
 from dicomnode.train.edema.learner import bundled as edema_learner
 from dicomnode.train.followup.learner import fast_learner as followup_learner
 from dicomnode.train.followup.learner import paper_learner as followup_paper_learner
-from dicomnode.train.hemorrhage.recipes import detector_learner, fast_learner, paper_learner
+from dicomnode.train.hemorrhage.recipes import detector_learner, paper_learner, student_learner
 from dicomnode.train.learner import Learner
 from dicomnode.train.prognosis.learner import bundled as prognosis_learner
 
@@ -21,9 +21,9 @@ LEARNERS: dict[str, Callable[[], Learner[Any]]] = {
     "edema": edema_learner,
     "followup": followup_learner,
     "followup-paper": followup_paper_learner,
-    "hemorrhage": fast_learner,
-    "hemorrhage-detector": detector_learner,
+    "hemorrhage": detector_learner,
     "hemorrhage-paper": paper_learner,
+    "hemorrhage-student": student_learner,
     "prognosis": prognosis_learner,
 }
 

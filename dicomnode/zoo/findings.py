@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.errors import InferenceError
+from dicomnode.measure.anatomy.head import beside_bleeds
 from dicomnode.measure.density import NO_DENSE, DenseRule, without_dense
 from dicomnode.measure.exam import exam_probability
 from dicomnode.measure.lesions import measure
@@ -141,7 +142,7 @@ def _mask_finding(
         dense_ml=dense.volume_ml,
         dense_rule="" if output.dense is None else _rule_of(output).in_words(),
         translations=output.translated,
-        head=places.head,
+        head=beside_bleeds(places.head, lesions),
         **shared,
     )
 
@@ -207,6 +208,7 @@ def _image_finding(
         hu=np.asarray(scan.hu, dtype=np.float32),
         horizon=output.horizon,
         probability=None if scan.probability is None else stored_probability(scan.probability),
+        outlined=output.outlines or "",
         note=scan.note,
         warnings=warnings,
         translations=output.translated,

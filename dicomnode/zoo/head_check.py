@@ -37,6 +37,9 @@ SCALP_HU = 100.0
 MIN_BRAIN_ML = 350.0
 MIN_BRAIN_SHARE = 0.80
 """Least share of the skull's content with the attenuation of brain, CSF or blood."""
+CALM_MM = 5.0
+"""Thinner slices are averaged to about this before their content is judged: the noise of thin ones reaches beyond what
+brain and blood can be."""
 
 
 def _disc(radius: float) -> NDArray[np.bool_]:
@@ -100,11 +103,26 @@ def _mixed_with_bone(hu: NDArray[np.float32], cavity: NDArray[np.bool_]) -> NDAr
     )
 
 
+def _calm(hu: NDArray[np.float32], weights_mm: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The same, each slice averaged with its neighbours within ``CALM_MM``."""
+    slices = max(1, int(CALM_MM / float(np.median(weights_mm)) + 0.5))
+    return np.asarray(ndimage.uniform_filter1d(hu, slices, axis=0, mode="nearest"), np.float32)
+
+
+def _outer_air(hu: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Air that reaches the edge of the images: a head holder encloses air around the head, which no skull holds."""
+    pieces, _ = ndimage.label(hu < AIR_BELOW_HU)
+    rim = np.concatenate([pieces[:, (0, -1)].ravel(), pieces[:, :, (0, -1)].ravel()])
+    outer: NDArray[np.bool_] = np.isin(pieces, np.setdiff1d(rim, 0))
+    return outer
+
+
 def _skull_content(hu: NDArray[np.float32], weights_mm: NDArray[np.float64], grid_mm: float) -> float:
     """Share of the space enclosed by bone (whatever fills it) that has the attenuation of brain, CSF or blood."""
     bone = hu > BONE_HU
-    space = _largest(ndimage.binary_erosion(_surrounded(bone) & ~bone, _disc(2 * CUT_MM / grid_mm)), weights_mm)
-    content = hu[space]
+    held = _surrounded(bone) & ~bone & ~_outer_air(hu)
+    space = _largest(ndimage.binary_erosion(held, _disc(2 * CUT_MM / grid_mm)), weights_mm)
+    content = _calm(hu, weights_mm)[space]
     if content.size == 0:
         return 0.0
     return float(np.mean((content > BRAIN_HU[0]) & (content < BRAIN_HU[1])))

@@ -261,12 +261,14 @@ class ImageOutput(_Told):
     ----------
     name, label : machine name, and what the radiologist reads.
     horizon : which time it shows, such as ``24 h after the baseline scan``.
+    outlines : of which finding the chance of each voxel comes with it, such as ``hemorrhage``; None: not said, or none.
     """
 
     kind: Literal["image"]
     name: MachineName
     label: Words
     horizon: Words
+    outlines: MachineName | None = None
 
 
 Output = Annotated[MaskOutput | ScoreOutput | ImageOutput, Field(discriminator="kind")]

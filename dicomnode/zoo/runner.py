@@ -48,6 +48,11 @@ class Runner:
         self.model = bundle.model_ref
         self._loaded: LoadedModel = _MODELS[bundle.manifest.reads](bundle.manifest, torch.device(device))
 
+    @property
+    def told(self) -> str:
+        """What the last run made do with, for want of memory; empty where it had enough."""
+        return self._loaded.ladder.told
+
     def run(self, inputs: Inputs, *, keep_probability: bool = False) -> tuple[Finding, ...]:
         """Every finding that the bundle gives, in the order of its manifest.
 
@@ -64,6 +69,7 @@ class Runner:
         ------
         SeriesError, InferenceError : as :meth:`outputs`.
         """
+        self._loaded.ladder.told = ""
         examined = examine(self.manifest, inputs)
         if examined.reason is not None:
             return not_applicable(self.manifest, self.model, examined)

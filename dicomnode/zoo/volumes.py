@@ -24,6 +24,7 @@ from dicomnode.records import Volume
 from dicomnode.zoo.bundle import METADATA
 from dicomnode.zoo.file_steps import base_name, without_file_steps
 from dicomnode.zoo.grid import on_source_slices, regular_grid
+from dicomnode.zoo.ladder import Ladder
 from dicomnode.zoo.manifest import MaskOutput, ScoreOutput
 from dicomnode.zoo.parts import CONFIG
 
@@ -152,7 +153,7 @@ def _option(step: Any, name: str) -> tuple[Any, ...]:
 
 
 def segment(
-    parts: VolumeParts, volume: Volume, outputs: Sequence[MaskOutput], device: torch.device
+    parts: VolumeParts, volume: Volume, outputs: Sequence[MaskOutput], ladder: Ladder
 ) -> dict[str, NDArray[np.float32]]:
     """Score of every output on the source's slices.
 
@@ -165,7 +166,7 @@ def segment(
     ------
     InferenceError : the network failed, its result has lost its place, or is not finite.
     """
-    pred = _finite(parts, volume, device)
+    pred = _finite(parts, volume, ladder)
     channels = [output.channel or 0 for output in outputs]
     values = torch.as_tensor(pred.as_tensor())
     if parts.decision == "labels":
@@ -178,24 +179,22 @@ def segment(
     return {output.name: scores[index] for index, output in enumerate(outputs)}
 
 
-def classify(
-    parts: VolumeParts, volume: Volume, outputs: Sequence[ScoreOutput], device: torch.device
-) -> dict[str, float]:
+def classify(parts: VolumeParts, volume: Volume, outputs: Sequence[ScoreOutput], ladder: Ladder) -> dict[str, float]:
     """Probability of every class that the bundle gives out, by the name of the output.
 
     Raises
     ------
     InferenceError : the network failed, its result is not finite, or is no list of classes.
     """
-    pred = _finite(parts, volume, device)
+    pred = _finite(parts, volume, ladder)
     if pred.ndim != 1:
         raise InferenceError(f"the output has {pred.ndim} dimensions, a classification has one")
     return {output.name: float(pred[output.channel or 0]) for output in outputs}
 
 
-def _finite(parts: VolumeParts, volume: Volume, device: torch.device) -> MetaTensor:
+def _finite(parts: VolumeParts, volume: Volume, ladder: Ladder) -> MetaTensor:
     try:
-        pred = predict(parts, volume, device)
+        pred = predict(parts, volume, ladder)
     except (RuntimeError, ValueError) as error:
         raise InferenceError(f"the bundle failed: {_innermost(error)}") from error
     if not bool(torch.isfinite(pred).all()):
@@ -214,7 +213,7 @@ def scores_of(seen: torch.Tensor, channels: Sequence[int], decision: Decision) -
     return torch.stack([seen[c] / (seen[c] + rival).clamp(min=1e-6) for c, rival in zip(channels, rivals, strict=True)])
 
 
-def predict(parts: VolumeParts, volume: Volume, device: torch.device) -> MetaTensor:
+def predict(parts: VolumeParts, volume: Volume, ladder: Ladder) -> MetaTensor:
     """What the bundle makes of a volume: (channels, i, j, k) float32 with its affine, on a grid of its own; of a bundle
     that classifies, (channels,) float32.
 
@@ -230,7 +229,7 @@ def predict(parts: VolumeParts, volume: Volume, device: torch.device) -> MetaTen
     if not isinstance(prepared, MetaTensor):
         raise InferenceError("the preprocessing drops the position of the image (track_meta)")
     with torch.inference_mode():
-        raw = parts.inferer(prepared.as_tensor()[None].to(device), parts.network)[0]
+        raw = ladder.infer(prepared.as_tensor()[None])[0]
         data[parts.pred_key] = MetaTensor(raw, affine=prepared.affine)
         for step in parts.steps:
             data = step(data)

@@ -21,3 +21,10 @@ def orthanc(tmp_path: Path) -> Iterator[Orthanc]:
         pytest.skip("Orthanc is not installed (tests/tools/debian_tools.sh installs it)")
     with Orthanc(tmp_path / "orthanc") as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    """A running Orthanc that the tests of a module share; each has studies of its own."""
+    with Orthanc(tmp_path_factory.mktemp("pacs") / "orthanc") as running:
+        yield running

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,24 @@ from tests.acceptance.served import ServedNode
 
 @contextmanager
 def node_with_hl7(
-    folder: Path, pacs: Orthanc, models: tuple[str, ...], hl7: dict[str, Any], **clinical: Any
+    folder: Path,
+    pacs: Orthanc,
+    models: tuple[str, ...],
+    hl7: dict[str, Any],
+    *,
+    results: Sequence[str] = (),
+    **clinical: Any,
 ) -> Iterator[ServedNode]:
-    """While the block lasts. ``hl7``: of its listener, beside host and port; the node has to stop by itself."""
+    """While the block lasts. ``hl7``: of its listener, beside host and port; the node has to stop by itself.
+
+    ``results``: kinds that the PACS takes, where those are not the usual ones.
+    """
     destination = {"name": "pacs", "ae_title": pacs.ae_title, "host": "127.0.0.1", "port": pacs.dicom_port}
+    asked = {"results": list(results)} if results else {}
     served = ServedNode(
         folder,
         free_port(),
-        [{**destination, "accept_research": True, "retry_min_s": 0.3, "retry_max_s": 2.0}],
+        [{**destination, **asked, "accept_research": True, "retry_min_s": 0.3, "retry_max_s": 2.0}],
         reception={"settle_s": 0.2, "quiet_period_s": 2.0, "selection_wait_s": 0.0},
         models=models,
         clinical={"amend_settle_s": 1.0, **clinical, "hl7": {"port": free_port(), "host": "127.0.0.1", **hl7}},

@@ -10,6 +10,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,21 +148,21 @@ def survive(tmp_path: Path, database_url: str, *, seed: int, kills: int) -> None
             models=("threshold",),
             zoo_paths=(bundle,),
         )
-        node.start()
         store = Store(database_url)
-        scanner = Scanner(tmp_path / "scanner", node.port, pause_s=0.5, busy=lambda: count_open(store) >= MOST_OPEN)
-        scanner.start()
-        hit_jobs: set[int] = set()
-        for number, kill in enumerate(plan_of(seed, kills), 1):
-            wait_for_phase(store, kill.phase, scanner)
-            time.sleep(kill.delay_s)
-            print(f"seed {seed}, kill {number}: {kill}")
-            strike(node, kill, hit_jobs, store)
-        scanner.stop()
-        wait_until_settled(store, len(scanner.sent))
-        assert node.stop() == 0
-        check(store, scanner.sent, results_by_study(pacs))
-        store.close()
+        with closing(store), node:
+            node.start()
+            scanner = Scanner(tmp_path / "scanner", node.port, pause_s=0.5, busy=lambda: count_open(store) >= MOST_OPEN)
+            scanner.start()
+            hit_jobs: set[int] = set()
+            for number, kill in enumerate(plan_of(seed, kills), 1):
+                wait_for_phase(store, kill.phase, scanner)
+                time.sleep(kill.delay_s)
+                print(f"seed {seed}, kill {number}: {kill}")
+                strike(node, kill, hit_jobs, store)
+            scanner.stop()
+            wait_until_settled(store, len(scanner.sent))
+            assert node.stop() == 0
+            check(store, scanner.sent, results_by_study(pacs))
 
 
 def check(store: Store, sent: list[str], found: dict[str, Counter[str]]) -> None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from scipy import ndimage
-
 from dicomnode.app.process import process_folder
 from dicomnode.config.destinations import Destination
 from dicomnode.config.sections import Execution
@@ -15,7 +12,9 @@ from dicomnode.config.whole import built_in_config
 from dicomnode.images.volume import read_series
 from dicomnode.kinds import Kind
 from dicomnode.language import Language
-from dicomnode.records import Case, ImageFinding
+from dicomnode.records import Case, ImageFinding, Inputs, PatientContext
+from dicomnode.zoo.registry import Registry
+from dicomnode.zoo.runner import Runner
 from tests.unit.encode.cases import score_of
 
 PATIENCE_S = 900.0
@@ -48,15 +47,11 @@ def case_of_run(ct: Path, scratch: Path, language: Language = Language.BRITISH) 
 
 
 def with_every_finding(case: Case) -> Case:
-    """The case with a generated score and a generated predicted scan, since no model of the zoo makes any yet."""
+    """The case with a generated score, and the scan that the shipped model predicts."""
     return replace(case, findings=(*case.findings, score_of(), followed_up(case)))
 
 
 def followed_up(case: Case) -> ImageFinding:
-    """A generated follow-up scan: what is marked has grown by two voxels."""
-    grown = ndimage.binary_dilation(case.masks[0].mask, iterations=2)
-    hu = np.where(grown, np.maximum(case.volume.hu, 60), case.volume.hu).astype(np.float32)
-    model = replace(case.masks[0].model, name="followup", title="Generated scan")
-    return ImageFinding(
-        name="followup", label="Predicted follow-up scan", hu=hu, horizon="24 h after the baseline scan", model=model
-    )
+    """The scan to come, of a head of which nothing else is known."""
+    found = Runner(Registry().get("followup")).run(Inputs(volume=case.volume, context=PatientContext()))
+    return next(one for one in found if isinstance(one, ImageFinding))

@@ -8,14 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from dicomnode.store.engine import Store
-from dicomnode.store.history.jobs import list_jobs
+from dicomnode.store.tables import Job
 from tests.conftest import PLAIN_PATH
 
 START_S = 120.0
@@ -52,7 +56,14 @@ class ServedNode:
     name: str = ""
     data_dir: Path | None = None
     selftest: bool = False
+    path: str = PLAIN_PATH
     process: subprocess.Popen[bytes] | None = None
+    _store: Store | None = field(default=None, init=False)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of its processes."""
+        return {**environment(), "PYTHONPATH": self.path}
 
     @property
     def config(self) -> Path:
@@ -107,7 +118,7 @@ class ServedNode:
         seen = self.log.stat().st_size if self.log.exists() else 0
         command = [sys.executable, "-m", "dicomnode", "serve", "--config", str(self.config), "--role", self.role]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment())
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment)
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             if b'"node started"' in self.log.read_bytes()[seen:]:
@@ -116,6 +127,15 @@ class ServedNode:
                 raise RuntimeError(f"the node ended at once ({self.process.returncode}); see {self.log}")
             time.sleep(0.05)
         raise RuntimeError(f"the node did not start; see {self.log}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """A node that still runs is killed; the end of its log is printed where the test failed."""
+        self.kill()
+        if kind is not None and self.log.exists():
+            print(f"--- {self.log}", *self.log.read_text(errors="replace").splitlines()[-60:], sep="\n")
 
     def workers(self) -> list[psutil.Process]:
         """The worker processes that run now."""
@@ -146,7 +166,7 @@ class ServedNode:
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ``dicomnode ARGUMENTS --config ...``."""
         command = [sys.executable, "-m", "dicomnode", *arguments, "--config", str(self.config)]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment())
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=self.environment)
 
     def jobs(self) -> list[dict[str, Any]]:
         """What ``dicomnode jobs list --json`` says."""
@@ -157,8 +177,17 @@ class ServedNode:
 
         For waiting: read from the database, since a command computes for more than a second whenever it is asked.
         """
-        store = Store(self.database_url or f"sqlite:///{self.folder}/data/node.db")
-        with store.read() as session:
-            jobs = list_jobs(session)
-        store.close()
-        return [job.status for job in jobs if study_uid in ("", job.study_uid)]
+        jobs = select(Job.status).order_by(Job.id.desc())
+        with self.reading() as session:
+            return list(session.scalars(jobs.where(Job.study_uid == study_uid) if study_uid else jobs))
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A look into the node's database; no connection is left open, what SQLAlchemy compiled is kept."""
+        if self._store is None:
+            self._store = Store(self.database_url or f"sqlite:///{self.folder}/data/node.db")
+        try:
+            with self._store.read() as session:
+                yield session
+        finally:
+            self._store.close()

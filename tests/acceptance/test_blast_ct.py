@@ -50,13 +50,6 @@ def injured_head(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return hu
 
 
-@pytest.fixture(scope="module")
-def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    """The archive."""
-    with Orthanc(tmp_path_factory.mktemp("pacs") / "orthanc") as running:
-        yield running
-
-
 @pytest.fixture
 def node(tmp_path: Path, pacs: Orthanc) -> Iterator[ServedNode]:
     """A node into whose models folder the weights of two networks were imported."""

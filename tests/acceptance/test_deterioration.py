@@ -53,12 +53,6 @@ TOLD = {"MCA": "yes", "EVT": "no", "LYSIS": "no", "HTN": "yes", "DM": "yes", "AF
 
 
 @pytest.fixture(scope="module")
-def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    with Orthanc(tmp_path_factory.mktemp("pacs") / "orthanc") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory, pacs: Orthanc) -> Iterator[ServedNode]:
     folder = tmp_path_factory.mktemp("node")
     with node_with_hl7(folder, pacs, ("deterioration",), {"codes": LOCAL}, issuer="HOSPITAL") as served:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from dicomnode.store.engine import Store
 from dicomnode.store.tables import ClinicalValue
 from tests.acceptance.orthanc import free_port
 from tests.acceptance.served import ServedNode
@@ -42,11 +41,8 @@ def port_of(node: ServedNode) -> int:
 
 
 def rows(node: ServedNode) -> list[tuple[str, object, str]]:
-    store = Store(f"sqlite:///{node.folder}/data/node.db")
-    with store.read() as session:
-        found = [(row.name, row.value, row.provenance) for row in session.scalars(select(ClinicalValue))]
-    store.close()
-    return found
+    with node.reading() as session:
+        return [(row.name, row.value, row.provenance) for row in session.scalars(select(ClinicalValue))]
 
 
 def until_stored(node: ServedNode, count: int) -> None:

@@ -30,12 +30,6 @@ NIHSS = "72089-6^NIHSS^LN"
 
 
 @pytest.fixture(scope="module")
-def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    with Orthanc(tmp_path_factory.mktemp("pacs") / "orthanc") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def drop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The drop folder; the node makes what it needs in it."""
     return tmp_path_factory.mktemp("drop")

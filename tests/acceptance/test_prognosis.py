@@ -27,12 +27,6 @@ LABEL = "Poor outcome at 90 days"
 
 
 @pytest.fixture(scope="module")
-def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    with Orthanc(tmp_path_factory.mktemp("pacs") / "orthanc") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory, pacs: Orthanc) -> Iterator[ServedNode]:
     folder = tmp_path_factory.mktemp("node")
     with node_with_hl7(

@@ -18,12 +18,13 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from sqlalchemy import select
 
 from dicomnode.dicom import codes
 from dicomnode.kinds import COMPREHENSIVE_3D_SR, MULTI_FRAME_WORD_SC
-from dicomnode.store.engine import Store
-from dicomnode.store.history.jobs import list_jobs, show_job
+from dicomnode.store.history.jobs import show_job
 from dicomnode.store.history.lines import JobLine
+from dicomnode.store.tables import Job
 from tests.acceptance.orthanc import Orthanc, free_port
 from tests.acceptance.reading import contents, volume_in_sr
 from tests.acceptance.scanner import small_study, storescu
@@ -58,13 +59,6 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_later_scan(folder / "later_scan")
     write_age_risk(folder / "age_risk")
     return folder
-
-
-@pytest.fixture(scope="module")
-def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    """One archive for all tests; each has studies of its own."""
-    with Orthanc(tmp_path_factory.mktemp("pacs") / "orthanc") as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -103,13 +97,10 @@ def until(condition: Callable[[], bool]) -> None:
 
 def job_of(node: ServedNode, study_uid: str) -> JobLine | None:
     """The job of a study; None before there is one."""
-    store = Store(f"sqlite:///{node.folder}/data/node.db")
-    try:
-        with store.read() as session:
-            mine = [job for job in list_jobs(session) if job.study_uid == study_uid]
-            return show_job(session, mine[0].job_id) if mine else None
-    finally:
-        store.close()
+    with node.reading() as session:
+        newest = select(Job.id).where(Job.study_uid == study_uid).order_by(Job.id.desc()).limit(1)
+        job_id = session.scalar(newest)
+        return show_job(session, job_id) if job_id else None
 
 
 def pushed(node: ServedNode, folder: Path, study: list[Dataset]) -> str:
@@ -120,7 +111,7 @@ def pushed(node: ServedNode, folder: Path, study: list[Dataset]) -> str:
 
 def results_of(node: ServedNode, pacs: Orthanc, study_uid: str) -> list[Dataset]:
     """What the archive has of a study, once the job is done."""
-    until(lambda: (job := job_of(node, study_uid)) is not None and job.status == "done")
+    until(lambda: node.states(study_uid)[:1] == ["done"])
     return [pydicom.dcmread(io.BytesIO(pacs.file(item["ID"]))) for item in pacs.instances(study_uid)]
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from pynetdicom import evt
+from sqlalchemy import select
 
 from dicomnode.app.demo_pacs import ReceivingPacs
 from dicomnode.store.engine import Store
@@ -29,24 +32,62 @@ STUDIES = 6
 def test_what_a_node_leaves_when_it_dies_the_other_finishes_and_nothing_comes_twice(
     tmp_path: Path, new_database: Callable[..., str]
 ) -> None:
-    url, bundle = new_database(), write_threshold_bundle(tmp_path / "bundle")
-    store = Store(url)
     with ReceivingPacs(tmp_path / "pacs", "PACS") as pacs:
-        first, second = (new_node(tmp_path, name, url, pacs.port, bundle) for name in ("node-a", "node-b"))
-        first.start()
-        second.start()
-        for number in range(STUDIES):
-            paths = write_series(tmp_path / f"study-{number}", small_study(f"two-{number}"))
-            assert storescu(paths, (first, second)[number % 2].port)
-        wait_until(lambda: runs_of(store, "node-a") >= 1, 120)
-        first.kill()
-        wait_until(lambda: count_done(store) == STUDIES, 240)
-        assert second.stop() == 0
+        with two_nodes(tmp_path, new_database(), pacs) as (first, second, store):
+            first.start()
+            second.start()
+            for number in range(STUDIES):
+                paths = write_series(tmp_path / f"study-{number}", small_study(f"two-{number}"))
+                assert storescu(paths, (first, second)[number % 2].port)
+            wait_until(lambda: runs_of(store, "node-a") >= 1, 120)
+            first.kill()
+            wait_until(lambda: statuses(store) == ["done"] * STUDIES, 240)
+            assert second.stop() == 0
+            assert runs_of(store, "node-b") >= 1
         found = results_by_study(pacs)
-    assert found == dict.fromkeys(found, ONE_SET)
-    assert len(found) == STUDIES
-    assert runs_of(store, "node-b") >= 1
-    store.close()
+        assert found == dict.fromkeys(found, ONE_SET)
+        assert len(found) == STUDIES
+
+
+@pytest.mark.tools
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("new_database", ["postgresql"], indirect=True)
+def test_what_a_node_was_sending_when_it_died_the_other_sends_soon(
+    tmp_path: Path, new_database: Callable[..., str]
+) -> None:
+    with SlowPacs(tmp_path / "pacs", "PACS") as pacs:
+        with two_nodes(tmp_path, new_database(), pacs) as (first, second, store):
+            first.start()
+            assert storescu(write_series(tmp_path / "study", small_study("sending")), first.port)
+            assert pacs.is_asked.wait(120)
+            first.kill()
+            pacs.is_quick.set()
+            second.start()
+            wait_until(lambda: statuses(store) == ["done"], 30)
+            assert second.stop() == 0
+        assert list(results_by_study(pacs).values()) == [ONE_SET]
+
+
+class SlowPacs(ReceivingPacs):
+    """Takes its time with every C-STORE until it is told to be quick."""
+
+    def __init__(self, folder: Path, ae_title: str) -> None:
+        super().__init__(folder, ae_title)
+        self.is_asked, self.is_quick = threading.Event(), threading.Event()
+
+    def _on_store(self, event: evt.Event) -> int:
+        self.is_asked.set()
+        self.is_quick.wait(60)
+        return super()._on_store(event)
+
+
+@contextmanager
+def two_nodes(folder: Path, url: str, pacs: ReceivingPacs) -> Iterator[tuple[ServedNode, ServedNode, Store]]:
+    """Not started yet, and their database."""
+    bundle = write_threshold_bundle(folder / "bundle")
+    first, second = (new_node(folder, name, url, pacs.port, bundle) for name in ("node-a", "node-b"))
+    with closing(Store(url)) as store, first, second:
+        yield first, second, store
 
 
 def new_node(folder: Path, name: str, url: str, pacs_port: int, bundle: Path) -> ServedNode:
@@ -73,10 +114,10 @@ def runs_of(store: Store, name: str) -> int:
         return Counter(str(detail["owner"]).partition("@")[2].partition("#")[0] for detail in details)[name]
 
 
-def count_done(store: Store) -> int:
-    """Jobs whose results are proven."""
+def statuses(store: Store) -> list[str]:
+    """Of all jobs."""
     with store.read() as session:
-        return session.scalar(select(func.count()).where(Job.status == "done")) or 0
+        return list(session.scalars(select(Job.status)))
 
 
 def test_a_name_wants_a_database_that_can_be_shared(tmp_path: Path) -> None:

@@ -114,24 +114,34 @@ class Viewer:
         self._process.terminate()
         self._process.wait(20)
 
-    def look(
-        self, study_uid: str, series: str, name: str, *, scroll: int = 0, following: int = 0, awaited: str = ""
-    ) -> Sight:
-        """Open a series by its description, scroll by slices, and look.
+    def look(self, study_uid: str, series: str, name: str, **more: Any) -> Sight:
+        """See :func:`look`."""
+        return look(self.port, study_uid, series, name, **more)
 
-        Parameters
-        ----------
-        name : of the pictures kept in ``PICTURES``.
-        following : of a report, how many measurements after the first.
-        awaited : a text to wait for, up to a minute: a busy machine draws late.
-        """
-        PICTURES.mkdir(parents=True, exist_ok=True)
-        out = PICTURES / f"{name}.png"
-        url = f"http://127.0.0.1:{self.port}/viewer?StudyInstanceUIDs={study_uid}"
-        arguments = [shutil.which("chromium"), url, series, out, scroll, following, awaited]
-        command = ["node", str(SCRIPTS / "look.mjs"), *map(str, arguments)]
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=LOOK_S)
-        assert done.returncode == 0, done.stderr[-2000:]
-        seen = json.loads(out.with_suffix(".json").read_text())
-        image = np.asarray(Image.open(out.with_name(f"{name}-viewport.png")).convert("RGB"))
-        return Sight(out, image, "\n".join([seen["window"], *seen["drawn"]]), seen["faults"])
+
+def look(
+    port: int, study_uid: str, series: str, name: str, *, scroll: int = 0, following: int = 0, awaited: str = ""
+) -> Sight:
+    """Open a series by its description, scroll by slices, and look.
+
+    Parameters
+    ----------
+    port : where OHIF is served.
+    name : of the pictures kept in ``PICTURES``.
+    following : of a report, how many measurements after the first.
+    awaited : a text to wait for, up to a minute: a busy machine draws late.
+
+    Raises
+    ------
+    NoViewer : see :func:`install`.
+    """
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    out = PICTURES / f"{name}.png"
+    url = f"http://127.0.0.1:{port}/viewer?StudyInstanceUIDs={study_uid}"
+    arguments = [shutil.which("chromium"), url, series, out, scroll, following, awaited]
+    command = ["node", str(SCRIPTS / "look.mjs"), *map(str, arguments)]
+    done = subprocess.run(command, cwd=install(), capture_output=True, text=True, check=False, timeout=LOOK_S)
+    assert done.returncode == 0, done.stderr[-2000:]
+    seen = json.loads(out.with_suffix(".json").read_text())
+    image = np.asarray(Image.open(out.with_name(f"{name}-viewport.png")).convert("RGB"))
+    return Sight(out, image, "\n".join([seen["window"], *seen["drawn"]]), seen["faults"])

@@ -23,6 +23,7 @@ DEPLOY = REPOSITORY / "deploy"
 UNIT = DEPLOY / "dicomnode.service"
 COMPOSE = DEPLOY / "compose"
 KUBERNETES = DEPLOY / "kubernetes/dicomnode.yaml"
+RAY_CLUSTER = DEPLOY / "kubernetes/ray-cluster.yaml"
 MOST_EXPOSED = 3.0
 HTTP_PORT = "8042"
 
@@ -83,6 +84,23 @@ def test_the_manifests_of_kubernetes_fit_their_schemas_and_hold_a_configuration_
     )
     assert node["securityContext"]["readOnlyRootFilesystem"]
     assert f":{HTTP_PORT}/ready" in node["readinessProbe"]["exec"]["command"][2]
+
+
+def test_the_pods_of_the_ray_cluster_fit_the_schemas_and_its_policy_lets_only_the_node_in(tmp_path: Path) -> None:
+    # What KubeRay's own kind wraps is pods: those are judged, and what stands beside it.
+    cluster, policy = documents(RAY_CLUSTER)
+    groups = [cluster["spec"]["headGroupSpec"], *cluster["spec"]["workerGroupSpecs"]]
+    pods = [{"apiVersion": "v1", "kind": "Pod", **group["template"]} for group in groups]
+    for index, pod in enumerate(pods):
+        pod["metadata"]["name"] = f"pod-{index}"
+    judged_file = tmp_path / "pods.yaml"
+    judged_file.write_text(yaml.safe_dump_all([*pods, policy]))
+    judged("kubernetes-validate", "--strict", judged_file)
+    assert (
+        cluster["spec"]["rayVersion"]
+        == re.findall(r"^ray==(.*)$", (REPOSITORY / "constraints.txt").read_text(), re.M)[0]
+    )
+    assert [next(iter(one.get("ports", [{}]))) for one in policy["spec"]["ingress"]] == [{}, {"port": 10001}]
 
 
 @needs_systemd

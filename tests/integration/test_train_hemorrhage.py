@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 import shutil
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ from dicomnode.train.hemorrhage.cohorts import PARTS
 from dicomnode.train.hemorrhage.committee import committee
 from dicomnode.train.hemorrhage.detector import EXPERIMENT as EXPERIMENT_OF_THE_DETECTOR
 from dicomnode.train.hemorrhage.experiment import PROGRAM, SECOND, STUDENT, TEACHER, UNRANKED
-from dicomnode.train.hemorrhage.recipes import SEATS, detector_learner, fast_recipe
+from dicomnode.train.hemorrhage.recipes import BUNDLE, SEATS, detector_learner, detector_recipe, student_recipe
 from dicomnode.train.manifest import Case, Manifest, Split, read_manifest
 from dicomnode.train.outputs.probability import UNCALIBRATED, Probability
 from dicomnode.train.results import Results, results_of
@@ -196,12 +197,12 @@ def test_the_report_says_synthetic_and_the_weights_fit_the_zoos_network(out: Pat
     assert all(0.0 < float(row["loss"]) < 5.0 for row in epochs)
     state = load_file(report.parent / "students.safetensors")
     assert state["members.0.1.head.weight"].dtype == torch.float16
-    fast_recipe().bundled().load_state_dict(state)
+    student_recipe().bundled().load_state_dict(state)
 
 
 def test_what_ships_and_its_report_are_installed_in_their_places(out: Path, reported: str, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
-    shutil.copytree(hemorrhage.BUNDLE / "configs", bundle / "configs")
+    shutil.copytree(BUNDLE / "configs", bundle / "configs")
     (bundle / "models").mkdir()
     install(replace(EXPERIMENT, bundle=bundle, docs=tmp_path / "docs"), out)
     assert (bundle / "models" / "model.safetensors").read_bytes() == (
@@ -248,7 +249,21 @@ def test_the_detector_is_seated_like_the_students_and_tells_five_findings(tmp_pa
     network = EXPERIMENT_OF_THE_DETECTOR.assemble([tmp_path / "one.safetensors"], tmp_path / "both.safetensors")
     assert network.eval()(torch.rand(1, 6, 32, 32)).shape == (1, len(learner.recipe.planes.findings), 32, 32)
     with pytest.raises(TrainingError, match="no place in the project"):
-        install(EXPERIMENT_OF_THE_DETECTOR, tmp_path)
+        install(replace(EXPERIMENT_OF_THE_DETECTOR, bundle=None), tmp_path)
+
+
+def test_pixels_are_marked_from_the_probability_that_is_asked_for(tmp_path: Path) -> None:
+    recipe = detector_recipe()
+    save_file(recipe.build().state_dict(), tmp_path / "one.safetensors")
+    plain, moved = (
+        committee([tmp_path / "one.safetensors"], tmp_path / f"{share}.safetensors", detector_recipe, share).eval()
+        for share in (0.5, 0.4)
+    )
+    image = torch.rand(1, 6, 32, 32)
+    before, after = plain(image).sigmoid(), moved(image).sigmoid()
+    assert torch.equal(after[:, 0] > 0.5, before[:, 0] > 0.4)
+    torch.testing.assert_close(after[:, 0].logit(), before[:, 0].logit() + math.log(0.6 / 0.4), atol=2e-3, rtol=0.0)
+    torch.testing.assert_close(after[:, 1:], before[:, 1:])
 
 
 def test_a_single_student_takes_both_seats(out: Path, tmp_path: Path, runs: Runs) -> None:

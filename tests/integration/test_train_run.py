@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from dicomnode.errors import ConfigError, ManifestError, TrainingError
 from dicomnode.train.engine import FitSettings
-from dicomnode.train.hemorrhage.recipes import fast_learner, paper_learner
+from dicomnode.train.hemorrhage.recipes import detector_learner, paper_learner
 from dicomnode.train.learners import learner_named
 from dicomnode.train.manifest import Case, Split, write_manifest
 from dicomnode.train.results import read_results
@@ -21,7 +21,7 @@ from dicomnode.train.run import evaluate_model, train_model
 from dicomnode.train.settings import TrainSettings
 from tests.unit.train.heads import acquired_head, write_dicom_exam, write_nifti_exam
 
-LEARNER = fast_learner()
+LEARNER = detector_learner()
 SETTINGS = TrainSettings(fit=FitSettings(epochs=2, learning_rate=3e-3, device="cpu"), steps=3, batch=4, progress=False)
 BUNDLE = Path(__file__).parents[2] / "dicomnode" / "zoo" / "hemorrhage" / "bundle" / "models" / "model.safetensors"
 

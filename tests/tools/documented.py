@@ -13,6 +13,8 @@ _FENCE = re.compile(r"^ *```(\S*)\n(.*?)^ *```", re.M | re.S)
 _INLINE = re.compile(r"`(dicomnode [^`]+)`")
 _COMMAND = re.compile(r"^\s*(?:\$ )?(?:sudo (?:-u \S+ )?)?(?:\S*/bin/)?dicomnode (.*)$")
 _COMMENT = re.compile(r"\s+#.*$|\s{2,}\(.*\)$")
+_FOR_THE_SHELL = re.compile(r"\s+(?:\d?[<>]|[|&]).*$")
+"""Where a command's own words end: a redirection, a pipe, what runs beside it."""
 NOT_OURS = ("CHANGELOG.md",)
 """What changed is told with commands of its time."""
 
@@ -33,8 +35,13 @@ def block_lines(text: str, kind: str | None = None) -> list[str]:
             for line in block.replace("\\\n", " ").splitlines():
                 match = _COMMAND.match(line)
                 if match and not match[1].startswith("-m "):
-                    found.append(_COMMENT.sub("", match[1]).strip())
+                    found.append(_FOR_THE_SHELL.sub("", _COMMENT.sub("", match[1])).strip())
     return found
+
+
+def script(text: str, language: str) -> str:
+    """The fenced blocks of one language, one after the other, as they stand."""
+    return "".join(block for found, block in _FENCE.findall(text) if found == language)
 
 
 def inline_lines(text: str) -> list[str]:

@@ -44,6 +44,7 @@ ONLY_IN = {
     "typer": ("cli",),
     "dicomanonymizer": ("dicom.deidentify",),
     "SimpleITK": ("train",),
+    "ray": ("execute.ray",),
 }
 
 
@@ -158,6 +159,8 @@ def test_the_node_process_loads_neither_torch_nor_monai_nor_highdicom() -> None:
     loaded = loaded_by("import dicomnode.app.node")
     assert {"pynetdicom", "sqlalchemy", "apscheduler"} <= loaded
     assert loaded & {"torch", "monai", "highdicom", "matplotlib", "safetensors"} == set()
+    # nor Ray, whose library ends a process that has lost its cluster
+    assert "ray" not in loaded
     # without an HTTP port nothing of what it needs, which is an extra
     assert loaded & {"starlette", "uvicorn", "jinja2", "argon2", "prometheus_client"} == set()
 

@@ -14,8 +14,8 @@ from dicomnode.assemble.protocols import unmatchable_keywords
 from dicomnode.config.protocols import Protocol
 from dicomnode.config.whole import Config
 from dicomnode.errors import BundleError, InferenceError
-from dicomnode.execute.backends.local import LocalBackend
-from dicomnode.execute.dispatcher import local_backend
+from dicomnode.execute.backends.in_child import ChildBackend
+from dicomnode.execute.dispatcher import backend_of
 from dicomnode.execute.plan import plan_of
 from dicomnode.zoo.registry import Registry
 
@@ -85,7 +85,7 @@ def _ways_out(config: Config, protocol: Protocol, research: bool) -> Finding:
 
 
 def check_models(config: Config) -> Iterator[Finding]:
-    backend = local_backend(config, config.execution.devices[0])
+    backend = backend_of(config, config.execution.devices[0])
     try:
         ready = backend.start()
         for model, digest in ready.models.items():
@@ -97,7 +97,7 @@ def check_models(config: Config) -> Iterator[Finding]:
         backend.kill()
 
 
-def _selftests(config: Config, backend: LocalBackend) -> Iterator[Finding]:
+def _selftests(config: Config, backend: ChildBackend) -> Iterator[Finding]:
     """The known answers of those loaded models that have one."""
     registry = Registry(config.bundle_paths, config.zoo.digests, config.zoo.thresholds)
     bundles = [registry.get(name) for name in sorted(backend.models)]

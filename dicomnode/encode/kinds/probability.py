@@ -1,5 +1,7 @@
 """What a model thought of every voxel, as a Parametric Map for each finding (DICOM PS3.3 A.75, C.8.32).
 
+A predicted scan has one too, where it comes with the chance of what it does not show; its description says of when.
+
 32-bit floats: the stored value is the probability, and dcmqi and 3D Slicer read no other kind. Every slice of the
 source has a frame, in their order: readers are known that place frames by their number (dcmqi 1.5.7) or that wait for
 ever where a slice has none (OHIF 3.13.2).
@@ -8,6 +10,7 @@ ever where a slice has none (OHIF 3.13.2).
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 from highdicom import VOILUTTransformation
@@ -26,15 +29,17 @@ from dicomnode.encode.context import Context, coded, stamp
 from dicomnode.encode.frames import fixed_dimension_organization, share_pixel_measures
 from dicomnode.errors import EncodeError
 from dicomnode.kinds import Kind
-from dicomnode.records import PROBABILITY_SCALE, MaskFinding
+from dicomnode.records import PROBABILITY_SCALE, Case, ImageFinding, MaskFinding
 
 logger = logging.getLogger(__name__)
 
 KIND = Kind.PROBABILITY
+Mapped = MaskFinding | ImageFinding
 
 
-def mapped(findings: tuple[MaskFinding, ...]) -> list[MaskFinding]:
-    """Findings whose probabilities are known and not zero everywhere."""
+def mapped(case: Case) -> list[Mapped]:
+    """Findings whose probabilities are known and not zero everywhere; what is there before what is predicted."""
+    findings: tuple[Mapped, ...] = (*case.masks, *case.images)
     return [finding for finding in findings if finding.probability is not None and finding.probability.any()]
 
 
@@ -49,14 +54,38 @@ def probability_maps(context: Context) -> list[SOPClass]:
     if forgotten:
         reason = "no probability map: the model ran before a destination took this kind of result"
         logger.warning(reason, extra={"action": "encode", "findings": forgotten})
-    findings = mapped(context.case.masks)
+    findings = mapped(context.case)
     maps: list[SOPClass] = [_map(finding, index, context) for index, finding in enumerate(findings)]
     for pm in maps:  # one series, hence one description
-        stamp(pm, context, KIND, context.words.series("probability series", tuple(findings)))
+        stamp(pm, context, KIND, _series_description(findings, context))
     return maps
 
 
-def _map(finding: MaskFinding, index: int, context: Context) -> ParametricMap:
+def _series_description(findings: Sequence[Mapped], context: Context) -> str:
+    """Of what is there now, also where what is predicted lies beside it; each map says more."""
+    now = tuple(finding for finding in findings if isinstance(finding, MaskFinding))
+    return context.words.series("probability series" if now else "predicted probability series", now)
+
+
+def _codes(finding: Mapped) -> codes.FindingCodes:
+    """How that is coded whose probability is mapped."""
+    return codes.concepts_of(finding) if isinstance(finding, MaskFinding) else codes.finding_codes(finding.outlined)
+
+
+def _says(finding: Mapped) -> str:
+    """Of what the values are the probability."""
+    noun = _codes(finding).noun
+    if isinstance(finding, MaskFinding):
+        return f"Probability of {noun}"
+    return f"Predicted probability of {noun}, {finding.horizon}"
+
+
+def _description(finding: Mapped) -> str:
+    """The same with what it is worth: a reader may take the former for a measurement, not what is predicted."""
+    return f"{_says(finding)}, not verified" if isinstance(finding, MaskFinding) else _says(finding)
+
+
+def _map(finding: Mapped, index: int, context: Context) -> ParametricMap:
     probability = _checked(finding, context)
     pm = ParametricMap(
         source_images=list(context.references),
@@ -74,7 +103,7 @@ def _map(finding: MaskFinding, index: int, context: Context) -> ParametricMap:
         voi_lut_transformations=[VOILUTTransformation(0.5, 1.0)],
         transfer_syntax_uid=ExplicitVRLittleEndian,
         content_label="PROBABILITY",
-        content_description=f"Probability of {codes.concepts_of(finding).noun}, not verified"[:64],
+        content_description=_description(finding)[:64],
         content_creator_name=f"{MANUFACTURER}^",
         content_qualification="RESEARCH" if context.is_research else "PRODUCT",
     )
@@ -98,10 +127,10 @@ def _in_slice_order(pm: ParametricMap, context: Context) -> None:
         group.FrameContentSequence[0].DimensionIndexValues = number
 
 
-def _frame_anatomy(pm: ParametricMap, finding: MaskFinding) -> None:
+def _frame_anatomy(pm: ParametricMap, finding: Mapped) -> None:
     """Where the finding lies (PS3.3 C.7.6.16.2.8). Optional in the standard, but dcmqi ends without it."""
     anatomy = Dataset()
-    anatomy.AnatomicRegionSequence = [coded(codes.concepts_of(finding).site)]
+    anatomy.AnatomicRegionSequence = [coded(_codes(finding).site)]
     anatomy.FrameLaterality = "U"
     pm.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy]
 
@@ -111,7 +140,7 @@ def probabilities(probability: NDArray[np.uint16]) -> NDArray[np.float32]:
     return probability.astype(np.float32) / np.float32(PROBABILITY_SCALE)
 
 
-def _checked(finding: MaskFinding, context: Context) -> NDArray[np.uint16]:
+def _checked(finding: Mapped, context: Context) -> NDArray[np.uint16]:
     probability = finding.probability
     if probability is None or probability.shape != context.case.volume.hu.shape:
         raise EncodeError(f"{finding.name}: the probability map does not fit the source slices")
@@ -120,11 +149,11 @@ def _checked(finding: MaskFinding, context: Context) -> NDArray[np.uint16]:
     return probability
 
 
-def _mapping(finding: MaskFinding) -> RealWorldValueMapping:
+def _mapping(finding: Mapped) -> RealWorldValueMapping:
     """From stored values to probabilities (PS3.3 C.7.6.16.2.11; CID 7180)."""
     return RealWorldValueMapping(
         lut_label="PROBABILITY",
-        lut_explanation=f"Probability of {codes.concepts_of(finding).noun}, 0 to 1",
+        lut_explanation=f"{_says(finding)}, 0 to 1"[:64],
         unit=Code(*codes.NO_UNITS),
         value_range=(0.0, 1.0),
         slope=1,

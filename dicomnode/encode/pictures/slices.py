@@ -152,10 +152,19 @@ def _plain_slice(case: Case, index: int, crop: Crop, size: int, tint: float, mar
         pixels[inside] = (1 - tint) * pixels[inside] + tint * colour
     if marked:
         _warmed(pixels, case, index)
-    source = Image.fromarray(pixels.astype(np.uint8))
-    # From target to source pixels: beyond the source's edge the picture stays black.
+    return cropped(pixels.astype(np.uint8), crop, size)
+
+
+def cropped(pixels: NDArray[np.uint8], crop: Crop, size: int) -> Image.Image:
+    """A part of a slice, ``size`` pixels wide and high; beyond the slice's edge it is black.
+
+    Parameters
+    ----------
+    pixels : (rows, columns) grey, or (rows, columns, 3) colours.
+    """
+    # from target to source pixels
     step_x, step_y = crop.width / size, crop.height / size
-    return source.transform(
+    return Image.fromarray(pixels).transform(
         (size, size), Image.Transform.AFFINE, (step_x, 0, crop.left, 0, step_y, crop.top), Image.Resampling.BICUBIC
     )
 

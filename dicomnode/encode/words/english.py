@@ -181,6 +181,7 @@ SENTENCES = {
     "text series": "AI text report",
     "scores series": "AI scores",
     "predicted series": "AI PREDICTED scan, not acquired",
+    "predicted probability series": "AI PREDICTED probability, not acquired",
     "probability series": "AI {noun} probability",
     "probability series of several": "AI findings probability",
     "overlay series": "AI findings outlined on the source images",

@@ -170,6 +170,7 @@ SENTENCES = {
     "text series": "KI Textbericht",
     "scores series": "KI Scores",
     "predicted series": "KI VORHERSAGE, nicht aufgenommen",
+    "predicted probability series": "KI VORHERSAGE der Wahrscheinlichkeit, nicht aufgenommen",
     "probability series": "KI {noun}, Wahrscheinlichkeit",
     "probability series of several": "KI Befunde, Wahrscheinlichkeit",
     "overlay series": "KI Befunde auf den Ausgangsbildern",

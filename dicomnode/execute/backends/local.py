@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dicomnode.errors import WorkerCrashed
-from dicomnode.execute.child import ChildProcess, Tick, nothing
-from dicomnode.execute.tasks import Failure, InferReply, InferTask, Ready
+from dicomnode.execute.backends.in_child import ChildBackend
 
 PROGRAM = "dicomnode.execute.model_worker"
 
@@ -32,56 +30,8 @@ class ModelWorkerSettings:
     cpu_threads: int = 0
 
 
-class LocalBackend:
-    """One spawned process with its models; see :class:`~dicomnode.execute.backends.contract.Backend`."""
+class LocalBackend(ChildBackend):
+    """The process with the models itself."""
 
     def __init__(self, settings: ModelWorkerSettings, *, start_timeout_s: float) -> None:
-        self.models: Mapping[str, str] = {}
-        self._child = ChildProcess(PROGRAM, settings, start_timeout_s=start_timeout_s)
-
-    @property
-    def is_running(self) -> bool:
-        """Whether it can be asked."""
-        return self.pid is not None
-
-    @property
-    def pid(self) -> int | None:
-        """Of the process while it lives."""
-        return self._child.pid
-
-    def launch(self) -> None:
-        """Begin to start."""
-        self._child.launch()
-
-    def wait_until_ready(self, tick: Tick = nothing) -> Ready:
-        """Wait until the models are loaded.
-
-        Raises
-        ------
-        InferenceError : a bundle cannot be loaded, the process died, or loading takes too long.
-        """
-        ready = self._child.wait_until_ready(tick)
-        self.models = ready.models
-        return ready
-
-    def start(self) -> Ready:
-        """Launch it and wait; raises as :meth:`wait_until_ready`."""
-        self.launch()
-        return self.wait_until_ready()
-
-    def infer(self, task: InferTask, *, timeout_s: float, tick: Tick = nothing) -> InferReply | Failure:
-        """Run one model.
-
-        Raises
-        ------
-        LeaseLost : from ``tick``.
-        WorkerCrashed, RunTimedOut : the process is gone.
-        """
-        reply = self._child.ask(task, timeout_s=timeout_s, tick=tick)
-        if not isinstance(reply, InferReply | Failure):
-            raise WorkerCrashed(f"the worker answered with {type(reply).__name__}")
-        return reply
-
-    def kill(self) -> None:
-        """End the process at once."""
-        self._child.kill()
+        super().__init__(PROGRAM, settings, start_timeout_s=start_timeout_s)

@@ -6,6 +6,7 @@ horns are seen (squeezed, or filled with blood) nothing is measured, and that is
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +21,8 @@ ACROSS_MM = np.arange(-85.0, 85.0 + STEP_MM, STEP_MM)
 BACK_MM = np.arange(-38.0, 12.0, 2.0)
 UP_MM = np.arange(2.0, 27.0, 2.0)
 """Where frontal horns and septum are, in head coordinates; how far they may be moved aside is ``REACH_MM``."""
-SEPTUM_MM, SPREAD_MM = (-10.0, 16.0), (9.0, 7.0)
-"""Middle of the septum (y, z), and how far around it an estimate still counts."""
+SEPTUM_MM, SPREAD_MM = (-10.0, 16.0), (6.3, 4.9)
+"""Middle of the septum (y, z), and how far around it an estimate still counts: a shift is largest there."""
 REACH_MM = 18.0
 HORN_FROM_MM = 9.0
 """A horn begins nearer to the septum than this."""
@@ -41,10 +42,13 @@ HORN_SHARE = 0.6
 """Where a horn ends: the white matter around it is darker than brain on the whole."""
 DENSE_HU = 14.0
 """A septum is not that much denser than brain."""
+MOST_SHIFT_MM = 15.0
+"""Further aside no horn is left on one side of the septum, and what looks like a pair of horns is none."""
 LEAST_SEPTA = 12
 """Profiles that must show a septum."""
-SPREAD_LIMIT_MM = 8.0
-"""Half of the estimates agree within this, or nothing is measured."""
+SPREAD_LIMIT_MM, SCATTER_LIMIT_MM = 8.0, 16.0
+"""Half of the estimates agree within the first, as they count; half of all profiles within the second; or nothing is
+measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +78,8 @@ class Midline:
 
     Attributes
     ----------
-    shift_mm : of the septum from the mid-sagittal plane of the frame, to the patient's left positive.
+    shift_mm : of the septum from the mid-sagittal plane of the frame, to the patient's left positive. The middle of
+        the inner tables is no better one: no skull is even.
     width_mm : between the inner tables at the septum.
     """
 
@@ -171,22 +176,27 @@ def midline_of(block: Block) -> Midline | None:
     Each height and depth of the block gives an estimate; the median counts, each by the depth of its valley and by how
     near it is to the middle of the septum, where a shift is largest.
     """
-    found, fluid = [], block.fluid
+    seen = np.array(list(_septa(block)))
+    if len(seen) < LEAST_SEPTA:
+        return None
+    seen = seen[np.argsort(seen[:, 0])]
+    weight = np.cumsum(seen[:, 2]) / seen[:, 2].sum()
+    low, middle, high = (seen[int(np.searchsorted(weight, share))] for share in (0.25, 0.5, 0.75))
+    if high[0] - low[0] > SPREAD_LIMIT_MM or np.subtract(*np.quantile(seen[:, 0], (0.75, 0.25))) > SCATTER_LIMIT_MM:
+        return None
+    found = Midline(shift_mm=float(middle[0]), width_mm=float(middle[1]))
+    return found if abs(found.shift_mm) <= MOST_SHIFT_MM else None
+
+
+def _septa(block: Block) -> Iterator[tuple[float, float, float]]:
+    """Of each profile that shows a septum: where it lies, the inner width of the skull, how much it counts."""
+    fluid = block.fluid
     for k, height_mm in enumerate(UP_MM):
         for j, back_mm in enumerate(BACK_MM):
             septum, tables = septum_of(fluid[k, j]), inner_tables_mm(block.hu[k, j])
             if septum is not None and tables is not None and _is_tissue(block, fluid, k, j, septum[0]):
                 away = ((back_mm - SEPTUM_MM[0]) / SPREAD_MM[0]) ** 2 + ((height_mm - SEPTUM_MM[1]) / SPREAD_MM[1]) ** 2
-                weight = septum[1] ** 2 * float(np.exp(-away))
-                found.append((septum[0], weight, tables[1] - tables[0]))
-    if len(found) < LEAST_SEPTA:
-        return None
-    estimates = np.array(sorted(found))
-    weight = np.cumsum(estimates[:, 1]) / estimates[:, 1].sum()
-    low, middle, high = (estimates[int(np.searchsorted(weight, share))] for share in (0.25, 0.5, 0.75))
-    if high[0] - low[0] > SPREAD_LIMIT_MM:
-        return None
-    return Midline(shift_mm=float(middle[0]), width_mm=float(middle[2]))
+                yield septum[0], tables[1] - tables[0], septum[1] ** 2 * float(np.exp(-away))
 
 
 def _is_tissue(block: Block, fluid: NDArray[np.float32], k: int, j: int, septum_mm: float) -> bool:

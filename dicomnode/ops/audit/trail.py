@@ -6,6 +6,8 @@ import logging
 import socket
 import threading
 import time
+import uuid
+from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
@@ -21,11 +23,13 @@ from dicomnode.ops.audit.syslog import Waiting, send
 from dicomnode.store.clinical.patients import studies_of
 from dicomnode.store.engine import Store
 from dicomnode.store.ops import audit as rows
-from dicomnode.store.ops.audit import Transfer
+from dicomnode.store.ops.audit import AuditRow, Transfer
 
 log = logging.getLogger(__name__)
 
 WRITE_EVERY_S, SEND_EVERY_S = 1.0, 2.0
+TURN_S = 120.0
+"""A process that has not sent for so long, though something waited, is gone: another one sends."""
 LAST_TRY_S = 3.0
 """For what is sent while the node stops; what is not waits for the next start."""
 
@@ -35,13 +39,15 @@ class AuditTrail:
 
     Parameters
     ----------
-    works : whether this process reads the history and sends; of several processes on one database, one should.
+    works : whether this process reads the history and sends. Of several that do on one database one sends at a time.
+    announces : whether its start and stop are those of the node.
     """
 
-    def __init__(self, config: Config, store: Store, *, works: bool) -> None:
-        self._config, self._store, self._works = config, store, works
+    def __init__(self, config: Config, store: Store, *, works: bool, announces: bool = True) -> None:
+        self._config, self._store, self._works, self._announces = config, store, works, announces
         self._node = Who(config.node.ae_title, f"{config.node.ae_title}@{socket.gethostname()}")
         self._heard = Heard(self._node)
+        self._sender = uuid.uuid4().hex
         self._writing = threading.Lock()
         self._is_silent = False
 
@@ -53,7 +59,11 @@ class AuditTrail:
         """Begin to listen; the node has started."""
         if self._audit.is_on:
             self._heard.install()
-            self._heard.add(events.application(self._node, time.time(), starts=True))
+            self._announce(starts=True)
+
+    def _announce(self, *, starts: bool) -> None:
+        if self._announces:
+            self._heard.add(events.application(self._node, time.time(), starts=starts))
 
     def reload(self, config: Config) -> None:
         """Go by another configuration."""
@@ -67,9 +77,12 @@ class AuditTrail:
         if not self._audit.is_on:
             return
         self._heard.remove()
-        self._heard.add(events.application(self._node, time.time(), starts=False))
+        self._announce(starts=False)
         self.write()
         self.send(timeout_s=LAST_TRY_S)
+        if self._works:
+            with self._store.write() as session:
+                rows.take_turn(session, self._sender, for_s=0.0)
 
     def write(self) -> None:
         """Have what happened since the last call wait in the database.
@@ -124,12 +137,19 @@ class AuditTrail:
         sqlalchemy.exc.SQLAlchemyError : the database is away; the next call sends.
         """
         while self._works and self._audit.is_on:
-            with self._store.read() as session:
-                portion = rows.waiting(session)
+            portion = self._portion()
             if not portion or not self._sent([Waiting(row.at, row.xml) for row in portion], timeout_s):
                 return
             with self._store.write() as session:
                 rows.forget_messages(session, [row.row_id for row in portion])
+
+    def _portion(self) -> Sequence[AuditRow]:
+        """What waits, where something does and no other process sends it."""
+        with self._store.read() as session:
+            if not rows.count_waiting(session):
+                return ()
+        with self._store.write() as session:
+            return rows.waiting(session) if rows.take_turn(session, self._sender, TURN_S) else ()
 
     def _sent(self, messages: list[Waiting], timeout_s: float | None) -> bool:
         try:

@@ -13,7 +13,9 @@ from starlette.responses import HTMLResponse
 
 from dicomnode import __version__
 from dicomnode.config.sections import Node
+from dicomnode.errors import Refusal
 from dicomnode.ops.http.guard import Visit
+from dicomnode.store.history.facts import fact, told
 
 
 class Templates:
@@ -30,6 +32,7 @@ class Templates:
             loader=PackageLoader("dicomnode.ops.http"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
         self._pages.filters |= {"moment": self._moment, "since": since, "age": age, "size": size, "words": words}
+        self._pages.filters |= {"fact": fact, "reason": reason, "told": told}
         self._pages.globals |= {"version": __version__}
 
     def page(self, name: str, *, status: int = 200, visit: Visit | None = None, **values: Any) -> HTMLResponse:
@@ -59,7 +62,7 @@ def age(seconds: float) -> str:
     """A length of time in its largest unit.
 
     >>> age(0.4), age(75), age(7300), age(200_000)
-    ('0 s', '75 s', '122 min', '56 h')
+    ('0 s', '75 s', '2 h', '56 h')
     """
     seconds = max(0.0, seconds)
     for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
@@ -76,3 +79,12 @@ def size(count: float) -> str:
 def words(name: str) -> str:
     """A state as words: ``sent_unproven`` -> ``sent unproven``."""
     return name.replace("_", " ")
+
+
+def reason(code: str) -> str:
+    """A coded refusal with its sentence; a code that this version does not know as words.
+
+    >>> reason("localizer"), reason("of_a_later_version")
+    ('localizer: A localizer (scout) image, not an axial slice.', 'of a later version')
+    """
+    return f"{words(code)}: {Refusal(code).sentence()}" if code in list(Refusal) else words(code)

@@ -39,6 +39,7 @@ class MllpListener:
         self._handler = handler
         self._context: ssl.SSLContext | None = None
         self._socket: socket.socket | None = None
+        self._port = 0
         self._stopping = threading.Event()
         self._accepting: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -46,8 +47,8 @@ class MllpListener:
 
     @property
     def port(self) -> int:
-        """The port it listens on; 0 where it does not."""
-        return 0 if self._socket is None else int(self._socket.getsockname()[1])
+        """The port it listens on; 0 where it does not. For any thread, also while it starts or stops."""
+        return self._port
 
     def start(self) -> None:
         """Listen.
@@ -60,6 +61,7 @@ class MllpListener:
         self._context = server_context(self.config.tls, f"{WHERE}.tls")
         family = socket.AF_INET6 if ":" in self.config.host else socket.AF_INET
         self._socket = socket.create_server((self.config.host, self.config.port), family=family, backlog=BACKLOG)
+        self._port = int(self._socket.getsockname()[1])
         self._socket.settimeout(ACCEPT_POLL_S)
         self._accepting = threading.Thread(target=self._accept, name="mllp-accept", daemon=True)
         self._accepting.start()
@@ -85,6 +87,7 @@ class MllpListener:
         if self._socket is None:
             return
         self._stopping.set()
+        self._port = 0
         if self._accepting is not None:
             self._accepting.join(JOIN_S)
         self._socket.close()

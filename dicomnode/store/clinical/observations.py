@@ -9,12 +9,14 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from dicomnode.records import ContextSource, Observation, Patient, ReportSection
 from dicomnode.store.clinical.patients import PatientKey, all_keys, columns_of, patient_of
+from dicomnode.store.engine import Store
 from dicomnode.store.inserting import insert_if_absent
+from dicomnode.store.steps import delete_in_steps
 from dicomnode.store.tables import ClinicalText, ClinicalValue, FhirQuestion, MergedPatient, Statement, StudyPatient
 
 SOME = 500
@@ -183,14 +185,11 @@ def patients_named(session: Session, patient_id: str) -> list[PatientKey]:
     return sorted(found)
 
 
-def forget_context(session: Session, *, before: float) -> int:
+def forget_context(store: Store, *, before: float) -> int:
     """Delete all that arrived before a moment, and whose study it was; returns how many values and texts went."""
-    gone = 0
-    for table in (ClinicalValue, ClinicalText):
-        done = session.execute(delete(table).where(table.arrived_at < before))
-        gone += done.rowcount  # type: ignore[attr-defined]
-    session.execute(delete(Statement).where(Statement.arrived_at < before))
-    session.execute(delete(MergedPatient).where(MergedPatient.merged_at < before))
-    session.execute(delete(FhirQuestion).where(FhirQuestion.made_at < before))
-    session.execute(delete(StudyPatient).where(StudyPatient.seen_at < before))
+    gone = sum(delete_in_steps(store, table, table.arrived_at < before) for table in (ClinicalValue, ClinicalText))
+    delete_in_steps(store, Statement, Statement.arrived_at < before)
+    delete_in_steps(store, MergedPatient, MergedPatient.merged_at < before)
+    delete_in_steps(store, FhirQuestion, FhirQuestion.made_at < before)
+    delete_in_steps(store, StudyPatient, StudyPatient.seen_at < before)
     return gone

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import case, exists, func, select, update
 from sqlalchemy.orm import Session
@@ -14,7 +14,7 @@ from dicomnode.kinds import Kind
 from dicomnode.store.deliver.results import settle_deliveries, underway
 from dicomnode.store.locks import lock_deliveries, lock_delivery, lock_job
 from dicomnode.store.pausing import Part, is_paused
-from dicomnode.store.states import JobStatus, OutboxEvent, OutboxStatus
+from dicomnode.store.states import STAT, JobStatus, OutboxEvent, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import guarded_update, move, note
 
@@ -37,16 +37,20 @@ class Parcel:
     created_at: float
     identity_by: str = ""
     unanswered: int = 0
+    is_stat: bool = False
 
 
-def has_due_parcels(session: Session, destination: str) -> bool:
+def has_due_parcels(session: Session, destination: str, *, stat_only: bool = False) -> bool:
     """Whether :func:`claim_parcels` would find anything; reads only, so that polling takes no lock."""
     due = (
         Outbox.destination == destination,
         Outbox.status == OutboxStatus.PENDING,
         Outbox.next_attempt_at <= time.time(),
     )
-    is_due = session.scalar(select(Outbox.id).where(*due).limit(1)) is not None
+    statement = select(Outbox.id).where(*due).limit(1)
+    if stat_only:
+        statement = statement.join(Job, Job.id == Outbox.job_id).where(Job.priority == STAT)
+    is_due = session.scalar(statement) is not None
     return is_due and not is_paused(session, Part.DESTINATION, destination)
 
 
@@ -62,23 +66,27 @@ def has_fresh_parcels(session: Session, destinations: Iterable[str]) -> bool:
 
 
 def claim_parcels(session: Session, destination: str, *, owner: str, lease_s: float, limit: int = 50) -> list[Parcel]:
-    """Lease what is due for a destination, stat before routine, then oldest job first, to go over one connection."""
+    """Lease what is due for a destination, oldest job first, to go over one connection: stat alone, or else routine."""
     if is_paused(session, Part.DESTINATION, destination):
         return []
     now = time.time()
     statement = (
-        select(Outbox)
+        select(Outbox, Job.priority)
         .join(Job, Job.id == Outbox.job_id)
         .where(
             Outbox.destination == destination,
             Outbox.status == OutboxStatus.PENDING,
             Outbox.next_attempt_at <= now,
         )
-        .order_by(case((Job.priority == "stat", 0), else_=1), Outbox.job_id, Outbox.id)
+        .order_by(case((Job.priority == STAT, 0), else_=1), Outbox.job_id, Outbox.id)
         .limit(limit)
     )
-    rows = session.scalars(statement.with_for_update(of=Outbox, skip_locked=True)).all()
-    return [_claim(session, row, owner=owner, lease_until=now + lease_s) for row in rows]
+    rows = session.execute(statement.with_for_update(of=Outbox, skip_locked=True)).all()
+    # What is stat is proven, too, before routine ones are sent.
+    is_stat = any(priority == STAT for _, priority in rows)
+    chosen = [row for row, priority in rows if (priority == STAT) == is_stat]
+    claimed = [_claim(session, row, owner=owner, lease_until=now + lease_s) for row in chosen]
+    return [replace(parcel, is_stat=is_stat) for parcel in claimed]
 
 
 def _claim(session: Session, row: Outbox, *, owner: str, lease_until: float) -> Parcel:
@@ -133,6 +141,27 @@ def try_extend_lease(session: Session, parcel: Parcel, *, lease_s: float) -> boo
         _let_go(session, parcel)
         return False
     return True
+
+
+def extend_leases(session: Session, outbox_ids: Sequence[int], *, owner: str, lease_s: float) -> None:
+    """Extend the leases that ``owner`` still holds on these deliveries.
+
+    Those that were withdrawn on their way are among them: until the answer is there nobody knows whether the
+    destination has them. Who changes one at this moment is not waited for: the next call is soon.
+    """
+    held = (Outbox.id.in_(outbox_ids), Outbox.lease_owner == owner, Outbox.lease_until.is_not(None))
+    statement = select(Outbox).where(*held, Outbox.status.in_((OutboxStatus.SENDING, OutboxStatus.WITHDRAWN)))
+    for row in session.scalars(statement.order_by(Outbox.id).with_for_update(skip_locked=True)):
+        row.lease_until = time.time() + lease_s
+
+
+def give_back(session: Session, parcel: Parcel) -> None:
+    """Let a leased parcel wait again with which nothing was tried: that costs it no attempt."""
+    row = lock_delivery(session, parcel.outbox_id)
+    try:
+        move(session, row, OutboxEvent.GIVE_BACK, token=parcel.token, attempts=row.attempts - 1, lease_until=None)
+    except LeaseLost:
+        _let_go(session, parcel)
 
 
 def _let_go(session: Session, parcel: Parcel) -> None:

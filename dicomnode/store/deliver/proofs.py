@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, case, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.store.deliver.holding import in_conflict
 from dicomnode.store.deliver.results import settle_deliveries
 from dicomnode.store.locks import lock_delivery, lock_job
-from dicomnode.store.states import JobStatus, OutboxEvent, OutboxStatus
+from dicomnode.store.states import STAT, JobStatus, OutboxEvent, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import guarded_update, move
 
@@ -41,6 +41,7 @@ class Sent:
     requests: int
     losses: int
     status: int | None
+    is_stat: bool = False
 
 
 def _due(destination: str, proof: str) -> tuple[ColumnElement[bool], ...]:
@@ -54,16 +55,20 @@ def _due(destination: str, proof: str) -> tuple[ColumnElement[bool], ...]:
 
 
 def unproven(session: Session, destination: str, proof: str, *, limit: int = 200) -> list[Sent]:
-    """What was sent to a destination and is to be proven now, oldest job first; takes no lock."""
+    """What was sent to a destination and is to be proven now, stat before routine, then oldest job first.
+
+    Takes no lock.
+    """
     statement = (
-        select(Outbox, Result)
+        select(Outbox, Result, Job.priority)
         .join(Result, Result.id == Outbox.result_id)
         .join(Job, Job.id == Outbox.job_id)
         .where(*_due(destination, proof))
-        .order_by(Outbox.job_id, Outbox.id)
+        .order_by(case((Job.priority == STAT, 0), else_=1), Outbox.job_id, Outbox.id)
         .limit(limit)
     )
-    return [read_sent(row, result) for row, result in session.execute(statement)]
+    rows = session.execute(statement)
+    return [replace(read_sent(row, result), is_stat=priority == STAT) for row, result, priority in rows]
 
 
 def read_sent(row: Outbox, result: Result) -> Sent:

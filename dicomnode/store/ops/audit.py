@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.store.inserting import insert_if_absent
@@ -84,6 +84,19 @@ def waiting(session: Session) -> Sequence[AuditRow]:
 def forget_messages(session: Session, row_ids: Sequence[int]) -> None:
     """They are sent."""
     session.execute(delete(AuditMessage).where(AuditMessage.id.in_(row_ids)))
+
+
+def take_turn(session: Session, sender: str, for_s: float) -> bool:
+    """Have a process be the one that sends, unless another one is: two would send each message twice.
+
+    Parameters
+    ----------
+    for_s : after so long without another call somebody else may; 0 ends the turn at once.
+    """
+    now = time.time()
+    free = or_(AuditReader.sender == sender, AuditReader.sends_until < now)
+    taken = update(AuditReader).where(free).values(sender=sender, sends_until=now + for_s)
+    return bool(session.execute(taken).rowcount)  # type: ignore[attr-defined]
 
 
 def read_on(session: Session) -> tuple[list[Transfer], list[Deed]]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, case, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.errors import JobError, LeaseLost
@@ -16,6 +16,7 @@ from dicomnode.store.pausing import Part, is_paused
 from dicomnode.store.queue.rejections import plan_rejections
 from dicomnode.store.states import (
     JOB_INACTIVE,
+    STAT,
     JobEvent,
     JobStatus,
     JobTask,
@@ -28,7 +29,7 @@ from dicomnode.store.tables import Event, FhirQuestion, Job, Outbox, Result, Run
 from dicomnode.store.transitions import guarded_update, move, note
 
 STAT_HEAD_START_S = 900.0
-"""A stat job goes before all routine jobs that became ready less than this long before it: none starves."""
+"""A routine job that has been ready for so much longer than a stat one takes turns with it: none starves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,7 @@ class Claim:
     generation: int
     attempts: int
     task: str = JobTask.ANALYSIS
+    is_stat: bool = False
 
 
 def active_job(session: Session, study_uid: str, acquisition_key: str, protocol: str) -> Job | None:
@@ -143,22 +145,20 @@ def release_waiting(session: Session, now: float) -> int:
     return len(due)
 
 
-def claim_job(session: Session, *, owner: str, lease_s: float, answer_wait_s: float = 0.0) -> Claim | None:
+def claim_job(
+    session: Session, *, owner: str, lease_s: float, answer_wait_s: float = 0.0, after_stat: bool = False
+) -> Claim | None:
     """Lease the most urgent claimable job, or None when there is none, or the queue is paused.
 
     Parameters
     ----------
     answer_wait_s : an analysis is left this long for what a FHIR server was asked about its patient.
+    after_stat : the last one was stat, so that a routine one has its turn which has waited for too long.
     """
     if is_paused(session, Part.QUEUE):
         return None
     now = time.time()
-    urgency = Job.ready_at - case((Job.priority == "stat", STAT_HEAD_START_S), else_=0.0)
-    statement = select(Job).where(Job.status == JobStatus.QUEUED, Job.ready_at <= now).order_by(urgency, Job.id)
-    if answer_wait_s > 0:
-        settled = exists().where(FhirQuestion.study_uid == Job.study_uid, FhirQuestion.settled_at.is_not(None))
-        has_waited = Job.ready_at <= now - answer_wait_s
-        statement = statement.where(or_(Job.task != JobTask.ANALYSIS, has_waited, settled))
+    statement = _claimable(now, answer_wait_s).order_by(*_urgency(after_stat), Job.id)
     job = session.scalars(statement.limit(1).with_for_update(skip_locked=True)).one_or_none()
     if job is None:
         return None
@@ -181,7 +181,43 @@ def claim_job(session: Session, *, owner: str, lease_s: float, answer_wait_s: fl
         generation=job.generation,
         attempts=job.attempts,
         task=job.task,
+        is_stat=job.priority == STAT,
     )
+
+
+def _claimable(now: float, answer_wait_s: float) -> Select[Job]:
+    statement = select(Job).where(Job.status == JobStatus.QUEUED, Job.ready_at <= now)
+    if answer_wait_s > 0:
+        settled = exists().where(FhirQuestion.study_uid == Job.study_uid, FhirQuestion.settled_at.is_not(None))
+        has_waited = Job.ready_at <= now - answer_wait_s
+        statement = statement.where(or_(Job.task != JobTask.ANALYSIS, has_waited, settled))
+    return statement
+
+
+def _urgency(after_stat: bool) -> tuple[ColumnElement[float], ...]:
+    """What claimable jobs are ordered by."""
+    if after_stat:
+        return (Job.ready_at - case((Job.priority == STAT, STAT_HEAD_START_S), else_=0.0),)
+    return case((Job.priority == STAT, 0.0), else_=1.0), Job.ready_at.expression
+
+
+def is_stat_waiting(session: Session, *, answer_wait_s: float = 0.0) -> bool:
+    """Whether :func:`claim_job` would find a stat job now."""
+    waiting = _claimable(time.time(), answer_wait_s).where(Job.priority == STAT).limit(1)
+    return session.scalars(waiting).one_or_none() is not None and not is_paused(session, Part.QUEUE)
+
+
+def give_way(session: Session, claim: Claim) -> None:
+    """Queue a job again, in the place that it had, since a stat one waits; that costs it no attempt.
+
+    What has succeeded of its runs stays.
+
+    Raises
+    ------
+    LeaseLost : another worker owns the job now.
+    """
+    job = leased_job(session, claim)
+    move(session, job, JobEvent.GIVE_WAY, token=claim.token, attempts=max(job.attempts - 1, 0), lease_until=None)
 
 
 def leased_job(session: Session, claim: Claim) -> Job:

@@ -112,8 +112,14 @@ def finish_run(
     device: str,
     outcomes: Sequence[Outcome] = (),
     scores: Sequence[ScoreOutcome] = (),
+    made_do: str = "",
 ) -> None:
-    """The findings are on disk; what they come to is kept with the run, and told by its event."""
+    """The findings are on disk; what they come to is kept with the run, and told by its event.
+
+    Parameters
+    ----------
+    made_do : with what the run made do, for want of memory.
+    """
     _guard(leased_job(session, claim), claim)
     told: list[Told] = [*outcomes, *scores]
     move(
@@ -124,6 +130,7 @@ def finish_run(
             "model": row.model,
             "digest": identity.model_digest,
             "device": device,
+            **({"too little memory": made_do} if made_do else {}),
             **{outcome.finding: outcome.in_words() for outcome in told},
         },
         outcomes=[outcome.as_dict() for outcome in outcomes],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.store.states import SeriesStatus
@@ -49,9 +49,13 @@ def end_association(session: Session, association_id: int, outcome: str, *, sett
 
 
 def end_lost_associations(session: Session, receiver: str) -> int:
-    """Close what a crash of this receiver left open; returns how many. Call at start, before accepting peers."""
+    """Close what a crash of this receiver left open, and of those that it started (``RECEIVER/1``); returns how many.
+
+    Call at start, before accepting peers.
+    """
+    theirs = Association.receiver.startswith(f"{receiver}/", autoescape=True)
     lost = session.scalars(
-        select(Association.id).where(Association.receiver == receiver, Association.outcome == OPEN)
+        select(Association.id).where(or_(Association.receiver == receiver, theirs), Association.outcome == OPEN)
     ).all()
     for association_id in lost:
         _end(session, Association.id == association_id, LOST)

@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
+from dicomnode.train.bundle_files import write_calibration
 from dicomnode.train.experiment.arms import Arm
 from dicomnode.train.experiment.cohorts import MATRIX, Part
 from dicomnode.train.learner import Learner
 from dicomnode.train.manifest import Case
-from dicomnode.train.outputs.output import Section
+from dicomnode.train.outputs.output import Calibration, Section
 from dicomnode.train.results import Results
 from dicomnode.train.settings import TrainSettings
 
@@ -79,7 +80,7 @@ class Experiment:
     settings : of every training.
     tables : what else the report shows of what ships.
     bundle : folder to which ``--install`` copies the weights; None: they stay beside the report.
-    corrected : output whose correction stands in the bundle's metadata, as ``NAME_slope`` and so on.
+    corrected : output whose correction the bundle gets. correct : writes it there.
     docs : folder to which ``--install`` copies the report.
     on_ground : (a real series without the finding, folder, processes) -> training exams made of it; None has no use
         for one.
@@ -100,5 +101,6 @@ class Experiment:
     tables: Callable[[Shipped], Sequence[Section]] = field(default=lambda shipped: ())
     bundle: Path | None = None
     corrected: str = ""
+    correct: Callable[[Path, Calibration], None] = write_calibration
     docs: Path | None = None
     on_ground: Callable[[Path, Path, int], Sequence[Case]] | None = None

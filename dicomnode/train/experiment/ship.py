@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -104,11 +103,8 @@ def install(experiment: Experiment, out: Path) -> None:
         raise TrainingError("this experiment has no place in the project to install to")
     shutil.copyfile(out / SUMMARY / experiment.weights, experiment.bundle / "models" / "model.safetensors")
     figures = json.loads((out / SUMMARY / "figures.json").read_text(encoding="utf-8"))
-    metadata = experiment.bundle / "configs" / "metadata.json"
-    text = metadata.read_text(encoding="utf-8")
-    for name, value in figures.get(experiment.corrected, {}).items():
-        text = re.sub(rf'("{experiment.corrected}_{name}": )[-\d.]+', rf"\g<1>{value:g}", text)
-    metadata.write_text(text, encoding="utf-8")
+    if experiment.corrected in figures:
+        experiment.correct(experiment.bundle, figures[experiment.corrected])
     experiment.docs.mkdir(parents=True, exist_ok=True)
     for kind in KEPT:
         for file in (out / SUMMARY).glob(kind):

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 ALPHA, RATE = 1.5, 0.025
+EVERY = 4
+"""Steps after which the weights are looked at again: each look takes as long as a step of the network."""
 LEAST = 0.05
 """No weight falls below: a task that is left alone for good is no task."""
 
@@ -26,21 +28,25 @@ class GradNorm(nn.Module):
 
     weights: torch.Tensor
     first: torch.Tensor
+    steps: torch.Tensor
 
     def __init__(self, tasks: int) -> None:
         super().__init__()
         self.register_buffer("weights", torch.ones(tasks))
         self.register_buffer("first", torch.zeros(tasks))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
     def forward(self, losses: Sequence[torch.Tensor], shared: nn.Parameter) -> torch.Tensor:
-        """The weighted sum of the losses, after one step of the weights where gradients are asked for.
+        """The weighted sum of the losses; the weights move every few calls, where gradients are asked for.
 
         Parameters
         ----------
         shared : weights of the last layer that all tasks go through.
         """
         if torch.is_grad_enabled() and len(losses) > 1:
-            self._step(losses, shared)
+            if int(self.steps) % EVERY == 0:
+                self._step(losses, shared)
+            self.steps += 1
         return torch.stack([weight * loss for weight, loss in zip(self.weights, losses, strict=True)]).sum()
 
     def _step(self, losses: Sequence[torch.Tensor], shared: nn.Parameter) -> None:

@@ -16,8 +16,8 @@ from dicomnode.train.engine import FitSettings
 from dicomnode.train.experiment.arms import Arm
 from dicomnode.train.experiment.cohorts import Part
 from dicomnode.train.experiment.design import Experiment, Words
-from dicomnode.train.followup.learner import FollowUpLearner, fast_learner
-from dicomnode.train.followup.ship import kept
+from dicomnode.train.followup.learner import BLOOD_TO_COME, FollowUpLearner, fast_learner
+from dicomnode.train.followup.ship import BUNDLE, kept
 from dicomnode.train.manifest import Split
 from dicomnode.train.settings import TrainSettings
 from dicomnode.zoo.followup.sizes import FollowUpParts
@@ -36,7 +36,7 @@ ARMS = (
 PARTS = (
     *(
         Part(name=f"a-{k}", site="A", arm="post_evt", patients=150, seed=2300 + k, use=Split.TRAIN, followups=False)
-        for k in range(1, 11)
+        for k in range(1, 8)
     ),
     Part(name="a-apart", site="A", arm="post_evt", patients=150, seed=2320, use=Split.CALIBRATION, followups=False),
     *(
@@ -75,12 +75,15 @@ EXPERIMENT = Experiment(
     seats=1,
     assemble=alone,
     weights="followup.safetensors",
+    bundle=BUNDLE,
+    corrected=BLOOD_TO_COME,
+    docs=Path(__file__).parents[3] / "docs" / "models" / "followup",
     words=WORDS,
     settings=TrainSettings(
         fit=FitSettings(
-            epochs=20, learning_rate=3e-3, weight_decay=0.02, patience=0, mixed_precision=False, averaging=0.98
+            epochs=18, learning_rate=2e-3, weight_decay=0.02, patience=0, mixed_precision=False, averaging=0.99
         ),
-        batch=4,
+        batch=2,
         skip_unusable=True,
     ),
     matrix=MATRIX,

@@ -25,7 +25,7 @@ from dicomnode.train.targets import volume_on
 from dicomnode.zoo.followup.grid import SHAPE, VOXEL_MM, FollowUpHead, head_of, relative_hu
 from dicomnode.zoo.orientation import orientation_of
 
-VERSION = 1
+VERSION = 2
 """Of what lies in the cache."""
 TARGET = "followup"
 FINDINGS = ("hemorrhage", "staining", "infarct")
@@ -33,13 +33,13 @@ MASKS = frozenset((*FINDINGS, *(LATER + name for name in FINDINGS)))
 """On the first scan, and on the second."""
 STAINED, DEAD = 1, 2
 """Kinds of voxel on the first scan; 0 is any other."""
-HALF, WITHIN, TOUCHED, NOT_AIR_HU = 0.5, 0.9, 0.05, -150.0
+HALF, TOUCHED, NOT_AIR_HU = 0.5, 0.05, -150.0
 Pair = Mapping[str, torch.Tensor]
-"""All (24, 64, 64), ``head`` (2, 24, 64, 64).
+"""All (24, 64, 64), ``head`` (3, 24, 64, 64).
 
-``head`` HU from the brain and share within the skull, ``target`` HU from the brain, float16; ``blood`` share of the
-second scan's voxels that holds blood, float16; ``kind`` of the first scan's voxels, ``changed`` stained, dead or
-bleeding on either scan, ``known`` brain that both scans show, uint8."""
+``head`` as :class:`dicomnode.zoo.followup.grid.FollowUpHead` has it, ``target`` HU from the brain, float16; ``blood``
+share of the second scan's voxels that holds blood, float16; ``kind`` of the first scan's voxels, ``changed`` stained,
+dead or bleeding on either scan, ``known`` brain that both scans show, uint8."""
 
 
 def pair_of(case: Case, cache: Path) -> Pair:
@@ -73,7 +73,7 @@ def _registered(case: Case, first: Volume, second: Volume) -> dict[str, torch.Te
     then = {name: _share_to_come(case, name, first, second, motion, head) for name in now}
     changed = torch.stack([*now.values(), *then.values()]).amax(dim=0) > TOUCHED
     kind = torch.where(now["staining"] >= HALF, STAINED, torch.where(now["infarct"] >= HALF, DEAD, 0))
-    known = inner(head.image[1] >= WITHIN) & (target > NOT_AIR_HU)
+    known = head.inner & (target > NOT_AIR_HU)
     return {
         "head": head.image.half(),
         "target": target.half(),
@@ -82,12 +82,6 @@ def _registered(case: Case, first: Volume, second: Volume) -> dict[str, torch.Te
         "changed": changed.to(torch.uint8),
         "known": known.to(torch.uint8),
     }
-
-
-def inner(within: torch.Tensor) -> torch.Tensor:
-    """(24, 64, 64) bool without the outermost voxels, in which bone is mixed in."""
-    outside: torch.Tensor = torch.nn.functional.max_pool3d((~within).float()[None], 3, stride=1, padding=1)
-    return outside[0] == 0.0
 
 
 def _target(head: FollowUpHead, hu: NDArray[np.float32]) -> torch.Tensor:

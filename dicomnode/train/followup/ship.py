@@ -6,6 +6,7 @@ python -m dicomnode.train.followup.ship --training FOLDER --bundle OUT
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from dicomnode.train.followup.learner import Balanced, fast_learner
 from dicomnode.train.run import BEST
 from dicomnode.zoo.followup.sizes import FollowUpParts
 
-CONFIGS = Path(dicomnode.zoo.__file__).parent / "followup" / "template"
+BUNDLE = Path(dicomnode.zoo.__file__).parent / "followup" / "bundle"
+OWN = "own_followup"
+"""What a model of one's own is called, unless another name is given."""
 CARD = """# Predicted follow-up scan after thrombectomy
 
 **Research, not for diagnosis. Never validated on patients.** A re-implementation after Jiang et al. (arXiv
@@ -43,12 +46,13 @@ def kept(weights: Path, out: Path) -> Balanced:
     return network
 
 
-def assembled(training: Path, bundle: Path) -> Path:
+def assembled(training: Path, bundle: Path, name: str = OWN) -> Path:
     """A bundle of a training of the learner ``followup``.
 
     Parameters
     ----------
     training : its folder; where it has no calibration, the exam's log odds stay as they are.
+    name : of the model; that of the shipped one is taken.
 
     Returns
     -------
@@ -58,15 +62,19 @@ def assembled(training: Path, bundle: Path) -> Path:
     ------
     TrainingError : weights or calibration cannot be read, or are of another network.
     """
-    shutil.copytree(CONFIGS, bundle / "configs", dirs_exist_ok=True)
+    shutil.copytree(BUNDLE / "configs", bundle / "configs", dirs_exist_ok=True)
     for part in ("models", "docs"):
         (bundle / part).mkdir(parents=True, exist_ok=True)
     kept(training / BEST, bundle / "models" / "model.safetensors")
     learner = fast_learner()
     if (training / CALIBRATION).exists():
-        told = read_calibration(training / CALIBRATION, learner.outputs)
-        write_calibration(bundle, told[learner.outputs[0].name])
+        corrections = read_calibration(training / CALIBRATION, learner.outputs)
+        write_calibration(bundle, corrections[learner.outputs[0].name])
     (bundle / "docs" / "README.md").write_text(CARD, encoding="utf-8")
+    metadata = bundle / "configs" / "metadata.json"
+    told = json.loads(metadata.read_text(encoding="utf-8"))
+    told["dicomnode"]["name"] = name
+    metadata.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     return bundle
 
 
@@ -75,9 +83,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--training", type=Path, required=True, help="folder of dicomnode train followup")
     parser.add_argument("--bundle", type=Path, required=True, help="folder to be written")
+    parser.add_argument("--name", default=OWN, help=f"of the model in protocols (default: {OWN})")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    print(assembled(given.training, given.bundle))
+    print(assembled(given.training, given.bundle, given.name))
 
 
 if __name__ == "__main__":

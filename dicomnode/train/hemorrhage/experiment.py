@@ -8,24 +8,24 @@ first one as its teacher, as in Xie et al. (Self-training with Noisy Student, CV
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
+from dicomnode.train.bundle_files import write_exam_calibration
 from dicomnode.train.engine import FitSettings
 from dicomnode.train.experiment.arms import Arm
 from dicomnode.train.experiment.design import Experiment, Words
 from dicomnode.train.hemorrhage.cohorts import PARTS
 from dicomnode.train.hemorrhage.committee import committee
-from dicomnode.train.hemorrhage.recipes import BUNDLE, SEATS, fast_learner
+from dicomnode.train.hemorrhage.recipes import SEATS, student_learner
 from dicomnode.train.settings import TrainSettings
 from dicomnode.train.slices.tables import SHOWN, tables
 
 PROGRAM = "python -m dicomnode.train.hemorrhage"
 TEACHER, STUDENT, UNRANKED, SECOND = "teacher", "student", "student without ranker", "second student"
 ARMS = (
-    Arm(TEACHER, fast_learner, ships=False),
-    Arm(STUDENT, fast_learner, taught_by=TEACHER),
-    Arm(UNRANKED, partial(fast_learner, ranked_share=1.0), taught_by=TEACHER, ships=False),
-    Arm(SECOND, fast_learner, taught_by=STUDENT),
+    Arm(TEACHER, student_learner, ships=False),
+    Arm(STUDENT, student_learner, taught_by=TEACHER),
+    Arm(UNRANKED, partial(student_learner, ranked_share=1.0), taught_by=TEACHER, ships=False),
+    Arm(SECOND, student_learner, taught_by=STUDENT),
 )
 CLAIMED = ("auc", "dice", "pixel_precision")
 """What Lin and Yuh report of the student against the teacher."""
@@ -59,7 +59,6 @@ EXPERIMENT = Experiment(
         fit=FitSettings(epochs=7, learning_rate=2e-3, patience=0), steps=750, batch=16, skip_unusable=True
     ),
     tables=tables,
-    bundle=BUNDLE,
     corrected="exam",
-    docs=Path(__file__).parents[3] / "docs" / "models" / "hemorrhage",
+    correct=write_exam_calibration,
 )

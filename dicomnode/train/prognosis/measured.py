@@ -1,9 +1,10 @@
 """What the node would have measured of a painted bleed: the painted one with errors as large as those that are printed.
 
 A model of the errors, no run of the pipeline: the haemorrhage model takes seconds a head. Volumes: lognormal with
-``VOLUME_SD``, about what a Dice of 0.80 leaves (``docs/models/hemorrhage/report.md``). Region and ventricles: the
-shares of ``docs/anatomy.md``, which hold for painted masks. ``python -m dicomnode.train.prognosis.checked`` compares
-it with what the whole pipeline measures in a few heads (of 8 it marked 7 with a log ratio of +0.12, deviation 0.14).
+``VOLUME_SD``, about what a Dice of 0.80 leaves (``docs/models/hemorrhage-students/report.md``). Region and
+ventricles: the shares of ``docs/anatomy.md``, which hold for painted masks. ``python -m
+dicomnode.train.prognosis.checked`` compares it with what the whole pipeline measures in a few heads (of 8 it marked 7
+with a log ratio of +0.12, deviation 0.14).
 """
 
 from __future__ import annotations

@@ -9,6 +9,11 @@ HALVINGS_H = (4.0, 8.0, 16.0, 32.0)
 """The hours are told as what is left of something that halves in so many hours: so contrast medium fades."""
 
 
+def left_of(given: torch.Tensor) -> torch.Tensor:
+    """(patients, 4) what is left after so many hours, the first column of what is given."""
+    return torch.cat([0.5 ** (given[:, :1] / halving_h) for halving_h in HALVINGS_H], dim=1)
+
+
 class Conditions(nn.Module):
     """Hours and variables -> one vector that scales and shifts the tokens of every level.
 
@@ -38,10 +43,9 @@ class Conditions(nn.Module):
 
     def forward(self, given: torch.Tensor) -> torch.Tensor:
         """(patients, hidden) of (patients, 1 + variables): hours, then variables, NaN where not known."""
-        left = [0.5 ** (given[:, :1] / halving_h) for halving_h in HALVINGS_H]
         known = torch.isfinite(given[:, 1:])
         scaled = torch.where(known, (given[:, 1:] - self.mean) / self.deviation, 0.0).clamp(-6.0, 6.0)
-        read: torch.Tensor = self.read(torch.cat([*left, scaled, known.float()], dim=1))
+        read: torch.Tensor = self.read(torch.cat([left_of(given), scaled, known.float()], dim=1))
         return read
 
     def applied(self, tokens: torch.Tensor, told: torch.Tensor, level: int) -> torch.Tensor:

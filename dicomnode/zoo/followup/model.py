@@ -34,8 +34,8 @@ class FollowUp:
     def __call__(self, inputs: Inputs) -> dict[str, Predicted | Explained]:
         """The scan on the source's own slices, and the probability that it shows blood.
 
-        Outside of the space within the skull, and where the grid of the network does not reach, the source's voxels
-        stay to the last bit.
+        Outside of the space within the skull, at its rim, and where the grid of the network does not reach, the
+        source's voxels stay to the last bit.
 
         Raises
         ------
@@ -48,8 +48,10 @@ class FollowUp:
         given = torch.tensor([[self.horizon_h]], device=device)
         said = self.network(head.image[None].to(device), given)
         brain = head.grid.planes.orientation.from_canonical(head.grid.brain)
+        # bone is mixed into the rim: no pair has taught what comes of it
+        taught = head.inner.float()
         change, blood = (
-            np.where(brain, head.grid.on_slices(values[0].float().cpu(), volume.hu.shape), np.float32(0.0))
+            np.where(brain, head.grid.on_slices(taught * values[0].float().cpu(), volume.hu.shape), np.float32(0.0))
             for values in (said.change_hu, torch.sigmoid(said.blood_logit))
         )
         exam = float(torch.sigmoid(self.slope * said.exam_logit[0] + self.intercept))

@@ -11,14 +11,15 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from dicomnode.zoo.followup.conditions import Conditions
+from dicomnode.zoo.followup.conditions import HALVINGS_H, Conditions, left_of
 from dicomnode.zoo.followup.decoder import Maps, TaskDecoder
 from dicomnode.zoo.followup.encoder import FollowUpEncoder
-from dicomnode.zoo.followup.heads import CUT_HU, ExamHead, ScanHead
+from dicomnode.zoo.followup.heads import CUT_HU, DENSE_HU, KINDS, ExamHead, ScanHead, evidence_of
 from dicomnode.zoo.followup.sizes import SIZES, FollowUpParts
 
-CHANNELS = len(CUT_HU) + 1
-"""Two windows about the brain (the narrow one tells dead brain, the wide one contrast medium), and the skull."""
+CHANNELS = len(CUT_HU) + 2
+"""Two windows about the brain (the narrow one tells dead brain, the wide one contrast medium), the densest of each
+slab, and the skull."""
 
 
 class Prediction(NamedTuple):
@@ -29,11 +30,13 @@ class Prediction(NamedTuple):
     change_hu : (heads, slabs, rows, columns) to be added to the first scan.
     blood_logit : (heads, slabs, rows, columns) log odds that a voxel holds blood on the second scan.
     exam_logit : (heads,) log odds that the second scan shows blood at all.
+    kind_logit : (heads, 2, slabs, rows, columns) log odds that a voxel of the first scan is stained, and dead brain.
     """
 
     change_hu: torch.Tensor
     blood_logit: torch.Tensor
     exam_logit: torch.Tensor
+    kind_logit: torch.Tensor
 
 
 class FollowUpNetwork(nn.Module):
@@ -54,16 +57,15 @@ class FollowUpNetwork(nn.Module):
         self.generates = TaskDecoder(self.size) if self.parts.generates else None
         self.classifies = TaskDecoder(self.size) if self.parts.classifies else None
         self.own_maps = Maps(self.size) if self.parts.classifies and not self.parts.shares else None
-        self.scan = ScanHead(self.size) if self.parts.generates else None
-        self.exam = ExamHead(self.size.width) if self.parts.classifies else None
+        self.scan = ScanHead(self.size, CHANNELS, len(HALVINGS_H)) if self.parts.generates else None
+        self.exam = ExamHead(self.size.width, self.parts.generates) if self.parts.classifies else None
 
     def forward(self, head: torch.Tensor, given: torch.Tensor) -> Prediction:
         """What comes.
 
         Parameters
         ----------
-        head : (heads, 2, slabs, rows, columns): HU from the commonest of the brain, and the share of each voxel that
-            lies within the skull.
+        head : (heads, 3, slabs, rows, columns), see :class:`dicomnode.zoo.followup.grid.FollowUpHead`.
         given : (heads, 1 + variables): hours, then variables, NaN where not known.
         """
         voxels = channels_of(head)
@@ -73,11 +75,16 @@ class FollowUpNetwork(nn.Module):
         own = maps if self.own_maps is None else self.own_maps(levels)
         nothing = torch.zeros_like(head[:, 0])
         change, blood, exam = nothing, nothing, nothing[:, 0, 0, 0]
+        kinds = nothing[:, None].expand(-1, KINDS, -1, -1, -1)
         if self.generates is not None and self.scan is not None:
-            change, blood = self.scan(self.generates(levels[-1], maps), head[:, 0].float())
+            change, blood, kinds = self.scan(
+                self.generates(levels[-1], maps), voxels, head[:, 0].float(), left_of(given)
+            )
         if self.classifies is not None and self.exam is not None:
-            exam = self.exam(self.classifies(levels[-1], own))
-        return Prediction(change, blood, exam)
+            # the exam weighs the maps and does not bend them: they stay what the voxels taught
+            evidence = None if self.scan is None else evidence_of(blood.detach(), kinds.detach(), head.float())
+            exam = self.exam(self.classifies(levels[-1], own), evidence)
+        return Prediction(change, blood, exam, kinds)
 
     @property
     def last_shared(self) -> nn.Parameter:
@@ -86,7 +93,8 @@ class FollowUpNetwork(nn.Module):
 
 
 def channels_of(head: torch.Tensor) -> torch.Tensor:
-    """(heads, 3, ...) of about -1 to 1: the windows, and the space within the skull."""
-    hu, within = head[:, 0].float(), head[:, 1].float()
-    seen = [((hu - low) / (high - low)).clamp(0.0, 1.0) for low, high in CUT_HU]
+    """(heads, 4, ...) of about -1 to 1: the windows, the densest, and the space within the skull."""
+    hu, within, densest = head.float().unbind(dim=1)
+    cuts = [(hu, cut) for cut in CUT_HU] + [(densest, DENSE_HU)]
+    seen = [((values - low) / (high - low)).clamp(0.0, 1.0) for values, (low, high) in cuts]
     return 2.0 * torch.stack([*seen, within], dim=1) - 1.0

@@ -27,6 +27,7 @@ from dicomnode.zoo.importing.archive import is_torchscript
 from dicomnode.zoo.importing.components import load_libraries, require_components
 from dicomnode.zoo.importing.confined import confine, limit_resources
 from dicomnode.zoo.importing.foreign import read_config
+from dicomnode.zoo.ladder import Ladder
 from dicomnode.zoo.parts import WEIGHTS, load_weights
 from dicomnode.zoo.registry import open_bundle
 from dicomnode.zoo.runner import Runner
@@ -121,7 +122,7 @@ def examine(bundle: Path) -> dict[str, Any]:
     _load(parts.network, bundle)
     parts.network.eval()
     try:
-        pred = predict(parts, trial_volume(), torch.device("cpu"))
+        pred = predict(parts, trial_volume(), Ladder(parts.network, torch.device("cpu"), parts.inferer))
     except InferenceError as fault:
         raise BundleRefused(ImportRefusal.CANNOT_RUN, str(fault)) from fault
     except Exception as error:

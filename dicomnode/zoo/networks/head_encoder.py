@@ -5,6 +5,7 @@ What it is taught: the painted facts of a head (:mod:`dicomnode.zoo.networks.hea
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -59,16 +60,13 @@ class Histograms(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """(heads, bins, 8, 12, 12) shares that sum to 1, from (heads, 1, 32, 96, 96) steps of the window."""
         smooth = nn.functional.avg_pool3d(as_floats(image), 3, stride=1, padding=1, count_include_pad=False)
-        place = torch.bucketize(smooth.contiguous(), self.centres).clamp(1, len(self.centres) - 1)
-        below, above = self.centres[place - 1], self.centres[place]
-        share = ((smooth - below) / (above - below)).clamp(0.0, 1.0)
-        counted = [
-            nn.functional.avg_pool3d(
-                torch.where(place - 1 == k, 1.0 - share, torch.where(place == k, share, 0.0)), BLOCK
-            )
-            for k in range(len(self.centres))
+        # of each block the share above a centre, less that above the next: a ramp leads from one to the other
+        ramps = [
+            nn.functional.avg_pool3d(((smooth - low) / (high - low)).clamp(0.0, 1.0), BLOCK)
+            for low, high in pairwise(self.centres.tolist())
         ]
-        return torch.cat(counted, dim=1)
+        above = torch.cat([torch.ones_like(ramps[0]), *ramps, torch.zeros_like(ramps[0])], dim=1)
+        return above[:, :-1] - above[:, 1:]
 
 
 class ConvEncoder(nn.Module):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.records import Contribution, Inputs, ReferenceScore
+from dicomnode.zoo.ladder import Ladder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,9 @@ that there is none."""
 
 
 class LoadedModel(Protocol):
-    """A bundle with its weights on a device."""
+    """A bundle with its weights on a device. ``ladder``: tells what the last call made do with, for want of memory."""
+
+    ladder: Ladder
 
     def __call__(self, inputs: Inputs) -> Mapping[str, Raw]:
         """Every output of the bundle by its name.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dicomnode.errors import InferenceError
 from dicomnode.records import Inputs, Volume
 from dicomnode.zoo.bundle import BundleManifest
+from dicomnode.zoo.ladder import Ladder
 from dicomnode.zoo.parts import load_parts, load_weights
 from dicomnode.zoo.plain import head_of, on_slices
 
@@ -24,10 +25,11 @@ class PlanesModel:
     """
 
     def __init__(self, manifest: BundleManifest, device: torch.device) -> None:
-        self._manifest, self._device = manifest, device
+        self._manifest = manifest
         self._parts = load_parts(manifest.path)
         load_weights(self._parts.network, manifest.path)
         self._parts.network.to(device).eval()
+        self.ladder = Ladder(self._parts.network, device, self._parts.inferer)
 
     def __call__(self, inputs: Inputs) -> Mapping[str, NDArray[np.float32]]:
         """Probability of every output, (slices, rows, columns) in stack order; 0 outside the interior of the skull.
@@ -50,7 +52,7 @@ class PlanesModel:
             with torch.inference_mode():
                 prepared = torch.as_tensor(parts.preprocessing(parts.calibration({"image": image}))["image"])
                 # a network may learn more than its bundle gives out: the manifest names the first channels
-                logits = parts.inferer(prepared[None].to(self._device), parts.network)[0, :outputs]
+                logits = self.ladder.infer(prepared[None])[0, :outputs]
                 result = torch.as_tensor(parts.postprocessing({"pred": logits, "hu": image})["pred"]).float().cpu()
         except (RuntimeError, ValueError) as error:
             raise InferenceError(f"{self._manifest.name}: {error}") from error

@@ -10,6 +10,7 @@ from dicomnode.errors import InferenceError
 from dicomnode.records import Inputs, Volume
 from dicomnode.zoo.bundle import BundleManifest
 from dicomnode.zoo.head_check import brain_mask
+from dicomnode.zoo.ladder import Ladder
 from dicomnode.zoo.parts import load_weights
 from dicomnode.zoo.reading.contract import Raw
 from dicomnode.zoo.volumes import classify, load_volume_parts, segment
@@ -24,10 +25,11 @@ class VolumeModel:
     """
 
     def __init__(self, manifest: BundleManifest, device: torch.device) -> None:
-        self._manifest, self._device = manifest, device
+        self._manifest = manifest
         self._parts = load_volume_parts(manifest.path)
         load_weights(self._parts.network, manifest.path)
         self._parts.network.to(device).eval()
+        self.ladder = Ladder(self._parts.network, device, self._parts.inferer)
 
     def __call__(self, inputs: Inputs) -> Mapping[str, Raw]:
         """Probability of every mask on the source's slices, (slices, rows, columns); probability of every class.
@@ -43,7 +45,7 @@ class VolumeModel:
             brain_mask(volume)
         try:
             if manifest.scores:
-                return classify(self._parts, volume, manifest.scores, self._device)
-            return segment(self._parts, volume, manifest.masks, self._device)
+                return classify(self._parts, volume, manifest.scores, self.ladder)
+            return segment(self._parts, volume, manifest.masks, self.ladder)
         except InferenceError as error:
             raise InferenceError(f"{manifest.name}: {error}") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 
-from dicomnode.app.demo_hl7 import demo_clinical, demo_messages, free_port, report_of_context, tell
+from dicomnode.app.demo_hl7 import Message, demo_clinical, demo_messages, free_port, report_of_context, tell
 from dicomnode.app.hl7 import hl7_listener
 from dicomnode.config.whole import Config
 from dicomnode.dicom import codes
@@ -23,19 +23,25 @@ def header() -> Dataset:
     return ds
 
 
-def test_all_that_the_demo_tells_is_accepted_and_known_of_its_patient(tmp_path: Path, store: Store) -> None:
+def known_after(messages: list[Message], folder: Path, store: Store) -> tuple[list[list[str]], dict[str, object]]:
+    """How a real port answered each message, and what is known of the patient then."""
     clinical = demo_clinical("dicomnode cohort", free_port())
-    listener = hl7_listener(Config.model_validate({"node": {"data_dir": tmp_path}, "clinical": clinical}), store)
+    listener = hl7_listener(Config.model_validate({"node": {"data_dir": folder}, "clinical": clinical}), store)
     assert listener is not None
     listener.start()
     try:
-        told = tell(demo_messages(header()), listener.port)
+        told = tell(messages, listener.port)
     finally:
         listener.stop()
-    assert [row[3] for row in told] == ["AA", "AA", "AA"]
     with store.read() as session:
         found = known_of(session, Patient(patient_id="COHORT-DEMO", issuer="dicomnode cohort")).observations
     values = {one.name: one.value for one in found}
+    return told, values
+
+
+def test_all_that_the_demo_tells_is_accepted_and_known_of_its_patient(tmp_path: Path, store: Store) -> None:
+    told, values = known_after(demo_messages(header()), tmp_path, store)
+    assert [row[3] for row in told] == ["AA", "AA", "AA"]
     assert {
         "gcs": 10.0,
         "nihss": 16.0,
@@ -45,6 +51,12 @@ def test_all_that_the_demo_tells_is_accepted_and_known_of_its_patient(tmp_path: 
     }.items() <= values.items()
     assert values["onset_at"] == "2025-01-02T01:19:05+00:00"
     assert values["glucose"] == pytest.approx(6.99, abs=0.01)
+
+
+def test_of_a_patient_after_thrombectomy_it_is_told_that_there_was_one(tmp_path: Path, store: Store) -> None:
+    _, values = known_after(demo_messages(header(), thrombectomy=True), tmp_path, store)
+    assert {"thrombectomy": True, "gcs": 13.0, "inr": 1.1}.items() <= values.items()
+    assert "anticoagulant" not in values
 
 
 def test_the_report_says_what_the_results_used_or_that_they_used_nothing(capsys: pytest.CaptureFixture[str]) -> None:

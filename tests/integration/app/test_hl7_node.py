@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from dicomnode.app.role import Role
 from dicomnode.config.whole import Config
 from dicomnode.errors import ConfigError, EnvironmentFault
 from tests.integration.clinical.hl7_world import free_port
+from tests.integration.receive.world import wait_until
 from tests.tools.hl7_messages import Hl7Peer, message, obr, pid
 
 
@@ -40,3 +43,20 @@ def test_a_port_that_is_taken_passes_and_a_code_that_is_unknown_stays(tmp_path: 
             Node(config(tmp_path, port=port), Role.RECEIVE).__enter__()
     with pytest.raises(ConfigError, match="'GLU' means 'sugar'"):
         Node(config(tmp_path, port=free_port(), codes={"GLU": "sugar"}), Role.RECEIVE).__enter__()
+
+
+def test_who_watches_a_node_gets_an_answer_at_every_moment_of_its_start_and_its_stop(tmp_path: Path) -> None:
+    node = Node(config(tmp_path, port=free_port()), Role.RECEIVE)
+    is_over, answers = threading.Event(), set()
+
+    def watch() -> None:
+        while not is_over.is_set():
+            answers.add((node.state().receives, node.hl7_port > 0))
+
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(watch)
+        with node:
+            wait_until(lambda: (True, True) in answers or watching.done())
+        is_over.set()
+    watching.result()
+    assert (False, False) in answers

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
@@ -34,6 +35,8 @@ pytestmark = pytest.mark.timeout(1200)
 
 PATIENCE_S = 500
 """A node starts twice, beside whatever else uses the processors."""
+EARLIER_CASE = Path(__file__).parent / "earlier" / "case-1.zip"
+"""Of a synthetic study, written by ``export-case`` of the code of 2026-11-29 (commit 10e8d0a and what followed)."""
 NAMED = {
     "PatientName": "Mustermann^Änne",
     "PatientID": "4711-0815",
@@ -149,14 +152,29 @@ def test_an_exported_case_says_what_happened_and_by_which_model(node: ServedNode
     assert {"text", "sc"} <= set(told["left_out"])
 
 
-def test_an_exported_case_runs_again_to_the_same_finding(node: ServedNode, case: Path, tmp_path: Path) -> None:
+def assert_found_again(node: ServedNode, case: Path, out: Path) -> None:
+    """That a case comes to what it came to, when its images are processed."""
     told = json.loads((case / "case.json").read_text())
-    again = node.command("process", str(case / "images"), "--protocol", "head-ct", "--out", str(tmp_path), "--json")
+    again = node.command("process", str(case / "images"), "--protocol", "head-ct", "--out", str(out), "--json")
     assert again.returncode == 0, again.stderr
     found = json.loads(again.stdout)
     assert found["series_uid"] == told["job"]["series_uid"]
     (before,) = told["runs"][0]["outcomes"]
     assert (found["decision"], found["findings"][0]["volume_ml"]) == (told["job"]["decision"], before["volume_ml"])
+    (new,), (old,) = out.glob("seg-*.dcm"), (case / "results").glob("seg-*.dcm")
+    assert np.array_equal(pydicom.dcmread(new).pixel_array, pydicom.dcmread(old).pixel_array)
+
+
+def test_an_exported_case_runs_again_to_the_same_finding(node: ServedNode, case: Path, tmp_path: Path) -> None:
+    assert_found_again(node, case, tmp_path)
+
+
+def test_a_case_that_an_earlier_version_exported_runs_again_to_the_same_finding(
+    node: ServedNode, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(EARLIER_CASE) as archive:
+        archive.extractall(tmp_path / "case")
+    assert_found_again(node, tmp_path / "case", tmp_path / "again")
 
 
 def test_a_case_that_may_not_leave_is_refused_by_code_and_nothing_is_written(node: ServedNode, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from dicomnode.app.demo_pacs import ReceivingPacs
-from dicomnode.store.engine import Store
 from dicomnode.store.history.jobs import list_jobs
 from tests.acceptance.orthanc import free_port
 from tests.acceptance.scanner import small_study
@@ -98,11 +97,8 @@ def running(tmp_path_factory: pytest.TempPathFactory, pacs: ReceivingPacs) -> It
 
 def jobs_of(node: ServedNode) -> list[Any]:
     """As the database has them."""
-    store = Store(f"sqlite:///{node.folder}/data/node.db")
-    with store.read() as session:
-        jobs = list_jobs(session)
-    store.close()
-    return jobs
+    with node.reading() as session:
+        return list_jobs(session)
 
 
 def test_a_wrong_file_and_one_that_needs_a_restart_change_nothing_and_are_told(running: Reloaded) -> None:

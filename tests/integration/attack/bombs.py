@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 from pydicom.datadict import DicomDictionary
 from pydicom.encaps import encapsulate
@@ -28,14 +30,20 @@ class Bomb:
 
     Attributes
     ----------
+    made : its bytes, which may take seconds to make.
     kept : whether its header can be read, so that it counts as a slice until its pixels are wanted.
     """
 
     name: str
     syntax: str
     sop_instance_uid: str
-    data_set: bytes
+    made: Callable[[], bytes]
     kept: bool = True
+
+    @cached_property
+    def data_set(self) -> bytes:
+        """Made when it is first asked for: whoever only lists tests does not wait for it."""
+        return self.made()
 
 
 def _head(uid: str, number: int = 1, **attributes: object) -> bytes:
@@ -65,29 +73,34 @@ def deflated(head: bytes, zeros_mib: int) -> bytes:
 
 
 def deflated_pixels(uid: str, zeros_mib: int = 512) -> Bomb:
-    body = deflated(_head(uid) + _pixel_head(min(zeros_mib * MIB, 0xFFFFFFF0)), zeros_mib)
-    return Bomb("deflated pixels", DeflatedExplicitVRLittleEndian, uid, body)
+    head = _head(uid) + _pixel_head(min(zeros_mib * MIB, 0xFFFFFFF0))
+    return Bomb("deflated pixels", DeflatedExplicitVRLittleEndian, uid, lambda: deflated(head, zeros_mib))
 
 
 def deflated_header(uid: str, zeros_mib: int = 256) -> Bomb:
     """What is inflated is a header that never comes to its end."""
     endless = _head(uid) + struct.pack("<HH2sHL", 0x7FDF, 0x1010, b"UN", 0, zeros_mib * MIB)
-    return Bomb("deflated header", DeflatedExplicitVRLittleEndian, uid, deflated(endless, zeros_mib), kept=False)
+    syntax = DeflatedExplicitVRLittleEndian
+    return Bomb("deflated header", syntax, uid, lambda: deflated(endless, zeros_mib), kept=False)
 
 
 def deflated_elements(uid: str, count: int = 3_000_000) -> Bomb:
     """Three million empty elements in a few kilobytes."""
-    flood = element(0x0009, 0x1001, b"LO", b"") * 1000
-    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    packed = b"".join([packer.compress(flood) for _ in range(count // 1000)] + [packer.compress(_head(uid))])
-    return Bomb("deflated elements", DeflatedExplicitVRLittleEndian, uid, packed + packer.flush(), kept=False)
+
+    def made() -> bytes:
+        flood = element(0x0009, 0x1001, b"LO", b"") * 1000
+        packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+        packed = b"".join([packer.compress(flood) for _ in range(count // 1000)] + [packer.compress(_head(uid))])
+        return packed + packer.flush()
+
+    return Bomb("deflated elements", DeflatedExplicitVRLittleEndian, uid, made, kept=False)
 
 
 def compressed(name: str, uid: str, syntax: str, frame: bytes, **attributes: object) -> Bomb:
     """Encapsulated pixel data."""
     pixels = struct.pack("<HH2sHL", 0x7FE0, 0x10, b"OB", 0, 0xFFFFFFFF) + encapsulate([frame], has_bot=False)
     pixels += b"" if pixels.endswith(b"\xfe\xff\xdd\xe0\0\0\0\0") else b"\xfe\xff\xdd\xe0\0\0\0\0"
-    return Bomb(name, syntax, uid, _head(uid, **attributes) + pixels)
+    return Bomb(name, syntax, uid, lambda: _head(uid, **attributes) + pixels)
 
 
 def jpeg_2000(uid: str, side: int = 60_000) -> Bomb:
@@ -121,21 +134,28 @@ def rle_segments(uid: str) -> Bomb:
 
 def huge_matrix(uid: str) -> Bomb:
     body = _head(uid, Rows=65_535, Columns=65_535, NumberOfFrames=1) + _pixel_head(2048) + bytes(2048)
-    return Bomb("65535 x 65535", ExplicitVRLittleEndian, uid, body)
+    return Bomb("65535 x 65535", ExplicitVRLittleEndian, uid, lambda: body)
 
 
 def many_elements(uid: str, count: int = 400_000) -> Bomb:
-    flood = b"".join(element(0x0009, 0x1000 | number & 0xFF, b"LO", b"") for number in range(256)) * (count // 256)
-    return Bomb("private elements", ExplicitVRLittleEndian, uid, flood + _head(uid), kept=False)
+    flood = b"".join(element(0x0009, 0x1000 | number & 0xFF, b"LO", b"") for number in range(256))
+    return Bomb(
+        "private elements", ExplicitVRLittleEndian, uid, lambda: flood * (count // 256) + _head(uid), kept=False
+    )
 
 
 def many_keywords(uid: str) -> Bomb:
     """Each keyword of the dictionary once, 60 kB each: megabytes for the database."""
-    tags = [tag for tag, (vr, *_, keyword) in DicomDictionary.items() if vr == "LO" and tag >> 16 == 0x0018 and keyword]
-    body = _head(uid)
-    flood = b"".join(element(tag >> 16, tag & 0xFFFF, b"LO", b"\\".join([b"x" * 900] * 60)) for tag in sorted(tags))
-    at = body.index(struct.pack("<HH", 0x0020, 0x000D))
-    return Bomb("long texts", ExplicitVRLittleEndian, uid, body[:at] + flood * 4 + body[at:], kept=False)
+
+    def made() -> bytes:
+        long = [tag for tag, (vr, *_, keyword) in DicomDictionary.items() if vr == "LO" and keyword]
+        tags = sorted(tag for tag in long if tag >> 16 == 0x0018)
+        flood = b"".join(element(tag >> 16, tag & 0xFFFF, b"LO", b"\\".join([b"x" * 900] * 60)) for tag in tags)
+        body = _head(uid)
+        at = body.index(struct.pack("<HH", 0x0020, 0x000D))
+        return body[:at] + flood * 4 + body[at:]
+
+    return Bomb("long texts", ExplicitVRLittleEndian, uid, made, kept=False)
 
 
 def deep(uid: str, depth: int = 50_000) -> Bomb:
@@ -143,28 +163,26 @@ def deep(uid: str, depth: int = 50_000) -> Bomb:
     nest = struct.pack("<HH2sHL", 0x0008, 0x1140, b"SQ", 0, 0xFFFFFFFF) + struct.pack(
         "<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF
     )
-    return Bomb("deep sequences", ExplicitVRLittleEndian, uid, nest * depth + _head(uid), kept=False)
+    return Bomb("deep sequences", ExplicitVRLittleEndian, uid, lambda: nest * depth + _head(uid), kept=False)
 
 
 def many_items(uid: str, count: int = 400_000, *, defined: bool = False) -> Bomb:
     """One sequence of empty items."""
-    items = struct.pack("<HHL", 0xFFFE, 0xE000, 0) * count
-    length = len(items) if defined else 0xFFFFFFFF
-    end = b"" if defined else struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
-    body = (
-        struct.pack("<HH2sHL", 0x0008, 0x1140, b"SQ", 0, length)
-        + items
-        + end
-        + _head(uid)
-        + _pixel_head(2048)
-        + bytes(2048)
-    )
+
+    def made() -> bytes:
+        items = struct.pack("<HHL", 0xFFFE, 0xE000, 0) * count
+        length = len(items) if defined else 0xFFFFFFFF
+        end = b"" if defined else struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+        opened = struct.pack("<HH2sHL", 0x0008, 0x1140, b"SQ", 0, length)
+        return opened + items + end + _head(uid) + _pixel_head(2048) + bytes(2048)
+
     # A sequence of defined length is passed over in one step.
-    return Bomb(f"{'defined' if defined else 'undefined'} items", ExplicitVRLittleEndian, uid, body, kept=defined)
+    return Bomb(f"{'defined' if defined else 'undefined'} items", ExplicitVRLittleEndian, uid, made, kept=defined)
 
 
+@cache
 def all_bombs() -> list[Bomb]:
-    """One of each kind."""
+    """One of each kind; their bytes are made once a process."""
     makers = (
         deflated_pixels,
         deflated_header,

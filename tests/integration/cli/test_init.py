@@ -35,11 +35,13 @@ def test_what_is_given_is_put_in_and_the_comments_stay(tmp_path: Path) -> None:
     node = ["--ae-title", "NODE 7", "--host", "127.0.0.1", "--port", "11199", "--timezone", "Europe/Berlin"]
     pacs = ["--pacs-ae", "PACS", "--pacs-host", "pacs.example", "--pacs-port", "104", "--accept-research"]
     more = ["--data-dir", 'da"ta', "--sender", "CT1@10.1.2.0/24", "--sender", "CT2"]
+    more += ["--database-url", "postgresql+psycopg:///dicomnode"]
     assert run("init", path, *node, *pacs, *more).exit_code == 0
     config = load_config(path, environment={})
     said = config.node
     assert (said.ae_title, said.host, said.port, said.timezone) == ("NODE 7", "127.0.0.1", 11199, "Europe/Berlin")
     assert said.data_dir == tmp_path / 'da"ta'
+    assert config.database.url == "postgresql+psycopg:///dicomnode"
     (destination,) = config.destination
     assert isinstance(destination, Destination)
     assert (destination.ae_title, destination.host, destination.port) == ("PACS", "pacs.example", 104)

@@ -18,12 +18,14 @@ from pydicom.uid import (
     RLELossless,
     SegmentationStorage,
 )
-from pynetdicom import evt
+from pynetdicom import build_context, evt
+from pynetdicom.sop_class import Verification
 
 from dicomnode.config.destinations import Destination
+from dicomnode.deliver.association import request_association
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.scu import associate, contexts_for, echo, probe, send
-from dicomnode.errors import AssociationRejected, DeliveryError, ResultDamaged, StoreRefused
+from dicomnode.errors import AssociationRejected, DeliveryError, NotAdmitted, ResultDamaged, StoreRefused
 from tests.integration.deliver.pacs import ScriptedPacs, StalledPacs, mute_port, web_server_port
 from tests.integration.deliver.world import SOP_CLASSES, data_set_sha256, encoded_overview, encoded_result, until
 
@@ -208,6 +210,15 @@ def test_an_unknown_called_ae_title_is_said(tmp_path: Path) -> None:
         pytest.raises(AssociationRejected, match="check ae_title of the destination"),
     ):
         echo(destination(pacs.port), "NODE")
+
+
+def test_a_rejection_is_said_that_comes_before_the_node_looks_for_it(tmp_path: Path) -> None:
+    looks_late = (evt.EVT_REQUESTED, lambda _: time.sleep(1.0))
+    with (
+        ScriptedPacs(tmp_path / "pacs", "OTHER", called_ae_checked=True) as pacs,
+        pytest.raises(NotAdmitted, match=r"permanent.*check ae_title of the destination"),
+    ):
+        request_association(destination(pacs.port), "NODE", [build_context(Verification)], [looks_late])
 
 
 def test_an_unregistered_calling_ae_title_is_said(tmp_path: Path) -> None:

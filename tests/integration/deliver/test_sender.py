@@ -7,18 +7,21 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, text, update
+from pynetdicom import evt
+from sqlalchemy import event, select, text, update
 
+from dicomnode.config.sections import Execution
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.scu import send
 from dicomnode.deliver.sender import Sender
 from dicomnode.errors import LeaseLost
 from dicomnode.store.deliver import outbox
 from dicomnode.store.engine import Store
+from dicomnode.store.locks import lock_job
 from dicomnode.store.queue.jobs import requeue_job, supersede_job
 from dicomnode.store.tables import Job, Outbox
 from tests.integration.deliver.pacs import ScriptedPacs, free_port
@@ -73,9 +76,66 @@ def test_stat_results_leave_before_routine_ones_that_waited_longer(world: World,
     urgent, (stat, also_stat) = world.deliver("seg", "sr")
     with world.store.write() as session:
         session.execute(update(Job).where(Job.id == urgent).values(priority="stat"))
-    world.sender(world.destination(pacs.port)).step()
+    sender = world.sender(world.destination(pacs.port))
+    sender.step()
+    # nor does their proof wait until routine ones are sent
+    assert (world.statuses(first), world.job(urgent).status) == (["pending"], "done")
+    sender.step()
+    assert world.job(first).status == "done"
     assert pacs.asked == [result.sop_instance_uid for result in (stat, also_stat, early)]
-    assert (world.job(first).status, world.job(urgent).status) == ("done", "done")
+
+
+def test_what_is_stat_is_looked_for_before_routine_results_that_were_sent_earlier(
+    world: World, pacs: ScriptedPacs
+) -> None:
+    pacs.hidden_looks = 1
+    first, _ = world.deliver("sr")
+    sender = world.sender(world.destination(pacs.port))
+    sender.step()
+    urgent, _ = world.deliver("sr")
+    with world.store.write() as session:
+        session.execute(update(Job).where(Job.id == urgent).values(priority="stat"))
+        session.execute(update(Outbox).where(Outbox.job_id == first).values(next_attempt_at=0.0))
+    sender.step()
+    assert (world.job(first).status, world.job(urgent).status) == ("delivering", "done")
+    sender.step()
+    assert world.job(first).status == "done"
+
+
+class BusyPacs(ScriptedPacs):
+    """Something happens while it takes its first instance."""
+
+    def __init__(self, folder: Path, meanwhile: Callable[[], None]) -> None:
+        super().__init__(folder)
+        self.meanwhile = meanwhile
+
+    def answer_to(self, event: evt.Event) -> int:
+        status = super().answer_to(event)
+        if len(self.asked) == 1:
+            self.meanwhile()
+        return status
+
+
+@both_databases
+def test_a_stat_result_does_not_wait_for_the_batch_of_routine_ones_that_is_being_sent(
+    world: World, tmp_path: Path
+) -> None:
+    routine, (first, second, third) = world.deliver("seg", "sr", "sc")
+    urgent: list[str] = []
+
+    def a_stat_result_comes() -> None:
+        job_id, (result,) = world.deliver("sr")
+        with world.store.write() as session:
+            session.execute(update(Job).where(Job.id == job_id).values(priority="stat"))
+        urgent.append(result.sop_instance_uid)
+
+    with BusyPacs(tmp_path / "pacs", a_stat_result_comes) as pacs:
+        sender = world.sender(world.destination(pacs.port))
+        sender.step()
+        assert world.statuses(routine) == ["sent", "pending", "pending"]
+        world.step_until(sender, lambda: world.job(routine).status == "done")
+    assert pacs.asked == [first.sop_instance_uid, *urgent, second.sop_instance_uid, third.sop_instance_uid]
+    assert [row.attempts for row in world.rows(routine)] == [1, 1, 1]
 
 
 def test_a_job_without_results_at_a_destination_is_no_work(world: World, pacs: ScriptedPacs) -> None:
@@ -462,22 +522,56 @@ def test_a_stop_finishes_the_file_on_its_way_and_gives_the_rest_back(world: Worl
     assert world.statuses(job_id) == ["sent", "pending", "pending"]
 
 
-def test_a_slow_peer_does_not_cost_the_lease_of_what_waits(world: World, pacs: ScriptedPacs) -> None:
-    world.deliver("sr", "sc")
+def leases(world: World) -> list[float]:
+    """How long the leases of what is being sent still run."""
+    with world.store.read() as session:
+        until_when = session.execute(text("SELECT lease_until FROM outbox WHERE status = 'sending'")).scalars().all()
+    return [lease_until - time.time() for lease_until in until_when]
+
+
+@both_databases
+def test_a_slow_peer_costs_no_lease_and_a_dead_node_would_hold_none_for_long(world: World, pacs: ScriptedPacs) -> None:
+    job_id, results = world.deliver("sr", "sc")
     with world.store.write() as session:
         session.execute(update(Outbox).values(next_attempt_at=time.time()))
     seen: list[float] = []
 
-    class Watching(type(pacs)):  # type: ignore[misc]
+    class Slow(type(pacs)):  # type: ignore[misc]
         def answer_to(self, event):  # type: ignore[no-untyped-def]
-            with world.store.read() as session:
-                seen.extend(session.execute(text("SELECT lease_until FROM outbox WHERE status = 'sending'")).scalars())
+            for _ in range(25):
+                seen.extend(leases(world))
+                time.sleep(0.1)
             return super().answer_to(event)
 
-    pacs.__class__ = Watching
-    world.sender(world.destination(pacs.port, timeout_s=300.0)).step()
-    assert len(seen) == 3
-    assert min(seen) - time.time() > 300.0
+    pacs.__class__ = Slow
+    execution = Execution(lease_s=2.0)
+    sender = world.sender(world.destination(pacs.port, timeout_s=300.0), execution=execution)
+    world.step_until(sender, lambda: world.job(job_id).status == "done", within_s=60.0)
+    assert len(seen) > 50
+    assert 0.0 < min(seen) <= max(seen) <= execution.lease_s
+    assert pacs.uids == [result.sop_instance_uid for result in results]
+
+
+def test_what_is_withdrawn_while_the_peer_takes_its_time_stays_held_until_it_answers(
+    world: World, pacs: ScriptedPacs
+) -> None:
+    job_id, _ = world.deliver("sr")
+    held: list[float] = []
+
+    class Slow(type(pacs)):  # type: ignore[misc]
+        def answer_to(self, event):  # type: ignore[no-untyped-def]
+            with world.store.write() as session:
+                supersede_job(session, lock_job(session, job_id), reason="more images")
+            time.sleep(4.0)
+            with world.store.read() as session:
+                (row,) = session.scalars(select(Outbox))
+                held.append((row.lease_until or 0.0) - time.time())
+            return super().answer_to(event)
+
+    pacs.__class__ = Slow
+    world.sender(world.destination(pacs.port, timeout_s=30.0), execution=Execution(lease_s=2.0)).step()
+    assert len(held) == 1
+    assert held[0] > 0.0
 
 
 @both_databases

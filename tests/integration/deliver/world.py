@@ -23,7 +23,7 @@ from pydicom.uid import (
 from sqlalchemy import select
 
 from dicomnode.config.destinations import Destination
-from dicomnode.config.sections import Node
+from dicomnode.config.sections import Execution, Node
 from dicomnode.config.whole import Config
 from dicomnode.deliver.sender import Sender
 from dicomnode.records import EncodedResult
@@ -146,9 +146,11 @@ class World:
         settings |= {"retry_min_s": 0.1, "retry_max_s": 0.4, "timeout_s": 5.0}
         return Destination(**(settings | more))
 
-    def sender(self, destination: Destination, *, owner: str = "node", **more: Any) -> Sender:
+    def sender(
+        self, destination: Destination, *, owner: str = "node", execution: Execution | None = None, **more: Any
+    ) -> Sender:
         """The sender for it."""
-        config = Config(node=Node(ae_title="NODE"), destination=(destination,))
+        config = Config(node=Node(ae_title="NODE"), destination=(destination,), execution=execution or Execution())
         return Sender(config, self.store, self.data_dir, owner, destination, **more)
 
     def deliver(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from sqlalchemy import update
 
 from dicomnode.config.notify import Notify
 from dicomnode.errors import WorkerCrashed
@@ -19,10 +20,12 @@ from dicomnode.execute.tasks import EncodeTask, ReadTask, Reply, Task
 from dicomnode.ops.notify.findings import urgent_findings
 from dicomnode.ops.retention import DAY_S, purge
 from dicomnode.receive.part10 import Origin, preamble_of
+from dicomnode.records import MaskFinding
 from dicomnode.store.deliver.outbox import settle_stranded_jobs
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import cancel_job, claim_job, recover_leases, requeue_job
 from dicomnode.store.queue.runs import RunIdentity, pending_runs
+from dicomnode.store.tables import Job
 from tests.acceptance.scanner import small_study
 from tests.integration.attack.bombs import jpeg_2000
 from tests.integration.execute.world import Bundles, ExecutionWorld, Workers
@@ -116,7 +119,7 @@ def test_a_model_that_raises_is_tried_again_and_then_fails_without_its_message(
     world.step_again()
     job = world.job(job_id)
     assert (job.status, job.attempts) == ("failed", 2)
-    assert job.error.startswith("LookupError at planes.py:")
+    assert job.error.startswith("LookupError at ladder.py:")
     assert [(run.model, run.status, run.attempts) for run in job.runs] == [
         ("threshold", "succeeded", 1),
         ("raising", "failed", 2),
@@ -136,6 +139,26 @@ def test_a_model_that_runs_out_of_memory_costs_the_run_not_the_worker_failure_mo
     assert (job.status, job.runs[0].crashes) == ("failed", 0)
     assert "out of memory" in job.error
     assert world.worker_pid == pid
+
+
+@sqlite_only
+def test_a_run_with_too_little_memory_makes_do_with_fewer_windows_and_says_so(
+    new_world: NewWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = new_world("threshold", "capped")
+    job_id = world.queue_head()
+    world.step()
+    job = world.job(job_id)
+    assert (job.status, [run.status for run in job.runs]) == ("delivering", ["succeeded", "succeeded"])
+    told = {event.detail["model"]: event.detail.get("too little memory") for event in world.events("succeed", "run")}
+    assert told == {"threshold": None, "capped": "4 windows at once on cpu"}
+    (warning,) = [record for record in caplog.records if record.message == "too little memory"]
+    assert (warning.__dict__["model"], warning.__dict__["made_do"]) == ("capped", "4 windows at once on cpu")
+    paths = [world.config.work_dir / world.run(job_id, model).findings_path for model in told]
+    (plain,), (capped,) = map(load_findings, paths)
+    assert isinstance(plain, MaskFinding)
+    assert isinstance(capped, MaskFinding)
+    assert np.array_equal(plain.mask, capped.mask)
 
 
 @sqlite_only
@@ -200,6 +223,40 @@ def test_a_long_run_keeps_its_lease(new_world: NewWorld) -> None:
         assert world.change(lambda session: recover_leases(session, time.time())) == 0
         world.bundles.open()
     assert world.job(job_id).status == "delivering"
+
+
+def stat_head(world: ExecutionWorld) -> int:
+    """An urgent job comes."""
+    job_id = world.queue_head("urgent")
+    with world.store.write() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(priority="stat"))
+    return job_id
+
+
+@sqlite_only
+def test_a_stat_job_waits_for_the_run_that_has_begun_and_not_for_its_encoding(new_world: NewWorld) -> None:
+    world = new_world("gated")
+    routine = world.queue_head()
+    with world.running():
+        urgent = stat_head(world)
+        world.bundles.open()
+    assert (world.job(routine).status, world.run(routine, "gated").status) == ("queued", "succeeded")
+    assert world.step()
+    assert (world.job(routine).status, world.job(urgent).status) == ("queued", "delivering")
+    assert world.step()
+    assert (world.job(routine).status, world.job(routine).attempts) == ("delivering", 1)
+    assert world.run(routine, "gated").attempts == 1
+
+
+@sqlite_only
+def test_a_node_that_is_drained_finishes_the_job_at_hand_though_a_stat_one_waits(new_world: NewWorld) -> None:
+    world = new_world("gated")
+    routine = world.queue_head()
+    with world.running():
+        stat_head(world)
+        world.dispatcher.takes_jobs = False
+        world.bundles.open()
+    assert world.job(routine).status == "delivering"
 
 
 @sqlite_only

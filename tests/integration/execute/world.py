@@ -25,7 +25,7 @@ from tests.integration.receive.world import wait_until
 from tests.tools.bundle import write_threshold_bundle
 from tests.tools.series import ct_series
 
-MODELS = ("threshold", "second", "raising", "memory", "gated")
+MODELS = ("threshold", "second", "raising", "memory", "capped", "gated")
 NETWORKS = "tests.tools.broken_networks"
 
 
@@ -40,6 +40,7 @@ class Bundles:
         write_threshold_bundle(folder / "zoo/second", "second")
         write_threshold_bundle(folder / "zoo/raising", "raising", f"{NETWORKS}.Raising")
         write_threshold_bundle(folder / "zoo/memory", "memory", f"{NETWORKS}.OutOfMemory")
+        write_threshold_bundle(folder / "zoo/capped", "capped", f"{NETWORKS}.Capped")
         write_threshold_bundle(folder / "zoo/gated", "gated", f"{NETWORKS}.Gated", gate=str(self.gate))
 
     def open(self) -> None:

@@ -35,7 +35,15 @@ UP = NodeState(
 class RunningSite:
     """The HTTP port of a node that is only told of; ``state`` is what it tells."""
 
-    def __init__(self, store: Store, data_dir: Path, *, accounts: bool = True, **operations: Any) -> None:
+    def __init__(
+        self,
+        store: Store,
+        data_dir: Path,
+        *,
+        accounts: bool = True,
+        models: tuple[str, ...] = ("hemorrhage",),
+        **operations: Any,
+    ) -> None:
         self.store, self.state = store, UP
         self.config = Config.model_validate(
             {
@@ -43,7 +51,7 @@ class RunningSite:
                 "database": {"url": store.url},
                 "reception": {"min_free_gb": 0},
                 "destination": [{"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": 1}],
-                "protocol": [{"name": "head-ct", "match": {"Modality": "^CT$"}, "models": ["hemorrhage"]}],
+                "protocol": [{"name": "head-ct", "match": {"Modality": "^CT$"}, "models": models}],
                 "operations": {"port": free_port(), **operations},
             }
         )

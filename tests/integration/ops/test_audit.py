@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,23 @@ class Trail:
             return count_waiting(session)
 
     def received(self, count: int) -> list[str]:
-        """EventID and outcome of what the server has had since this trail began, once it is so many."""
-        wait_until(lambda: len(self.server.lines) >= self.before + count, WITHIN_S)
-        found = [judged(xml) for xml in self.server.messages[self.before :]]
+        """EventID and outcome of what the server has had since this trail began, once it is so many.
+
+        rsyslog at times closes a connection with bytes that are no TLS: what it had read is then sent once more.
+        """
+        wait_until(lambda: len(self._asked()) >= count, WITHIN_S)
+        return self._asked()
+
+    def comes(self, expected: Sequence[str]) -> bool:
+        """Whether this is what the server has in the end: of what it had twice it has the first late, at times."""
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: self._asked() == expected, WITHIN_S)
+        return self._asked() == expected
+
+    def _asked(self) -> list[str]:
+        self.trail.send()  # as on a node, where a busy server is asked again after seconds
+        newest_first = self.server.messages[self.before :][::-1]
+        found = [judged(xml) for xml in reversed(list(dict.fromkeys(newest_first)))]
         about = [one.find("EventIdentification") for one in found]
         return [f"{one.find('EventID').get('csd-code')} {one.get('EventOutcomeIndicator')}" for one in about]
 
@@ -134,7 +149,7 @@ def test_what_happens_goes_to_the_server_in_its_order_each_by_the_schema(store: 
         logging.getLogger("dicomnode.ops.http.accounts").warning("accounts changed", extra=changed)
         trail.look()
         expected = ["110100 0", "110114 0", "110114 4", "110113 4", "110113 0", "110102 0", "110104 0", "110113 0"]
-        assert trail.received(8) == expected
+        assert trail.comes(expected), trail.received(0)
         told = base64.b64encode(b"bert: new, admin").decode("ascii")
         assert any('csd-code="110137"' in line and told in line for line in trail.server.lines)
         assert trail.server.lines[-1].startswith("85 dicomnode DICOM+RFC3881 ")
@@ -151,10 +166,10 @@ def test_an_association_that_is_open_is_told_again_when_it_ends_and_an_aborted_o
     with Trail(store, server) as trail:
         association = receive(store, ends=False)
         trail.look()
-        assert trail.received(2) == ["110100 0", "110102 0"]
+        assert trail.comes(["110100 0", "110102 0"]), trail.received(0)
         end(store, association, "aborted")
         trail.look()
-        assert trail.received(3)[2:] == ["110104 4"]
+        assert trail.comes(["110100 0", "110102 0", "110104 4"]), trail.received(0)
 
 
 def test_nothing_is_lost_while_the_server_is_away_and_an_admin_is_told(store: Store, server: SyslogServer) -> None:
@@ -173,7 +188,7 @@ def test_nothing_is_lost_while_the_server_is_away_and_an_admin_is_told(store: St
         server.start()
         trail.before = len(server.lines)
         trail.look()
-        assert trail.received(4) == ["110100 0"] + ["110114 0"] * 3
+        assert trail.comes(["110100 0"] + ["110114 0"] * 3), trail.received(0)
         assert trail.waiting() == 0
 
 
@@ -217,3 +232,35 @@ def test_no_patient_and_no_accession_number_unless_the_switch_says_so(store: Sto
         assert STUDY in text
         assert "Patient Number" not in text
         assert "Accession" not in text
+
+
+@both_databases
+def test_of_two_nodes_on_one_database_one_sends_and_the_other_takes_over_when_it_is_gone(
+    store: Store, server: SyslogServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if server.process is None:
+        server.start()
+    with Trail(store, server) as first, Trail(store, server) as second:
+        first.trail.send()
+        assert first.comes(["110100 0", "110100 0"]), first.received(0)  # both starts, from the one that has the turn
+        receive(store)
+        first.trail.write()
+        second.look()
+        assert second.waiting() == 2
+        first.trail.send()
+        assert (first.waiting(), len(first.received(4))) == (0, 4)
+        receive(store)
+        monkeypatch.setattr(time, "time", lambda now=time.time: now() + 200.0)
+        second.look()  # the first one has not sent for more than two minutes
+        assert (second.waiting(), len(first.received(6))) == (0, 6)
+
+
+def test_a_node_that_stops_leaves_its_turn_to_others_at_once(store: Store, server: SyslogServer) -> None:
+    if server.process is None:
+        server.start()
+    with Trail(store, server) as first, Trail(store, server) as second:
+        first.trail.send()
+        first.trail.stop()
+        receive(store)
+        second.look()
+        assert second.waiting() == 0

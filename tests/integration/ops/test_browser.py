@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dicomnode.store.engine import Store
+from tests.integration.ops.browser import CHROMIUM, MISSING, chromium, keep, log_in, visitor, wait_for_heading
 from tests.integration.ops.site import PASSWORD, RunningSite, running_site
 from tests.integration.ops.test_site import STUDY, fill, hold_a_picture, job_status
 from tests.integration.receive.world import wait_until
 from tests.integration.store.fixture import sqlite_only
 
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.full,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: tests/tools/debian_tools.sh viewer installs it"),
-]
-PICTURES = os.environ.get("DICOMNODE_TEST_PICTURES", "")
-"""Where what the browser showed is kept."""
+pytestmark = [pytest.mark.full, pytest.mark.skipif(CHROMIUM is None, reason=MISSING)]
 
 
 @pytest.fixture
@@ -37,44 +30,16 @@ def site(store: Store, tmp_path: Path) -> Iterator[RunningSite]:
 @pytest.fixture
 def page(site: RunningSite) -> Iterator[playwright.Page]:
     """An empty page; whatever the browser complains of fails the test."""
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        made = browser.new_page(viewport={"width": 1280, "height": 900})
-        made.set_default_timeout(60_000)
-        complaints: list[str] = []
-        made.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    with chromium() as browser, visitor(browser, site.url) as made:
         yield made
-        browser.close()
-        assert [one for one in complaints if "401" not in one and "403" not in one] == []
-
-
-def keep(page: playwright.Page, name: str) -> None:
-    """A picture of the page, where pictures are wanted."""
-    if PICTURES:
-        page.screenshot(path=f"{PICTURES}/{name}.png", full_page=True)
-
-
-def log_in(page: playwright.Page, site: RunningSite, name: str, password: str = PASSWORD) -> None:
-    """By keyboard: the name has the focus already."""
-    page.goto(f"{site.url}/")
-    playwright.expect(page.get_by_label("Name")).to_be_focused(timeout=60_000)
-    page.keyboard.type(name)
-    page.keyboard.press("Tab")
-    page.keyboard.type(password)
-    page.keyboard.press("Enter")
-
-
-def wait_for_heading(page: playwright.Page, text: str) -> None:
-    """The page with this heading is there."""
-    playwright.expect(page.get_by_role("heading", level=1)).to_have_text(text, timeout=60_000)
 
 
 @sqlite_only
 def test_an_admin_works_with_the_keyboard_alone(page: playwright.Page, site: RunningSite) -> None:
-    log_in(page, site, "anna", "a wrong password")
+    log_in(page, site.url, "anna", "a wrong password")
     assert page.get_by_role("alert").inner_text() == "Name and password do not belong together."
     keep(page, "login")
-    log_in(page, site, "anna")
+    log_in(page, site.url, "anna", PASSWORD)
     wait_for_heading(page, "Overview")
     keep(page, "overview")
     page.keyboard.press("Tab")  # past the link to the content
@@ -97,7 +62,7 @@ def test_an_admin_works_with_the_keyboard_alone(page: playwright.Page, site: Run
 
 @sqlite_only
 def test_a_viewer_sees_no_button_but_the_one_to_leave(page: playwright.Page, site: RunningSite) -> None:
-    log_in(page, site, "victor")
+    log_in(page, site.url, "victor", PASSWORD)
     wait_for_heading(page, "Overview")
     page.goto(f"{site.url}/studies/{STUDY}")
     assert page.get_by_role("button").all_inner_texts() == ["Log out"]

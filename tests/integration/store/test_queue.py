@@ -26,7 +26,9 @@ from dicomnode.store.queue.jobs import (
     active_job,
     claim_job,
     create_job,
+    give_way,
     heartbeat,
+    is_stat_waiting,
     recover_leases,
     release_waiting,
     supersede_job,
@@ -55,9 +57,9 @@ PACS = Delivery("pacs", ("seg", "sr", "sc"), accept_research=False, proof="statu
 SAME = RunIdentity("sha256:a", "")
 
 
-def claim(store: Store, *, owner: str = "worker", lease_s: float = 60.0) -> Claim | None:
+def claim(store: Store, *, owner: str = "worker", lease_s: float = 60.0, after_stat: bool = False) -> Claim | None:
     with store.write() as session:
-        return claim_job(session, owner=owner, lease_s=lease_s)
+        return claim_job(session, owner=owner, lease_s=lease_s, after_stat=after_stat)
 
 
 def job_of(store: Store, claimed: Claim) -> Job:
@@ -216,17 +218,50 @@ def test_claimers_at_once_never_get_the_same_job(store: Store) -> None:
 def test_a_stat_job_goes_before_routine_jobs_that_wait_longer(store: Store) -> None:
     now = time.time()
     routine, stat = new_job(store), new_job(store, priority="stat")
-    set_ready_at(store, routine, now - STAT_HEAD_START_S + 60)
+    set_ready_at(store, routine, now - STAT_HEAD_START_S - 60)
     set_ready_at(store, stat, now)
     assert [claim(store).job_id for _ in range(2)] == [stat, routine]  # type: ignore[union-attr]
 
 
-def test_a_routine_job_is_not_starved_by_stat_jobs(store: Store) -> None:
+@pytest.mark.parametrize(("waits_longer_s", "has_its_turn"), [(60.0, True), (-60.0, False)])
+def test_a_routine_job_that_has_waited_for_long_takes_turns_with_stat_jobs(
+    store: Store, waits_longer_s: float, has_its_turn: bool
+) -> None:
     now = time.time()
     routine, stat = new_job(store), new_job(store, priority="stat")
-    set_ready_at(store, routine, now - STAT_HEAD_START_S - 60)
+    set_ready_at(store, routine, now - STAT_HEAD_START_S - waits_longer_s)
     set_ready_at(store, stat, now)
-    assert [claim(store).job_id for _ in range(2)] == [routine, stat]  # type: ignore[union-attr]
+    claimed = claim(store, after_stat=True)
+    assert claimed is not None
+    assert (claimed.job_id, claimed.is_stat) == ((routine, False) if has_its_turn else (stat, True))
+
+
+def test_a_job_that_gives_way_keeps_its_place_and_its_attempts_and_what_has_succeeded(store: Store) -> None:
+    now = time.time()
+    first, second = new_job(store), new_job(store)
+    set_ready_at(store, first, now - 20)
+    set_ready_at(store, second, now - 10)
+    held = claim(store)
+    assert held is not None
+    assert held.job_id == first
+    with store.write() as session:
+        (row,) = pending_runs(session, held, {"hemorrhage": SAME})
+        start_run(session, held, row)
+        finish_run(session, held, row, findings_path="f", identity=SAME, device="cpu")
+        assert not is_stat_waiting(session)
+    stat = new_job(store, priority="stat")
+    with store.write() as session:
+        assert is_stat_waiting(session)
+        give_way(session, held)
+    with store.write() as session, pytest.raises(LeaseLost):
+        give_way(session, held)
+    claims = [claim(store) for _ in range(3)]
+    assert [one.job_id for one in claims if one] == [stat, first, second]
+    again = claims[1]
+    assert again is not None
+    assert again.attempts == 1
+    with store.write() as session:
+        assert pending_runs(session, again, {"hemorrhage": SAME}) == []
 
 
 def test_jobs_of_one_priority_are_claimed_in_the_order_they_became_ready(store: Store) -> None:

@@ -15,7 +15,7 @@ from benchmarks.rival_figures import Read, _false_at_sensitivity, _stained, grou
 from benchmarks.rival_weights import bundle_of
 from benchmarks.rivals import Kept
 from dicomnode.decision import Decision
-from dicomnode.train.hemorrhage.recipes import detector_network, fast_recipe
+from dicomnode.train.hemorrhage.recipes import detector_network, student_recipe
 from dicomnode.zoo.hemorrhage.committee import Committee, seated
 from dicomnode.zoo.parts import load_parts, load_weights
 from dicomnode.zoo.registry import open_bundle
@@ -52,7 +52,7 @@ def test_two_networks_that_mark_together_are_judged_together_and_as_they_are_cal
 
 def test_a_network_of_the_kind_that_the_node_runs_takes_every_seat(tmp_path: Path) -> None:
     torch.manual_seed(3)
-    network = fast_recipe().build().eval()
+    network = student_recipe().build().eval()
     save_file(network.state_dict(), tmp_path / "best.safetensors")
     bundle = bundle_of(tmp_path / "best.safetensors", tmp_path / "bundle")
     torch.testing.assert_close(network_in(bundle)(PLANE), Committee([network, network])(PLANE))

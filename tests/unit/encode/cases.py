@@ -258,7 +258,7 @@ def with_probability(case: Case) -> Case:
 
 
 def score_of(**changes: Any) -> ScoreFinding:
-    """A generated score with everything that one may carry; no model of the zoo makes scores yet."""
+    """A generated score with everything that one may carry."""
     score = ScoreFinding(
         name="poor_outcome_90d",
         label="Poor outcome (mRS 4 to 6) at 90 days",
@@ -309,7 +309,7 @@ def not_applicable_of(**changes: Any) -> NotApplicable:
 
 
 def predicted_of(case: Case, **changes: Any) -> ImageFinding:
-    """A generated follow-up scan: the baseline one HU brighter; no model of the zoo predicts scans yet."""
+    """A generated follow-up scan: the baseline one HU brighter."""
     finding = ImageFinding(
         name="followup",
         label="Predicted follow-up scan",

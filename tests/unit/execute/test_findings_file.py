@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from dicomnode.errors import InferenceError
-from dicomnode.execute.findings_file import load_findings, save_findings
+from dicomnode.execute.findings_file import FINDINGS, findings_bytes, load_findings, save_findings, write_findings
+from dicomnode.execute.handed import stored
 from dicomnode.records import FindingConcepts, ImageFinding, MaskFinding, ScoreFinding
 from tests.unit.encode.cases import EVEN, case_of, predicted_of, score_of, with_probability
 
@@ -26,6 +28,22 @@ def test_a_mask_comes_back_with_its_measurements(tmp_path: Path) -> None:
     assert np.array_equal(loaded.lesion_labels, finding.lesion_labels)
     assert (loaded.total, loaded.lesions, loaded.model) == (finding.total, finding.lesions, finding.model)
     assert loaded.concepts is None
+
+
+def test_bytes_that_another_machine_made_are_the_file_that_this_one_writes(tmp_path: Path) -> None:
+    findings = with_probability(case_of(EVEN, BLEED)).masks
+    save_findings(tmp_path / "here.npz", findings)
+    there = findings_bytes(findings)
+    write_findings(tmp_path / "there.npz", memoryview(there))
+    assert (tmp_path / "there.npz").read_bytes() == (tmp_path / "here.npz").read_bytes()
+    assert stored(tmp_path / "here.npz", FINDINGS).tobytes() == there
+    (loaded,), (again,) = load_findings(io.BytesIO(there)), load_findings(tmp_path / "here.npz")
+    assert (loaded.name, loaded.model) == (again.name, again.model)
+
+
+def test_bytes_of_findings_that_are_not_there_are_no_findings(tmp_path: Path) -> None:
+    with pytest.raises(InferenceError, match="findings cannot be read: FileNotFoundError"):
+        stored(tmp_path / "gone.npz", FINDINGS)
 
 
 @pytest.mark.parametrize("site", [None, ("69536005", "SCT", "Head")])

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from dicomnode.encode.wording import Wording
 from dicomnode.measure.exam import exam_probability, exam_score, slice_scores
@@ -78,3 +78,16 @@ def test_the_impression_tells_the_exam_probability_and_its_side_of_the_threshold
     assert words.exam_sentence(finding) == "This model gives no exam probability: the marks alone decide."
     told = replace(finding, exam_probability=probability, exam_threshold=0.4)
     assert words.impression(told).endswith(f". {sentence}")
+
+
+@pytest.mark.parametrize("seen", [0, 40, 4000], ids=["nothing", "less than the scored volume", "more"])
+def test_a_scan_of_mostly_nothing_scores_as_if_all_its_voxels_were_sorted(seen: int) -> None:
+    rng = np.random.default_rng(seen)
+    probability = np.zeros((8, 64, 64), np.float32)
+    probability.ravel()[rng.permutation(probability.size)[:seen]] = rng.random(seen).astype(np.float32)
+    voxel_ml = np.array([0.004, 0.004, 0.008, 0.008, 0.005, 0.005, 0.004, 0.009])
+    order = np.argsort(-probability.ravel(), kind="stable")
+    log_odds = logit(np.clip(probability.ravel()[order].astype(np.float64), 1e-6, 1.0 - 1e-6))
+    reached = np.minimum(np.cumsum(np.repeat(voxel_ml, 64 * 64)[order]), 1.0)
+    expected = expit(np.average(log_odds, weights=np.diff(reached, prepend=0.0)))
+    assert exam_score(probability, voxel_ml) == pytest.approx(expected, rel=1e-9)

@@ -156,7 +156,7 @@ def test_a_slice_is_negative_only_when_all_of_it_is_known() -> None:
     assert segmentation_loss(with_branch, target) < segmentation_loss(against, target)
 
 
-@pytest.mark.parametrize(("name", "channels"), [("hemorrhage", 6), ("hemorrhage-detector", 6), ("hemorrhage-paper", 3)])
+@pytest.mark.parametrize(("name", "channels"), [("hemorrhage", 6), ("hemorrhage-student", 6), ("hemorrhage-paper", 3)])
 def test_every_recipe_prepares_what_its_network_reads(name: str, channels: int) -> None:
     learner = learner_named(name)
     assert isinstance(learner, SliceLearner)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dicomnode.errors import BundleError, Refusal, SeriesError
-from dicomnode.train.hemorrhage.recipes import fast_learner
+from dicomnode.train.hemorrhage.recipes import detector_learner
 from dicomnode.train.outputs.figures import titles_of
 from dicomnode.train.outputs.output import figures_of_all
 from dicomnode.zoo import registry
@@ -95,7 +95,7 @@ def test_the_model_card_has_the_figures_of_the_report() -> None:
     report = Path(registry.__file__).parents[2] / "docs" / "models" / "hemorrhage" / "figures.json"
     figures = json.loads(report.read_text())["as_shipped"]
     assert "dice_large" in figures
-    titles = titles_of(figures_of_all(fast_learner().outputs))
+    titles = titles_of(figures_of_all(detector_learner().outputs))
     for name, (value, low, high) in figures.items():
         assert f"| {titles[name]} | {value:.3f} ({low:.3f} to {high:.3f}) |" in card
 
@@ -107,7 +107,7 @@ def test_an_empty_folder_has_no_digest(tmp_path: Path) -> None:
 
 def test_the_built_in_bundles_verify() -> None:
     verified = Registry().verify()
-    assert [one.manifest.name for one in verified] == ["deterioration", "edema", "hemorrhage", "prognosis"]
+    assert [one.manifest.name for one in verified] == ["deterioration", "edema", "followup", "hemorrhage", "prognosis"]
     for one in verified:
         assert one.parameters > 100_000
         assert not one.pinned
@@ -131,6 +131,7 @@ def test_a_further_bundle_is_found_below_a_configured_folder(bundle: Path) -> No
         "another",
         "deterioration",
         "edema",
+        "followup",
         "hemorrhage",
         "prognosis",
     ]
@@ -167,7 +168,7 @@ def test_a_model_is_found_by_either_spelling_also_where_it_is_pinned() -> None:
 
 
 def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(BundleError, match="there are: deterioration, edema, hemorrhage, prognosis"):
+    with pytest.raises(BundleError, match="there are: deterioration, edema, followup, hemorrhage, prognosis"):
         Registry().get("nothing")
 
 

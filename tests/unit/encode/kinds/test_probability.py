@@ -20,7 +20,7 @@ from dicomnode.encode.validate import validate
 from dicomnode.errors import EncodeError
 from dicomnode.records import Case, EncodedResult
 from dicomnode.zoo.findings import stored_probability
-from tests.unit.encode.cases import EVEN, MODEL, TILTED_UNEVEN, case_of, changed, ellipsoid, finding_of
+from tests.unit.encode.cases import EVEN, MODEL, TILTED_UNEVEN, case_of, changed, ellipsoid, finding_of, predicted_of
 from tests.unit.encode.cases import with_probability as with_map
 
 BLEEDS = (((15.0, 60.0, 40.0), (9.0, 14.0, 10.0)),)
@@ -149,3 +149,23 @@ def test_findings_of_a_run_before_the_kind_was_configured_have_no_map_and_the_lo
     before = changed(case, findings=tuple(replace(finding, probability=None) for finding in case.masks))
     assert maps_of(before, tmp_path) == []
     assert "no probability map: the model ran before a destination took this kind of result" in caplog.text
+
+
+def test_what_a_predicted_scan_does_not_show_is_mapped_with_its_time(case: Case, tmp_path: Path) -> None:
+    probability = np.zeros(case.volume.hu.shape, np.uint16)
+    probability[3, 20:30, 25:40] = 4200
+    predicted = predicted_of(case, probability=probability, outlined="hemorrhage")
+    both = changed(case, findings=(*case.masks, predicted))
+    found = [dcmread(result.path) for result in maps_of(both, tmp_path / "both")]
+    assert [str(pm.ContentDescription) for pm in found] == [
+        "Probability of haemorrhage, not verified",
+        "Probability of oedema, not verified",
+        "Predicted probability of haemorrhage, 24 h after the baseline sc",
+    ]
+    assert np.allclose(by_position(found[-1], case), probability / 10_000, atol=1e-7)
+    alone = [dcmread(result.path) for result in maps_of(changed(case, findings=(predicted,)), tmp_path / "alone")]
+    assert [str(pm.SeriesDescription) for pm in alone] == ["AI PREDICTED probability, not acquired (research)"]
+
+
+def test_a_predicted_scan_without_a_chance_of_anything_has_no_map(case: Case, tmp_path: Path) -> None:
+    assert not maps_of(changed(case, findings=(predicted_of(case),)), tmp_path)

@@ -43,6 +43,11 @@ def test_the_shift_is_that_of_the_septum_positive_to_the_left(shift_mm: float) -
     assert found.width_mm == pytest.approx(140.0, abs=2.0)
 
 
+def test_further_aside_than_two_horns_can_be_nothing_is_measured() -> None:
+    assert midline_of(block(14.0)) is not None
+    assert midline_of(block(17.0)) is None
+
+
 def test_with_one_horn_nothing_is_measured() -> None:
     assert midline_of(block(5.0, horns=(True, False))) is None
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
+from dicomnode.zoo.followup.heads import evidence_of
 from dicomnode.zoo.followup.network import FollowUpNetwork, channels_of
 from dicomnode.zoo.followup.sizes import FollowUpParts
 
@@ -18,7 +21,7 @@ def network(parts: FollowUpParts | None = None) -> FollowUpNetwork:
 
 def heads() -> torch.Tensor:
     torch.manual_seed(2)
-    image = torch.randn(2, 2, 4, 24, 20) * 20.0
+    image = torch.randn(2, 3, 4, 24, 20) * 20.0
     image[:, 1] = 1.0
     return image
 
@@ -28,7 +31,9 @@ def count(module: torch.nn.Module | None) -> int:
 
 
 def test_sizes_are_those_of_the_specification() -> None:
-    assert count(network()) == pytest.approx(0.34e6, rel=0.02)
+    whole = network()
+    # what looks about each voxel comes on top: decision 066
+    assert count(whole) - count(whole.scan.around) == pytest.approx(0.34e6, rel=0.02)
     with torch.device("meta"):
         paper = FollowUpNetwork("paper")
     assert count(paper.encoder) == pytest.approx(13.5e6, rel=0.02)
@@ -82,9 +87,32 @@ def test_a_variable_that_is_not_known_is_no_number() -> None:
 
 
 def test_windows_lie_about_the_brain_and_are_cut_off() -> None:
-    head = torch.tensor([-100.0, -30.0, 10.0, 50.0, 300.0])[None, None].repeat(1, 2, 1)
+    head = torch.tensor([-100.0, -30.0, 10.0, 50.0, 300.0])[None, None].repeat(1, 3, 1)
     head[:, 1] = 0.5
-    narrow, wide, within = channels_of(head)[0]
+    narrow, wide, densest, within = channels_of(head)[0]
     assert narrow.tolist() == [-1.0, -1.0, 0.0, 1.0, 1.0]
-    assert wide[-1] == 1.0
+    assert wide[-1] == densest[-1] == 1.0
+    assert float(densest[3]) == pytest.approx(0.0)
     assert within.tolist() == [0.0] * 5
+
+
+def test_how_much_fades_is_a_share_of_what_is_denser_than_brain() -> None:
+    fading = network()
+    last = fading.scan.mix[2]
+    torch.nn.init.zeros_(last.weight)
+    last.bias.data.copy_(torch.tensor([0.0, 0.0, -4.0, -4.0, -4.0]))  # log odds 0: half of it fades
+    head = heads()
+    change = fading(head, HOURS).change_hu
+    assert torch.allclose(change, -0.5 * head[:, 0].clamp(0.0, 150.0), atol=1e-4)
+
+
+def test_the_exam_goes_by_how_much_is_stained_how_dense_and_how_much_is_dead() -> None:
+    head = torch.zeros(1, 3, 6, 20, 20)
+    head[:, 1] = 1.0
+    stained = torch.full((1, 2, 6, 20, 20), -30.0)
+    stained[0, 0, 2:4, 5:10, 5:10] = 30.0  # 50 voxels of 54 microlitres
+    head[0, 2, 3, 7, 7], head[0, 2, 0, 0, 0] = 70.0, 400.0  # bone at the edge is not asked
+    blood_ml, stained_ml, dead_ml, density = evidence_of(torch.full((1, 6, 20, 20), -30.0), stained, head)[0].tolist()
+    assert blood_ml == dead_ml == pytest.approx(math.log(0.1))
+    assert stained_ml == pytest.approx(math.log(2.7 + 0.1), rel=1e-3)
+    assert density == pytest.approx(70.0 / 50.0)
