@@ -5,6 +5,7 @@ Foreign errors end here: whatever pynetdicom or a peer does comes out as a :clas
 
 from __future__ import annotations
 
+import queue
 import socket
 import ssl
 import time
@@ -59,10 +60,18 @@ class _Connection:
             with suppress(OSError):
                 transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
-    @staticmethod
-    def on_aborted(event: evt.Event) -> None:
-        # pynetdicom's reactor may take away the message that tells send_c_store that the association is gone.
-        event.assoc.dimse.msg_queue.put((None, None))
+
+class _Answers(queue.Queue[Any]):
+    """Answers of the peer, and the word that the association is gone: for who waits for them alone.
+
+    pynetdicom's reactor looks into this queue without waiting, and now and then while a request is under way (it is
+    told to pause, and goes on for one more round); what it took was lost, and the request timed out.
+    """
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        if not block:
+            raise queue.Empty
+        return super().get(block, timeout)
 
 
 class _Transport(AssociationSocket):
@@ -77,6 +86,7 @@ class _Transport(AssociationSocket):
 
 class _Entity(AE):
     def _create_socket(self, assoc: Association, address: AddressInformation, tls_args: Any) -> AssociationSocket:
+        assoc.dimse.msg_queue = _Answers()
         transport = _Transport(assoc, address=address)
         transport.tls_args = tls_args
         return transport
@@ -115,7 +125,6 @@ def request_association(
                 (evt.EVT_CONN_OPEN, connection.on_open),
                 (evt.EVT_PDU_RECV, connection.on_received),
                 (evt.EVT_DATA_SENT, connection.on_sent),
-                (evt.EVT_ABORTED, connection.on_aborted),
                 *handlers,
             ],
         )

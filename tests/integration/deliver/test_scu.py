@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 import struct
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from pynetdicom import build_context, evt
 from pynetdicom.sop_class import Verification
 
 from dicomnode.config.destinations import Destination
-from dicomnode.deliver.association import request_association
+from dicomnode.deliver.association import end_association, request_association
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.scu import associate, contexts_for, echo, probe, send
 from dicomnode.errors import AssociationRejected, DeliveryError, NotAdmitted, ResultDamaged, StoreRefused
@@ -219,6 +221,38 @@ def test_a_rejection_is_said_that_comes_before_the_node_looks_for_it(tmp_path: P
         pytest.raises(NotAdmitted, match=r"permanent.*check ae_title of the destination"),
     ):
         request_association(destination(pacs.port), "NODE", [build_context(Verification)], [looks_late])
+
+
+class _PausesLate(threading.Event):
+    """Where pynetdicom's reactor waits while a request is under way; told to pause here, it goes on for a moment."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        waited = super().wait(timeout)
+        time.sleep(0.1)
+        return waited
+
+
+def _returns_late(send: Any) -> Any:
+    def late(*arguments: Any) -> None:
+        send(*arguments)
+        time.sleep(0.3)
+
+    return late
+
+
+def test_an_answer_is_not_lost_when_pynetdicoms_reactor_pauses_after_it_has_come(tmp_path: Path) -> None:
+    def slow_down(event: evt.Event) -> None:
+        event.assoc._reactor_checkpoint = _PausesLate()
+        event.assoc._reactor_checkpoint.set()
+        event.assoc.dimse.send_msg = _returns_late(event.assoc.dimse.send_msg)
+
+    with ScriptedPacs(tmp_path / "pacs") as pacs:
+        there = destination(pacs.port, timeout_s=2.0)
+        assoc = request_association(there, "NODE", [build_context(Verification)], [(evt.EVT_CONN_OPEN, slow_down)])
+        time.sleep(0.05)
+        answer = assoc.send_c_echo()
+        end_association(assoc)
+    assert answer.get("Status") == 0x0000
 
 
 def test_an_unregistered_calling_ae_title_is_said(tmp_path: Path) -> None:
