@@ -127,6 +127,7 @@ class Line(asyncio.BufferedProtocol):
         self._left = b""
         self._is_lost = False
         self._transport: asyncio.Transport | None = None
+        self._connection: socket.socket | None = None
 
     # what asyncio calls
 
@@ -134,6 +135,7 @@ class Line(asyncio.BufferedProtocol):
         """The connection stands, and is secured where it is to be."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(MOST_UNSENT)
+        self._connection = self._transport.get_extra_info("socket")
         self.names = names_in(self._transport.get_extra_info("peercert"))
         self.opened = time.monotonic()
         self._on(Event.CONNECTED)
@@ -254,9 +256,9 @@ class Line(asyncio.BufferedProtocol):
         A C-STORE is two writes, command and data, and many a sender holds the second back until the first is
         acknowledged (Nagle's algorithm), which Linux puts off by 40 ms. It goes back to that by itself: asked each time.
         """
-        if self._transport is not None and hasattr(socket, "TCP_QUICKACK"):
+        if self._connection is not None and hasattr(socket, "TCP_QUICKACK"):
             with contextlib.suppress(OSError):
-                self._transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+                self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def _read(self, data: memoryview) -> None:
         if self._is_lost:

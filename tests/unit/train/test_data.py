@@ -94,13 +94,6 @@ def test_an_epoch_repeats_itself_and_another_differs() -> None:
     assert not torch.equal(images(1, 2), images(2, 2))
 
 
-def test_worker_processes_change_only_who_prepares_a_batch() -> None:
-    made = replace(batches(), workers=1)
-    found, again = ([batch["image"] for batch in made(1)] for _ in range(2))
-    assert all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
-    assert [place[1] for place in made.places(1)] == [place[1] for place in batches().places(1)]
-
-
 def test_a_window_of_a_bleeding_slice_holds_the_bleed_where_it_is_bright() -> None:
     found = list(batches()(1))
     assert [batch["image"].shape for batch in found] == [(8, 3, 32, 32)] * 4
