@@ -254,7 +254,7 @@ class Line(asyncio.BufferedProtocol):
         """Have the system tell the peer at once that its bytes are there.
 
         A C-STORE is two writes, command and data, and many a sender holds the second back until the first is
-        acknowledged (Nagle's algorithm), which Linux puts off by 40 ms. It goes back to that by itself: asked each time.
+        acknowledged (Nagle's algorithm), which Linux puts off by 40 ms. It falls back to that: asked each time.
         """
         if self._connection is not None and hasattr(socket, "TCP_QUICKACK"):
             with contextlib.suppress(OSError):

@@ -74,6 +74,8 @@ class Association(Base):
 class Series(Base):
     """One series as received. ``due_at`` is when the assembler looks at it next; NULL: nothing to do.
 
+    ``instances``: how many files of it ever came, those of no use included.
+
     ``not_performed_due_at``: set where the series gave no result; when to decide whether its study ends without one and
     is reported as not performed. NULL: nothing to decide.
     """
@@ -97,6 +99,7 @@ class Series(Base):
     sender_ae: Mapped[str] = mapped_column(String(16), default="")
     status: Mapped[str] = mapped_column(String(16))
     reopened: Mapped[int] = mapped_column(Integer, default=0)
+    instances: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     first_instance_at: Mapped[float]
     last_instance_at: Mapped[float]
     due_at: Mapped[float | None]

@@ -49,7 +49,7 @@ def index_instances(
     for one in arrived:
         if one.received.rejection is not None:
             lock_rejected(session, one.received.rejection)
-    series = locked_series(session, arrived, now, max_instances)
+    series = locked_series(session, arrived, now)
     _count(session, arrived, now)
     met = met_already(session, arrived, series)
     lock_known(session, series, met["known"])
@@ -71,14 +71,14 @@ def index_instances(
 def _is_plain(received: ReceivedInstance, series: SeriesNow, max_instances: int) -> bool:
     """Whether it is a further image of a series that is being received, and nothing else is to be done about it."""
     is_odd = received.not_used is not None or received.rejection is not None or bool(received.named_otherwise)
-    is_open = series.row.status == SeriesStatus.RECEIVING and series.count < max_instances
+    is_open = series.row.status == SeriesStatus.RECEIVING and series.row.instances < max_instances
     return is_open and not is_odd and not series.known.get(received.sop_instance_uid)
 
 
 def _plain(one: Arrived, series: SeriesNow, now: float, settle_s: float) -> dict[str, Any]:
     """The row of a plain image, which its series takes note of."""
     series.row.last_instance_at, series.row.due_at = now, now + settle_s
-    series.count += 1
+    series.row.instances += 1
     return _values(one.received, series.row, one.association_id, now)
 
 
@@ -101,7 +101,7 @@ def _index(
     if same is not None:
         _touch(row, same, one.association_id, now + settle_s)
         return Indexed.DUPLICATE
-    received = set_aside_if_late(session, row, received, is_full=series.count >= max_instances)
+    received = set_aside_if_late(session, row, received, is_full=row.instances >= max_instances)
     _note_first_of_kind(session, row, received)
     instance = Instance(**_values(received, row, one.association_id, now))
     session.add(instance)
@@ -117,7 +117,7 @@ def _index(
     if not is_new:
         _note_other_bytes(session, row, received)
     known.append(instance)
-    series.count += 1
+    row.instances += 1
     return Indexed.NEW if is_new else Indexed.OTHER_BYTES
 
 

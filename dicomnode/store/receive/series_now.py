@@ -10,9 +10,7 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     CompoundSelect,
-    Integer,
     bindparam,
-    func,
     literal_column,
     select,
     tuple_,
@@ -28,17 +26,18 @@ from dicomnode.store.tables import Instance, RejectedInstance, Result, Series
 
 # Built once, and run without the mapper where no object is wanted: to build a statement takes as long as to run it, and
 # these run for every image.
-_SOME = select(Instance.id).where(Instance.series_id == bindparam("series_id")).limit(bindparam("most", type_=Integer))
-_COUNT = select(func.count()).select_from(_SOME.subquery())
 _UIDS: BindParameter[str] = bindparam("uids", expanding=True)
 _SERIES: BindParameter[int] = bindparam("series", expanding=True)
+# SQLite looks for rows by the index of what it is asked for first or last, as it happens: by the series it would go
+# through all that came of it, for each image. No index knows the sum.
+_SERIES_ID = Instance.series_id + 0
 _MET: CompoundSelect[Any] = union_all(
     select(literal_column("'result'"), Result.sop_instance_uid).where(Result.sop_instance_uid.in_(_UIDS)),
     select(literal_column("'rejected'"), RejectedInstance.sop_instance_uid).where(
         RejectedInstance.sop_instance_uid.in_(_UIDS)
     ),
     select(literal_column("'known'"), Instance.sop_instance_uid).where(
-        Instance.sop_instance_uid.in_(_UIDS), Instance.series_id.in_(_SERIES)
+        Instance.sop_instance_uid.in_(_UIDS), _SERIES_ID.in_(_SERIES)
     ),
 )
 
@@ -59,12 +58,10 @@ class SeriesNow:
     Attributes
     ----------
     known : its files by SOP instance, those of this transaction included.
-    count : of all its files, at most one more than it may have.
     """
 
     row: Series
     known: dict[str, list[Instance]]
-    count: int
 
 
 def key_of(received: ReceivedInstance) -> tuple[str, str]:
@@ -72,9 +69,7 @@ def key_of(received: ReceivedInstance) -> tuple[str, str]:
     return received.study_uid, received.series_uid
 
 
-def locked_series(
-    session: Session, arrived: Sequence[Arrived], now: float, max_instances: int
-) -> dict[tuple[str, str], SeriesNow]:
+def locked_series(session: Session, arrived: Sequence[Arrived], now: float) -> dict[tuple[str, str], SeriesNow]:
     """The series of some files, made where they are new; all locked."""
     first = {key_of(one.received): one for one in reversed(arrived)}
     rows = _locked_rows(session, first)
@@ -82,10 +77,7 @@ def locked_series(
         for key in sorted(first.keys() - rows.keys()):
             _insert_series(session, first[key], now)
         rows = _locked_rows(session, first)
-    return {
-        key: SeriesNow(row=row, known={}, count=_count_up_to(session, row.id, max_instances))
-        for key, row in rows.items()
-    }
+    return {key: SeriesNow(row=row, known={}) for key, row in rows.items()}
 
 
 def met_already(
@@ -105,7 +97,7 @@ def lock_known(session: Session, series: Mapping[tuple[str, str], SeriesNow], ui
     if not uids:
         return
     ids = [one.row.id for one in series.values()]
-    for instance in lock_instances(session, Instance.sop_instance_uid.in_(uids), Instance.series_id.in_(ids)):
+    for instance in lock_instances(session, Instance.sop_instance_uid.in_(uids), _SERIES_ID.in_(ids)):
         known = series[instance.study_uid, instance.series_uid].known
         known.setdefault(instance.sop_instance_uid, []).append(instance)
 
@@ -130,13 +122,10 @@ def _insert_series(session: Session, one: Arrived, now: float) -> None:
         sender_ae=one.sender_ae,
         status=SeriesStatus.RECEIVING,
         reopened=0,
+        instances=0,
         first_instance_at=now,
         last_instance_at=now,
         acquisition_key="",
         refusal="",
         refusal_detail="",
     )
-
-
-def _count_up_to(session: Session, series_id: int, most: int) -> int:
-    return session.connection().scalar(_COUNT, {"series_id": series_id, "most": most}) or 0

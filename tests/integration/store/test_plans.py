@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import event, select
+from sqlalchemy.orm import Session
 
 from benchmarks.database import Call, calls, prepare
+from dicomnode.records import ReceivedInstance
 from dicomnode.store.engine import Store
+from dicomnode.store.receive.indexing import index_instances
+from dicomnode.store.receive.series_now import Arrived
 from dicomnode.store.tables import Event
 
 STUDIES = 50
@@ -53,6 +58,29 @@ def test_no_table_that_grows_is_read_from_end_to_end(filled: Store, name: str) -
     # An index may be walked from end to end where it holds but the few rows that are asked for.
     scans = [line for line in plans_of(filled, CALLS[name]) if line.startswith(tuple(f"SCAN {one}" for one in BIG))]
     assert [line for line in scans if not line.endswith("ix_instance_not_used")] == []
+
+
+def test_for_an_image_that_arrives_its_series_is_not_gone_through(filled: Store) -> None:
+    received = ReceivedInstance(
+        sop_instance_uid="1.2.3",
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
+        study_uid="1.2",
+        series_uid="1.2.1",
+        transfer_syntax_uid="1.2.840.10008.1.2.1",
+        path=Path("1.2/1.2.1/1.2.3.dcm"),
+        digest="d",
+        size_bytes=1,
+        header={},
+        not_used=None,
+    )
+
+    def index(session: Session, _: int) -> None:
+        index_instances(session, [Arrived(received, None, "CT")], settle_s=1.0, max_instances=10)
+
+    for arrival in ("new", "again"):
+        plans = [line for line in plans_of(filled, Call(arrival, index, writes=True)) if " instance" in line]
+        assert plans
+        assert all("sop_instance_uid" in line for line in plans), plans
 
 
 def test_a_plan_without_an_index_is_seen(filled: Store) -> None:
