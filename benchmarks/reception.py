@@ -24,7 +24,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -124,20 +123,22 @@ def start_receiver(url: str, data_dir: Path, receivers: int) -> tuple[subprocess
 def cost_of(process: psutil.Process) -> tuple[float, float]:
     """CPU seconds so far and megabytes resident, of all its processes."""
     every = [process, *process.children()]
-    return sum(sum(one.cpu_times()[:2]) for one in every), sum(one.memory_info().rss for one in every) / 1e6
+    # storescp forks for each association: what its children took counts once they have gone
+    return sum(sum(one.cpu_times()[:4]) for one in every), sum(one.memory_info().rss for one in every) / 1e6
 
 
-def measure(port: int, process: psutil.Process, folders: list[Path], files: int) -> None:
+def measure(port: int, process: psutil.Process, folders: list[Path], files: int, *, as_it_comes: bool = False) -> None:
     """Send all folders at once and print the figures."""
     before_s, _ = cost_of(process)
     began = time.perf_counter()
     with ThreadPoolExecutor(len(folders)) as pool:
-        list(pool.map(lambda folder: send(port, folder), folders))
+        list(pool.map(lambda folder: send(port, folder, as_it_comes=as_it_comes), folders))
     wall_s = time.perf_counter() - began
     after_s, rss_mb = cost_of(process)
     cpu_s = after_s - before_s
+    who = f"{len(folders)} sender(s){', as dcmtk comes' if as_it_comes else ''}:"
     print(
-        f"{len(folders)} sender(s): {files / wall_s:6.1f} instances/s   {wall_s:5.2f} s for {files} instances   "
+        f"{who:28} {files / wall_s:6.1f} instances/s   {wall_s:5.2f} s for {files} instances   "
         f"{1e3 * cpu_s / files:5.1f} ms CPU per instance   {rss_mb:4.0f} MB resident"
     )
 
@@ -191,20 +192,23 @@ def rivals(root: Path) -> Iterator[tuple[str, list[str], int]]:
         yield "Orthanc", [orthanc, str(root / "orthanc.json")], port
 
 
-def measure_rivals(root: Path, folders: list[Path], files: int) -> None:
+def measure_all(port: int, process: psutil.Process, sources: list[Path], per_series: list[int]) -> None:
+    """Print the figures of one sender, of several, and of one as dcmtk comes."""
+    measure(port, process, sources[1:2], per_series[1])
+    measure(port, process, sources[2:-1], sum(per_series[2:-1]))
+    measure(port, process, sources[-1:], per_series[-1], as_it_comes=True)
+
+
+def measure_rivals(root: Path, sources: list[Path], per_series: list[int]) -> None:
     """Send to each of the others what the node gets."""
     for name, command, port in rivals(root):
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen(command, env={**os.environ, "TCP_NODELAY": "1"}, **quiet)  # type: ignore[call-overload]
+        process = subprocess.Popen(command, env=sender_environment(as_it_comes=False), **quiet)  # type: ignore[call-overload]
         try:
             _wait_for(port)
-            send(port, folders[0])
+            send(port, sources[0])
             print(name)
-            for count in (1, len(folders) - 1):
-                began = time.perf_counter()
-                with ThreadPoolExecutor(count) as pool:
-                    list(pool.map(partial(send, port), folders[1 : 1 + count]))
-                print(f"{count} sender(s): {files * count / (time.perf_counter() - began):6.1f} instances/s")
+            measure_all(port, psutil.Process(process.pid), sources, per_series)
         finally:
             process.terminate()
             process.wait(30)
@@ -231,8 +235,7 @@ def measure_node(url: str, data_dir: Path, receivers: int, sources: list[Path], 
         print(f"{receivers} receiver(s), idle: {cost_of(receiver)[1]:.0f} MB resident")
         for _ in range(2 * receivers):
             send(port, sources[0])  # imports and connections are made, whichever receiver it comes to
-        measure(port, receiver, sources[1:2], per_series[1])
-        measure(port, receiver, sources[2:], sum(per_series[2:]))
+        measure_all(port, receiver, sources, per_series)
         crowd(port, receiver)
     finally:
         process.terminate()
@@ -253,7 +256,7 @@ def main() -> None:
         sys.exit("dcmsend is not installed (Debian package dcmtk)")
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".reception-") as folder:
         root = Path(folder)
-        sources = [root / f"series-{number}" for number in range(options.parallel + 2)]
+        sources = [root / f"series-{number}" for number in range(options.parallel + 3)]
         for source in sources:
             source.mkdir()
             make_series(source, options.slices)
@@ -268,7 +271,7 @@ def main() -> None:
             data_dir = root / f"data-{receivers}"
             measure_node(options.url or f"sqlite:///{data_dir}.db", data_dir, receivers, sources, per_series)
         if options.rivals:
-            measure_rivals(root, sources[1:], per_series[1])
+            measure_rivals(root, sources, per_series)
 
 
 if __name__ == "__main__":

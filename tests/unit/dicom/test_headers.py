@@ -15,11 +15,11 @@ from dicomnode.dicom.headers import SliceHeader, header_of, is_technical, slice_
 from tests.tools.series import ct_series
 
 
-def raw(keyword: str, vr: str | None, value: bytes) -> Dataset:
+def raw(keyword: str, vr: str | None, value: bytes, *, is_little_endian: bool = True) -> Dataset:
     """A dataset as read from a file with this value: converted on first access."""
     tag = Tag(keyword)
     ds = Dataset()
-    ds._dict[tag] = RawDataElement(tag, vr, len(value), value, 0, False, True)
+    ds._dict[tag] = RawDataElement(tag, vr, len(value), value, 0, False, is_little_endian)
     return ds
 
 
@@ -171,7 +171,7 @@ def test_every_real_file_gives_a_header_without_its_patient(real_data: Path) -> 
 def without_the_short_way(ds: Dataset, patch: pytest.MonkeyPatch) -> dict[str, object]:
     """The header as pydicom alone reads it; values are converted where they lie, so the short way goes first."""
     with patch.context() as context:
-        context.setattr(headers, "as_written", lambda vr, value: [])
+        context.setattr(headers, "as_written", lambda vr, value, **_: [])
         return header_of(ds)
 
 
@@ -228,6 +228,29 @@ def test_values_as_the_standard_writes_them_are_read_as_pydicom_reads_them(
         assert repr(header) == repr(without_the_short_way(pair[1], monkeypatch)), value
         short += bool(headers.as_written(vr, value))
     assert short > 10
+
+
+NUMBERS = [
+    b"",
+    *(bytes([first, 1, 0, 255] * 2)[:length] for first in (0, 127, 128, 255) for length in (1, 2, 3, 4, 6, 8)),
+    bytes(16),
+    b"\xff" * 8,
+    b"\x00\x00\x80\x7f" * 2,
+    b"\x01\x00" * 90,
+]
+
+
+@pytest.mark.parametrize("vr", ["US", "SS", "UL", "SL", "UV", "SV", "FL", "FD"])
+@pytest.mark.parametrize("is_little_endian", [True, False], ids=["little", "big"])
+def test_binary_numbers_are_read_as_pydicom_reads_them(
+    vr: str, is_little_endian: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = 0
+    for value in NUMBERS:
+        pair = [raw(f"Selector{vr}Value", vr, value, is_little_endian=is_little_endian) for _ in range(2)]
+        assert repr(header_of(pair[0])) == repr(without_the_short_way(pair[1], monkeypatch)), value
+        short += bool(headers.as_written(vr, value))
+    assert short > 5
 
 
 @pytest.mark.real_data
