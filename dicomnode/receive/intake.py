@@ -264,9 +264,11 @@ def _tell_of_odd_uids(received: ReceivedInstance, peer: Peer) -> None:
 def describe(reading: Reading, origin: Origin, *, digest: str, size_bytes: int) -> ReceivedInstance:
     """The record of one file, still without its path.
 
-    A UID that could not serve as a name is replaced, the same one by the same: what came together stays together.
+    A UID that could not serve as a name is replaced, the same one by the same: what came together stays together. Where
+    the command named no instance, the data set does.
     """
-    sop_instance_uid = usable_uid(origin.sop_instance_uid)
+    names_one = origin.sop_instance_uid != usable_uid("")
+    sop_instance_uid = usable_uid(origin.sop_instance_uid if names_one else text_of(reading.header, "SOPInstanceUID"))
     reason = _reason(reading, origin)
     return ReceivedInstance(
         sop_instance_uid=sop_instance_uid,

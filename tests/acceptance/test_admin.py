@@ -1,4 +1,4 @@
-"""A new admin with the docs alone: from an empty machine to a node with PostgreSQL, Orthanc and the status page.
+"""A new admin with the docs alone: from an empty machine to a node with PostgreSQL, Orthanc, OHIF and the status page.
 
 What stands in ``docs/admin.md`` is run by a shell as it stands, in an empty folder. What the machine would have is here
 before: Debian's packages, of which ``apt-get`` only says that it has them, and a PostgreSQL that runs, to which whoever
@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import httpx
+import numpy as np
 import pytest
 from sqlalchemy.engine import make_url
 
-from tests.acceptance import orthanc
+from tests.acceptance import orthanc, viewer
 from tests.acceptance.test_shipping import BUILT_FROM
 from tests.conftest import REPOSITORY
 from tests.tools.documented import script
@@ -38,8 +39,10 @@ pytestmark = [
 ]
 
 GUIDE = (REPOSITORY / "docs/admin.md").read_text("utf-8")
-NODE, PAGE, PACS, PACS_PAGE = 11112, 8042, 4343, 8043
+NODE, PAGE, PACS, PACS_PAGE, VIEWER = 11112, 8042, 4343, 8043, 8044
 """The ports of the guide."""
+HAS_VIEWER = all(shutil.which(tool) for tool in ("nginx", "chromium", "node", "npm"))
+"""What serves OHIF, and what looks at it (tests/tools/debian_tools.sh viewer); without them that part is left out."""
 PATIENCE_S = 3000
 PAUSE = "\ntouch reached\nread -r _\n"
 """After the first part: until the test says a line."""
@@ -109,10 +112,12 @@ def environment(bin_folder: Path, socket_folder: str) -> dict[str, str]:
 @pytest.fixture
 def admin(tmp_path: Path, postgres_url: str) -> Iterator[Admin]:
     """Works through the guide up to where everything runs."""
-    taken = [port for port in (NODE, PAGE, PACS, PACS_PAGE) if not is_free(port)]
+    taken = [port for port in (NODE, PAGE, PACS, PACS_PAGE, VIEWER) if not is_free(port)]
     assert not taken, f"the guide's own ports are in use here: {taken}"
     folder = checkout(tmp_path / "dicomnode")
-    steps = script(GUIDE, "admin") + PAUSE + script(GUIDE, "admin-end")
+    parts = ("admin", "admin-viewer", PAUSE, "admin-viewer-end", "admin-end")
+    wanted = [part for part in parts if HAS_VIEWER or "viewer" not in part]
+    steps = "".join(part if part == PAUSE else script(GUIDE, part) for part in wanted)
     given = environment(tmp_path / "bin", str(make_url(postgres_url).query["host"]))
     with (tmp_path / "said").open("wb") as said:
         working = Admin(folder, begin(steps, folder, given, said))
@@ -147,6 +152,11 @@ def test_the_admin_guide_leads_from_an_empty_machine_to_results_in_the_pacs(admi
         password = (admin.folder / "password").read_text().strip()
         browser.post("/login", data={"name": "anna", "password": password})
         assert "DEMO0001" in browser.get("/").text
+    if HAS_VIEWER:
+        sight = viewer.look(VIEWER, study["MainDicomTags"]["StudyInstanceUID"], "AI haemorrhage segmentation", "guide")
+        red, green, blue = np.moveaxis(sight.image.astype(int), -1, 0)
+        assert np.count_nonzero((red > green + 60) & (red > blue + 60)) > 1000
+        assert not sight.faults
     assert not list((admin.folder / "data").glob("*.db*")), "the node keeps a SQLite file beside PostgreSQL"
     assert admin.go_on() == 0, admin.log[-3000:]
     assert is_free(NODE)

@@ -7,7 +7,7 @@ declare -A package=(
   [/usr/share/orthanc/plugins/libOrthancDicomWeb.so]=orthanc-dicomweb
   [rsyslogd]=rsyslog [/usr/lib/$(uname -m)-linux-gnu/rsyslog/lmnsd_ossl.so]=rsyslog-openssl [promtool]=prometheus
 )
-[ "${1:-}" != viewer ] || package+=([chromium]=chromium [node]=nodejs [npm]=npm)
+[ "${1:-}" != viewer ] || package+=([chromium]=chromium [node]=nodejs [npm]=npm [nginx]=nginx-light)
 missing=()
 for tool in "${!package[@]}"; do
   command -v "$tool" >/dev/null || [ -e "$tool" ] || [ -x "/usr/sbin/$tool" ] || [ -x "/usr/bin/$tool" ] || missing+=("${package[$tool]}")

@@ -257,6 +257,20 @@ def test_a_command_without_instance_uid_is_answered(reception: Reception) -> Non
     assert UID(row.sop_instance_uid).is_valid
 
 
+@sqlite_only
+def test_images_whose_commands_name_no_instance_are_kept_by_what_their_data_sets_say(reception: Reception) -> None:
+    slices = [ct_slice(number=number) for number in range(3)]
+    with ScriptedPeer(reception.port) as peer:
+        peer.associate()
+        assert [peer.store(CT_IMAGE, "", encoded(one)) for one in slices] == [SUCCESS] * 3
+        peer.release()
+    rows = reception.instances()
+    assert [row.sop_instance_uid for row in rows] == [str(one.SOPInstanceUID) for one in slices]
+    assert {(row.status, row.reason) for row in rows} == {("used", "")}
+    lost = [row.path for row in rows if Path(row.path) not in reception.files()]
+    assert not lost
+
+
 def test_an_instance_of_another_class_than_its_context_is_kept(reception: Reception) -> None:
     with ScriptedPeer(reception.port) as peer:
         peer.associate()
