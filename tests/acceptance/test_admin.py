@@ -143,7 +143,7 @@ def asked(path: str) -> Any:
 def test_the_admin_guide_leads_from_an_empty_machine_to_results_in_the_pacs(admin: Admin) -> None:
     admin.wait_for("reached")
     made = Counter(series["MainDicomTags"]["Modality"] for series in asked("/series?expand"))
-    assert set(made) == {"SEG", "SR", "OT"}
+    assert set(made) == {"CT", "SEG", "SR", "OT"}
     (study,) = asked("/studies?expand")
     assert study["MainDicomTags"]["AccessionNumber"] == "DEMO0001"
     with httpx.Client(base_url=f"http://127.0.0.1:{PAGE}", timeout=60, trust_env=False) as browser:
