@@ -230,5 +230,6 @@ def _note(kind: int, content: bytes, heard: Heard) -> None:
     if kind != P_DATA:
         return
     response = read_dataset(BytesIO(content[6:]), is_implicit_VR=True, is_little_endian=True)
-    if response.get("CommandField") == 0x8001 and response.get("Status") == 0:
-        heard.acknowledged.append(str(response.get("AffectedSOPInstanceUID") or ""))
+    uid = response.get("AffectedSOPInstanceUID")  # none for a command that named none
+    if response.get("CommandField") == 0x8001 and response.get("Status") == 0 and uid:
+        heard.acknowledged.append(str(uid))
