@@ -4,7 +4,8 @@
 
 A node that receives and assembles, with SQLite, in a folder below the working directory. Beside the tiny instances,
 which all belong to one series, and beside the slow connections, each of which says a byte a second, an honest scanner
-stores an image every half second: how long it waits is printed. Memory is that of all processes of the node.
+stores an image every half second, from an address of its own: how often it got through and how long it waited is
+printed. Memory is that of all processes of the node.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Honest:
     def __init__(self, node: ServedNode) -> None:
         self._node, self._over = node, threading.Event()
         self.seconds: list[float] = []
+        self.tried = 0
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Honest:
@@ -52,12 +54,11 @@ class Honest:
         self._thread.join()
 
     def _run(self) -> None:
-        number = 0
         while not self._over.wait(PAUSE_S):
-            number += 1
+            self.tried += 1
             began = time.perf_counter()
-            with contextlib.suppress(OSError, AssertionError), peer_of(self._node, "HONEST") as peer:
-                status = sent(peer.associate(), ct_slice("1.2.3.77", "1.2.3.77.1", number))
+            with contextlib.suppress(OSError, AssertionError), peer_of(self._node, "HONEST", "127.0.0.2") as peer:
+                status = sent(peer.associate(), ct_slice("1.2.3.77", "1.2.3.77.1", self.tried))
                 peer.release()
                 self.seconds.append(time.perf_counter() - began if status == 0 else float("inf"))
 
@@ -66,12 +67,12 @@ class Honest:
         if not self.seconds:
             return "the honest scanner stored nothing"
         times = f"{1e3 * median(self.seconds):.0f} ms, the slowest {1e3 * max(self.seconds):.0f} ms"
-        return f"{len(self.seconds)} images of the honest scanner, median {times}"
+        return f"{len(self.seconds)} of {self.tried} images of the honest scanner stored, median {times}"
 
 
-def peer_of(node: ServedNode, calling: str) -> ScriptedPeer:
+def peer_of(node: ServedNode, calling: str, address: str = "127.0.0.1") -> ScriptedPeer:
     """A scanner's connection."""
-    return ScriptedPeer(node.port, calling=calling, called=node.ae_title)
+    return ScriptedPeer(node.port, calling=calling, called=node.ae_title, address=address)
 
 
 def megabytes(node: ServedNode) -> float:
@@ -166,7 +167,7 @@ def many_slow(node: ServedNode, count: int, minutes: float) -> None:
             time.sleep(max(0.0, BYTE_EVERY_S - (time.monotonic() - began)))
     for one in every:
         one.close()
-    memory = f"{seen[0]:.0f} MB at first, {max(seen):.0f} at most, {seen[-1]:.0f} in the end"
+    memory = "MB resident: " + ", ".join(f"{mb:.0f}" for mb in seen[:: max(len(seen) // 10, 1)])
     closed = sum(one.closed for one in every)
     print(f"{count} slow connections for {minutes:g} min, {closed} times closed by the node: {memory}; {honest.told()}")
 

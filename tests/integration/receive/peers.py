@@ -50,10 +50,23 @@ class Aborted(Exception):
 
 
 class ScriptedPeer:
-    """A requestor on a raw socket."""
+    """A requestor on a raw socket.
 
-    def __init__(self, port: int, *, calling: str = "SCANNER", called: str = "NODE", timeout_s: float = 60.0) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+    Parameters
+    ----------
+    address : it comes from; all of 127.0.0.0/8 are of this machine.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        *,
+        calling: str = "SCANNER",
+        called: str = "NODE",
+        timeout_s: float = 60.0,
+        address: str = "127.0.0.1",
+    ) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s, source_address=(address, 0))
         self.calling, self.called = calling, called
         self.accepted: dict[int, str] = {}
         self._contexts: dict[str, int] = {}
