@@ -95,7 +95,9 @@ class Command:
             _DATA_SET_TYPE: struct.pack("<H", _NO_DATA_SET),
             _STATUS: struct.pack("<H", status),
         }
-        uid = self.sop_instance or self._uid(_REQUESTED_INSTANCE)
+        uid = self.sop_instance
+        if not uid and self.field not in (Field.C_STORE, Field.C_ECHO):
+            uid = self._uid(_REQUESTED_INSTANCE)
         if uid and self.field != Field.C_ECHO:
             answer[_AFFECTED_INSTANCE] = _padded(uid if len(uid) <= MAX_UID_LENGTH else usable_uid(uid))
         for element in (_EVENT_TYPE, _ACTION_TYPE):
