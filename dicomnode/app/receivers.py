@@ -75,6 +75,10 @@ class Receivers:
             receiver.join()
 
 
+class _Stopping(Exception):
+    """The node stops while a receiver starts."""
+
+
 class _Receiver:
     """One process and the thread that looks after it."""
 
@@ -98,7 +102,9 @@ class _Receiver:
             wanted = Wanted(self._all.config, draining=False)
             child = self._child(wanted.config)
             try:
-                child.start()
+                child.start(self._go_on)
+            except _Stopping:
+                return
             except InferenceError as fault:
                 log.error("receiver not started", extra={**self._facts, "error": str(fault), "retry_s": pause_s})
                 self._all.stopping.wait(pause_s)
@@ -107,6 +113,11 @@ class _Receiver:
             pause_s, self.is_listening = RETRY_MIN_S, True
             self._look_after(child, wanted)
             self.is_listening = False
+
+    def _go_on(self) -> None:
+        """Called while a process starts: a node that stops does not wait for it."""
+        if self._all.stopping.is_set():
+            raise _Stopping
 
     @property
     def _facts(self) -> dict[str, object]:

@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 import stat
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -70,7 +71,8 @@ class Many:
         """The further receivers."""
         assert self.served.process is not None
         children = psutil.Process(self.served.process.pid).children()
-        return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+        alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+        return [child for child in alive if "spawn_main" in " ".join(child.cmdline())]
 
     def peer(self, calling: str = "SCANNER") -> ScriptedPeer:
         """A connection, to whichever receiver gets it; closed when the test is over."""
@@ -185,6 +187,17 @@ def test_all_end_with_their_node_and_its_next_start_heals_what_was_theirs(many: 
     children = many.processes()
     assert many.served.stop() == 0
     assert not any(child.is_running() for child in children)
+
+
+@in_sqlite
+def test_a_node_that_stops_does_not_wait_for_a_receiver_that_is_still_starting(many: Many) -> None:
+    before = {child.pid for child in many.processes()}
+    psutil.Process(before.pop()).kill()
+    wait_until(lambda: {child.pid for child in many.processes()} - before)
+    next(child for child in many.processes() if child.pid not in before).suspend()
+    began = time.monotonic()
+    assert many.served.stop() == 0
+    assert time.monotonic() - began < 30
 
 
 @in_sqlite
