@@ -159,7 +159,7 @@ def as_written(vr: str, value: object, *, is_little_endian: bool = True) -> list
     takes ten times as long for each image that arrives.
     """
     if value in (None, b""):
-        return _NOTHING.get(vr, [])
+        return [_NOTHING[vr]] if vr in _NOTHING else []
     if not isinstance(value, bytes):
         return []
     if vr in _BINARY:
@@ -224,10 +224,7 @@ def _several(one: bytes) -> re.Pattern[bytes]:
 _NEVER = re.compile(rb"(?!)")
 _BINARY = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"}
 """As :mod:`struct` names them."""
-_NOTHING: dict[str, list[str | float | int | None]] = {
-    **dict.fromkeys(_TEXT_VRS, [""]),
-    **dict.fromkeys(_INTEGER_VRS | _FLOAT_VRS, [None]),
-}
+_NOTHING: dict[str, str | None] = {**dict.fromkeys(_TEXT_VRS, ""), **dict.fromkeys(_INTEGER_VRS | _FLOAT_VRS)}
 # No escape sequence, and neither of the two characters that Japanese character sets have another sign for.
 _AS_WRITTEN: dict[str, tuple[Callable[[str], str | float | int | None], re.Pattern[bytes]]] = {
     **dict.fromkeys(_TEXT_VRS - {"UC", "UR"}, (_text, _several(rb"[!-\[\]-}]([ -\[\]-}]*[!-\[\]-}])?"))),
