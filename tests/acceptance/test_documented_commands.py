@@ -95,8 +95,8 @@ FILLED = (
     (r"(?<=cohort make )OUT", "made --patients 1 --matrix 64"),
     (r"(?<=manifest check )m\.csv", "manifest.csv"),
     (r"(?<=--context )FILE", "context.json"),
-    (r"(?<=--out )FILE", "out.file"),
-    (r"(?<=-n )12000", "100"),
+    (r"^(\S+)(.* --out )FILE", r"\1\2\1.file"),
+    (r"(?<=-n )12000", "500"),
     (r"--patients \d+ (--seed \d+ --arm ich) --matrix \d+", r"--patients 2 \1 --matrix 96"),
 )
 """What a reader puts in."""
@@ -162,7 +162,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedNode]:
             sent = [STORESCU, "-aet", "CT1", "-aec", served.ae_title, "127.0.0.1", str(served.port), *map(str, head)]
             subprocess.run(sent, check=True, timeout=120)
             wait_until(lambda: set(served.states()) == {"done"}, 240)
-            (folder / "context.json").write_text(json.dumps({"patient": {}}))
+            (folder / "context.json").write_text(json.dumps({"values": [{"name": "anticoagulant", "value": False}]}))
             yield served
             assert served.stop() == 0
 
