@@ -174,7 +174,7 @@ def _models(pen: Pen, models: list[ModelRef], left: int, right: int, y: int, bot
     for place, model in enumerate(models):
         left_over = len(models) - place
         if y + MODEL_HEIGHT * (1 if left_over == 1 else 2) > bottom + MODEL_HEIGHT // 2:
-            pen.text((left, y), words.say("more models", count=left_over), 14, FAINT)
+            pen.text((left, y), words.say("more models" if place else "models elsewhere", count=left_over), 14, FAINT)
             return
         pen.text((left, y), pen.shortened(f"{model.title} ({model.name} {model.version})", right - left, 14), 14, INK)
         trained_on = words.say("trained on", trained_on=model.trained_on)

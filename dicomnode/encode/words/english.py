@@ -171,6 +171,7 @@ SENTENCES = {
     "models heading": "Models",
     "trained on": "Trained on {trained_on}",
     "more models": "and {count} more, see the text report",
+    "models elsewhere": "{count}, see the text report",
     # series descriptions
     "seg series": "AI {noun} segmentation",
     "seg series of several": "AI findings segmentation",

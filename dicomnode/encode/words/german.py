@@ -161,6 +161,7 @@ SENTENCES = {
     "models heading": "Modelle",
     "trained on": "Trainiert mit: {trained_on}",
     "more models": "und {count} weitere, siehe Textbericht",
+    "models elsewhere": "{count}, siehe Textbericht",
     "seg series": "KI {noun}, Segmentierung",
     "seg series of several": "KI Befunde, Segmentierung",
     "sr series": "KI {noun}, Messwerte",
