@@ -10,7 +10,6 @@ import socket
 import ssl
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +23,7 @@ from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from dicomnode.config.destinations import Destination
 from dicomnode.config.tls import client_context
+from dicomnode.dicom.acknowledging import acknowledge_at_once
 from dicomnode.dicom.libraries import set_up_pynetdicom
 from dicomnode.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomnode.errors import AssociationRejected, NotAdmitted
@@ -53,12 +53,9 @@ class _Connection:
 
     @staticmethod
     def on_sent(event: evt.Event) -> None:
-        # DCMTK, hence many a PACS, answers in two writes with Nagle's algorithm: a delayed acknowledgement of the first
-        # would cost 40 ms for each instance. Each sending ends the state, hence it is asked for after each.
+        # Each sending ends the state in which the answer would be acknowledged at once.
         transport: Any = event.assoc.dul.socket
-        if hasattr(socket, "TCP_QUICKACK") and transport is not None and transport.socket is not None:
-            with suppress(OSError):
-                transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        acknowledge_at_once(None if transport is None else transport.socket)
 
 
 class _Answers(queue.Queue[Any]):

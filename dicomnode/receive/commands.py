@@ -95,16 +95,18 @@ class Command:
             _DATA_SET_TYPE: struct.pack("<H", _NO_DATA_SET),
             _STATUS: struct.pack("<H", status),
         }
-        uid = self.sop_instance
-        if not uid and self.field not in (Field.C_STORE, Field.C_ECHO):
-            uid = self._uid(_REQUESTED_INSTANCE)
-        if uid and self.field != Field.C_ECHO:
+        if self.field != Field.C_ECHO and (uid := self._instance_answered):
             answer[_AFFECTED_INSTANCE] = _padded(uid if len(uid) <= MAX_UID_LENGTH else usable_uid(uid))
         for element in (_EVENT_TYPE, _ACTION_TYPE):
             if len(self.elements.get(element, b"")) == 2 and self.field != Field.C_STORE:
                 answer[element] = self.elements[element]
         body = b"".join(struct.pack("<HHL", 0, tag, len(value)) + value for tag, value in sorted(answer.items()))
         return struct.pack("<HHLL", 0, 0, 4, len(body)) + body
+
+    @property
+    def _instance_answered(self) -> str:
+        """What an answer names: of a C-STORE its own instance alone, else also the one that was asked about."""
+        return self.sop_instance or ("" if self.field == Field.C_STORE else self._uid(_REQUESTED_INSTANCE))
 
     def _uid(self, element: int) -> str:
         return self.elements.get(element, b"").partition(b"\\")[0].decode("latin-1").strip(" \x00")

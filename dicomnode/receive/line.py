@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 import time
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
 
+from dicomnode.dicom.acknowledging import acknowledge_at_once
 from dicomnode.receive.admission import Rejection
 from dicomnode.receive.certificates import names_in
 from dicomnode.receive.intake import Peer
@@ -149,7 +149,7 @@ class Line(asyncio.BufferedProtocol):
         self.has_read = True
         self.heard_at = time.monotonic()
         self.window_bytes += count
-        self._acknowledge()
+        acknowledge_at_once(self._connection)
         self._read(self._buffer[:count])
 
     def connection_lost(self, _fault: Exception | None) -> None:
@@ -249,16 +249,6 @@ class Line(asyncio.BufferedProtocol):
         message = self._accepted.messages.take(context_id, control, part, is_end=is_end)
         if message is not None:
             self._service.serve(self, message)
-
-    def _acknowledge(self) -> None:
-        """Have the system tell the peer at once that its bytes are there.
-
-        A C-STORE is two writes, command and data, and many a sender holds the second back until the first is
-        acknowledged (Nagle's algorithm), which Linux puts off by 40 ms. It falls back to that: asked each time.
-        """
-        if self._connection is not None and hasattr(socket, "TCP_QUICKACK"):
-            with contextlib.suppress(OSError):
-                self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def _read(self, data: memoryview) -> None:
         if self._is_lost:

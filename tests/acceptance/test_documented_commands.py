@@ -143,6 +143,9 @@ def filled(line: str) -> str:
     return line
 
 
+HERE = here()
+
+
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedNode]:
     """Has sent the results of the demo's head; an account and a folder with the head lie beside its configuration."""
@@ -167,12 +170,12 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedNode]:
             assert served.stop() == 0
 
 
-@pytest.mark.parametrize("line", here())
+@pytest.mark.parametrize("line", HERE)
 def test_a_documented_command_runs(node: ServedNode, line: str) -> None:
     said = "a long enough one\n" if line.startswith("operations password") else ""
     typed = filled(line)
     if line.startswith("process"):  # each into a folder of its own
-        typed = re.sub(r"--out \S+", f"--out processed-{here().index(line)}", typed)
+        typed = re.sub(r"--out \S+", f"--out processed-{HERE.index(line)}", typed)
     command = [sys.executable, "-m", "dicomnode", *words(typed)]
     done = subprocess.run(
         command,
