@@ -26,6 +26,8 @@ KUBERNETES = DEPLOY / "kubernetes/dicomnode.yaml"
 RAY_CLUSTER = DEPLOY / "kubernetes/ray-cluster.yaml"
 MOST_EXPOSED = 3.0
 HTTP_PORT = "8042"
+# The PostgreSQL of each release of Debian: its pg_dump refuses a newer server.
+CLIENT_OF_DEBIAN = {"bookworm": 15, "trixie": 17}
 
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 
@@ -45,8 +47,28 @@ def documents(path: Path) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
 
 
+def base_image() -> str:
+    """What the image of the node is built upon."""
+    (base,) = re.findall(r"^ARG BASE=(\S+)$", (DEPLOY / "Dockerfile").read_text(), re.M)
+    return str(base)
+
+
 def test_hadolint_has_nothing_to_say_of_the_dockerfile() -> None:
     assert judged("hadolint", DEPLOY / "Dockerfile") == ""
+
+
+def test_every_image_of_others_is_pinned_by_its_digest() -> None:
+    (compose,) = documents(COMPOSE / "compose.yaml")
+    images = [service["image"] for service in compose["services"].values() if "build" not in service]
+    assert len([*images, base_image()]) == 5
+    assert [one for one in [*images, base_image()] if not re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", one)] == []
+
+
+def test_the_image_has_a_pg_dump_that_is_no_older_than_the_server_of_the_compose_file() -> None:
+    (compose,) = documents(COMPOSE / "compose.yaml")
+    (server,) = re.findall(r"^postgres:(\d+)", compose["services"]["postgres"]["image"])
+    (release,) = [name for name in CLIENT_OF_DEBIAN if name in base_image()]
+    assert CLIENT_OF_DEBIAN[release] >= int(server)
 
 
 def test_the_image_runs_as_a_number_and_is_healthy_when_the_node_is_ready() -> None:
