@@ -40,7 +40,7 @@ class Examined:
     reason, detail : why it does not apply; ``reason`` None: it does.
     inputs : those that are known, as results show them.
     missing : labels of those that are not.
-    warnings : limits of the population that could not be judged.
+    warnings : sentences, on limits of the population that could not be judged.
     digest : see :func:`inputs_digest`.
     """
 
@@ -133,9 +133,9 @@ def _outside(manifest: BundleManifest, inputs: Inputs) -> Iterator[tuple[Inappli
 
 
 def _unjudged(manifest: BundleManifest, inputs: Inputs) -> Iterator[str]:
-    for limit in manifest.population:
-        if _judged_value(limit, inputs) is None:
-            yield f"It could not be judged whether the patient lies within the population: {limit.says}"
+    unjudged = [limit.says for limit in manifest.population if _judged_value(limit, inputs) is None]
+    if unjudged:
+        yield f"It could not be judged whether the patient lies within the population: {'; '.join(unjudged)}."
 
 
 def _judged_value(limit: Limit, inputs: Inputs) -> str | float | bool | None:

@@ -200,7 +200,7 @@ def _category(output: ScoreOutput, value: float) -> CodedConcept | None:
 def _image_finding(
     output: ImageOutput, given: NDArray[np.float32] | Predicted, examined: Examined, shared: dict[str, Any]
 ) -> ImageFinding:
-    warnings = (*examined.warnings, *(f"Not known: {label}." for label in examined.missing))
+    missing = [f"Not known: {', '.join(examined.missing)}."] if examined.missing else []
     scan = given if isinstance(given, Predicted) else Predicted(given)
     return ImageFinding(
         name=output.name,
@@ -210,7 +210,7 @@ def _image_finding(
         probability=None if scan.probability is None else stored_probability(scan.probability),
         outlined=output.outlines or "",
         note=scan.note,
-        warnings=warnings,
+        warnings=(*examined.warnings, *missing),
         translations=output.translated,
         **shared,
     )

@@ -86,10 +86,12 @@ def test_a_limit_that_cannot_be_judged_refuses_nobody_but_is_said(tmp_path: Path
     manifest = load_manifest(write_age_risk(tmp_path))
     (age, sex) = manifest.needs.variables
     optional = manifest.needs.model_copy(update={"variables": (age.model_copy(update={"required": False}), sex)})
-    examined = examine(manifest.model_copy(update={"needs": optional}), inputs_of())
+    limits = (*manifest.population, manifest.population[0].model_copy(update={"says": "no centenarians"}))
+    examined = examine(manifest.model_copy(update={"needs": optional, "population": limits}), inputs_of())
     assert examined.reason is None
     assert examined.missing == ("Age", "Sex")
-    assert examined.warnings == ("It could not be judged whether the patient lies within the population: adults",)
+    unjudged = "It could not be judged whether the patient lies within the population: adults; no centenarians."
+    assert examined.warnings == (unjudged,)
 
 
 def test_every_input_that_is_used_changes_the_digest_and_no_other(risk: BundleManifest) -> None:
