@@ -53,13 +53,15 @@ class Sight:
     ----------
     window : picture of the whole window.
     image : (rows, columns, 3) uint8, the viewport with the image alone.
-    texts : all text of the page, and what is drawn over the image.
+    texts : all text of the page, and what is drawn over the image; some browsers count the latter among the former.
+    drawn : what is drawn over the image.
     faults : errors that the page reported.
     """
 
     window: Path
     image: NDArray[np.uint8]
     texts: str
+    drawn: tuple[str, ...]
     faults: list[str]
 
 
@@ -144,4 +146,5 @@ def look(
     assert done.returncode == 0, done.stderr[-2000:]
     seen = json.loads(out.with_suffix(".json").read_text())
     image = np.asarray(Image.open(out.with_name(f"{name}-viewport.png")).convert("RGB"))
-    return Sight(out, image, "\n".join([seen["window"], *seen["drawn"]]), seen["faults"])
+    texts = "\n".join([seen["window"], *seen["drawn"]])
+    return Sight(window=out, image=image, texts=texts, drawn=tuple(seen["drawn"]), faults=seen["faults"])

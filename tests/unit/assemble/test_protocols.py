@@ -6,7 +6,7 @@ import pydicom
 import pytest
 
 from dicomnode.assemble.protocols import explain, matches, unmatchable_keywords
-from dicomnode.config.protocols import Match, Range
+from dicomnode.config.protocols import HEAD_CT, Match, Range
 from dicomnode.dicom.headers import header_of
 from dicomnode.records import Header
 from tests.tools.series import ct_headers
@@ -44,6 +44,16 @@ def head(**attributes: object) -> list[Header]:
 )
 def test_a_condition_holds_or_not(match: dict[str, Match], expected: bool) -> None:
     assert matches(match, head()) is expected
+
+
+@pytest.mark.parametrize("part", ["HEAD", "BRAIN", "SKULL", "Schädel", "CEREBRUM 4.8", "BASE 3MM", "NEUROCRANIUM", ""])
+def test_the_first_protocol_of_a_new_node_takes_a_head_as_scanners_name_it(part: str) -> None:
+    assert matches(HEAD_CT, head(Modality="CT", BodyPartExamined=part))
+
+
+@pytest.mark.parametrize("part", ["CHEST", "ABDOMEN", "CSPINE", "NECK", "LUNGBASE", "KNEE"])
+def test_the_first_protocol_of_a_new_node_takes_no_other_part_of_the_body(part: str) -> None:
+    assert not matches(HEAD_CT, head(Modality="CT", BodyPartExamined=part))
 
 
 def test_a_condition_must_hold_for_every_slice() -> None:
