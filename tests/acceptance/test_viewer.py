@@ -102,6 +102,8 @@ def likeness(sight: Sight, plane: NDArray[np.float32]) -> float:
     edge = sight.image.shape[0] // 8
     wanted = on_screen(windowed(plane), sight).astype(float)[edge:-edge]
     seen = sight.image.mean(axis=2)[edge:-edge]
+    if wanted.std() == 0:  # nothing but air
+        return 0.0
     return float(np.corrcoef(wanted.ravel(), seen.ravel())[0, 1])
 
 
