@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import logging
 from enum import Enum
 
 import pytest
 
+from dicomnode import logs
 from dicomnode.decision import Decision
 from dicomnode.kinds import Kind
 from dicomnode.logs import JsonFormatter, TextFormatter
@@ -51,3 +53,7 @@ def test_what_a_peer_sent_makes_no_line_of_its_own() -> None:
         assert "\n" not in written
         assert "\x1b" not in written
     assert json.loads(line(JsonFormatter(), sent=sent))["sent"] == sent
+
+
+def test_the_examples_hold() -> None:
+    assert doctest.testmod(logs).failed == 0
