@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dicomnode.cohort.make import make_cohort
@@ -18,7 +19,8 @@ from dicomnode.measure.outcome import outcomes_of
 from dicomnode.records import Case, Inputs
 from dicomnode.zoo.registry import Registry
 from dicomnode.zoo.runner import Runner
-from tests.unit.encode.pictures.test_overview import reddish
+from tests.unit.encode.cases import EVEN
+from tests.unit.encode.cases import case_of as made_up
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -65,6 +67,12 @@ def case_of(series: LoadedSeries, runner: Runner) -> Case:
     )
 
 
+def has_red(case: Case) -> bool:
+    """Whether the overview has a pixel of the colour of what was found; amber, that of what is uncertain, is none."""
+    red, green, blue = np.moveaxis(np.asarray(overview_image(case).convert("RGB"), int), -1, 0)
+    return bool(((red > 120) & (red - green > 90) & (red - blue > 90)).any())
+
+
 def require_no_red_headline(case: Case) -> None:
     """Neither in the decision, nor in words, nor in the picture, unless the exam lies above its threshold."""
     (finding,) = case.masks
@@ -74,7 +82,11 @@ def require_no_red_headline(case: Case) -> None:
     assert finding.decision is decision_of(outcomes_of(case.findings))
     assert finding.decision in (Decision.NEGATIVE, Decision.UNCERTAIN)
     assert not Wording(case.language).headline(finding).startswith(finding.label)
-    assert not reddish(overview_image(case)).any()
+    assert not has_red(case)
+
+
+def test_what_is_found_is_red() -> None:
+    assert has_red(made_up(EVEN, (((25.0, 60.0, 40.0), (12.0, 14.0, 10.0)),)))
 
 
 @pytest.mark.parametrize("head", SYNTHETIC)
