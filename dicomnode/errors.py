@@ -86,6 +86,7 @@ class Refusal(StrEnum):
     MIXED_ORIENTATION = "mixed_orientation"
     MIXED_SIZE = "mixed_size"
     MIXED_FRAME_OF_REFERENCE = "mixed_frame_of_reference"
+    MIXED_PATIENTS = "mixed_patients"
     UNEVEN_STACK = "uneven_stack"
     COVERAGE_TOO_SMALL = "coverage_too_small"
     NO_RESCALE = "no_rescale"
@@ -130,6 +131,7 @@ _SENTENCES: dict[Refusal, str] = {
     Refusal.MIXED_ORIENTATION: "The slices differ in orientation.",
     Refusal.MIXED_SIZE: "The slices differ in matrix size or pixel spacing.",
     Refusal.MIXED_FRAME_OF_REFERENCE: "The slices differ in frame of reference.",
+    Refusal.MIXED_PATIENTS: "The images of one series name different patients.",
     Refusal.UNEVEN_STACK: "The slices are unevenly spaced or sheared by gantry tilt: they form no regular grid.",
     Refusal.COVERAGE_TOO_SMALL: "The slices cover less than 100 mm: not a whole head.",
     Refusal.NO_RESCALE: "RescaleSlope or RescaleIntercept is missing: no Hounsfield units.",

@@ -10,7 +10,9 @@ import logging
 import sys
 import threading
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -58,14 +60,44 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Time, level, message, then ``key=value`` of its ``extra`` fields."""
         clock = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
-        facts = " ".join(f"{key}={value}" for key, value in facts_of(record).items())
+        facts = " ".join(f"{key}={_in_text(value)}" for key, value in facts_of(record).items())
         line = f"{clock} {record.levelname:<7} {record.getMessage()} {facts}".rstrip()
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 def facts_of(record: logging.LogRecord) -> dict[str, Any]:
-    """What the caller gave as ``extra``."""
-    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    """What the caller gave as ``extra``, in the words of configurations and rows of the database."""
+    return {key: _plain(value) for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def _plain(value: Any) -> Any:
+    """A member of an enum as its value, also within others.
+
+    >>> from dicomnode.kinds import Kind
+    >>> _plain({"kinds": (Kind.SEG, Kind.SR)}), _plain(frozenset({2, 1}))
+    ({'kinds': ['seg', 'sr']}, [1, 2])
+    """
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(_plain(key)): _plain(one) for key, one in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted(map(_plain, value), key=str)
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _in_text(value: Any) -> str:
+    """A value in a line for a person: several with commas, and no line of its own, whatever a peer sent.
+
+    >>> _in_text(["seg", "sr"]), _in_text({"negative": 2}), _in_text("CT1\\n12:00:00 ERROR")
+    ('seg,sr', 'negative:2', 'CT1\\\\n12:00:00 ERROR')
+    """
+    if isinstance(value, Mapping):
+        return ",".join(f"{key}:{_in_text(one)}" for key, one in value.items())
+    if isinstance(value, list):
+        return ",".join(map(_in_text, value))
+    text = str(value)
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
 class _StandardError(logging.StreamHandler[TextIO]):

@@ -117,7 +117,7 @@ class _Bench:
 
     def _read(self, source: Source) -> ReadReply:
         self.progress("reading images")
-        task = ReadTask(source, self._volume, self.config.node.timezone)
+        task = ReadTask(source, self._volume, self.config.node.timezone, self.config.node.provisional_names)
         reply = _answer(self.case_worker.ask(task, timeout_s=self._timeout_s))
         assert isinstance(reply, ReadReply)
         return reply

@@ -14,7 +14,7 @@ from pathlib import Path
 from dicomnode.app.known_answer import Answer, MaskAnswer, OutputAnswer, answer_of, load_answer, save_answer
 from dicomnode.app.known_head import KnownHead, known_context, known_findings, make_known_head
 from dicomnode.dicom import codes
-from dicomnode.errors import BundleError, InferenceError, SeriesError
+from dicomnode.errors import BundleError, InferenceError, RunTimedOut, SeriesError
 from dicomnode.execute.backends.contract import Backend
 from dicomnode.execute.backends.local import LocalBackend, ModelWorkerSettings
 from dicomnode.execute.findings_file import load_findings, save_findings
@@ -30,11 +30,18 @@ NO_ANSWER = "has no known answer; 'dicomnode zoo selftest NAME --record' keeps o
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a selftest says of a bundle. ``ok``: None where it has no known answer."""
+    """What a selftest says of a bundle.
+
+    Attributes
+    ----------
+    ok : None where it has no known answer.
+    is_late : it did not answer in time, as happens where a machine is busy: nothing is known of its answer.
+    """
 
     name: str
     ok: bool | None
     says: str
+    is_late: bool = False
 
 
 def ask(backend: Backend, manifest: BundleManifest, head: KnownHead, timeout_s: float) -> dict[str, OutputAnswer]:
@@ -107,6 +114,10 @@ def try_bundle(backend: Backend, bundle: RegisteredBundle, head: KnownHead, time
         return known
     try:
         return judge(bundle, known, ask(backend, bundle.manifest, head, timeout_s), head)
+    except RunTimedOut as fault:
+        return Verdict(
+            bundle.manifest.name, False, f"not tested, it is slow or the machine busy: {fault}", is_late=True
+        )
     except (BundleError, InferenceError, SeriesError) as fault:
         return Verdict(bundle.manifest.name, False, str(fault))
 

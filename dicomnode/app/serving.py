@@ -13,6 +13,7 @@ from dicomnode.app.role import Role
 from dicomnode.app.watching import NewWatcher
 from dicomnode.config.changes import changes
 from dicomnode.config.load import load_config
+from dicomnode.config.secrets import open_password
 from dicomnode.config.whole import Config
 from dicomnode.environment import said_by
 from dicomnode.errors import ConfigError, NodeError
@@ -35,6 +36,8 @@ def serve(config: Config, role: Role, new_watcher: NewWatcher | None = None, *, 
     ------
     ConfigError, EnvironmentFault : see :meth:`Node.start`.
     """
+    if file is not None and (fault := open_password(file)):
+        log.warning("the configuration is open to other users of this machine", extra={"reason": fault})
     node = Node(config, role, new_watcher)
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -12,6 +12,7 @@ import typer
 from dicomnode.cli.common import exit_codes
 from dicomnode.config.first import SHIPPED, Key, Value, deployment_files, first_config
 from dicomnode.config.load import parse_config
+from dicomnode.config.secrets import holds_password
 from dicomnode.errors import ConfigError
 
 SERVICE_DATA = "/var/lib/dicomnode/data"
@@ -86,6 +87,9 @@ def init(
         shipped = [(SHIPPED / name, deploy / name) for name in deployment_files()] if deploy else []
         _require_new([path, *[target for _, target in shipped]], force=force)
         path.parent.mkdir(parents=True, exist_ok=True)
+        if holds_password(text):
+            path.touch(mode=0o600)
+            path.chmod(0o600)
         path.write_text(text, encoding="utf-8")
         for source, target in shipped:
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -75,7 +75,8 @@ def check(
         except EnvironmentFault as fault:
             raise ConfigError([str(fault)]) from fault
         findings = []
-        for finding in checkup(loaded, load_models=models, only_configuration=only_configuration):
+        asked = checkup(loaded, load_models=models, only_configuration=only_configuration, file=config)
+        for finding in asked:
             findings.append(finding)
             if not json:
                 mark = (

@@ -20,7 +20,7 @@ from dicomnode.config.destinations import AnyDestination
 from dicomnode.deliver.backoff import Backoff
 from dicomnode.deliver.commitment import CommitmentNotOffered
 from dicomnode.deliver.route import Route
-from dicomnode.deliver.searching import IN_VAIN, Verdict, search, why_held
+from dicomnode.deliver.searching import Verdict, search, why_held, why_in_vain
 from dicomnode.dicom.commitment import UNKNOWN_INSTANCE, Reference
 from dicomnode.dicom.statuses import sentence
 from dicomnode.errors import DeliveryError
@@ -150,7 +150,7 @@ class Prover:
             proofs.record_proven(session, sent, by="commitment")
         elif sent.sop_instance_uid in report.failed:
             reason = report.failed[sent.sop_instance_uid]
-            if reason != UNKNOWN_INSTANCE or sent.status in IN_VAIN:
+            if reason != UNKNOWN_INSTANCE or why_in_vain(sent):
                 return False
             error = f"the destination does not commit to it: {sentence(reason)}"
             proofs.record_missing(session, sent, error=error, retry_at=self._next_sending(sent))
@@ -159,7 +159,7 @@ class Prover:
 
     def _query(self, due: Sequence[Sent]) -> None:
         try:
-            verdicts = search(self._route, due, lambda sent: self._is_late(sent) or sent.status in IN_VAIN)
+            verdicts = search(self._route, due, lambda sent: self._is_late(sent) or bool(why_in_vain(sent)))
         except DeliveryError as fault:
             self._no_answer(due, f"sent, but not proven yet: {fault}")
             return

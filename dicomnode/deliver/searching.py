@@ -9,18 +9,24 @@ from typing import Protocol, TypeVar
 
 from dicomnode.deliver.answers import Shown, Studies
 from dicomnode.deliver.route import Route
-from dicomnode.dicom.statuses import COERCION_OF_DATA_ELEMENTS, DUPLICATE_SOP_INSTANCE, sentence
+from dicomnode.dicom.statuses import (
+    COERCION_OF_DATA_ELEMENTS,
+    DUPLICATE_SOP_INSTANCE,
+    Category,
+    category,
+    sentence,
+)
 from dicomnode.errors import DeliveryError
 from dicomnode.store.deliver.proofs import Sent
 
 logger = logging.getLogger(__name__)
 
 
-IN_VAIN = {
+_IN_VAIN = {
     COERCION_OF_DATA_ELEMENTS: "the destination changed it as it stored it, and does not show where",
     DUPLICATE_SOP_INSTANCE: "the destination says that it has it already, and does not show where",
 }
-"""Statuses after which it would change nothing to send a result again, and why it is held where it is not shown."""
+_REMARKED = "the destination stored it twice with a remark, and does not show where"
 
 
 class Verdict(StrEnum):
@@ -83,11 +89,22 @@ def _verdict(sent: Sought, shown: Shown, studies: Studies) -> Verdict:
     return Verdict.ABSENT if shown.is_whole else Verdict.UNTOLD
 
 
+def why_in_vain(sent: Sent) -> str:
+    """Why it would change nothing to send a result again that is not shown; empty where it might.
+
+    Any other warning than that of coercion does not say that it lies elsewhere: such a result is sent once more.
+    """
+    status = sent.status or 0
+    if status not in _IN_VAIN and category(status) is Category.WARNING:
+        return _REMARKED if sent.losses else ""
+    return _IN_VAIN.get(status, "")
+
+
 def why_held(sent: Sent, verdict: Verdict) -> str:
     """Why a result is held rather than sent again; empty where it is not."""
     if verdict is Verdict.THERE or (verdict is Verdict.ELSEWHERE and sent.status == COERCION_OF_DATA_ELEMENTS):
         return ""
     if verdict is Verdict.ELSEWHERE:
         return "the destination shows it in another study than it was sent for, and did not announce that"
-    reason = IN_VAIN.get(sent.status or 0, "")
+    reason = why_in_vain(sent)
     return f"{reason}: C-STORE or STOW-RS was answered with {sentence(sent.status or 0)}" if reason else ""

@@ -6,7 +6,6 @@ name keeps its bytes under the character set that it came with, and no letter is
 
 from __future__ import annotations
 
-import struct
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import TEXT_VR_DELIMS, PersonName
 
-from dicomnode.dicom.values import value_of
+from dicomnode.dicom.values import BROKEN_VALUE, value_of
+from dicomnode.environment import raise_unless_it_stays
 
 UTF_8 = "ISO_IR 192"
 
@@ -31,7 +31,6 @@ _TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _SINGLE_VALUED = frozenset({"LT", "ST", "UT"})
 _LOST = ("\N{REPLACEMENT CHARACTER}", "\x1b")
 """What a decoder leaves of bytes that are none of its character set: the mark of a loss, or the escape itself."""
-_BROKEN_VALUE = (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, struct.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,8 @@ def _carried(ds: Dataset, tags: Sequence[BaseTag], charset: _Charset) -> Iterato
     for tag in tags:
         try:
             copy = _copy(ds, tag, charset)
-        except _BROKEN_VALUE:
+        except BROKEN_VALUE as error:
+            raise_unless_it_stays(error)
             continue
         if copy is not None:
             yield copy

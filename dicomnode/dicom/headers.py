@@ -16,11 +16,12 @@ from typing import Any
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 
 from dicomnode.dicom.libraries import set_up_pydicom
+from dicomnode.dicom.values import BROKEN_VALUE
+from dicomnode.environment import raise_unless_it_stays
 from dicomnode.records import Header, HeaderValue
 
 MAX_TEXT = 1024
@@ -42,9 +43,8 @@ _KEPT_OF_PATIENT = frozenset({"PatientAge", "PatientSex"})
 """A protocol may be for adults only; neither tells who the patient is."""
 _PERSONAL_KEYWORD = re.compile(r"Address|Phone|Birth|PatientID|PatientName|PersonIdentification|Comments")
 
-# All that pydicom raises on values it cannot convert; UserWarning where warnings are turned into errors.
-_CONVERSION_ERRORS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, NotImplementedError)
-_BROKEN_VALUE = (*_CONVERSION_ERRORS, BytesLengthException, struct.error, UserWarning)
+_BROKEN_VALUE = (*BROKEN_VALUE, UserWarning)
+"""UserWarning where warnings are turned into errors."""
 
 
 class _LeftOut(Enum):
@@ -138,7 +138,8 @@ def _value_of(ds: Dataset, tag: BaseTag) -> HeaderValue | _LeftOut:
         element = ds[tag]
         convert = _converter(element.VR)
         return _LeftOut.LEFT_OUT if convert is None else _plain(element.value, convert)
-    except _BROKEN_VALUE:
+    except _BROKEN_VALUE as error:
+        raise_unless_it_stays(error)
         raw = ds.get_item(tag)
         vr, value = getattr(raw, "VR", None), getattr(raw, "value", None)
         if isinstance(value, bytes) and vr in _TEXT_VRS | {"DS", "IS"}:

@@ -42,6 +42,8 @@ _DEPENDENT = {
 """Optional attributes that say more of one that is replaced, hence are no longer true."""
 _NO_DATE = frozenset({"", "00000000", "19000101", "99991231"})
 _SEXES = frozenset({"M", "F"})
+MAX_CORRECTIONS = 8
+"""Of one patient's identity within a series; each image could bring another."""
 
 
 class Agreement(StrEnum):
@@ -128,6 +130,24 @@ def judge(
     if reason:
         return Judgement(Agreement.CONFLICT, keywords, reason)
     return Judgement(Agreement.ADOPTED, keywords, taken=taken)
+
+
+def why_several_persons(identities: Iterable[Identity], provisional: re.Pattern[str]) -> str:
+    """Why images that came as one series may be of several persons, without values; empty where nothing says so.
+
+    The rule is that of :func:`judge`: a name that was corrected while the images came is no second person.
+    """
+    persons: list[dict[str, str]] = []
+    for identity in map(_said, identities):
+        if any(_same_record(person, identity) for person in persons):
+            continue
+        doubts = (_doubt(person, identity, provisional) for person in persons)
+        if reason := next(filter(None, doubts), ""):
+            return reason
+        persons.append(identity)
+        if len(persons) > MAX_CORRECTIONS:
+            return f"more than {MAX_CORRECTIONS} identities"
+    return ""
 
 
 def _said(identity: Identity) -> dict[str, str]:

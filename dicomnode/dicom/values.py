@@ -7,24 +7,37 @@ import struct
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 
-# All that pydicom raises on values it cannot convert, such as a PatientWeight of "70kg" or a VR that does not exist.
-_CONVERSION_ERRORS = (
+from dicomnode.environment import raise_unless_it_stays
+
+BROKEN_VALUE = (
     ValueError,
     TypeError,
     ArithmeticError,
     LookupError,
     AttributeError,
     NotImplementedError,
+    BytesLengthException,
     struct.error,
+    EOFError,
+    OSError,
 )
+"""All that pydicom raises on values it cannot convert: a PatientWeight of "70kg", a VR that does not exist, the bytes
+of a sequence that are none (OSError without a number). Whoever catches it passes on what the disk says."""
 
 
 def value_of(ds: Dataset, keyword: str) -> Any | None:
-    """The value of an attribute; None where it is absent, empty or cannot be converted."""
+    """The value of an attribute; None where it is absent, empty or cannot be converted.
+
+    Raises
+    ------
+    OSError : a value that was left on the disk cannot be read now.
+    """
     try:
         value = ds[keyword].value
-    except _CONVERSION_ERRORS:
+    except BROKEN_VALUE as error:
+        raise_unless_it_stays(error)
         return None
     is_empty = value is None or value == "" or (hasattr(value, "__len__") and len(value) == 0)
     return None if is_empty else value

@@ -30,6 +30,7 @@ from dicomnode.encode.kinds.sr import measurement_report
 from dicomnode.encode.kinds.text import text_report
 from dicomnode.encode.single import LIBRARY_ERRORS, named, record_of
 from dicomnode.encode.validate import validate
+from dicomnode.environment import raise_unless_it_stays
 from dicomnode.errors import EncodeError
 from dicomnode.kinds import KINDS, Kind, Made, first_choice
 from dicomnode.records import Case, EncodedResult
@@ -115,6 +116,7 @@ def _in_memory(
         results = _encoded(context, kinds)
         return context, results, {name: bytes_of(ds) for name, ds in results.items()}
     except LIBRARY_ERRORS as error:
+        raise_unless_it_stays(error)
         raise EncodeError(f"encoding failed: {named(error)}") from error
 
 
@@ -163,4 +165,5 @@ def _validate(path: Path, context: Context, kind: Kind, results: dict[str, Datas
     try:
         validate(path, context, kind, results)
     except LIBRARY_ERRORS as error:
+        raise_unless_it_stays(error)
         raise EncodeError(f"{kind}: cannot be read back: {named(error)}") from error

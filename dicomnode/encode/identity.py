@@ -223,9 +223,9 @@ def reference_datasets(case: Case, identity: Dataset) -> tuple[Dataset, ...]:
     """
     stack = case.volume.stack
     first = case.sources[0]
-    frame_of_reference = text_of(first, "FrameOfReferenceUID") or derived_uid(
-        "frame of reference", text_of(first, "SeriesInstanceUID")
-    )
+    stated = text_of(first, "FrameOfReferenceUID")
+    derived = derived_uid("frame of reference", text_of(first, "SeriesInstanceUID"))
+    frame_of_reference = stated if is_valid_uid(stated) else derived
     return tuple(
         _reference(source, identity, stack, index, frame_of_reference) for index, source in enumerate(case.sources)
     )

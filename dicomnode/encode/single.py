@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from dicomnode.encode.context import Envelope
 from dicomnode.encode.files import bytes_of, publish, sha256_hex, write_temporary
 from dicomnode.encode.validate import validate_shared
+from dicomnode.environment import raise_unless_it_stays
 from dicomnode.errors import EncodeError
 from dicomnode.kinds import Kind
 from dicomnode.records import EncodedResult
@@ -28,8 +29,10 @@ LIBRARY_ERRORS = (
     NotImplementedError,
     RuntimeError,
     struct.error,
+    EOFError,
+    OSError,
 )
-"""What highdicom and pydicom raise on values they cannot encode."""
+"""What highdicom and pydicom raise on values they cannot encode or read; of OSError those without a number."""
 
 
 def named(error: Exception) -> str:
@@ -50,6 +53,7 @@ def encoding(kind: Kind) -> Iterator[None]:
         try:
             yield
         except LIBRARY_ERRORS as error:
+            raise_unless_it_stays(error)
             raise EncodeError(f"{kind}: {named(error)}") from error
 
 

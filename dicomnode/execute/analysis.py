@@ -73,7 +73,8 @@ def _source(job: ClaimedJob) -> Source | None:
 
 def _read(job: ClaimedJob, source: Source, volume: Path | None) -> ReadReply | None:
     """The worker's answer; None where the job ended here."""
-    reply = job.ask(ReadTask(source, volume, job.at.config.node.timezone), "reading the images")
+    node = job.at.config.node
+    reply = job.ask(ReadTask(source, volume, node.timezone, node.provisional_names), "reading the images")
     if isinstance(reply, Failure):
         _ended(job, reply, None)
     return reply if isinstance(reply, ReadReply) else None

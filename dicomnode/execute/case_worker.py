@@ -5,6 +5,7 @@ Bytes of a peer are decoded here and nowhere else, so that a decoder's crash cos
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
@@ -13,10 +14,11 @@ from pydicom.dataset import Dataset
 from dicomnode.clinical.naming import named_for
 from dicomnode.clinical.scores.report import reference_scores
 from dicomnode.clinical.sources.header import context_of_header, patient_of
+from dicomnode.dicom.identity import identity_in, why_several_persons
 from dicomnode.dicom.received import at_pixels, read_received
 from dicomnode.dicom.times import scanned_at
 from dicomnode.encode.case import encode_case
-from dicomnode.errors import InferenceError
+from dicomnode.errors import InferenceError, Refusal, SeriesError
 from dicomnode.execute.findings_file import load_findings
 from dicomnode.execute.limits import reading
 from dicomnode.execute.note_writer import write_not_performed, write_rejection
@@ -78,7 +80,9 @@ class CaseWorker:
         brain_hu = None
         with timed(seconds, "read"):
             if task.volume is not None:
-                volume = self._load(task.source).volume
+                series = self._load(task.source)
+                _require_one_patient(series.sources, task.provisional_names)
+                volume = series.volume
                 save_volume(task.volume, volume)
                 brain_hu = brain_level_hu(volume.hu)
             with reading(1):
@@ -104,6 +108,17 @@ class CaseWorker:
             with reading(len(source.paths)):
                 self._series, self._source = read_series(source.paths), source
         return self._series
+
+
+def _require_one_patient(sources: Sequence[Dataset], provisional_names: str) -> None:
+    """The result carries one identity, and its picture must be of that person alone.
+
+    Raises
+    ------
+    SeriesError : ``MIXED_PATIENTS``.
+    """
+    if reason := why_several_persons(map(identity_in, sources), re.compile(provisional_names)):
+        raise SeriesError(Refusal.MIXED_PATIENTS, reason)
 
 
 def _note(task: RejectionTask | NotPerformedTask) -> EncodeReply:

@@ -23,6 +23,7 @@ from dicomnode.logs import configure_logging, logging_in_use
 
 log = logging.getLogger(__name__)
 
+NOT_READY = "the worker was not ready within {:g} s"
 LATE = "no answer within {:g} s; [execution] run_timeout_s may allow more"
 
 POLL_S = 0.1
@@ -84,7 +85,7 @@ class ChildProcess:
         """
         if self._connection is None:
             raise WorkerCrashed("the worker was not launched")
-        reply, _ = self._wait(self.start_timeout_s, tick, "the worker was not ready in time")
+        reply, _ = self._wait(self.start_timeout_s, tick, NOT_READY.format(self.start_timeout_s))
         if not isinstance(reply, Ready):
             self.kill()
             raise InferenceError(f"the worker did not start: {reply.message if isinstance(reply, Failure) else reply}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dicomnode.config.sections import PROVISIONAL_NAMES
 from dicomnode.decision import Outcome, ScoreOutcome
 from dicomnode.environment import Fault
 from dicomnode.errors import Refusal
@@ -24,12 +25,13 @@ class Source:
 class ReadTask:
     """Read a series and write its volume to ``volume``, for the models; None: only its header is read.
 
-    ``timezone``: of headers without an offset.
+    ``timezone``: of headers without an offset. ``provisional_names``: of the configuration.
     """
 
     source: Source
     volume: Path | None
     timezone: str = "UTC"
+    provisional_names: str = PROVISIONAL_NAMES
 
 
 @dataclass(frozen=True, slots=True)

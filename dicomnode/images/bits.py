@@ -34,7 +34,7 @@ def used_bits(ds: Dataset, pixels: NDArray[np.int32]) -> NDArray[np.int32]:
         return pixels
     if _is_high_aligned(ds, pixels):
         return _masked(ds, pixels >> (int(ds.HighBit) + 1 - bits))
-    return _masked(ds, pixels) if _has_overlay_bits(ds) else _sign_extended(ds, pixels)
+    return _masked(ds, pixels) if has_overlay_bits(ds) else _sign_extended(ds, pixels)
 
 
 def _is_high_aligned(ds: Dataset, pixels: NDArray[np.int32]) -> bool:
@@ -73,8 +73,8 @@ def _sign_extended(ds: Dataset, pixels: NDArray[np.int32]) -> NDArray[np.int32]:
     return pixels
 
 
-def _has_overlay_bits(ds: Dataset) -> bool:
-    """Whether an overlay lies in the unused bits of the pixels (retired, PS3.5 8.1.2).
+def has_overlay_bits(ds: Dataset) -> bool:
+    """Whether an overlay lies among the bits of the pixels (retired, PS3.5 8.1.2).
 
     OverlayBitPosition says so; one of 0 only where the plane has no data of its own: then it can lie nowhere else.
     """

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicomnode.errors import Refusal, SeriesError
-from dicomnode.images.bits import LOWEST_PADDING, padding_of
+from dicomnode.images.bits import LOWEST_PADDING, has_overlay_bits, padding_of
 
 LOWEST_HU = -1124.0
 """Air is -1000 and the scale begins at -1024; noise and ringing of sharp kernels go some 100 HU below."""
@@ -19,6 +19,8 @@ HIGHEST_HU = 4095.0
 """Cortical bone ends near 2000; metal lies above in an extended scale, in a few voxels of a slice."""
 MAX_ODD_SHARE = 0.25
 """Of the voxels of a slice; a head fills a third of it and more."""
+MAX_METAL_SHARE = 0.05
+"""Of the voxels of a slice: all teeth crowned fill a fiftieth of it."""
 MAX_STRAY_SHARE = 0.01
 """Of the voxels of a slice: streaks beside metal, and the edge of padding that was interpolated, lie below air."""
 ROUNDING = 16
@@ -41,9 +43,14 @@ def require_plausible(ds: Dataset, stored: NDArray[np.int32], hu: NDArray[np.flo
     image = ~(padding_of(ds, stored) | _untold_padding(hu))
     beyond = image & _beyond_bits(ds, stored)
     below = image & (hu < LOWEST_HU)
-    odd = below | (image & (hu > HIGHEST_HU))
+    above = image & (hu > HIGHEST_HU)
+    odd = below | above
     if beyond.any():
         raise _implausible(f"{_share(beyond)} of a slice beyond {int(ds.BitsStored)} bits")
+    if has_overlay_bits(ds) and (drawn := above | (image & (hu < LOWEST_PADDING))).any():
+        raise _implausible(f"{_share(drawn)} of a slice may be an overlay in bits that BitsStored counts as image")
+    if above.mean() > MAX_METAL_SHARE:
+        raise _implausible(f"{_share(above)} of a slice above {HIGHEST_HU:.0f} HU")
     if below.mean() > MAX_STRAY_SHARE:
         raise _implausible(f"{_share(below)} of a slice below {LOWEST_HU:.0f} HU")
     if odd.mean() > MAX_ODD_SHARE:

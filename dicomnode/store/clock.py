@@ -15,15 +15,21 @@ from sqlalchemy.orm import Session
 from dicomnode.store.states import InstanceStatus
 from dicomnode.store.tables import (
     Association,
+    AuditReader,
     Base,
+    ClinicalText,
+    ClinicalValue,
     Commitment,
     Event,
     FhirQuestion,
     Instance,
     Job,
+    MergedPatient,
     Outbox,
     Series,
+    Statement,
     Storage,
+    StudyPatient,
 )
 
 SAME_STEP_S = 5.0
@@ -44,7 +50,20 @@ _TIMES: tuple[tuple[type[Base], tuple[_Column, ...], tuple[ColumnElement[bool], 
     (Instance, (Instance.received_at,), (Instance.status != InstanceStatus.PURGED,)),
     (Job, (Job.ready_at, Job.lease_until, Job.finished_at), ()),
     (Outbox, (Outbox.created_at, Outbox.next_attempt_at, Outbox.sent_at, Outbox.lease_until), ()),
-    (FhirQuestion, (FhirQuestion.made_at, FhirQuestion.next_try_at), ()),
+    (
+        FhirQuestion,
+        (
+            *(FhirQuestion.made_at, FhirQuestion.asked_at, FhirQuestion.answered_at, FhirQuestion.settled_at),
+            *(FhirQuestion.next_try_at, FhirQuestion.changed_at),
+        ),
+        (),
+    ),
+    (ClinicalValue, (ClinicalValue.arrived_at,), ()),
+    (ClinicalText, (ClinicalText.arrived_at,), ()),
+    (Statement, (Statement.arrived_at,), ()),
+    (MergedPatient, (MergedPatient.merged_at,), ()),
+    (StudyPatient, (StudyPatient.seen_at, StudyPatient.checked_at), ()),
+    (AuditReader, (AuditReader.sends_until,), ()),
     (Commitment, (Commitment.requested_at, Commitment.answered_at), (Commitment.concluded_at.is_(None),)),
 )
 """What is compared with the clock. Times that are only told, such as those of events, stay as they were written."""

@@ -13,7 +13,7 @@ from dicomnode.app.selftest import try_bundle
 from dicomnode.assemble.protocols import unmatchable_keywords
 from dicomnode.config.protocols import Protocol
 from dicomnode.config.whole import Config
-from dicomnode.errors import BundleError, InferenceError
+from dicomnode.errors import BundleError, InferenceError, RunTimedOut
 from dicomnode.execute.backends.in_child import ChildBackend
 from dicomnode.execute.dispatcher import backend_of
 from dicomnode.execute.plan import plan_of
@@ -91,6 +91,9 @@ def check_models(config: Config) -> Iterator[Finding]:
         for model, digest in ready.models.items():
             yield Finding(f"model {model}", True, f"loads on {ready.device}, {digest[:19]}...")
         yield from _selftests(config, backend)
+    except RunTimedOut as fault:
+        says = f"slow, or the machine is busy: {fault}; [execution] start_timeout_s may allow more"
+        yield Finding("models", False, says, fatal=False)
     except InferenceError as fault:
         yield Finding("models", False, str(fault))
     finally:
@@ -107,5 +110,7 @@ def _selftests(config: Config, backend: ChildBackend) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory(prefix="dicomnode-selftest-") as scratch:
         head = make_known_head(Path(scratch))
         for bundle in able:
+            if not backend.is_running:
+                backend.start()  # the one before did not answer in time, and its process was killed
             verdict = try_bundle(backend, bundle, head, config.execution.run_timeout_s)
-            yield Finding(f"selftest {verdict.name}", verdict.ok is not False, verdict.says)
+            yield Finding(f"selftest {verdict.name}", verdict.ok is not False, verdict.says, fatal=not verdict.is_late)

@@ -51,6 +51,7 @@ NEEDED: dict[Refusal, str] = {
             Refusal.MISSING_SLICES,
             Refusal.DUPLICATE_POSITIONS,
             Refusal.CONTENT_CONFLICT,
+            Refusal.MIXED_PATIENTS,
             Refusal.NO_RESCALE,
             Refusal.IMPLAUSIBLE_HU,
         ),

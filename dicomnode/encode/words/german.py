@@ -232,6 +232,7 @@ REFUSALS = {
     Refusal.MIXED_ORIENTATION: "Die Schichten haben verschiedene Orientierungen.",
     Refusal.MIXED_SIZE: "Die Schichten haben verschiedene Matrixgrößen oder Pixelabstände.",
     Refusal.MIXED_FRAME_OF_REFERENCE: "Die Schichten haben verschiedene Bezugssysteme (Frame of Reference).",
+    Refusal.MIXED_PATIENTS: "Die Bilder einer Serie nennen verschiedene Patienten.",
     Refusal.UNEVEN_STACK: "Die Schichten haben ungleiche Abstände oder sind durch Gantrykippung verschoben.",
     Refusal.COVERAGE_TOO_SMALL: "Die Schichten decken weniger als 100 mm ab: kein ganzer Kopf.",
     Refusal.NO_RESCALE: "RescaleSlope oder RescaleIntercept fehlt: keine Hounsfield-Einheiten.",

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import importlib.util
 import re
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from dicomnode.errors import BundleRefused, ImportRefusal
@@ -69,6 +71,8 @@ _NAMED = re.compile(r"[@%][\w:#]*")
 _OTHER_FILE = re.compile(r"(?i)\.(json|ya?ml)")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _REF = "ref"
+PRETRAINED = re.compile(r"(?i)pretrain")
+"""Arguments that would fetch weights."""
 MAX_EXPRESSION = 2000
 
 
@@ -113,6 +117,16 @@ def reachable(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[st
 def targets_of(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every component among what is reachable: where it stands, and its entry."""
     yield from _components(reachable(config, metadata), "")
+
+
+def names_in(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The full name of everything of MONAI that a reachable expression takes: where, and what."""
+    libraries = _imports(config)
+    for where, key, text in strings_of(reachable(config, metadata)):
+        if key != "_target_" and text.startswith("$") and not _is_import(text):
+            for name in sorted(_Expression(_parsed(where, text), libraries).names()):
+                if name.startswith("monai."):
+                    yield where, name
 
 
 def strings_of(value: Any, where: str = "", key: str = "") -> Iterator[tuple[str, str, str]]:
@@ -231,12 +245,15 @@ def _imported(where: str, text: str) -> Iterator[tuple[str, str, str]]:
 def _require_expression(where: str, text: str, libraries: Mapping[str, str]) -> None:
     if len(text) > MAX_EXPRESSION:
         raise BundleRefused(ImportRefusal.FORBIDDEN, f"{where}: an expression of {len(text)} characters.")
+    if not _Expression(_parsed(where, text), libraries).is_allowed():
+        raise BundleRefused(ImportRefusal.FORBIDDEN, _shown(where, text))
+
+
+def _parsed(where: str, text: str) -> ast.Expression:
     try:
-        tree = ast.parse(_REFERENCE.sub(_REF, text[1:].strip()), mode="eval")
+        return ast.parse(_REFERENCE.sub(_REF, text[1:].strip()), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise BundleRefused(ImportRefusal.FORBIDDEN, _shown(where, text)) from error
-    if not _Expression(tree, libraries).is_allowed():
-        raise BundleRefused(ImportRefusal.FORBIDDEN, _shown(where, text))
 
 
 class _Expression:
@@ -258,12 +275,20 @@ class _Expression:
             return False
         return all(isinstance(node, _NODES) and self._is_fine(node) for node in ast.walk(self.tree))
 
+    def names(self) -> set[str]:
+        """The full names of all that it takes of a library."""
+        chains = {dotted for node in self.outermost if (dotted := self._dotted(node)) is not None}
+        alone = (node for node in ast.walk(self.tree) if isinstance(node, ast.Name) and id(node) not in self.below)
+        return chains | {self.libraries[node.id] for node in alone if node.id in self.libraries}
+
     def _is_fine(self, node: ast.AST) -> bool:
         if isinstance(node, ast.Attribute):
             dotted = self._dotted(node)
             if dotted is None:
                 return node.attr in _METHODS
             return _is_known(dotted) or any(_is_known(more) for more in self._longer(node))
+        if isinstance(node, ast.keyword):
+            return PRETRAINED.search(node.arg or "") is None or _is_off(node.value)
         if isinstance(node, ast.Name):
             known = {*self.own, *self.libraries, *_BUILTINS, _REF}
             return node.id in known and (node.id not in self.libraries or self._is_used_well(node))
@@ -300,7 +325,31 @@ def _is_known(dotted: str) -> bool:
         return name in _TORCH or re.fullmatch(r"nn(\.functional)?\.\w+", name) is not None
     if library == "numpy":
         return name in _NUMPY
-    return library == "monai" and is_part(dotted)
+    return library == "monai" and is_part(dotted) and _is_of_monai(dotted)
+
+
+def _is_of_monai(dotted: str) -> bool:
+    """Whether a name is one that MONAI's module defines, as far as its files tell: modules give out what they import.
+
+    ``monai.networks.nets.hovernet.os`` is Python's own. A class may be followed by one name: ``Norm.BATCH``.
+    """
+    rest, folder = dotted.split(".")[1:], _folder_of_monai()
+    while rest and (folder / rest[0]).is_dir():
+        folder /= rest.pop(0)
+    if rest and (folder / f"{rest[0]}.py").is_file():
+        rest.pop(0)
+    foreign = {*sys.stdlib_module_names, *_libraries(), "np"}
+    return not foreign & {*rest} and (len(rest) < 2 or (len(rest) == 2 and rest[0][0].isupper()))
+
+
+@cache
+def _folder_of_monai() -> Path:
+    found = importlib.util.find_spec("monai")  # of a top-level package: nothing of it runs
+    return Path(next(iter((found and found.submodule_search_locations) or [""])))
+
+
+def _is_off(value: ast.expr) -> bool:
+    return isinstance(value, ast.Constant) and not value.value
 
 
 def _shown(where: str, text: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import re
 from collections.abc import Mapping
 from pydoc import locate
 from typing import Any
@@ -16,14 +15,16 @@ from typing import Any
 import torch
 from monai.bundle.config_item import ConfigComponent
 from monai.inferers import Inferer
+from monai.networks.layers.factories import LayerFactory
 from monai.transforms import Transform
 
 from dicomnode.errors import BundleRefused, ImportRefusal
-from dicomnode.zoo.importing.allowed import is_part, targets_of
+from dicomnode.zoo.importing.allowed import PRETRAINED, is_part, names_in, targets_of
 
 _KINDS = (torch.nn.Module, Transform, Inferer)
 _FACTORIES = "monai.networks.nets."
 """Functions here build networks (``resnet50``); all else must be a class."""
+_LAYERS = ("monai.networks.layers.", "monai.networks.blocks.")
 _NAMES_OTHERS = frozenset({"TorchVision", "TorchVisiond", "TorchIO", "TorchIOd", "RandTorchIO", "RandTorchIOd"}) | {
     "RandTorchVision",
     "RandTorchVisiond",
@@ -32,7 +33,6 @@ _NAMES_OTHERS = frozenset({"TorchVision", "TorchVisiond", "TorchIO", "TorchIOd",
     "WriteFileMappingd",
 }
 """They build what a text names, or write files."""
-_PRETRAINED = re.compile(r"(?i)pretrain")
 
 
 def require_components(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
@@ -51,13 +51,23 @@ def require_components(config: Mapping[str, Any], metadata: Mapping[str, Any]) -
                 continue  # code of its own: it was named before it was trusted
             raise BundleRefused(ImportRefusal.FORBIDDEN, f"{where.strip('/')}: {target} is {full}.")
         _require_kind(where, target, locate(full))
+    for where, name in names_in(config, metadata):
+        _require_named(where, name, locate(name))
+
+
+def _require_named(where: str, name: str, found: object) -> None:
+    """What an expression may take of MONAI beside what a target may: the names of layers, and what builds them."""
+    home = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
+    if isinstance(found, (str, tuple, LayerFactory)) or (inspect.isfunction(found) and home.startswith(_LAYERS)):
+        return
+    _require_kind(where, name, found)
 
 
 def _require_plain(where: str, component: Mapping[str, Any]) -> None:
     if str(component.get("_mode_", "default")) not in ("default", "callable"):
         raise BundleRefused(ImportRefusal.FORBIDDEN, f"{where.strip('/')}: _mode_ {component['_mode_']!r}.")
     for key, value in component.items():
-        if _PRETRAINED.search(key) and value not in (False, None, "", "false", "False"):
+        if PRETRAINED.search(key) and value not in (False, None, "", "false", "False"):
             raise BundleRefused(
                 ImportRefusal.FORBIDDEN, f"{where.strip('/')}: {key} would fetch weights from elsewhere."
             )
@@ -80,7 +90,8 @@ def _require_kind(where: str, target: str, found: object) -> None:
     home = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
     builds = inspect.isfunction(found) and home.startswith(_FACTORIES)
     is_kind = inspect.isclass(found) and (issubclass(found, _KINDS) or home.startswith("dicomnode.zoo."))
-    if not is_part(home) or not (builds or is_kind) or getattr(found, "__name__", "") in _NAMES_OTHERS:
+    name = str(getattr(found, "__name__", ""))
+    if not is_part(home) or not (builds or is_kind) or name in _NAMES_OTHERS or PRETRAINED.search(name):
         raise BundleRefused(ImportRefusal.FORBIDDEN, f"{place} is {home}.")
 
 

@@ -27,6 +27,8 @@ from tests.integration.deliver.world import World
 from tests.integration.store.fixture import sqlite_only
 
 COERCED, DUPLICATE = 0xB000, 0x0111
+REMARKS = (0xB006, 0xB007, 0x0107)
+"""Warnings that do not say that it was filed elsewhere."""
 HIERARCHICAL_ONLY = 0xA900
 
 
@@ -100,6 +102,32 @@ def test_what_is_shown_nowhere_though_the_pacs_says_it_has_it_is_held(
     with world.store.write() as session:
         assert holding.discard_held(session, job_id) == 1
     assert world.job(job_id).status == "undelivered"
+
+
+@sqlite_only
+@pytest.mark.parametrize("status", REMARKS)
+def test_what_gets_the_same_remark_twice_and_is_not_shown_is_held_and_not_sent_for_ever(
+    world: World, pacs: ScriptedPacs, status: int
+) -> None:
+    pacs.statuses, pacs.refiles_under = [status] * 100, {"study_uid": "1.2.3"}
+    pacs.alone_status = HIERARCHICAL_ONLY
+    job_id, results = world.deliver("sr")
+    sender = quick(world, pacs)
+    world.step_until(sender, lambda: world.statuses(job_id) == ["held"])
+    step_for(sender, 1.0)
+    assert pacs.asked == [results[0].sop_instance_uid] * 2
+    assert f"0x{status:04X} warning" in world.rows(job_id)[0].error
+
+
+@sqlite_only
+@pytest.mark.parametrize("status", REMARKS)
+def test_what_was_lost_after_a_remark_that_says_nothing_of_its_place_is_sent_again(
+    world: World, pacs: ScriptedPacs, status: int
+) -> None:
+    job_id, results = world.deliver("sr")
+    pacs.statuses, pacs.loses = [status] * 100, {results[0].sop_instance_uid: 1}
+    world.step_until(quick(world, pacs), lambda: world.job(job_id).status == "done")
+    assert pacs.asked == [results[0].sop_instance_uid] * 2
 
 
 @sqlite_only

@@ -393,6 +393,26 @@ def test_a_slice_that_is_a_bomb_refuses_the_job_once_and_for_all(new_world: NewW
 
 
 @sqlite_only
+def test_a_series_of_two_patients_is_refused_and_one_whose_patient_was_named_meanwhile_is_not(
+    new_world: NewWorld,
+) -> None:
+    world = new_world("threshold")
+    mixed, named = small_study("mixed"), small_study("named")
+    for ds in mixed[::2]:
+        ds.PatientID, ds.PatientName = "0815", "Suzuki^Ichirou"
+    for ds in named[::2]:
+        ds.PatientID, ds.PatientName = "TMP-12", "Unknown^Male"
+    world.assemble(mixed, named)
+    refused, done = world.active_jobs()
+    assert world.step()
+    assert world.step()
+    job = world.job(refused.id)
+    assert (job.status, job.refusal) == ("refused", "mixed_patients")
+    assert "Suzuki" not in str([event.detail for event in world.events("refuse", "job")])
+    assert world.job(done.id).status == "delivering"
+
+
+@sqlite_only
 def test_a_dispatcher_that_retires_leaves_what_is_queued_to_its_successor(new_world: NewWorld) -> None:
     world = new_world("threshold")
     job_id = world.queue_head()

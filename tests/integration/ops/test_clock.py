@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,18 @@ import pytest
 from sqlalchemy import select, update
 
 from dicomnode.ops.clock import ClockWatch
+from dicomnode.store.clinical.late import mark_checked, studies_to_check
+from dicomnode.store.clinical.observations import store_context
+from dicomnode.store.clinical.patients import record_study
 from dicomnode.store.engine import Store
+from dicomnode.store.ops import audit
 from dicomnode.store.queue.jobs import claim_job, recover_leases
 from dicomnode.store.states import SeriesStatus
 from dicomnode.store.storage import Storage
 from dicomnode.store.tables import Event, Outbox
 from tests.integration.assemble.test_assembly import head
 from tests.integration.assemble.world import World
+from tests.integration.clinical.test_stored_context import ANNA, GCS
 from tests.integration.deliver.world import World as Delivering
 from tests.integration.store.fixture import both_databases
 
@@ -104,6 +110,51 @@ def test_a_delivery_is_tried_again_and_given_up_after_the_time_that_was_meant(
     (moved,) = delivering.rows(job_id)
     assert moved.created_at == pytest.approx(row.created_at + by_s, abs=1e-3)
     assert moved.next_attempt_at == pytest.approx(row.created_at + 10.0 + by_s, abs=1e-3)
+
+
+@both_databases
+@pytest.mark.parametrize("by_s", [-HOUR_S, HOUR_S])
+def test_values_that_come_around_a_step_are_noticed_as_soon_as_ever(
+    world: World, watch: ClockWatch, clock: Clock, by_s: float
+) -> None:
+    def to_check() -> list[tuple[str, float]]:
+        """Studies of whose patients something is new, and how long ago it came: as a running node looks."""
+        now = time.time()
+        found = world.change(
+            lambda session: studies_to_check(session, since=now - 60, seen_since=now - 120, slack_s=0.0)
+        )
+        return [(one.study_uid, now - one.newest_at) for one in found]
+
+    def tell(value: float) -> None:
+        world.change(lambda session: store_context(session, [replace(GCS, value=value)], ()))
+
+    world.change(lambda session: record_study(session, "1.2.3", ANNA, None))
+    time.sleep(1.1)
+    tell(10.0)
+    clock.ahead_s = by_s
+    watch.check()
+    ((study_uid, age_s),) = to_check()
+    assert (study_uid, -1.0 < age_s < 30.0) == ("1.2.3", True)
+    world.change(lambda session: mark_checked(session, "1.2.3", time.time()))
+    assert to_check() == []
+    clock.ahead_s = 2 * by_s
+    watch.check()
+    assert to_check() == []
+    tell(11.0)
+    assert [study_uid for study_uid, _ in to_check()] == ["1.2.3"]
+
+
+@both_databases
+def test_who_sends_the_audit_keeps_his_lease_no_longer_than_was_meant(
+    world: World, watch: ClockWatch, clock: Clock
+) -> None:
+    world.change(audit.read_on)  # makes the row
+    assert world.change(lambda session: audit.take_turn(session, "node-1", for_s=2.0))
+    clock.ahead_s = -HOUR_S
+    watch.check()
+    assert not world.change(lambda session: audit.take_turn(session, "node-2", for_s=2.0))
+    time.sleep(2.2)
+    assert world.change(lambda session: audit.take_turn(session, "node-2", for_s=2.0))
 
 
 def events(store: Store) -> list[float]:

@@ -11,8 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from dicomnode.app.checkup import checkup
+from dicomnode.cli.main import app
 from dicomnode.config.destinations import WebAuth
+from dicomnode.config.secrets import open_password
 from dicomnode.config.sections import ReceptionTls
 from dicomnode.config.tls import open_to_others, server_context
 from dicomnode.config.whole import Config
@@ -113,6 +117,31 @@ def test_a_secret_that_others_can_read_is_not_used(tmp_path: Path) -> None:
     assert "sesame" not in str(refused.value)
     secret.chmod(0o400)
     assert read_secret(auth) == "open sesame"
+
+
+@pytest.mark.parametrize("url", ["//node:sesame@127.0.0.1/node", "//node@127.0.0.1/node?password=sesame"])
+def test_a_configuration_with_a_password_that_others_can_read_is_told_and_init_writes_it_for_its_user_alone(
+    tmp_path: Path, url: str
+) -> None:
+    path = tmp_path / "config.toml"
+    path.touch(mode=0o644)
+    ended = CliRunner().invoke(app, ["init", str(path), "--force", "--database-url", f"postgresql+psycopg:{url}"])
+    assert ended.exit_code == 0, ended.output
+    assert mode_of(path) == 0o600
+    assert open_password(path) == ""
+    path.chmod(0o644)
+    fault = open_password(path)
+    assert f"chmod 600 {path}" in fault
+    assert "sesame" not in fault
+    config = Config.model_validate({"node": {"data_dir": tmp_path}})
+    (said,) = [one for one in checkup(config, only_configuration=True, file=path) if one.what == "configuration"]
+    assert (said.ok, said.fatal, said.says) == (False, False, fault)
+
+
+def test_a_configuration_without_a_password_is_nobodys_secret(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    assert CliRunner().invoke(app, ["init", str(path)]).exit_code == 0
+    assert (mode_of(path), open_password(path)) == (0o644, "")
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")

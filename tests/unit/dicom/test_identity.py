@@ -15,7 +15,15 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from dicomnode.config.sections import PROVISIONAL_NAMES
 from dicomnode.dicom import person_names
-from dicomnode.dicom.identity import Agreement, Judgement, identity_in, judge, take
+from dicomnode.dicom.identity import (
+    MAX_CORRECTIONS,
+    Agreement,
+    Judgement,
+    identity_in,
+    judge,
+    take,
+    why_several_persons,
+)
 from dicomnode.dicom.person_names import same_name, same_person
 from tests.unit.encode.cases import as_received
 
@@ -285,3 +293,38 @@ def test_a_result_takes_another_identity_and_keeps_its_own_in_original_attribute
     assert (item.ModifyingSystem, item.ReasonForTheAttributeModification) == ("NODE", "COERCE")
     (before,) = item.ModifiedAttributesSequence
     assert (before.PatientID, before.PatientName, before.IssuerOfPatientID) == ("TMP1", "Unknown^Male", "EMERGENCY")
+
+
+EMERGENCY = {"PatientID": "TMP-12", "PatientName": "Unknown^Female", "PatientBirthDate": "", "PatientSex": "F"}
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        [OWN, OWN],
+        [OWN, with_(PatientName="MUSTER^ERIKA")],
+        [OWN, with_(PatientName="Muster-Neu^Erika")],
+        [OWN, with_(PatientID="4712")],
+        [EMERGENCY, OWN],
+        [OWN, EMERGENCY, OWN],
+        [{}, OWN],
+    ],
+)
+def test_images_of_one_series_may_correct_each_other(images: list[dict[str, str]]) -> None:
+    assert why_several_persons(images, PROVISIONAL) == ""
+
+
+@pytest.mark.parametrize(
+    ("images", "reason"),
+    [
+        ([OWN, with_(PatientID="815", PatientName="Suzuki^Ichirou")], "PatientID and PatientName contradict"),
+        ([EMERGENCY, OWN, with_(PatientID="815", PatientBirthDate="19800505")], "PatientBirthDate contradict"),
+        ([EMERGENCY, with_(PatientSex="M")], "the sexes contradict"),
+        ([with_(PatientID=f"4711.{n}") for n in range(MAX_CORRECTIONS + 2)], "identities"),
+    ],
+)
+def test_images_of_one_series_are_not_of_two_persons(images: list[dict[str, str]], reason: str) -> None:
+    for order in (images, images[::-1]):
+        said = why_several_persons(order, PROVISIONAL)
+        assert reason in said
+        assert not any(value in said for image in images for value in image.values() if len(value) > 2)

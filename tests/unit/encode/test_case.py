@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 from dataclasses import replace
@@ -11,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import RLELossless
 
 from dicomnode.encode.case import encode_case
@@ -239,6 +242,27 @@ def test_no_patient_attribute_reaches_the_log(tmp_path: Path, caplog: pytest.Log
         encode_case(case_of(EVEN, patient=Patient("Secret^Name")), tmp_path, NOW)
     assert any(record.message == "case encoded" for record in caplog.records)
     assert "Secret" not in "".join(str(vars(record)) for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr", "content"),
+    [
+        ("OtherPatientIDsSequence", "SQ", b"ab"),
+        ("ReferencedStudySequence", "UN", b"\xff\xfe--"),
+        ("FrameOfReferenceUID", "UI", b"abc"),
+        ("PatientWeight", "DS", b"70kg"),
+        ("PatientComments", "XX", b"ab"),
+    ],
+)
+def test_a_value_that_cannot_be_read_costs_no_result(
+    positive: Case, tmp_path: Path, keyword: str, vr: str, content: bytes
+) -> None:
+    sources, identity = copy.deepcopy((positive.sources, positive.identity))
+    tag = Tag(keyword)
+    for ds in (*sources, identity):
+        ds[tag] = RawDataElement(tag, vr, len(content), content, 0, False, True)
+    results = encode_case(changed(positive, sources=sources, identity=identity), tmp_path, NOW)
+    assert {result.kind for result in results} == {Kind.SEG, Kind.SR, Kind.TEXT, Kind.SC}
 
 
 def test_a_full_disk_is_not_the_fault_of_the_case(positive: Case, tmp_path: Path) -> None:

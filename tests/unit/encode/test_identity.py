@@ -13,8 +13,10 @@ from pydicom import dcmread
 from pydicom.config import disable_value_validation
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage
 
+from dicomnode.dicom.uids import is_valid_uid
 from dicomnode.encode.case import encode_case
 from dicomnode.encode.context import context_of
 from dicomnode.encode.identity import (
@@ -265,3 +267,24 @@ def test_the_newest_header_gives_the_identity(tmp_path: Path) -> None:
     newest = case_of(EVEN, patient=Patient("Corrected^Name", extra={"AccessionNumber": "ACC-2"})).identity
     ds = dcmread(encode_case(changed(case, identity=newest), tmp_path, NOW)[0].path)
     assert (str(ds.PatientName), ds.AccessionNumber) == ("Corrected^Name", "ACC-2")
+
+
+@pytest.mark.parametrize("keyword", ["OtherPatientIDsSequence", "ReferencedStudySequence", "ProcedureCodeSequence"])
+@pytest.mark.parametrize("content", [b"ab", b"--", b"\xff\xfe--", b"\xfe\xff\x00\xe0\xff\xff\xff\x7f"])
+def test_a_sequence_whose_bytes_are_none_costs_that_sequence_alone(keyword: str, content: bytes) -> None:
+    header = case_of(EVEN).identity
+    tag = Tag(keyword)
+    header[tag] = RawDataElement(tag, "SQ", len(content), content, 0, False, True)
+    identity = identity_of(header)
+    assert not identity.get(keyword)
+    assert (identity.PatientID, identity.StudyInstanceUID) == (header.PatientID, header.StudyInstanceUID)
+
+
+@pytest.mark.parametrize("stated", [b"abc", b"1.2..3", b"1." + b"2" * 66, b"1.2\\1.3", b"\xff\xfe--"])
+def test_a_frame_of_reference_that_is_no_uid_is_none(stated: bytes) -> None:
+    case = case_of(EVEN)
+    tag = Tag("FrameOfReferenceUID")
+    for source in case.sources:
+        source[tag] = RawDataElement(tag, "UI", len(stated), stated, 0, False, True)
+    (uid,) = {reference.FrameOfReferenceUID for reference in reference_datasets(case, identity_of(case.identity))}
+    assert is_valid_uid(uid)

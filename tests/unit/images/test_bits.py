@@ -113,6 +113,26 @@ def test_bits_that_no_header_tells_of_are_refused(signed: int, bit: int) -> None
     assert refused(with_drawing(head(signed), bit)) is Refusal.IMPLAUSIBLE_HU
 
 
+@pytest.mark.parametrize("signed", [0, 1], ids=["unsigned", "signed"])
+@pytest.mark.parametrize("position", [0, 12, OVERLAY_BIT])
+@pytest.mark.parametrize("bit", [12, 13, OVERLAY_BIT])
+@pytest.mark.parametrize("voxels", [1, 2048])
+def test_an_overlay_in_bits_that_count_as_image_is_refused(signed: int, position: int, bit: int, voxels: int) -> None:
+    ds, drawn = head(signed, bits=16), cells(head(signed, bits=16))
+    drawn.flat[2080 : 2080 + voxels] |= np.uint16(1 << bit)
+    ds.PixelData = drawn.tobytes()
+    assert refused(with_plane(ds, position)) is Refusal.IMPLAUSIBLE_HU
+
+
+def test_a_plane_without_a_drawing_costs_no_image_of_16_bits() -> None:
+    assert (hu_of(with_plane(head(1, bits=16), 12)) == hu_of(head(1, bits=16))).all()
+
+
+@pytest.mark.parametrize("bit", [12, 13, OVERLAY_BIT])
+def test_a_drawing_that_no_header_tells_of_is_refused_in_16_bits_too(bit: int) -> None:
+    assert refused(with_drawing(head(0, bits=16), bit)) is Refusal.IMPLAUSIBLE_HU
+
+
 def shifted(ds: Dataset) -> None:
     ds.RescaleIntercept = -4024
 

@@ -77,6 +77,23 @@ def test_the_same_peer_stands_in_the_log_once_and_then_with_a_number(
     assert len(caplog.records) == 4
 
 
+def test_each_title_behind_one_address_stands_in_the_log_and_a_crowd_of_them_is_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    teller = TurnedAway()
+    for _ in range(3):
+        for title in ("CT1", "CT2"):
+            teller.tell("association rejected", "calling_ae_not_recognised", {"peer": "10.0.0.1", "calling_ae": title})
+    assert [vars(line)["calling_ae"] for line in caplog.records] == ["CT1", "CT2"]
+    for number in range(500):
+        facts = {"peer": "10.0.0.1", "calling_ae": f"X{number}"}
+        teller.tell("association rejected", "calling_ae_not_recognised", facts)
+    assert len(caplog.records) == turned_away.MOST_TITLES + 1
+    teller.flush_all()
+    told = [vars(line) for line in caplog.records[turned_away.MOST_TITLES + 1 :]]
+    assert [(line.get("calling_ae"), line["times"]) for line in told] == [("CT1", 2), ("CT2", 2), (None, 485)]
+
+
 LIMITS = Limits.of(Reception(idle_timeout_s=10, max_association_s=100, min_bytes_per_s=1000))
 
 

@@ -77,6 +77,40 @@ def test_components_that_fetch_write_stop_or_name_others_are_refused(component: 
 
 
 @pytest.mark.parametrize(
+    "expression",
+    [
+        "$monai.transforms.SaveImage('/tmp')",
+        "$monai.transforms.LoadImage()",
+        "$monai.transforms.TorchVision('Lambda')",
+        "$monai.networks.utils.save_state(@x, 'file')",
+        "$monai.networks.utils.convert_to_onnx(@x)",
+        "$monai.networks.nets.get_pretrained_resnet_medicalnet(50)",
+        "$monai.networks.nets.nothing",
+        "$taken('/tmp')",
+    ],
+)
+def test_expressions_may_name_no_more_of_monai_than_targets_may(expression: str) -> None:
+    config = {"imports": ["$from monai.transforms import SaveImage as taken"], "x": 1, "network_def": expression}
+    with pytest.raises(BundleRefused) as caught:
+        require_components(config, {})
+    assert caught.value.refusal in (ImportRefusal.FORBIDDEN, ImportRefusal.CANNOT_BUILD)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "$monai.networks.nets.resnet18(spatial_dims=3)",
+        "$monai.networks.nets.UNet(3, 1, 2, (4, 8), (2,), norm=monai.networks.layers.Norm.BATCH)",
+        "$monai.networks.layers.get_act_layer('relu')",
+        "$monai.networks.layers.Act['prelu']",
+        "$torch.nn.Sequential(torch.nn.Conv3d(1, 2, 1))",
+    ],
+)
+def test_layers_and_networks_may_be_named_in_expressions(expression: str) -> None:
+    require_components({"network_def": expression}, {})
+
+
+@pytest.mark.parametrize(
     "target", ["UNet", "SwinUNETR", "resnet18", "monai.networks.nets.SegResNet", "SlidingWindowInferer", "Compose"]
 )
 def test_networks_inferers_and_transforms_are_found_as_monai_finds_them(target: str) -> None:

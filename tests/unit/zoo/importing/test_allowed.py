@@ -37,6 +37,10 @@ def test_what_foreign_bundles_say_is_allowed() -> None:
         "$[2 * n for n in (1, 2, 3)]",
         "$np.array([1.0, 2.0])[@core::x]",
         "$Conv3d(1, 2, 1)",
+        "$monai.networks.layers.Norm.BATCH",
+        "$monai.networks.layers.factories.Act['prelu']",
+        "$monai.transforms.signal.array.SignalRandScale(0.1)",
+        "$monai.networks.nets.resnet50(pretrained=False)",
     ],
 )
 def test_expressions_that_compute_with_layers_numbers_and_references_are_allowed(expression: str) -> None:
@@ -72,6 +76,14 @@ def test_expressions_that_compute_with_layers_numbers_and_references_are_allowed
         "$(x := 1)",
         "$@core.tofile('x')",
         "$@core.__init__.__globals__",
+        "$monai.networks.nets.hovernet.os.system('true')",
+        "$monai.networks.nets.hovernet.os",
+        "$[monai.networks.utils.tempfile][0]",
+        "$monai.networks.nets.UNet.__init__.__globals__",
+        "$monai.networks.nets.UNet.forward.x",
+        "$hovernet.os.system('true')",
+        "$sh('true')",
+        "$monai.networks.nets.resnet50(pretrained=torch.cuda.is_available())",
         "$torch",
         "$__local_refs",
         "$import x; y",
@@ -79,7 +91,9 @@ def test_expressions_that_compute_with_layers_numbers_and_references_are_allowed
     ],
 )
 def test_expressions_that_reach_further_are_refused(expression: str) -> None:
-    config = {"imports": ["$import os", "$from os import system"], "core": {"x": 0}, "network_def": expression}
+    imports = ["$import os", "$from os import system", "$from monai.networks.nets import hovernet"]
+    imports.append("$from monai.networks.nets.hovernet import os as sh")
+    config = {"imports": imports, "core": {"x": 0}, "network_def": expression}
     assert refusal(config) is ImportRefusal.FORBIDDEN
 
 
