@@ -221,6 +221,23 @@ class Run(Base):
     error: Mapped[str] = mapped_column(Text, default="")
 
 
+class Comparison(Base):
+    """A predicted scan held against the CT that came, for audit: one row for each pair of jobs and model.
+
+    ``reason``: why the voxels could not be compared; empty where ``figures`` tell.
+    """
+
+    __tablename__ = "comparison"
+    __table_args__ = (UniqueConstraint("job_id", "later_job_id", "model"),)
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), index=True)
+    later_job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), index=True)
+    model: Mapped[str] = mapped_column(String(64))
+    made_at: Mapped[float]
+    reason: Mapped[str] = mapped_column(String(40), default="")
+    figures: Mapped[dict[str, Any]]
+
+
 class Result(Base):
     """One encoded result instance. Its bytes are kept and re-sent, never encoded again."""
 

@@ -41,6 +41,7 @@ class ForecastLine:
     scanned_at, later_at : seconds since the epoch; ``hours`` lie between them.
     came : whether the later exam was positive; None where it was uncertain, which is not counted.
     volume_ml : marked on the later exam.
+    model : that foretold. job_id, later_job_id : that gave the forecast, and the finding of the later exam.
     """
 
     score: str
@@ -52,6 +53,9 @@ class ForecastLine:
     probability: float
     came: bool | None
     volume_ml: float
+    model: str = ""
+    job_id: int = 0
+    later_job_id: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,37 +79,50 @@ class GrowthLine:
 
 @dataclass(slots=True)
 class Exam:
-    """A study of a patient, with what the models said of it last."""
+    """A study of a patient, with what the models said of it last.
+
+    ``given_by``: which job said it, by the name of a finding, and by model and score.
+    """
 
     study_uid: str
     scanned_at: float
     birth_date: str
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     scores: dict[tuple[str, str], ScoreOutcome] = field(default_factory=dict)
+    given_by: dict[str | tuple[str, str], int] = field(default_factory=dict)
 
 
 Exams = Mapping[PatientKey, Sequence[Exam]]
 """Of each patient, in the order of their scans."""
 
 
-def exams_by_patient(session: Session) -> Exams:
-    """All studies whose patient, time and findings are known. IDs that were merged are one patient."""
+def exams_by_patient(session: Session, *, seen_since: float = 0.0) -> Exams:
+    """All studies whose patient, time and findings are known. IDs that were merged are one patient.
+
+    Parameters
+    ----------
+    seen_since : what was read before is left out, seconds since the epoch.
+    """
     statement = (
-        select(StudyPatient, Run.model, Run.outcomes, Run.scores)
+        select(StudyPatient, Run.model, Run.outcomes, Run.scores, Job.id)
         .join(Job, Job.study_uid == StudyPatient.study_uid)
         .join(Run, Run.job_id == Job.id)
         .where(StudyPatient.patient_id != "", StudyPatient.scanned_at.is_not(None))
+        .where(StudyPatient.seen_at >= seen_since)
         .where(Run.status == RunStatus.SUCCEEDED, Job.status != JobStatus.SUPERSEDED)
         .order_by(StudyPatient.scanned_at, Job.id, Run.position)
     )
     found: dict[PatientKey, dict[str, Exam]] = defaultdict(dict)
     survivor = cache(lambda key: survivor_of(session, key))
-    for row, model, outcomes, scores in session.execute(statement):
+    for row, model, outcomes, scores, job_id in session.execute(statement):
         assert row.scanned_at is not None
         of_patient = found[survivor((row.patient_id, row.issuer))]
         exam = of_patient.setdefault(row.study_uid, Exam(row.study_uid, row.scanned_at, row.birth_date))
-        exam.outcomes |= {one.finding: one for one in map(Outcome.from_dict, outcomes)}
-        exam.scores |= {(model, one.finding): one for one in map(ScoreOutcome.from_dict, scores)}
+        said = {one.finding: one for one in map(Outcome.from_dict, outcomes)}
+        numbers = {(model, one.finding): one for one in map(ScoreOutcome.from_dict, scores)}
+        exam.outcomes |= said
+        exam.scores |= numbers
+        exam.given_by |= dict.fromkeys((*said, *numbers), job_id)
     return {key: list(exams.values()) for key, exams in found.items()}
 
 
@@ -132,6 +149,9 @@ def _forecasts(exams: Sequence[Exam], wanted: Forecast) -> Iterator[ForecastLine
             probability=said.value,
             came=None if outcome.decision == Decision.UNCERTAIN else outcome.decision == Decision.POSITIVE,
             volume_ml=outcome.volume_ml,
+            model=wanted.model,
+            job_id=exam.given_by[wanted.model, wanted.score],
+            later_job_id=nearest.given_by[wanted.finding],
         )
 
 
