@@ -22,6 +22,7 @@ from dicomnode.store.tables import (
     Instance,
     Job,
     Outbox,
+    PriorSearch,
     Series,
     Storage,
 )
@@ -45,6 +46,7 @@ _TIMES: tuple[tuple[type[Base], tuple[_Column, ...], tuple[ColumnElement[bool], 
     (Job, (Job.ready_at, Job.lease_until, Job.finished_at), ()),
     (Outbox, (Outbox.created_at, Outbox.next_attempt_at, Outbox.sent_at, Outbox.lease_until), ()),
     (FhirQuestion, (FhirQuestion.made_at, FhirQuestion.next_try_at), ()),
+    (PriorSearch, (PriorSearch.made_at, PriorSearch.next_try_at), ()),
     (Commitment, (Commitment.requested_at, Commitment.answered_at), (Commitment.concluded_at.is_(None),)),
 )
 """What is compared with the clock. Times that are only told, such as those of events, stay as they were written."""

@@ -20,6 +20,7 @@ from dicomnode.store.tables import (
     Instance,
     Job,
     Outbox,
+    PriorSearch,
     ReadReport,
     Result,
     Run,
@@ -72,6 +73,7 @@ def forget_study(session: Session, study_uid: str, before: float) -> bool:
         delete(Instance).where(Instance.study_uid == study_uid),
         delete(Series).where(Series.study_uid == study_uid),
         delete(StudyPatient).where(StudyPatient.study_uid == study_uid),
+        delete(PriorSearch).where(PriorSearch.study_uid == study_uid),
     ):
         session.execute(statement, execution_options={"synchronize_session": False})
     return True

@@ -455,6 +455,28 @@ class FhirQuestion(OfPatient, Base):
     detail: Mapped[dict[str, Any]]
 
 
+class PriorSearch(Base):
+    """An archive is asked for an earlier CT of the patient of a study with a bleed: one row for each such study.
+
+    Attributes
+    ----------
+    prior_study_uid : the study that is being fetched, or was; written before the archive is asked to send it, so that
+        its images are known as fetched when they come. Empty: none.
+    next_try_at : when the archive is asked (again); NULL: never. ``failures``: in a row.
+    detail : counts and coded reasons; nothing of a patient.
+    """
+
+    __tablename__ = "prior_search"
+
+    study_uid: Mapped[str] = mapped_column(Uid, unique=True)
+    prior_study_uid: Mapped[str] = mapped_column(Uid, default="", index=True)
+    made_at: Mapped[float]
+    next_try_at: Mapped[float | None] = mapped_column(index=True)
+    failures: Mapped[int] = mapped_column(Integer, default=0)
+    outcome: Mapped[str] = mapped_column(String(32), default="")
+    detail: Mapped[dict[str, Any]]
+
+
 class Paused(Base):
     """What an operator has paused: the queue, or a destination by its name. ``by``: who did it."""
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.orm import Session
 
 from dicomnode.decision import Decision, Outcome, ScoreOutcome
-from dicomnode.store.clinical.patients import PatientKey, survivor_of
+from dicomnode.records import Patient
+from dicomnode.store.clinical.patients import PatientKey, all_keys, survivor_of
 from dicomnode.store.states import JobStatus, RunStatus
 from dicomnode.store.tables import Job, Run, StudyPatient
 
@@ -87,6 +88,7 @@ class Exam:
     study_uid: str
     scanned_at: float
     birth_date: str
+    sex: str = ""
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     scores: dict[tuple[str, str], ScoreOutcome] = field(default_factory=dict)
     given_by: dict[str | tuple[str, str], int] = field(default_factory=dict)
@@ -103,12 +105,23 @@ def exams_by_patient(session: Session, *, seen_since: float = 0.0) -> Exams:
     ----------
     seen_since : what was read before is left out, seconds since the epoch.
     """
+    return _exams(session, StudyPatient.seen_at >= seen_since)
+
+
+def exams_of(session: Session, patient: Patient) -> Sequence[Exam]:
+    """Those of one patient, in the order of their scans."""
+    keys = all_keys(session, patient)
+    found = _exams(session, tuple_(StudyPatient.patient_id, StudyPatient.issuer).in_(keys))
+    return next(iter(found.values()), ())
+
+
+def _exams(session: Session, where: ColumnElement[bool]) -> Exams:
     statement = (
         select(StudyPatient, Run.model, Run.outcomes, Run.scores, Job.id)
         .join(Job, Job.study_uid == StudyPatient.study_uid)
         .join(Run, Run.job_id == Job.id)
         .where(StudyPatient.patient_id != "", StudyPatient.scanned_at.is_not(None))
-        .where(StudyPatient.seen_at >= seen_since)
+        .where(where)
         .where(Run.status == RunStatus.SUCCEEDED, Job.status != JobStatus.SUPERSEDED)
         .order_by(StudyPatient.scanned_at, Job.id, Run.position)
     )
@@ -117,7 +130,7 @@ def exams_by_patient(session: Session, *, seen_since: float = 0.0) -> Exams:
     for row, model, outcomes, scores, job_id in session.execute(statement):
         assert row.scanned_at is not None
         of_patient = found[survivor((row.patient_id, row.issuer))]
-        exam = of_patient.setdefault(row.study_uid, Exam(row.study_uid, row.scanned_at, row.birth_date))
+        exam = of_patient.setdefault(row.study_uid, Exam(row.study_uid, row.scanned_at, row.birth_date, row.sex))
         said = {one.finding: one for one in map(Outcome.from_dict, outcomes)}
         numbers = {(model, one.finding): one for one in map(ScoreOutcome.from_dict, scores)}
         exam.outcomes |= said
@@ -155,6 +168,20 @@ def _forecasts(exams: Sequence[Exam], wanted: Forecast) -> Iterator[ForecastLine
         )
 
 
+def earlier_exam(exams: Sequence[Exam], study_uid: str, *, finding: str, within_h: float) -> Exam | None:
+    """The newest exam of the same person before a study that was looked at for a finding; None where there is none.
+
+    Parameters
+    ----------
+    exams : of one patient, in the order of their scans.
+    """
+    exam = next((one for one in exams if one.study_uid == study_uid), None)
+    before = [
+        one for one in exams if finding in one.outcomes and exam is not None and exam in _later(one, (exam,), within_h)
+    ]
+    return before[-1] if before else None
+
+
 def growth_lines(exams: Exams, *, finding: str, until_h: float) -> list[GrowthLine]:
     """Every scan with this finding, and the next one of the patient that was looked at for it."""
     told = ([one for one in of_patient if finding in one.outcomes] for of_patient in exams.values())
@@ -181,12 +208,14 @@ def _growth(exam: Exam, later: Exam, volume_ml: float, later_volume_ml: float) -
 
 
 def _later(exam: Exam, exams: Iterable[Exam], until_h: float) -> list[Exam]:
-    """Of the same person: an ID with another birth date is somebody else's."""
+    """Of the same person: an ID with another birth date or sex is somebody else's."""
     return [one for one in exams if 0.0 < _hours(exam, one) <= until_h and _are_one_person(exam, one)]
 
 
 def _are_one_person(exam: Exam, other: Exam) -> bool:
-    return not (exam.birth_date and other.birth_date) or exam.birth_date == other.birth_date
+    dates = {exam.birth_date, other.birth_date} - {""}
+    sexes = {exam.sex, other.sex} & {"M", "F"}
+    return len(dates) < 2 and len(sexes) < 2
 
 
 def _hours(exam: Exam, later: Exam) -> float:
