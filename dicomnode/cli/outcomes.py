@@ -28,7 +28,7 @@ def outcomes(
     from dicomnode.zoo.registry import Registry
 
     with exit_codes(), opened_store(config) as (loaded, store):
-        registry = Registry(loaded.bundle_paths, loaded.zoo.digests, loaded.zoo.thresholds)
+        registry = Registry(loaded.bundle_paths, loaded.zoo.digests, loaded.zoo.thresholds, loaded.zoo.horizons_h)
         with store.read() as session:
             came = outcomes_shown.what_came(session, registry, finding, within_h)
         if json:

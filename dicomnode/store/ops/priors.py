@@ -127,7 +127,13 @@ def announce(session: Session, search: Search, prior_study_uid: str) -> bool:
 
 
 def record_search(
-    session: Session, search: Search, outcome: str, detail: Mapping[str, Any], *, failures: int = 0, next_try_at: float | None = None
+    session: Session,
+    search: Search,
+    outcome: str,
+    detail: Mapping[str, Any],
+    *,
+    failures: int = 0,
+    next_try_at: float | None = None,
 ) -> None:
     """What came of asking; an event tells it.
 
