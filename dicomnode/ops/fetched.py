@@ -30,12 +30,7 @@ PREAMBLE_BYTES, HEAD_BYTES = 128, 144
 
 
 def archive_of(config: Config, store: Store, owner: str) -> Archive:
-    """The archive that is asked for earlier CTs.
-
-    Raises
-    ------
-    OSError : the spool is away.
-    """
+    """The archive that is asked for earlier CTs."""
     priors = config.priors
     destination = next(one for one in config.destination if one.name == priors.destination)
     if isinstance(destination, Destination):
@@ -45,7 +40,7 @@ def archive_of(config: Config, store: Store, owner: str) -> Archive:
 
 
 class FetchedImages:
-    """Takes files in by the way of all images: bytes durable, header read, row written.
+    """Takes files in by the way of all images: bytes durable, header read, row written. For one thread.
 
     Parameters
     ----------
@@ -60,7 +55,7 @@ class FetchedImages:
         self._intake = Intake(
             store, self._spool, settle_s=self._settle_s, max_instances=config.reception.max_series_instances
         )
-        self._spool.prepare()
+        self._is_prepared = False
 
     def of(self, study_uid: str) -> AbstractContextManager[Take]:
         """Takes the images of one study, as one association brings them."""
@@ -68,6 +63,10 @@ class FetchedImages:
 
     @contextmanager
     def _open(self, study_uid: str) -> Iterator[Take]:
+        if not self._is_prepared:
+            # not before: after a reload the part that this one follows may still be at it
+            self._spool.prepare()
+            self._is_prepared = True
         peer = Peer(receiver=self._receiver, calling_ae=self._sender, called_ae=self._to, address="")
         outcome = ABORTED
         try:

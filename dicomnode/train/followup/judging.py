@@ -90,7 +90,9 @@ def metallic_sign(sample: ExamTensors) -> float:
     return float(any(found))
 
 
-def _is_metallic(labels: NDArray[np.int32], densest_hu: Hu, number: int, box: tuple[slice, ...]) -> bool:
+def _is_metallic(
+    labels: NDArray[np.int32], densest_hu: NDArray[np.floating], number: int, box: tuple[slice, ...]
+) -> bool:
     inside = labels[box] == number
     corners_mm = np.argwhere(inside) * VOXEL_MM
     longest_mm = float(pdist(corners_mm).max(initial=0.0)) + min(VOXEL_MM)
