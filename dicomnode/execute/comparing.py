@@ -32,7 +32,7 @@ from dicomnode.zoo.registration import can_register
 
 log = logging.getLogger(__name__)
 
-COMPARE_EVERY_S = 60.0
+COMPARE_EVERY_S = 300.0
 PROGRAM = "dicomnode.execute.compare_worker"
 DAY_H = 24.0
 

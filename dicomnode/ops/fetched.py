@@ -49,7 +49,7 @@ class FetchedImages:
 
     def __init__(self, config: Config, store: Store, *, owner: str, sender: str) -> None:
         self._store, self._sender, self._to = store, sender, config.node.ae_title
-        self._receiver = f"{owner}-fetched"
+        self._receiver = f"{owner}/fetched"
         self._settle_s = config.reception.settle_s
         self._spool = spool_of(config, self._receiver)
         self._intake = Intake(

@@ -42,7 +42,7 @@ from dicomnode.store.ops.priors import (
 
 log = logging.getLogger(__name__)
 
-PRIORS_EVERY_S = 2.0
+PRIORS_EVERY_S = 5.0
 FINDING, VOLUME = "hemorrhage", "prior_bleed_volume"
 NEW_WITHIN_S = 24 * HOUR_S
 """Older results were there before the archive was configured, or the node was away: they stay as they are."""
