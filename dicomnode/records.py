@@ -482,6 +482,7 @@ class ContextSource(StrEnum):
     HL7 = "HL7"
     FHIR = "FHIR"
     FILE = "file"
+    EARLIER_CT = "earlier CT"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,11 +10,14 @@ from dicomnode.app.selftests import SelfTests
 from dicomnode.assemble.not_performed import NOT_PERFORMED_TICK_S, NotPerformedReports
 from dicomnode.assemble.service import Assembler
 from dicomnode.config.whole import Config
+from dicomnode.execute.comparing import COMPARE_EVERY_S, ForecastComparisons
 from dicomnode.execute.digests import IDLE_S, PixelDigests
 from dicomnode.execute.late_context import LATE_EVERY_S, LateContext
 from dicomnode.ops.audit.trail import SEND_EVERY_S, WRITE_EVERY_S, AuditTrail
 from dicomnode.ops.context import context_duties
+from dicomnode.ops.fetched import archive_of
 from dicomnode.ops.notify.notifier import LOOK_EVERY_S, Notifier
+from dicomnode.ops.priors import PRIORS_EVERY_S, PriorSearches
 from dicomnode.ops.retention import HOUR_S, purge
 from dicomnode.ops.scheduler import TICK_S, Duty, queue_duties
 from dicomnode.ops.service import ALIVE, tell, watchdog_every_s
@@ -65,6 +68,12 @@ def duties_of(config: Config, store: Store, doer: Doer) -> list[Duty]:
 def _of_work(config: Config, store: Store, doer: Doer) -> list[Duty]:
     duties = [*queue_duties(store), Duty("retention", HOUR_S, lambda: purge(config, store))]
     duties += context_duties(config, store, doer.is_stopping)
+    comparisons = ForecastComparisons(config, store, doer.is_stopping)
+    if comparisons.forecasts:
+        duties.append(Duty("compare forecasts", COMPARE_EVERY_S, comparisons.look))
+    if config.priors.is_on:
+        searches = PriorSearches(config, store, archive_of(config, store, doer.owner), doer.is_stopping)
+        duties.append(Duty("earlier CTs", PRIORS_EVERY_S, searches.look))
     if config.clinical.amend_h > 0:
         duties.append(Duty("late context", LATE_EVERY_S, LateContext(config, store).look))
     return duties

@@ -34,7 +34,7 @@ def registry_of(config: Path | None) -> Registry:
     if config is None:
         return Registry()
     loaded = load_config(config, serving=False)
-    return Registry(loaded.bundle_paths, loaded.zoo.digests, loaded.zoo.thresholds)
+    return Registry(loaded.bundle_paths, loaded.zoo.digests, loaded.zoo.thresholds, loaded.zoo.horizons_h)
 
 
 def bundles_table(registry: Registry, *, as_json: bool) -> None:
@@ -172,6 +172,7 @@ def selftest_page(names: Sequence[str], config: Path | None, device: str, *, kee
     if keep and not names:
         raise ConfigError(["--record needs the names of models"])
     loaded = built_in_config() if config is None else load_config(config, serving=False)
+    # without the hours that are configured: the known answer is that of the bundle's own
     registry = Registry(loaded.bundle_paths if config is not None else (), loaded.zoo.digests, loaded.zoo.thresholds)
     names = [model_name(name) for name in names] or [manifest.name for manifest in registry.list()]
     execution = loaded.execution

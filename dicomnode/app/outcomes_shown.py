@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from dicomnode.app.show import clock, table
+from dicomnode.execute.forecasts import drawn_forecasts, forecasts_of
 from dicomnode.ops.outcomes import Account, Group, account
+from dicomnode.store.ops.comparisons import Compared, compared
 from dicomnode.store.ops.outcomes import (
-    Forecast,
     ForecastLine,
     GrowthLine,
     exams_by_patient,
@@ -21,6 +22,26 @@ from dicomnode.zoo.registry import Registry
 
 _CAME = {True: "yes", False: "no", None: "uncertain"}
 WITHIN_H = 72.0
+NOT_YET = "not_yet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanLine:
+    """A predicted scan and the CT that came.
+
+    Attributes
+    ----------
+    reason : why their voxels were not compared; ``not_yet`` where that is still to come; empty where they were.
+    figures : see :class:`dicomnode.zoo.followup.course.CourseFigures`.
+    """
+
+    model: str
+    study_uid: str
+    later_study_uid: str
+    scanned_at: float
+    hours: float
+    reason: str
+    figures: Mapping[str, float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +51,13 @@ class Came:
     Attributes
     ----------
     accounts : how each score did. lines : its forecasts, by its name. growth : bleeds that were seen twice.
+    scans : predicted scans, each with the CT that it was held against.
     """
 
     accounts: Sequence[Account]
     lines: Mapping[str, Sequence[ForecastLine]]
     growth: Sequence[GrowthLine]
+    scans: Sequence[ScanLine] = ()
 
 
 def what_came(session: Session, registry: Registry, finding: str = "hemorrhage", within_h: float = WITHIN_H) -> Came:
@@ -54,28 +77,26 @@ def what_came(session: Session, registry: Registry, finding: str = "hemorrhage",
         accounts=[account(score, of_score) for score, of_score in lines.items()],
         lines=lines,
         growth=growth_lines(exams, finding=finding, until_h=within_h),
+        scans=_scans(session, [line for one in drawn_forecasts(registry) for line in lines[one.score]]),
     )
 
 
-def forecasts_of(registry: Registry) -> list[Forecast]:
-    """Every score of the known bundles that says what a later CT will show.
+def _scans(session: Session, lines: Sequence[ForecastLine]) -> list[ScanLine]:
+    pairs = {(line.job_id, line.later_job_id, line.model): line for line in lines}
+    known = compared(session, pairs)
+    return [_scan(line, known.get(pair, Compared(NOT_YET, {}))) for pair, line in pairs.items()]
 
-    Raises
-    ------
-    BundleError : a bundle cannot be read.
-    """
-    return [
-        Forecast(
-            model=manifest.name,
-            score=score.name,
-            finding=score.foretells.finding,
-            at_h=score.foretells.at_h,
-            until_h=score.foretells.until_h,
-        )
-        for manifest in registry.list()
-        for score in manifest.scores
-        if score.foretells is not None
-    ]
+
+def _scan(line: ForecastLine, one: Compared) -> ScanLine:
+    return ScanLine(
+        model=line.model,
+        study_uid=line.study_uid,
+        later_study_uid=line.later_study_uid,
+        scanned_at=line.scanned_at,
+        hours=line.hours,
+        reason=one.reason,
+        figures=one.figures,
+    )
 
 
 def tables(came: Came, timezone: str) -> None:
@@ -85,11 +106,15 @@ def tables(came: Came, timezone: str) -> None:
         table(f"{one.score}: calibration{_errors(one)}", _GROUPS, _groups(one))
     if not came.accounts:
         table("Forecasts: no model of this configuration foretells a later CT", [], [])
+    if came.scans:
+        title = "Predicted scans against what came, mean absolute HU where something changed and no blood lies"
+        table(title, _SCANS, [_shown(line, timezone) for line in came.scans])
     table("Bleeds seen again", _GROWTH, [_grown(line, timezone) for line in came.growth])
 
 
 _FORECASTS = ("scanned", "study", "foretold", "came", "mL", "after", "later study")
 _GROUPS = ("probability", "forecasts", "mean", "came", "share", "95 %")
+_SCANS = ("scanned", "study", "after", "changed mL", "predicted", "no change", "moved", "not compared")
 _GROWTH = ("scanned", "study", "mL", "later mL", "change", "after", "expanded")
 
 
@@ -127,3 +152,14 @@ def _grown(line: GrowthLine, timezone: str) -> list[str]:
     change = f"{line.growth_ml:+.1f} mL"
     told = [f"{line.volume_ml:g}", f"{line.later_volume_ml:g}", change, f"{line.hours:.1f} h"]
     return [clock(line.scanned_at, timezone), line.study_uid, *told, "yes" if line.expanded else "no"]
+
+
+def _shown(line: ScanLine, timezone: str) -> list[str]:
+    told = line.figures
+    errors = [_figure(told.get(name)) for name in ("changed_ml", "error_hu", "unchanged_hu")]
+    moved = f"{told['shift_mm']:g} mm, {told['turn_deg']:g} deg" if told else ""
+    return [clock(line.scanned_at, timezone), line.study_uid, f"{line.hours:.1f} h", *errors, moved, line.reason]
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"

@@ -27,6 +27,7 @@ from dicomnode.store.assemble.not_performed import (
 )
 from dicomnode.store.engine import Store
 from dicomnode.store.locks import lock_studies
+from dicomnode.store.ops.priors import is_fetched
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,9 @@ class NotPerformedReports:
             postpone_decision(series, look_at)
             return 0
         made = 0
-        for protocol in in_turn(self._protocols, study_uid):
+        # nobody asked for a result of what was fetched, whatever is configured now
+        protocols = [] if is_fetched(session, study_uid) else self._protocols
+        for protocol in in_turn(protocols, study_uid):
             reason = (
                 None
                 if has_result(session, study_uid, protocol.name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -53,6 +53,7 @@ from dicomnode.store.assemble.assembly import (
     wait_for,
 )
 from dicomnode.store.engine import Store
+from dicomnode.store.ops.priors import is_fetched
 from dicomnode.store.receive.rejected_images import set_rejected_aside
 from dicomnode.store.states import SeriesStatus
 from dicomnode.store.tables import Series
@@ -138,10 +139,15 @@ class Assembler:
         if decision.wait_until is not None:
             until = decision.wait_until
             return lambda session, series: _settle(session, series, slices) and _wait(session, series, until)
-        seen = weighed(session, series, slices, self.config.protocol)
+        seen = weighed(session, series, slices, self._protocols(session, series))
         return lambda session, series: (
             _settle(session, series, slices) and self._complete(session, series, slices, seen, decision.why)
         )
+
+    def _protocols(self, session: Session, series: Series) -> Sequence[Protocol]:
+        """Of a study that this node had an archive send, the one for such; else all others."""
+        fetched = is_fetched(session, series.study_uid)
+        return tuple(one for one in self.config.protocol if (one.name == self.config.priors.protocol) == fetched)
 
     def _refuse_too_many(self, session: Session, series: Series) -> bool:
         most = self.config.reception.max_series_instances

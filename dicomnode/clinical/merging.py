@@ -113,6 +113,8 @@ def counts(one: Observation | ReportSection, scan: Scan) -> bool:
     lasts = isinstance(one, Observation) and VARIABLES[one.name].lasts
     if offset_s is None:
         return lasts
+    if isinstance(one, Observation) and VARIABLES[one.name].is_earlier and offset_s >= 0.0:
+        return False
     return offset_s <= scan.after_s and (lasts or offset_s >= -scan.before_s)
 
 

@@ -8,7 +8,7 @@ without one has no code that was known. A code that fixes the unit further, such
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from dicomnode.clinical.units import DDU, FEU, Conversion, Units, d_dimer_units, per_mole, units
@@ -51,6 +51,7 @@ class Variable:
     loinc : code -> what the code adds to the unit.
     words : that it may be.
     lasts : True where it stays as it is for days, so that its age does not matter.
+    is_earlier : True where it is about an earlier scan: what was observed at the scan at hand, or later, is not that.
     """
 
     label: str
@@ -62,6 +63,7 @@ class Variable:
     loinc: Mapping[str, str] = field(default_factory=dict)
     words: tuple[str, ...] = ()
     lasts: bool = False
+    is_earlier: bool = False
 
 
 def _score(label: str, low: float, high: float, *loinc: str, lasts: bool = False) -> Variable:
@@ -213,7 +215,9 @@ VARIABLES: dict[str, Variable] = {
     "evans_index": Variable(
         label="Evans index", unit="1", plausible=(0.05, 0.9), units=units("1", other=(("%", 0.01),)), is_bare=True
     ),
-    "prior_bleed_volume": _measured("Volume of the bleed on the earlier CT", "mL", 0.0, 400.0, _VOLUME),
+    "prior_bleed_volume": replace(
+        _measured("Volume of the bleed on the earlier CT", "mL", 0.0, 400.0, _VOLUME), is_earlier=True
+    ),
 }
 """By name; the names are those that manifests of bundles and ``docs/context.md`` use."""
 

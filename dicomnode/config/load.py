@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from dicomnode.config.faults import Location, Locator, sentence
 from dicomnode.config.known import did_you_mean
 from dicomnode.config.paths import resolved
+from dicomnode.config.priors import prior_faults
 from dicomnode.config.sections import Section
 from dicomnode.config.whole import Config, holds_bundles
 from dicomnode.environment import PASSING, fault_of, said_by
@@ -122,6 +123,7 @@ def _cross_faults(raw: dict[str, Any], base: Path | None, serving: bool) -> Iter
             yield ("protocol", index), f"{protocol.get('name')!r} names no destination: its results would go nowhere"
     if serving and not protocols:
         yield ("protocol",), "no [[protocol]]: nothing would ever be processed"
+    yield from ((("priors", key), says) for key, says in prior_faults(raw, protocols, known))
     yield from _certificate_faults(raw)
     yield from _folder_faults(raw, base, serving)
 

@@ -230,6 +230,7 @@ class Execution(Section):
 class Zoo(Section):
     """Bundles beyond the built-in ones, pinned digests (name -> ``sha256:...``), and thresholds of scores by name.
 
+    ``horizons_h``: how many hours after the scan at hand what a model foretells is, by the name of the model.
     ``selftest``: whether a running node asks its models about the known patient, once it works and every night in the
     hour ``selftest_hour`` of its zone.
     """
@@ -237,5 +238,6 @@ class Zoo(Section):
     paths: tuple[ConfigPath, ...] = ()
     digests: dict[str, str] = {}
     thresholds: dict[str, float] = {}
+    horizons_h: dict[str, Annotated[float, Field(gt=0)]] = {}
     selftest: bool = True
     selftest_hour: Annotated[int, Field(ge=0, le=23)] = 3

@@ -9,6 +9,7 @@ from pydantic import model_validator
 from dicomnode.config.clinical import Clinical
 from dicomnode.config.destinations import AnyDestination, DestinationTable
 from dicomnode.config.operations import Operations
+from dicomnode.config.priors import Priors
 from dicomnode.config.protocols import HEAD_CT, Protocol
 from dicomnode.config.sections import Database, Execution, Node, Reception, Section, Sender, Zoo
 
@@ -25,6 +26,7 @@ class Config(Section):
     execution: Execution = Execution()
     zoo: Zoo = Zoo()
     clinical: Clinical = Clinical()
+    priors: Priors = Priors()
     operations: Operations = Operations()
 
     @model_validator(mode="after")

@@ -57,7 +57,7 @@ def _studies(client: WebClient, destination: WebDestination, uid: str) -> Studie
     answer = client.request("GET", f"{url}?SOPInstanceUID={uid}&includefield=StudyInstanceUID,SeriesInstanceUID")
     if answer.status in NOT_OFFERED:
         raise DeliveryError(_no_query(url, answer))
-    return studies_of([_match_of(row) for row in _rows(answer, url)], uid)
+    return studies_of([_match_of(row) for row in rows_of(answer, url)], uid)
 
 
 def find_identities(
@@ -82,22 +82,22 @@ def _identities(client: WebClient, destination: WebDestination, study_uid: str) 
     answer = client.request("GET", f"{url}?StudyInstanceUID={study_uid}&includefield={','.join(KEYWORDS)}")
     if answer.status in NOT_OFFERED:
         raise DeliveryError(f"{_no_query(url, answer)}, or set identity = 'trust'")
-    rows = _rows(answer, url)
+    rows = rows_of(answer, url)
     if any(_match_of(row).study_uid is None for row in rows):
         raise DeliveryError(f"{url}: QIDO-RS was answered with something of which it cannot be told what it is about")
     own = [row for row in rows if _match_of(row).study_uid in ("", study_uid)]
     if rows and not own and (len(rows) >= PAGE or "warning" in answer.headers):
         raise DeliveryError(f"{url}: QIDO-RS was answered with other studies, and not with all that the server has")
-    return [_identity_of(row) for row in own]
+    return [identity_of(row) for row in own]
 
 
-def _identity_of(row: Any) -> dict[str, str]:
+def identity_of(row: Any) -> dict[str, str]:
     """What one match says; a keyword that is not in it: nothing was said about it."""
     tags = {keyword: f"{tag_for_keyword(keyword):08X}" for keyword in KEYWORDS}
-    return {keyword: _text(values(row, tag)) for keyword, tag in tags.items() if tag in row}
+    return {keyword: text_in(values(row, tag)) for keyword, tag in tags.items() if tag in row}
 
 
-def _text(found: list[Any]) -> str:
+def text_in(found: list[Any]) -> str:
     """The first value; the groups of a person name are joined as in a data set (PS3.18 F.2.2, PS3.5 6.2.1.2)."""
     value = found[0] if found else ""
     if isinstance(value, dict):
@@ -118,7 +118,7 @@ def _found(client: WebClient, destination: WebDestination, series: Series) -> Sh
         answer = client.request("GET", f"{url}?offset={rows}" if rows else url)
         if answer.status == 404:
             _check_path(client, base, series[0])
-        page = _rows(answer, url)
+        page = rows_of(answer, url)
         shown = shown_of(map(_match_of, page), series)
         is_news, is_cut = not shown <= found, "warning" in answer.headers
         found |= shown
@@ -139,7 +139,7 @@ def _check_path(client: WebClient, base: str, study_uid: str) -> None:
         raise DeliveryError(_no_query(url, answer))
 
 
-def _rows(answer: Answer, url: str) -> list[Any]:
+def rows_of(answer: Answer, url: str) -> list[Any]:
     """The matches of one answer, which need not be JSON objects.
 
     204 and 404 say that there are none (PS3.18 table 10.6.3-1), and so do 200 with no body, and the ``null`` of servers

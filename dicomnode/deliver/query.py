@@ -40,7 +40,7 @@ def find_instances(destination: Destination, calling_ae: str, series: Iterable[S
     AssociationRejected : no association, or the association was lost.
     DeliveryError : C-FIND was answered with a failure.
     """
-    with _queryable(destination, calling_ae) as assoc:
+    with queryable(destination, calling_ae) as assoc:
         return {one: _found(assoc, *one) for one in dict.fromkeys(series)}
 
 
@@ -57,7 +57,7 @@ def find_anywhere(destination: Destination, calling_ae: str, sop_instance_uids: 
     AssociationRejected : no association, or the association was lost.
     DeliveryError : C-FIND was answered with a failure.
     """
-    with _queryable(destination, calling_ae, [_relational()]) as assoc:
+    with queryable(destination, calling_ae, [_relational()]) as assoc:
         return {uid: studies_of(_matches(assoc, "", "", uid), uid) for uid in dict.fromkeys(sop_instance_uids)}
 
 
@@ -75,7 +75,7 @@ def find_identities(
     AssociationRejected : no association, or the association was lost.
     DeliveryError : C-FIND was answered with a failure, or with something that cannot be attributed to any study.
     """
-    with _queryable(destination, calling_ae) as assoc:
+    with queryable(destination, calling_ae) as assoc:
         return {uid: _identities(assoc, uid) for uid in dict.fromkeys(study_uids)}
 
 
@@ -88,7 +88,7 @@ def _relational() -> SOPClassExtendedNegotiation:
 
 
 @contextmanager
-def _queryable(
+def queryable(
     destination: Destination, calling_ae: str, extended: Sequence[SOPClassExtendedNegotiation] = ()
 ) -> Iterator[Association]:
     contexts = [build_context(STUDY_ROOT_FIND, list(TRANSCODABLE[:2]))]
@@ -113,7 +113,7 @@ def _matches(assoc: Association, study_uid: str, series_uid: str, sop_instance_u
     identifier.QueryRetrieveLevel = "IMAGE"
     identifier.StudyInstanceUID, identifier.SeriesInstanceUID = study_uid, series_uid
     identifier.SOPInstanceUID = sop_instance_uid
-    return [_match_of(answer) for answer in _answers(assoc, identifier)]
+    return [_match_of(answer) for answer in answers_to(assoc, identifier)]
 
 
 def _identities(assoc: Association, study_uid: str) -> list[dict[str, str]]:
@@ -122,13 +122,13 @@ def _identities(assoc: Association, study_uid: str) -> list[dict[str, str]]:
     identifier.StudyInstanceUID = study_uid
     for keyword in KEYWORDS:
         setattr(identifier, keyword, "")
-    answers = list(_answers(assoc, identifier))
-    if any(_uid_in(answer, "StudyInstanceUID") is None for answer in answers):
+    answers = list(answers_to(assoc, identifier))
+    if any(uid_in(answer, "StudyInstanceUID") is None for answer in answers):
         raise DeliveryError("C-FIND was answered with something of which it cannot be told which study it is about")
-    return [identity_in(answer) for answer in answers if _uid_in(answer, "StudyInstanceUID") in ("", study_uid)]
+    return [identity_in(answer) for answer in answers if uid_in(answer, "StudyInstanceUID") in ("", study_uid)]
 
 
-def _answers(assoc: Association, identifier: Dataset) -> Iterator[Any]:
+def answers_to(assoc: Association, identifier: Dataset) -> Iterator[Any]:
     for status, answer in assoc.send_c_find(identifier, STUDY_ROOT_FIND):
         if "Status" not in status:
             raise AssociationRejected("the association was lost, or no answer came in time, during the C-FIND")
@@ -139,10 +139,10 @@ def _answers(assoc: Association, identifier: Dataset) -> Iterator[Any]:
 
 
 def _match_of(answer: Any) -> Match:
-    return Match(*(_uid_in(answer, key) for key in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")))
+    return Match(*(uid_in(answer, key) for key in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")))
 
 
-def _uid_in(answer: Any, keyword: str) -> str | None:
+def uid_in(answer: Any, keyword: str) -> str | None:
     """The UID that an answer names; empty where it says nothing, None where it cannot be read."""
     if answer is None:
         return None

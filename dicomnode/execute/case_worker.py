@@ -25,6 +25,7 @@ from dicomnode.execute.note_writer import write_not_performed, write_rejection
 from dicomnode.execute.program import serve, timed
 from dicomnode.execute.tasks import (
     FINDINGS,
+    CompareTask,
     DigestTask,
     EncodeReply,
     EncodeTask,
@@ -70,7 +71,7 @@ class CaseWorker:
         EncodeError : the results cannot be written as valid objects.
         OSError : the disk is full or gone.
         """
-        assert not isinstance(task, InferTask | DigestTask)
+        assert not isinstance(task, InferTask | DigestTask | CompareTask)
         if isinstance(task, ReadTask):
             return self._read(task)
         return self._encode(task) if isinstance(task, EncodeTask) else _note(task)

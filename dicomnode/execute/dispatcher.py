@@ -210,6 +210,7 @@ def _settings(config: Config, device: str) -> ModelWorkerSettings:
         zoo_paths=tuple(path.absolute() for path in config.bundle_paths),
         zoo_digests=config.zoo.digests,
         zoo_thresholds=config.zoo.thresholds,
+        zoo_horizons_h=config.zoo.horizons_h,
         cpu_threads=config.execution.cpu_threads,
     )
 

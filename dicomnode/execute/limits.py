@@ -48,6 +48,13 @@ def reading(files: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def computing(extra_bytes: int) -> Iterator[None]:
+    """Compute with so much memory beyond what the process has; more than that is a ``MemoryError``."""
+    with _limit(resource.RLIMIT_AS, _address_space() + extra_bytes):
+        yield
+
+
+@contextlib.contextmanager
 def _limit(kind: int, soft: int) -> Iterator[None]:
     before, hard = resource.getrlimit(kind)
     lowest = min(value for value in (soft, before, hard) if value != resource.RLIM_INFINITY)

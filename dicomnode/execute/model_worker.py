@@ -36,7 +36,7 @@ class ModelWorker:
         if settings.cpu_threads:
             torch.set_num_threads(settings.cpu_threads)
         self.device = resolve_device(settings.device)
-        registry = Registry(settings.zoo_paths, settings.zoo_digests, settings.zoo_thresholds)
+        registry = Registry(settings.zoo_paths, settings.zoo_digests, settings.zoo_thresholds, settings.zoo_horizons_h)
         self.runners = {name: Runner(registry.get(name), self.device) for name in settings.models}
         self._volume: tuple[Path, Volume] | None = None
 

@@ -46,7 +46,7 @@ def registry_of(config: Config) -> Registry:
     ConfigError : a bundle's manifest is at fault.
     """
     try:
-        return Registry(config.bundle_paths, config.zoo.digests, config.zoo.thresholds)
+        return Registry(config.bundle_paths, config.zoo.digests, config.zoo.thresholds, config.zoo.horizons_h)
     except BundleError as fault:
         raise ConfigError([f"zoo: {line}" for line in str(fault).splitlines()]) from fault
 

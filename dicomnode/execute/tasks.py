@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from dicomnode.config.sections import PROVISIONAL_NAMES
@@ -155,6 +156,44 @@ class NotPerformedTask:
     language: Language = Language.BRITISH
 
 
+class Uncompared(StrEnum):
+    """Why voxels were not compared; a refusal of the images (:class:`dicomnode.errors.Refusal`) is one, too."""
+
+    IMAGES_GONE = "images_gone"
+    FINDINGS_GONE = "findings_gone"
+    NO_FORECAST = "no_forecast"
+    NO_REGISTRATION = "no_registration"
+    NOT_OVERLAPPING = "not_overlapping"
+    OUT_OF_MEMORY = "out_of_memory"
+    TOOK_TOO_LONG = "took_too_long"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareTask:
+    """Hold a predicted scan against the CT that came.
+
+    Attributes
+    ----------
+    first, later : both scans.
+    forecast : findings of the run that predicted; the first image among them counts.
+    findings : of the later scan, with the mask named ``finding``.
+    """
+
+    first: Source
+    later: Source
+    forecast: Path
+    findings: tuple[Path, ...]
+    finding: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompareReply:
+    """How near the forecast came; see :class:`dicomnode.zoo.followup.course.CourseFigures`."""
+
+    figures: dict[str, float | None]
+
+
 @dataclass(frozen=True, slots=True)
 class EncodeReply:
     """The results are on disk, validated. ``reference``: the reference scores in them."""
@@ -192,5 +231,5 @@ class Failure:
 
 FINDINGS = "findings"
 
-Task = ReadTask | DigestTask | InferTask | EncodeTask | RejectionTask | NotPerformedTask
-Reply = ReadReply | DigestReply | InferReply | EncodeReply | Ready | Failure
+Task = ReadTask | DigestTask | InferTask | EncodeTask | RejectionTask | NotPerformedTask | CompareTask
+Reply = ReadReply | DigestReply | InferReply | EncodeReply | CompareReply | Ready | Failure

@@ -26,6 +26,7 @@ from dicomnode.store.tables import (
     Job,
     MergedPatient,
     Outbox,
+    PriorSearch,
     Series,
     Statement,
     Storage,
@@ -64,6 +65,7 @@ _TIMES: tuple[tuple[type[Base], tuple[_Column, ...], tuple[ColumnElement[bool], 
     (MergedPatient, (MergedPatient.merged_at,), ()),
     (StudyPatient, (StudyPatient.seen_at, StudyPatient.checked_at), ()),
     (AuditReader, (AuditReader.sends_until,), ()),
+    (PriorSearch, (PriorSearch.made_at, PriorSearch.next_try_at), ()),
     (Commitment, (Commitment.requested_at, Commitment.answered_at), (Commitment.concluded_at.is_(None),)),
 )
 """What is compared with the clock. Times that are only told, such as those of events, stay as they were written."""

@@ -15,10 +15,12 @@ from dicomnode.store.steps import delete_in_steps
 from dicomnode.store.tables import (
     Association,
     Commitment,
+    Comparison,
     Event,
     Instance,
     Job,
     Outbox,
+    PriorSearch,
     ReadReport,
     Result,
     Run,
@@ -61,6 +63,7 @@ def forget_study(session: Session, study_uid: str, before: float) -> bool:
     jobs = select(Job.id).where(Job.study_uid == study_uid)
     instances = select(Instance.id).where(Instance.study_uid == study_uid)
     for statement in (
+        delete(Comparison).where(or_(Comparison.job_id.in_(jobs), Comparison.later_job_id.in_(jobs))),
         delete(Outbox).where(Outbox.job_id.in_(jobs)),
         delete(Result).where(Result.job_id.in_(jobs)),
         delete(Run).where(Run.job_id.in_(jobs)),
@@ -70,6 +73,7 @@ def forget_study(session: Session, study_uid: str, before: float) -> bool:
         delete(Instance).where(Instance.study_uid == study_uid),
         delete(Series).where(Series.study_uid == study_uid),
         delete(StudyPatient).where(StudyPatient.study_uid == study_uid),
+        delete(PriorSearch).where(PriorSearch.study_uid == study_uid),
     ):
         session.execute(statement, execution_options={"synchronize_session": False})
     return True

@@ -221,6 +221,23 @@ class Run(Base):
     error: Mapped[str] = mapped_column(Text, default="")
 
 
+class Comparison(Base):
+    """A predicted scan held against the CT that came, for audit: one row for each pair of jobs and model.
+
+    ``reason``: why the voxels could not be compared; empty where ``figures`` tell.
+    """
+
+    __tablename__ = "comparison"
+    __table_args__ = (UniqueConstraint("job_id", "later_job_id", "model"),)
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), index=True)
+    later_job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), index=True)
+    model: Mapped[str] = mapped_column(String(64))
+    made_at: Mapped[float]
+    reason: Mapped[str] = mapped_column(String(40), default="")
+    figures: Mapped[dict[str, Any]]
+
+
 class Result(Base):
     """One encoded result instance. Its bytes are kept and re-sent, never encoded again."""
 
@@ -433,6 +450,28 @@ class FhirQuestion(OfPatient, Base):
     settled_at: Mapped[float | None]
     next_try_at: Mapped[float | None] = mapped_column(index=True)
     changed_at: Mapped[float | None] = mapped_column(index=True)
+    failures: Mapped[int] = mapped_column(Integer, default=0)
+    outcome: Mapped[str] = mapped_column(String(32), default="")
+    detail: Mapped[dict[str, Any]]
+
+
+class PriorSearch(Base):
+    """An archive is asked for an earlier CT of the patient of a study with a bleed: one row for each such study.
+
+    Attributes
+    ----------
+    prior_study_uid : the study that is being fetched, or was; written before the archive is asked to send it, so that
+        its images are known as fetched when they come. Empty: none.
+    next_try_at : when the archive is asked (again); NULL: never. ``failures``: in a row.
+    detail : counts and coded reasons; nothing of a patient.
+    """
+
+    __tablename__ = "prior_search"
+
+    study_uid: Mapped[str] = mapped_column(Uid, unique=True)
+    prior_study_uid: Mapped[str] = mapped_column(Uid, default="", index=True)
+    made_at: Mapped[float]
+    next_try_at: Mapped[float | None] = mapped_column(index=True)
     failures: Mapped[int] = mapped_column(Integer, default=0)
     outcome: Mapped[str] = mapped_column(String(32), default="")
     detail: Mapped[dict[str, Any]]

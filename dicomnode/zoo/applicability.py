@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from dicomnode.records import (
     MEASURED,
@@ -78,16 +79,18 @@ def inputs_digest(manifest: BundleManifest, context: PatientContext, earlier: It
 
     Returns
     -------
-    Hex sha256; empty where the model needs nothing but images.
+    Hex sha256; empty where the model needs nothing but images, and foretells what it does by itself.
     """
-    needs = manifest.needs
-    if not (needs.findings or needs.variables or needs.texts):
+    needs, chosen_h = manifest.needs, manifest.chosen_h
+    if not (needs.findings or needs.variables or needs.texts or chosen_h):
         return ""
-    parts = {
+    parts: dict[str, Any] = {
         "variables": [_plain_value(context.value(variable.name)) for variable in needs.variables],
         "texts": [_plain_text(context.text(text.section)) for text in needs.texts],
         "findings": sorted(given for given in earlier if given[0] in needs.findings),
     }
+    if chosen_h is not None:
+        parts["horizon_h"] = chosen_h
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

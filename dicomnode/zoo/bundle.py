@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dicomnode.errors import BundleError, Refusal, SeriesError
+from dicomnode.language import model_name
 from dicomnode.records import ModelRef, Stack
-from dicomnode.zoo.manifest import ModelSection, as_record
+from dicomnode.zoo.manifest import HOURS, ImageOutput, ModelSection, Output, ScoreOutput, as_record
 
 METADATA = Path("configs/metadata.json")
 DIGEST_FOLDERS = ("configs", "models")
@@ -36,10 +38,18 @@ class BundleManifest(ModelSection):
     ----------
     path : of the bundle's folder.
     version : of the bundle.
+    horizon_h : hours to what it foretells; None where the bundle leaves no choice.
     """
 
     path: Path
     version: str
+    horizon_h: float | None = None
+
+    @property
+    def chosen_h(self) -> float | None:
+        """Its hours, where they are others than those that the bundle itself has."""
+        is_own = self.horizon is None or self.horizon_h == self.horizon.default_h
+        return None if is_own else self.horizon_h
 
     def model_ref(self, digest: str) -> ModelRef:
         """Reference that every finding carries; ``digest`` from :func:`bundle_digest`."""
@@ -54,12 +64,17 @@ class BundleManifest(ModelSection):
         )
 
 
-def load_manifest(path: Path) -> BundleManifest:
+def load_manifest(path: Path, horizons_h: Mapping[str, float] | None = None) -> BundleManifest:
     """Read and validate ``configs/metadata.json``.
+
+    Parameters
+    ----------
+    horizons_h : hours to what a model foretells, by its name, in place of its own.
 
     Raises
     ------
-    BundleError : the file is missing, is no JSON, or breaks the schema; every fault is named.
+    BundleError : the file is missing, is no JSON, or breaks the schema, or hours that it does not allow; every fault is
+        named.
     """
     file = path / METADATA
     try:
@@ -71,7 +86,40 @@ def load_manifest(path: Path) -> BundleManifest:
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
         raise BundleError("\n".join(f"{file}: {fault}" for fault in faults)) from error
-    return BundleManifest.model_construct(path=path, version=metadata.version, **dict(metadata.dicomnode))
+    section = metadata.dicomnode
+    hours = None if section.horizon is None else section.horizon.default_h
+    if model_name(section.name) in (horizons_h or {}):
+        hours = _chosen(section, (horizons_h or {})[model_name(section.name)])
+    manifest = BundleManifest.model_construct(path=path, version=metadata.version, horizon_h=hours, **dict(section))
+    if hours is None:
+        return manifest
+    return manifest.model_copy(update={"gives": tuple(_at(output, hours) for output in manifest.gives)})
+
+
+def _chosen(section: ModelSection, hours: float) -> float:
+    """Hours that a configuration chooses.
+
+    Raises
+    ------
+    BundleError : there is nothing to choose, or it lies outside of what was trained on.
+    """
+    horizon = section.horizon
+    if horizon is None:
+        raise BundleError(f"hours are given for {section.name}, which foretells nothing or leaves no choice")
+    if not horizon.min_h <= hours <= horizon.max_h:
+        raise BundleError(f"{section.name}: {hours:g} h lie outside of {horizon.min_h:g} to {horizon.max_h:g} h")
+    return hours
+
+
+def _at(output: Output, hours: float) -> Output:
+    said = f"{hours:g}"
+    if isinstance(output, ImageOutput):
+        return output.model_copy(update={"horizon": output.horizon.replace(HOURS, said)})
+    if isinstance(output, ScoreOutput):
+        foretells = output.foretells and output.foretells.model_copy(update={"at_h": hours})
+        words = {"definition": output.definition.replace(HOURS, said)}
+        return output.model_copy(update={**words, "foretells": foretells})
+    return output
 
 
 def _digest_files(path: Path) -> list[Path]:

@@ -80,6 +80,21 @@ def _shifts(drift: NDArray[np.float64], count: int) -> tuple[torch.Tensor, int]:
     return tent(torch.from_numpy(targets.astype(np.float32)), count, 1.0), first
 
 
+def volume_on(volume: Volume, stack: Stack, motion: NDArray[np.float64] | None = None) -> NDArray[np.float32]:
+    """A CT at the pixels of the slices of another one, (slices, rows, columns) HU in stack order; air elsewhere.
+
+    Parameters
+    ----------
+    stack : of the other one.
+    motion : (4, 4) from where a point lies in the other one to where it lies in ``volume``, RAS mm; None: it is there.
+    """
+    grid, affine = regular_grid(volume)
+    if motion is not None:
+        affine = np.linalg.inv(motion) @ affine
+    slices = on_source_slices((grid - AIR_HU)[None].contiguous(), affine, stack)
+    return np.asarray((torch.cat(list(slices)) + AIR_HU).numpy(), np.float32)
+
+
 def on_source_slices(values: torch.Tensor, affine: NDArray[np.float64], stack: Stack) -> Iterator[torch.Tensor]:
     """Values of a grid at the pixels of each source slice, by linear interpolation; 0 outside the grid.
 

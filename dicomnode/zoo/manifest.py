@@ -260,7 +260,7 @@ class ImageOutput(_Told):
     Attributes
     ----------
     name, label : machine name, and what the radiologist reads.
-    horizon : which time it shows, such as ``24 h after the baseline scan``.
+    horizon : which time it shows, such as ``24 h after the baseline scan``; ``{hours}`` stands for those of the bundle.
     outlines : of which finding the chance of each voxel comes with it, such as ``hemorrhage``; None: not said, or none.
     """
 
@@ -299,6 +299,30 @@ class VolumeReading(Frozen):
     require_head: bool = True
 
 
+HOURS = "{hours}"
+"""In the words of a bundle: how many hours after the scan at hand what it foretells is."""
+
+
+class Horizon(Frozen):
+    """How many hours after the scan at hand what a bundle foretells is, where that can be chosen.
+
+    Attributes
+    ----------
+    default_h : unless the configuration says otherwise; what it gives is calibrated for these.
+    min_h, max_h : what was trained on.
+    """
+
+    default_h: float = Field(gt=0.0)
+    min_h: float = Field(gt=0.0)
+    max_h: float = Field(gt=0.0)
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Horizon:
+        if not self.min_h <= self.default_h <= self.max_h:
+            raise ValueError("default_h must lie between min_h and max_h")
+        return self
+
+
 class Origin(Frozen):
     """Where an imported bundle comes from.
 
@@ -327,6 +351,7 @@ class ModelSection(Frozen):
     population : whom it is for; outside of it no number is given.
     run_limit_s : how long a run may take where that is longer than the node allows (``run_timeout_s``).
     gives : its findings.
+    horizon : hours to what it foretells, where they can be chosen.
     volume : of a bundle that reads whole volumes.
     origin : of an imported bundle.
     """
@@ -344,6 +369,7 @@ class ModelSection(Frozen):
     population: tuple[Limit, ...] = ()
     run_limit_s: float | None = Field(default=None, gt=0.0)
     gives: tuple[Output, ...] = Field(min_length=1)
+    horizon: Horizon | None = None
     volume: VolumeReading | None = None
     origin: Origin | None = None
 
@@ -386,6 +412,13 @@ class ModelSection(Frozen):
             raise ValueError(f'reads = "{self.reads}" needs an image')
         if (self.reads is Reading.VOLUME) != (self.volume is not None):
             raise ValueError('reads = "volume" and the table volume belong together')
+        return self
+
+    @model_validator(mode="after")
+    def _hours_are_known(self) -> ModelSection:
+        said = [one.horizon for one in self.images] + [one.definition for one in self.scores]
+        if self.horizon is None and any(HOURS in words for words in said):
+            raise ValueError(f"{HOURS} is said, but there is no table horizon")
         return self
 
     @model_validator(mode="after")

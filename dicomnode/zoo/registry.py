@@ -148,11 +148,12 @@ class Registry:
     paths : further bundles, or folders of bundles; they may not take the name of another.
     digests : pinned digest by name, ``sha256:<hex>``; they stand above those that a models folder pins itself.
     thresholds : operating threshold of a score by its name; it takes the place of the one in the bundle.
+    horizons_h : hours to what a model foretells, by its name; they take the place of the bundle's own.
 
     Raises
     ------
-    BundleError : a folder holds no bundle, two bundles share a name, a manifest is at fault, or no bundle gives a score
-        that has a threshold; every fault is named.
+    BundleError : a folder holds no bundle, two bundles share a name, a manifest is at fault, no bundle gives a score
+        that has a threshold, or hours are given that no bundle allows; every fault is named.
     """
 
     def __init__(
@@ -160,8 +161,10 @@ class Registry:
         paths: Sequence[Path] = (),
         digests: Mapping[str, str] | None = None,
         thresholds: Mapping[str, float] | None = None,
+        horizons_h: Mapping[str, float] | None = None,
     ) -> None:
         self._thresholds = dict(thresholds or {})
+        self._horizons_h = {model_name(name): hours for name, hours in (horizons_h or {}).items()}
         self._digests = {model_name(name): digest for name, digest in (digests or {}).items()}
         self._manifests: dict[str, BundleManifest] = {}
         faults: list[str] = []
@@ -178,6 +181,9 @@ class Registry:
         ]
         scores = {score.name for manifest in self._manifests.values() for score in manifest.scores}
         faults += [f"threshold given for {name}, which is no score here" for name in self._thresholds.keys() - scores]
+        # a bundle that was refused for its hours is none here, which need not be said twice
+        unknown = () if faults else self._horizons_h.keys() - self._manifests
+        faults += [f"hours given for {name}, which is no bundle here" for name in unknown]
         # a model that was taken out of its folder leaves its pin behind: that one says nothing
         self._digests = {**pins, **self._digests}
         if faults:
@@ -185,7 +191,7 @@ class Registry:
 
     def _add(self, path: Path) -> Sequence[str]:
         try:
-            manifest = with_thresholds(load_manifest(path), self._thresholds)
+            manifest = with_thresholds(load_manifest(path, self._horizons_h), self._thresholds)
         except BundleError as error:
             return [str(error)]
         other = self._manifests.setdefault(model_name(manifest.name), manifest)

@@ -61,7 +61,9 @@ def test_every_image_of_others_is_pinned_by_its_digest() -> None:
     (compose,) = documents(COMPOSE / "compose.yaml")
     images = [service["image"] for service in compose["services"].values() if "build" not in service]
     assert len([*images, base_image()]) == 5
-    assert [one for one in [*images, base_image()] if not re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", one)] == []
+    assert [
+        one for one in [*images, base_image()] if not re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", one)
+    ] == []
 
 
 def test_the_image_has_a_pg_dump_that_is_no_older_than_the_server_of_the_compose_file() -> None:

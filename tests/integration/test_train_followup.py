@@ -15,6 +15,7 @@ from dicomnode.images.files import read_image
 from dicomnode.records import Inputs, PatientContext
 from dicomnode.train.engine import FitSettings
 from dicomnode.train.followup.experiment import MATRIX, PARTS
+from dicomnode.train.followup.judging import METALLIC
 from dicomnode.train.followup.learner import fast_learner
 from dicomnode.train.followup.pairs import pair_of
 from dicomnode.train.followup.ship import assembled
@@ -67,11 +68,22 @@ def test_a_pair_lies_on_one_grid_and_differs_less_where_nothing_changes(trained:
 
 def test_a_training_reports_both_tasks_beside_what_needs_no_learning(trained: Path) -> None:
     results = read_results(trained / "report" / "results.csv")
-    for column in ("mae", "unchanged_mae", "constants_mae", "changed_mae", "outside_mae", "voxel_brier", "score"):
+    for column in (
+        "mae",
+        "unchanged_mae",
+        "constants_mae",
+        "changed_mae",
+        "outside_mae",
+        "voxel_brier",
+        "score",
+        METALLIC,
+    ):
         assert np.isfinite(results[column]).all(), column
     report = json.loads((trained / "report" / "report.json").read_text())
     assert len(report["history"]) == 2
     assert report["about"]["settings"]["shares"] is True
+    # of one test pair there is no AUC; how many show the sign is a row in any case
+    assert "metallic hyperdensity sign" in (trained / "report" / "report.md").read_text()
 
 
 def test_its_bundle_predicts_a_scan_on_the_slices_of_the_source(

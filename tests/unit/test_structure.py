@@ -41,7 +41,7 @@ ONLY_IN = {
     "apscheduler": ("ops",),
     "typer": ("cli",),
     "dicomanonymizer": ("dicom.deidentify",),
-    "SimpleITK": ("train",),
+    "SimpleITK": ("zoo.registration",),
     "ray": ("execute.ray",),
 }
 

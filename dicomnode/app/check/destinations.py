@@ -11,7 +11,8 @@ from pydicom.uid import UID
 from dicomnode.app.check.finding import Finding
 from dicomnode.config.destinations import AnyDestination, Destination, WebDestination
 from dicomnode.config.whole import Config
-from dicomnode.deliver.query import FindNotOffered
+from dicomnode.deliver.query import STUDY_ROOT_FIND, FindNotOffered
+from dicomnode.deliver.retrieving import STUDY_ROOT_MOVE
 from dicomnode.deliver.route import Route, route_to
 from dicomnode.deliver.scu import probe
 from dicomnode.dicom.commitment import STORAGE_COMMITMENT
@@ -56,6 +57,21 @@ def _destination(config: Config, destination: Destination, route: Route) -> Iter
     if destination.proof == "commitment":
         yield from _commitment(config, destination)
     yield _proof(destination, route, "C-FIND")
+    if destination.name == config.priors.destination:
+        yield _retrieving(config, destination)
+
+
+def _retrieving(config: Config, destination: Destination) -> Finding:
+    """Whether earlier CTs can be asked for; that it knows this node as a destination shows at the first C-MOVE only."""
+    what = f"destination {destination.name}"
+    try:
+        accepted = probe(destination, config.node.ae_title, [STUDY_ROOT_FIND, STUDY_ROOT_MOVE])
+    except DeliveryError as fault:
+        return Finding(what, False, f"earlier CTs cannot be asked for: {fault}")
+    missing = [name for name, uid in (("C-FIND", STUDY_ROOT_FIND), ("C-MOVE", STUDY_ROOT_MOVE)) if not accepted[uid]]
+    if missing:
+        return Finding(what, False, f"does not offer {' and '.join(missing)}: no earlier CT can be fetched ([priors])")
+    return Finding(what, True, f"offers C-FIND and C-MOVE; must know {config.node.ae_title} and its port")
 
 
 def _learned(config: Config, destination: str, asked: set[str], taken: set[str]) -> dict[str, float]:

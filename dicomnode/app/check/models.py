@@ -22,7 +22,7 @@ from dicomnode.zoo.registry import Registry
 
 def check_protocols(config: Config) -> Iterator[Finding]:
     try:
-        registry = Registry(config.bundle_paths, config.zoo.digests, config.zoo.thresholds)
+        registry = Registry(config.bundle_paths, config.zoo.digests, config.zoo.thresholds, config.zoo.horizons_h)
     except BundleError as fault:
         yield Finding("zoo", False, str(fault))
         return
@@ -102,7 +102,7 @@ def check_models(config: Config) -> Iterator[Finding]:
 
 def _selftests(config: Config, backend: ChildBackend) -> Iterator[Finding]:
     """The known answers of those loaded models that have one."""
-    registry = Registry(config.bundle_paths, config.zoo.digests, config.zoo.thresholds)
+    registry = Registry(config.bundle_paths, config.zoo.digests, config.zoo.thresholds, config.zoo.horizons_h)
     bundles = [registry.get(name) for name in sorted(backend.models)]
     able = [bundle for bundle in bundles if (bundle.manifest.path / ANSWER).is_file()]
     if not able:

@@ -36,7 +36,7 @@ def _overview(config: Config) -> Iterator[str]:
     yield ""
     rows = [["accepted", *_row(service)] for service in accepted_services(config)]
     for destination in _dimse(config):
-        rows += [[f"to {destination.name}", *_row(service)] for service in proposed_services(destination)]
+        rows += [[f"to {destination.name}", *_row(service)] for service in _proposed(config, destination)]
     yield from _table(["network service", "SOP class", "UID", "role"], rows)
 
 
@@ -97,15 +97,19 @@ def _initiation(config: Config) -> Iterator[str]:
     for destination in _dimse(config):
         yield f"To {destination.name} ({destination.ae_title}): C-ECHO, C-FIND, C-STORE of results and, where"
         yield "configured, N-ACTION of storage commitment. A class that is refused is replaced by another."
+        if destination.name == config.priors.destination:
+            yield "After a bleed: C-FIND at STUDY level by PatientID and StudyDate, C-FIND at SERIES level, and C-MOVE"
+            yield f"of series to {config.node.ae_title}, of CT of the {config.priors.hours_before:g} hours before."
         yield ""
-        yield from _contexts(proposed_services(destination))
+        yield from _contexts(_proposed(config, destination))
         yield ""
     kinds = [[str(kind), row.title, row.sop_class_uid, str(row.made)] for kind, row in KINDS.items()]
     yield from _table(["result", "is", "SOP class", "made"], kinds)
     for web in config.destination:
         if isinstance(web, WebDestination):
             yield ""
-            yield f"To {web.name}: STOW-RS (PS3.18 10.5) and QIDO-RS (10.6) at {web.url}."
+            retrieves = ", WADO-RS (10.4) of earlier CTs" if web.name == config.priors.destination else ""
+            yield f"To {web.name}: STOW-RS (PS3.18 10.5) and QIDO-RS (10.6){retrieves} at {web.url}."
 
 
 def _acceptance(config: Config) -> Iterator[str]:
@@ -153,6 +157,10 @@ def _contexts(services: Iterable[Service]) -> Iterator[str]:
     yield ""
     syntaxes = [[f"T{i + 1}", _name(uid), uid] for i, uids in enumerate(sets) for uid in uids]
     yield from _table(["set", "transfer syntax", "UID"], syntaxes)
+
+
+def _proposed(config: Config, destination: Destination) -> list[Service]:
+    return proposed_services(destination, retrieves=destination.name == config.priors.destination)
 
 
 def _dimse(config: Config) -> Sequence[Destination]:

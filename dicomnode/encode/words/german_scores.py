@@ -216,6 +216,7 @@ SOURCES = {
     "HL7": "HL7",
     "FHIR": "FHIR",
     "file": "Datei",
+    "earlier CT": "frühere CT",
     "entered": "eingegeben",
 }
 

@@ -18,7 +18,8 @@ class ModelWorkerSettings:
     Attributes
     ----------
     device : ``auto``, ``cpu`` or ``cuda:N``.
-    zoo_paths, zoo_digests, zoo_thresholds : further bundles, pinned digests by name, thresholds of scores by name.
+    zoo_paths, zoo_digests : further bundles, pinned digests by name.
+    zoo_thresholds, zoo_horizons_h : thresholds of scores, and hours to what models foretell, by name.
     cpu_threads : 0: all cores.
     """
 
@@ -27,6 +28,7 @@ class ModelWorkerSettings:
     zoo_paths: tuple[Path, ...]
     zoo_digests: Mapping[str, str]
     zoo_thresholds: Mapping[str, float] = field(default_factory=dict)
+    zoo_horizons_h: Mapping[str, float] = field(default_factory=dict)
     cpu_threads: int = 0
 
 

@@ -123,7 +123,7 @@ def _require_same_models(settings: ModelWorkerSettings, there: Ready) -> None:
     ------
     BundleError : a model differs.
     """
-    here = Registry(settings.zoo_paths, settings.zoo_digests, settings.zoo_thresholds)
+    here = Registry(settings.zoo_paths, settings.zoo_digests, settings.zoo_thresholds, settings.zoo_horizons_h)
     for name in settings.models:
         ours, theirs = here.get(name).digest, there.models.get(name, "")
         if ours != theirs:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.orm import Session
 
 from dicomnode.decision import Decision, Outcome, ScoreOutcome
-from dicomnode.store.clinical.patients import PatientKey, survivor_of
+from dicomnode.records import Patient
+from dicomnode.store.clinical.patients import PatientKey, all_keys, survivor_of
 from dicomnode.store.states import JobStatus, RunStatus
 from dicomnode.store.tables import Job, Run, StudyPatient
 
@@ -41,6 +42,7 @@ class ForecastLine:
     scanned_at, later_at : seconds since the epoch; ``hours`` lie between them.
     came : whether the later exam was positive; None where it was uncertain, which is not counted.
     volume_ml : marked on the later exam.
+    model : that foretold. job_id, later_job_id : that gave the forecast, and the finding of the later exam.
     """
 
     score: str
@@ -52,6 +54,9 @@ class ForecastLine:
     probability: float
     came: bool | None
     volume_ml: float
+    model: str = ""
+    job_id: int = 0
+    later_job_id: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,37 +80,62 @@ class GrowthLine:
 
 @dataclass(slots=True)
 class Exam:
-    """A study of a patient, with what the models said of it last."""
+    """A study of a patient, with what the models said of it last.
+
+    ``given_by``: which job said it, by the name of a finding, and by model and score.
+    """
 
     study_uid: str
     scanned_at: float
     birth_date: str
+    sex: str = ""
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     scores: dict[tuple[str, str], ScoreOutcome] = field(default_factory=dict)
+    given_by: dict[str | tuple[str, str], int] = field(default_factory=dict)
 
 
 Exams = Mapping[PatientKey, Sequence[Exam]]
 """Of each patient, in the order of their scans."""
 
 
-def exams_by_patient(session: Session) -> Exams:
-    """All studies whose patient, time and findings are known. IDs that were merged are one patient."""
+def exams_by_patient(session: Session, *, seen_since: float = 0.0) -> Exams:
+    """All studies whose patient, time and findings are known. IDs that were merged are one patient.
+
+    Parameters
+    ----------
+    seen_since : what was read before is left out, seconds since the epoch.
+    """
+    return _exams(session, StudyPatient.seen_at >= seen_since)
+
+
+def exams_of(session: Session, patient: Patient) -> Sequence[Exam]:
+    """Those of one patient, in the order of their scans."""
+    keys = all_keys(session, patient)
+    found = _exams(session, tuple_(StudyPatient.patient_id, StudyPatient.issuer).in_(keys))
+    return next(iter(found.values()), ())
+
+
+def _exams(session: Session, where: ColumnElement[bool]) -> Exams:
     statement = (
-        select(StudyPatient, Run.model, Run.outcomes, Run.scores)
+        select(StudyPatient, Run.model, Run.outcomes, Run.scores, Job.id)
         .join(Job, Job.study_uid == StudyPatient.study_uid)
         .join(Run, Run.job_id == Job.id)
         .where(StudyPatient.patient_id != "", StudyPatient.scanned_at.is_not(None))
+        .where(where)
         .where(Run.status == RunStatus.SUCCEEDED, Job.status != JobStatus.SUPERSEDED)
         .order_by(StudyPatient.scanned_at, Job.id, Run.position)
     )
     found: dict[PatientKey, dict[str, Exam]] = defaultdict(dict)
     survivor = cache(lambda key: survivor_of(session, key))
-    for row, model, outcomes, scores in session.execute(statement):
+    for row, model, outcomes, scores, job_id in session.execute(statement):
         assert row.scanned_at is not None
         of_patient = found[survivor((row.patient_id, row.issuer))]
-        exam = of_patient.setdefault(row.study_uid, Exam(row.study_uid, row.scanned_at, row.birth_date))
-        exam.outcomes |= {one.finding: one for one in map(Outcome.from_dict, outcomes)}
-        exam.scores |= {(model, one.finding): one for one in map(ScoreOutcome.from_dict, scores)}
+        exam = of_patient.setdefault(row.study_uid, Exam(row.study_uid, row.scanned_at, row.birth_date, row.sex))
+        said = {one.finding: one for one in map(Outcome.from_dict, outcomes)}
+        numbers = {(model, one.finding): one for one in map(ScoreOutcome.from_dict, scores)}
+        exam.outcomes |= said
+        exam.scores |= numbers
+        exam.given_by |= dict.fromkeys((*said, *numbers), job_id)
     return {key: list(exams.values()) for key, exams in found.items()}
 
 
@@ -132,7 +162,24 @@ def _forecasts(exams: Sequence[Exam], wanted: Forecast) -> Iterator[ForecastLine
             probability=said.value,
             came=None if outcome.decision == Decision.UNCERTAIN else outcome.decision == Decision.POSITIVE,
             volume_ml=outcome.volume_ml,
+            model=wanted.model,
+            job_id=exam.given_by[wanted.model, wanted.score],
+            later_job_id=nearest.given_by[wanted.finding],
         )
+
+
+def earlier_exam(exams: Sequence[Exam], study_uid: str, *, finding: str, within_h: float) -> Exam | None:
+    """The newest exam of the same person before a study that was looked at for a finding; None where there is none.
+
+    Parameters
+    ----------
+    exams : of one patient, in the order of their scans.
+    """
+    exam = next((one for one in exams if one.study_uid == study_uid), None)
+    before = [
+        one for one in exams if finding in one.outcomes and exam is not None and exam in _later(one, (exam,), within_h)
+    ]
+    return before[-1] if before else None
 
 
 def growth_lines(exams: Exams, *, finding: str, until_h: float) -> list[GrowthLine]:
@@ -161,12 +208,14 @@ def _growth(exam: Exam, later: Exam, volume_ml: float, later_volume_ml: float) -
 
 
 def _later(exam: Exam, exams: Iterable[Exam], until_h: float) -> list[Exam]:
-    """Of the same person: an ID with another birth date is somebody else's."""
+    """Of the same person: an ID with another birth date or sex is somebody else's."""
     return [one for one in exams if 0.0 < _hours(exam, one) <= until_h and _are_one_person(exam, one)]
 
 
 def _are_one_person(exam: Exam, other: Exam) -> bool:
-    return not (exam.birth_date and other.birth_date) or exam.birth_date == other.birth_date
+    dates = {exam.birth_date, other.birth_date} - {""}
+    sexes = {exam.sex, other.sex} & {"M", "F"}
+    return len(dates) < 2 and len(sexes) < 2
 
 
 def _hours(exam: Exam, later: Exam) -> float:

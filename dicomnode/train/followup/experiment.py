@@ -44,7 +44,18 @@ PARTS = (
         for k in range(1, 6)
     ),
 )
-SHOWN = ("auc", "changed_mae", "below_unchanged", "below_constants", "outside_more", "psnr_db", "ssim", "voxel_brier")
+SHOWN = (
+    "auc",
+    "metallic_auc",
+    "auc_above_metallic",
+    "changed_mae",
+    "below_unchanged",
+    "below_constants",
+    "outside_more",
+    "psnr_db",
+    "ssim",
+    "voxel_brier",
+)
 WORDS = Words(
     command=f"{PROGRAM} --out FOLDER",
     title="The predicted follow-up scan: two tasks that share attention",

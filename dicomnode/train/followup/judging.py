@@ -8,10 +8,16 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial.distance import pdist
 
+from dicomnode.clinical.scores.rules import is_metallic
 from dicomnode.train.agreement import image_measures
+from dicomnode.train.followup.pairs import STAINED
 from dicomnode.train.outputs.image import UNCHANGED
 from dicomnode.train.tabular import ExamTensors
+from dicomnode.zoo.followup.grid import VOXEL_MM
+from dicomnode.zoo.networks.head_grid import USUAL_BRAIN_HU
 
 RANGE_HU = 100.0
 """Of what matters in brain: fluid to fresh blood."""
@@ -20,6 +26,9 @@ NO_BLOOD, BLOOD = 0.05, 0.5
 CONSTANTS = "constants_"
 """Begins the columns of the rule that gives each kind of voxel on the first scan its usual change."""
 LEAST_VOXELS = 20
+METALLIC = "metallic_sign"
+"""Column: 1 where the first scan shows the metallic hyperdensity sign, else 0."""
+TOUCHING = np.ones((3, 3, 3), bool)
 """In fewer voxels no error is told."""
 Hu = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -66,3 +75,25 @@ def _blood(p: Hu, blood: Hu, known: Mask) -> dict[str, float]:
         "voxel_share": float(truth.mean()),
         "voxel_p": float(p[known].mean()),
     }
+
+
+def metallic_sign(sample: ExamTensors) -> float:
+    """The published rule on the staining as it is painted: a centimetre or more, above 90 HU; 1 present, 0 absent.
+
+    Where it lies is not asked: the cohort stains basal ganglia and what lies about them. HU are counted from a brain of
+    usual density, since that of a scan is not known on the grid.
+    """
+    densest_hu = sample.tensors["head"][2].float().numpy() + USUAL_BRAIN_HU
+    labels, count = ndimage.label(sample.tensors["kind"].numpy() == STAINED, TOUCHING)
+    places = ndimage.find_objects(labels)
+    found = (_is_metallic(labels, densest_hu, number, places[number - 1]) for number in range(1, count + 1))
+    return float(any(found))
+
+
+def _is_metallic(
+    labels: NDArray[np.int32], densest_hu: NDArray[np.floating], number: int, box: tuple[slice, ...]
+) -> bool:
+    inside = labels[box] == number
+    corners_mm = np.argwhere(inside) * VOXEL_MM
+    longest_mm = float(pdist(corners_mm).max(initial=0.0)) + min(VOXEL_MM)
+    return is_metallic(longest_mm, float(densest_hu[box][inside].max()))

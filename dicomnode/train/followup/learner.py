@@ -16,8 +16,8 @@ from dicomnode.train.engine import Batch
 from dicomnode.train.exam_learner import ExamLearner
 from dicomnode.train.followup.balance import GradNorm
 from dicomnode.train.followup.batches import PairBatches
-from dicomnode.train.followup.judging import measured
-from dicomnode.train.followup.outputs import Regions, VoxelBlood
+from dicomnode.train.followup.judging import METALLIC, measured, metallic_sign
+from dicomnode.train.followup.outputs import MetallicSign, Regions, VoxelBlood
 from dicomnode.train.followup.pairs import DEAD, STAINED, TARGET, pair_of
 from dicomnode.train.importers.cohort import HOURS
 from dicomnode.train.learner import Needs
@@ -96,7 +96,10 @@ class FollowUpLearner(ExamLearner):
         self.parts = parts or FollowUpParts(variables=len(self.variables))
         exam = Probability(BLOOD_TO_COME)
         scan = (ImageOutput("follow-up scan"), Regions(), VoxelBlood())
-        self.outputs = (*([exam] if self.parts.classifies else []), *(scan if self.parts.generates else ()))
+        self.outputs = (
+            *((exam, MetallicSign()) if self.parts.classifies else ()),
+            *(scan if self.parts.generates else ()),
+        )
 
     def settings(self) -> Mapping[str, object]:
         return {"size": self.size, "variables": list(self.variables), **asdict(self.parts)}
@@ -152,7 +155,11 @@ class FollowUpLearner(ExamLearner):
     def _row(self, network: nn.Module, sample: ExamTensors) -> Mapping[str, float]:
         tensors = sample.tensors
         said: Prediction = network(tensors["head"][None], tensors["given"][None]).said
-        row = {"label": float(tensors["label"][0]), "score": float(torch.sigmoid(said.exam_logit[0]))}
+        row = {
+            "label": float(tensors["label"][0]),
+            "score": float(torch.sigmoid(said.exam_logit[0])),
+            METALLIC: metallic_sign(sample),
+        }
         if not self.parts.classifies:
             row = {}
         if not self.parts.generates:

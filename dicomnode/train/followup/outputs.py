@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dicomnode.train.followup.judging import CONSTANTS
-from dicomnode.train.outputs.figures import Figure, mean_of
+from dicomnode.train import statistics
+from dicomnode.train.followup.judging import CONSTANTS, METALLIC
+from dicomnode.train.outputs.figures import Figure, known_pairs, mean_of
 from dicomnode.train.outputs.image import UNCHANGED
 from dicomnode.train.outputs.output import Account, Output
 from dicomnode.train.results import Floats, Results
@@ -44,6 +45,34 @@ class Regions(Output):
         return []
 
 
+class MetallicSign(Output):
+    """The rule that clinicians know, beside the probability of the exam.
+
+    Parameters
+    ----------
+    label, score : columns of that probability.
+    """
+
+    name = "metallic hyperdensity sign"
+
+    def __init__(self, label: str = "label", score: str = "score") -> None:
+        self.truths = (label,)
+        title = "blood on the follow-up scan, AUC"
+        self.figures = (
+            Figure("metallic_auc", f"{title} of the metallic hyperdensity sign", (label, METALLIC), _auc),
+            Figure("auc_above_metallic", f"{title} above that of the sign", (label, score, METALLIC), _above),
+            Figure("metallic_share", "share of scans with the metallic hyperdensity sign", (METALLIC,), mean_of),
+        )
+
+    def account(self, results: Results) -> Account:
+        """Nothing beside the figures."""
+        return Account()
+
+    def draw(self, out: Path, sets: Mapping[str, Results], synthetic: bool) -> list[str]:
+        """Nothing."""
+        return []
+
+
 class VoxelBlood(Output):
     """Probability of blood of every voxel of the brain."""
 
@@ -66,6 +95,16 @@ class VoxelBlood(Output):
     def draw(self, out: Path, sets: Mapping[str, Results], synthetic: bool) -> list[str]:
         """Nothing."""
         return []
+
+
+def _auc(labels: Floats, given: Floats) -> float:
+    return statistics.auc(*known_pairs(labels, given))
+
+
+def _above(labels: Floats, scores: Floats, sign: Floats) -> float:
+    """On the exams where both are known."""
+    known = np.isfinite(labels) & np.isfinite(scores) & np.isfinite(sign)
+    return statistics.auc(labels[known], scores[known]) - statistics.auc(labels[known], sign[known])
 
 
 def below(given: Floats, rule: Floats) -> float:

@@ -16,14 +16,14 @@ from dicomnode.images.files import ReadError, read_image
 from dicomnode.measure.parenchyma import commonest_soft_tissue_hu
 from dicomnode.records import Volume
 from dicomnode.train.checkpoint import save_weights
-from dicomnode.train.followup.registration import motion_between
 from dicomnode.train.importers.cohort import LATER
 from dicomnode.train.manifest import Case
 from dicomnode.train.masks import read_mask
 from dicomnode.train.samples import digest_of, image_of, stamp_of
-from dicomnode.train.targets import volume_on
 from dicomnode.zoo.followup.grid import SHAPE, VOXEL_MM, FollowUpHead, head_of, relative_hu
+from dicomnode.zoo.grid import volume_on
 from dicomnode.zoo.orientation import orientation_of
+from dicomnode.zoo.registration import motion_between
 
 VERSION = 2
 """Of what lies in the cache."""

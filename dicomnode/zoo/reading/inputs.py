@@ -1,7 +1,8 @@
 """A bundle with code of its own: an object of its configuration takes volume, context and earlier findings.
 
 ``configs/inference.json`` has ``network_def``, whose weights are loaded, and ``model_def``: called with the
-:class:`~dicomnode.records.Inputs`, it gives every output by name, as in ``contract.Raw``.
+:class:`~dicomnode.records.Inputs`, it gives every output by name, as in ``contract.Raw``. Where the manifest has a
+table ``horizon``, ``model_def`` takes ``horizon_h``: the hours that a configuration may choose.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ def _built(manifest: BundleManifest) -> tuple[torch.nn.Module, Callable[[Inputs]
     try:
         parser.read_config(str(manifest.path / CONFIG))
         parser["bundle_root"] = str(manifest.path)
+        if manifest.chosen_h is not None:
+            parser["model_def#horizon_h"] = manifest.chosen_h
         parser.parse()
         return parser.get_parsed_content("network_def"), parser.get_parsed_content("model_def")
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, AttributeError) as error:

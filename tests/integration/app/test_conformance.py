@@ -120,6 +120,19 @@ def test_the_statement_has_the_chapters_of_the_standard_and_the_values_of_the_co
         assert syntax in text
 
 
+def test_retrieving_earlier_cts_stands_in_the_statement_where_it_is_configured() -> None:
+    shadow = {"name": "earlier", "match": {"Modality": "CT"}, "models": ["hemorrhage"], "shadow": True}
+    asked = {
+        "destination": [PACS],
+        "protocol": [shadow],
+        "priors": {"destination": PACS["name"], "protocol": "earlier"},
+    }
+    told, silent = (statement(Config.model_validate(one)) for one in (asked, {"destination": [PACS]}))
+    for text, says in ((told, True), (silent, False)):
+        assert ("1.2.840.10008.5.1.4.1.2.2.2" in text) is says  # Study Root Retrieve, Move
+        assert ("C-MOVE" in text) is says
+
+
 def test_the_command_writes_it(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     assert CliRunner().invoke(app, ["init", str(config)]).exit_code == 0

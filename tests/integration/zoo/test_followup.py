@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dicomnode.app.known_head import KnownHead, known_context, make_known_head
+from dicomnode.cohort.findings import Finding as Painted
+from dicomnode.cohort.make import make_thrombectomy_study
+from dicomnode.encode.kinds.predicted import banner_texts
+from dicomnode.encode.wording import Wording
+from dicomnode.images.volume import read_volume
+from dicomnode.language import Language
 from dicomnode.records import (
     PROBABILITY_SCALE,
     ContextSource,
@@ -120,3 +126,38 @@ def test_who_had_no_thrombectomy_gets_no_forecast(runner: Runner, head: KnownHea
     assert found
     assert all(isinstance(one, NotApplicable) for one in found)
     assert {one.reason for one in found if isinstance(one, NotApplicable)} == {Inapplicable.OUTSIDE_POPULATION}
+
+
+Foretold = dict[float, tuple[Volume, NDArray[np.uint8], ImageFinding]]
+"""By the hours that were chosen: the scan, what is painted on it, and what is predicted."""
+
+
+@pytest.fixture(scope="module")
+def chosen(tmp_path_factory: pytest.TempPathFactory) -> Foretold:
+    """Of the head that the demonstration sends after a thrombectomy."""
+    folder = tmp_path_factory.mktemp("demo")
+    volume = read_volume(make_thrombectomy_study(folder).paths)
+    with np.load(folder / "patient-0001" / "mask.npz") as files:
+        painted = files["findings"]
+    found = {}
+    for hours in (6.0, 24.0, 72.0):
+        of_hours = Runner(Registry(horizons_h={"followup": hours}).get("followup"), threads=1)
+        scan, _ = said_of(of_hours, volume, known_context(of_hours.manifest))
+        found[hours] = volume, painted, scan
+    return found
+
+
+@pytest.mark.parametrize(("finding", "least_hu"), [(Painted.STAINING, -10.0), (Painted.INFARCT, -0.5)])
+def test_on_the_demonstrations_head_staining_fades_and_the_infarct_darkens_with_the_hours_that_are_chosen(
+    chosen: Foretold, finding: Painted, least_hu: float
+) -> None:
+    changes = [float((scan.hu - volume.hu)[painted == finding].mean()) for volume, painted, scan in chosen.values()]
+    assert least_hu > changes[0] > changes[1] > changes[2]
+
+
+def test_the_banner_and_the_words_of_the_report_say_the_hours_that_are_chosen(chosen: Foretold) -> None:
+    words = Wording(Language.BRITISH)
+    for hours, (_, _, scan) in chosen.items():
+        assert f"{hours:g} H AFTER THIS SCAN" in banner_texts(scan, words)[1]
+        assert f"Predicted follow-up scan, {hours:g} h after this scan" in words.prediction_sentence(scan)
+    assert len({scan.inputs_digest for _, _, scan in chosen.values()}) == 3

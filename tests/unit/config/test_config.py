@@ -404,3 +404,35 @@ def test_the_example_shows_every_key_of_the_fhir_server() -> None:
     assert set(raw) == set(type(fhir).model_fields)
     assert set(raw["auth"]) == set(type(fhir.auth).model_fields)
     assert set(raw["tls"]) == set(type(fhir.tls).model_fields)
+
+
+PRIORS = """
+[priors]
+destination = "{destination}"
+protocol = "{protocol}"
+hours_before = {hours}
+
+[[protocol]]
+name = "earlier"
+match = {{ Modality = "CT" }}
+models = ["hemorrhage"]
+shadow = true
+"""
+
+
+def test_an_archive_for_earlier_cts_is_a_destination_and_what_comes_goes_through_a_shadow_protocol(
+    tmp_path: Path,
+) -> None:
+    good = GOOD.format(data=tmp_path)
+    told = write(tmp_path, good + PRIORS.format(destination="pacs", protocol="earlier", hours=12.0))
+    assert load_config(told, environment={}).priors.is_on
+    wrong = write(tmp_path, good + PRIORS.format(destination="pax", protocol="head", hours=48.0))
+    faults = faults_of(wrong)
+    assert len(faults) == 3
+    for says in ("no [[destination]] is named 'pax'", "no [[protocol]] with shadow = true", "lets nothing count"):
+        assert any(says in fault for fault in faults), says
+
+
+def test_a_protocol_for_earlier_cts_without_an_archive_is_a_fault(tmp_path: Path) -> None:
+    text = GOOD.format(data=tmp_path) + PRIORS.format(destination="", protocol="earlier", hours=12.0)
+    assert "belong together" in faults_of(write(tmp_path, text))[0]

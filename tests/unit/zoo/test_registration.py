@@ -9,8 +9,8 @@ import numpy as np
 
 from dicomnode.cohort.motion import Motion
 from dicomnode.images.files import read_image
-from dicomnode.train.followup.registration import motion_between
-from dicomnode.train.targets import volume_on
+from dicomnode.zoo.grid import volume_on
+from dicomnode.zoo.registration import motion_between
 from tests.unit.train.heads import acquired_head, write_dicom_exam
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])

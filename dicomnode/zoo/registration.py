@@ -1,17 +1,22 @@
-"""Rigid registration of two scans of one head, in training only: at run time a model sees one scan.
+"""Rigid registration of two scans of one head: of the pairs of a training, and of a forecast with what came.
 
-Rigid alone, since a warp would undo the mass effect that is to be learned.
-Reference: SimpleITK (Lowekamp et al., Front Neuroinform 7 (2013) 45).
+A model itself sees one scan. Rigid alone, since a warp would undo the mass effect that is to be learned, or judged.
+Reference: SimpleITK (Lowekamp et al., Front Neuroinform 7 (2013) 45); an extra, without which nothing is registered.
 """
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
 import numpy as np
-import SimpleITK
 from numpy.typing import NDArray
 
 from dicomnode.records import Volume
 from dicomnode.zoo.grid import regular_grid
+
+if TYPE_CHECKING:
+    import SimpleITK
 
 SEEN_HU = (-200.0, 600.0)
 """Air, skin, brain and bone; what is beyond is cut off, so that teeth and metal do not decide."""
@@ -24,13 +29,21 @@ COMPARED, SEED = 20_000, 1
 STEPS = 60
 
 
+def can_register() -> bool:
+    """Whether SimpleITK is installed."""
+    return find_spec("SimpleITK") is not None
+
+
 def motion_between(first: Volume, second: Volume) -> NDArray[np.float64]:
     """(4, 4) from where a point of the head lies in the first scan to where it lies in the second, RAS mm.
 
     Raises
     ------
     RuntimeError : the two do not overlap.
+    ImportError : SimpleITK is not installed.
     """
+    import SimpleITK
+
     fixed, moving = _image_of(first), _image_of(second)
     start = SimpleITK.CenteredTransformInitializer(
         fixed, moving, SimpleITK.Euler3DTransform(), SimpleITK.CenteredTransformInitializerFilter.MOMENTS
@@ -42,6 +55,8 @@ def motion_between(first: Volume, second: Volume) -> NDArray[np.float64]:
 
 def _image_of(volume: Volume) -> SimpleITK.Image:
     """On its regular grid, coarser, in RAS mm."""
+    import SimpleITK
+
     grid, affine = regular_grid(volume)
     # SimpleITK takes (slices, rows, columns) and counts (columns, rows, slices)
     image = SimpleITK.GetImageFromArray(np.ascontiguousarray(grid.permute(2, 1, 0).clamp(*SEEN_HU).numpy()))
@@ -53,6 +68,8 @@ def _image_of(volume: Volume) -> SimpleITK.Image:
 
 
 def _method(share: float) -> SimpleITK.ImageRegistrationMethod:
+    import SimpleITK
+
     method = SimpleITK.ImageRegistrationMethod()
     method.SetMetricAsMeanSquares()
     method.SetMetricSamplingStrategy(method.RANDOM)
