@@ -88,6 +88,7 @@ class Painter:
         return np.array([across, np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
 
     def mass_effect(self) -> float:
+        """Move the brain, and paint nothing; returns the midline shift in mm."""
         shown, causes = self.shown, list[Ball | Push | Layer]()
         round_ml = shown.iph_ml * (not shown.petechial) + 0.5 * shown.oedema_ml
         swollen_ml = 0.12 * shown.infarct_ml * min(shown.infarct_depth_hu / 12.0, 1.0)

@@ -68,6 +68,12 @@ class SecondPainter:
         self._write_back()
         return shift_mm
 
+    def mass_effect(self) -> float:
+        """Move the brain as :meth:`paint` does, and paint nothing; returns the midline shift in mm."""
+        shift_mm = self._displace(self._collections())
+        self._write_back()
+        return shift_mm
+
     def _collections(self) -> dict[Finding, tuple[Sheet, Field]]:
         """Dura and thickness of the collections; what lies outside comes first."""
         ground, shown, found = self.ground, self.ground.shown, dict[Finding, tuple[Sheet, Field]]()
