@@ -6,9 +6,8 @@ that were drawn, before anything is painted, and heads with one are preferred.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from dicomnode.cohort.acquire import AcquiredSeries
 from dicomnode.cohort.canvas import CENTRE_MM, EXTENT_MM, Canvas, Point, Tissue
 from dicomnode.cohort.edition import BENT, SECOND, Edition
 from dicomnode.cohort.lesions import Lesions, draw_lesions
-from dicomnode.cohort.mass_effect import SEPTUM
+from dicomnode.cohort.mass_effect import SEPTUM, Layer, motion_mm
 from dicomnode.cohort.painter import Anatomy, Painter
 from dicomnode.cohort.patients import Site
 from dicomnode.cohort.scanner import draw_protocol, scan_scene
@@ -33,8 +32,8 @@ from dicomnode.measure.anatomy.plane import mid_plane
 from dicomnode.records import Stack, Volume
 from dicomnode.train.anatomy.heads import WARPED_SHARE, known_head
 
-FIRST_SEED, SEEDS_A_HEAD = 8_000_000, 64
-"""Seeds lie where no cohort's and no benchmark's do; of a head's the first that is wanted is taken."""
+FIRST_SEED, SEEDS_A_SCAN, SCANS_A_HEAD = 8_000_000, 64, 3
+"""Seeds lie where no cohort's and no benchmark's do; of a scan's the first that is wanted is taken."""
 SHIFTED_SHARE, LEAST_SHIFT_MM = 0.65, 2.5
 SECOND_SHARE = 0.4
 ARMS = (("ich", 0.62), ("trauma", 0.24), ("post_evt", 0.05), ("stroke_no_evt", 0.05), ("normal", 0.04))
@@ -42,6 +41,8 @@ SITES = (Site.A, Site.B, Site.A, Site.C)
 SPACING_MM, MATRIX = 1.8, 256
 SEPTUM_Y_MM, SEPTUM_Z_MM = np.arange(-22.0, 7.0, 4.0), np.arange(4.0, 29.0, 4.0)
 """Points of the septum, in head coordinates, before anything has moved."""
+REACH_MM = 40.0
+"""It is moved no farther."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +77,13 @@ def expected_shift_mm(lesions: Lesions, edition: Edition) -> float:
     return abs(float(lesions.side * pushed)) + 0.45 * edition.surface * surface_ml / (1.0 + surface_ml / 200.0)
 
 
-def drawn(number: int) -> tuple[int, Edition, Lesions]:
-    """Seed, edition and lesions of the head of a number."""
+def drawn(number: int, edition: Edition) -> tuple[int, Lesions]:
+    """Seed and lesions of the scan of a number."""
     rng = np.random.default_rng([FIRST_SEED, number])
-    edition, wanted = SECOND if rng.random() < SECOND_SHARE else BENT, rng.random() < SHIFTED_SHARE
+    wanted = rng.random() < SHIFTED_SHARE
     names, shares = zip(*ARMS, strict=True)
-    for attempt in range(SEEDS_A_HEAD):
-        seed = FIRST_SEED + SEEDS_A_HEAD * number + attempt
+    for attempt in range(SEEDS_A_SCAN):
+        seed = FIRST_SEED + SEEDS_A_SCAN * number + attempt
         arm, age, severity = str(rng.choice(names, p=shares)), int(rng.integers(25, 95)), float(rng.uniform(-0.5, 2.5))
         if edition is SECOND:
             lesions = draw_second_lesions(arm, age, severity, float(rng.uniform(1.0, 48.0)), seed)
@@ -90,17 +91,26 @@ def drawn(number: int) -> tuple[int, Edition, Lesions]:
             lesions = draw_lesions(arm, age, severity, seed)
         if not wanted or expected_shift_mm(lesions, edition) >= LEAST_SHIFT_MM:
             break
-    return seed, edition, lesions
+    return seed, lesions
 
 
-def scan_head(number: int, templates: Path | None) -> Scanned:
-    """Paint and scan the head of a number; the same one for the same arguments."""
-    seed, edition, lesions = drawn(number)
-    warped = templates is not None and np.random.default_rng(seed).random() < WARPED_SHARE
-    make = partial(make_template_anatomy, templates) if warped else make_anatomy
-    base = make(seed, lesions, spacing_mm=SPACING_MM, edition=edition)
+def scan_head(number: int, templates: Path | None) -> Iterator[Scanned]:
+    """Paint the head of a number and scan it with each of its lesions; the same ones for the same arguments."""
+    rng = np.random.default_rng([FIRST_SEED, number, 1])
+    edition, warped = SECOND if rng.random() < SECOND_SHARE else BENT, rng.random() < WARPED_SHARE
+    drawings = [drawn(SCANS_A_HEAD * number + which, edition) for which in range(SCANS_A_HEAD)]
+    first = drawings[0][1]
+    make = make_anatomy if templates is None or not warped else partial(make_template_anatomy, templates)
+    base = make(drawings[0][0], first, spacing_mm=SPACING_MM, edition=edition)
+    for seed, own in drawings:
+        lesions = replace(own, atrophy=first.atrophy, leukoaraiosis=first.leukoaraiosis)
+        site = SITES[int(rng.integers(len(SITES)))]
+        yield _scanned(replace(base, seed=seed), lesions, edition, site)
+
+
+def _scanned(base: Anatomy, lesions: Lesions, edition: Edition, site: Site) -> Scanned:
     scene = make_scene(base, lesions, edition)
-    scan = scan_scene(scene, *draw_protocol(SITES[number % len(SITES)], seed, "baseline", MATRIX), seed)
+    scan = scan_scene(scene, *draw_protocol(site, base.seed, "baseline", MATRIX), base.seed)
     return Scanned(
         volume=volume_of(scan.series),
         matrix=known_head(base, scene).matrix,
@@ -112,32 +122,32 @@ def scan_head(number: int, templates: Path | None) -> Scanned:
 
 
 def moved_septum_mm(base: Anatomy, lesions: Lesions, edition: Edition) -> NDArray[np.float64]:
-    """(z, y, 3) patient coordinates to which the points of the septum have been moved; see :class:`Scanned`.
-
-    Head coordinates are moved by the lesions as if they were HU, and looked up where they came to.
-    """
-    came = np.stack([_moved(base, lesions, edition, axis) for axis in (base.canvas.x, base.canvas.y, base.canvas.z)])
-    return np.array([[_now_mm(base.canvas, came, (0.0, y, z)) for y in SEPTUM_Y_MM] for z in SEPTUM_Z_MM])
-
-
-def _moved(base: Anatomy, lesions: Lesions, edition: Edition, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    canvas = dataclasses.replace(base.canvas, hu=values.copy())
-    painter = SecondPainter if edition is SECOND else Painter
-    moving = painter(dataclasses.replace(base, canvas=canvas), lesions, edition)
-    moving.mass_effect()
-    return moving.canvas.hu
+    """(z, y, 3) patient coordinates to which the points of the septum have been moved; see :class:`Scanned`."""
+    canvas = base.canvas
+    near = np.zeros(canvas.shape, bool)
+    near[canvas.box(SEPTUM, REACH_MM)] = True
+    painter = (SecondPainter if edition is SECOND else Painter)(base, lesions, edition)
+    causes = [cause for cause in painter.causes() if not isinstance(cause, Layer)]
+    moved = motion_mm(canvas, near, base.distance, causes, edition)
+    came = np.stack([axis[near] for axis in (canvas.x, canvas.y, canvas.z)]) - moved
+    block_mm = np.argwhere(near)[:, ::-1] * canvas.spacing_mm + block_origin_mm(canvas)
+    points = [[_now_mm(canvas, block_mm, came, (0.0, y, z)) for y in SEPTUM_Y_MM] for z in SEPTUM_Z_MM]
+    return np.array(points)
 
 
-def _now_mm(canvas: Canvas, came: NDArray[np.float32], place: Point) -> NDArray[np.float64]:
+def block_origin_mm(canvas: Canvas) -> NDArray[np.float64]:
+    """(x, y, z) of the centre of the first voxel of a painted block, patient coordinates."""
+    sides = zip(EXTENT_MM, CENTRE_MM, strict=True)
+    return np.array([0.5 * canvas.spacing_mm - extent / 2 - shift for extent, shift in sides])[::-1]
+
+
+def _now_mm(
+    canvas: Canvas, block_mm: NDArray[np.float64], came: NDArray[np.float32], place: Point
+) -> NDArray[np.float64]:
     """(3,) patient coordinates of what was at a place; between voxels as if all around moved alike."""
-    box = canvas.box((0.0, -10.0, 16.0), 48.0)
-    here = came[(slice(None), *box)]
-    away = here - np.array(place, np.float32)[:, None, None, None]
-    index = np.unravel_index(int(np.argmin((away**2).sum(axis=0))), away.shape[1:])
-    middle = [(start.start + at + 0.5) * canvas.spacing_mm for start, at in zip(box, index, strict=True)]
-    low = [extent / 2 + shift for extent, shift in zip(EXTENT_MM, CENTRE_MM, strict=True)]
-    block_mm = np.subtract(middle, low)[::-1]
-    return np.asarray(block_mm - canvas.rotation.T @ away[(slice(None), *index)])
+    away = came - np.array(place, np.float32)[:, None]
+    nearest = int(np.argmin((away**2).sum(axis=0)))
+    return np.asarray(block_mm[nearest] - canvas.rotation.T @ away[:, nearest])
 
 
 def volume_of(series: AcquiredSeries) -> Volume:
@@ -164,15 +174,16 @@ def volume_of(series: AcquiredSeries) -> Volume:
 
 
 def scan_heads(out: Path, count: int, templates: Path | None) -> Iterator[Path]:
-    """Paint and scan heads that are not there yet, one file each; yields every file when it is there."""
+    """Paint and scan heads that are not there yet, a file for each scan; yields every file when it is there."""
     out.mkdir(parents=True, exist_ok=True)
     for number in range(count):
-        path = out / f"{number:05d}.npz"
-        if not path.exists():
-            temporary = path.with_suffix(".tmp.npz")
-            _save(temporary, scan_head(number, templates))
-            temporary.replace(path)
-        yield path
+        paths = [out / f"{number:05d}-{which}.npz" for which in range(SCANS_A_HEAD)]
+        if not all(path.exists() for path in paths):
+            for path, head in zip(paths, scan_head(number, templates), strict=True):
+                temporary = path.with_suffix(".tmp.npz")
+                _save(temporary, head)
+                temporary.replace(path)
+        yield from paths
 
 
 def _save(path: Path, head: Scanned) -> None:
