@@ -105,6 +105,11 @@ SENTENCES = {
     "shift unseen": "not measured, as the septum pellucidum is not seen",
     "shift line": "Midline shift at the septum pellucidum: {shift}.",
     "evans line": "Evans index: {evans}.",
+    "hypodense none": "none of 1 % or more",
+    "hypodense at most": "none for certain, at most {high} %",
+    "hypodense from": "{low} % to at most {high} %",
+    "hypodense line": "Hypodense share of the cerebrum, without fluid and blood: {share}.",
+    "across": "{hu} HU across the midline",
     "shift row": "Midline shift",
     "evans row": "Evans index",
     # scores and predicted scans
