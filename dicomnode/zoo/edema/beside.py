@@ -19,10 +19,11 @@ HYPODENSE = (
 def beside(volume: Volume) -> tuple[ReferenceScore, ...]:
     """What could be measured; what could not is left out."""
     head = Places(volume).head or HeadMeasures(likeness=0.0)
-    return tuple(_told_of(head))
+    return tuple(told_of(head))
 
 
-def _told_of(head: HeadMeasures) -> Iterator[ReferenceScore]:
+def told_of(head: HeadMeasures) -> Iterator[ReferenceScore]:
+    """What was measured of a head, each as a score."""
     shift_mm, evans = head.midline_shift_mm, head.evans_index
     if shift_mm is not None:
         said = told("{mm:.0f} mm", mm=abs(shift_mm))
