@@ -25,7 +25,7 @@ from dicomnode.train.anatomy.looking import Shown, example, layers_of, trained
 from dicomnode.train.anatomy.middle import written_samples
 from dicomnode.train.anatomy.shifted import scan_heads, septum_heads
 
-HEADS, SCANS, MIDDLE_HEADS, SHIFTED_HEADS, EPOCHS, HELD_BACK = 1500, 2, 700, 90, 30, 0.1
+HEADS, SCANS, MIDDLE_HEADS, SHIFTED_HEADS, EPOCHS, HELD_BACK = 1500, 2, 450, 90, 30, 0.1
 FRAME, NEAR_MM = "frame", 1.5
 
 

@@ -26,7 +26,7 @@ from dicomnode.train.anatomy.shifted import FIRST_SEED, MIDDLE, base_of, moved_s
 
 FIRST_HEAD = 100_000
 """Heads of these numbers are shown to nobody else."""
-RIDGE = 2.0
+RIDGE = 1.0
 """As a share of the mean square of a sample's differences."""
 
 Sample = tuple[NDArray[np.float32], float]
