@@ -50,7 +50,7 @@ class Judged:
     ventricles_ml: tuple[float, float]
     shift_mm: tuple[float, float]
     evans: tuple[float, float]
-    dark_percent: tuple[float, float] | None
+    dark_percent: float
     dark_ml: float
     seconds: float
 
@@ -79,7 +79,7 @@ def judged(number: int, templates: Path | None) -> Judged:
         parts=bleed.parts if bleed is not None and has_bleed else (),
         ventricles_ml=(scan.volume_ml(Finding.INTRAVENTRICULAR), inner_ml),
         shift_mm=(scene.midline_shift_mm, _number(None if head is None else head.midline_shift_mm)),
-        dark_percent=None if head is None else head.hypodense_percent,
+        dark_percent=_number(None if head is None else head.hypodense_percent),
         dark_ml=scan.volume_ml(Finding.INFARCT) + scan.volume_ml(Finding.OEDEMA),
         evans=(_painted_evans(base, scene), _number(None if head is None else head.evans_index)),
         seconds=seconds,
@@ -215,15 +215,18 @@ def _evans_rows(cases: list[Judged]) -> list[Row]:
 
 
 def _dark_rows(cases: list[Judged]) -> list[Row]:
-    """How often dark brain is told for certain, and how much of it at most."""
+    """The hypodense share of painted heads without and with dark brain, and of warped ones: theirs is dark."""
+    kinds = {
+        "painted heads, none dark": [case for case in cases if _is_healthy(case) and not case.warped],
+        f"painted heads, {DARK_ML:g} mL and more dark": [case for case in cases if _is_dark(case) and not case.warped],
+        "warped heads": [case for case in cases if case.warped],
+    }
     rows = []
-    for name, is_among in (("none painted", _is_healthy), (f"{DARK_ML:g} mL and more painted", _is_dark)):
-        told = [case.dark_percent for case in cases if case.dark_percent is not None and is_among(case)]
-        certain = sum(round(low) > 0 for low, _ in told)
-        rows.append((f"hypodense for certain, {name}", str(len(told)), str(certain)))
-        if told:
-            most = "{:.0f} %, {:.0f} %".format(*np.quantile([high for _, high in told], [0.5, 0.9]))
-            rows.append(("  at most: median, 90 %", str(len(told)), most))
+    for name, among in kinds.items():
+        told = np.array([case.dark_percent for case in among])
+        told = told[np.isfinite(told)]
+        figure = "{:.1f} %, {:.1f} %".format(*np.quantile(told, [0.5, 0.9])) if told.size else "-"
+        rows.append((f"hypodense share, {name}: median, 90 %", str(len(told)), figure))
     return rows
 
 

@@ -200,14 +200,14 @@ class HeadMeasures:
     midline_shift_mm : of the septum pellucidum from the ideal midline, to the patient's left positive.
     inner_width_mm : between the inner tables of the skull at the septum.
     evans_index : width of the frontal horns over the inner width of the skull.
-    hypodense_percent : hypodense share of the cerebrum, certainly and at most (``measure.anatomy.hypodense``).
+    hypodense_percent : hypodense share of the cerebrum, without fluid and blood (``measure.anatomy.hypodense``).
     """
 
     likeness: float
     midline_shift_mm: float | None = None
     inner_width_mm: float | None = None
     evans_index: float | None = None
-    hypodense_percent: tuple[float, float] | None = None
+    hypodense_percent: float | None = None
 
 
 CodedConcept = tuple[str, str, str]

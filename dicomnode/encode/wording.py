@@ -326,13 +326,11 @@ class Wording:
         return self.number(round(finding.head.evans_index, 2), 2)
 
     def hypodense(self, finding: MaskFinding) -> str:
-        """``2 to 5 %``, ``at most 5 %, none for certain``, ``none of 1 % or more``; empty where it was not measured."""
+        """``about 5 %``, ``less than 1 %``; empty where it was not measured."""
         if finding.head is None or finding.head.hypodense_percent is None:
             return ""
-        low, high = (round(percent) for percent in finding.head.hypodense_percent)
-        if high < 1:
-            return self.say("hypodense none")
-        return self.say("hypodense from", low=low, high=high) if low else self.say("hypodense at most", high=high)
+        percent = round(finding.head.hypodense_percent)
+        return self.say("hypodense", percent=percent) if percent else self.say("hypodense none")
 
     def head_lines(self, finding: MaskFinding) -> list[str]:
         """What the head shows as a whole, a sentence each."""

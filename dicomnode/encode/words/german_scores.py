@@ -150,9 +150,10 @@ MEANINGS = {
     "{growth:+.1f} mL": "{growth:+.1f} mL",
     "Share of the Score-CAM ({channels} channels) within {near:g} mm of the marked bleed.": "Anteil der Score-CAM "
     "({channels} Kanäle) innerhalb von {near:g} mm um die markierte Blutung.",
-    "Darker than brain by {hu:g} HU or more, without fluid and blood. Certain is only what is brighter across the "
-    "midline.": "Um {hu:g} HE oder mehr dunkler als Gehirn, ohne Flüssigkeit und Blut. Gesichert ist nur, was jenseits "
-    "der Mittellinie heller ist.",
+    "Darker than brain by {hu:g} HU or more, without fluid and blood: oedema, infarct or white matter as in old age.": (
+        "Um {hu:g} HE oder mehr dunkler als Gehirn, ohne Flüssigkeit und Blut: Ödem, Infarkt oder weiße Substanz wie im "
+        "Alter."
+    ),
     "For primary intracerebral haemorrhage only.": "Nur für primäre intrazerebrale Blutungen.",
     "For ischaemic stroke only.": "Nur für ischämische Schlaganfälle.",
     "Not the sole ground to limit treatment.": "Kein alleiniger Grund, die Behandlung zu begrenzen.",

@@ -38,7 +38,7 @@ def head_of(volume: Volume, frame: Frame) -> HeadMeasures:
         midline_shift_mm=shift_mm,
         inner_width_mm=None if midline is None else midline.width_mm,
         evans_index=None if midline is None else evans_of(block, midline, seen, frame),
-        hypodense_percent=hypodense_percent(smooth, frame, brain_hu, shift_mm),
+        hypodense_percent=hypodense_percent(smooth, frame, brain_hu),
     )
 
 

@@ -1,9 +1,8 @@
-"""How much of the cerebrum is hypodense (oedema, infarct, old defects' rims), as a range.
+"""What share of the cerebrum is hypodense: oedema, infarct, or white matter as it is in old age.
 
 Looked at is what lies within the skull above its base, away from the bone, without fluid, blood and what touches them:
-partial volume is no oedema. What is darker than brain by ``DARK_HU`` is counted. At most all of it is a lesion; white
-matter disease and the white matter of old age are as dark. Certain is only what has no counterpart across the midline,
-and only where the midline stands straight: beside a shift the two sides do not lie opposite each other.
+partial volume is no oedema. What is darker than brain by ``DARK_HU`` is counted, whatever its cause. What lies across
+the midline does not tell the causes apart: heads without a lesion are uneven, too.
 """
 
 from __future__ import annotations
@@ -12,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_closing, binary_dilation, binary_erosion, binary_fill_holes, label, uniform_filter
+from scipy.ndimage import binary_closing, binary_dilation, binary_erosion, binary_fill_holes, uniform_filter
 
 from dicomnode.measure.anatomy.frame import Frame
-from dicomnode.measure.anatomy.location import in_ventricles
 from dicomnode.measure.anatomy.sampling import Coarse
 
 Mask = NDArray[np.bool_]
@@ -32,15 +30,6 @@ FLUID_HU, DENSE_HU, BONE_HU = 16.0, 15.0, 60.0
 """So far below brain is fluid; so far above it is blood, and bone."""
 FROM_BONE = 3
 """Steps of the grid from bone: sulci, partial volume and beam hardening are left out."""
-ROUND_VENTRICLES = 2
-"""Steps of the grid about the ventricles that are left out: wider in old age, with dark matter about them."""
-PATCH_ML = 3.0
-"""Smaller patches are noise."""
-CONTRAST_HU = 3.5
-"""So much darker than across the midline is a patch that has no counterpart."""
-SEEN_ACROSS = 0.5
-"""Share of a patch whose counterpart is brain."""
-MOST_SHIFT_MM = 3.0
 LEAST_SEEN_ML = 150.0
 
 
@@ -58,25 +47,18 @@ class Cerebrum:
     tissue: Mask
 
 
-def hypodense_percent(
-    seen: Coarse, frame: Frame, brain_hu: float, shift_mm: float | None
-) -> tuple[float, float] | None:
-    """Share of the cerebrum that is hypodense, in percent: certainly, and at most; None where too little is seen.
+def hypodense_percent(seen: Coarse, frame: Frame, brain_hu: float) -> float | None:
+    """Share of the cerebrum that is hypodense, in percent; None where too little is seen.
 
     Parameters
     ----------
     seen : with voxels of about 3 mm, so that noise is not taken for oedema.
-    shift_mm : of the midline; None where it could not be measured.
     """
     head = cerebrum_of(seen, frame, brain_hu)
-    voxel_ml = float(np.prod(STEP_MM)) / 1000.0
     total = int(head.tissue.sum())
-    if total * voxel_ml < LEAST_SEEN_ML:
+    if total * float(np.prod(STEP_MM)) / 1000.0 < LEAST_SEEN_ML:
         return None
-    dark = head.tissue & (head.hu < -DARK_HU)
-    is_straight = shift_mm is not None and abs(shift_mm) < MOST_SHIFT_MM
-    certain = one_sided(head, dark & ~_about_ventricles(), round(PATCH_ML / voxel_ml)) if is_straight else 0
-    return 100.0 * certain / total, 100.0 * int(dark.sum()) / total
+    return 100.0 * int((head.tissue & (head.hu < -DARK_HU)).sum()) / total
 
 
 def cerebrum_of(seen: Coarse, frame: Frame, brain_hu: float) -> Cerebrum:
@@ -91,24 +73,6 @@ def cerebrum_of(seen: Coarse, frame: Frame, brain_hu: float) -> Cerebrum:
     return Cerebrum(hu=_smooth(hu, tissue), tissue=tissue)
 
 
-def one_sided(head: Cerebrum, dark: Mask, least: int) -> int:
-    """Voxels of dark patches that have no counterpart across the midline.
-
-    Parameters
-    ----------
-    least : voxels of a patch.
-    """
-    patches, count = label(dark)
-    sizes = np.bincount(patches.ravel(), minlength=count + 1)
-    across, is_brain = head.hu[..., ::-1], head.tissue[..., ::-1]
-    total = 0
-    for number in np.flatnonzero(sizes >= least):
-        both = (patches == number) & is_brain
-        if number and both.sum() >= SEEN_ACROSS * sizes[number]:
-            total += int(sizes[number]) * bool((across[both] - head.hu[both]).mean() >= CONTRAST_HU)
-    return total
-
-
 def _points_mm() -> NDArray[np.float64]:
     z, y, x = np.meshgrid(UP_MM, BACK_MM, ACROSS_MM, indexing="ij")
     return np.stack([x, y, z], axis=-1).reshape(-1, 3)
@@ -116,11 +80,6 @@ def _points_mm() -> NDArray[np.float64]:
 
 def _ellipsoid(points: NDArray[np.float64]) -> Mask:
     return np.asarray((((points - BRAIN_MIDDLE_MM) / BRAIN_MM) ** 2).sum(axis=1) < 1.0)
-
-
-def _about_ventricles() -> Mask:
-    inner = in_ventricles(_points_mm()).reshape(len(UP_MM), len(BACK_MM), len(ACROSS_MM))
-    return np.asarray(binary_dilation(inner, iterations=ROUND_VENTRICLES))
 
 
 def _within(bone: Mask) -> Mask:

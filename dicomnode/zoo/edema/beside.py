@@ -11,8 +11,7 @@ from dicomnode.measure.place import Places
 from dicomnode.records import MEASURED, HeadMeasures, ReferenceScore, ScoreInput, Volume
 
 HYPODENSE = (
-    "Darker than brain by {hu:g} HU or more, without fluid and blood. Certain is only what is brighter across the "
-    "midline."
+    "Darker than brain by {hu:g} HU or more, without fluid and blood: oedema, infarct or white matter as in old age."
 )
 
 
@@ -31,19 +30,12 @@ def told_of(head: HeadMeasures) -> Iterator[ReferenceScore]:
     if evans is not None:
         yield _reference("evans_index", "Evans index", "1", told("{index:.2f}", index=evans), value=round(evans, 2))
     if head.hypodense_percent is not None:
-        yield _hypodense(*head.hypodense_percent)
+        said = told("{share:.0f} %", share=head.hypodense_percent)
+        value = float(round(head.hypodense_percent))
+        share = _reference("hypodense_share", "Hypodense share of the cerebrum", "%", said, value=value)
+        yield replace(share, meaning=told(HYPODENSE, hu=DARK_HU))
 
 
-def _hypodense(low: float, high: float) -> ReferenceScore:
-    """A range, unless both ends come to the same."""
-    ends = (float(round(low)), float(round(high)))
-    said = told("{low} to {high} %", low=f"{ends[0]:.0f}", high=f"{ends[1]:.0f}")
-    label, value = "Hypodense share of the cerebrum", ends[0] if ends[0] == ends[1] else None
-    range_ = ends if value is None else None
-    score = _reference("hypodense_share", label, "%", said, value=value)
-    return replace(score, possible=range_, meaning=told(HYPODENSE, hu=DARK_HU))
-
-
-def _reference(name: str, label: str, unit: str, said: str, *, value: float | None) -> ReferenceScore:
+def _reference(name: str, label: str, unit: str, said: str, *, value: float) -> ReferenceScore:
     inputs = (ScoreInput(label, said, MEASURED),)
     return ReferenceScore(name=name, label=label, value=value, unit=unit, meaning="", inputs=inputs)

@@ -6,12 +6,10 @@ from dicomnode.records import HeadMeasures
 from dicomnode.zoo.edema.beside import told_of
 
 
-def test_the_hypodense_share_is_a_range_where_its_ends_differ() -> None:
-    (share,) = told_of(HeadMeasures(likeness=0.9, hypodense_percent=(0.3, 4.6)))
-    assert (share.name, share.unit, share.value, share.possible) == ("hypodense_share", "%", None, (0.0, 5.0))
+def test_the_hypodense_share_says_what_it_counts() -> None:
+    (share,) = told_of(HeadMeasures(likeness=0.9, hypodense_percent=4.6))
+    assert (share.name, share.unit, share.value) == ("hypodense_share", "%", 5.0)
     assert "without fluid and blood" in share.meaning
-    (certain,) = told_of(HeadMeasures(likeness=0.9, hypodense_percent=(4.7, 5.2)))
-    assert (certain.value, certain.possible) == (5.0, None)
 
 
 def test_what_could_not_be_measured_is_left_out() -> None:
