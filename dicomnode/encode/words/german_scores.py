@@ -151,8 +151,8 @@ MEANINGS = {
     "Share of the Score-CAM ({channels} channels) within {near:g} mm of the marked bleed.": "Anteil der Score-CAM "
     "({channels} Kanäle) innerhalb von {near:g} mm um die markierte Blutung.",
     "Darker than brain by {hu:g} HU or more, without fluid and blood: oedema, infarct or white matter as in old age.": (
-        "Um {hu:g} HE oder mehr dunkler als Gehirn, ohne Flüssigkeit und Blut: Ödem, Infarkt oder weiße Substanz wie im "
-        "Alter."
+        "Um {hu:g} HE oder mehr dunkler als Gehirn, ohne Flüssigkeit und Blut: Ödem, Infarkt oder weiße Substanz wie "
+        "im Alter."
     ),
     "For primary intracerebral haemorrhage only.": "Nur für primäre intrazerebrale Blutungen.",
     "For ischaemic stroke only.": "Nur für ischämische Schlaganfälle.",
