@@ -25,6 +25,7 @@ from dicomnode.cohort.patients import Site
 from dicomnode.cohort.scanner import Scan, draw_protocol, scan_scene
 from dicomnode.cohort.scene import Anatomy, Finding, Scene, make_anatomy, make_scene
 from dicomnode.cohort.template import make_template_anatomy
+from dicomnode.encode.wording import LEAST_SHIFT_MM
 from dicomnode.measure.anatomy.location import part_at
 from dicomnode.measure.lesions import measure
 from dicomnode.measure.place import Places
@@ -34,6 +35,7 @@ from tests.unit.zoo.volumes import volume_from
 FIRST_SEED = 9_000_000
 SITES = (Site.A, Site.B, Site.A, Site.C)
 LIMIT_ML, LEAST_ML = 0.8, 1.0
+STRAIGHT_MM, DARK_ML = 0.5, 15.0
 DEEP = frozenset({BrainPart.BASAL_GANGLIA, BrainPart.THALAMUS})
 BELOW = frozenset({BrainPart.CEREBELLUM, BrainPart.BRAINSTEM})
 
@@ -48,6 +50,8 @@ class Judged:
     ventricles_ml: tuple[float, float]
     shift_mm: tuple[float, float]
     evans: tuple[float, float]
+    dark_percent: float
+    dark_ml: float
     seconds: float
 
 
@@ -75,6 +79,8 @@ def judged(number: int, templates: Path | None) -> Judged:
         parts=bleed.parts if bleed is not None and has_bleed else (),
         ventricles_ml=(scan.volume_ml(Finding.INTRAVENTRICULAR), inner_ml),
         shift_mm=(scene.midline_shift_mm, _number(None if head is None else head.midline_shift_mm)),
+        dark_percent=_number(None if head is None else head.hypodense_percent),
+        dark_ml=scan.volume_ml(Finding.INFARCT) + scan.volume_ml(Finding.OEDEMA),
         evans=(_painted_evans(base, scene), _number(None if head is None else head.evans_index)),
         seconds=seconds,
     )
@@ -129,7 +135,13 @@ def table_of(cases: list[Judged]) -> Table:
     table = Table(title=f"Anatomical frame on {len(cases)} unseen synthetic heads")
     for name in ("measure", "heads", "figure"):
         table.add_column(name)
-    for row in (*_region_rows(cases), *_ventricle_rows(cases), *_midline_rows(cases), *_evans_rows(cases)):
+    for row in (
+        *_region_rows(cases),
+        *_ventricle_rows(cases),
+        *_midline_rows(cases),
+        *_evans_rows(cases),
+        *_dark_rows(cases),
+    ):
         table.add_row(*row)
     seconds = [case.seconds for case in cases]
     table.add_row("seconds a head, median and worst", str(len(cases)), f"{np.median(seconds):.2f}, {max(seconds):.2f}")
@@ -175,6 +187,8 @@ def _midline_rows(cases: list[Judged]) -> list[Row]:
     error = np.abs(pairs[:, 0] - pairs[:, 1])
     large, seen = np.abs(pairs[:, 0]) >= 3.0, np.isfinite(error)
     within = float((error[large & seen] <= 1.5).sum())
+    straight = np.abs(pairs[:, 0]) < STRAIGHT_MM
+    false = straight & seen & (np.abs(np.round(pairs[:, 1])) >= LEAST_SHIFT_MM)
     return [
         ("midline shift measured", str(len(cases)), f"{seen.sum()}"),
         (
@@ -184,6 +198,7 @@ def _midline_rows(cases: list[Judged]) -> list[Row]:
         ),
         ("  within 1.5 mm where painted >= 3 mm", f"{large.sum()}", f"{within:.0f}"),
         ("  not measured where painted >= 3 mm", f"{large.sum()}", f"{(large & ~seen).sum()}"),
+        ("  told as 2 mm or more where painted < 0.5 mm", f"{straight.sum()}", f"{false.sum()}"),
     ]
 
 
@@ -197,6 +212,30 @@ def _evans_rows(cases: list[Judged]) -> list[Row]:
         ("Evans index, painted heads: error median, 90 %", str(len(error)), quantiles),
         ("  within 0.02", str(len(error)), share),
     ]
+
+
+def _dark_rows(cases: list[Judged]) -> list[Row]:
+    """The hypodense share of painted heads without and with dark brain, and of warped ones: theirs is dark."""
+    kinds = {
+        "painted heads, none dark": [case for case in cases if _is_healthy(case) and not case.warped],
+        f"painted heads, {DARK_ML:g} mL and more dark": [case for case in cases if _is_dark(case) and not case.warped],
+        "warped heads": [case for case in cases if case.warped],
+    }
+    rows = []
+    for name, among in kinds.items():
+        told = np.array([case.dark_percent for case in among])
+        told = told[np.isfinite(told)]
+        figure = "{:.1f} %, {:.1f} %".format(*np.quantile(told, [0.5, 0.9])) if told.size else "-"
+        rows.append((f"hypodense share, {name}: median, 90 %", str(len(told)), figure))
+    return rows
+
+
+def _is_healthy(case: Judged) -> bool:
+    return case.dark_ml < 1.0
+
+
+def _is_dark(case: Judged) -> bool:
+    return case.dark_ml >= DARK_ML
 
 
 def main() -> None:

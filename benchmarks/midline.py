@@ -27,7 +27,8 @@ from dicomnode.measure.lesions import measure
 from dicomnode.measure.place import Places
 from tests.unit.zoo.volumes import volume_from
 
-FIRST_SEED = 7_000_000
+FIRST_SEED = 9_500_000
+"""Seeds of these heads lie where nothing was learned from."""
 LEAST_ML, LEAST_SHIFT_MM, NEAR_MM, GROSS_MM = 25.0, 3.0, 1.5, 4.0
 Pair = tuple[float, float]
 """Painted and measured shift in mm; NaN where nothing was measured."""

@@ -169,6 +169,8 @@ class Region:
         anatomical frame was found, and of a total.
     shares : of its volume by region, the largest first; with ``ventricular_share`` they make the whole.
     ventricular_share : of its volume, 0 to 1; None without a frame.
+    mirror_hu : mean attenuation of the same place across the midline; None without a frame, at the midline, or where
+        no brain lies there.
     """
 
     voxels: int
@@ -185,6 +187,7 @@ class Region:
     parts: tuple[BrainPart, ...] = ()
     shares: tuple[tuple[BrainPart, float], ...] = ()
     ventricular_share: float | None = None
+    mirror_hu: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,12 +200,14 @@ class HeadMeasures:
     midline_shift_mm : of the septum pellucidum from the ideal midline, to the patient's left positive.
     inner_width_mm : between the inner tables of the skull at the septum.
     evans_index : width of the frontal horns over the inner width of the skull.
+    hypodense_percent : hypodense share of the cerebrum, without fluid and blood (``measure.anatomy.hypodense``).
     """
 
     likeness: float
     midline_shift_mm: float | None = None
     inner_width_mm: float | None = None
     evans_index: float | None = None
+    hypodense_percent: float | None = None
 
 
 CodedConcept = tuple[str, str, str]

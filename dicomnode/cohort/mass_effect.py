@@ -8,6 +8,7 @@ used backwards (each new voxel asks where it came from), so there are no holes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,10 +71,18 @@ def _fade(canvas: Canvas, cavity: NDArray[np.bool_], distance: Field, centre: Po
     return np.asarray(skull * falx * tentorium, np.float32)
 
 
-def _displacement(
-    canvas: Canvas, cavity: NDArray[np.bool_], distance: Field, causes: list[Ball | Push | Layer], edition: Edition
+Cause = Ball | Push | Layer
+
+
+def motion_mm(
+    canvas: Canvas, cavity: NDArray[np.bool_], distance: Field, causes: Sequence[Cause], edition: Edition
 ) -> NDArray[np.float32]:
-    """(3, voxels of the cavity) motion (x, y, z) mm in head coordinates."""
+    """(3, voxels) how far what is now in each voxel of the cavity has come (x, y, z), mm in head coordinates.
+
+    Parameters
+    ----------
+    cavity : (z, y, x) bool, or a part of it where no cause is a layer.
+    """
     place = np.stack([canvas.x[cavity], canvas.y[cavity], canvas.z[cavity]])
     total = np.zeros_like(place)
     for cause in causes:
@@ -98,7 +107,7 @@ def displace(
     canvas: Canvas,
     regions: NDArray[np.uint8],
     distance: Field,
-    causes: list[Ball | Push | Layer],
+    causes: Sequence[Cause],
     edition: Edition,
 ) -> float:
     """Move what lies within the skull, in place: ``canvas.hu``, ``canvas.labels`` and ``regions``.
@@ -115,7 +124,7 @@ def displace(
     if not causes:
         return 0.0
     cavity = distance < 0
-    moved = _displacement(canvas, cavity, distance, causes, edition)
+    moved = motion_mm(canvas, cavity, distance, causes, edition)
     place = np.stack([axis[cavity] for axis in (canvas.x, canvas.y, canvas.z)])
     came_from = place - moved if edition.follows_septum else place
     septum = ((came_from - np.array(SEPTUM, np.float32)[:, None]) ** 2).sum(axis=0)

@@ -15,7 +15,7 @@ from dicomnode.cohort.edition import Edition
 from dicomnode.cohort.fields import Field, ellipsoid
 from dicomnode.cohort.findings import Finding
 from dicomnode.cohort.lesions import Lesions
-from dicomnode.cohort.mass_effect import Ball, Layer, Push, displace
+from dicomnode.cohort.mass_effect import Ball, Cause, Push, displace
 from dicomnode.cohort.streams import stream
 
 
@@ -87,8 +87,9 @@ class Painter:
         across = self.shown.side * np.cos(azimuth) * np.cos(elevation)
         return np.array([across, np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
 
-    def mass_effect(self) -> float:
-        shown, causes = self.shown, list[Ball | Push | Layer]()
+    def causes(self) -> list[Cause]:
+        """What takes room."""
+        shown, causes = self.shown, list[Cause]()
         round_ml = shown.iph_ml * (not shown.petechial) + 0.5 * shown.oedema_ml
         swollen_ml = 0.12 * shown.infarct_ml * min(shown.infarct_depth_hu / 12.0, 1.0)
         if round_ml + swollen_ml > 1.0:
@@ -97,7 +98,10 @@ class Painter:
         if surface_ml > 3.0:
             x, y, z = (float(v) for v in self.axis() * 65.0)
             causes.append(Push((x, y, z), self.edition.surface * surface_ml / (1.0 + surface_ml / 200.0)))
-        return displace(self.canvas, self.regions, self.base.distance, causes, self.edition)
+        return causes
+
+    def mass_effect(self) -> float:
+        return displace(self.canvas, self.regions, self.base.distance, self.causes(), self.edition)
 
     # lesions
 

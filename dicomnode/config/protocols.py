@@ -18,8 +18,8 @@ HEAD_CT: dict[str, Any] = {
     "BodyPartExamined": r"(?i)^$|head|brain|skull|neuro|cereb|\bbase|sch(ä|ae)del|kopf|hirn|cr(a|â)n",
 }
 """Head CT as scanners name it ("BASE 3MM" and "CEREBRUM" are the two halves of a head that is scanned step by step); an
-absent BodyPartExamined is no obstacle, since the volume gate and the search for a brain within a skull still stand before
-every result. Contrast and other series are refused by triage."""
+absent BodyPartExamined is no obstacle, since the volume gate and the search for a brain within a skull still stand
+before every result. Contrast and other series are refused by triage."""
 
 
 class Range(Section):

@@ -68,6 +68,7 @@ LATERALITY: dict[Side, Code] = {
 }
 MIDLINE_SHIFT = Code("MIDLINE_SHIFT", PRIVATE_SCHEME, "Midline shift at the septum pellucidum")
 EVANS_INDEX = Code("EVANS_INDEX", PRIVATE_SCHEME, "Evans index")
+HYPODENSE_SHARE = Code("HYPODENSE_SHARE", PRIVATE_SCHEME, "Hypodense share of the cerebrum")
 
 # --- measurements (CID 7469, 7470) with units (UCUM) and derivations (CID 7464)
 VOLUME = Code("118565006", "SCT", "Volume")

@@ -267,7 +267,7 @@ class Wording:
         """
         length = self.millimetres(region.longest_diameter_mm)
         parts = [self.millilitres(region.volume_ml), self.estimate(region)]
-        parts += [self.say("longest diameter", length=length), self.attenuation(region)]
+        parts += [self.say("longest diameter", length=length), self.attenuation(region), self.across(region)]
         parts += [self.place(region), self.spread(region)]
         return f"{'; '.join(part for part in parts if part)}; {images}."
 
@@ -277,6 +277,12 @@ class Wording:
         if is_speck(region):
             return self.say("mean attenuation", mean=mean)
         return self.say("attenuation", mean=mean, maximum=self.number(rounded_hu(region.max_hu), 0))
+
+    def across(self, region: Region) -> str:
+        """``31 HU across the midline``; empty where it was not measured, and of a speck."""
+        if region.mirror_hu is None or is_speck(region):
+            return ""
+        return self.say("across", hu=self.number(rounded_hu(region.mirror_hu), 0))
 
     def place(self, region: Region) -> str:
         """``left, basal ganglia``; ``left, middle third`` where the region is not known.
@@ -319,11 +325,19 @@ class Wording:
             return ""
         return self.number(round(finding.head.evans_index, 2), 2)
 
+    def hypodense(self, finding: MaskFinding) -> str:
+        """``about 5 %``, ``less than 1 %``; empty where it was not measured."""
+        if finding.head is None or finding.head.hypodense_percent is None:
+            return ""
+        percent = round(finding.head.hypodense_percent)
+        return self.say("hypodense", percent=percent) if percent else self.say("hypodense none")
+
     def head_lines(self, finding: MaskFinding) -> list[str]:
         """What the head shows as a whole, a sentence each."""
-        shift, evans = self.shift(finding), self.evans(finding)
+        shift, evans, dark = self.shift(finding), self.evans(finding), self.hypodense(finding)
         lines = [self.say("shift line", shift=shift)] if shift else []
-        return [*lines, self.say("evans line", evans=evans)] if evans else lines
+        lines += [self.say("evans line", evans=evans)] if evans else []
+        return [*lines, self.say("hypodense line", share=dark)] if dark else lines
 
     def estimate(self, region: Region) -> str:
         """ABC/2 and how far it is from the volume: ``ABC/2 17.0 mL (+0.90 mL, +6 %)``; empty where it says nothing."""

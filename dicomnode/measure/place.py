@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from dicomnode.measure.anatomy.frame import Frame, find_frame
 from dicomnode.measure.anatomy.head import head_of
 from dicomnode.measure.anatomy.location import location_of
+from dicomnode.measure.anatomy.mirror import mirror_hu
 from dicomnode.measure.anatomy.plane import BONE_HU, MidPlane, mid_plane
-from dicomnode.measure.anatomy.sampling import voxel_points_mm
+from dicomnode.measure.anatomy.sampling import Coarse, coarse, voxel_points_mm
 from dicomnode.records import HeadMeasures, Level, Region, Side, Volume
 
 MIDLINE_MM = 7.0
@@ -49,7 +50,13 @@ class Places:
         stack = self._volume.stack
         points_mm = self.frame.to_head(voxel_points_mm(stack, voxels))
         found = location_of(points_mm, stack.voxel_ml[voxels[:, 0]])
-        return replace(placed, parts=found.parts, shares=found.shares, ventricular_share=found.ventricular_share)
+        return replace(
+            placed,
+            parts=found.parts,
+            shares=found.shares,
+            ventricular_share=found.ventricular_share,
+            mirror_hu=None if placed.side is Side.MIDLINE else mirror_hu(self._coarse, self.frame, points_mm),
+        )
 
     @cached_property
     def frame(self) -> Frame | None:
@@ -66,6 +73,10 @@ class Places:
         if self.frame is not None:
             return side_of(float(self.frame.to_head(np.asarray(region.centroid_mm))[0]))
         return None if self._plane is None else side_of(self._plane.distance_mm(region.centroid_mm))
+
+    @cached_property
+    def _coarse(self) -> Coarse:
+        return coarse(self._volume)
 
     @cached_property
     def _plane(self) -> MidPlane | None:

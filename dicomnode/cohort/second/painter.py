@@ -13,7 +13,7 @@ from dicomnode.cohort.edition import Edition
 from dicomnode.cohort.fields import Field
 from dicomnode.cohort.findings import Finding
 from dicomnode.cohort.lesions import Lesions, Surface
-from dicomnode.cohort.mass_effect import Ball, Layer, Push, displace
+from dicomnode.cohort.mass_effect import Ball, Cause, Push, displace
 from dicomnode.cohort.painter import Anatomy
 from dicomnode.cohort.second import fluid, surface, tissue
 from dicomnode.cohort.second.ground import ground_of
@@ -86,8 +86,12 @@ class SecondPainter:
             found[Finding.SUBDURAL] = sheet, fitted(sheet, thickest_mm, ground.voxels(total_ml))
         return found
 
-    def _displace(self, collections: dict[Finding, tuple[Sheet, Field]]) -> float:
-        ground, shown, causes = self.ground, self.ground.shown, list[Ball | Push | Layer]()
+    def causes(self) -> list[Cause]:
+        """What takes room; layers last."""
+        return self._causes(self._collections())
+
+    def _causes(self, collections: dict[Finding, tuple[Sheet, Field]]) -> list[Cause]:
+        ground, shown, causes = self.ground, self.ground.shown, list[Cause]()
         round_ml = shown.iph_ml * (not shown.petechial) + 0.5 * shown.oedema_ml
         swollen_ml = shown.swelling * shown.infarct_ml * min(shown.infarct_depth_hu / 12.0, 1.0)
         for place, share in tissue.foci(ground):
@@ -97,8 +101,11 @@ class SecondPainter:
             volume_ml = shown.edh_ml if finding is Finding.EPIDURAL else shown.sdh_ml + shown.sdh_old_ml
             if volume_ml > 8.0 and (finding is Finding.EPIDURAL or shown.surface is Surface.CONVEXITY):
                 causes.append(self._push(sheet, float(thickness.max()), volume_ml))
-        causes += [layer(*collection, ground.canvas.spacing_mm) for collection in collections.values()]
-        return displace(ground.canvas, ground.regions, ground.distance, causes, ground.edition)
+        return causes + [layer(*collection, ground.canvas.spacing_mm) for collection in collections.values()]
+
+    def _displace(self, collections: dict[Finding, tuple[Sheet, Field]]) -> float:
+        ground = self.ground
+        return displace(ground.canvas, ground.regions, ground.distance, self._causes(collections), ground.edition)
 
     def _push(self, sheet: Sheet, thickest_mm: float, volume_ml: float) -> Push:
         """The whole brain, away from a collection; a little blood finds room in CSF."""

@@ -233,7 +233,11 @@ def _evaluations(case: Case, words: Wording) -> hd_sr.ContainerContentItem:
 
 
 def _of_head(finding: MaskFinding, words: Wording) -> list[tuple[codes.Code, str]]:
-    said = [(codes.MIDLINE_SHIFT, words.shift(finding)), (codes.EVANS_INDEX, words.evans(finding))]
+    said = [
+        (codes.MIDLINE_SHIFT, words.shift(finding)),
+        (codes.EVANS_INDEX, words.evans(finding)),
+        (codes.HYPODENSE_SHARE, words.hypodense(finding)),
+    ]
     return [(name, text) for name, text in said if text]
 
 

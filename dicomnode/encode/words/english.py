@@ -105,6 +105,10 @@ SENTENCES = {
     "shift unseen": "not measured, as the septum pellucidum is not seen",
     "shift line": "Midline shift at the septum pellucidum: {shift}.",
     "evans line": "Evans index: {evans}.",
+    "hypodense none": "less than 1 %",
+    "hypodense": "about {percent} % (oedema, infarct or white matter as in old age)",
+    "hypodense line": "Hypodense share of the cerebrum, without fluid and blood: {share}.",
+    "across": "{hu} HU across the midline",
     "shift row": "Midline shift",
     "evans row": "Evans index",
     # scores and predicted scans

@@ -22,7 +22,7 @@ LABELS = {
     "Volume of the bleed": "Volumen der Blutung",
     "Oedema extension distance": "Oedema Extension Distance",
     "Oedema, volume": "Ödem, Volumen",
-    "Hypodense share of the brain": "Hypodenser Anteil des Gehirns",
+    "Hypodense share of the cerebrum": "Hypodenser Anteil des Großhirns",
     "Score-CAM at the bleed": "Score-CAM an der Blutung",
     "Measured volume and place of the bleed": "Gemessenes Volumen und Ort der Blutung",
     "CT, beside the measured bleed": "CT, neben der gemessenen Blutung",
@@ -150,8 +150,10 @@ MEANINGS = {
     "{growth:+.1f} mL": "{growth:+.1f} mL",
     "Share of the Score-CAM ({channels} channels) within {near:g} mm of the marked bleed.": "Anteil der Score-CAM "
     "({channels} Kanäle) innerhalb von {near:g} mm um die markierte Blutung.",
-    "Darker than brain by {hu:g} HU or more, fluid included.": "Um {hu:g} HE oder mehr dunkler als Gehirn, Flüssigkeit "
-    "eingeschlossen.",
+    "Darker than brain by {hu:g} HU or more, without fluid and blood: oedema, infarct or white matter as in old age.": (
+        "Um {hu:g} HE oder mehr dunkler als Gehirn, ohne Flüssigkeit und Blut: Ödem, Infarkt oder weiße Substanz wie "
+        "im Alter."
+    ),
     "For primary intracerebral haemorrhage only.": "Nur für primäre intrazerebrale Blutungen.",
     "For ischaemic stroke only.": "Nur für ischämische Schlaganfälle.",
     "Not the sole ground to limit treatment.": "Kein alleiniger Grund, die Behandlung zu begrenzen.",

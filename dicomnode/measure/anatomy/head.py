@@ -1,4 +1,4 @@
-"""What a head shows as a whole: midline shift and Evans index."""
+"""What a head shows as a whole: midline shift, Evans index, hypodense share."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dicomnode.measure.anatomy.frame import Frame
+from dicomnode.measure.anatomy.hypodense import hypodense_percent
+from dicomnode.measure.anatomy.looking import found
+from dicomnode.measure.anatomy.middle import middle_mm
 from dicomnode.measure.anatomy.midline import block_of, evans_of, midline_of
 from dicomnode.measure.anatomy.sampling import coarse
+from dicomnode.measure.anatomy.septum import SEPTUM
 from dicomnode.measure.parenchyma import commonest_soft_tissue_hu
 from dicomnode.records import HeadMeasures, Region, Side, Volume
 
@@ -20,17 +24,21 @@ SIGNS = {Side.LEFT: 1.0, Side.RIGHT: -1.0}
 
 def head_of(volume: Volume, frame: Frame) -> HeadMeasures:
     """Measure a head in its frame; what cannot be seen is None."""
-    brain_hu = commonest_soft_tissue_hu(volume.hu)
-    if brain_hu is None:
+    brain_hu, smooth = commonest_soft_tissue_hu(volume.hu), coarse(volume)
+    smooth_hu = commonest_soft_tissue_hu(smooth.hu)
+    if brain_hu is None or smooth_hu is None:
         return HeadMeasures(likeness=frame.likeness)
     seen = coarse(volume, FINE_MM)
     block = block_of(seen, frame, brain_hu)
-    midline = midline_of(block)
+    septum, middle = found(SEPTUM, seen, frame, brain_hu), middle_mm(smooth, frame, smooth_hu)
+    midline = midline_of(block, septum, middle)
+    shift_mm = None if midline is None else midline.shift_mm
     return HeadMeasures(
         likeness=frame.likeness,
-        midline_shift_mm=None if midline is None else midline.shift_mm,
+        midline_shift_mm=shift_mm,
         inner_width_mm=None if midline is None else midline.width_mm,
         evans_index=None if midline is None else evans_of(block, midline, seen, frame),
+        hypodense_percent=hypodense_percent(smooth, frame, brain_hu),
     )
 
 

@@ -1,19 +1,20 @@
-"""Midline shift at the septum pellucidum, and the Evans index, from the frontal horns.
+"""Midline shift at the septum pellucidum, and the Evans index from the frontal horns.
 
-The septum is looked for between the two horns: the deepest place of a profile of fluid across the head. Where not both
-horns are seen (squeezed, or filled with blood) nothing is measured, and that is said.
+Where the septum lies, a small network says (:mod:`dicomnode.measure.anatomy.looking`), and where it would lie had
+nothing moved a regression (:mod:`dicomnode.measure.anatomy.middle`). Where the network is not sure nothing is measured,
+and where not both horns are seen there is no index; that is said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, gaussian_filter1d, median_filter
+from scipy.ndimage import gaussian_filter, median_filter
 
 from dicomnode.measure.anatomy.frame import Frame
+from dicomnode.measure.anatomy.looking import Place
 from dicomnode.measure.anatomy.sampling import Coarse
 
 STEP_MM = 1.0
@@ -21,13 +22,9 @@ ACROSS_MM = np.arange(-85.0, 85.0 + STEP_MM, STEP_MM)
 BACK_MM = np.arange(-38.0, 12.0, 2.0)
 UP_MM = np.arange(2.0, 27.0, 2.0)
 """Where frontal horns and septum are, in head coordinates; how far they may be moved aside is ``REACH_MM``."""
-SEPTUM_MM, SPREAD_MM = (-10.0, 16.0), (6.3, 4.9)
-"""Middle of the septum (y, z), and how far around it an estimate still counts: a shift is largest there."""
 REACH_MM = 18.0
 HORN_FROM_MM = 9.0
 """A horn begins nearer to the septum than this."""
-HORN_MM = 16.0
-"""A horn has its most fluid nearer to the septum than this."""
 SMOOTH_MM = 1.0
 INNER_TABLE_HU, INNER_TABLE_FROM_MM = 200.0, 45.0
 FLUID_BELOW_BRAIN_HU = 25.0
@@ -36,19 +33,14 @@ FRONTAL_MM = -8.0
 """Frontal horns lie in front of this (y); behind it is the body of the ventricle."""
 SKULL_BACK_MM = np.arange(-30.0, 51.0, 10.0)
 """Where the widest place of the inner skull is looked for."""
-LEAST_VALLEY = 0.3
-"""Fluid of a horn above that of the septum, as share of pure fluid, for a septum that is seen."""
 HORN_SHARE = 0.6
 """Where a horn ends: the white matter around it is darker than brain on the whole."""
-DENSE_HU = 14.0
-"""A septum is not that much denser than brain."""
-MOST_SHIFT_MM = 15.0
-"""Further aside no horn is left on one side of the septum, and what looks like a pair of horns is none."""
-LEAST_SEPTA = 12
-"""Profiles that must show a septum."""
-SPREAD_LIMIT_MM, SCATTER_LIMIT_MM = 8.0, 16.0
-"""Half of the estimates agree within the first, as they count; half of all profiles within the second; or nothing is
-measured."""
+MOST_SHIFT_MM = 20.0
+"""No septum is seen farther aside: what looks like one is none."""
+LEAST_SURE = 0.4
+"""How sure the network must be."""
+BESIDE_SEPTUM_MM = (-22.0, 2.0)
+"""Where the inner width of the skull is taken (y): beside the septum."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +70,15 @@ class Midline:
 
     Attributes
     ----------
-    shift_mm : of the septum from the mid-sagittal plane of the frame, to the patient's left positive. The middle of
-        the inner tables is no better one: no skull is even.
-    width_mm : between the inner tables at the septum.
+    shift_mm : of the septum from the mid-sagittal plane, to the patient's left positive. The middle of the inner tables
+        is no such plane: no skull is even.
+    septum_mm : of the septum in the frame (x).
+    width_mm : between the inner tables at the septum; None where they are not seen.
     """
 
     shift_mm: float
-    width_mm: float
+    septum_mm: float
+    width_mm: float | None
 
 
 def block_of(seen: Coarse, frame: Frame, brain_hu: float) -> Block:
@@ -132,79 +126,26 @@ def _edge_mm(line_hu: NDArray[np.float32], index: int, outwards: int) -> float:
     return float(ACROSS_MM[index - outwards] + outwards * np.clip(share, 0.0, 1.0) * STEP_MM)
 
 
-def septum_of(fluid: NDArray[np.float32]) -> tuple[float, float] | None:
-    """x of the septum in a profile of fluid across the head, and how deep it lies between two horns (0 to 1).
+def midline_of(block: Block, septum: Place, middle_mm: float) -> Midline | None:
+    """Midline shift; None where the septum's place is not sure.
 
     Parameters
     ----------
-    fluid : (x,) share of fluid at ``ACROSS_MM``.
-
-    Returns
-    -------
-    The middle of the deepest valley; None where none is deep enough.
+    middle_mm : where the mid-sagittal plane passes the septum, x in the frame.
     """
-    near = np.abs(ACROSS_MM) <= REACH_MM + HORN_MM
-    line, at = gaussian_filter1d(fluid, 0.7)[near], ACROSS_MM[near]
-    reach = round(HORN_MM / STEP_MM)
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(line, reach), reach).max(axis=1)
-    before, after = windows[: len(line)], windows[reach + 1 : reach + 1 + len(line)]
-    depth = np.where(np.abs(at) <= REACH_MM, np.minimum(before, after) - line, -1.0)
-    deepest = int(np.argmax(depth))
-    if depth[deepest] < LEAST_VALLEY:
+    shift_mm = septum.x_mm - middle_mm
+    if septum.sureness < LEAST_SURE or abs(shift_mm) > MOST_SHIFT_MM:
         return None
-    return _middle_of_valley(line, at, deepest, float(depth[deepest])), float(depth[deepest])
+    return Midline(shift_mm=shift_mm, septum_mm=septum.x_mm, width_mm=_width_mm(block))
 
 
-def _middle_of_valley(line: NDArray[np.float32], at: NDArray[np.float64], deepest: int, depth: float) -> float:
-    """Halfway between the places where the line rises to half of its depth."""
-    level = line[deepest] + 0.5 * depth
-    return (_rise_mm(line, at, deepest, -1, level) + _rise_mm(line, at, deepest, 1, level)) / 2.0
-
-
-def _rise_mm(line: NDArray[np.float32], at: NDArray[np.float64], start: int, step: int, level: float) -> float:
-    index = start
-    while 0 < index < len(line) - 1 and line[index + step] < level:
-        index += step
-    inner, outer = float(line[index]), float(line[index + step]) if 0 < index < len(line) - 1 else level
-    share = np.clip((level - inner) / max(outer - inner, 1e-6), 0.0, 1.0)
-    return float(at[index] + step * share * STEP_MM)
-
-
-def midline_of(block: Block) -> Midline | None:
-    """Midline shift where the septum is seen best; None where it is not seen.
-
-    Each height and depth of the block gives an estimate; the median counts, each by the depth of its valley and by how
-    near it is to the middle of the septum, where a shift is largest.
-    """
-    seen = np.array(list(_septa(block)))
-    if len(seen) < LEAST_SEPTA:
-        return None
-    seen = seen[np.argsort(seen[:, 0])]
-    weight = np.cumsum(seen[:, 2]) / seen[:, 2].sum()
-    low, middle, high = (seen[int(np.searchsorted(weight, share))] for share in (0.25, 0.5, 0.75))
-    if high[0] - low[0] > SPREAD_LIMIT_MM or np.subtract(*np.quantile(seen[:, 0], (0.75, 0.25))) > SCATTER_LIMIT_MM:
-        return None
-    found = Midline(shift_mm=float(middle[0]), width_mm=float(middle[1]))
-    return found if abs(found.shift_mm) <= MOST_SHIFT_MM else None
-
-
-def _septa(block: Block) -> Iterator[tuple[float, float, float]]:
-    """Of each profile that shows a septum: where it lies, the inner width of the skull, how much it counts."""
-    fluid = block.fluid
-    for k, height_mm in enumerate(UP_MM):
-        for j, back_mm in enumerate(BACK_MM):
-            septum, tables = septum_of(fluid[k, j]), inner_tables_mm(block.hu[k, j])
-            if septum is not None and tables is not None and _is_tissue(block, fluid, k, j, septum[0]):
-                away = ((back_mm - SEPTUM_MM[0]) / SPREAD_MM[0]) ** 2 + ((height_mm - SEPTUM_MM[1]) / SPREAD_MM[1]) ** 2
-                yield septum[0], tables[1] - tables[0], septum[1] ** 2 * float(np.exp(-away))
-
-
-def _is_tissue(block: Block, fluid: NDArray[np.float32], k: int, j: int, septum_mm: float) -> bool:
-    """Whether all between the two horns of a profile is brain: a bleed between its oedema is no septum."""
-    at, reach = int(np.argmin(np.abs(ACROSS_MM - septum_mm))), round(HORN_MM / STEP_MM)
-    right = at - reach + int(np.argmax(fluid[k, j, at - reach : at + 1]))
-    left = at + int(np.argmax(fluid[k, j, at : at + reach + 1]))
-    return bool(np.nanmax(block.hu[k, j, right : left + 1]) < block.brain_hu + DENSE_HU)
+def _width_mm(block: Block) -> float | None:
+    """The usual width between the inner tables beside the septum."""
+    front_mm, back_mm = BESIDE_SEPTUM_MM
+    beside = (front_mm <= BACK_MM) & (back_mm >= BACK_MM)
+    tables = [inner_tables_mm(line) for line in block.hu[:, beside].reshape(-1, len(ACROSS_MM))]
+    widths = [left - right for right, left in (pair for pair in tables if pair is not None)]
+    return float(np.median(widths)) if widths else None
 
 
 def evans_of(block: Block, midline: Midline, seen: Coarse, frame: Frame) -> float | None:
@@ -212,7 +153,7 @@ def evans_of(block: Block, midline: Midline, seen: Coarse, frame: Frame) -> floa
     fluid, widths = block.fluid, np.zeros((len(UP_MM), len(BACK_MM)))
     for k in range(len(UP_MM)):
         for j in np.flatnonzero(BACK_MM < FRONTAL_MM):
-            widths[k, j] = _horns_mm(fluid[k, j], midline.shift_mm) or 0.0
+            widths[k, j] = _horns_mm(fluid[k, j], midline.septum_mm) or 0.0
     # one profile that runs into a fissure is no horn
     usual = median_filter(widths, 3, mode="nearest")
     height = int(np.argmax(usual.max(axis=1)))

@@ -1,1 +1,1 @@
-"""Learns the anatomical frame (``dicomnode.measure.anatomy``) from procedural heads; needs no torch."""
+"""Learns the anatomical frame (``dicomnode.measure.anatomy``) from procedural heads."""

@@ -58,7 +58,7 @@ class Edema:
         values = self.probabilities(features.expand(len(cases), -1), cases).tolist()
         changes = self._contributions(values, self.network.attention(features, cases[:1])[0], variables)
         warnings = () if changes else (IMAGE_ALONE,)
-        seen = beside(volume, grid, image)
+        seen = beside(volume)
         answer = Explained(value=values[0], contributions=changes, warnings=warnings, reference=seen)
         return {self.name: answer}
 

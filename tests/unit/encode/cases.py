@@ -239,7 +239,8 @@ def kinds_of_blood(case: Case) -> Case:
     masks = {"parenchymal_hemorrhage": blood, "extra_axial_hemorrhage": blood & ~blood, "edema": rim}
     findings = []
     for kind, mask in {**masks, "ventricular_hemorrhage": blood & ~blood}.items():
-        entry, head = codes.FINDINGS[kind], HeadMeasures(likeness=0.9, midline_shift_mm=4.0, evans_index=0.28)
+        entry = codes.FINDINGS[kind]
+        head = HeadMeasures(likeness=0.9, midline_shift_mm=4.0, evans_index=0.28, hypodense_percent=6.0)
         concepts = FindingConcepts(tuple(entry.category), tuple(entry.type), tuple(entry.site))
         finding = finding_of(mask, case.volume, name=f"m_{kind}", label=entry.noun.capitalize())
         findings.append(replace(finding, concepts=concepts, head=head))

@@ -79,6 +79,16 @@ def test_the_text_names_each_kind_and_says_once_what_the_head_shows(results: dic
     ):
         assert said in text
     assert text.count("Midline shift at the septum pellucidum") == 1
+    assert text.count("Hypodense share of the cerebrum, without fluid and blood: about 6 %") == 1
+
+
+def test_the_measurements_say_once_what_share_of_the_cerebrum_is_hypodense(results: dict[str, Dataset]) -> None:
+    said = [
+        item.TextValue
+        for item in items_of(results["sr"])
+        if item.ValueType == "TEXT" and item.ConceptNameCodeSequence[0].CodeValue == "HYPODENSE_SHARE"
+    ]
+    assert said == ["about 6 % (oedema, infarct or white matter as in old age)"]
 
 
 def test_the_panel_of_the_overview_has_room_for_four_findings(case: Case) -> None:

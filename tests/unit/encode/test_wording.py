@@ -12,7 +12,7 @@ from dicomnode.encode.wording import Wording
 from dicomnode.encode.words import english, german
 from dicomnode.errors import Refusal
 from dicomnode.language import Language, model_name
-from dicomnode.records import Inapplicable, MaskFinding
+from dicomnode.records import HeadMeasures, Inapplicable, MaskFinding
 from tests.unit.encode.cases import EVEN, case_of
 
 BLEED = (((25.0, 60.0, 40.0), (12.0, 14.0, 10.0)),)
@@ -104,6 +104,28 @@ def test_of_a_speck_only_the_size_is_told() -> None:
     assert "ABC/2" not in speck
     assert "maximum" not in speck
     assert speck.startswith("0.60 mL; longest diameter ")
+
+
+def test_the_hypodense_share_is_told_with_what_it_may_be() -> None:
+    marked = replace(finding(Decision.POSITIVE), head=HeadMeasures(likeness=0.9, hypodense_percent=5.6))
+    said = {language: Wording(language).head_lines(marked)[-1] for language in Language}
+    assert said[Language.BRITISH].endswith(": about 6 % (oedema, infarct or white matter as in old age).")
+    assert said[Language.AMERICAN].endswith(": about 6 % (edema, infarct or white matter as in old age).")
+    assert said[Language.GERMAN].endswith(": etwa 6 % (Ödem, Infarkt oder weiße Substanz wie im Alter).")
+    none = replace(marked, head=HeadMeasures(likeness=0.9, hypodense_percent=0.3))
+    assert Wording().head_lines(none)[-1].endswith(": less than 1 %.")
+
+
+def test_where_no_hypodense_share_was_measured_none_is_told() -> None:
+    marked = replace(finding(Decision.POSITIVE), head=HeadMeasures(likeness=0.9))
+    assert not any("ypodens" in line for line in Wording().head_lines(marked))
+
+
+def test_a_lesion_is_compared_with_the_same_place_across_the_midline() -> None:
+    region = replace(finding(Decision.POSITIVE).lesions[0], mirror_hu=31.2)
+    assert "31 HU across the midline" in Wording().measurements(region, "image 5")
+    assert "31 HE jenseits der Mittellinie" in Wording(Language.GERMAN).measurements(region, "Bild 5")
+    assert "across" not in Wording().measurements(replace(region, mirror_hu=None), "image 5")
 
 
 def test_both_spellings_of_a_model_are_one() -> None:

@@ -1,0 +1,266 @@
+"""Scans of heads whose midline has moved, and of straight ones, with what is true of them, kept as files.
+
+Most heads do not shift, and painting one takes a second or two: the shift to be expected is computed from the lesions
+that were drawn, before anything is painted, and heads with one are preferred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomnode.cohort.canvas import CENTRE_MM, EXTENT_MM, Canvas, Point, Tissue
+from dicomnode.cohort.edition import BENT, SECOND, Edition
+from dicomnode.cohort.lesions import Lesions, draw_lesions
+from dicomnode.cohort.mass_effect import SEPTUM, Layer, motion_mm
+from dicomnode.cohort.painter import Anatomy, Painter
+from dicomnode.cohort.patients import Site
+from dicomnode.cohort.scanner import draw_protocol, scan_scene
+from dicomnode.cohort.scene import make_anatomy, make_scene
+from dicomnode.cohort.second.lesions import draw_lesions as draw_second_lesions
+from dicomnode.cohort.second.painter import SecondPainter
+from dicomnode.cohort.template import make_template_anatomy
+from dicomnode.dicom.geometry import weights_of
+from dicomnode.measure.anatomy.frame import Frame
+from dicomnode.measure.anatomy.head import FINE_MM
+from dicomnode.measure.anatomy.looking import Look
+from dicomnode.measure.anatomy.sampling import coarse
+from dicomnode.measure.parenchyma import commonest_soft_tissue_hu
+from dicomnode.measure.place import LEAST_LIKENESS, Places
+from dicomnode.records import Stack, Volume
+from dicomnode.train.anatomy.heads import WARPED_SHARE, known_head
+from dicomnode.train.anatomy.looking import Shown, shown_of
+
+Axis = NDArray[np.float64]
+
+FIRST_SEED, SEEDS_A_SCAN, SCANS_A_HEAD = 8_000_000, 64, 3
+"""Seeds lie where no cohort's and no benchmark's do; of a scan's the first that is wanted is taken."""
+SHIFTED_SHARE, LEAST_SHIFT_MM = 0.65, 2.5
+SECOND_SHARE = 0.4
+ARMS = {"ich": 0.62, "trauma": 0.24, "post_evt": 0.05, "stroke_no_evt": 0.05, "normal": 0.04}
+SITES = (Site.A, Site.B, Site.A, Site.C)
+SPACING_MM, MATRIX = 1.8, 256
+SEPTUM_Y_MM, SEPTUM_Z_MM = np.arange(-22.0, 7.0, 4.0), np.arange(4.0, 29.0, 4.0)
+"""Points of the septum, in head coordinates, before anything has moved."""
+MIDDLE = (3, 3)
+"""Of these points the one that a shift is measured at."""
+REACH_MM = 40.0
+"""It is moved no farther."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scanned:
+    """A scan and what is true of it.
+
+    Attributes
+    ----------
+    matrix : (3, 4) head coordinates from patient coordinates, the best affine fit.
+    frame : that was found; None where none was.
+    septum_mm : (z, y, 3) patient coordinates to which ``SEPTUM_Z_MM``, ``SEPTUM_Y_MM`` have been moved.
+    shift_mm : of the septum, to the left positive.
+    findings : (slices, rows, columns) uint8.
+    tissue_ml : (tissues,) painted volume of each :class:`~dicomnode.cohort.canvas.Tissue` within the skull.
+    """
+
+    volume: Volume
+    matrix: NDArray[np.float64]
+    frame: Frame | None
+    septum_mm: NDArray[np.float64]
+    shift_mm: float
+    findings: NDArray[np.uint8]
+    tissue_ml: NDArray[np.floating]
+
+
+def expected_shift_mm(lesions: Lesions, edition: Edition) -> float:
+    """About how far the septum will be pushed, either way."""
+    round_ml = lesions.iph_ml * (not lesions.petechial) + 0.5 * lesions.oedema_ml
+    cubed = 3000.0 * edition.pressure * (round_ml + 0.06 * lesions.infarct_ml) / (4.0 * np.pi)
+    away = np.asarray(SEPTUM) - lesions.place_mm
+    r = float(np.linalg.norm(away)) + 1e-3
+    pushed = -away[0] / r * (np.cbrt(r**3 + cubed) - r) * (0.15 if lesions.infratentorial else 1.0)
+    surface_ml = lesions.sdh_ml + lesions.sdh_old_ml + lesions.edh_ml
+    return abs(float(lesions.side * pushed)) + 0.45 * edition.surface * surface_ml / (1.0 + surface_ml / 200.0)
+
+
+def drawn(number: int, edition: Edition) -> tuple[int, Lesions]:
+    """Seed and lesions of the scan of a number."""
+    rng = np.random.default_rng([FIRST_SEED, number])
+    wanted = rng.random() < SHIFTED_SHARE
+    for attempt in range(SEEDS_A_SCAN):
+        seed = FIRST_SEED + SEEDS_A_SCAN * number + attempt
+        arm, age, severity = (
+            str(rng.choice(list(ARMS), p=list(ARMS.values()))),
+            int(rng.integers(25, 95)),
+            float(rng.uniform(-0.5, 2.5)),
+        )
+        if edition is SECOND:
+            lesions = draw_second_lesions(arm, age, severity, float(rng.uniform(1.0, 48.0)), seed)
+        else:
+            lesions = draw_lesions(arm, age, severity, seed)
+        if not wanted or expected_shift_mm(lesions, edition) >= LEAST_SHIFT_MM:
+            break
+    return seed, lesions
+
+
+Drawing = tuple[int, Lesions]
+"""Seed and lesions of one scan."""
+
+
+def base_of(number: int, templates: Path | None, spacing_mm: float) -> tuple[Anatomy, Edition, list[Drawing]]:
+    """The head of a number without lesions, its edition, and what each of its scans shows."""
+    rng = np.random.default_rng([FIRST_SEED, number, 1])
+    edition, warped = SECOND if rng.random() < SECOND_SHARE else BENT, rng.random() < WARPED_SHARE
+    drawings = [drawn(SCANS_A_HEAD * number + which, edition) for which in range(SCANS_A_HEAD)]
+    seed, first = drawings[0]
+    make = make_anatomy if templates is None or not warped else partial(make_template_anatomy, templates)
+    base = make(seed, first, spacing_mm=spacing_mm, edition=edition)
+    atrophy, leukoaraiosis = first.atrophy, first.leukoaraiosis
+    return base, edition, [(one, replace(own, atrophy=atrophy, leukoaraiosis=leukoaraiosis)) for one, own in drawings]
+
+
+def scan_head(number: int, templates: Path | None) -> Iterator[Scanned]:
+    """Paint the head of a number and scan it with each of its lesions; the same ones for the same arguments."""
+    rng = np.random.default_rng([FIRST_SEED, number, 2])
+    base, edition, drawings = base_of(number, templates, SPACING_MM)
+    for seed, lesions in drawings:
+        yield scanned(replace(base, seed=seed), lesions, edition, SITES[int(rng.integers(len(SITES)))])
+
+
+def scanned(base: Anatomy, lesions: Lesions, edition: Edition, site: Site) -> Scanned:
+    """A head with lesions, as a site scans it, and what is true of it."""
+    scene = make_scene(base, lesions, edition)
+    scan = scan_scene(scene, *draw_protocol(site, base.seed, "baseline", MATRIX), base.seed)
+    series = scan.series
+    row, column = np.array(series.image_orientation[:3]), np.array(series.image_orientation[3:])
+    volume = volume_of(series.hu, series.image_positions_mm, row, column, series.acquisition.pixel_mm)
+    return Scanned(
+        volume=volume,
+        matrix=known_head(base, scene).matrix,
+        frame=Places(volume).frame,
+        septum_mm=moved_septum_mm(base, lesions, edition),
+        shift_mm=scene.midline_shift_mm,
+        findings=scan.findings,
+        tissue_ml=np.bincount(scene.head.labels[scene.head.cavity], minlength=len(Tissue)) * SPACING_MM**3 / 1000.0,
+    )
+
+
+def moved_septum_mm(base: Anatomy, lesions: Lesions, edition: Edition) -> NDArray[np.float64]:
+    """(z, y, 3) patient coordinates to which the points of the septum have been moved; see :class:`Scanned`."""
+    canvas = base.canvas
+    near = np.zeros(canvas.shape, bool)
+    near[canvas.box(SEPTUM, REACH_MM)] = True
+    painter = (SecondPainter if edition is SECOND else Painter)(base, lesions, edition)
+    causes = [cause for cause in painter.causes() if not isinstance(cause, Layer)]
+    moved = motion_mm(canvas, near, base.distance, causes, edition)
+    came = np.stack([axis[near] for axis in (canvas.x, canvas.y, canvas.z)]) - moved
+    block_mm = np.argwhere(near)[:, ::-1] * canvas.spacing_mm + block_origin_mm(canvas)
+    points = [[_now_mm(canvas, block_mm, came, (0.0, y, z)) for y in SEPTUM_Y_MM] for z in SEPTUM_Z_MM]
+    return np.array(points)
+
+
+def block_origin_mm(canvas: Canvas) -> NDArray[np.float64]:
+    """(x, y, z) of the centre of the first voxel of a painted block, patient coordinates."""
+    sides = zip(EXTENT_MM, CENTRE_MM, strict=True)
+    return np.array([0.5 * canvas.spacing_mm - extent / 2 - shift for extent, shift in sides])[::-1]
+
+
+def _now_mm(
+    canvas: Canvas, block_mm: NDArray[np.float64], came: NDArray[np.float32], place: Point
+) -> NDArray[np.float64]:
+    """(3,) patient coordinates of what was at a place; between voxels as if all around moved alike."""
+    away = came - np.array(place, np.float32)[:, None]
+    nearest = int(np.argmin((away**2).sum(axis=0)))
+    return np.asarray(block_mm[nearest] - canvas.rotation.T @ away[:, nearest])
+
+
+def volume_of(
+    hu: NDArray[np.float32], positions_mm: NDArray[np.float64], row: Axis, column: Axis, pixel_mm: float
+) -> Volume:
+    """The volume a receiver makes of slices whose positions ascend.
+
+    Parameters
+    ----------
+    positions_mm : (slices, 3) ImagePositionPatient. ``row``, ``column`` : (3,) ImageOrientationPatient.
+    """
+    normal = np.cross(row, column)
+    offsets_mm = positions_mm @ normal
+    stack = Stack(
+        order=tuple(range(len(hu))),
+        positions_mm=positions_mm,
+        row_cosines=row,
+        column_cosines=column,
+        normal=normal,
+        offsets_mm=offsets_mm,
+        weights_mm=weights_of(offsets_mm),
+        rows=hu.shape[1],
+        columns=hu.shape[2],
+        row_spacing_mm=pixel_mm,
+        column_spacing_mm=pixel_mm,
+        shear=(0.0, 0.0),
+    )
+    return Volume(hu, stack, tuple(f"1.2.{number}" for number in range(len(hu))))
+
+
+def scan_heads(out: Path, count: int, templates: Path | None) -> Iterator[Path]:
+    """Paint and scan heads that are not there yet, a file for each scan; yields every file when it is there."""
+    out.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        paths = [out / f"{number:05d}-{which}.npz" for which in range(SCANS_A_HEAD)]
+        if not all(path.exists() for path in paths):
+            for path, head in zip(paths, scan_head(number, templates), strict=True):
+                temporary = path.with_suffix(".tmp.npz")
+                _save(temporary, head)
+                temporary.replace(path)
+        yield from paths
+
+
+def septum_heads(look: Look, paths: Iterable[Path]) -> list[Shown]:
+    """What a network that looks for the septum is shown of scans; those without a frame are left out."""
+    shown = list[Shown]()
+    for path in paths:
+        scan = load_scan(path)
+        if scan.frame is not None:
+            seen, brain_hu = coarse(scan.volume, FINE_MM), commonest_soft_tissue_hu(scan.volume.hu) or 0.0
+            shown.append(shown_of(look, seen, scan.frame, brain_hu, scan.frame.to_head(scan.septum_mm[MIDDLE])))
+    return shown
+
+
+def load_scan(path: Path) -> Scanned:
+    """Read what :func:`scan_heads` wrote."""
+    with np.load(path) as arrays:
+        row, column = arrays["row_cosines"], arrays["column_cosines"]
+        hu = arrays["hu"].astype(np.float32)
+        likeness = float(arrays["likeness"])
+        return Scanned(
+            volume=volume_of(hu, arrays["positions_mm"], row, column, float(arrays["pixel_mm"])),
+            matrix=arrays["matrix"],
+            frame=Frame(matrix=arrays["frame"], likeness=likeness) if likeness >= LEAST_LIKENESS else None,
+            septum_mm=arrays["septum_mm"],
+            shift_mm=float(arrays["shift_mm"]),
+            findings=arrays["findings"],
+            tissue_ml=arrays["tissue_ml"],
+        )
+
+
+def _save(path: Path, head: Scanned) -> None:
+    stack, frame = head.volume.stack, head.frame
+    np.savez(
+        path,
+        hu=np.rint(head.volume.hu).clip(-1024, 3000).astype(np.int16),
+        findings=head.findings,
+        positions_mm=stack.positions_mm,
+        row_cosines=stack.row_cosines,
+        column_cosines=stack.column_cosines,
+        pixel_mm=stack.row_spacing_mm,
+        matrix=head.matrix,
+        septum_mm=head.septum_mm,
+        shift_mm=head.shift_mm,
+        tissue_ml=head.tissue_ml,
+        frame=np.full((3, 4), np.nan) if frame is None else frame.matrix,
+        likeness=-1.0 if frame is None else frame.likeness,
+    )
