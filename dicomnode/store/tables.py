@@ -18,6 +18,7 @@ from dicomnode.store.states import JOB_INACTIVE, JobTask
 RowId = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
 Uid = String(128)
 SET_ASIDE = text("status = 'not_used'")
+NOT_PURGED = text("status <> 'purged'")
 """Of images. A statement that is to find them by their index says it in these words: SQLite compares the text."""
 
 
@@ -116,6 +117,7 @@ class Instance(Base):
     __table_args__ = (
         UniqueConstraint("sop_instance_uid", "digest", "study_uid", "series_uid"),
         Index("ix_instance_not_used", "received_at", sqlite_where=SET_ASIDE, postgresql_where=SET_ASIDE),
+        Index("ix_instance_kept", "received_at", "id", sqlite_where=NOT_PURGED, postgresql_where=NOT_PURGED),
     )
 
     series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
