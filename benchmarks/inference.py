@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.segment import painted_head
-from benchmarks.ways import WAYS, entrances
+from benchmarks.ways import AS_THE_NODE, WAYS, entrances
 from dicomnode.app.known_answer import HeadFacts
 from dicomnode.app.known_head import KnownHead, known_context, known_findings
 from dicomnode.errors import InferenceError
@@ -79,13 +79,18 @@ def main() -> int:
 def compare_ways(name: str, case: Case, ways: Sequence[str], repeats: int, threads: int) -> None:
     """All ways with one bundle, in turn."""
     inputs = inputs_of(Registry().get(name).manifest, case)
-    tried = {way: Tried(Runner(Registry().get(name))) for way in dict.fromkeys((EAGER, *ways))}
+    tried = {way: Tried(runner_of(name, way)) for way in dict.fromkeys((EAGER, *ways))}
     for way, one in tried.items():
         prepare(one, way, inputs)
     for _ in range(repeats + 1):
         for one in tried.values():
             run(one, inputs)
     print_ways(name, tried, threads)
+
+
+def runner_of(name: str, way: str, threads: int | None = None) -> Runner:
+    """One bundle, with nothing laid over it yet but what the node itself does."""
+    return Runner(Registry().get(name), threads=threads, precision="auto" if way == AS_THE_NODE else "float32")
 
 
 def inputs_of(manifest: BundleManifest, case: Case) -> Inputs:
@@ -170,7 +175,7 @@ def _apart(then: Raw, now: Raw) -> tuple[float, str]:
 
 def compare_workers(name: str, case: Case, repeats: int) -> None:
     """Cases a minute of one and two processes with one and two threads each."""
-    table = Table(title=f"{name}: processes and threads, eager float32", width=80)
+    table = Table(title=f"{name}: processes and threads, {AS_THE_NODE}", width=80)
     for column in ("processes", "threads of each", "seconds a case", "cases a minute", "times one of one"):
         table.add_column(column, justify="right")
     base = 0.0
@@ -199,7 +204,7 @@ def at_once(name: str, case: Case, processes: int, threads: int, repeats: int) -
 
 def work(name: str, case: Case, threads: int, repeats: int, barrier: Barrier, answers: Any) -> None:
     """One process: a warm-up, then all begin together."""
-    runner = Runner(Registry().get(name), threads=threads)
+    runner = runner_of(name, AS_THE_NODE, threads)
     inputs = inputs_of(runner.manifest, case)
     runner.outputs(inputs)
     barrier.wait(timeout=600)

@@ -43,21 +43,24 @@ def head() -> Volume:
     return painted_head()[0]
 
 
-def painted_head(slices: int = SLICES) -> tuple[Volume, NDArray[np.bool_]]:
+def painted_head(slices: int = SLICES, *, seed: int = 7, bleed_ml: float = 30.0) -> tuple[Volume, NDArray[np.bool_]]:
     """The same in so many slices, and where blood was painted in it, (slices, rows, columns)."""
     with tempfile.TemporaryDirectory() as folder:
-        acquired, paths = written_head(Path(folder), slices)
+        acquired, paths = written_head(Path(folder), slices, seed=seed, bleed_ml=bleed_ml)
         volume = read_volume(sorted(paths))
     return volume, acquired.mask[list(volume.stack.order)]
 
 
-def written_head(folder: Path, slices: int = SLICES) -> tuple[AcquiredSeries, list[Path]]:
+def written_head(
+    folder: Path, slices: int = SLICES, *, seed: int = 7, bleed_ml: float = 30.0
+) -> tuple[AcquiredSeries, list[Path]]:
     """The same as it is acquired, and its files, one a slice."""
-    made = make_head(7, bleeds=(BleedOrder(BleedKind.INTRAPARENCHYMAL, 30.0, 64.0),), spacing_mm=1.2)
+    bleeds = (BleedOrder(BleedKind.INTRAPARENCHYMAL, bleed_ml, 64.0),) if bleed_ml else ()
+    made = make_head(seed, bleeds=bleeds, spacing_mm=1.2)
     spacing_mm = SLICES * SPACING_MM / slices
     positions = tuple(float(z) for z in np.arange(slices) * spacing_mm - 62.0)
     how = Acquisition(positions_mm=positions, thickness_mm=spacing_mm, pixel_mm=PIXEL_MM)
-    acquired = acquire(made, how, seed=7)
+    acquired = acquire(made, how, seed=seed)
     return acquired, write_acquired(acquired, folder)
 
 

@@ -96,8 +96,11 @@ def _as_floats(said: Any) -> Any:
     return [_as_floats(one) for one in said] if isinstance(said, list) else said
 
 
+AS_THE_NODE = "as the node runs it"
+"""With ``[execution] precision = "auto"``; laid over by the runner itself."""
 WAYS: dict[str, Way] = {
     "eager, float32": eager,
+    AS_THE_NODE: eager,
     "channels last": channels_last,
     "bfloat16": bf16,
     "bfloat16, channels last": bf16_channels_last,

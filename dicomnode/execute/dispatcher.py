@@ -211,6 +211,7 @@ def _settings(config: Config, device: str) -> ModelWorkerSettings:
         zoo_digests=config.zoo.digests,
         zoo_thresholds=config.zoo.thresholds,
         cpu_threads=config.execution.cpu_threads,
+        precision=config.execution.precision,
     )
 
 

@@ -20,6 +20,7 @@ class ModelWorkerSettings:
     device : ``auto``, ``cpu`` or ``cuda:N``.
     zoo_paths, zoo_digests, zoo_thresholds : further bundles, pinned digests by name, thresholds of scores by name.
     cpu_threads : 0: all cores.
+    precision : see :class:`dicomnode.zoo.precision.Precision`.
     """
 
     device: str
@@ -28,6 +29,7 @@ class ModelWorkerSettings:
     zoo_digests: Mapping[str, str]
     zoo_thresholds: Mapping[str, float] = field(default_factory=dict)
     cpu_threads: int = 0
+    precision: str = "auto"
 
 
 class LocalBackend(ChildBackend):
