@@ -1,6 +1,6 @@
 """How exactly networks compute: as they were trained, or as quickly as the processor can without another answer.
 
-What it comes to is measured by ``python -m benchmarks.inference``; decision 079.
+What it comes to is measured by ``python -m benchmarks.inference`` and ``benchmarks.precision`` (docs/performance.md).
 """
 
 from __future__ import annotations
