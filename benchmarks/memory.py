@@ -45,8 +45,8 @@ GOAL_GB = 4.0
 LIMIT_S = 3600.0
 LOOK_S = 0.5
 NOWHERE = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": 1}
-OVER = {"delivering", "failed", "refused", "quarantined"}
-"""States of a job whose models and encoding are over, where nobody takes the results."""
+OVER = {"done", "delivering", "failed", "refused", "quarantined"}
+"""States of a job whose models and encoding are over; nobody takes its results."""
 
 
 def main() -> int:
