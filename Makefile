@@ -3,7 +3,7 @@
 # make test      lint, types and tests (what CI runs; the tests take less than 20 minutes on two cores)
 # make test-full everything, long
 # make dist      wheel and sdist; make sbom (CycloneDX), make licences: what is in an environment; make audit: known holes
-# make bench     how fast it is on this machine, in about a quarter of an hour (docs/performance.md)
+# make bench     how fast it is on this machine, in about half an hour (docs/performance.md)
 # make docs      the documentation as a site in artifacts/site
 # make fuzz      bombs, spoiled sessions, data sets and HL7 messages against a running node (SESSIONS, DATASETS, MESSAGES, SEED)
 #
@@ -96,11 +96,13 @@ audit: $(VENV)/.installed-dev
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
 
 bench: $(VENV)/.installed-dev tools
-	$(BIN)/python benchmarks/image_to_result.py --repeats 5
+	-$(BIN)/python -m benchmarks.image_to_result --repeats 5
 	$(BIN)/python benchmarks/reception.py --rivals
-	$(BIN)/python benchmarks/segment.py
-	$(BIN)/python benchmarks/encode.py
+	-$(BIN)/python -m benchmarks.segment
+	-$(BIN)/python benchmarks/encode.py
 	-$(BIN)/python -m benchmarks.database
+	-$(BIN)/python -m benchmarks.database --postgres
+	$(BIN)/python -m benchmarks.inference --repeats 3
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/mkdocs build --strict --site-dir artifacts/site

@@ -1,10 +1,11 @@
 """What the queue, the outbox and an operator's questions cost beside a database that has seen much.
 
-    python -m benchmarks.database [--studies 100000] [--postgres URL]
+    python -m benchmarks.database [--studies 100000] [--postgres [URL]]
 
 Each study of the past is one series with 2 images, a job with a run, 4 results, 4 deliveries and 12 events. Beside them
 some are under way. Every call is a transaction of its own, as the node makes it; what it costs stands beside a
-transaction that writes nothing but one row. SQLite in a temporary folder, and with ``--postgres`` an empty database.
+transaction that writes nothing but one row. SQLite in a temporary folder; with ``--postgres`` an empty database there,
+and without its URL one on a server that is started for it (pgserver, of the extra ``dev``), which syncs as others do.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ import itertools
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
@@ -37,11 +41,12 @@ from dicomnode.store.history.listing import list_all
 from dicomnode.store.ops import standing, studies
 from dicomnode.store.queue.jobs import claim_job, heartbeat, recover_leases, release_waiting
 from dicomnode.store.queue.notes import release_notes
-from dicomnode.store.retention import Limits, expired_series, finished_jobs
+from dicomnode.store.retention import Limits, expired_series, finished_jobs, lock_expired, mark_purged
 from dicomnode.store.tables import Job, Outbox, Storage
 
 IMAGES, EVENTS = 2, 12
 PORTION = 500
+OWN_SERVER = "own"
 ROUNDS = 60
 QUEUED, DELIVERING = 100, 100
 GOAL_MS = 5.0
@@ -61,17 +66,36 @@ def main() -> int:
     """Fill, measure, print; 1 where a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=100_000)
-    parser.add_argument("--postgres", default="", metavar="URL", help="of an empty database: postgresql+psycopg://...")
+    says = "of an empty database: postgresql+psycopg://...; without it a server is started"
+    parser.add_argument("--postgres", nargs="?", const=OWN_SERVER, metavar="URL", help=says)
     options = parser.parse_args()
-    missed = 0
-    with tempfile.TemporaryDirectory() as folder:
-        for url in filter(None, (f"sqlite:///{folder}/node.db", options.postgres)):
-            store = Store(url)
-            store.migrate()
-            prepare(store, options.studies)
-            missed += report(store, options.studies)
-            store.close()
+    with database(options.postgres) as url:
+        store = Store(url)
+        store.migrate()
+        prepare(store, options.studies)
+        missed = report(store, options.studies)
+        store.close()
     return int(missed > 0)
+
+
+@contextmanager
+def database(postgres: str | None) -> Iterator[str]:
+    """URL of an empty one: SQLite, one on a server of its own, or the one that is named."""
+    if postgres not in (None, OWN_SERVER):
+        yield str(postgres)
+        return
+    with tempfile.TemporaryDirectory(prefix="dicomnode-benchmark-", ignore_cleanup_errors=True) as folder:
+        if postgres is None:
+            yield f"sqlite:///{folder}/node.db"
+            return
+        # The server runs as a user of its own where this one is root.
+        Path(folder).chmod(0o755)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pgserver's own imports
+            import pgserver
+        server = pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        server.cleanup()
 
 
 def prepare(store: Store, wanted: int) -> None:
@@ -132,6 +156,8 @@ EMPTY = Call("an empty write", write_nothing, writes=True)
 def calls(wanted: int) -> Iterator[Call]:
     """All that is measured: by a worker, the sender, the assembler, every few seconds, and for operators."""
     claims: list[Any] = []
+    parcels: list[Any] = []
+    sent: list[Any] = []
     some = itertools.cycle(range(7, wanted, max(1, wanted // ROUNDS)))
 
     def claim(session: Session, _: int) -> None:
@@ -140,20 +166,25 @@ def calls(wanted: int) -> Iterator[Call]:
     def beat(session: Session, number: int) -> None:
         heartbeat(session, claims[number % len(claims)], lease_s=600.0)
 
-    def send(session: Session, _: int) -> None:
-        (parcel,) = outbox.claim_parcels(session, "pacs", owner="benchmark", lease_s=600.0, limit=1)
-        outbox.record_sent(session, parcel, status=0)
+    def claim_delivery(session: Session, _: int) -> None:
+        parcels.extend(outbox.claim_parcels(session, "pacs", owner="benchmark", lease_s=600.0, limit=1))
+
+    def send(session: Session, number: int) -> None:
+        outbox.record_sent(session, parcels[number], status=0)
+
+    def look(session: Session, _: int) -> None:
+        sent[:] = proofs.unproven(session, "pacs", "query")
 
     def prove(session: Session, number: int) -> None:
-        sent = proofs.unproven(session, "pacs", "query", limit=1)
-        proofs.record_proven(session, sent[0], by="query")
+        proofs.record_proven(session, sent[number], by="query")
 
     yield Call("claim a job", claim, writes=True)
     yield Call("heartbeat", beat, writes=True)
-    yield Call("claim and record one delivery", send, writes=True)
-    yield Call("find one unproven and record the proof", prove, writes=True)
     yield Call("is anything to be sent?", lambda session, _: outbox.has_due_parcels(session, "pacs"))
-    yield Call("what is to be proven?", lambda session, _: proofs.unproven(session, "pacs", "query"))
+    yield Call("claim one delivery", claim_delivery, writes=True)
+    yield Call("record that it was sent", send, writes=True)
+    yield Call("what is to be proven?", look)
+    yield Call("record one proof", prove, writes=True)
     yield Call("what is held and to be looked for?", lambda session, _: proofs.held_unproven(session, "pacs"))
     yield Call("series due", lambda session, _: due_series(session, time.time()))
     yield Call("studies to decide on", lambda session, _: due_studies(session, time.time()))
@@ -177,13 +208,20 @@ def calls(wanted: int) -> Iterator[Call]:
     yield Call("page: seconds to the PACS", lambda session, _: standing.to_pacs(session))
     yield Call("page: newest studies", lambda session, _: studies.newest_studies(session))
     yield Call("page: search", lambda session, _: studies.find_studies(session, f"ACC{next(some)}"))
-    old = time.time() - 30 * DAY_S
-    nothing_old = Limits(old, old)
-    yield Call("files whose retention is over", lambda session, _: expired_series(session, nothing_old))
+    old, now = time.time() - 30 * DAY_S, time.time()
+    for name, limits in (("none", Limits(old, old)), ("all", Limits(now, now))):
+        yield Call(f"files to delete, {name}: not used", lambda s, _, at=limits: expired_series(s, at, unused=True))
+        yield Call(f"files to delete, {name}: a step", lambda s, _, at=limits: expired_series(s, at, unused=False))
+    yield Call("delete the files of a series", lambda s, n: purge_series(s, n + 1, Limits(now, now)), writes=True)
     yield Call(
         "work folders that may go (of 1,000)",
-        lambda s, _: finished_jobs(s, range(1, 1001), before=time.time() - 30 * DAY_S),
+        lambda s, _: finished_jobs(s, FOLDERS, before=old),
     )
+
+
+def purge_series(session: Session, series_id: int, limits: Limits) -> None:
+    """As retention does, without the files."""
+    mark_purged(session, lock_expired(session, series_id, limits))
 
 
 FOLDERS = range(1, 1001)

@@ -1,9 +1,10 @@
-"""Seconds from the first C-STORE to the last result in the PACS, stage by stage, on this machine.
+"""Seconds from the last image's C-STORE to the last result proven in the PACS, by stage; the goal is 10 s on two cores.
 
-    python benchmarks/image_to_result.py [FOLDER_WITH_A_SERIES] --repeats 5
+    python -m benchmarks.image_to_result [FOLDER_WITH_A_SERIES] --repeats 5
 
-A node and a receiving PACS run in this process, the model in its worker; the series (default: the demonstration study)
-is sent again and again under new UIDs. The first run is warm-up and not counted.
+A node and a receiving PACS run in this process, the models of the demonstration's haemorrhage in their worker; the
+series (default: a head with a bleed in 40 slices of 512 x 512) is sent again and again under new UIDs. The first run is
+warm-up and not counted.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from pathlib import Path
 import pydicom
 from pydicom.misc import is_dicom
 
+from benchmarks.segment import written_head
 from dicomnode.app.demo import PACS_AE, demo_config, send_study, timeline, wait_for_job, wait_for_worker
 from dicomnode.app.demo_pacs import ReceivingPacs
 from dicomnode.app.node import Node
-from dicomnode.cohort.make import make_demo_study
 from dicomnode.logs import configure_logging
 from dicomnode.store.history.events import events_of
+
+SENDING, GOAL_S = "send the images", 10.0
 
 
 def renamed(folder: Path, out: Path, run: int) -> tuple[Path, ...]:
@@ -51,18 +54,21 @@ def measure(folder: Path, scratch: Path, repeats: int) -> list[dict[str, float]]
                 paths = renamed(folder, scratch / f"run-{run}", run)
                 sent_at = time.time()
                 send_study(paths, node, config)
+                sending_s = time.time() - sent_at
                 job = wait_for_job(node, str(pydicom.dcmread(paths[0], stop_before_pixels=True).StudyInstanceUID))
                 assert node.store is not None
                 with node.store.read() as session:
                     steps = timeline(events_of(session, job.study_uid), sent_at)
-                rows.append({step.stage: step.seconds for step in steps} | {"status": job.status == "done"})
+                stages = {step.stage: step.seconds for step in steps}
+                settling_s = stages.pop("receive and settle") - sending_s
+                rows.append({SENDING: sending_s, "settle": settling_s, **stages, "status": job.status == "done"})
     return rows[1:]
 
 
-def main() -> None:
-    """Measure and print medians."""
+def main() -> int:
+    """Measure and print medians; 1 where the goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path, help="one CT series; default: the demonstration study")
+    parser.add_argument("folder", nargs="?", type=Path, help="one CT series; default: 40 slices with a bleed")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -70,12 +76,16 @@ def main() -> None:
         folder = arguments.folder
         if folder is None:
             folder = scratch / "study"
-            make_demo_study(folder)
+            written_head(folder)
         rows = measure(folder, scratch, arguments.repeats)
     assert all(row.pop("status") for row in rows), "a run did not end as done"
     for stage in rows[0]:
         print_row(stage, [row[stage] for row in rows])
-    print_row("image to result", [sum(row.values()) for row in rows])
+    whole = [sum(row.values()) - row[SENDING] for row in rows]
+    print_row("last image to result", whole)
+    is_met = statistics.median(whole) <= GOAL_S
+    print(f"goal: at most {GOAL_S:g} s: {'met' if is_met else 'NOT MET'}")
+    return int(not is_met)
 
 
 def print_row(name: str, seconds: list[float]) -> None:
@@ -85,4 +95,4 @@ def print_row(name: str, seconds: list[float]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import dicomnode.zoo
-from dicomnode.cohort.acquire import Acquisition, acquire
+from dicomnode.cohort.acquire import AcquiredSeries, Acquisition, acquire
 from dicomnode.cohort.dicom_series import write_acquired
 from dicomnode.cohort.head import BleedOrder, make_head
 from dicomnode.cohort.statistics import BleedKind
@@ -39,12 +40,28 @@ SLICES, SPACING_MM, PIXEL_MM = 40, 3.75, 0.46
 
 def head() -> Volume:
     """A synthetic head with a bleed of 30 mL, read back from DICOM."""
-    made = make_head(7, bleeds=(BleedOrder(BleedKind.INTRAPARENCHYMAL, 30.0, 64.0),), spacing_mm=1.2)
-    positions = tuple(float(z) for z in np.arange(SLICES) * SPACING_MM - 62.0)
-    acquired = acquire(made, Acquisition(positions_mm=positions, thickness_mm=SPACING_MM, pixel_mm=PIXEL_MM), seed=7)
+    return painted_head()[0]
+
+
+def painted_head(slices: int = SLICES, *, seed: int = 7, bleed_ml: float = 30.0) -> tuple[Volume, NDArray[np.bool_]]:
+    """The same in so many slices, and where blood was painted in it, (slices, rows, columns)."""
     with tempfile.TemporaryDirectory() as folder:
-        write_acquired(acquired, Path(folder))
-        return read_volume(sorted(Path(folder).glob("*.dcm")))
+        acquired, paths = written_head(Path(folder), slices, seed=seed, bleed_ml=bleed_ml)
+        volume = read_volume(sorted(paths))
+    return volume, acquired.mask[list(volume.stack.order)]
+
+
+def written_head(
+    folder: Path, slices: int = SLICES, *, seed: int = 7, bleed_ml: float = 30.0
+) -> tuple[AcquiredSeries, list[Path]]:
+    """The same as it is acquired, and its files, one a slice."""
+    bleeds = (BleedOrder(BleedKind.INTRAPARENCHYMAL, bleed_ml, 64.0),) if bleed_ml else ()
+    made = make_head(seed, bleeds=bleeds, spacing_mm=1.2)
+    spacing_mm = SLICES * SPACING_MM / slices
+    positions = tuple(float(z) for z in np.arange(slices) * spacing_mm - 62.0)
+    how = Acquisition(positions_mm=positions, thickness_mm=spacing_mm, pixel_mm=PIXEL_MM)
+    acquired = acquire(made, how, seed=seed)
+    return acquired, write_acquired(acquired, folder)
 
 
 def steps(volume: Volume) -> dict[str, Callable[[], object]]:

@@ -183,6 +183,7 @@ def selftest_page(names: Sequence[str], config: Path | None, device: str, *, kee
         zoo_digests=loaded.zoo.digests,
         zoo_thresholds=loaded.zoo.thresholds,
         cpu_threads=execution.cpu_threads,
+        precision=execution.precision,
     )
     with show.err.status("making a head and asking the models"):
         verdicts = selftest(

@@ -78,6 +78,7 @@ def _asked(config: Config, names: Sequence[str]) -> dict[str, Any]:
         "digests": config.zoo.digests,
         "thresholds": config.zoo.thresholds,
         "cpu_threads": execution.cpu_threads,
+        "precision": execution.precision,
         "run_timeout_s": execution.run_timeout_s,
         "start_timeout_s": execution.start_timeout_s,
     }

@@ -35,6 +35,7 @@ def _verdicts(asked: dict[str, Any]) -> list[Verdict]:
         zoo_digests=asked["digests"],
         zoo_thresholds=asked["thresholds"],
         cpu_threads=asked["cpu_threads"],
+        precision=asked["precision"],
     )
     bundles = [registry.get(name) for name in asked["names"]]
     return selftest(bundles, settings, asked["run_timeout_s"], asked["start_timeout_s"], keep=False)

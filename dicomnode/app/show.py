@@ -16,7 +16,7 @@ from dicomnode.store.deliver.fallback import RefusalLine
 from dicomnode.store.history.facts import fact, told
 from dicomnode.store.history.held import HeldLine
 from dicomnode.store.history.lines import EventLine, JobLine, SeriesLine
-from dicomnode.store.history.listing import Listing
+from dicomnode.store.history.listing import COUNTED, Listing
 from dicomnode.store.ops.alarms import AlarmLine
 from dicomnode.store.ops.drift import DriftLine
 from dicomnode.store.ops.levels import LevelLine
@@ -82,7 +82,8 @@ def listing(listed: Listing, timezone: str) -> None:
 
 def _say_the_rest(shown: int, total: int, what: str) -> None:
     if shown < total:
-        out.print(f"{shown} of {total} {what} shown, the newest; --limit 0 shows all")
+        there = f"more than {COUNTED}" if total > COUNTED else str(total)
+        out.print(f"{shown} of {there} {what} shown, the newest; --limit 0 shows all")
 
 
 def jobs_table(jobs: Sequence[JobLine], timezone: str) -> None:

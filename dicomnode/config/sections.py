@@ -209,6 +209,7 @@ class Execution(Section):
     retry_min_s: Annotated[float, Field(gt=0)] = 5.0
     lease_s: Annotated[float, Field(ge=2)] = 30.0
     cpu_threads: Annotated[int, Field(ge=0)] = 1
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     ray: RayCluster = RayCluster()
 
     @model_validator(mode="after")

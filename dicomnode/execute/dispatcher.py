@@ -212,6 +212,7 @@ def _settings(config: Config, device: str) -> ModelWorkerSettings:
         zoo_thresholds=config.zoo.thresholds,
         zoo_horizons_h=config.zoo.horizons_h,
         cpu_threads=config.execution.cpu_threads,
+        precision=config.execution.precision,
     )
 
 

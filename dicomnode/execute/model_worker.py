@@ -37,7 +37,9 @@ class ModelWorker:
             torch.set_num_threads(settings.cpu_threads)
         self.device = resolve_device(settings.device)
         registry = Registry(settings.zoo_paths, settings.zoo_digests, settings.zoo_thresholds, settings.zoo_horizons_h)
-        self.runners = {name: Runner(registry.get(name), self.device) for name in settings.models}
+        self.runners = {
+            name: Runner(registry.get(name), self.device, precision=settings.precision) for name in settings.models
+        }
         self._volume: tuple[Path, Volume] | None = None
 
     def ready(self) -> Ready:

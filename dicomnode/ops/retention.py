@@ -6,7 +6,7 @@ import contextlib
 import logging
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dicomnode.config.whole import Config
@@ -15,7 +15,16 @@ from dicomnode.ops.context import drop_folder_of
 from dicomnode.store.clinical.observations import forget_context
 from dicomnode.store.engine import Store
 from dicomnode.store.forgetting import forget_study, forget_the_rest, forgettable_studies
-from dicomnode.store.retention import Limits, expired_series, finished_jobs, lock_expired, mark_purged, paths_of_kind
+from dicomnode.store.retention import (
+    BEGINNING,
+    Limits,
+    Place,
+    expired_series,
+    finished_jobs,
+    lock_expired,
+    mark_purged,
+    paths_of_kind,
+)
 from dicomnode.store.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -40,15 +49,25 @@ def purge(config: Config, store: Store, *, now: float | None = None) -> int:
         used_before=now - config.operations.retention_days * DAY_S,
         unused_before=now - config.operations.unused_retention_h * HOUR_S,
     )
-    with store.read() as session:
-        series_ids = expired_series(session, limits)
-    gone = sum(_purge_series(spool, config.spool_dir, store, series_id, limits) for series_id in series_ids)
+    gone = sum(
+        _purge_series(spool, config.spool_dir, store, series_id, limits) for series_id in _expired(store, limits)
+    )
     _purge_work(config, store, now)
     _purge_history(config, store, now)
     _purge_context(config, store, now - config.clinical.retention_days * DAY_S)
     if gone:
         log.info("retention over", extra={"files": gone})
     return gone
+
+
+def _expired(store: Store, limits: Limits) -> Iterator[int]:
+    """Ids of series that hold files whose retention is over, found step by step while what was found is deleted."""
+    for unused in (True, False):
+        place: Place | None = BEGINNING
+        while place is not None:
+            with store.read() as session:
+                series_ids, place = expired_series(session, limits, unused=unused, after=place)
+            yield from series_ids
 
 
 def _purge_context(config: Config, store: Store, before: float) -> None:

@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
 from dicomnode.store.locks import lock_instances, lock_series
 from dicomnode.store.states import JOB_OPEN, InstanceStatus, OutboxStatus, SeriesStatus
-from dicomnode.store.tables import Instance, Job, Outbox, Result, Series
+from dicomnode.store.tables import NOT_PURGED, SET_ASIDE, Instance, Job, Outbox, Result, Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,39 @@ class Expired:
     path: str
 
 
-def expired_series(session: Session, limits: Limits) -> Sequence[int]:
-    """Ids of the series that hold files whose retention is over."""
-    return session.scalars(select(Instance.series_id).where(_is_expired(limits)).distinct()).all()
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a walk through received files is, in the order in which they came."""
+
+    received_at: float = float("-inf")
+    instance_id: int = 0
+
+
+BEGINNING = Place()
+
+
+def expired_series(
+    session: Session, limits: Limits, *, unused: bool, after: Place = BEGINNING, files: int = 200
+) -> tuple[Sequence[int], Place | None]:
+    """One step through the files that are old enough, by an index that holds no other.
+
+    Parameters
+    ----------
+    unused : those that were never used, else all that are kept.
+    files : how many are looked at.
+
+    Returns
+    -------
+    Ids of the series among them that hold files whose retention is over; and where to go on, None at the end.
+    """
+    place = tuple_(Instance.received_at, Instance.id)
+    old = Instance.received_at < (limits.unused_before if unused else limits.used_before)
+    further = place > tuple_(after.received_at, after.instance_id)
+    page = select(Instance.received_at, Instance.id).where(SET_ASIDE if unused else NOT_PURGED, old, further)
+    seen = session.execute(page.order_by(Instance.received_at, Instance.id).limit(files)).all()
+    found = select(Instance.series_id).where(Instance.id.in_([row.id for row in seen]), _is_expired(limits))
+    series_ids = session.scalars(found.distinct()).all() if seen else []
+    return series_ids, Place(*seen[-1]) if len(seen) == files else None
 
 
 def lock_expired(session: Session, series_id: int, limits: Limits, limit: int = 200) -> list[Expired]:
@@ -88,9 +118,8 @@ def is_taken_in_part(session: Session, series_id: int, *, back: Sequence[Instanc
 
 def mark_purged(session: Session, expired: Sequence[Expired]) -> None:
     """The files are gone; the rows stay as history."""
-    ids = [item.instance_id for item in expired]
-    for instance in session.scalars(select(Instance).where(Instance.id.in_(ids))):
-        instance.status = InstanceStatus.PURGED
+    gone = Instance.id.in_([item.instance_id for item in expired])
+    session.execute(update(Instance).where(gone).values(status=InstanceStatus.PURGED))
 
 
 def finished_jobs(session: Session, among: Collection[int], *, before: float) -> set[int]:

@@ -17,7 +17,10 @@ from dicomnode.store.states import JOB_INACTIVE, JobTask
 # SQLite gives row ids only to a column of type INTEGER.
 RowId = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
 Uid = String(128)
+BEGINS = "varchar_pattern_ops"
+"""Of an index of PostgreSQL that finds texts by their beginning, too, whatever the database sorts by."""
 SET_ASIDE = text("status = 'not_used'")
+NOT_PURGED = text("status <> 'purged'")
 """Of images. A statement that is to find them by their index says it in these words: SQLite compares the text."""
 
 
@@ -83,6 +86,8 @@ class Series(Base):
     __tablename__ = "series"
     __table_args__ = (
         UniqueConstraint("study_uid", "series_uid"),
+        Index("ix_series_study_uid", "study_uid", postgresql_ops={"study_uid": BEGINS}),
+        Index("ix_series_accession_number", "accession_number", postgresql_ops={"accession_number": BEGINS}),
         Index("ix_series_status_last_instance_at", "status", "last_instance_at"),
         Index("ix_series_due_at", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index(
@@ -92,9 +97,9 @@ class Series(Base):
         ),
     )
 
-    study_uid: Mapped[str] = mapped_column(Uid, index=True)
+    study_uid: Mapped[str] = mapped_column(Uid)
     series_uid: Mapped[str] = mapped_column(Uid, index=True)
-    accession_number: Mapped[str] = mapped_column(String(64), default="", index=True)
+    accession_number: Mapped[str] = mapped_column(String(64), default="")
     modality: Mapped[str] = mapped_column(String(16), default="")
     sender_ae: Mapped[str] = mapped_column(String(16), default="")
     status: Mapped[str] = mapped_column(String(16))
@@ -116,6 +121,7 @@ class Instance(Base):
     __table_args__ = (
         UniqueConstraint("sop_instance_uid", "digest", "study_uid", "series_uid"),
         Index("ix_instance_not_used", "received_at", sqlite_where=SET_ASIDE, postgresql_where=SET_ASIDE),
+        Index("ix_instance_kept", "received_at", "id", sqlite_where=NOT_PURGED, postgresql_where=NOT_PURGED),
     )
 
     series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)

@@ -62,9 +62,10 @@ def guarded_update(session: Session, row: Stateful, *, before: str, token: int |
     statement = update(table).where(table.id == row.id, table.status == before).values(**changes)
     if token is not None:
         statement = statement.where(table.__table__.c.lease_token == token)
-    if session.execute(statement.execution_options(synchronize_session=False)).rowcount != 1:  # type: ignore[attr-defined]
+    # RETURNING brings the row up to date: no second statement has to read it.
+    options = {"synchronize_session": False, "populate_existing": True}
+    if session.scalars(statement.returning(table), execution_options=options).one_or_none() is None:
         raise LeaseLost(f"{row.__tablename__} {row.id} was changed by someone else")
-    session.refresh(row)
 
 
 def note(

@@ -12,14 +12,14 @@ from dicomnode.zoo.applicability import examine
 from dicomnode.zoo.bundle import BundleManifest, require_fit
 from dicomnode.zoo.findings import findings_of, not_applicable
 from dicomnode.zoo.manifest import Reading
+from dicomnode.zoo.precision import Precision
 from dicomnode.zoo.reading.contract import LoadedModel, Raw
 from dicomnode.zoo.reading.inputs import InputsModel
 from dicomnode.zoo.reading.planes import PlanesModel
 from dicomnode.zoo.reading.volume import VolumeModel
-from dicomnode.zoo.registry import RegisteredBundle
+from dicomnode.zoo.registry import BUILT_IN, RegisteredBundle
 
-_MODELS: dict[Reading, type[PlanesModel] | type[VolumeModel] | type[InputsModel]] = {
-    Reading.PLANES: PlanesModel,
+_OTHERS: dict[Reading, type[VolumeModel] | type[InputsModel]] = {
     Reading.VOLUME: VolumeModel,
     Reading.INPUTS: InputsModel,
 }
@@ -33,20 +33,28 @@ class Runner:
     bundle : from :meth:`Registry.get` or :func:`~dicomnode.zoo.registry.open_bundle`.
     device : such as ``cpu`` or ``cuda:0``.
     threads : of torch on the CPU; None leaves torch's own choice.
+    precision : of a built-in bundle that reads planes. ``auto`` changes nothing in others: of bundles that came later
+        nobody knows what comes of it, and the networks of our other models take too little of a run to gain by it.
 
     Raises
     ------
     BundleError : the configuration or the weights are at fault.
     """
 
-    def __init__(self, bundle: RegisteredBundle, device: str = "cpu", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        bundle: RegisteredBundle,
+        device: str = "cpu",
+        threads: int | None = None,
+        precision: str = Precision.FLOAT32,
+    ) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
         self.manifest: BundleManifest = bundle.manifest
         self.model = bundle.model_ref
-        self._loaded: LoadedModel = _MODELS[bundle.manifest.reads](bundle.manifest, torch.device(device))
+        self._loaded = _loaded(bundle.manifest, torch.device(device), Precision(precision))
 
     @property
     def told(self) -> str:
@@ -90,3 +98,10 @@ class Runner:
         elif self.manifest.needs.image is not None:
             raise InferenceError(f"{self.manifest.name}: needs an image")
         return self._loaded(inputs)
+
+
+def _loaded(manifest: BundleManifest, device: torch.device, precision: Precision) -> LoadedModel:
+    if manifest.reads is Reading.PLANES:
+        is_measured = manifest.path.is_relative_to(BUILT_IN) or precision is not Precision.AUTO
+        return PlanesModel(manifest, device, precision if is_measured else Precision.FLOAT32)
+    return _OTHERS[manifest.reads](manifest, device)

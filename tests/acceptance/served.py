@@ -39,7 +39,10 @@ def toml_value(value: Any) -> str:
 
 @dataclass
 class ServedNode:
-    """A node process with its TOML file; ``kill`` is SIGKILL, ``stop`` is SIGTERM."""
+    """A node process with its TOML file; ``kill`` is SIGKILL, ``stop`` is SIGTERM.
+
+    ``code``: folder that holds the package; None: this one.
+    """
 
     folder: Path
     port: int
@@ -57,6 +60,7 @@ class ServedNode:
     data_dir: Path | None = None
     selftest: bool = False
     path: str = PLAIN_PATH
+    code: Path | None = None
     process: subprocess.Popen[bytes] | None = None
     _store: Store | None = field(default=None, init=False)
 
@@ -118,7 +122,8 @@ class ServedNode:
         seen = self.log.stat().st_size if self.log.exists() else 0
         command = [sys.executable, "-m", "dicomnode", "serve", "--config", str(self.config), "--role", self.role]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment)
+            # The folder in which Python is started comes before all others that it imports from.
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment, cwd=self.code)
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             if b'"node started"' in self.log.read_bytes()[seen:]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from pynetdicom import evt
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from dicomnode.app.demo_pacs import ReceivingPacs
 from dicomnode.store.engine import Store
@@ -19,6 +20,7 @@ from tests.acceptance.kills import ONE_SET, results_by_study
 from tests.acceptance.orthanc import free_port
 from tests.acceptance.scanner import small_study, storescu
 from tests.acceptance.served import ServedNode
+from tests.conftest import REPOSITORY
 from tests.integration.receive.world import wait_until
 from tests.tools.bundle import write_threshold_bundle
 from tests.tools.series import write_series
@@ -66,6 +68,60 @@ def test_what_a_node_was_sending_when_it_died_the_other_sends_soon(
             wait_until(lambda: statuses(store) == ["done"], 30)
             assert second.stop() == 0
         assert list(results_by_study(pacs).values()) == [ONE_SET]
+
+
+@pytest.mark.tools
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("new_database", ["postgresql"], indirect=True)
+def test_a_node_of_the_version_before_works_on_beside_one_that_has_changed_the_schema(
+    tmp_path: Path, new_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The server of the tests may be newer than the pg_dump that would copy its database.
+    monkeypatch.setenv("DICOMNODE_DATABASE__BACKUP_BEFORE_UPGRADE", "false")
+    before = version_before(tmp_path / "before")
+    with ReceivingPacs(tmp_path / "pacs", "PACS") as pacs:
+        with two_nodes(tmp_path, new_database(migrated=False), pacs) as (old, new, store):
+            old.code = before
+            old.start()
+            schema = revision(store)
+            for number, node in enumerate((old, new, old, new)):
+                if node is new and number == 1:
+                    new.start()
+                assert storescu(write_series(tmp_path / f"{number}", small_study(f"roll-{number}")), node.port)
+            wait_until(lambda: statuses(store) == ["done"] * 4, 240)
+            assert revision(store) > schema
+            assert new.stop() == 0
+            assert storescu(write_series(tmp_path / "last", small_study("roll-last")), old.port)
+            wait_until(lambda: statuses(store) == ["done"] * 5, 120)
+            assert old.stop() == 0
+            assert runs_of(store, "node-a") >= 1
+        found = results_by_study(pacs)
+        assert (len(found), found) == (5, dict.fromkeys(found, ONE_SET))
+
+
+def version_before(folder: Path) -> Path:
+    """The package as it was before the newest migration was added, from the history of this checkout."""
+    try:
+        newest = git("log", "-1", "--diff-filter=A", "--format=%H", "--", "dicomnode/store/migrations/versions")
+        command = ["git", "archive", f"{newest}^", "dicomnode"]
+        packed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as fault:
+        pytest.skip(f"the history of this checkout does not reach back to the version before: {fault}")
+    folder.mkdir()
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=packed.stdout, check=True)
+    return folder
+
+
+def git(*arguments: str) -> str:
+    """What git says of this checkout."""
+    said = subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, check=True, text=True)
+    return said.stdout.strip()
+
+
+def revision(store: Store) -> str:
+    """Of the schema."""
+    with store.engine.connect() as connection:
+        return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
 
 
 class SlowPacs(ReceivingPacs):

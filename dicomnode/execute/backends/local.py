@@ -21,6 +21,7 @@ class ModelWorkerSettings:
     zoo_paths, zoo_digests : further bundles, pinned digests by name.
     zoo_thresholds, zoo_horizons_h : thresholds of scores, and hours to what models foretell, by name.
     cpu_threads : 0: all cores.
+    precision : see :class:`dicomnode.zoo.precision.Precision`.
     """
 
     device: str
@@ -30,6 +31,7 @@ class ModelWorkerSettings:
     zoo_thresholds: Mapping[str, float] = field(default_factory=dict)
     zoo_horizons_h: Mapping[str, float] = field(default_factory=dict)
     cpu_threads: int = 0
+    precision: str = "auto"
 
 
 class LocalBackend(ChildBackend):

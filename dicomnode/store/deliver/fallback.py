@@ -126,7 +126,7 @@ def send_stand_ins(session: Session, job_id: int, *, made: Collection[str] = ())
         now = time.time()
         detail = {"to make": ", ".join(sorted(to_make))}
         move(session, job, JobEvent.FALL_BACK, detail=detail, attempts=0, ready_at=now)
-    settle_deliveries(session, job_id)
+    settle_deliveries(session, job)
 
 
 def _unresolved(session: Session, job_id: int) -> list[tuple[Outbox, Kind, Sequence[Result]]]:

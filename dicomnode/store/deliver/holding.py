@@ -126,7 +126,7 @@ def discard_held(session: Session, job_id: int, *, destination: str = "") -> int
     rows = _held(session, job_id, destination)
     for row in rows:
         move(session, row, OutboxEvent.WITHDRAW, detail={"by": "operator"})
-    settle_deliveries(session, job_id)
+    settle_deliveries(session, lock_job(session, job_id))
     return len(rows)
 
 

@@ -71,7 +71,8 @@ def claim_parcels(session: Session, destination: str, *, owner: str, lease_s: fl
         return []
     now = time.time()
     statement = (
-        select(Outbox, Job.priority)
+        select(Outbox, Result, Job.priority)
+        .join(Result, Result.id == Outbox.result_id)
         .join(Job, Job.id == Outbox.job_id)
         .where(
             Outbox.destination == destination,
@@ -83,13 +84,13 @@ def claim_parcels(session: Session, destination: str, *, owner: str, lease_s: fl
     )
     rows = session.execute(statement.with_for_update(of=Outbox, skip_locked=True)).all()
     # What is stat is proven, too, before routine ones are sent.
-    is_stat = any(priority == STAT for _, priority in rows)
-    chosen = [row for row, priority in rows if (priority == STAT) == is_stat]
-    claimed = [_claim(session, row, owner=owner, lease_until=now + lease_s) for row in chosen]
+    is_stat = any(priority == STAT for _, _, priority in rows)
+    chosen = [(row, result) for row, result, priority in rows if (priority == STAT) == is_stat]
+    claimed = [_claim(session, *both, owner=owner, lease_until=now + lease_s) for both in chosen]
     return [replace(parcel, is_stat=is_stat) for parcel in claimed]
 
 
-def _claim(session: Session, row: Outbox, *, owner: str, lease_until: float) -> Parcel:
+def _claim(session: Session, row: Outbox, result: Result, *, owner: str, lease_until: float) -> Parcel:
     move(
         session,
         row,
@@ -99,7 +100,7 @@ def _claim(session: Session, row: Outbox, *, owner: str, lease_until: float) -> 
         lease_until=lease_until,
         attempts=row.attempts + 1,
     )
-    return parcel_of(row, session.get_one(Result, row.result_id))
+    return parcel_of(row, result)
 
 
 def parcel_of(row: Outbox, result: Result) -> Parcel:
@@ -180,7 +181,7 @@ def record_sent(session: Session, parcel: Parcel, *, status: int, found: bool = 
     ------
     LeaseLost : the result was withdrawn or taken over in the meantime.
     """
-    lock_job(session, parcel.job_id)
+    job = lock_job(session, parcel.job_id)
     move(
         session,
         lock_delivery(session, parcel.outbox_id),
@@ -196,7 +197,7 @@ def record_sent(session: Session, parcel: Parcel, *, status: int, found: bool = 
         lease_until=None,
         error="",
     )
-    settle_deliveries(session, parcel.job_id)
+    settle_deliveries(session, job)
 
 
 def record_failure(
@@ -220,7 +221,7 @@ def record_failure(
     ------
     LeaseLost : the result was withdrawn or taken over in the meantime.
     """
-    lock_job(session, parcel.job_id)
+    job = lock_job(session, parcel.job_id)
     move(
         session,
         lock_delivery(session, parcel.outbox_id),
@@ -238,7 +239,7 @@ def record_failure(
         lease_until=None,
         error=error,
     )
-    settle_deliveries(session, parcel.job_id)
+    settle_deliveries(session, job)
 
 
 def note_sent_unrecorded(session: Session, parcel: Parcel, *, status: int) -> None:
@@ -299,7 +300,7 @@ def settle_stranded_jobs(session: Session) -> int:
     unfinished = exists().where(Outbox.job_id == Job.id, underway())
     jobs = session.scalars(select(Job.id).where(Job.status == JobStatus.DELIVERING, ~unfinished)).all()
     for job_id in jobs:
-        settle_deliveries(session, job_id)
+        settle_deliveries(session, lock_job(session, job_id))
     return len(jobs)
 
 
@@ -335,7 +336,7 @@ def forget_destination(session: Session, destination: str) -> int:
         for row in lock_deliveries(session, Outbox.job_id == job.id, Outbox.destination == destination, underway()):
             _forget(session, row)
             count += 1
-        settle_deliveries(session, job.id)
+        settle_deliveries(session, job)
     return count
 
 

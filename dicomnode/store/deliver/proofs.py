@@ -107,16 +107,16 @@ def record_proven(session: Session, sent: Sent, *, by: str, elsewhere: bool = Fa
 
     ``elsewhere``: in another study than it was sent for, as the destination had announced.
     """
-    row = _still_sent(session, sent, OutboxStatus.SENT, OutboxStatus.HELD)
+    job, row = _still_sent(session, sent, OutboxStatus.SENT, OutboxStatus.HELD)
     if row is not None:
         detail = {"by": by, "losses": row.losses, **({"filed": "in another study"} if elsewhere else {})}
         move(session, row, OutboxEvent.PROVE, detail=detail, proven_by=by, proven_at=time.time(), error="")
-        settle_deliveries(session, sent.job_id)
+        settle_deliveries(session, job)
 
 
 def record_missing(session: Session, sent: Sent, *, error: str, retry_at: float | None) -> None:
     """Send a result again that a destination acknowledged and does not have; give up when ``retry_at`` is None."""
-    row = _still_sent(session, sent)
+    job, row = _still_sent(session, sent)
     if row is None:
         return
     move(
@@ -128,7 +128,7 @@ def record_missing(session: Session, sent: Sent, *, error: str, retry_at: float 
         losses=row.losses + 1,
         error=error,
     )
-    settle_deliveries(session, sent.job_id)
+    settle_deliveries(session, job)
 
 
 def record_unplaced(session: Session, sent: Sent, *, reason: str, look_at: float) -> None:
@@ -136,26 +136,26 @@ def record_unplaced(session: Session, sent: Sent, *, reason: str, look_at: float
 
     It is looked for again at ``look_at``.
     """
-    row = _still_sent(session, sent)
+    _, row = _still_sent(session, sent)
     if row is not None:
         move(session, row, OutboxEvent.HOLD, detail={"reason": reason}, next_attempt_at=look_at, error=reason)
 
 
 def look_again(session: Session, sent: Sent, *, at: float) -> None:
     """Leave held what is still not shown, to be looked for again at ``at``."""
-    row = _still_sent(session, sent, OutboxStatus.HELD)
+    _, row = _still_sent(session, sent, OutboxStatus.HELD)
     if row is not None:
         guarded_update(session, row, before=OutboxStatus.HELD, token=None, next_attempt_at=at)
 
 
 def record_no_answer(session: Session, sent: Sent, *, error: str, look_at: float | None) -> None:
     """Whether the destination has it cannot be told: look again at ``look_at``, or give up when that is None."""
-    row = _still_sent(session, sent)
+    job, row = _still_sent(session, sent)
     if row is None:
         return
     if look_at is None:
         move(session, row, OutboxEvent.GIVE_UP, detail={"error": error}, error=error)
-        settle_deliveries(session, sent.job_id)
+        settle_deliveries(session, job)
         return
     changes = {"next_attempt_at": look_at, "proof_attempts": row.proof_attempts + 1, "error": error}
     guarded_update(session, row, before=OutboxStatus.SENT, token=None, **changes)
@@ -168,15 +168,14 @@ def count_request(session: Session, sent: Sequence[Sent]) -> None:
     session.execute(statement)
 
 
-def _still_sent(session: Session, sent: Sent, *states: OutboxStatus) -> Outbox | None:
-    """The row, locked; None when another node was faster or the job is no longer delivering.
+def _still_sent(session: Session, sent: Sent, *states: OutboxStatus) -> tuple[Job, Outbox | None]:
+    """Job and row, locked; None for the row when another node was faster or the job is no longer delivering.
 
     ``states``: in which it may be; only sent, unless told.
     """
-    lock_job(session, sent.job_id)
-    row = lock_delivery(session, sent.outbox_id)
-    delivering = session.get_one(Job, sent.job_id, populate_existing=True).status == JobStatus.DELIVERING
-    return row if row.status in (states or (OutboxStatus.SENT,)) and delivering else None
+    job, row = lock_job(session, sent.job_id), lock_delivery(session, sent.outbox_id)
+    is_open = row.status in (states or (OutboxStatus.SENT,)) and job.status == JobStatus.DELIVERING
+    return job, row if is_open else None
 
 
 def adopt_proof(session: Session, destination: str, proof: str) -> int:

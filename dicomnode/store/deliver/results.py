@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from dicomnode.kinds import Kind
 from dicomnode.records import EncodedResult
 from dicomnode.store.deliver.stages import tell_when_committed
-from dicomnode.store.locks import lock_job, lock_studies
+from dicomnode.store.locks import lock_studies
 from dicomnode.store.queue.jobs import Claim, leased_job, supersede_job
 from dicomnode.store.restored import was_restored_since
 from dicomnode.store.states import JOB_INACTIVE, JobEvent, JobStatus, JobTask, OutboxEvent, OutboxStatus
@@ -131,18 +131,19 @@ def _may_be_sent(session: Session, job_id: int) -> bool:
     return began_at is not None and was_restored_since(session, began_at)
 
 
-def settle_deliveries(session: Session, job_id: int) -> None:
+def settle_deliveries(session: Session, job: Job) -> None:
     """Finish a job once nothing of it is left to send or to prove.
+
+    ``job``: locked in this transaction.
 
     ``undelivered`` when a destination was given up or withdrawn, ``sent_unproven`` when one has no proof to offer, else
     ``done``.
     """
-    job = lock_job(session, job_id)
     if job.status != JobStatus.DELIVERING:
         return
-    if session.scalar(select(Outbox.id).where(Outbox.job_id == job_id, underway()).limit(1)) is not None:
+    if session.scalar(select(Outbox.id).where(Outbox.job_id == job.id, underway()).limit(1)) is not None:
         return
-    rows = session.scalars(select(Outbox).where(Outbox.job_id == job_id).order_by(Outbox.id)).all()
+    rows = session.scalars(select(Outbox).where(Outbox.job_id == job.id).order_by(Outbox.id)).all()
     statuses = [row.status for row in rows]
     event = JobEvent.UNPROVEN if OutboxStatus.SENT in statuses else JobEvent.DELIVERED
     if OutboxStatus.FAILED in statuses or OutboxStatus.WITHDRAWN in statuses:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, select
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.engine import Result as Rows
 from sqlalchemy.orm import Session
 
 from dicomnode.decision import Outcome, ScoreOutcome, Told, decision_of
@@ -50,14 +51,17 @@ _JOBS = select(
 ).join(Series, Job.series_id == Series.id)
 
 
+# The job comes first: what follows makes a line.
 _RUNS = select(
+    Run.job_id,
     Run.model_digest.label("digest"),
-    *_columns(Run, "job_id model status attempts crashes device started_at finished_at error outcomes scores"),
+    *_columns(Run, "model status attempts crashes device started_at finished_at error outcomes scores"),
 ).order_by(Run.position)
 
 
 _DELIVERIES = select(
-    *_columns(Outbox, "job_id destination status attempts created_at next_attempt_at sent_at error proof proven_by"),
+    Outbox.job_id,
+    *_columns(Outbox, "destination status attempts created_at next_attempt_at sent_at error proof proven_by"),
     *_columns(Outbox, "proven_at losses identity"),
     *_columns(Result, "kind series_uid sop_class_uid sop_instance_uid size_bytes"),
 ).join(Result, Outbox.result_id == Result.id)
@@ -69,29 +73,35 @@ def list_jobs(session: Session, wanted: JobFilter | None = None, *, limit: int |
     lines = [JobLine(**row._mapping) for row in session.execute(statement)]
     by_id = {line.job_id: line for line in lines}
     for some in _portions(by_id):
-        for row in session.execute(_RUNS.where(Run.job_id.in_(some))):
-            by_id[row.job_id].runs.append(_run_line(row))
-        for row in session.execute(_DELIVERIES.where(Outbox.job_id.in_(some)).order_by(Outbox.id)):
-            by_id[row.job_id].deliveries.append(DeliveryLine(**_without_job(row)))
-    return [_told(replace(line, held=_held(line))) for line in lines]
+        for job_id, run in _by_job(session.execute(_RUNS.where(Run.job_id.in_(some)))):
+            by_id[job_id].runs.append(_run_line(run))
+        sent = session.execute(_DELIVERIES.where(Outbox.job_id.in_(some)).order_by(Outbox.id))
+        for job_id, delivery in _by_job(sent):
+            by_id[job_id].deliveries.append(DeliveryLine(**delivery))
+    return [_told(line) for line in lines]
 
 
-def _without_job(row: Row[Any]) -> dict[str, Any]:
-    return {name: value for name, value in row._mapping.items() if name != "job_id"}
+def _by_job(rows: Rows[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each row as the id of its job, and its other columns by name."""
+    _, *names = rows.keys()
+    for row in rows:
+        yield row[0], dict(zip(names, row[1:], strict=True))
 
 
 def _told(line: JobLine) -> JobLine:
-    """The job with what it came to; of several findings each has its name."""
+    """The job with what is held of it and what it came to; of several findings each has its name."""
+    held = _held(line)
     done = [run for run in line.runs if run.status == RunStatus.SUCCEEDED]
     outcomes = [Outcome.from_dict(one) for run in done for one in run.outcomes]
     scores = [ScoreOutcome.from_dict(one) for run in done for one in run.scores]
     told: list[Told] = [*outcomes, *scores]
     words = {one.finding: one.in_words() for one in told}
     if not words:
-        return line
+        return replace(line, held=held) if held else line
     named = "; ".join(f"{finding}: {text}" for finding, text in words.items())
     return replace(
         line,
+        held=held,
         decision=str(decision_of(outcomes) or ""),
         result=outcomes[0].in_words() if len(outcomes) == len(words) == 1 else named,
         outcomes=[one.as_dict() for one in outcomes],
@@ -99,9 +109,10 @@ def _told(line: JobLine) -> JobLine:
     )
 
 
-def count_jobs(session: Session, wanted: JobFilter | None = None) -> int:
-    """How many there are."""
-    return session.scalar(select(func.count()).select_from(Job).where(*(wanted or JobFilter()).conditions())) or 0
+def count_jobs(session: Session, wanted: JobFilter | None = None, *, up_to: int | None = None) -> int:
+    """How many there are. ``up_to``: where counting ends; None: nowhere."""
+    found = select(Job.id).where(*(wanted or JobFilter()).conditions()).limit(up_to)
+    return session.scalar(select(func.count()).select_from(found.subquery())) or 0
 
 
 def _portions(ids: Iterable[int]) -> Iterator[list[int]]:
@@ -125,6 +136,6 @@ def show_job(session: Session, job_id: int) -> JobLine | None:
     return next(iter(list_jobs(session, JobFilter(job_id=job_id))), None)
 
 
-def _run_line(row: Row[Any]) -> RunLine:
-    ended = row.started_at is not None and row.finished_at is not None
-    return RunLine(**_without_job(row), seconds=round(row.finished_at - row.started_at, 3) if ended else None)
+def _run_line(run: dict[str, Any]) -> RunLine:
+    began, ended = run["started_at"], run["finished_at"]
+    return RunLine(**run, seconds=None if began is None or ended is None else round(ended - began, 3))

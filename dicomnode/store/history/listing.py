@@ -10,6 +10,9 @@ from dicomnode.store.history.jobs import JobFilter, count_jobs, list_jobs
 from dicomnode.store.history.lines import JobLine, SeriesLine
 from dicomnode.store.history.series import count_series_without_job, list_series_without_job
 
+COUNTED = 1000
+"""How far is counted for an operator: to count what a node has seen in years would take longer than to list it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
@@ -24,12 +27,16 @@ class Listing:
     series_without_job: list[SeriesLine] | None
 
 
-def list_all(session: Session, wanted: JobFilter, *, limit: int | None) -> Listing:
-    """The newest jobs, and where no filter is given the newest series without one."""
+def list_all(session: Session, wanted: JobFilter, *, limit: int | None, count_all: bool = False) -> Listing:
+    """The newest jobs, and where no filter is given the newest series without one.
+
+    ``count_all``: else a total that is more than ``COUNTED`` says just that.
+    """
     everything = wanted == JobFilter()
+    up_to = None if count_all else COUNTED + 1
     return Listing(
-        jobs_total=count_jobs(session, wanted),
+        jobs_total=count_jobs(session, wanted, up_to=up_to),
         jobs=list_jobs(session, wanted, limit=limit),
-        series_without_job_total=count_series_without_job(session) if everything else None,
+        series_without_job_total=count_series_without_job(session, up_to=up_to) if everything else None,
         series_without_job=list_series_without_job(session, limit=limit) if everything else None,
     )

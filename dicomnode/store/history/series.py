@@ -39,6 +39,7 @@ def _newest_series(status: SeriesStatus) -> Select[Series]:
     return select(Series).where(Series.status == status).order_by(Series.last_instance_at.desc())
 
 
-def count_series_without_job(session: Session) -> int:
-    """How many there are."""
-    return session.scalar(select(func.count()).select_from(Series).where(Series.status.in_(_WITHOUT_JOB))) or 0
+def count_series_without_job(session: Session, *, up_to: int | None = None) -> int:
+    """How many there are. ``up_to``: where counting ends; None: nowhere."""
+    found = select(Series.id).where(Series.status.in_(_WITHOUT_JOB)).limit(up_to)
+    return session.scalar(select(func.count()).select_from(found.subquery())) or 0

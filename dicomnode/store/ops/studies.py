@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, Row, or_, select
 from sqlalchemy.orm import Session
 
 from dicomnode.dicom.uids import is_valid_uid
@@ -18,6 +18,8 @@ from dicomnode.store.tables import Event, Job, Result, Series
 LOOKED_THROUGH = 500
 """Newest series among which the newest studies are looked for."""
 _LAST = "\U0010ffff"
+_SERIES = select(Series.id, Series.study_uid, Series.accession_number, Series.last_instance_at, Series.status)
+"""As rows: to make objects of hundreds of series takes longer than to read them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +45,8 @@ class Picture:
 
 def newest_studies(session: Session, *, limit: int = 50) -> list[StudyLine]:
     """The studies whose series came last."""
-    newest = select(Series).order_by(Series.id.desc()).limit(LOOKED_THROUGH)
-    return _lines(session, session.scalars(newest).all())[:limit]
+    newest = _SERIES.order_by(Series.id.desc()).limit(LOOKED_THROUGH)
+    return _lines(session, session.execute(newest), limit)
 
 
 def find_studies(session: Session, text: str, *, limit: int = 50) -> list[StudyLine]:
@@ -53,13 +55,13 @@ def find_studies(session: Session, text: str, *, limit: int = 50) -> list[StudyL
     if not text:
         return newest_studies(session, limit=limit)
     begins = (_begins(session, column, text) for column in (Series.accession_number, Series.study_uid))
-    found = select(Series).where(or_(*begins)).order_by(Series.id.desc())
-    series = list(session.scalars(found.limit(LOOKED_THROUGH)))
+    found = _SERIES.where(or_(*begins)).order_by(Series.id.desc())
+    series: list[Any] = [*session.execute(found.limit(LOOKED_THROUGH))]
     named = studies_named(session, text) if not series and is_valid_uid(text) else []
     if text.isdigit() and len(text) < 12:
         named += session.scalars(select(Job.study_uid).where(Job.id == int(text))).all()
-    series += session.scalars(select(Series).where(Series.study_uid.in_(named))).all()
-    return _lines(session, series)[:limit]
+    series += session.execute(_SERIES.where(Series.study_uid.in_(named))).all()
+    return _lines(session, series, limit)
 
 
 def _begins(session: Session, column: Any, text: str) -> ColumnElement[bool]:
@@ -71,25 +73,30 @@ def _begins(session: Session, column: Any, text: str) -> ColumnElement[bool]:
     return begins
 
 
-def _lines(session: Session, series: Sequence[Series]) -> list[StudyLine]:
-    studies: dict[str, dict[int, Series]] = {}
+def _lines(session: Session, series: Iterable[Row[Any]], limit: int) -> list[StudyLine]:
+    studies: dict[str, dict[int, Row[Any]]] = {}
     for one in series:
         studies.setdefault(one.study_uid, {})[one.id] = one
-    jobs: dict[str, list[str]] = {uid: [] for uid in studies}
-    rows = select(Job.study_uid, Job.status).where(Job.study_uid.in_(list(studies))).order_by(Job.id.desc())
+    newest = sorted(studies, key=lambda uid: _last_image_at(studies[uid]), reverse=True)[:limit]
+    jobs: dict[str, list[str]] = {uid: [] for uid in newest}
+    rows = select(Job.study_uid, Job.status).where(Job.study_uid.in_(newest)).order_by(Job.id.desc())
     for study_uid, status in session.execute(rows):
         jobs[study_uid].append(status)
-    lines = [
-        StudyLine(
-            study_uid=uid,
-            accession_number=next((one.accession_number for one in parts.values() if one.accession_number), ""),
-            series=len(parts),
-            last_image_at=max(one.last_instance_at for one in parts.values()),
-            states=tuple(dict.fromkeys(jobs[uid] or [one.status for one in parts.values()])),
-        )
-        for uid, parts in studies.items()
-    ]
-    return sorted(lines, key=lambda line: line.last_image_at, reverse=True)
+    return [_line(uid, studies[uid], jobs[uid]) for uid in newest]
+
+
+def _line(study_uid: str, series: Mapping[int, Row[Any]], jobs: Sequence[str]) -> StudyLine:
+    return StudyLine(
+        study_uid=study_uid,
+        accession_number=next((one.accession_number for one in series.values() if one.accession_number), ""),
+        series=len(series),
+        last_image_at=_last_image_at(series),
+        states=tuple(dict.fromkeys(jobs or [one.status for one in series.values()])),
+    )
+
+
+def _last_image_at(series: Mapping[int, Row[Any]]) -> float:
+    return max(float(one.last_instance_at) for one in series.values())
 
 
 def pictures_of(session: Session, study_uid: str) -> list[Picture]:

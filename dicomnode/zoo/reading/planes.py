@@ -14,6 +14,7 @@ from dicomnode.zoo.bundle import BundleManifest
 from dicomnode.zoo.ladder import Ladder
 from dicomnode.zoo.parts import load_parts, load_weights
 from dicomnode.zoo.plain import head_of, on_slices
+from dicomnode.zoo.precision import Precision, quickened
 
 
 class PlanesModel:
@@ -24,12 +25,14 @@ class PlanesModel:
     BundleError : the configuration or the weights are at fault.
     """
 
-    def __init__(self, manifest: BundleManifest, device: torch.device) -> None:
+    def __init__(
+        self, manifest: BundleManifest, device: torch.device, precision: Precision = Precision.FLOAT32
+    ) -> None:
         self._manifest = manifest
         self._parts = load_parts(manifest.path)
         load_weights(self._parts.network, manifest.path)
-        self._parts.network.to(device).eval()
-        self.ladder = Ladder(self._parts.network, device, self._parts.inferer)
+        network = quickened(self._parts.network.to(device).eval(), device, precision)
+        self.ladder = Ladder(network, device, self._parts.inferer)
 
     def __call__(self, inputs: Inputs) -> Mapping[str, NDArray[np.float32]]:
         """Probability of every output, (slices, rows, columns) in stack order; 0 outside the interior of the skull.

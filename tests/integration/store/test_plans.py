@@ -16,13 +16,18 @@ from dicomnode.store.engine import Store
 from dicomnode.store.receive.indexing import index_instances
 from dicomnode.store.receive.series_now import Arrived
 from dicomnode.store.tables import Event
+from tests.integration.store.fixture import execute
 
 STUDIES = 50
 BIG = ("job", "run", "result", "outbox", "event", "instance", "series")
 NEWEST_FIRST = frozenset({"jobs list", "page: seconds to the PACS", "page: newest studies"})
 """These walk backwards by row id until they have enough."""
-RETENTION = frozenset({"files whose retention is over", "work folders that may go"})
-"""Once an hour, outside the write lock."""
+AFTER = {
+    "heartbeat": "claim a job",
+    "record that it was sent": "claim one delivery",
+    "record one proof": "what is to be proven?",
+}
+"""What must have been done before, so that there is something to do."""
 CALLS = {call.name: call for call in calls(STUDIES)}
 
 
@@ -36,8 +41,22 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     store.close()
 
 
+@pytest.fixture(scope="module")
+def filled_postgresql(postgres_url: str) -> Iterator[Store]:
+    """The same on a server, which goes through a table only where no index serves."""
+    execute(
+        postgres_url, "CREATE DATABASE plans TEMPLATE template_node", "ALTER DATABASE plans SET enable_seqscan = off"
+    )
+    store = Store(postgres_url.replace("/postgres?", "/plans?"))
+    prepare(store, STUDIES)
+    yield store
+    store.close()
+    execute(postgres_url, "DROP DATABASE plans WITH (FORCE)")
+
+
 def plans_of(store: Store, call: Call) -> list[str]:
     """The lines of the plans of all statements that a call makes."""
+    explain, column = ("EXPLAIN QUERY PLAN", 3) if store.engine.dialect.name == "sqlite" else ("EXPLAIN", 0)
     made: list[tuple[str, Any]] = []
 
     def keep(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
@@ -50,14 +69,24 @@ def plans_of(store: Store, call: Call) -> list[str]:
     told = [one for one in made if one[0].startswith(("SELECT", "UPDATE"))]
     assert told
     with store.engine.connect() as connection:
-        return [row[3] for one in told for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one[0]}", one[1])]
+        return [row[column] for one in told for row in connection.exec_driver_sql(f"{explain} {one[0]}", one[1])]
 
 
-@pytest.mark.parametrize("name", sorted(CALLS.keys() - NEWEST_FIRST - RETENTION - {"heartbeat"}))
+@pytest.mark.parametrize("name", sorted(CALLS.keys() - NEWEST_FIRST))
 def test_no_table_that_grows_is_read_from_end_to_end(filled: Store, name: str) -> None:
+    if name in AFTER:
+        plans_of(filled, CALLS[AFTER[name]])
     # An index may be walked from end to end where it holds but the few rows that are asked for.
     scans = [line for line in plans_of(filled, CALLS[name]) if line.startswith(tuple(f"SCAN {one}" for one in BIG))]
     assert [line for line in scans if not line.endswith("ix_instance_not_used")] == []
+
+
+@pytest.mark.parametrize("name", sorted(CALLS.keys() - NEWEST_FIRST))
+def test_on_a_server_too_each_question_is_served_by_an_index(filled_postgresql: Store, name: str) -> None:
+    if name in AFTER:
+        plans_of(filled_postgresql, CALLS[AFTER[name]])
+    plans = plans_of(filled_postgresql, CALLS[name])
+    assert [line for line in plans for table in BIG if f"Seq Scan on {table}" in line] == []
 
 
 def test_for_an_image_that_arrives_its_series_is_not_gone_through(filled: Store) -> None:
@@ -86,3 +115,8 @@ def test_for_an_image_that_arrives_its_series_is_not_gone_through(filled: Store)
 def test_a_plan_without_an_index_is_seen(filled: Store) -> None:
     unindexed = Call("by name", lambda session, _: session.scalars(select(Event.id).where(Event.name == "x")).all())
     assert "SCAN event" in plans_of(filled, unindexed)
+
+
+def test_a_plan_without_an_index_is_seen_on_a_server_too(filled_postgresql: Store) -> None:
+    unindexed = Call("by name", lambda session, _: session.scalars(select(Event.id).where(Event.name == "x")).all())
+    assert any("Seq Scan on event" in line for line in plans_of(filled_postgresql, unindexed))
