@@ -1,6 +1,6 @@
 """What ships for a deployment, before judges of its own kind: hadolint, systemd, the schemas of compose and Kubernetes.
 
-No image is built and no cluster is asked here: there is no daemon where the tests run.
+No cluster is asked; the image is built and the compose stack started by ``tests/acceptance/test_image.py``.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def test_every_image_of_others_is_pinned_by_its_digest() -> None:
     (compose,) = documents(COMPOSE / "compose.yaml")
     images = [service["image"] for service in compose["services"].values() if "build" not in service]
     assert len([*images, base_image()]) == 5
-    assert [one for one in [*images, base_image()] if not re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", one)] == []
+    assert [
+        one for one in [*images, base_image()] if not re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", one)
+    ] == []
 
 
 def test_the_image_has_a_pg_dump_that_is_no_older_than_the_server_of_the_compose_file() -> None:
@@ -91,6 +93,11 @@ def test_the_compose_file_fits_its_schema_and_every_file_that_it_mounts_is_there
     assert {one for one in mounts if not one.startswith(".")} == set(compose["volumes"])
     for name, service in compose["services"].items():
         assert service["cap_drop"] == ["ALL"], name
+    # By its host name the next container knows what the last had begun.
+    assert compose["services"]["node"]["hostname"] == "dicomnode"
+    rules = yaml.safe_load((COMPOSE / "prometheus/prometheus.yml").read_text())["rule_files"]
+    watching = " ".join(compose["services"]["prometheus"]["volumes"])
+    assert [one for one in rules if f":/etc/prometheus/{one}:ro" not in watching] == []
     assert load_config(COMPOSE / "config.toml", environment={}).destination[0].name == "pacs"
 
 
