@@ -33,6 +33,7 @@ GUIDE = (REPOSITORY / "docs/admin.md").read_text("utf-8")
 NODE_AE, DATA = "DICOMNODE", "/var/lib/dicomnode"
 STACK_PORTS = (11112, 9090, 4242, 8043)
 PASSWORDS = re.compile(r"^#   (\(umask 077; for name in .* > \.env\))$", re.M)
+FIGURES = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8042/metrics').read().decode())"
 START_S, RESULT_S = 180, 300
 
 
@@ -138,6 +139,8 @@ def test_the_image_is_a_node_that_may_nothing_but_receive_and_keeps_what_it_know
     tests = "( -type f ! -perm 0600 -o -type d ! -perm 0700 -o ! -uid 10001 -o ! -gid 10001 )"
     assert node.inside("find", DATA, *tests.split()) == ""
     assert " 17." in node.inside("pg_dump", "--version")
+    # What a container forbids, reading the clock's state must not be.
+    assert re.search(r"^dicomnode_clock_synchronised [01]\.0$", node.inside("python", "-c", FIGURES), re.M)
     assert node.stop() == 0
     assert '"node stopped"' in node.log()
     later = run_as_shown(engine, tmp_path, "later")
