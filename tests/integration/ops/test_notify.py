@@ -7,11 +7,13 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from email import message_from_bytes
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -22,6 +24,7 @@ from typer.testing import CliRunner
 from dicomnode.cli.main import app
 from dicomnode.config.notify import Notify
 from dicomnode.config.whole import Config
+from dicomnode.ops.notify.faults import silent_s
 from dicomnode.ops.notify.notifier import Notifier
 from dicomnode.ops.state import BreakerState, NodeState
 from dicomnode.store.engine import Store
@@ -276,18 +279,21 @@ def test_of_two_nodes_on_one_database_one_tells_of_it_and_the_other_when_that_is
 ) -> None:
     told = Told(store, tmp_path / "data", servers, urgent_ml=10.0, silence_h=0.000001, silence_from=0, silence_to=24)
     other = told.started("node-2")
+    told.look()
+    assert [post["what"] for post in told.inbox.posts] == ["silence"]
     find(store)
-    for _ in range(2):
-        told.look()
-        other.look()
-    assert sorted(post["event"] for post in told.inbox.posts) == ["finding", "start"]
-    assert len(told.inbox.mails) == 2
+    other.look()  # it is not its turn
+    assert len(told.inbox.posts) == 1
+    told.look()
+    other.look()
+    assert [post["event"] for post in told.inbox.posts] == ["start", "finding"]
     monkeypatch.setattr(time, "time", lambda now=time.time: now() + 120.0)
     find(store)
     other.look()  # the first one has not looked for two minutes
+    assert [post["event"] for post in told.inbox.posts] == ["start", "finding", "finding"]
+    find(store)
     told.look()
-    assert sorted(post["event"] for post in told.inbox.posts) == ["finding", "finding", "start"]
-    assert len(told.inbox.mails) == 3
+    assert len(told.inbox.posts) == len(told.inbox.mails) == 3
 
 
 def test_disk_worker_and_spool_are_each_one_message_when_they_start_and_one_when_they_end(
@@ -313,6 +319,23 @@ def test_disk_worker_and_spool_are_each_one_message_when_they_start_and_one_when
         assert events == ["start", "end"], what
     mails = [f"AINODE: {word}: {what}" for word in ("FAULT", "over") for what in faults]
     assert sorted(told.inbox.subjects) == sorted(mails)
+
+
+@both_databases
+def test_only_the_hours_in_which_images_are_expected_count_as_silent(store: Store) -> None:
+    notify = {"silence_h": 3, "silence_from": 7, "silence_to": 19}
+    config = Config.model_validate({"node": {"timezone": "Europe/Berlin"}, "operations": {"notify": notify}})
+    receive(store)
+
+    def silent_h(day: int, hour: int, minute: int = 0) -> float:
+        now = datetime(2026, 3, day, hour, minute, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()
+        return silent_s(session, config, now) / 3600
+
+    with store.write() as session:
+        last_at = datetime(2026, 3, 2, 16, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()
+        session.execute(update(Instance).values(received_at=last_at))
+        evening, night, early, next_day = silent_h(2, 18, 30), silent_h(2, 23), silent_h(3, 6), silent_h(3, 9, 15)
+    assert (evening, night, early, next_day) == pytest.approx((2.5, 0, 0, 2.25))
 
 
 def test_silence_ends_with_the_next_image(store: Store, tmp_path: Path, servers: tuple[Inbox, int, int]) -> None:
