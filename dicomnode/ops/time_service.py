@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
-import platform
 import sys
 from dataclasses import dataclass
 
 ERROR = 5
 """TIME_ERROR: the clock is not synchronised."""
-CALLS = {"x86_64": 159, "aarch64": 171}
-"""The system call adjtimex: that of the C library is clock_adjtime, which containers forbid, for reading too."""
 
 
 class _Timex(ctypes.Structure):
@@ -40,7 +37,6 @@ def clock_quality() -> ClockQuality | None:
     """Of this machine; None where the kernel does not tell."""
     if sys.platform != "linux":
         return None
-    asked, library = _Timex(), ctypes.CDLL(ctypes.util.find_library("c"))
-    number = CALLS.get(platform.machine())
-    state = library.adjtimex(ctypes.byref(asked)) if number is None else library.syscall(number, ctypes.byref(asked))
+    asked = _Timex()
+    state = ctypes.CDLL(ctypes.util.find_library("c")).adjtimex(ctypes.byref(asked))
     return None if state < 0 else ClockQuality(state != ERROR, asked.maxerror / 1e6)
