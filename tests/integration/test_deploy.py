@@ -152,7 +152,7 @@ def test_the_unit_checks_before_it_starts_drains_when_it_stops_and_is_watched() 
     text = UNIT.read_text()
     for line in ("UMask=0077", "Type=notify", "WatchdogSec=60", "NoNewPrivileges=yes", "ProtectSystem=strict"):
         assert re.search(rf"^{re.escape(line)}$", text, re.M), line
-    # The state of the clock is a figure: adjtimex(3) must get through, whichever call it makes; ProtectClock would stop it.
+    # The state of the clock is a figure: reading it must get through, and ProtectClock would stop it.
     assert re.search(r"^SystemCallFilter=adjtimex clock_adjtime$", text, re.M)
     assert not re.search(r"^ProtectClock=", text, re.M)
     assert re.search(r"^ExecStartPre=\S+ check --only-configuration ", text, re.M)
