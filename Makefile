@@ -73,6 +73,7 @@ test: $(VENV)/.installed-dev tools lint
 
 test-full: $(VENV)/.installed-dev tools lint
 	tests/tools/debian_tools.sh viewer
+	tests/tools/debian_tools.sh image
 	$(PYTEST) $(PARALLEL)
 
 fuzz: $(VENV)/.installed-dev

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli.common import AsJson, ConfigFile, exit_codes, opened_store, require_folder
+from dicomnode.cli.common import AsJson, ConfigFile, exit_codes, opened_store, require_folder, user_here
 from dicomnode.config.load import load_config
 
 app = typer.Typer()
@@ -29,11 +29,14 @@ def backup(
     from dicomnode.app import show
     from dicomnode.app.backup.making import make_backup
     from dicomnode.app.documents import print_document
+    from dicomnode.store.ops.studies import note_deed
 
     with exit_codes():
         require_folder("--out", out.absolute().parent)
         with opened_store(config) as (loaded, store):
             made = make_backup(loaded, store, out, config_file=config, with_images=images)
+            with store.write() as session:
+                note_deed(session, "backup", user_here(), name="node", files=made.files, images=images)
         if json:
             print_document({"path": str(made.path), "files": made.files, "size_bytes": made.size_bytes})
         else:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 SHIPPED = Path(__file__).parents[1] / "shipped"
 """Files that an installation brings along: the example and what a deployment needs."""
+FOLDERS = ("compose", "grafana", "kubernetes", "prometheus")
+"""Of these files those that stand in folders."""
 
 Value = str | int | bool
 Key = tuple[str, str]
@@ -18,7 +20,7 @@ Key = tuple[str, str]
 def deployment_files() -> list[str]:
     """What ships for a deployment, by its path below :data:`SHIPPED`."""
     own = [path for path in SHIPPED.iterdir() if path.is_file() and path.suffix != ".toml"]
-    below = [path for folder in ("compose", "kubernetes") for path in (SHIPPED / folder).rglob("*") if path.is_file()]
+    below = [path for folder in FOLDERS for path in (SHIPPED / folder).rglob("*") if path.is_file()]
     return sorted(str(path.relative_to(SHIPPED)) for path in (*own, *below))
 
 

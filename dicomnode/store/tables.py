@@ -544,6 +544,17 @@ class AuditReader(Base):
     sends_until: Mapped[float] = mapped_column(default=0.0)
 
 
+class Turn(Base):
+    """What one process at a time does for all that share the database: ``holder`` does it until ``until``."""
+
+    __tablename__ = "turn"
+    __table_args__ = (UniqueConstraint("what"),)
+
+    what: Mapped[str] = mapped_column(String(32))
+    holder: Mapped[str] = mapped_column(String(255))
+    until: Mapped[float]
+
+
 class Event(Base):
     """One change of state, or one thing worth telling; ``dicomnode why`` prints them in order."""
 

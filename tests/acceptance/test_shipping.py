@@ -23,6 +23,7 @@ BUILT_FROM = (
     "CHANGELOG.md",
     "constraints.txt",
     "config.example.toml",
+    ".dockerignore",
 )
 
 

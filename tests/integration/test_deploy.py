@@ -1,6 +1,6 @@
 """What ships for a deployment, before judges of its own kind: hadolint, systemd, the schemas of compose and Kubernetes.
 
-No image is built and no cluster is asked here: there is no daemon where the tests run.
+No cluster is asked; the image is built and the compose stack started by ``tests/acceptance/test_image.py``.
 """
 
 from __future__ import annotations
@@ -93,6 +93,11 @@ def test_the_compose_file_fits_its_schema_and_every_file_that_it_mounts_is_there
     assert {one for one in mounts if not one.startswith(".")} == set(compose["volumes"])
     for name, service in compose["services"].items():
         assert service["cap_drop"] == ["ALL"], name
+    # By its host name the next container knows what the last had begun.
+    assert compose["services"]["node"]["hostname"] == "dicomnode"
+    rules = yaml.safe_load((COMPOSE / "prometheus/prometheus.yml").read_text())["rule_files"]
+    watching = " ".join(compose["services"]["prometheus"]["volumes"])
+    assert [one for one in rules if f":/etc/prometheus/{one}:ro" not in watching] == []
     assert load_config(COMPOSE / "config.toml", environment={}).destination[0].name == "pacs"
 
 
@@ -147,5 +152,8 @@ def test_the_unit_checks_before_it_starts_drains_when_it_stops_and_is_watched() 
     text = UNIT.read_text()
     for line in ("UMask=0077", "Type=notify", "WatchdogSec=60", "NoNewPrivileges=yes", "ProtectSystem=strict"):
         assert re.search(rf"^{re.escape(line)}$", text, re.M), line
+    # The state of the clock is a figure: reading it must get through, and ProtectClock would stop it.
+    assert re.search(r"^SystemCallFilter=adjtimex clock_adjtime$", text, re.M)
+    assert not re.search(r"^ProtectClock=", text, re.M)
     assert re.search(r"^ExecStartPre=\S+ check --only-configuration ", text, re.M)
     assert re.search(r"^ExecStop=-\S+ drain --timeout-s \d+ ", text, re.M)

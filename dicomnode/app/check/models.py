@@ -9,6 +9,7 @@ from pathlib import Path
 from dicomnode.app.check.finding import Finding
 from dicomnode.app.known_answer import ANSWER
 from dicomnode.app.known_head import make_known_head
+from dicomnode.app.parts import devices_of
 from dicomnode.app.selftest import try_bundle
 from dicomnode.assemble.protocols import unmatchable_keywords
 from dicomnode.config.protocols import Protocol
@@ -85,7 +86,15 @@ def _ways_out(config: Config, protocol: Protocol, research: bool) -> Finding:
 
 
 def check_models(config: Config) -> Iterator[Finding]:
-    backend = backend_of(config, config.execution.devices[0])
+    """Load every model on every device that has a worker, and ask each for its known answer there."""
+    # An actor of a cluster is like the next, and takes a place from patients.
+    devices = devices_of(config)[: 1 if config.execution.backend == "ray" else None]
+    for device in dict.fromkeys(devices):
+        yield from _models_on(config, device)
+
+
+def _models_on(config: Config, device: str) -> Iterator[Finding]:
+    backend = backend_of(config, device)
     try:
         ready = backend.start()
         for model, digest in ready.models.items():

@@ -123,6 +123,10 @@ def login(node: Who, at: float, *, did: str, user: str, address: str, outcome: s
     )
 
 
+_LEAVES = ("export", "backup")
+"""What operators do that puts patients into a file which leaves the node."""
+
+
 def deed(node: Who, one: Deed) -> AuditEvent:
     """What an operator did, on the page or by a command."""
     who = Participant(user=one.by or "unknown", role=codes.USER, is_requestor=True)
@@ -133,11 +137,11 @@ def deed(node: Who, one: Deed) -> AuditEvent:
         kind, uid, role = codes.PART, str(one.detail.get("name") or one.detail.get("alarm") or "queue"), RESOURCE
     event = codes.SECURITY_ALERT if not one.study_uid else codes.ACCESSED
     return AuditEvent(
-        event=codes.EXPORT if one.did == "export" else event,
+        event=codes.EXPORT if one.did in _LEAVES else event,
         types=[codes.operator_action(one.did)],
-        action={"export": "R", "discard": "D"}.get(one.did, "U" if one.study_uid else "E"),
+        action={"export": "R", "backup": "R", "discard": "D"}.get(one.did, "U" if one.study_uid else "E"),
         at=one.at,
-        participants=[who, node.as_participant(codes.SOURCE if one.did == "export" else codes.APPLICATION)],
+        participants=[who, node.as_participant(codes.SOURCE if one.did in _LEAVES else codes.APPLICATION)],
         things=[Thing(uid=uid, kind=kind, type_code=SYSTEM, role=role, details=details)],
     )
 

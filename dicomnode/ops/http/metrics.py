@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import threading
 import time
@@ -128,9 +129,9 @@ class Metrics:
         replace(figures.memory_used, (((one.device,), one.used) for one in memory))
         replace(figures.memory_total, (((one.device,), one.total) for one in memory))
         clock = clock_quality()
-        if clock is not None:
-            figures.clock_kept.set(clock.is_synchronised)
-            figures.clock_error.set(clock.error_s)
+        # Where the kernel does not tell, 0 would be an alarm.
+        figures.clock_kept.set(math.nan if clock is None else clock.is_synchronised)
+        figures.clock_error.set(math.nan if clock is None else clock.error_s)
         replace(figures.selftest, (((name,), float(is_ok)) for name, (is_ok, _) in state.selftests.items()))
         figures.config_fault.set(bool(state.config_fault))
         figures.disk_reserve.set(self._config.reception.min_free_gb * 1e9)

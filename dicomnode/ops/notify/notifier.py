@@ -18,12 +18,14 @@ from dicomnode.ops.notify.reports import Reports
 from dicomnode.ops.readiness import Readiness
 from dicomnode.ops.state import StateOf
 from dicomnode.store.engine import Store
-from dicomnode.store.ops import alarms
-from dicomnode.store.ops.alarms import FAULT, FINDING, AlarmLine, UrgentFinding
+from dicomnode.store.ops import alarms, turns
+from dicomnode.store.ops.alarms import FAULT, FINDING, SHARED, AlarmLine, UrgentFinding
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 10.0
+TURN, TURN_S = "messages", 60.0
+"""A process that has not looked for so long is gone: another one tells of the database."""
 
 
 class Notifier:
@@ -32,7 +34,8 @@ class Notifier:
     Parameters
     ----------
     owner : names this process, the same after a restart: what it has told it does not tell again.
-    works : whether this process tells of the database too; of several on one database, one should.
+    works : whether this process tells of the database too. Of several that do one has the turn: each would tell the
+        same.
     """
 
     def __init__(self, config: Config, store: Store, owner: str, state_of: StateOf, *, works: bool = True) -> None:
@@ -50,23 +53,36 @@ class Notifier:
         sqlalchemy.exc.SQLAlchemyError : the database is away; the next look tells.
         """
         now = time.time()
-        faults = faults_of_node(self._readiness, self._state_of())
-        found: list[UrgentFinding] = []
-        if self._works:
-            with self._store.read() as session:
-                faults |= faults_of_work(session, self._config, now)
-                shadows = {protocol.name for protocol in self._config.protocol if protocol.shadow}
-                found = list(urgent_findings(session, self._config.operations.notify, now, shadows=shadows))
+        self._see(self._owner, faults_of_node(self._readiness, self._state_of()), [], now)
+        if self._works and self._has_turn():
+            self._look_at_work(now)
+
+    def _has_turn(self) -> bool:
         with self._store.read() as session:
-            known = alarms.alarms_of(session, self._owner)
-        faults |= self._reports.faults(known, now)
+            if turns.has_turn(session, TURN, self._owner, for_s=TURN_S / 2):
+                return True
+        with self._store.write() as session:
+            return turns.take_turn(session, TURN, self._owner, for_s=TURN_S)
+
+    def _look_at_work(self, now: float) -> None:
+        """What is true of the database, whoever sees it."""
+        with self._store.read() as session:
+            faults = faults_of_work(session, self._config, now)
+            shadows = {protocol.name for protocol in self._config.protocol if protocol.shadow}
+            found = list(urgent_findings(session, self._config.operations.notify, now, shadows=shadows))
+            known = alarms.alarms_of(session, SHARED)
+        self._see(SHARED, {**faults, **self._reports.faults(known, now)}, found, now)
+
+    def _see(self, owner: str, faults: dict[str, str], found: Sequence[UrgentFinding], now: float) -> None:
+        with self._store.read() as session:
+            known = alarms.alarms_of(session, owner)
         if self._is_news(known, faults, found):
             with self._store.write() as session:
-                alarms.see_faults(session, self._owner, faults, now)
+                alarms.see_faults(session, owner, faults, now)
                 for finding in found:
-                    alarms.see_finding(session, self._owner, finding, now)
+                    alarms.see_finding(session, owner, finding, now)
                 alarms.forget_old_findings(session, now)
-                known = alarms.alarms_of(session, self._owner)
+                known = alarms.alarms_of(session, owner)
         for alarm in known:
             self._tell(alarm, now)
             if alarm.kind == FINDING:

@@ -14,6 +14,8 @@ from dicomnode.store.inserting import insert_if_absent
 from dicomnode.store.tables import Alarm
 
 FAULT, FINDING = "fault", "finding"
+SHARED = "all nodes"
+"""The owner of what is true of the database, whichever process sees it."""
 KEPT_S = 2 * 86400.0
 """A finding is told once: that it was told is kept for longer than it is looked for."""
 
@@ -24,7 +26,7 @@ class AlarmLine:
 
     Attributes
     ----------
-    owner : the process that saw it.
+    owner : the process that saw it, or :data:`SHARED`.
     ended_at : None while it lasts.
     told, told_end : the channels that have had the message of its beginning, and of its end.
     job_id, detail : of a finding: whose, and what it is (``model``, ``outcome``); ``refused``: why the receiver of
@@ -77,7 +79,9 @@ class UrgentFinding:
 
 
 def see_finding(session: Session, owner: str, found: UrgentFinding, now: float) -> bool:
-    """An urgent finding; False where it is known."""
+    """An urgent finding; False where it is known, to a process of an earlier version perhaps."""
+    if session.scalar(select(Alarm.id).where(Alarm.kind == FINDING, Alarm.name == found.name)) is not None:
+        return False
     detail = {"model": found.model, "outcome": found.outcome}
     return _begin(session, owner, FINDING, found.name, found.says, now, job_id=found.job_id, detail=detail)
 

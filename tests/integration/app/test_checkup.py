@@ -10,7 +10,7 @@ from pynetdicom import AE
 from dicomnode.app.check.destinations import check_destinations
 from dicomnode.app.check.finding import Finding
 from dicomnode.app.check.host import check_host
-from dicomnode.app.check.models import check_protocols
+from dicomnode.app.check.models import check_models, check_protocols
 from dicomnode.app.checkup import checkup
 from dicomnode.config.whole import Config
 
@@ -54,6 +54,23 @@ def test_a_limit_of_a_score_that_no_model_of_a_protocol_gives_is_named(tmp_path:
     (said,) = [one for one in check_protocols(config) if "gives the score" in one.says]
     assert (said.what, said.ok) == ("operations.notify.urgent_scores", False)
     assert said.says == "no model of a protocol gives the score 'deteriorations'; known: deterioration"
+
+
+def test_check_loads_the_models_on_every_device_and_names_the_one_that_is_not_there(tmp_path: Path) -> None:
+    config = Config.model_validate(
+        {
+            "node": {"data_dir": tmp_path},
+            "protocol": [{"name": "stroke", "match": {"Modality": "CT"}, "models": ["deterioration"]}],
+            "execution": {"devices": ["cpu", "cpu", "cuda:63"], "start_timeout_s": 300},
+        }
+    )
+    said = list(check_models(config))
+    assert [(one.what, one.ok) for one in said] == [
+        ("model deterioration", True),
+        ("selftest deterioration", True),
+        ("models", False),
+    ]
+    assert "device cuda:63" in said[-1].says
 
 
 def about_senders(folder: Path, **sections: object) -> list[Finding]:

@@ -13,6 +13,7 @@ from typing import Any
 import pydicom
 import pytest
 import typer
+from sqlalchemy import select
 from typer.testing import CliRunner, Result
 
 import dicomnode
@@ -20,6 +21,9 @@ from dicomnode.app import show
 from dicomnode.app.demo_pacs import ReceivingPacs
 from dicomnode.app.known_answer import ANSWER
 from dicomnode.cli.main import app
+from dicomnode.config.load import load_config
+from dicomnode.store.opening import existing_store
+from dicomnode.store.tables import Event
 from dicomnode.zoo.registry import BUILT_IN
 from tests.acceptance.scanner import small_study
 from tests.tools.bundle import write_threshold_bundle
@@ -143,6 +147,14 @@ def test_a_new_node_has_no_outcomes(started: Path) -> None:
     assert "Bleeds seen again: none" in run("outcomes", "--config", started).stdout
     told = json.loads(run("outcomes", "--json", "--config", started).stdout)
     assert (told["forecasts"], told["growth"]) == ([], [])
+
+
+def test_a_backup_is_told_in_the_history_after_it_is_made(started: Path, tmp_path: Path) -> None:
+    assert run("backup", "--out", tmp_path / "node.tar", "--no-images", "--config", started).exit_code == 0
+    with existing_store(load_config(started).database_url) as store, store.read() as session:
+        (event,) = session.scalars(select(Event).where(Event.subject == "operator"))
+    assert event.name == "backup"
+    assert (event.detail["images"], bool(event.detail["by"])) == (False, True)
 
 
 def test_brackets_in_a_reason_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:

@@ -96,6 +96,7 @@ def test_the_files_of_a_deployment_are_those_of_the_repository_and_fit_the_confi
     assert run("init", tmp_path / "config.toml", "--deploy", tmp_path / "deploy").exit_code == 0
     names = deployment_files()
     assert {"dicomnode.service", "Dockerfile", "compose/compose.yaml", "kubernetes/dicomnode.yaml"} <= {*names}
+    assert {"prometheus/dicomnode.rules.yml", "grafana/dicomnode.json"} <= {*names}
     for name in names:
         assert (tmp_path / "deploy" / name).read_bytes() == (REPOSITORY / "deploy" / name).read_bytes()
     assert str(load_config(tmp_path / "config.toml", environment={}).node.data_dir) == "/var/lib/dicomnode/data"

@@ -141,6 +141,7 @@ def test_what_happens_goes_to_the_server_in_its_order_each_by_the_schema(store: 
         receive(store)
         with store.write() as session:
             note_deed(session, "acknowledge", "anna", alarm="destination pacs")
+            note_deed(session, "backup", "root", name="node", files=3, images=True)
         audit("login", "anna", "10.0.0.9", outcome="ok")
         audit("login", "unknown", "10.0.0.9", outcome="refused")
         rejected = {"reason": "calling_ae_not_recognised", "peer": "10.0.0.7", "calling_ae": "EVIL"}
@@ -148,14 +149,24 @@ def test_what_happens_goes_to_the_server_in_its_order_each_by_the_schema(store: 
         changed = {"changes": ["bert: new, admin"]}
         logging.getLogger("dicomnode.ops.http.accounts").warning("accounts changed", extra=changed)
         trail.look()
-        expected = ["110100 0", "110114 0", "110114 4", "110113 4", "110113 0", "110102 0", "110104 0", "110113 0"]
+        expected = [
+            "110100 0",
+            "110114 0",
+            "110114 4",
+            "110113 4",
+            "110113 0",
+            "110102 0",
+            "110104 0",
+            "110113 0",
+            "110106 0",
+        ]
         assert trail.comes(expected), trail.received(0)
         told = base64.b64encode(b"bert: new, admin").decode("ascii")
         assert any('csd-code="110137"' in line and told in line for line in trail.server.lines)
         assert trail.server.lines[-1].startswith("85 dicomnode DICOM+RFC3881 ")
         assert any(f'ParticipantObjectID="{STUDY}"' in line for line in trail.server.lines)
         trail.look()
-        assert (trail.waiting(), len(trail.received(8))) == (0, 8)
+        assert (trail.waiting(), len(trail.received(9))) == (0, 9)
 
 
 def test_an_association_that_is_open_is_told_again_when_it_ends_and_an_aborted_one_as_a_failure(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from pathlib import Path
 
@@ -202,3 +203,11 @@ def test_silence_the_clock_and_the_audit_trail_are_figures_of_a_scrape(world: Wo
     assert value(figures, "audit_messages_waiting") == 1
     assert value(figures, "clock_error_seconds") is not None
     assert value(figures, "configuration_fault") == 0
+
+
+def test_a_clock_that_the_kernel_does_not_tell_of_is_no_alarm(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dicomnode.ops.http.metrics.clock_quality", lambda: None)
+    figures = scraped(Metrics(world.config, world.store, lambda: UP, Readiness(world.config, world.store)))
+    # The alert asks for 0 and for more than 1 s: NaN is neither.
+    assert math.isnan(value(figures, "clock_synchronised"))
+    assert math.isnan(value(figures, "clock_error_seconds"))

@@ -7,11 +7,13 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from email import message_from_bytes
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -22,6 +24,7 @@ from typer.testing import CliRunner
 from dicomnode.cli.main import app
 from dicomnode.config.notify import Notify
 from dicomnode.config.whole import Config
+from dicomnode.ops.notify.faults import silent_s
 from dicomnode.ops.notify.notifier import Notifier
 from dicomnode.ops.state import BreakerState, NodeState
 from dicomnode.store.engine import Store
@@ -29,11 +32,12 @@ from dicomnode.store.ops.alarms import acknowledge, alarms_of, all_alarms
 from dicomnode.store.queue.jobs import claim_job
 from dicomnode.store.states import JobEvent, RunEvent
 from dicomnode.store.storage import MARKER, Storage
-from dicomnode.store.tables import Job, Run, Series
+from dicomnode.store.tables import Instance, Job, Run, Series
 from dicomnode.store.transitions import move
 from tests.acceptance.orthanc import free_port
 from tests.integration.deliver.world import claimed_job, new_job
 from tests.integration.ops.site import UP
+from tests.integration.ops.test_audit import receive
 from tests.integration.ops.test_figures import POSITIVE
 from tests.integration.store.fixture import both_databases
 from tests.tools.certificates import Authority
@@ -117,9 +121,9 @@ class Told:
         self.store, self.state = store, UP
         self.notifier = self.started()
 
-    def started(self) -> Notifier:
+    def started(self, owner: str = "node-1") -> Notifier:
         """The node starts (again)."""
-        return Notifier(self.config, self.store, "node-1", lambda: self.state)
+        return Notifier(self.config, self.store, owner, lambda: self.state)
 
     def look(self, **state: Any) -> None:
         """The node looks at itself."""
@@ -258,6 +262,92 @@ def test_silence_in_its_hours_is_told_and_none_at_night(
     never = Told(store, tmp_path / "data", servers, silence_h=0.000001, silence_from=24, silence_to=24)
     never.look()
     assert [post["event"] for post in never.inbox.posts] == ["end"]
+
+
+def find(store: Store) -> None:
+    """One more job, whose haemorrhage is urgent."""
+    new_job(store)
+    with store.write() as session:
+        run = session.query(Run).filter_by(status="pending").one()
+        move(session, run, RunEvent.START, started_at=time.time(), device="cpu")
+        move(session, run, RunEvent.SUCCEED, finished_at=time.time(), outcomes=[POSITIVE])
+
+
+@both_databases
+def test_of_two_nodes_on_one_database_one_tells_of_it_and_the_other_when_that_is_gone(
+    store: Store, tmp_path: Path, servers: tuple[Inbox, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Told(store, tmp_path / "data", servers, urgent_ml=10.0, silence_h=0.000001, silence_from=0, silence_to=24)
+    other = told.started("node-2")
+    told.look()
+    assert [post["what"] for post in told.inbox.posts] == ["silence"]
+    find(store)
+    other.look()  # it is not its turn
+    assert len(told.inbox.posts) == 1
+    told.look()
+    other.look()
+    assert [post["event"] for post in told.inbox.posts] == ["start", "finding"]
+    monkeypatch.setattr(time, "time", lambda now=time.time: now() + 120.0)
+    find(store)
+    other.look()  # the first one has not looked for two minutes
+    assert [post["event"] for post in told.inbox.posts] == ["start", "finding", "finding"]
+    find(store)
+    told.look()
+    assert len(told.inbox.posts) == len(told.inbox.mails) == 3
+
+
+def test_disk_worker_and_spool_are_each_one_message_when_they_start_and_one_when_they_end(
+    store: Store, tmp_path: Path, servers: tuple[Inbox, int, int]
+) -> None:
+    told = Told(store, tmp_path / "data", servers)
+    full = told.config.model_copy(update={"reception": told.config.reception.model_copy(update={"min_free_gb": 1e6})})
+    fine, marker = told.config, (told.config.spool_dir / MARKER).read_bytes()
+    for _ in range(2):
+        (told.config.spool_dir / MARKER).unlink(missing_ok=True)
+        told.config = full
+        told.notifier = told.started()
+        told.look(works=False, worker_fault="no such device")
+    (told.config.spool_dir / MARKER).write_bytes(marker)
+    told.config = fine
+    told.notifier = told.started()
+    for _ in range(2):
+        told.look(works=True, worker_fault="")
+    faults = {"not ready: stores", "not ready: works", "not ready: spool"}
+    assert {post["what"] for post in told.inbox.posts} == faults
+    for what in faults:
+        events = [post["event"] for post in told.inbox.posts if post["what"] == what]
+        assert events == ["start", "end"], what
+    mails = [f"AINODE: {word}: {what}" for word in ("FAULT", "over") for what in faults]
+    assert sorted(told.inbox.subjects) == sorted(mails)
+
+
+@both_databases
+def test_only_the_hours_in_which_images_are_expected_count_as_silent(store: Store) -> None:
+    notify = {"silence_h": 3, "silence_from": 7, "silence_to": 19}
+    config = Config.model_validate({"node": {"timezone": "Europe/Berlin"}, "operations": {"notify": notify}})
+    receive(store)
+
+    def silent_h(day: int, hour: int, minute: int = 0) -> float:
+        now = datetime(2026, 3, day, hour, minute, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()
+        return silent_s(session, config, now) / 3600
+
+    with store.write() as session:
+        last_at = datetime(2026, 3, 2, 16, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()
+        session.execute(update(Instance).values(received_at=last_at))
+        evening, night, early, next_day = silent_h(2, 18, 30), silent_h(2, 23), silent_h(3, 6), silent_h(3, 9, 15)
+    assert (evening, night, early, next_day) == pytest.approx((2.5, 0, 0, 2.25))
+
+
+def test_silence_ends_with_the_next_image(store: Store, tmp_path: Path, servers: tuple[Inbox, int, int]) -> None:
+    waiting = Told(store, tmp_path / "data", servers, silence_h=1 / 3600, silence_from=0, silence_to=24)
+    waiting.look()
+    assert waiting.inbox.subjects == ["AINODE: FAULT: silence"]
+    receive(store)
+    with store.write() as session:
+        session.execute(update(Instance).values(received_at=time.time() + 30))
+    waiting.look()
+    waiting.look()
+    assert waiting.inbox.subjects == ["AINODE: FAULT: silence", "AINODE: over: silence"]
 
 
 @pytest.mark.parametrize("patient_data", [False, True])
