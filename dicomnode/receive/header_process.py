@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import socket
 import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
@@ -20,9 +21,9 @@ PROGRAM = "dicomnode.receive.header_program"
 MEMORY_BYTES = 1 << 30
 """Of a header that is within the bounds of :mod:`dicomnode.dicom.bounded` pydicom makes some ten megabytes."""
 PROCESSOR_S = 10.0
-"""For one file; the worst within those bounds takes a second."""
+"""For one file; the worst within those bounds takes a second or two."""
 ANSWER_S = 30.0
-"""For some files, on a machine that is busy. They lie in the page cache: nobody waits for the disk."""
+"""For the next answer, on a machine that is busy. The files lie in the page cache: nobody waits for the disk."""
 START_S = 30.0
 STOP_S = 2.0
 """For an answer once the node stops."""
@@ -32,12 +33,13 @@ END_S = 1.0
 
 
 class HeaderProcess:
-    """For one thread.
+    """Answers in the order in which it was asked. For one thread at a time, but :meth:`receive` beside :meth:`send`.
 
     Parameters
     ----------
     is_stopping : whether the node is to stop; then an answer is not waited for as long.
     memory_bytes, processor_s : for one file, as :mod:`~dicomnode.receive.header_program` has them.
+    answer_s : after so long without an answer it hangs.
     """
 
     def __init__(
@@ -52,7 +54,8 @@ class HeaderProcess:
         self._limits = (str(memory_bytes), str(processor_s))
         self._answer_s = answer_s
         self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Connection | None = None
+        self._asking: Connection | None = None
+        self._answering: Connection | None = None
         self._is_ready = False
 
     @property
@@ -61,7 +64,7 @@ class HeaderProcess:
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def launch(self) -> None:
-        """Begin to start it; the first question waits until it is ready.
+        """Begin to start it; whoever asks for the first answer waits until it is ready.
 
         Raises
         ------
@@ -70,94 +73,100 @@ class HeaderProcess:
         self.end()
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            # An answer that is begun and not finished ends the waiting, too.
-            longest = struct.pack("ll", int(self._answer_s), 0)
-            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-                ours.setsockopt(socket.SOL_SOCKET, option, longest)
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", PROGRAM, str(theirs.fileno()), *self._limits],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                # numpy, which pydicom loads, starts a thread for each core.
-                env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            )
-            self._connection = Connection(ours.detach())
+            # An answer that was begun and is not finished ends the waiting, too.
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", max(1, int(self._answer_s)), 0))
+            asked, asking = os.pipe()
+            try:
+                self._process = self._started(asked, theirs.fileno())
+            except OSError:
+                os.close(asking)
+                raise
+            finally:
+                os.close(asked)
+            # A question is never waited with: one that finds no room is asked again.
+            os.set_blocking(asking, False)
+            self._asking, self._answering = Connection(asking), Connection(ours.detach())
         self._is_ready = False
 
-    def ask(self, files: Sequence[ToDescribe]) -> list[Described]:
-        """The records of some files, in their order; what the process had to log is logged here.
+    def _started(self, asked: int, answers: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", PROGRAM, str(asked), str(answers), *self._limits],
+            pass_fds=[asked, answers],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # numpy, which pydicom loads, starts a thread for each core.
+            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        )
+
+    def send(self, file: ToDescribe) -> bool:
+        """Ask for the record of a file, without waiting; False where it was not asked."""
+        if self._asking is None:
+            return False
+        try:
+            self._asking.send(file)  # less than PIPE_BUF: whole or not at all
+        except OSError:
+            return False
+        return True
+
+    def receive(self) -> Described:
+        """The next answer. What the process had to log is logged here.
 
         Raises
         ------
-        EnvironmentFault : it cannot be started now.
+        EnvironmentFault : it does not start.
         WorkerCrashed : it died of what it was asked, or while it was.
-        RunTimedOut : it gave no answer; it was killed.
+        RunTimedOut : it gave no answer in time.
         """
-        connection = self._ready()
+        self._wait_until_ready()
         try:
-            connection.send(files)
-            described, told = self._answer(connection, self._answer_s, STOP_S)
-        except (EOFError, OSError) as fault:
-            raise self._ended(fault) from fault
-        except RunTimedOut:
-            self.end()
-            raise
+            answer, told = self._next(self._answer_s, STOP_S)
+        except (EOFError, ConnectionError) as fault:
+            raise WorkerCrashed(f"the process that reads headers died ({self._how_it_ended()})") from fault
         for record in told:
             logging.getLogger(record.name).handle(record)
-        return list(described)
+        return answer
 
     def end(self) -> None:
         """End the process at once, whatever it does: it keeps nothing."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        for connection in (self._asking, self._answering):
+            if connection is not None:
+                connection.close()
+        self._asking = self._answering = None
         if self._process is not None:
             self._process.kill()
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(END_S)
             self._process = None
 
-    def _ready(self) -> Connection:
-        """The connection to a process that answers; to a fresh one where none is left.
-
-        Raises
-        ------
-        EnvironmentFault : it does not start.
-        """
+    def _wait_until_ready(self) -> None:
+        if self._is_ready:
+            return
         try:
-            if self.pid is None:
-                self.launch()
-            assert self._connection is not None
-            if not self._is_ready:
-                self._answer(self._connection, START_S, START_S)
-                self._is_ready = True
+            self._next(START_S, START_S)
         except (EOFError, OSError, RunTimedOut) as fault:
-            self.end()
             raise EnvironmentFault("the process that reads headers does not start") from fault
-        return self._connection
+        self._is_ready = True
 
-    def _answer(
-        self, connection: Connection, within_s: float, within_at_stop_s: float
-    ) -> tuple[list[Described], list[logging.LogRecord]]:
-        began, stopped = time.monotonic(), 0.0
-        while not connection.poll(POLL_S):
+    def _next(self, within_s: float, within_at_stop_s: float) -> tuple[Described, list[logging.LogRecord]]:
+        if self._answering is None:
+            raise EOFError
+        came, began, stopped = select.poll(), time.monotonic(), 0.0
+        came.register(self._answering, select.POLLIN)
+        while not came.poll(1e3 * POLL_S):
             now = time.monotonic()
             stopped = stopped or (now if self._is_stopping() else 0.0)
             if now - began > within_s or (stopped and now - stopped > within_at_stop_s):
                 raise RunTimedOut("the process that reads headers gave no answer in time")
-        answer: tuple[list[Described], list[logging.LogRecord]] = connection.recv()
+        try:
+            answer: tuple[Described, list[logging.LogRecord]] = self._answering.recv()
+        except BlockingIOError as fault:
+            raise RunTimedOut("the process that reads headers did not finish its answer") from fault
         return answer
 
-    def _ended(self, fault: Exception) -> WorkerCrashed | RunTimedOut:
-        """What ended a question that got no answer."""
-        process = self._process
-        if process is not None and not isinstance(fault, BlockingIOError):
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(END_S)
-        self.end()
-        if process is None or isinstance(fault, BlockingIOError):
-            return RunTimedOut("the process that reads headers did not finish its answer")
-        code = process.returncode or 0
-        return WorkerCrashed(f"the process that reads headers died (exit code {code})", max(0, -code))
+    def _how_it_ended(self) -> str:
+        if self._process is None:
+            return "not started"
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(END_S)
+        return f"exit code {self._process.returncode}"

@@ -1,6 +1,6 @@
 """Reads headers, in a process of its own, which a receiver starts: ``python -m dicomnode.receive.header_program``.
 
-It knows neither the network nor the database. Asked over a socket it answers as often as it is asked, within bounds of
+It knows neither the network nor the database. It answers one question after another, within bounds of
 memory and of processor time for each file (decision 021), and ends with whoever started it.
 """
 
@@ -28,27 +28,28 @@ from dicomnode.receive.describing import Described, NotRead, ToDescribe, describ
 from dicomnode.receive.reading import Reading, read, read_leading_alone
 
 
-def main(descriptor: int, memory_bytes: int, processor_s: float) -> None:
-    """Answer until the other end of the socket is closed.
+def main(asked: int, answers: int, memory_bytes: int, processor_s: float) -> None:
+    """Answer until nobody asks any more.
 
     Parameters
     ----------
+    asked, answers : descriptors of the two connections.
     memory_bytes : beyond what is taken at start.
     processor_s : for one file; a file that takes longer ends the process by SIGXCPU.
     """
     for number in (signal.SIGINT, signal.SIGTERM):  # they go to a whole terminal, or a whole service
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(descriptor,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(answers,), daemon=True).start()
     set_up_pydicom()
     warnings.simplefilter("ignore")  # pydicom quotes values in them
     told = _Told()
-    limit_s = _Limits(memory_bytes, processor_s)
-    connection = Connection(descriptor)
+    limits = _Limits(memory_bytes, processor_s)
+    questions, replies = Connection(asked, writable=False), Connection(answers)
     with suppress(EOFError, OSError):
-        connection.send(None)
+        replies.send(None)
         while True:
-            asked: list[ToDescribe] = connection.recv()
-            connection.send(([_described(one, limit_s) for one in asked], told.taken()))
+            described = _described(questions.recv(), limits)
+            replies.send((described, told.taken()))
 
 
 class _Limits:
@@ -129,4 +130,4 @@ def _end_with_parent(descriptor: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
+    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))

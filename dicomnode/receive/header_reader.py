@@ -1,140 +1,158 @@
-"""Headers of arrivals, read by a process of its own, as many at a time as have come while it was busy.
+"""Headers of arrivals, read by a process of its own while their bytes go to the disk.
 
 What a peer sends is parsed where it neither holds up nor ends the process that receives. A process that dies or hangs
-costs some time: what it was asked another is asked, each file alone.
+costs some time: what it had not answered another is asked. It answers in the order in which it is asked, so that the
+file at which it ended is known.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
+from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future
-from dataclasses import replace
 
 from dicomnode.dicom.statuses import OUT_OF_RESOURCES
 from dicomnode.errors import EnvironmentFault, ReceiveError, Refusal, RunTimedOut, WorkerCrashed
-from dicomnode.receive.describing import NotRead, ToDescribe, describe
+from dicomnode.receive.describing import Described, NotRead, ToDescribe, describe
 from dicomnode.receive.header_process import HeaderProcess
 from dicomnode.receive.intake import Arrival
 from dicomnode.receive.reading import Reading
-from dicomnode.receive.together import Waiting, taken_together
 from dicomnode.records import ReceivedInstance
 
 log = logging.getLogger(__name__)
 
-MOST_TOGETHER = 64
-"""Files of one question."""
+MOST_ENDED = 2
+"""Processes that may end at one file; then only what stands in front of its header is read, by a third."""
 
 
 class HeaderReader:
-    """Takes arrivals from any thread.
+    """Is asked by any thread; one thread collects the answers.
 
     Attributes
     ----------
-    process : which reads; of this object's own thread.
+    process : which reads.
     """
 
     def __init__(self) -> None:
-        self._waiting: Waiting[tuple[Arrival, Future[None]]] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self.process = HeaderProcess(self._stopping.is_set)
-        self._thread = threading.Thread(target=self._run, name="scp-headers", daemon=True)
+        self._asked: deque[Arrival] = deque()
+        self._asking = threading.Lock()
 
     def start(self) -> None:
-        """Begin to start the process, and to read.
+        """Begin to start the process.
 
         Raises
         ------
         OSError : there may be no more processes.
         """
         self.process.launch()
-        self._thread.start()
 
     def hurry(self) -> None:
         """The node stops: an answer that does not come at once is not waited for."""
         self._stopping.set()
 
     def stop(self) -> None:
-        """Read what has been submitted, then end."""
-        self.hurry()
-        self._waiting.put(None)
-        self._thread.join()
+        """End the process."""
         self.process.end()
 
-    def submit(self, arrival: Arrival) -> Future[None]:
-        """Have the header of an arrival read; done once its ``described`` is set."""
-        done: Future[None] = Future()
-        self._waiting.put((arrival, done))
-        return done
+    def ask(self, arrival: Arrival) -> None:
+        """Have the header of an arrival read, without waiting; :meth:`collect` asks again where it could not be asked.
 
-    def _run(self) -> None:
-        goes_on, first = True, self._waiting.get()
-        while goes_on and first is not None:
-            group, goes_on = taken_together(self._waiting, first, MOST_TOGETHER)
-            self._read([arrival for arrival, _ in group])
-            for _, done in group:
-                done.set_result(None)
-            first = self._waiting.get() if goes_on else None
+        Raises
+        ------
+        ReceiveError : 0xA700, the disk is full or failed.
+        """
+        file = _to_describe(arrival)
+        with self._asking:
+            self._send(arrival, file)
 
-    def _read(self, arrivals: Sequence[Arrival]) -> None:
-        files: dict[Arrival, ToDescribe] = {}
-        for arrival in arrivals:
-            try:
-                files[arrival] = _to_describe(arrival)
-            except ReceiveError as fault:
-                arrival.described = fault
+    def collect(self, arrivals: Sequence[Arrival]) -> None:
+        """Wait until the record of each arrival is there, or why there is none. Never raises."""
         try:
-            for arrival, described in zip(files, self._described(list(files.values())), strict=True):
-                arrival.described = described
+            while left := [arrival for arrival in arrivals if arrival.described is None]:
+                self._ask_those_left(left)
+                self._receive()
+        except EnvironmentFault as fault:
+            self._give_up(arrivals, ReceiveError(str(fault), OUT_OF_RESOURCES))
         except Exception as fault:  # noqa: BLE001 (the thread that all wait for must not die of it)
             log.error("headers not read", extra={"error": type(fault).__name__})
-            for arrival in files:
-                arrival.described = fault
+            self._give_up(arrivals, fault)
 
-    def _described(self, files: Sequence[ToDescribe]) -> list[ReceivedInstance | ReceiveError]:
+    def _send(self, arrival: Arrival, file: ToDescribe) -> None:
+        # First: the answer may come before this thread goes on.
+        self._asked.append(arrival)
+        if not self.process.send(file):
+            self._asked.pop()
+
+    def _ask_those_left(self, left: Sequence[Arrival]) -> None:
+        """Ask for those that were not asked for: no process was there, or it had no room for the question."""
+        unasked = [arrival for arrival in left if arrival not in self._asked]
+        if not unasked:
+            return
+        with self._asking:
+            if self.process.pid is None:
+                self._launch()
+            for arrival in unasked:
+                self._send(arrival, _to_describe(arrival))
+
+    def _receive(self) -> None:
         try:
-            return [_taken(described) for described in self.process.ask(files)]
-        except EnvironmentFault as fault:
-            return [_refused(fault)] * len(files)
+            described = self.process.receive()
         except (WorkerCrashed, RunTimedOut) as fault:
-            if self._stopping.is_set():
-                return [_refused(fault)] * len(files)
-            log.error("the process that reads headers is started again", extra={"action": "read", "error": str(fault)})
-            return [self._described_alone(one) for one in files]
+            with self._asking:
+                self._start_again(fault)
+        else:
+            self._asked.popleft().described = _taken(described)
 
-    def _described_alone(self, one: ToDescribe) -> ReceivedInstance | ReceiveError:
-        """What another process makes of a file at which, or beside which, one has ended."""
-        try:
-            return _taken(*self.process.ask([one]))
-        except (EnvironmentFault, RunTimedOut) as fault:
-            return _refused(fault)  # a header that takes long ends by its processor time: this says nothing of the file
-        except WorkerCrashed as fault:
+    def _start_again(self, fault: WorkerCrashed | RunTimedOut) -> None:
+        """What had no answer is asked again, of another process; not for ever the file at which it ended."""
+        log.error("the process that reads headers has ended", extra={"action": "read", "error": str(fault)})
+        if self._asked:
+            self._blame(self._asked[0], fault)
+        self._asked.clear()
+        self._launch()
+
+    def _launch(self) -> None:
+        if self._stopping.is_set():
+            raise EnvironmentFault("the node stops")
+        self.process.launch()
+
+    def _give_up(self, arrivals: Sequence[Arrival], fault: Exception) -> None:
+        """There is no process now: whoever waits for it tries again later."""
+        with self._asking:
+            self.process.end()
+            for arrival in (*arrivals, *self._asked):
+                arrival.described = arrival.described or fault
+            self._asked.clear()
+
+    def _blame(self, arrival: Arrival, fault: WorkerCrashed | RunTimedOut) -> None:
+        arrival.ended += 1
+        if arrival.ended < MOST_ENDED:
+            return
+        if isinstance(fault, RunTimedOut):
+            # What takes its time to compute dies of that; what only hangs says nothing of the file.
+            arrival.described = ReceiveError(str(fault), OUT_OF_RESOURCES)
+        elif arrival.ended == MOST_ENDED:
             facts = {"action": "read", "refusal": Refusal.UNREADABLE, "detail": str(fault)}
             log.warning("instance is not read", extra=facts)
-            return self._leading(one)
-
-    def _leading(self, one: ToDescribe) -> ReceivedInstance | ReceiveError:
-        """Kept as bytes, below the study that its first elements name."""
-        try:
-            return _taken(*self.process.ask([replace(one, only_leading=True)]))
-        except EnvironmentFault as fault:
-            return _refused(fault)
-        except (WorkerCrashed, RunTimedOut):
-            reading = Reading(refusal=Refusal.UNREADABLE)
-            return describe(reading, one.origin, digest=one.digest, size_bytes=one.size_bytes)
+        else:
+            arrival.described = _described_by_its_command(arrival)
 
 
 def _to_describe(arrival: Arrival) -> ToDescribe:
+    """What the process is asked; the bytes are with the operating system then."""
     incoming = arrival.incoming
     incoming.flush()
-    return ToDescribe(str(incoming.path), arrival.origin, incoming.digest, incoming.size_bytes)
+    only_leading = arrival.ended >= MOST_ENDED
+    return ToDescribe(str(incoming.path), arrival.origin, incoming.digest, incoming.size_bytes, only_leading)
 
 
-def _taken(described: ReceivedInstance | NotRead) -> ReceivedInstance | ReceiveError:
+def _taken(described: Described) -> ReceivedInstance | ReceiveError:
     return ReceiveError(f"spool: {described.said}", OUT_OF_RESOURCES) if isinstance(described, NotRead) else described
 
 
-def _refused(fault: Exception) -> ReceiveError:
-    return ReceiveError(str(fault), OUT_OF_RESOURCES)
+def _described_by_its_command(arrival: Arrival) -> ReceivedInstance:
+    incoming, reading = arrival.incoming, Reading(refusal=Refusal.UNREADABLE)
+    return describe(reading, arrival.origin, digest=incoming.digest, size_bytes=incoming.size_bytes)

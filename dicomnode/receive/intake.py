@@ -59,12 +59,14 @@ class Arrival:
     Attributes
     ----------
     described : its record without a path, once the file was read; or why it could not be.
+    ended : processes that ended while they read it.
     """
 
     incoming: IncomingFile
     origin: Origin
     peer: Peer
     described: ReceivedInstance | Exception | None = None
+    ended: int = 0
 
 
 ForEach = Callable[[Callable[[Path], "Failed"], Iterable[Path]], Iterable["Failed"]]

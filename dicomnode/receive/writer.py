@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import queue
 import threading
@@ -10,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+from dicomnode.errors import ReceiveError
 from dicomnode.receive.header_reader import HeaderReader
 from dicomnode.receive.intake import Arrival, Intake, Outcome
 from dicomnode.receive.together import Waiting, taken_together
@@ -32,7 +32,7 @@ class _Waiting:
 
     arrival: Arrival
     done: Callable[[Outcome], None]
-    preparing: tuple[Future[None], ...]
+    preparing: Future[None]
 
 
 class GroupWriter:
@@ -73,8 +73,16 @@ class GroupWriter:
 
         Its bytes go to the disk at once, while its header is read, and while others before it are still written.
         """
-        tasks = (self._headers.submit(arrival), self._pool.submit(_synced, arrival))
-        self._queue.put(_Waiting(arrival, done, tasks))
+        self._queue.put(_Waiting(arrival, done, self._pool.submit(self._prepare, arrival)))
+
+    def _prepare(self, arrival: Arrival) -> None:
+        try:
+            self._headers.ask(arrival)
+            arrival.incoming.sync()
+        except ReceiveError as fault:
+            arrival.described = fault
+        except (OSError, ValueError):
+            return  # the writer asks again, and hears of the same fault
 
     def _run(self) -> None:
         while True:
@@ -91,8 +99,8 @@ class GroupWriter:
         """Write one group; False where that was the last."""
         group, goes_on = taken_together(self._queue, first, MOST_TOGETHER)
         for one in group:
-            for task in one.preparing:
-                task.result()
+            one.preparing.result()
+        self._headers.collect([one.arrival for one in group])
         outcomes = self._outcomes(group)
         for one, outcome in zip(group, outcomes, strict=True):
             one.done(outcome)
@@ -117,9 +125,3 @@ def started_pool(threads: int, name: str) -> ThreadPoolExecutor:
     all_run = threading.Barrier(threads)
     wait([pool.submit(all_run.wait) for _ in range(threads)])
     return pool
-
-
-def _synced(arrival: Arrival) -> None:
-    # The writer asks again, and hears of the same fault.
-    with contextlib.suppress(OSError, ValueError):
-        arrival.incoming.sync()
