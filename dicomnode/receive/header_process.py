@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import select
 import socket
 import struct
@@ -104,7 +105,9 @@ class HeaderProcess:
         if self._asking is None:
             return False
         try:
-            self._asking.send(file)  # less than PIPE_BUF: whole or not at all
+            self._asking.send_bytes(
+                pickle.dumps(file, pickle.HIGHEST_PROTOCOL)
+            )  # less than PIPE_BUF: whole or not at all
         except OSError:
             return False
         return True
@@ -159,7 +162,7 @@ class HeaderProcess:
             if now - began > within_s or (stopped and now - stopped > within_at_stop_s):
                 raise RunTimedOut("the process that reads headers gave no answer in time")
         try:
-            answer: tuple[Described, list[logging.LogRecord]] = self._answering.recv()
+            answer: tuple[Described, list[logging.LogRecord]] = pickle.loads(self._answering.recv_bytes())
         except BlockingIOError as fault:
             raise RunTimedOut("the process that reads headers did not finish its answer") from fault
         return answer

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import pickle
 import resource
 import select
 import signal
@@ -46,10 +47,10 @@ def main(asked: int, answers: int, memory_bytes: int, processor_s: float) -> Non
     limits = _Limits(memory_bytes, processor_s)
     questions, replies = Connection(asked, writable=False), Connection(answers)
     with suppress(EOFError, OSError):
-        replies.send(None)
+        replies.send_bytes(pickle.dumps(None))
         while True:
-            described = _described(questions.recv(), limits)
-            replies.send((described, told.taken()))
+            described = _described(pickle.loads(questions.recv_bytes()), limits)
+            replies.send_bytes(pickle.dumps((described, told.taken()), pickle.HIGHEST_PROTOCOL))
 
 
 class _Limits:
