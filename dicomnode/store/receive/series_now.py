@@ -56,10 +56,12 @@ class SeriesNow:
     Attributes
     ----------
     known : its files by SOP instance, those of this transaction included.
+    is_counted : whether the database has what ``row`` says of its images.
     """
 
     row: Series
     known: dict[str, list[Instance]]
+    is_counted: bool = True
 
 
 def key_of(received: ReceivedInstance) -> tuple[str, str]:
