@@ -13,10 +13,12 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from dicomnode.errors import EnvironmentFault, RunTimedOut, WorkerCrashed
-from dicomnode.receive.describing import Described, ToDescribe
+from dicomnode.receive.reading import Reading
 
 PROGRAM = "dicomnode.receive.header_program"
 MEMORY_BYTES = 1 << 30
@@ -29,8 +31,22 @@ START_S = 30.0
 STOP_S = 2.0
 """For an answer once the node stops."""
 POLL_S = 0.1
+MOST_OF_A_QUESTION = select.PIPE_BUF - 4
+"""Bytes that a pipe takes whole or not at all, with their length in front."""
 END_S = 1.0
 """A process that waits for a disk that is away does not even die."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotRead:
+    """The disk or the memory failed, which says nothing of the file.
+
+    Attributes
+    ----------
+    said : the reason, without paths or values.
+    """
+
+    said: str
 
 
 class HeaderProcess:
@@ -87,7 +103,6 @@ class HeaderProcess:
             # A question is never waited with: one that finds no room is asked again.
             os.set_blocking(asking, False)
             self._asking, self._answering = Connection(asking), Connection(ours.detach())
-        self._is_ready = False
 
     def _started(self, asked: int, answers: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -100,19 +115,29 @@ class HeaderProcess:
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
 
-    def send(self, file: ToDescribe) -> bool:
-        """Ask for the record of a file, without waiting; False where it was not asked."""
+    def send(self, path: Path, *, only_leading: bool = False) -> bool:
+        """Ask for the header of a file, without waiting; False where it was not asked.
+
+        Parameters
+        ----------
+        only_leading : as far as it stands in front of what may end a process.
+
+        Raises
+        ------
+        EnvironmentFault : the path of the spool is too long.
+        """
+        question = pickle.dumps((str(path), only_leading), pickle.HIGHEST_PROTOCOL)
+        if len(question) > MOST_OF_A_QUESTION:
+            raise EnvironmentFault("the path of the spool is too long")
         if self._asking is None:
             return False
         try:
-            self._asking.send_bytes(
-                pickle.dumps(file, pickle.HIGHEST_PROTOCOL)
-            )  # less than PIPE_BUF: whole or not at all
+            self._asking.send_bytes(question)
         except OSError:
             return False
         return True
 
-    def receive(self) -> Described:
+    def receive(self) -> Reading | NotRead:
         """The next answer. What the process had to log is logged here.
 
         Raises
@@ -136,6 +161,7 @@ class HeaderProcess:
             if connection is not None:
                 connection.close()
         self._asking = self._answering = None
+        self._is_ready = False
         if self._process is not None:
             self._process.kill()
             with suppress(subprocess.TimeoutExpired):
@@ -151,7 +177,7 @@ class HeaderProcess:
             raise EnvironmentFault("the process that reads headers does not start") from fault
         self._is_ready = True
 
-    def _next(self, within_s: float, within_at_stop_s: float) -> tuple[Described, list[logging.LogRecord]]:
+    def _next(self, within_s: float, within_at_stop_s: float) -> tuple[Reading | NotRead, list[logging.LogRecord]]:
         if self._answering is None:
             raise EOFError
         came, began, stopped = select.poll(), time.monotonic(), 0.0
@@ -162,7 +188,7 @@ class HeaderProcess:
             if now - began > within_s or (stopped and now - stopped > within_at_stop_s):
                 raise RunTimedOut("the process that reads headers gave no answer in time")
         try:
-            answer: tuple[Described, list[logging.LogRecord]] = pickle.loads(self._answering.recv_bytes())
+            answer: tuple[Reading | NotRead, list[logging.LogRecord]] = pickle.loads(self._answering.recv_bytes())
         except BlockingIOError as fault:
             raise RunTimedOut("the process that reads headers did not finish its answer") from fault
         return answer

@@ -1,7 +1,7 @@
 """Reads headers, in a process of its own, which a receiver starts: ``python -m dicomnode.receive.header_program``.
 
-It knows neither the network nor the database. It answers one question after another, within bounds of
-memory and of processor time for each file (decision 021), and ends with whoever started it.
+It knows neither the network nor the database. It answers one question after another, within bounds of memory and of
+processor time for each file (decision 021), and ends with whoever started it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from dicomnode.dicom.libraries import set_up_pydicom
 from dicomnode.environment import said_by
 from dicomnode.errors import Refusal
-from dicomnode.receive.describing import Described, NotRead, ToDescribe, describe
+from dicomnode.receive.header_process import NotRead
 from dicomnode.receive.reading import Reading, read, read_leading_alone
 
 
@@ -49,8 +49,10 @@ def main(asked: int, answers: int, memory_bytes: int, processor_s: float) -> Non
     with suppress(EOFError, OSError):
         replies.send_bytes(pickle.dumps(None))
         while True:
-            described = _described(pickle.loads(questions.recv_bytes()), limits)
-            replies.send_bytes(pickle.dumps((described, told.taken()), pickle.HIGHEST_PROTOCOL))
+            path, only_leading = pickle.loads(questions.recv_bytes())
+            limits.begin()
+            answer = _answer(Path(path), limits, only_leading=only_leading)
+            replies.send_bytes(pickle.dumps((answer, told.taken()), pickle.HIGHEST_PROTOCOL))
 
 
 class _Limits:
@@ -95,31 +97,26 @@ class _Told(QueueHandler):
         return taken
 
 
-def _described(one: ToDescribe, limits: _Limits) -> Described:
+def _answer(path: Path, limits: _Limits, *, only_leading: bool) -> Reading | NotRead:
     try:
-        reading = _read(one, limits)
+        return read_leading_alone(path, Refusal.UNREADABLE) if only_leading else _read(path, limits)
     except (OSError, MemoryError) as fault:
         return NotRead(said_by(fault))
-    return describe(reading, one.origin, digest=one.digest, size_bytes=one.size_bytes)
 
 
-def _read(one: ToDescribe, limits: _Limits) -> Reading:
+def _read(path: Path, limits: _Limits) -> Reading:
     """Read within bounds.
 
     Raises
     ------
     OSError, MemoryError : the disk failed, or the memory of the machine.
     """
-    limits.begin()
-    path = Path(one.path)
-    if one.only_leading:
-        return read_leading_alone(path, Refusal.UNREADABLE)
     try:
         return read(path)
     except MemoryError:
         if not limits.is_ours:
             raise
-        return read_leading_alone(path, Refusal.HEADER_TOO_LARGE)
+    return read_leading_alone(path, Refusal.HEADER_TOO_LARGE)
 
 
 def _end_with_parent(descriptor: int) -> None:

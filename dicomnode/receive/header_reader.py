@@ -13,12 +13,10 @@ from collections import deque
 from collections.abc import Sequence
 
 from dicomnode.dicom.statuses import OUT_OF_RESOURCES
-from dicomnode.errors import EnvironmentFault, ReceiveError, Refusal, RunTimedOut, WorkerCrashed
-from dicomnode.receive.describing import Described, NotRead, ToDescribe, describe
-from dicomnode.receive.header_process import HeaderProcess
+from dicomnode.errors import EnvironmentFault, NodeError, ReceiveError, Refusal, RunTimedOut, WorkerCrashed
+from dicomnode.receive.header_process import HeaderProcess, NotRead
 from dicomnode.receive.intake import Arrival
 from dicomnode.receive.reading import Reading
-from dicomnode.records import ReceivedInstance
 
 log = logging.getLogger(__name__)
 
@@ -60,19 +58,20 @@ class HeaderReader:
     def ask(self, arrival: Arrival) -> None:
         """Have the header of an arrival read, without waiting; :meth:`collect` asks again where it could not be asked.
 
-        Raises
-        ------
-        ReceiveError : 0xA700, the disk is full or failed.
+        Its bytes are with the operating system then. Never raises.
         """
-        file = _to_describe(arrival)
-        with self._asking:
-            self._send(arrival, file)
+        try:
+            arrival.incoming.flush()
+            with self._asking:
+                self._send(arrival)
+        except (NodeError, ValueError) as fault:
+            arrival.reading = fault
 
     def collect(self, arrivals: Sequence[Arrival]) -> None:
-        """Wait until the record of each arrival is there, or why there is none. Never raises."""
+        """Wait until each arrival has its ``reading``. Never raises."""
         try:
-            while left := [arrival for arrival in arrivals if arrival.described is None]:
-                self._ask_those_left(left)
+            while left := [arrival for arrival in arrivals if arrival.reading is None]:
+                self._ask_for(left)
                 self._receive()
         except EnvironmentFault as fault:
             self._give_up(arrivals, ReceiveError(str(fault), OUT_OF_RESOURCES))
@@ -80,14 +79,18 @@ class HeaderReader:
             log.error("headers not read", extra={"error": type(fault).__name__})
             self._give_up(arrivals, fault)
 
-    def _send(self, arrival: Arrival, file: ToDescribe) -> None:
+    def _send(self, arrival: Arrival) -> None:
         # First: the answer may come before this thread goes on.
         self._asked.append(arrival)
-        if not self.process.send(file):
-            self._asked.pop()
+        is_asked = False
+        try:
+            is_asked = self.process.send(arrival.incoming.path, only_leading=arrival.ended >= MOST_ENDED)
+        finally:
+            if not is_asked:
+                self._asked.pop()
 
-    def _ask_those_left(self, left: Sequence[Arrival]) -> None:
-        """Ask for those that were not asked for: no process was there, or it had no room for the question."""
+    def _ask_for(self, left: Sequence[Arrival]) -> None:
+        """Ask for those that are not asked for: no process was there, or it had no room for the question."""
         unasked = [arrival for arrival in left if arrival not in self._asked]
         if not unasked:
             return
@@ -95,16 +98,16 @@ class HeaderReader:
             if self.process.pid is None:
                 self._launch()
             for arrival in unasked:
-                self._send(arrival, _to_describe(arrival))
+                self._send(arrival)
 
     def _receive(self) -> None:
         try:
-            described = self.process.receive()
+            answer = self.process.receive()
         except (WorkerCrashed, RunTimedOut) as fault:
             with self._asking:
                 self._start_again(fault)
         else:
-            self._asked.popleft().described = _taken(described)
+            self._asked.popleft().reading = _taken(answer)
 
     def _start_again(self, fault: WorkerCrashed | RunTimedOut) -> None:
         """What had no answer is asked again, of another process; not for ever the file at which it ended."""
@@ -124,7 +127,7 @@ class HeaderReader:
         with self._asking:
             self.process.end()
             for arrival in (*arrivals, *self._asked):
-                arrival.described = arrival.described or fault
+                arrival.reading = arrival.reading or fault
             self._asked.clear()
 
     def _blame(self, arrival: Arrival, fault: WorkerCrashed | RunTimedOut) -> None:
@@ -133,26 +136,13 @@ class HeaderReader:
             return
         if isinstance(fault, RunTimedOut):
             # What takes its time to compute dies of that; what only hangs says nothing of the file.
-            arrival.described = ReceiveError(str(fault), OUT_OF_RESOURCES)
+            arrival.reading = ReceiveError(str(fault), OUT_OF_RESOURCES)
         elif arrival.ended == MOST_ENDED:
             facts = {"action": "read", "refusal": Refusal.UNREADABLE, "detail": str(fault)}
             log.warning("instance is not read", extra=facts)
         else:
-            arrival.described = _described_by_its_command(arrival)
+            arrival.reading = Reading(refusal=Refusal.UNREADABLE)
 
 
-def _to_describe(arrival: Arrival) -> ToDescribe:
-    """What the process is asked; the bytes are with the operating system then."""
-    incoming = arrival.incoming
-    incoming.flush()
-    only_leading = arrival.ended >= MOST_ENDED
-    return ToDescribe(str(incoming.path), arrival.origin, incoming.digest, incoming.size_bytes, only_leading)
-
-
-def _taken(described: Described) -> ReceivedInstance | ReceiveError:
-    return ReceiveError(f"spool: {described.said}", OUT_OF_RESOURCES) if isinstance(described, NotRead) else described
-
-
-def _described_by_its_command(arrival: Arrival) -> ReceivedInstance:
-    incoming, reading = arrival.incoming, Reading(refusal=Refusal.UNREADABLE)
-    return describe(reading, arrival.origin, digest=incoming.digest, size_bytes=incoming.size_bytes)
+def _taken(answer: Reading | NotRead) -> Reading | ReceiveError:
+    return ReceiveError(f"spool: {answer.said}", OUT_OF_RESOURCES) if isinstance(answer, NotRead) else answer

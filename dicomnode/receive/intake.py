@@ -10,16 +10,16 @@ from pathlib import Path
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from dicomnode.dicom.ct_slices import reason_not_used
 from dicomnode.dicom.headers import text_of
 from dicomnode.dicom.statuses import OUT_OF_RESOURCES
-from dicomnode.dicom.uids import is_valid_uid
+from dicomnode.dicom.uids import is_valid_uid, usable_uid
 from dicomnode.environment import said_by
 from dicomnode.errors import ReceiveError, Refusal
-from dicomnode.receive.describing import describe
 from dicomnode.receive.part10 import Origin
 from dicomnode.receive.reading import Reading, read
 from dicomnode.receive.spool import IncomingFile, Spool
-from dicomnode.records import ReceivedInstance
+from dicomnode.records import Header, ReceivedInstance
 from dicomnode.store.engine import Store
 from dicomnode.store.receive.indexing import index_instances
 from dicomnode.store.receive.receptions import Indexed, open_association
@@ -58,15 +58,17 @@ class Arrival:
 
     Attributes
     ----------
-    described : its record without a path, once the file was read; or why it could not be.
+    reading : what was read of its header, or why nothing could be; None while nobody has read it.
     ended : processes that ended while they read it.
+    described : its record without a path, once the file was read.
     """
 
     incoming: IncomingFile
     origin: Origin
     peer: Peer
-    described: ReceivedInstance | Exception | None = None
+    reading: Reading | Exception | None = None
     ended: int = 0
+    described: ReceivedInstance | None = None
 
 
 ForEach = Callable[[Callable[[Path], "Failed"], Iterable[Path]], Iterable["Failed"]]
@@ -126,14 +128,15 @@ class Intake:
         ReceiveError : 0xA700, the disk or the memory failed.
         """
         if arrival.described is None:
-            incoming = arrival.incoming
-            incoming.flush()
-            reading = _read(incoming.path)
+            incoming, reading = arrival.incoming, arrival.reading
+            if reading is None:
+                incoming.flush()
+                reading = _read(incoming.path)
+            if isinstance(reading, Exception):
+                raise reading
             arrival.described = describe(
                 reading, arrival.origin, digest=incoming.digest, size_bytes=incoming.size_bytes
             )
-        if isinstance(arrival.described, Exception):
-            raise arrival.described
         return arrival.described
 
     def _place(
@@ -263,3 +266,51 @@ def _tell_of_odd_uids(received: ReceivedInstance, peer: Peer) -> None:
             peer.told_of.add(sent)
             facts = {"keyword": keyword, "sent": sent[:MAX_TOLD], "kept_under": uid, "calling_ae": peer.calling_ae}
             log.warning("UID is no UID", extra=facts)
+
+
+def describe(reading: Reading, origin: Origin, *, digest: str, size_bytes: int) -> ReceivedInstance:
+    """The record of one file, still without its path.
+
+    A UID that could not serve as a name is replaced, the same one by the same: what came together stays together. Where
+    the command named no instance, the data set does.
+    """
+    names_one = origin.sop_instance_uid != usable_uid("")
+    sop_instance_uid = usable_uid(origin.sop_instance_uid if names_one else text_of(reading.header, "SOPInstanceUID"))
+    reason = _reason(reading, origin)
+    return ReceivedInstance(
+        sop_instance_uid=sop_instance_uid,
+        sop_class_uid=origin.sop_class_uid,
+        study_uid=_kept_under(reading.header, "StudyInstanceUID", "study", sop_instance_uid),
+        series_uid=_kept_under(reading.header, "SeriesInstanceUID", "series", sop_instance_uid),
+        transfer_syntax_uid=origin.transfer_syntax_uid,
+        path=Path(),
+        digest=digest,
+        size_bytes=size_bytes,
+        header=reading.header,
+        not_used=None if reason is None else reason.value,
+        named_otherwise=named_otherwise(reading.header, origin),
+        rejection=reading.rejection,
+    )
+
+
+def _reason(reading: Reading, origin: Origin) -> Refusal | None:
+    """Why an instance is not used; what it is, where that suffices, before what is wrong with it."""
+    # A file that was not read to its end may have pixels.
+    reason = reason_not_used(reading.header, has_pixels=reading.has_pixels or reading.refusal is not None)
+    if reading.refusal is not None and reason in (None, Refusal.UNREADABLE, Refusal.INVALID_UID):
+        return reading.refusal
+    return Refusal.UID_MISMATCH if reason is None and named_otherwise(reading.header, origin) else reason
+
+
+def named_otherwise(header: Header, origin: Origin) -> dict[str, str]:
+    """UIDs of the data set that are others than those of the command that brought it, by keyword; as they were sent."""
+    said = {"SOPInstanceUID": origin.sop_instance_uid, "SOPClassUID": origin.sop_class_uid}
+    stated = {keyword: text_of(header, keyword) for keyword in said}
+    same = {keyword: (uid, usable_uid(uid), usable_uid("")) for keyword, uid in stated.items()}
+    return {keyword: uid for keyword, uid in stated.items() if uid and said[keyword] not in same[keyword]}
+
+
+def _kept_under(header: Header, keyword: str, what: str, sop_instance_uid: str) -> str:
+    """The UID that came, or the one that stands for it; images of which nothing came belong to no other."""
+    sent = text_of(header, keyword)
+    return usable_uid(sent, what) if sent else usable_uid(sent, what, sop_instance_uid)

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import DataError
 
 from dicomnode.environment import raise_unless_it_stays, said_by
-from dicomnode.receive.describing import describe
+from dicomnode.receive.intake import describe
 from dicomnode.receive.part10 import data_offset_of, origin_of
 from dicomnode.receive.reading import read
 from dicomnode.receive.spool import Spool, relative_path

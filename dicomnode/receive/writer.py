@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -9,7 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from dicomnode.errors import ReceiveError
 from dicomnode.receive.header_reader import HeaderReader
 from dicomnode.receive.intake import Arrival, Intake, Outcome
 from dicomnode.receive.together import Waiting, taken_together
@@ -76,13 +76,10 @@ class GroupWriter:
         self._queue.put(_Waiting(arrival, done, self._pool.submit(self._prepare, arrival)))
 
     def _prepare(self, arrival: Arrival) -> None:
-        try:
-            self._headers.ask(arrival)
+        self._headers.ask(arrival)
+        # The writer asks again, and hears of the same fault.
+        with contextlib.suppress(OSError, ValueError):
             arrival.incoming.sync()
-        except ReceiveError as fault:
-            arrival.described = fault
-        except (OSError, ValueError):
-            return  # the writer asks again, and hears of the same fault
 
     def _run(self) -> None:
         while True:
@@ -99,7 +96,7 @@ class GroupWriter:
         """Write one group; False where that was the last."""
         group, goes_on = taken_together(self._queue, first, MOST_TOGETHER)
         for one in group:
-            one.preparing.result()
+            one.preparing.exception()  # waits, and raises nothing
         self._headers.collect([one.arrival for one in group])
         outcomes = self._outcomes(group)
         for one, outcome in zip(group, outcomes, strict=True):
