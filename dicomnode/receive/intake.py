@@ -27,6 +27,8 @@ from dicomnode.store.receive.series_now import Arrived
 
 log = logging.getLogger(__name__)
 
+UNNAMED = usable_uid("")
+"""What an instance is called that a command does not name."""
 MAX_TOLD = 128
 """Characters of a UID that is none in the log; it may be as long as a peer likes."""
 
@@ -274,7 +276,7 @@ def describe(reading: Reading, origin: Origin, *, digest: str, size_bytes: int) 
     A UID that could not serve as a name is replaced, the same one by the same: what came together stays together. Where
     the command named no instance, the data set does.
     """
-    names_one = origin.sop_instance_uid != usable_uid("")
+    names_one = origin.sop_instance_uid != UNNAMED
     sop_instance_uid = usable_uid(origin.sop_instance_uid if names_one else text_of(reading.header, "SOPInstanceUID"))
     reason = _reason(reading, origin)
     return ReceivedInstance(
@@ -306,7 +308,7 @@ def named_otherwise(header: Header, origin: Origin) -> dict[str, str]:
     """UIDs of the data set that are others than those of the command that brought it, by keyword; as they were sent."""
     said = {"SOPInstanceUID": origin.sop_instance_uid, "SOPClassUID": origin.sop_class_uid}
     stated = {keyword: text_of(header, keyword) for keyword in said}
-    same = {keyword: (uid, usable_uid(uid), usable_uid("")) for keyword, uid in stated.items()}
+    same = {keyword: (uid, usable_uid(uid), UNNAMED) for keyword, uid in stated.items()}
     return {keyword: uid for keyword, uid in stated.items() if uid and said[keyword] not in same[keyword]}
 
 
