@@ -79,7 +79,7 @@ def megabytes(node: ServedNode) -> float:
     """Resident, all processes of the node."""
     assert node.process is not None
     supervisor = psutil.Process(node.process.pid)
-    return float(sum(one.memory_info().rss for one in (supervisor, *supervisor.children()))) / 1e6
+    return float(sum(one.memory_info().rss for one in (supervisor, *supervisor.children(recursive=True)))) / 1e6
 
 
 def instances(count: int, rows: int, series_uid: str) -> Iterator[tuple[str, bytes]]:

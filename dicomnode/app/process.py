@@ -145,7 +145,7 @@ class _Bench:
             findings=tuple(files),
             folder=self.scratch / "results",
             protocol=self.protocol.name,
-            settings_digest=settings_digest(self.protocol),
+            settings_digest=settings_digest(self.protocol, self.config.execution.precision),
             generation=1,
             timezone=self.config.node.timezone,
             station_ae_title=self.config.node.ae_title,

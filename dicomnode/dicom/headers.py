@@ -69,7 +69,7 @@ def header_of(ds: Dataset) -> Header:
         several values -> list. An empty text is ``""``, an empty number None. A number that cannot be read is kept as
         text; a value that cannot be read at all is left out.
     """
-    header = _header_of_tags(ds, sorted(ds.keys()))
+    header = _header_of_elements(ds, sorted(ds.items(), key=_place))
     syntax = getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", None)
     if syntax:
         header["TransferSyntaxUID"] = str(syntax)
@@ -87,14 +87,20 @@ def essential(header: Header) -> Header:
     return {keyword: value for keyword, value in wanted.items() if len(json.dumps(value)) <= MAX_TEXT}
 
 
-def _header_of_tags(ds: Dataset, tags: Iterable[BaseTag]) -> Header:
+def _place(element: tuple[BaseTag, Any]) -> int:
+    return int(element[0])
+
+
+def _header_of_elements(ds: Dataset, elements: Iterable[tuple[BaseTag, Any]]) -> Header:
+    """Of some elements as they lie in the dataset: to ask it for each by its tag takes as long as to read it."""
     set_up_pydicom()
     header: Header = {}
-    for tag in tags:
-        keyword = _technical_keyword(tag)
+    for tag, raw in elements:
+        # Tags compare in Python, numbers do not.
+        keyword = _technical_keyword(int(tag))
         if not keyword:
             continue
-        value = _value_of(ds, tag)
+        value = _value_of(ds, tag, raw)
         if not isinstance(value, _LeftOut):
             header[keyword] = value
     return header
@@ -109,14 +115,15 @@ def is_technical(keyword: str) -> bool:
     tag = tag_for_keyword(keyword)
     return (
         tag is not None
-        and bool(_technical_keyword(Tag(tag)))
+        and bool(_technical_keyword(tag))
         and _converter(dictionary_VR(tag).split(" or ")[0]) is not None
     )
 
 
 @lru_cache(maxsize=4096)
-def _technical_keyword(tag: BaseTag) -> str:
+def _technical_keyword(number: int) -> str:
     """Keyword of an element that a header may hold; ``""`` for one it may not."""
+    tag = BaseTag(number)
     if tag.is_private or tag.group == 0x7FE0:
         return ""
     keyword = keyword_for_tag(tag)
@@ -125,13 +132,12 @@ def _technical_keyword(tag: BaseTag) -> str:
     return "" if _PERSONAL_KEYWORD.search(keyword) else keyword
 
 
-def _value_of(ds: Dataset, tag: BaseTag) -> HeaderValue | _LeftOut:
+def _value_of(ds: Dataset, tag: BaseTag, raw: Any) -> HeaderValue | _LeftOut:
     """Plain value of one element; the bytes as text where pydicom cannot convert them."""
-    raw: Any = ds.get_item(tag, keep_deferred=True)
     if not _is_worth_converting(raw):
         return _LeftOut.LEFT_OUT
     if isinstance(raw, RawDataElement):
-        values = as_written(raw.VR or _vr_of(tag), raw.value, is_little_endian=raw.is_little_endian)
+        values = as_written(raw.VR or _vr_of(int(tag)), raw.value, is_little_endian=raw.is_little_endian)
         if values:
             return values[0] if len(values) == 1 else values
     try:
@@ -148,7 +154,7 @@ def _value_of(ds: Dataset, tag: BaseTag) -> HeaderValue | _LeftOut:
 
 
 @lru_cache(maxsize=4096)
-def _vr_of(tag: BaseTag) -> str:
+def _vr_of(tag: int) -> str:
     """By the dictionary, for an element that came without; empty where that leaves a choice."""
     return dictionary_VR(tag) if dictionary_has_tag(tag) else ""
 
@@ -183,14 +189,15 @@ def _is_worth_converting(raw: Any) -> bool:
     """Whether a value can come of it: pydicom would parse whole sequences, and read from the disk what was deferred."""
     if not isinstance(raw, RawDataElement):
         return True
-    vr = raw.VR
+    vr, value = raw.VR, raw.value
     if vr in (None, "UN"):
-        vr = dictionary_VR(raw.tag).partition(" ")[0] if dictionary_has_tag(raw.tag) else "UN"
-    if _converter(vr) is None or (raw.value is None and raw.length > 0):
+        vr = _vr_of(int(raw.tag)).partition(" ")[0] or "UN"
+    if _converter(vr) is None or (value is None and raw.length > 0):
         return False
-    separators = raw.value.count(b"\\") if isinstance(raw.value, bytes) else 0
-    numbers = len(raw.value or b"") // _SIZES.get(vr, 1 << 30)
-    return separators < MAX_VALUES and numbers <= MAX_VALUES
+    if not value or len(value) < MAX_VALUES:
+        return True  # nearly all: too short for more values
+    separators = value.count(b"\\") if isinstance(value, bytes) else 0
+    return separators < MAX_VALUES and len(value) // _SIZES.get(vr, 1 << 30) <= MAX_VALUES
 
 
 def _converter(vr: str) -> Callable[[Any], str | float | int | None] | None:
@@ -360,7 +367,8 @@ _SLICE_TAGS = tuple(Tag(keyword) for keyword in _SLICE_KEYWORDS)
 
 def slice_header_of(ds: Dataset) -> SliceHeader:
     """The typed view of a dataset, without reading the other elements: several times as fast as by the header."""
-    return SliceHeader.of(_header_of_tags(ds, [tag for tag in _SLICE_TAGS if tag in ds]))
+    there = [(tag, ds.get_item(tag, keep_deferred=True)) for tag in _SLICE_TAGS if tag in ds]
+    return SliceHeader.of(_header_of_elements(ds, there))
 
 
 def values_of(header: Header, keyword: str) -> list[Any]:

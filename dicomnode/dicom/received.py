@@ -169,8 +169,9 @@ def _require_modest_sequences(ds: Dataset) -> None:
     ------
     SeriesError : ``HEADER_TOO_LARGE``.
     """
-    raw: list[Any] = [ds.get_item(tag, keep_deferred=True) for tag in ds.keys()]  # noqa: SIM118
-    values = [one.value for one in raw if isinstance(one, RawDataElement) and one.VR in ("SQ", "UN", None)]
+    # As they lie there: to ask for an element by its tag takes as long as to read it.
+    raw = [one for one in ds.values() if isinstance(one, RawDataElement)]
+    values = [one.value for one in raw if one.VR in ("SQ", "UN", None)]
     items = [value for value in values if isinstance(value, bytes) and value[:4] in _ITEMS]
     if (
         sum(map(len, items)) > MAX_SEQUENCE_BYTES
@@ -203,8 +204,7 @@ def _begins_like_a_data_set(file: BinaryIO) -> bool:
 
 def _is_odd(ds: Dataset, *, with_items: bool) -> bool:
     """Whether an element has no VR that exists although the encoding is explicit; also within sequences."""
-    elements: list[Any] = [ds.get_item(tag, keep_deferred=True) for tag in ds.keys()]  # noqa: SIM118 (a dataset iterates over its elements)
-    return any(_is_odd_element(one, with_items) for one in elements)
+    return any(_is_odd_element(one, with_items) for one in ds.values())
 
 
 def _is_odd_element(one: Any, with_items: bool) -> bool:

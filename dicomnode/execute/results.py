@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -56,7 +57,7 @@ def write_results(job: ClaimedJob, protocol: Protocol, source: Source, context: 
         findings=tuple(config.work_dir.absolute() / path for path in findings),
         folder=job.folder,
         protocol=protocol.name,
-        settings_digest=settings_digest(protocol),
+        settings_digest=settings_digest(protocol, config.execution.precision),
         generation=job.claim.generation,
         timezone=config.node.timezone,
         station_ae_title=config.node.ae_title,
@@ -147,6 +148,12 @@ def kinds_taken(config: Config, protocol: Protocol) -> tuple[str, ...]:
     return tuple(sorted({kind for destination in config.destinations_of(protocol) for kind in destination.results}))
 
 
-def settings_digest(protocol: Protocol) -> str:
-    """Digest of what in a protocol shapes a result: its models. Where the results go does not."""
-    return hashlib.sha256(json.dumps({"models": protocol.models}, sort_keys=True).encode()).hexdigest()
+def settings_digest(protocol: Protocol, precision: str) -> str:
+    """Digest of what shapes a result beside its images: a protocol's models, and numbers of fewer digits where asked for.
+
+    Where the results go does not.
+    """
+    shaping: dict[str, Any] = {"models": protocol.models}
+    if precision == "bfloat16":
+        shaping["precision"] = precision
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()

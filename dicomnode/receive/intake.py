@@ -27,6 +27,8 @@ from dicomnode.store.receive.series_now import Arrived
 
 log = logging.getLogger(__name__)
 
+UNNAMED = usable_uid("")
+"""What an instance is called that a command does not name."""
 MAX_TOLD = 128
 """Characters of a UID that is none in the log; it may be as long as a peer likes."""
 
@@ -58,12 +60,16 @@ class Arrival:
 
     Attributes
     ----------
+    reading : what was read of its header, or why nothing could be; None while nobody has read it.
+    ended : processes that ended while they read it.
     described : its record without a path, once the file was read.
     """
 
     incoming: IncomingFile
     origin: Origin
     peer: Peer
+    reading: Reading | Exception | None = None
+    ended: int = 0
     described: ReceivedInstance | None = None
 
 
@@ -117,16 +123,19 @@ class Intake:
         return [outcomes[arrival] for arrival in arrivals]
 
     def describe(self, arrival: Arrival) -> ReceivedInstance:
-        """Read the header of an arrival, once.
+        """The record of an arrival; read here where nobody has read it yet.
 
         Raises
         ------
         ReceiveError : 0xA700, the disk or the memory failed.
         """
         if arrival.described is None:
-            incoming = arrival.incoming
-            incoming.flush()
-            reading = _read(incoming.path)
+            incoming, reading = arrival.incoming, arrival.reading
+            if reading is None:
+                incoming.flush()
+                reading = _read(incoming.path)
+            if isinstance(reading, Exception):
+                raise reading
             arrival.described = describe(
                 reading, arrival.origin, digest=incoming.digest, size_bytes=incoming.size_bytes
             )
@@ -267,7 +276,7 @@ def describe(reading: Reading, origin: Origin, *, digest: str, size_bytes: int) 
     A UID that could not serve as a name is replaced, the same one by the same: what came together stays together. Where
     the command named no instance, the data set does.
     """
-    names_one = origin.sop_instance_uid != usable_uid("")
+    names_one = origin.sop_instance_uid != UNNAMED
     sop_instance_uid = usable_uid(origin.sop_instance_uid if names_one else text_of(reading.header, "SOPInstanceUID"))
     reason = _reason(reading, origin)
     return ReceivedInstance(
@@ -299,7 +308,7 @@ def named_otherwise(header: Header, origin: Origin) -> dict[str, str]:
     """UIDs of the data set that are others than those of the command that brought it, by keyword; as they were sent."""
     said = {"SOPInstanceUID": origin.sop_instance_uid, "SOPClassUID": origin.sop_class_uid}
     stated = {keyword: text_of(header, keyword) for keyword in said}
-    same = {keyword: (uid, usable_uid(uid), usable_uid("")) for keyword, uid in stated.items()}
+    same = {keyword: (uid, usable_uid(uid), UNNAMED) for keyword, uid in stated.items()}
     return {keyword: uid for keyword, uid in stated.items() if uid and said[keyword] not in same[keyword]}
 
 

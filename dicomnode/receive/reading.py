@@ -77,6 +77,11 @@ def read(path: Path) -> Reading:
         # Not the message: it may quote a value.
         log.warning("instance cannot be parsed", extra={"action": "read", "error": type(fault).__name__})
         refusal = Refusal.UNREADABLE
+    return read_leading_alone(path, refusal)
+
+
+def read_leading_alone(path: Path, refusal: Refusal) -> Reading:
+    """What stands in front of the place where a file cannot be read, and why it is of no use."""
     return Reading(header=essential(header_of(read_leading(path, DEFER_BYTES))), refusal=refusal)
 
 

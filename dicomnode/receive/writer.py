@@ -10,7 +10,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+from dicomnode.receive.header_reader import HeaderReader
 from dicomnode.receive.intake import Arrival, Intake, Outcome
+from dicomnode.receive.together import Waiting, taken_together
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +21,7 @@ MOST_TOGETHER = 64
 FOLDERS = 4
 """Threads that synchronise the folders of a group."""
 PREPARING = 4
-"""Threads that synchronise files and read headers, while the writer waits for the disk."""
+"""Threads that synchronise files, while their headers are read and the writer waits for the disk."""
 IDLE_S = 2.0
 """After this long without an image no folder of the spool is kept open."""
 
@@ -30,7 +32,7 @@ class _Waiting:
 
     arrival: Arrival
     done: Callable[[Outcome], None]
-    preparing: tuple[Future[None], ...]
+    preparing: Future[None]
 
 
 class GroupWriter:
@@ -41,19 +43,28 @@ class GroupWriter:
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._queue: Waiting[_Waiting] = queue.SimpleQueue()
+        self._headers = HeaderReader()
         self._pool = started_pool(PREPARING, "scp-prepare")
         self._folders = started_pool(FOLDERS, "scp-folders")
         self._thread = threading.Thread(target=self._run, name="scp-writer", daemon=True)
 
     def start(self) -> None:
-        """Begin to write."""
+        """Begin to write.
+
+        Raises
+        ------
+        OSError : the process that reads headers cannot be started.
+        """
+        self._headers.start()
         self._thread.start()
 
     def stop(self) -> None:
         """Write what has been submitted, then end."""
+        self._headers.hurry()
         self._queue.put(None)
         self._thread.join()
+        self._headers.stop()
         self._pool.shutdown()
         self._folders.shutdown()
 
@@ -62,13 +73,13 @@ class GroupWriter:
 
         Its bytes go to the disk at once, while its header is read, and while others before it are still written.
         """
-        tasks = (self._pool.submit(_synced, arrival), self._pool.submit(self._described, arrival))
-        self._queue.put(_Waiting(arrival, done, tasks))
+        self._queue.put(_Waiting(arrival, done, self._pool.submit(self._prepare, arrival)))
 
-    def _described(self, arrival: Arrival) -> None:
-        # The writer asks again, and tells whoever sent it.
-        with contextlib.suppress(Exception):
-            self._intake.describe(arrival)
+    def _prepare(self, arrival: Arrival) -> None:
+        self._headers.ask(arrival)
+        # The writer asks again, and hears of the same fault.
+        with contextlib.suppress(OSError, ValueError):
+            arrival.incoming.sync()
 
     def _run(self) -> None:
         while True:
@@ -83,15 +94,10 @@ class GroupWriter:
 
     def _write(self, first: _Waiting) -> bool:
         """Write one group; False where that was the last."""
-        group, goes_on = [first], True
-        with contextlib.suppress(queue.Empty):
-            while len(group) < MOST_TOGETHER and goes_on:
-                following = self._queue.get_nowait()
-                if following is None:
-                    goes_on = False
-                else:
-                    group.append(following)
-        wait([task for one in group for task in one.preparing])
+        group, goes_on = taken_together(self._queue, first, MOST_TOGETHER)
+        for one in group:
+            one.preparing.exception()  # waits, and raises nothing
+        self._headers.collect([one.arrival for one in group])
         outcomes = self._outcomes(group)
         for one, outcome in zip(group, outcomes, strict=True):
             one.done(outcome)
@@ -116,9 +122,3 @@ def started_pool(threads: int, name: str) -> ThreadPoolExecutor:
     all_run = threading.Barrier(threads)
     wait([pool.submit(all_run.wait) for _ in range(threads)])
     return pool
-
-
-def _synced(arrival: Arrival) -> None:
-    # The writer asks again, and hears of the same fault.
-    with contextlib.suppress(OSError, ValueError):
-        arrival.incoming.sync()

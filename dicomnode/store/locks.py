@@ -13,13 +13,38 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, bindparam, select, tuple_
 from sqlalchemy.orm import Session
 
 from dicomnode.store.tables import Base, Commitment, Instance, Job, Outbox, Series
 
 Row = TypeVar("Row", bound=Base)
 Condition = ColumnElement[bool]
+
+
+# Built once: to build a statement takes as long as to run it, and these run for every image.
+_ONE_SERIES = (
+    select(Series)
+    .where(Series.study_uid == bindparam("study_uid"), Series.series_uid == bindparam("series_uid"))
+    .order_by(Series.id)
+    .with_for_update()
+)
+_SOME_SERIES = (
+    select(Series)
+    .where(tuple_(Series.study_uid, Series.series_uid).in_(bindparam("uids", expanding=True)))
+    .order_by(Series.id)
+    .with_for_update()
+)
+_ANEW = {"populate_existing": True}
+
+
+def lock_series_of(session: Session, uids: Sequence[tuple[str, str]]) -> Sequence[Series]:
+    """The series with these Study and Series Instance UIDs, as far as they are there."""
+    if len(uids) > 1:
+        return session.scalars(_SOME_SERIES, {"uids": uids}, execution_options=_ANEW).all()
+    ((study_uid, series_uid),) = uids
+    of_one = {"study_uid": study_uid, "series_uid": series_uid}
+    return session.scalars(_ONE_SERIES, of_one, execution_options=_ANEW).all()
 
 
 def lock_series(session: Session, *where: Condition) -> Sequence[Series]:
@@ -66,4 +91,4 @@ def lock_commitments(session: Session, *where: Condition) -> Sequence[Commitment
 
 def _locked(session: Session, table: type[Row], where: Sequence[Condition], limit: int | None = None) -> Sequence[Row]:
     statement = select(table).where(*where).order_by(table.id).limit(limit).with_for_update()
-    return session.scalars(statement, execution_options={"populate_existing": True}).all()
+    return session.scalars(statement, execution_options=_ANEW).all()

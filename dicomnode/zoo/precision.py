@@ -14,14 +14,17 @@ ACCEPTED = 0.002
 
 
 class Precision(StrEnum):
-    """``auto``: bfloat16 where the processor has matrix units for it, else float32."""
+    """``auto``: float32, and the layout that the processor is quickest with; ``bfloat16``: only where it is asked for.
+
+    Of ten heads one had a Dice of 0.998 between both, further off than :data:`ACCEPTED`.
+    """
 
     AUTO = "auto"
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
 
 
-def quickened(network: torch.nn.Module, device: torch.device, precision: Precision) -> torch.nn.Module:
+def quickened(network: torch.nn.Module, precision: Precision) -> torch.nn.Module:
     """A network of planes as it is to be run; the weights stay as they are, in float32.
 
     Parameters
@@ -32,16 +35,7 @@ def quickened(network: torch.nn.Module, device: torch.device, precision: Precisi
         return network
     if not any(parameter.ndim > 4 for parameter in network.parameters()):
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return InBfloat16(network) if precision is Precision.BFLOAT16 or has_matrix_units(device) else network
-
-
-def has_matrix_units(device: torch.device) -> bool:
-    """Whether a device multiplies matrices of bfloat16 by itself; one that only imitates it is slower than in float32.
-
-    Of a card this is not said: nobody has measured there what it comes to.
-    """
-    asked = getattr(torch.cpu, "get_capabilities", None)  # of recent versions of torch
-    return device.type == "cpu" and asked is not None and bool(asked().get("amx_bf16", False))
+    return InBfloat16(network) if precision is Precision.BFLOAT16 else network
 
 
 class InBfloat16(torch.nn.Module):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from dicomnode.errors import Refusal
 from dicomnode.records import ReceivedInstance
@@ -26,13 +27,19 @@ _TOLD = (Refusal.UID_MISMATCH, Refusal.HEADER_TOO_LARGE, Refusal.TOO_MANY_INSTAN
 _MAX_TOLD = 128
 """Characters of a UID, which may be none."""
 
-ASSOCIATION, INSTANCE = Base.metadata.tables["association"], Base.metadata.tables["instance"]
+ASSOCIATION, INSTANCE, SERIES = (Base.metadata.tables[name] for name in ("association", "instance", "series"))
 # Run without the mapper: no object is wanted, and it runs for every image.
 _COUNT_ASSOCIATION = (
     update(ASSOCIATION)
     .where(ASSOCIATION.c.id == bindparam("association"))
     .values(instances=ASSOCIATION.c.instances + bindparam("more"), last_seen_at=bindparam("now"))
 )
+_COUNT_SERIES = (
+    update(SERIES)
+    .where(SERIES.c.id == bindparam("series"))
+    .values(instances=bindparam("now_has"), last_instance_at=bindparam("now"), due_at=bindparam("due"))
+)
+_ADD_INSTANCE = insert(INSTANCE)
 
 
 def index_instances(
@@ -62,9 +69,9 @@ def index_instances(
             plain.append(_plain(one, into, now, settle_s))
             indexed.append(Indexed.NEW)
         else:
-            _insert(session, plain)
+            _insert(session, plain, series.values())
             indexed.append(_index(session, one, into, now, settle_s, max_instances))
-    _insert(session, plain)
+    _insert(session, plain, series.values())
     return indexed
 
 
@@ -77,16 +84,25 @@ def _is_plain(received: ReceivedInstance, series: SeriesNow, max_instances: int)
 
 def _plain(one: Arrived, series: SeriesNow, now: float, settle_s: float) -> dict[str, Any]:
     """The row of a plain image, which its series takes note of."""
-    series.row.last_instance_at, series.row.due_at = now, now + settle_s
-    series.row.instances += 1
+    values = {"last_instance_at": now, "due_at": now + settle_s, "instances": series.row.instances + 1}
+    for name, value in values.items():
+        # Written with the rows of the images: the mapper takes as long for it as for all else of an image.
+        set_committed_value(series.row, name, value)
+    series.is_counted = False
     return _values(one.received, series.row, one.association_id, now)
 
 
-def _insert(session: Session, plain: list[dict[str, Any]]) -> None:
+def _insert(session: Session, plain: list[dict[str, Any]], series: Collection[SeriesNow]) -> None:
     """Write the rows that were put off, before anything looks at the rows of a series."""
-    if plain:
-        session.connection().execute(insert(INSTANCE), plain)
-        plain.clear()
+    if not plain:
+        return
+    session.connection().execute(_ADD_INSTANCE, plain)
+    plain.clear()
+    for one in series:
+        if not one.is_counted:
+            row, one.is_counted = one.row, True
+            counted = {"series": row.id, "now_has": row.instances, "now": row.last_instance_at, "due": row.due_at}
+            session.connection().execute(_COUNT_SERIES, counted)
 
 
 def _index(

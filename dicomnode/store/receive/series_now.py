@@ -8,19 +8,17 @@ from typing import Any
 
 from sqlalchemy import (
     BindParameter,
-    ColumnElement,
     CompoundSelect,
     bindparam,
     literal_column,
     select,
-    tuple_,
     union_all,
 )
 from sqlalchemy.orm import Session
 
 from dicomnode.records import ReceivedInstance
 from dicomnode.store.inserting import insert_if_absent
-from dicomnode.store.locks import lock_instances, lock_series
+from dicomnode.store.locks import lock_instances, lock_series_of
 from dicomnode.store.states import SeriesStatus
 from dicomnode.store.tables import Instance, RejectedInstance, Result, Series
 
@@ -58,10 +56,12 @@ class SeriesNow:
     Attributes
     ----------
     known : its files by SOP instance, those of this transaction included.
+    is_counted : whether the database has what ``row`` says of its images.
     """
 
     row: Series
     known: dict[str, list[Instance]]
+    is_counted: bool = True
 
 
 def key_of(received: ReceivedInstance) -> tuple[str, str]:
@@ -103,12 +103,7 @@ def lock_known(session: Session, series: Mapping[tuple[str, str], SeriesNow], ui
 
 
 def _locked_rows(session: Session, first: dict[tuple[str, str], Arrived]) -> dict[tuple[str, str], Series]:
-    if len(first) == 1:
-        ((study_uid, series_uid),) = first
-        which: ColumnElement[bool] = (Series.study_uid == study_uid) & (Series.series_uid == series_uid)
-    else:
-        which = tuple_(Series.study_uid, Series.series_uid).in_(list(first))
-    return {(row.study_uid, row.series_uid): row for row in lock_series(session, which)}
+    return {(row.study_uid, row.series_uid): row for row in lock_series_of(session, list(first))}
 
 
 def _insert_series(session: Session, one: Arrived, now: float) -> None:

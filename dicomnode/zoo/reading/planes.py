@@ -31,7 +31,7 @@ class PlanesModel:
         self._manifest = manifest
         self._parts = load_parts(manifest.path)
         load_weights(self._parts.network, manifest.path)
-        network = quickened(self._parts.network.to(device).eval(), device, precision)
+        network = quickened(self._parts.network.to(device).eval(), precision)
         self.ladder = Ladder(network, device, self._parts.inferer)
 
     def __call__(self, inputs: Inputs) -> Mapping[str, NDArray[np.float32]]:

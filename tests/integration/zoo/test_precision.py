@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from dicomnode.cohort.acquire import Acquisition, acquire
 from dicomnode.cohort.head import BleedOrder, make_head
 from dicomnode.cohort.statistics import BleedKind
+from dicomnode.config.whole import built_in_config
+from dicomnode.execute.results import settings_digest
 from dicomnode.records import Inputs, Volume
-from dicomnode.zoo.precision import ACCEPTED, InBfloat16, Precision, has_matrix_units, quickened
+from dicomnode.zoo.precision import ACCEPTED, InBfloat16, Precision, quickened
 from dicomnode.zoo.registry import Registry, open_bundle
 from dicomnode.zoo.runner import Runner
 from tests.tools.bundle import write_threshold_bundle
 from tests.unit.zoo.volumes import volume_from
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_where_there_is_no_blood_none_is_marked_quickly_either(exact: Runner, qu
 
 def test_of_bfloat16_the_answer_is_given_in_float32_and_the_weights_stay_in_it() -> None:
     network = torch.nn.Conv2d(6, 5, 3, padding=1)
-    quick = quickened(network, CPU, Precision.BFLOAT16)
+    quick = quickened(network, Precision.BFLOAT16)
     image = torch.rand(2, 6, 16, 16)
     with torch.inference_mode():
         exact, said = network(image), quick(image)
@@ -75,19 +75,23 @@ def test_of_bfloat16_the_answer_is_given_in_float32_and_the_weights_stay_in_it()
     assert 0.0 < float((said - exact).abs().max()) < 0.02
 
 
-def test_without_matrix_units_the_network_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    for has in (True, False):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: {"amx_bf16": has})
-        quick = quickened(torch.nn.Conv2d(6, 5, 3), CPU, Precision.AUTO)
-        assert (has_matrix_units(CPU), isinstance(quick, InBfloat16)) == (has, has)
-    assert not has_matrix_units(torch.device("cuda:0"))
+def test_nobody_gets_fewer_digits_unasked() -> None:
+    quick = quickened(torch.nn.Conv2d(6, 5, 3), Precision.AUTO)
+    assert not isinstance(quick, InBfloat16)
+    assert next(quick.parameters()).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_fewer_digits_give_other_results_and_their_uids_say_so() -> None:
+    (protocol,) = built_in_config().protocol
+    auto, exact, rough = (settings_digest(protocol, one) for one in ("auto", "float32", "bfloat16"))
+    assert auto == exact != rough
 
 
 def test_networks_of_volumes_are_laid_out_as_they_were() -> None:
     network = torch.nn.Conv3d(2, 4, 3)
-    assert quickened(network, CPU, Precision.FLOAT32) is network
+    assert quickened(network, Precision.FLOAT32) is network
     with torch.inference_mode():
-        assert quickened(network, CPU, Precision.AUTO)(torch.rand(1, 2, 8, 8, 8)).shape == (1, 4, 6, 6, 6)
+        assert quickened(network, Precision.AUTO)(torch.rand(1, 2, 8, 8, 8)).shape == (1, 4, 6, 6, 6)
 
 
 def test_a_bundle_that_came_later_is_quickened_only_by_name(tmp_path: Path) -> None:
