@@ -149,7 +149,7 @@ def kinds_taken(config: Config, protocol: Protocol) -> tuple[str, ...]:
 
 
 def settings_digest(protocol: Protocol, precision: str) -> str:
-    """Digest of what shapes a result beside its images: a protocol's models, and numbers of fewer digits where asked for.
+    """Digest of what shapes a result beside its images: a protocol's models, and fewer digits where asked for.
 
     Where the results go does not.
     """
