@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.execute.findings_file import load_findings
+from dicomnode.execute.forecasts import can_register
 from dicomnode.execute.limits import computing, reading
 from dicomnode.execute.program import serve
 from dicomnode.execute.tasks import CompareReply, CompareTask, Failure, Ready, Source, Task, Uncompared
 from dicomnode.images.volume import read_series
 from dicomnode.records import ImageFinding, MaskFinding, Volume
 from dicomnode.zoo.followup.course import course_figures
-from dicomnode.zoo.registration import can_register, motion_between
+from dicomnode.zoo.registration import motion_between
 
 NICE = 10
 """Jobs go before it."""

@@ -14,7 +14,7 @@ from dicomnode.config.whole import Config
 from dicomnode.environment import Fault
 from dicomnode.errors import InferenceError, RunTimedOut, WorkerCrashed
 from dicomnode.execute.child import ChildProcess
-from dicomnode.execute.forecasts import drawn_forecasts
+from dicomnode.execute.forecasts import can_register, drawn_forecasts
 from dicomnode.execute.limits import refusal_of_death
 from dicomnode.execute.plan import registry_of
 from dicomnode.execute.tasks import CompareReply, CompareTask, Failure, Reply, Source, Uncompared
@@ -28,7 +28,6 @@ from dicomnode.store.ops.comparisons import (
     pairs_to_compare,
 )
 from dicomnode.store.ops.outcomes import HOUR_S, exams_by_patient, forecast_lines
-from dicomnode.zoo.registration import can_register
 
 log = logging.getLogger(__name__)
 

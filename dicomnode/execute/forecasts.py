@@ -1,6 +1,8 @@
-"""Which scores of the known bundles say what a later CT will show."""
+"""Which scores of the known bundles say what a later CT will show, and whether the two scans can be compared."""
 
 from __future__ import annotations
+
+from importlib.util import find_spec
 
 from dicomnode.store.ops.outcomes import Forecast
 from dicomnode.zoo.registry import Registry
@@ -35,3 +37,8 @@ def drawn_forecasts(registry: Registry) -> list[Forecast]:
     BundleError : a bundle cannot be read.
     """
     return [one for one in forecasts_of(registry) if registry.manifest(one.model).images]
+
+
+def can_register() -> bool:
+    """Whether SimpleITK is installed, which lays one scan onto the other."""
+    return find_spec("SimpleITK") is not None

@@ -6,7 +6,6 @@ Reference: SimpleITK (Lowekamp et al., Front Neuroinform 7 (2013) 45); an extra,
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,11 +26,6 @@ SMOOTH_MM = (4.0, 2.0)
 COMPARED, SEED = 20_000, 1
 """Voxels that are compared at each step, and seed of their draw: the same scans give the same motion."""
 STEPS = 60
-
-
-def can_register() -> bool:
-    """Whether SimpleITK is installed."""
-    return find_spec("SimpleITK") is not None
 
 
 def motion_between(first: Volume, second: Volume) -> NDArray[np.float64]:
