@@ -130,13 +130,18 @@ def _exams(session: Session, where: ColumnElement[bool]) -> Exams:
     for row, model, outcomes, scores, job_id in session.execute(statement):
         assert row.scanned_at is not None
         of_patient = found[survivor((row.patient_id, row.issuer))]
-        exam = of_patient.setdefault(row.study_uid, Exam(row.study_uid, row.scanned_at, row.birth_date, row.sex))
+        exam = of_patient.setdefault(row.study_uid, _exam_of(row, row.scanned_at))
         said = {one.finding: one for one in map(Outcome.from_dict, outcomes)}
         numbers = {(model, one.finding): one for one in map(ScoreOutcome.from_dict, scores)}
         exam.outcomes |= said
         exam.scores |= numbers
         exam.given_by |= dict.fromkeys((*said, *numbers), job_id)
     return {key: list(exams.values()) for key, exams in found.items()}
+
+
+def _exam_of(row: StudyPatient, scanned_at: float) -> Exam:
+    """Without what was found in it."""
+    return Exam(study_uid=row.study_uid, scanned_at=scanned_at, birth_date=row.birth_date, sex=row.sex)
 
 
 def forecast_lines(exams: Exams, wanted: Forecast) -> list[ForecastLine]:
