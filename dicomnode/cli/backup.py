@@ -58,9 +58,12 @@ def restore(
     from dicomnode.app import show
     from dicomnode.app.backup.restoring import restore_backup
     from dicomnode.app.documents import print_document
+    from dicomnode.store.ops.studies import note_deed
 
     with exit_codes():
         done = restore_backup(load_config(config, serving=False), file)
+        with opened_store(config) as (_, store), store.write() as session:
+            note_deed(session, "restore", user_here(), name="node", made_at=done.manifest.made_at)
         facts = {"made_at": done.manifest.made_at, "doubtful": done.found.doubtful, "missing": done.found.missing}
         if json:
             print_document(facts)

@@ -123,8 +123,13 @@ def login(node: Who, at: float, *, did: str, user: str, address: str, outcome: s
     )
 
 
-_LEAVES = ("export", "backup")
-"""What operators do that puts patients into a file which leaves the node."""
+_MOVES = {
+    "export": (codes.EXPORT, "R", codes.SOURCE),
+    "backup": (codes.EXPORT, "R", codes.SOURCE),
+    "restore": (codes.IMPORT, "C", codes.DESTINATION),
+}
+"""What operators do that puts patients into a file which leaves the node, or takes them from one: event, action and
+the part of the node in it."""
 
 
 def deed(node: Who, one: Deed) -> AuditEvent:
@@ -135,13 +140,15 @@ def deed(node: Who, one: Deed) -> AuditEvent:
         kind, uid, role = codes.STUDY, one.study_uid, REPORT
     else:
         kind, uid, role = codes.PART, str(one.detail.get("name") or one.detail.get("alarm") or "queue"), RESOURCE
-    event = codes.SECURITY_ALERT if not one.study_uid else codes.ACCESSED
+    other = codes.ACCESSED if one.study_uid else codes.SECURITY_ALERT
+    done = {"discard": "D"}.get(one.did, "U" if one.study_uid else "E")
+    event, action, part = _MOVES.get(one.did, (other, done, codes.APPLICATION))
     return AuditEvent(
-        event=codes.EXPORT if one.did in _LEAVES else event,
+        event=event,
         types=[codes.operator_action(one.did)],
-        action={"export": "R", "backup": "R", "discard": "D"}.get(one.did, "U" if one.study_uid else "E"),
+        action=action,
         at=one.at,
-        participants=[who, node.as_participant(codes.SOURCE if one.did in _LEAVES else codes.APPLICATION)],
+        participants=[who, node.as_participant(part)],
         things=[Thing(uid=uid, kind=kind, type_code=SYSTEM, role=role, details=details)],
     )
 

@@ -157,6 +157,17 @@ def test_a_backup_is_told_in_the_history_after_it_is_made(started: Path, tmp_pat
     assert (event.detail["images"], bool(event.detail["by"])) == (False, True)
 
 
+def test_what_was_brought_back_is_told_in_the_history_that_came_back(started: Path, tmp_path: Path) -> None:
+    assert run("backup", "--out", tmp_path / "node.tar", "--no-images", "--config", started).exit_code == 0
+    (tmp_path / "elsewhere").mkdir()
+    other = write_config(tmp_path / "elsewhere")
+    ended = run("restore", tmp_path / "node.tar", "--config", other)
+    assert ended.exit_code == 0, ended.output
+    with existing_store(load_config(other).database_url) as store, store.read() as session:
+        (event,) = session.scalars(select(Event).where(Event.subject == "operator"))
+    assert (event.name, bool(event.detail["by"]), bool(event.detail["made_at"])) == ("restore", True, True)
+
+
 def test_brackets_in_a_reason_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     show.table("Runs", ["error", "status"], [["findings [red]a[/] and ['b']", "failed"]])
     printed = capsys.readouterr().out
