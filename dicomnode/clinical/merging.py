@@ -102,7 +102,7 @@ def observed_at(one: Observation | ReportSection) -> float | None:
 
 
 def counts(one: Observation | ReportSection, scan: Scan) -> bool:
-    """Whether it was observed near enough to the scan, or lasts."""
+    """Whether it was observed near enough to the scan, or lasts until then."""
     if isinstance(one, Observation) and one.name not in VARIABLES:
         return False  # stored by another version
     moment = observed_at(one)
@@ -110,12 +110,15 @@ def counts(one: Observation | ReportSection, scan: Scan) -> bool:
         # only what lasts, or what came with the images, is taken without a time
         return True
     offset_s = scan.offset_s(moment)
-    lasts = isinstance(one, Observation) and VARIABLES[one.name].lasts
+    if not isinstance(one, Observation):
+        return offset_s is not None and -scan.before_s <= offset_s <= scan.after_s
+    variable = VARIABLES[one.name]
     if offset_s is None:
-        return lasts
-    if isinstance(one, Observation) and VARIABLES[one.name].is_earlier and offset_s >= 0.0:
+        return variable.lasts
+    if variable.is_earlier and offset_s >= 0.0:
         return False
-    return offset_s <= scan.after_s and (lasts or offset_s >= -scan.before_s)
+    before_s = max(scan.before_s, variable.lasts_h * HOUR_S)
+    return offset_s <= scan.after_s and (variable.lasts or offset_s >= -before_s)
 
 
 def _distance(one: Observation | ReportSection, scan: Scan) -> float:

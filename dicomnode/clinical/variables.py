@@ -51,6 +51,7 @@ class Variable:
     loinc : code -> what the code adds to the unit.
     words : that it may be.
     lasts : True where it stays as it is for days, so that its age does not matter.
+    lasts_h : hours for which a treatment counts, where that is longer than the window of the configuration.
     is_earlier : True where it is about an earlier scan: what was observed at the scan at hand, or later, is not that.
     """
 
@@ -63,6 +64,7 @@ class Variable:
     loinc: Mapping[str, str] = field(default_factory=dict)
     words: tuple[str, ...] = ()
     lasts: bool = False
+    lasts_h: float = 0.0
     is_earlier: bool = False
 
 
@@ -100,6 +102,8 @@ def _cells(label: str, low: float, high: float, *loinc: str) -> Variable:
     return _measured(label, "10*9/L", low, high, units(*own, other=other), *loinc)
 
 
+TREATED_H = 72.0
+"""For so long contrast medium is seen after a thrombectomy, and scans are those of the stroke that was treated."""
 _PRESSURE = units("mm[Hg]", other=(("kPa", 7.50062),))
 _RATE = units("/min", "{beats}/min", "bpm", "1/min")
 _TEMPERATURE = {**units("Cel", "°C", "C"), **dict.fromkeys(("degf", "°f", "f"), Conversion(5 / 9, -160 / 9))}
@@ -198,8 +202,8 @@ VARIABLES: dict[str, Variable] = {
     "cognitive_impairment": _history("Cognitive impairment before the bleed"),
     "antiplatelet": _history("Antiplatelet"),
     "anticoagulant": _history("Oral anticoagulation"),
-    "thrombolysis": _sign("Intravenous thrombolysis"),
-    "thrombectomy": _sign("Thrombectomy"),
+    "thrombolysis": replace(_sign("Intravenous thrombolysis"), lasts_h=TREATED_H),
+    "thrombectomy": replace(_sign("Thrombectomy"), lasts_h=TREATED_H),
     "trauma": _sign("Head trauma"),
     "brain_tumour": _history("Brain tumour"),
     "aneurysm": _history("Aneurysm or vascular malformation"),

@@ -83,8 +83,8 @@ def study_frame(study: DemoStudy) -> str:
 def test_the_chance_of_blood_stands_in_the_report_of_scores_and_its_map_beside_it(
     results: list[Dataset], tmp_path: Path
 ) -> None:
-    (seg,) = (ds for ds in results if ds.Modality == "SEG")
-    assert str(seg.SegmentSequence[0].SegmentLabel) == "Intracranial haemorrhage or contrast medium"
+    # What is dense in the scan after the thrombectomy is painted as staining: none of it is marked as blood.
+    assert [ds for ds in results if ds.Modality == "SEG"] == []
     group = group_of(scores_report(results), LABEL)
     value, threshold = numbers(group)[:2]
     assert 0.0 < value < 1.0
@@ -105,14 +105,15 @@ def test_when_the_next_ct_comes_the_forecast_is_held_against_it(
 ) -> None:
     foretold = numbers(group_of(scores_report(results), LABEL))[0]
     assert storescu(study.later, node.port)
-    done(node, pacs, str(pydicom.dcmread(study.later[0], stop_before_pixels=True).StudyInstanceUID))
+    came = done(node, pacs, str(pydicom.dcmread(study.later[0], stop_before_pixels=True).StudyInstanceUID))
+    (seg,) = (ds for ds in came if ds.Modality == "SEG")
+    assert str(seg.SegmentSequence[0].SegmentLabel) == "Intracranial haemorrhage or contrast medium"
     told = json.loads(node.command("outcomes", "--json").stdout)
     (forecast,) = told["forecasts"]
     assert forecast["probability"] == pytest.approx(foretold, abs=0.005)
     assert forecast["came"] is True  # 37 mL are painted a day later
     assert 24.0 < forecast["hours"] < 32.0
-    (seen_again,) = told["growth"]
-    assert seen_again["later_volume_ml"] > seen_again["volume_ml"] + 6.0
+    assert told["growth"] == []  # a bleed that was not there has not grown
 
 
 def test_without_a_thrombectomy_nothing_is_foretold(node: ServedNode, pacs: Orthanc, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_every_variable_stands_in_the_table_with_unit_range_and_codes() -> None:
         assert label == variable.label
         assert unit.strip("`") == ("" if variable.unit == "{score}" else variable.unit)
         assert (may_be, loinc) == (what_it_may_be(variable), ", ".join(variable.loinc))
-        assert (lasts == "yes") is variable.lasts
+        assert lasts == ("yes" if variable.lasts else f"{variable.lasts_h:g} h" if variable.lasts_h else "")
 
 
 def test_the_document_shown_is_the_example_and_every_section_is_named() -> None:

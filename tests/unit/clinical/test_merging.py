@@ -51,6 +51,11 @@ def test_what_lasts_counts_however_old_it_is_but_not_from_the_future() -> None:
     assert value_of("diabetes", seen("diabetes", True, 24)) is None
 
 
+@pytest.mark.parametrize(("hours", "is_used"), [(-30, True), (-72, True), (-72.1, False), (6.1, False)])
+def test_a_thrombectomy_counts_for_three_days_and_no_longer(hours: float, is_used: bool) -> None:
+    assert (value_of("thrombectomy", seen("thrombectomy", True, hours)) is True) is is_used
+
+
 def test_the_newest_of_what_lasts_counts_before_one_without_a_time() -> None:
     known = seen("smoking", True, None), seen("smoking", False, -24 * 30)
     assert value_of("smoking", *known) is False
