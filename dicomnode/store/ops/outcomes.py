@@ -78,7 +78,7 @@ class GrowthLine:
         return self.later_volume_ml - self.volume_ml
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Exam:
     """A study of a patient, with what the models said of it last.
 
