@@ -11,7 +11,7 @@ from pynetdicom.association import Association
 from pynetdicom.pdu import P_DATA_TF
 
 from dicomnode.config.destinations import Destination
-from dicomnode.deliver.association import end_association, request_association
+from dicomnode.deliver.one_service import association_for
 from dicomnode.deliver.outgoing import TRANSCODABLE
 from dicomnode.dicom.commitment import (
     REQUEST_COMMITMENT,
@@ -61,18 +61,12 @@ def request_commitment(
         if taken.is_set() and isinstance(event.pdu, P_DATA_TF):
             answered.set()
 
-    contexts = [build_context(STORAGE_COMMITMENT, list(TRANSCODABLE[:2]))]
+    context = build_context(STORAGE_COMMITMENT, list(TRANSCODABLE[:2]))
     handlers = [(evt.EVT_N_EVENT_REPORT, on_report), (evt.EVT_PDU_SENT, on_sent)]
-    assoc = request_association(destination, calling_ae, contexts, handlers)
-    try:
-        if not assoc.is_established:
-            raise CommitmentNotOffered(f"{destination.ae_title} does not accept storage commitment")
+    refused = CommitmentNotOffered(f"{destination.ae_title} does not accept storage commitment")
+    with association_for("N-ACTION", destination, calling_ae, context, refused=refused, handlers=handlers) as assoc:
         _ask(assoc, request_of(transaction_uid, references))
         answered.wait(hold_s)
-    except RuntimeError as fault:
-        raise AssociationRejected("the association was lost before the N-ACTION") from fault
-    finally:
-        end_association(assoc)
 
 
 def _ask(assoc: Association, information: Dataset) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, MutableSequence, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -15,7 +15,7 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # t
 
 from dicomnode.config.destinations import Destination
 from dicomnode.deliver.answers import Match, Series, Shown, Studies, shown_of, studies_of, uid_of
-from dicomnode.deliver.association import end_association, request_association
+from dicomnode.deliver.one_service import association_for
 from dicomnode.deliver.outgoing import TRANSCODABLE
 from dicomnode.dicom.identity import KEYWORDS, identity_in
 from dicomnode.dicom.statuses import SUCCESS, Category, category, sentence
@@ -87,20 +87,12 @@ def _relational() -> SOPClassExtendedNegotiation:
     return proposal
 
 
-@contextmanager
 def queryable(
     destination: Destination, calling_ae: str, extended: Sequence[SOPClassExtendedNegotiation] = ()
-) -> Iterator[Association]:
-    contexts = [build_context(STUDY_ROOT_FIND, list(TRANSCODABLE[:2]))]
-    assoc = request_association(destination, calling_ae, contexts, extended=extended)
-    try:
-        if not assoc.is_established:
-            raise FindNotOffered(f"{destination.ae_title} does not accept Study Root Query (C-FIND)")
-        yield assoc
-    except RuntimeError as fault:
-        raise AssociationRejected("the association was lost before the C-FIND") from fault
-    finally:
-        end_association(assoc)
+) -> AbstractContextManager[Association]:
+    context = build_context(STUDY_ROOT_FIND, list(TRANSCODABLE[:2]))
+    refused = FindNotOffered(f"{destination.ae_title} does not accept Study Root Query (C-FIND)")
+    return association_for("C-FIND", destination, calling_ae, context, refused=refused, extended=extended)
 
 
 def _found(assoc: Association, study_uid: str, series_uid: str) -> Shown:

@@ -5,8 +5,7 @@ The images come over associations of the archive's own, as any others: it must k
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -16,7 +15,7 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove  # t
 
 from dicomnode.config.destinations import Destination
 from dicomnode.deliver.archive import FoundSeries, FoundStudy, count_of
-from dicomnode.deliver.association import end_association, request_association
+from dicomnode.deliver.one_service import association_for
 from dicomnode.deliver.outgoing import NATIVE
 from dicomnode.deliver.query import answers_to, queryable, uid_in
 from dicomnode.dicom.identity import identity_in
@@ -85,18 +84,10 @@ class DimseArchive:
             assoc.dimse_timeout = self._timeout_s
             return _moved(assoc, identifier, self._calling_ae)
 
-    @contextmanager
-    def _movable(self) -> Iterator[Association]:
+    def _movable(self) -> AbstractContextManager[Association]:
         context = build_context(STUDY_ROOT_MOVE, list(NATIVE))
-        assoc = request_association(self._destination, self._calling_ae, [context])
-        try:
-            if not assoc.is_established:
-                raise DeliveryError(f"{self._destination.ae_title} does not accept Study Root Retrieve (C-MOVE)")
-            yield assoc
-        except RuntimeError as fault:
-            raise AssociationRejected("the association was lost before the C-MOVE") from fault
-        finally:
-            end_association(assoc)
+        refused = DeliveryError(f"{self._destination.ae_title} does not accept Study Root Retrieve (C-MOVE)")
+        return association_for("C-MOVE", self._destination, self._calling_ae, context, refused=refused)
 
 
 def _moved(assoc: Association, identifier: Dataset, to: str) -> int:

@@ -20,6 +20,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from dicomnode.config.destinations import Destination
 from dicomnode.deliver.association import accepted_syntaxes, end_association, request_association
+from dicomnode.deliver.one_service import association_for
 from dicomnode.deliver.outgoing import NATIVE, TRANSCODABLE, Outgoing, answer_timeout_s, unread
 from dicomnode.dicom.statuses import DUPLICATE_SOP_INSTANCE, SUCCESS, is_stored, sentence
 from dicomnode.errors import AssociationRejected, ClassNotAccepted, DeliveryError, OutcomeUnknown, StoreRefused
@@ -200,15 +201,9 @@ def echo(destination: Destination, calling_ae: str) -> None:
     AssociationRejected : no association, or no answer.
     StoreRefused : the peer answered with a failure status.
     """
-    assoc = request_association(destination, calling_ae, [build_context(Verification)])
-    try:
-        if not assoc.is_established:
-            raise AssociationRejected(f"{destination.ae_title} does not accept Verification (C-ECHO)")
+    refused = AssociationRejected(f"{destination.ae_title} does not accept Verification (C-ECHO)")
+    with association_for("C-ECHO", destination, calling_ae, build_context(Verification), refused=refused) as assoc:
         status = assoc.send_c_echo().get("Status")
-    except RuntimeError as fault:
-        raise AssociationRejected("the association was lost before the C-ECHO") from fault
-    finally:
-        end_association(assoc)
     if status is None:
         raise AssociationRejected("no answer to the C-ECHO")
     if status != SUCCESS:
