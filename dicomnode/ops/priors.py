@@ -7,6 +7,7 @@ becomes a value of the patient, which amends the results of the study that asked
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections import Counter
@@ -22,6 +23,7 @@ from dicomnode.clinical.matching import contradictions
 from dicomnode.config.whole import Config
 from dicomnode.decision import Decision
 from dicomnode.deliver.archive import Archive, FoundSeries, FoundStudy
+from dicomnode.deliver.backoff import Backoff
 from dicomnode.dicom.times import moment_of
 from dicomnode.dicom.uids import is_valid_uid
 from dicomnode.errors import DeliveryError, ReceiveError
@@ -46,7 +48,7 @@ PRIORS_EVERY_S = 5.0
 FINDING, VOLUME = "hemorrhage", "prior_bleed_volume"
 NEW_WITHIN_S = 24 * HOUR_S
 """Older results were there before the archive was configured, or the node was away: they stay as they are."""
-RETRY_MIN_S, RETRY_MAX_S, JITTER = 15.0, 900.0, 0.2
+BACKOFF = Backoff(min_s=15.0, max_s=900.0, give_up_after_s=math.inf)
 WILDCARDS = frozenset("*?\\")
 """In a patient ID they would ask for other patients (PS3.4 C.2.2.2.4)."""
 
@@ -79,6 +81,7 @@ class PriorSearches:
     ) -> None:
         self.config, self.store, self.archive, self._is_stopping = config, store, archive, is_stopping
         self.priors, self.zone = config.priors, ZoneInfo(config.node.timezone)
+        self._draw = random.Random()
 
     def look(self) -> None:
         """Make searches, do those that are due, tell what was found.
@@ -198,7 +201,7 @@ class PriorSearches:
 
     def _failed(self, search: Search, detail: dict[str, Any]) -> None:
         failures = search.failures + 1
-        pause_s = min(RETRY_MAX_S, RETRY_MIN_S * 2**search.failures) * random.uniform(1 - JITTER, 1 + JITTER)
+        pause_s = BACKOFF.delay_s(failures, self._draw)
         next_try_at = None if failures >= self.priors.attempts else time.time() + pause_s
         self._record(search, PriorOutcome.NO_ANSWER, detail, failures=failures, next_try_at=next_try_at)
 
