@@ -103,7 +103,7 @@ def found(look: Look, seen: Coarse, frame: Frame, brain_hu: float) -> Place:
 
 def likelihood(channels: Field, layers: Layers) -> Field:
     """(y, x) of each place; they add up to 1. A mirrored head has the mirrored one."""
-    either = scored(channels, layers) + scored(channels[..., ::-1], layers)[:, ::-1]
+    either = scored(channels, layers)[0] + scored(channels[..., ::-1], layers)[0, :, ::-1]
     risen = np.exp(either / 2.0 - either.max() / 2.0)
     return np.asarray(risen / risen.sum())
 
@@ -122,7 +122,7 @@ def placed(look: Look, likely: Field) -> Place:
 
 
 def scored(channels: Field, layers: Layers) -> Field:
-    """(y, x) score of every place: a U-Net, on each level two convolutions down and one up."""
+    """(outputs, y, x) scores of every place: a U-Net, on each level two convolutions down and one up."""
     levels, here = list[Field](), channels
     for level in range(DEPTH + 1):
         here = here if level == 0 else _halved(here)
@@ -130,7 +130,7 @@ def scored(channels: Field, layers: Layers) -> Field:
         levels.append(here)
     for level in reversed(range(DEPTH)):
         here = _convolved(np.concatenate([levels[level], _doubled(here)]), layers, f"up{level}")
-    return np.asarray(np.tensordot(layers["out.weight"], here, axes=1) + layers["out.bias"])
+    return np.asarray(np.tensordot(layers["out.weight"], here, axes=1) + layers["out.bias"][:, None, None])
 
 
 def _convolved(image: Field, layers: Layers, name: str) -> Field:

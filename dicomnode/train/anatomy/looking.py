@@ -48,7 +48,7 @@ class Shown:
 class LookNet(nn.Module):
     """As :func:`dicomnode.measure.anatomy.looking.scored` computes it, with a normalisation that is folded in later."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, outputs: int = 1) -> None:
         super().__init__()
         before, layers = channels, dict[str, nn.Module]()
         for level, width in enumerate(WIDTHS):
@@ -58,10 +58,10 @@ class LookNet(nn.Module):
             layers[f"up{level}"] = Layer(WIDTHS[level] + before, WIDTHS[level])
             before = WIDTHS[level]
         self.layers = nn.ModuleDict(layers)
-        self.out = nn.Conv2d(before, 1, 1)
+        self.out = nn.Conv2d(before, outputs, 1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """(heads, y, x) scores of (heads, channels, y, x)."""
+        """(heads, outputs, y, x) scores of (heads, channels, y, x)."""
         levels, here = list[torch.Tensor](), image
         for level in range(DEPTH + 1):
             here = here if level == 0 else nn.functional.max_pool2d(here, 2)
@@ -70,7 +70,7 @@ class LookNet(nn.Module):
         for level in reversed(range(DEPTH)):
             here = nn.functional.interpolate(here, scale_factor=2.0, mode="nearest")
             here = self.layers[f"up{level}"](torch.cat([levels[level], here], dim=1))
-        scores: torch.Tensor = self.out(here)[:, 0]
+        scores: torch.Tensor = self.out(here)
         return scores
 
 
@@ -177,7 +177,7 @@ def trained(look: Look, heads: Sequence[Shown], epochs: int, seed: int = 0) -> L
     optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=RATE, total_steps=steps, pct_start=0.1)
     for channels, likely in batches(look, heads, epochs, np.random.default_rng(seed)):
-        scores = net(channels).flatten(1)
+        scores = net(channels)[:, 0].flatten(1)
         loss = -(likely.flatten(1) * scores.log_softmax(dim=1)).sum(dim=1).mean()
         optimiser.zero_grad()
         loss.backward()
@@ -189,7 +189,7 @@ def trained(look: Look, heads: Sequence[Shown], epochs: int, seed: int = 0) -> L
 def layers_of(net: LookNet) -> Layers:
     """Weights as :func:`dicomnode.measure.anatomy.looking.scored` reads them: normalisation folded in."""
     weight, bias = (one.detach().numpy() for one in net.out.parameters())
-    found: Layers = {"out.weight": weight[0, :, 0, 0], "out.bias": bias[0]}
+    found: Layers = {"out.weight": weight[..., 0, 0], "out.bias": bias}
     for name, layer in net.layers.items():
         if isinstance(layer, Layer):
             found[f"{name}.weight"], found[f"{name}.bias"] = layer.folded()

@@ -1,4 +1,4 @@
-"""Scans of heads whose midline has moved, and of straight ones, with what is true of them, kept as files.
+"""Scans of heads whose midline has moved, and of straight ones, with what is true of them.
 
 Most heads do not shift, and painting one takes a second or two: the shift to be expected is computed from the lesions
 that were drawn, before anything is painted, and heads with one are preferred.
@@ -6,7 +6,7 @@ that were drawn, before anything is painted, and heads with one are preferred.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.cohort.canvas import CENTRE_MM, EXTENT_MM, Canvas, Point, Tissue
+from dicomnode.cohort.canvas import CENTRE_MM, EXTENT_MM, Canvas, Point
 from dicomnode.cohort.edition import BENT, SECOND, Edition
 from dicomnode.cohort.lesions import Lesions, draw_lesions
 from dicomnode.cohort.mass_effect import SEPTUM, Layer, motion_mm
@@ -27,14 +27,9 @@ from dicomnode.cohort.second.painter import SecondPainter
 from dicomnode.cohort.template import make_template_anatomy
 from dicomnode.dicom.geometry import weights_of
 from dicomnode.measure.anatomy.frame import Frame
-from dicomnode.measure.anatomy.head import FINE_MM
-from dicomnode.measure.anatomy.looking import Look
-from dicomnode.measure.anatomy.sampling import coarse
-from dicomnode.measure.parenchyma import commonest_soft_tissue_hu
-from dicomnode.measure.place import LEAST_LIKENESS, Places
+from dicomnode.measure.place import Places
 from dicomnode.records import Stack, Volume
 from dicomnode.train.anatomy.heads import WARPED_SHARE, known_head
-from dicomnode.train.anatomy.looking import Shown, shown_of
 
 Axis = NDArray[np.float64]
 
@@ -63,8 +58,7 @@ class Scanned:
     frame : that was found; None where none was.
     septum_mm : (z, y, 3) patient coordinates to which ``SEPTUM_Z_MM``, ``SEPTUM_Y_MM`` have been moved.
     shift_mm : of the septum, to the left positive.
-    findings : (slices, rows, columns) uint8.
-    tissue_ml : (tissues,) painted volume of each :class:`~dicomnode.cohort.canvas.Tissue` within the skull.
+    base : the head without lesions.
     """
 
     volume: Volume
@@ -72,8 +66,7 @@ class Scanned:
     frame: Frame | None
     septum_mm: NDArray[np.float64]
     shift_mm: float
-    findings: NDArray[np.uint8]
-    tissue_ml: NDArray[np.floating]
+    base: Anatomy
 
 
 def expected_shift_mm(lesions: Lesions, edition: Edition) -> float:
@@ -144,8 +137,7 @@ def scanned(base: Anatomy, lesions: Lesions, edition: Edition, site: Site) -> Sc
         frame=Places(volume).frame,
         septum_mm=moved_septum_mm(base, lesions, edition),
         shift_mm=scene.midline_shift_mm,
-        findings=scan.findings,
-        tissue_ml=np.bincount(scene.head.labels[scene.head.cavity], minlength=len(Tissue)) * SPACING_MM**3 / 1000.0,
+        base=base,
     )
 
 
@@ -204,63 +196,3 @@ def volume_of(
         shear=(0.0, 0.0),
     )
     return Volume(hu, stack, tuple(f"1.2.{number}" for number in range(len(hu))))
-
-
-def scan_heads(out: Path, count: int, templates: Path | None) -> Iterator[Path]:
-    """Paint and scan heads that are not there yet, a file for each scan; yields every file when it is there."""
-    out.mkdir(parents=True, exist_ok=True)
-    for number in range(count):
-        paths = [out / f"{number:05d}-{which}.npz" for which in range(SCANS_A_HEAD)]
-        if not all(path.exists() for path in paths):
-            for path, head in zip(paths, scan_head(number, templates), strict=True):
-                temporary = path.with_suffix(".tmp.npz")
-                _save(temporary, head)
-                temporary.replace(path)
-        yield from paths
-
-
-def septum_heads(look: Look, paths: Iterable[Path]) -> list[Shown]:
-    """What a network that looks for the septum is shown of scans; those without a frame are left out."""
-    shown = list[Shown]()
-    for path in paths:
-        scan = load_scan(path)
-        if scan.frame is not None:
-            seen, brain_hu = coarse(scan.volume, FINE_MM), commonest_soft_tissue_hu(scan.volume.hu) or 0.0
-            shown.append(shown_of(look, seen, scan.frame, brain_hu, scan.frame.to_head(scan.septum_mm[MIDDLE])))
-    return shown
-
-
-def load_scan(path: Path) -> Scanned:
-    """Read what :func:`scan_heads` wrote."""
-    with np.load(path) as arrays:
-        row, column = arrays["row_cosines"], arrays["column_cosines"]
-        hu = arrays["hu"].astype(np.float32)
-        likeness = float(arrays["likeness"])
-        return Scanned(
-            volume=volume_of(hu, arrays["positions_mm"], row, column, float(arrays["pixel_mm"])),
-            matrix=arrays["matrix"],
-            frame=Frame(matrix=arrays["frame"], likeness=likeness) if likeness >= LEAST_LIKENESS else None,
-            septum_mm=arrays["septum_mm"],
-            shift_mm=float(arrays["shift_mm"]),
-            findings=arrays["findings"],
-            tissue_ml=arrays["tissue_ml"],
-        )
-
-
-def _save(path: Path, head: Scanned) -> None:
-    stack, frame = head.volume.stack, head.frame
-    np.savez(
-        path,
-        hu=np.rint(head.volume.hu).clip(-1024, 3000).astype(np.int16),
-        findings=head.findings,
-        positions_mm=stack.positions_mm,
-        row_cosines=stack.row_cosines,
-        column_cosines=stack.column_cosines,
-        pixel_mm=stack.row_spacing_mm,
-        matrix=head.matrix,
-        septum_mm=head.septum_mm,
-        shift_mm=head.shift_mm,
-        tissue_ml=head.tissue_ml,
-        frame=np.full((3, 4), np.nan) if frame is None else frame.matrix,
-        likeness=-1.0 if frame is None else frame.likeness,
-    )
