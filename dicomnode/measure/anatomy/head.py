@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from dicomnode.measure.anatomy.falx import middle_mm
 from dicomnode.measure.anatomy.frame import Frame
 from dicomnode.measure.anatomy.hypodense import hypodense_percent
 from dicomnode.measure.anatomy.looking import found
-from dicomnode.measure.anatomy.middle import middle_mm
 from dicomnode.measure.anatomy.midline import block_of, evans_of, midline_of
 from dicomnode.measure.anatomy.sampling import coarse
 from dicomnode.measure.anatomy.septum import SEPTUM
@@ -30,7 +30,7 @@ def head_of(volume: Volume, frame: Frame) -> HeadMeasures:
         return HeadMeasures(likeness=frame.likeness)
     seen = coarse(volume, FINE_MM)
     block = block_of(seen, frame, brain_hu)
-    septum, middle = found(SEPTUM, seen, frame, brain_hu), middle_mm(smooth, frame, smooth_hu)
+    septum, middle = found(SEPTUM, seen, frame, brain_hu), middle_mm(seen, frame, brain_hu)
     midline = midline_of(block, septum, middle)
     shift_mm = None if midline is None else midline.shift_mm
     return HeadMeasures(

@@ -1,21 +1,23 @@
 """How the network that sees the mid-sagittal plane from the side learns (:mod:`dicomnode.measure.anatomy.falx`).
 
 Of every place within the skull it is told where the midline ran before anything moved, and of the whole head where the
-plane passes the septum: so it learns which places can be relied on.
+line between the two ends of the falx passes the septum: so it learns which places can be relied on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.progress import track
 from scipy.ndimage import map_coordinates
 from torch import nn
 from torch.nn import functional
 
+from dicomnode.cohort.midline import block_origin_mm
 from dicomnode.cohort.painter import Anatomy
 from dicomnode.measure.anatomy.falx import (
     ACROSS_MM,
@@ -23,9 +25,8 @@ from dicomnode.measure.anatomy.falx import (
     CHANNELS,
     LEAST_SPREAD,
     OUTPUTS,
-    TABLES_MM,
     UP_MM,
-    WINDOWS_HU,
+    channels_of,
     middles_mm,
     places,
     side_view,
@@ -57,7 +58,7 @@ class Side:
     ----------
     hu : (up, back, across) int8, HU above brain. middles : (up, back) between the inner tables, NaN where not seen.
     unmoved_mm : (up, back) where the midline ran before anything moved; NaN outside of the skull.
-    plane_mm : where the plane passes the septum.
+    plane_mm : where the ideal midline passes the septum.
     """
 
     hu: NDArray[np.int8]
@@ -86,8 +87,6 @@ def unmoved_mm(base: Anatomy, frame: Frame) -> NDArray[np.float32]:
     """(up, back) x in a frame at which the head's own midline ran before anything moved; NaN outside of the skull."""
     z, y, x = np.meshgrid(UP_MM, BACK_MM, KEPT_MM, indexing="ij")
     patient = frame.to_patient(np.stack([x, y, z], axis=-1).reshape(-1, 3))
-    from dicomnode.train.anatomy.shifted import block_origin_mm
-
     index = ((patient - block_origin_mm(base.canvas)) / base.canvas.spacing_mm).T[::-1]
     own, deep = (
         map_coordinates(field, index, order=1, mode="nearest").reshape(x.shape)
@@ -108,50 +107,69 @@ class Batch:
     plane_mm: torch.Tensor
 
 
-def example(head: Side, rng: np.random.Generator, plain: bool = False) -> tuple[NDArray[np.float32], ...]:
-    """HU, middles, midline and plane of a head in a frame that is a little off.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A head from the side as a network is shown it; fields as of :class:`Side`, on the grid alone."""
+
+    hu: NDArray[np.float32]
+    middles: NDArray[np.float32]
+    unmoved_mm: NDArray[np.float32]
+    plane_mm: float
+
+    def mirrored(self) -> View:
+        """The head whose left is this one's right."""
+        return View(hu=self.hu[..., ::-1], middles=-self.middles, unmoved_mm=-self.unmoved_mm, plane_mm=-self.plane_mm)
+
+
+def view_of(head: Side, off: NDArray[np.float64]) -> View:
+    """A head in a frame that is a little off.
 
     Parameters
     ----------
-    plain : in the frame that was found.
+    off : (3,) mm across at the septum, and more at ``REACH_MM`` behind it and above it.
     """
-    off = np.zeros(3) if plain else rng.normal(0.0, (OFF_MM, TILTED_MM, TILTED_MM))
     y, z = places()
     moved = np.clip(off[0] + off[1] * y + off[2] * z, -MOST_OFF_MM, MOST_OFF_MM)
     low = np.floor(moved).astype(int)
     share, steps = (moved - low)[..., None], np.arange(len(ACROSS_MM)) + MARGIN_STEPS + low[..., None]
     hu = head.hu.astype(np.float32)
-    line = (1.0 - share) * np.take_along_axis(hu, steps, axis=-1) + share * np.take_along_axis(
-        hu, np.minimum(steps + 1, hu.shape[-1] - 1), axis=-1
+    here, next_to_it = (np.take_along_axis(hu, np.minimum(at, hu.shape[-1] - 1), axis=-1) for at in (steps, steps + 1))
+    return View(
+        hu=((1.0 - share) * here + share * next_to_it).astype(np.float32),
+        middles=(head.middles - moved).astype(np.float32),
+        unmoved_mm=(head.unmoved_mm - moved).astype(np.float32),
+        plane_mm=head.plane_mm - float(off[0]),
     )
-    middles, unmoved = (part.astype(np.float32) - moved for part in (head.middles, head.unmoved_mm))
-    plane = np.float32(head.plane_mm - off[0])
-    if plain:
-        return line.astype(np.float32), middles, unmoved, plane
-    line = line * np.exp(rng.normal(0.0, 0.1)) + rng.normal(0.0, 2.0) + rng.normal(0.0, rng.uniform(0, 3.0), hu.shape[:2] + (1,))
-    line = line + rng.normal(0.0, rng.uniform(0.0, 3.0), line.shape)
+
+
+def example(head: Side, rng: np.random.Generator) -> View:
+    """A head in a frame that is off, by another scanner, at times cut short, every other time mirrored."""
+    seen = view_of(head, rng.normal(0.0, (OFF_MM, TILTED_MM, TILTED_MM)))
+    hu = seen.hu * np.exp(rng.normal(0.0, 0.1)) + rng.normal(0.0, 2.0)
+    for shape in ((*hu.shape[:2], 1), hu.shape):
+        hu = hu + rng.normal(0.0, rng.uniform(0.0, 3.0), shape)
+    middles = seen.middles
     if rng.random() < CUT_SHARE:
         rows = slice(0, int(rng.integers(1, 7))) if rng.random() < 0.5 else slice(-int(rng.integers(1, 9)), None)
-        line[rows], middles[rows] = 0.0, np.nan
-    if rng.random() < 0.5:
-        return line[..., ::-1].astype(np.float32), -middles, -unmoved, -plane
-    return line.astype(np.float32), middles, unmoved, plane
+        hu[rows], middles[rows] = 0.0, np.nan
+    shown = replace(seen, hu=hu.astype(np.float32))
+    return shown.mirrored() if rng.random() < 0.5 else shown
 
 
-def batch_of(heads: Sequence[Side], rng: np.random.Generator, plain: bool = False) -> Batch:
-    """Some heads as the network is shown them."""
-    from dicomnode.measure.anatomy.falx import channels_of
-
-    lines, middles, unmoved, plane = zip(*(example(head, rng, plain) for head in heads), strict=True)
-    channels = np.stack([channels_of(hu, middle) for hu, middle in zip(lines, middles, strict=True)])
+def batch_of(views: Sequence[View]) -> Batch:
+    """Heads as the network takes them."""
     return Batch(
-        torch.from_numpy(channels), torch.from_numpy(np.stack(unmoved)), torch.tensor(np.array(plane, np.float32))
+        channels=torch.from_numpy(np.stack([channels_of(view.hu, view.middles) for view in views])),
+        unmoved_mm=torch.from_numpy(np.stack([view.unmoved_mm for view in views])),
+        plane_mm=torch.tensor([view.plane_mm for view in views]),
     )
 
 
 def plane_of(said: torch.Tensor) -> torch.Tensor:
     """(heads,) where the plane through what the network says passes the septum; as ``falx.plane_at_septum``."""
-    at_mm = torch.einsum("hxzy,x->hzy", said[:, :-1].softmax(dim=1), torch.tensor(ACROSS_MM, dtype=said.dtype)).flatten(1)
+    at_mm = torch.einsum("hxzy,x->hzy", said[:, :-1].softmax(dim=1), torch.tensor(ACROSS_MM, dtype=said.dtype)).flatten(
+        1
+    )
     weights = functional.softplus(said[:, -1]).flatten(1)
     weights = weights / weights.sum(dim=1, keepdim=True)
     y, z = (torch.from_numpy(one.ravel()) for one in places())
@@ -179,10 +197,10 @@ def trained(heads: Sequence[Side], epochs: int, seed: int = 0) -> LookNet:
     steps = epochs * (len(heads) // BATCH)
     optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=RATE, total_steps=steps, pct_start=0.1)
-    for batch in batches(heads, epochs, rng):
+    for batch in track(batches(heads, epochs, rng), "plane", steps):
         loss = loss_of(net(batch.channels), batch)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimiser.step()
         schedule.step()
@@ -194,4 +212,4 @@ def batches(heads: Sequence[Side], epochs: int, rng: np.random.Generator) -> Ite
     for _ in range(epochs):
         order = rng.permutation(len(heads))
         for start in range(0, len(order) - BATCH + 1, BATCH):
-            yield batch_of([heads[number] for number in order[start : start + BATCH]], rng)
+            yield batch_of([example(heads[number], rng) for number in order[start : start + BATCH]])

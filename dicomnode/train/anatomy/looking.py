@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.progress import track
 from scipy.ndimage import map_coordinates
 from torch import nn
 
@@ -176,7 +177,7 @@ def trained(look: Look, heads: Sequence[Shown], epochs: int, seed: int = 0) -> L
     steps = epochs * (len(heads) // BATCH)
     optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=RATE, total_steps=steps, pct_start=0.1)
-    for channels, likely in batches(look, heads, epochs, np.random.default_rng(seed)):
+    for channels, likely in track(batches(look, heads, epochs, np.random.default_rng(seed)), look.name, steps):
         scores = net(channels)[:, 0].flatten(1)
         loss = -(likely.flatten(1) * scores.log_softmax(dim=1)).sum(dim=1).mean()
         optimiser.zero_grad()

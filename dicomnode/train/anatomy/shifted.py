@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.cohort.canvas import CENTRE_MM, EXTENT_MM, Canvas, Point
+from dicomnode.cohort.canvas import Canvas, Point
 from dicomnode.cohort.edition import BENT, SECOND, Edition
 from dicomnode.cohort.lesions import Lesions, draw_lesions
 from dicomnode.cohort.mass_effect import SEPTUM, Layer, motion_mm
+from dicomnode.cohort.midline import block_origin_mm, shift_from_ideal_mm
 from dicomnode.cohort.painter import Anatomy, Painter
 from dicomnode.cohort.patients import Site
 from dicomnode.cohort.scanner import draw_protocol, scan_scene
@@ -57,7 +58,8 @@ class Scanned:
     matrix : (3, 4) head coordinates from patient coordinates, the best affine fit.
     frame : that was found; None where none was.
     septum_mm : (z, y, 3) patient coordinates to which ``SEPTUM_Z_MM``, ``SEPTUM_Y_MM`` have been moved.
-    shift_mm : of the septum, to the left positive.
+    shift_mm : how far the septum lies to the left of the ideal midline (:mod:`dicomnode.cohort.midline`).
+    pushed_mm : how far it was pushed to the left from where it lay.
     base : the head without lesions.
     """
 
@@ -66,6 +68,7 @@ class Scanned:
     frame: Frame | None
     septum_mm: NDArray[np.float64]
     shift_mm: float
+    pushed_mm: float
     base: Anatomy
 
 
@@ -130,13 +133,15 @@ def scanned(base: Anatomy, lesions: Lesions, edition: Edition, site: Site) -> Sc
     scan = scan_scene(scene, *draw_protocol(site, base.seed, "baseline", MATRIX), base.seed)
     series = scan.series
     row, column = np.array(series.image_orientation[:3]), np.array(series.image_orientation[3:])
+    septum_mm = moved_septum_mm(base, lesions, edition)
     volume = volume_of(series.hu, series.image_positions_mm, row, column, series.acquisition.pixel_mm)
     return Scanned(
         volume=volume,
         matrix=known_head(base, scene).matrix,
         frame=Places(volume).frame,
-        septum_mm=moved_septum_mm(base, lesions, edition),
-        shift_mm=scene.midline_shift_mm,
+        septum_mm=septum_mm,
+        shift_mm=shift_from_ideal_mm(base, septum_mm[MIDDLE]),
+        pushed_mm=scene.midline_shift_mm,
         base=base,
     )
 
@@ -153,12 +158,6 @@ def moved_septum_mm(base: Anatomy, lesions: Lesions, edition: Edition) -> NDArra
     block_mm = np.argwhere(near)[:, ::-1] * canvas.spacing_mm + block_origin_mm(canvas)
     points = [[_now_mm(canvas, block_mm, came, (0.0, y, z)) for y in SEPTUM_Y_MM] for z in SEPTUM_Z_MM]
     return np.array(points)
-
-
-def block_origin_mm(canvas: Canvas) -> NDArray[np.float64]:
-    """(x, y, z) of the centre of the first voxel of a painted block, patient coordinates."""
-    sides = zip(EXTENT_MM, CENTRE_MM, strict=True)
-    return np.array([0.5 * canvas.spacing_mm - extent / 2 - shift for extent, shift in sides])[::-1]
 
 
 def _now_mm(

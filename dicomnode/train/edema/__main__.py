@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from dicomnode.train.edema import report
-from dicomnode.train.edema.experiment import AT_A, AT_B, HEADS, RECORDS, SEEDS, train_all
+from dicomnode.train.edema.experiment import AT_A, AT_B, HEADS, RECORDS, SEEDS, TELLING, train_all
 from dicomnode.train.edema.ship import assembled, install
 from dicomnode.train.edema.shipped import unseen_of
 from dicomnode.train.fused.bundle import loaded
@@ -34,10 +34,11 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = parser_of(report.COMMAND, __doc__, SEEDS)
     add = parser.add_argument
-    add("--heads", type=int, default=HEADS, help="synthetic ones to learn from")
+    add("--heads", type=int, default=HEADS, help="synthetic ones in which the reader learns to mark")
+    add("--telling", type=int, default=TELLING, help="others, in which it learns to tell facts")
     add("--records", type=int, default=RECORDS, help="patients without an image to learn from")
     add("--unseen", type=int, nargs=2, default=(AT_A, AT_B), help="unseen heads of each arm at site A and at B")
-    add("--encoder-epochs", type=int, help="of the encoders of heads")
+    add("--encoder-epochs", type=int, help="of the reader of heads and of the masked encoder")
     add("--processes", type=int, default=1, help="that make heads")
     return parser
 

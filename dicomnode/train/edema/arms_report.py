@@ -7,7 +7,17 @@ from dataclasses import asdict
 
 import numpy as np
 
-from dicomnode.train.edema.experiment import FUSED, IMAGE, MASKED, MEAN, NO_ATTENTION, NO_MIXER, RANDOM, RECORD
+from dicomnode.train.edema.experiment import (
+    FUSED,
+    HEADS_ALONE,
+    IMAGE,
+    MASKED,
+    MEAN,
+    NO_ATTENTION,
+    NO_MIXER,
+    RANDOM,
+    RECORD,
+)
 from dicomnode.train.edema.judging import HALF, NONE, figure_of, lost_figure
 from dicomnode.train.experiment.arms import Runs
 from dicomnode.train.outputs.figures import Figure, by_group, mean_differences
@@ -23,8 +33,8 @@ PAIRS = (
     (FUSED, NO_ATTENTION),
     (FUSED, NO_MIXER),
     (FUSED, MEAN),
-    (IMAGE, RANDOM),
-    (IMAGE, MASKED),
+    (HEADS_ALONE, RANDOM),
+    (HEADS_ALONE, MASKED),
 )
 """A minus B."""
 

@@ -8,33 +8,50 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
+from dicomnode.train.checkpoint import save_weights
 from dicomnode.train.edema import encoders, heads
-from dicomnode.train.edema.encoders import FACTS_FIT, MASKED_FIT, Heads, stacked_heads, told_right
-from dicomnode.train.edema.facts import painted
+from dicomnode.train.edema.encoders import MASKED_FIT
 from dicomnode.train.edema.features import OfHeads
 from dicomnode.train.edema.learner import EdemaLearner
 from dicomnode.train.edema.records import records
 from dicomnode.train.engine import FitSettings
 from dicomnode.train.experiment.arms import Arm, Plan, Runs, run_arms
 from dicomnode.train.fused.running import FOLDS, members_of, said, say, with_epochs
-from dicomnode.train.manifest import Split, read_manifest, write_manifest
+from dicomnode.train.head_reader.marking import FIT as MARKING
+from dicomnode.train.head_reader.marking import trained_to_mark
+from dicomnode.train.head_reader.painted import Heads, heads_of
+from dicomnode.train.head_reader.telling import (
+    TOLD,
+    Errors,
+    explained,
+    summaries_of,
+    taught_to_tell,
+    told_of_others,
+)
+from dicomnode.train.importers.cohort import ARM
+from dicomnode.train.manifest import Case, Split, write_manifest
 from dicomnode.train.results import Results, read_results
 from dicomnode.train.run import REPORT, train_model
 from dicomnode.train.settings import TrainSettings
-from dicomnode.zoo.edema.heads import HeadFeatures
 from dicomnode.zoo.edema.mixer import Channels, MixerSize
-from dicomnode.zoo.networks.head_encoder import HeadEncoder
+from dicomnode.zoo.networks.head_features import HeadFeatures
+from dicomnode.zoo.networks.head_reader import HeadReader
 from dicomnode.zoo.networks.vit import VitEncoder
 
-HEADS, AT_A, AT_B, RECORDS = 1000, 200, 40, 5_000
-"""To learn from; unseen ones of each arm at site A and at B; patients without an image."""
+HEADS, TELLING, AT_A, AT_B, RECORDS = 2000, 1000, 200, 40, 12_000
+"""That the reader learns to mark in; others in which it learns to tell; unseen ones of each arm at site A and at B;
+patients without an image."""
 SEEDS = (1, 2, 3)
+APART, BATCH = 8, 256
+"""Of the heads to tell in every eighth chooses the epoch of the masked encoder, which is slow."""
 FUSED, IMAGE, RECORD = "fused", "image", "record"
 NO_ATTENTION, NO_MIXER, MEAN = "without attention", "without mixer", "mean imputation"
-RANDOM, MASKED = "image, random encoder", "image, masked encoder"
+HEADS_ALONE, RANDOM, MASKED = "image, heads alone", "image, random encoder", "image, masked encoder"
+"""Three encoders, each with the same heads and nothing else."""
 FIT = FitSettings(
-    epochs=6, learning_rate=2e-3, weight_decay=0.05, patience=0, device="cpu", mixed_precision=False, averaging=0.99
+    epochs=12, learning_rate=2e-3, weight_decay=0.05, patience=0, device="cpu", mixed_precision=False, averaging=0.99
 )
 TRAINING = TrainSettings(fit=FIT, batch=128, progress=False)
 
@@ -45,19 +62,21 @@ class Trained:
 
     Attributes
     ----------
-    out : folder of all. facts : encoder that was taught what is painted, and ships.
-    told : fact -> share of its variance that it explains, in the unseen heads of site A.
+    out : folder of all. manifest : of the heads. reader : of heads, which ships.
+    told : fact -> share of its variance that the reader explains, in the unseen heads of site A.
     runs : results on the unseen by seed and arm.
     folds : folder of the cross-validation; its members are ``fold-K/best.safetensors``.
+    counts : of heads that it learned to mark in, of those that it learned to tell in, of records.
     """
 
     out: Path
     manifest: Path
-    facts: HeadEncoder
+    reader: HeadReader
     told: Mapping[str, float]
     runs: Runs
     folds: Path
     out_of_fold: Results
+    counts: tuple[int, int, int]
 
     @property
     def members(self) -> list[Path]:
@@ -73,11 +92,16 @@ def train_all(given: argparse.Namespace) -> Trained:
     ManifestError, TrainingError : a training cannot go on.
     """
     out: Path = given.out
-    manifests = _manifests(given)
-    whole = heads_of(manifests["heads"], out / "cache")
-    facts, masked = _encoders(given, whole)
-    say("the encoders are trained")
-    arms = arms_of(facts, masked, out / "cache")
+    marked, telling, unseen = _cases(given)
+    manifest = write_manifest(out / "heads" / "manifest.csv", unseen)
+    whole = heads_of(marked, out / "cache", progress=True)
+    others = heads_of(telling, out / "cache", progress=True)
+    say("heads are made")
+    reader, errors = _reader(given, whole, others, [case.groups[ARM] for case in telling])
+    say("the reader of heads is trained")
+    manifests = _manifests(given, telling, unseen, errors)
+    masked = _masked(given, whole, others)
+    arms = arms_of(reader, masked, out / "cache")
     results = out / "folds" / REPORT / "results.csv"
     if not results.exists():
         settings = replace(with_epochs(TRAINING, given.epochs), folds=FOLDS, cache=out / "features")
@@ -85,65 +109,90 @@ def train_all(given: argparse.Namespace) -> Trained:
     say(f"{FOLDS} folds are trained")
     plan = Plan(tuple(given.seeds), tuple(arm.name for arm in arms), with_epochs(TRAINING, given.epochs))
     runs = dict(said(run_arms(manifests["whole"], out / "arms", arms, plan, trained_only=given.trained_only)))
-    told = told_right(facts, whole["test A"])
     return Trained(
         out=out,
-        manifest=manifests["heads"],
-        facts=facts,
-        told=told,
+        manifest=manifest,
+        reader=reader,
+        told=_told(reader, unseen, out / "cache"),
         runs=runs,
         folds=out / "folds",
         out_of_fold=read_results(results),
+        counts=(len(marked), len(telling), given.records),
     )
 
 
-def _manifests(given: argparse.Namespace) -> Mapping[str, Path]:
-    """``heads``: all of them; ``whole``: and the records; ``folds``: what is learned from, without splits."""
+def _cases(given: argparse.Namespace) -> tuple[list[Case], list[Case], list[Case]]:
+    """Heads to mark in, to tell in, and unseen ones."""
     folder: Path = given.out / "heads"
-    training = heads.training_groups(given.heads)
+    marked = heads.training_groups(given.heads)
+    telling = heads.training_groups(given.telling, before=given.heads)
     unseen = heads.unseen_groups(given.unseen[0], given.unseen[1])
-    every = heads.write_manifests(folder, training, unseen, given.processes)
-    paths = {"heads": every, **{name: given.out / f"{name}-{given.records}.csv" for name in ("whole", "folds")}}
-    cases = [*read_manifest(every, EdemaLearner.needs.label_ranges).cases, *records(given.records)]
+    first, second, third = (
+        heads.cases_of(folder, groups, split, given.processes)
+        for groups, split in ((marked, Split.TRAIN), (telling, Split.TRAIN), (unseen, Split.TEST))
+    )
+    return first, second, third
+
+
+def _reader(given: argparse.Namespace, marked: Heads, telling: Heads, arms: Sequence[str]) -> tuple[HeadReader, Errors]:
+    """The reader of heads, and how far it is off in heads that it has not learned from."""
+    settings = replace(MARKING, epochs=given.encoder_epochs or MARKING.epochs)
+    reader = HeadReader()
+    reader.slabs = trained_to_mark(given.out / "reader", marked, settings)
+    summaries = _summaries(given.out / "reader" / "summaries.safetensors", reader, telling)
+    reader.teller = taught_to_tell(summaries, telling.facts)
+    return reader.eval(), Errors(telling.facts, told_of_others(summaries, telling.facts), arms)
+
+
+def _summaries(kept: Path, reader: HeadReader, heads_told: Heads) -> torch.Tensor:
+    """What is marked in heads, computed once."""
+    if not kept.exists():
+        save_weights({"summaries": summaries_of(reader.slabs, heads_told)}, kept)
+    return load_file(kept)["summaries"]
+
+
+def _manifests(
+    given: argparse.Namespace, telling: Sequence[Case], unseen: Sequence[Case], errors: Errors
+) -> Mapping[str, Path]:
+    """``whole``: heads and records; ``folds``: what is learned from, without splits."""
+    read = [
+        replace(case, variables={**case.variables, **dict(zip(TOLD, told, strict=True))})
+        for case, told in zip(telling, errors.told.tolist(), strict=True)
+    ]
+    cases = [*read, *records(given.records, errors), *unseen]
+    paths = {name: given.out / f"{name}-{given.records}.csv" for name in ("whole", "folds")}
     write_manifest(paths["whole"], cases)
     write_manifest(paths["folds"], [replace(one, split=None) for one in cases if one.split is not Split.TEST])
     return paths
 
 
-def heads_of(manifest: Path, cache: Path) -> Mapping[str, Heads]:
-    """Heads with what is painted in them, by split; ``test A`` and ``test B`` apart."""
-    found: dict[str, list[Mapping[str, torch.Tensor]]] = {}
-    for case in read_manifest(manifest, EdemaLearner.needs.label_ranges).cases:
-        key = f"test {case.site}" if case.split is Split.TEST else str(case.split and case.split.value)
-        found.setdefault(key, []).append(painted(case, cache))
-    return {key: stacked_heads(members) for key, members in found.items()}
+def _masked(given: argparse.Namespace, marked: Heads, apart: Heads) -> VitEncoder:
+    settings = replace(MASKED_FIT, epochs=given.encoder_epochs or MASKED_FIT.epochs)
+    return encoders.trained_by_masking(given.out / "masked", marked.image, apart.image[::APART], settings)
 
 
-def _encoders(given: argparse.Namespace, whole: Mapping[str, Heads]) -> tuple[HeadEncoder, VitEncoder]:
-    """The one that was taught what is painted, and the one that has filled in heads."""
-    training, apart = whole[Split.TRAIN.value], whole[Split.VALIDATION.value]
-    facts_fit = replace(FACTS_FIT, epochs=given.encoder_epochs or FACTS_FIT.epochs)
-    masked_fit = replace(MASKED_FIT, epochs=given.encoder_epochs or MASKED_FIT.epochs)
-    folder = given.out / "encoders"
-    facts = encoders.trained_on_facts(folder / "facts", training, apart, facts_fit)
-    return facts, encoders.trained_by_masking(folder / "masked", training, apart, masked_fit)
+def _told(reader: HeadReader, unseen: Sequence[Case], cache: Path) -> Mapping[str, float]:
+    found = heads_of([case for case in unseen if case.site == "A"], cache)
+    told = [reader.teller(part) for part in torch.split(summaries_of(reader.slabs, found), BATCH)]
+    return explained(found.facts, torch.cat(told).detach())
 
 
-def arms_of(facts: HeadEncoder, masked: VitEncoder, cache: Path) -> Sequence[Arm]:
+def arms_of(reader: HeadReader, masked: VitEncoder, cache: Path) -> Sequence[Arm]:
     """The arms; the first is the one that ships."""
     torch.manual_seed(0)
-    taught = OfHeads(HeadFeatures(facts), "taught facts", cache)
+    read = OfHeads(reader, "reader of heads", cache)
     filled, random = (
         OfHeads(HeadFeatures(one), name, cache) for name, one in (("masked", masked), ("random", VitEncoder()))
     )
     size = MixerSize()
     return (
-        Arm(FUSED, lambda: EdemaLearner(taught)),
-        Arm(IMAGE, lambda: EdemaLearner(taught, Channels.IMAGE)),
-        Arm(RECORD, lambda: EdemaLearner(taught, Channels.RECORD)),
-        Arm(MEAN, lambda: EdemaLearner(taught, size=replace(size, gaps="mean"))),
-        Arm(NO_ATTENTION, lambda: EdemaLearner(taught, size=replace(size, attends=False))),
-        Arm(NO_MIXER, lambda: EdemaLearner(taught, size=replace(size, mixes=False))),
-        Arm(RANDOM, lambda: EdemaLearner(random, Channels.IMAGE), ships=False),
-        Arm(MASKED, lambda: EdemaLearner(filled, Channels.IMAGE), ships=False),
+        Arm(FUSED, lambda: EdemaLearner(read)),
+        Arm(IMAGE, lambda: EdemaLearner(read, Channels.IMAGE)),
+        Arm(RECORD, lambda: EdemaLearner(read, Channels.RECORD)),
+        Arm(MEAN, lambda: EdemaLearner(read, size=replace(size, gaps="mean"))),
+        Arm(NO_ATTENTION, lambda: EdemaLearner(read, size=replace(size, attends=False))),
+        Arm(NO_MIXER, lambda: EdemaLearner(read, size=replace(size, mixes=False))),
+        Arm(HEADS_ALONE, lambda: EdemaLearner(read, Channels.IMAGE, readings=False), ships=False),
+        Arm(RANDOM, lambda: EdemaLearner(random, Channels.IMAGE, readings=False), ships=False),
+        Arm(MASKED, lambda: EdemaLearner(filled, Channels.IMAGE, readings=False), ships=False),
     )

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import torch
 
-from dicomnode.train.edema.facts import VERSION, painted
 from dicomnode.train.features import FrozenFeatures
+from dicomnode.train.head_reader.painted import VERSION, painted
 from dicomnode.train.manifest import Case
-from dicomnode.zoo.edema.heads import HeadFeatures
+from dicomnode.zoo.networks.head_features import HeadFeatures
 from dicomnode.zoo.networks.head_grid import SHAPE, VOXEL_MM, WINDOW_HU, head_image
+from dicomnode.zoo.networks.head_reader import HeadReader
 
 PREPROCESSING = [VERSION, SHAPE, VOXEL_MM, WINDOW_HU]
 
@@ -24,7 +25,7 @@ class OfHeads:
     heads : cache of heads with what is painted in them, which a pretraining has filled; None reads the images.
     """
 
-    def __init__(self, encoder: HeadFeatures, name: str, heads: Path | None = None) -> None:
+    def __init__(self, encoder: HeadFeatures | HeadReader, name: str, heads: Path | None = None) -> None:
         self.encoder, self.name, self.heads = encoder.eval(), name, heads
         self.width = encoder.width
         self._found: dict[str, torch.Tensor] = {}
@@ -53,7 +54,7 @@ class OfHeads:
 class _Frozen(FrozenFeatures):
     """Takes heads that are on their grid already."""
 
-    def __init__(self, encoder: HeadFeatures, cache: Path, heads: Path | None) -> None:
+    def __init__(self, encoder: HeadFeatures | HeadReader, cache: Path, heads: Path | None) -> None:
         super().__init__(encoder, head_image, PREPROCESSING, cache)
         self.heads = heads
 

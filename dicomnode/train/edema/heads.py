@@ -10,10 +10,11 @@ from pathlib import Path
 
 from dicomnode.cohort.edition import Version
 from dicomnode.cohort.make import make_cohort
-from dicomnode.cohort.patients import Arm
+from dicomnode.cohort.patients import Arm, Site
+from dicomnode.cohort.versions import RECIPES
+from dicomnode.train.head_reader.painted import facts_of
 from dicomnode.train.importers import cohort
-from dicomnode.train.manifest import Case, Split, write_manifest
-from dicomnode.zoo.networks.head_facts import SHIFT
+from dicomnode.train.manifest import Case, Split
 
 OUTCOME, OEDEMA = "edema", "oedema"
 """The outcome as this model calls it, and as the cohort does."""
@@ -36,12 +37,17 @@ class Group:
     seed: int
 
 
-def training_groups(heads: int) -> list[Group]:
-    """So many heads of site A to learn from, the arms in equal shares."""
-    parts = -(-heads // (PART * len(ARMS)))
+def training_groups(heads: int, before: int = 0) -> list[Group]:
+    """So many heads of site A to learn from, the arms in equal shares.
+
+    Parameters
+    ----------
+    before : as many heads are passed over: others have learned from them.
+    """
+    first, last = (-(-count // (PART * len(ARMS))) for count in (before, before + heads))
     return [
         Group(name=f"a-{arm}-{part}", site="A", arm=arm, patients=PART, seed=SEED + 10 * part + place)
-        for part in range(1, parts + 1)
+        for part in range(first + 1, last + 1)
         for place, arm in enumerate(ARMS)
     ]
 
@@ -76,31 +82,37 @@ def made(folder: Path, group: Group, processes: int = 1) -> Path:
 
 
 def exams_of(place: Path, split: Split | None) -> Iterator[Case]:
-    """The exams of a made cohort, with the outcome under this model's name and the midline shift.
+    """The exams of a made cohort, with the outcome under this model's name and what is painted.
 
     Parameters
     ----------
-    split : of all; ``TRAIN`` keeps the validation patients that the cohort has drawn.
+    split : of all; of ``TRAIN`` every other one validates.
 
     Raises
     ------
     ManifestError : the cohort cannot be read.
     """
-    shifts = _shifts(place)
-    for case in cohort.read(place, place):
-        validates = split is Split.TRAIN and case.split is Split.VALIDATION
+    facts = _facts(place)
+    for number, case in enumerate(cohort.read(place, place)):
+        validates = split is Split.TRAIN and number % 2 == 1
         yield replace(
             case,
             id=f"{place.name}/{case.id}",
             patient=f"{place.name}/{case.patient}",
-            labels={OUTCOME: case.labels[OEDEMA], SHIFT: shifts[case.id]},
+            labels={OUTCOME: case.labels[OEDEMA]},
+            variables={**case.variables, **facts[case.id]},
             split=Split.VALIDATION if validates else split,
         )
 
 
-def _shifts(place: Path) -> dict[str, float]:
+def _facts(place: Path) -> dict[str, dict[str, float]]:
+    """What is painted in each exam: the patient is drawn again by its seed."""
+    draw = RECIPES[Version.TWO].draw_patient
     with (place / cohort.TABLE).open(newline="", encoding="utf-8") as table:
-        return {row["id"]: float(row[SHIFT]) for row in csv.DictReader(table)}
+        return {
+            row["id"]: facts_of(draw(int(row["seed"]), Arm(row["arm"]), Site(row["site"])).lesions)
+            for row in csv.DictReader(table)
+        }
 
 
 def oracle_of(place: Path) -> dict[str, float]:
@@ -109,12 +121,6 @@ def oracle_of(place: Path) -> dict[str, float]:
         return {f"{place.name}/{row['id']}": float(json.loads(row["oracle"])[OEDEMA]) for row in csv.DictReader(table)}
 
 
-def write_manifests(folder: Path, training: Sequence[Group], unseen: Sequence[Group], processes: int = 1) -> Path:
-    """The manifest of all heads, made where they are not there yet."""
-    cases = [
-        case
-        for groups, split in ((training, Split.TRAIN), (unseen, Split.TEST))
-        for group in groups
-        for case in exams_of(made(folder, group, processes), split)
-    ]
-    return write_manifest(folder / "manifest.csv", cases)
+def cases_of(folder: Path, groups: Sequence[Group], split: Split, processes: int = 1) -> list[Case]:
+    """The exams of some groups, made where they are not there yet."""
+    return [case for group in groups for case in exams_of(made(folder, group, processes), split)]

@@ -1,4 +1,4 @@
-"""The learner of brain oedema: features of the head and variables of an exam; exams without an image teach, too."""
+"""The learner of brain oedema: what is read of a head and the variables of an exam; exams without a head teach, too."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dicomnode.train.edema.features import OfHeads
 from dicomnode.train.edema.heads import ARMS, OUTCOME
 from dicomnode.train.edema.judging import HALF, NONE
 from dicomnode.train.fused.learner import FusedLearner, column_scale
+from dicomnode.train.head_reader.telling import TOLD
 from dicomnode.train.importers.cohort import ARM
 from dicomnode.train.learner import Needs
 from dicomnode.train.manifest import Case, Split
@@ -26,13 +27,9 @@ from dicomnode.train.tabular import ExamBatches, ExamTensors, numbers_of, stacke
 from dicomnode.zoo.deterioration.variables import VARIABLES, numbers_of_manifest
 from dicomnode.zoo.edema.mixer import AttentionMixer, Channels, MixerSize
 from dicomnode.zoo.edema.network import EdemaNetwork
-from dicomnode.zoo.networks.head_facts import SHIFT
 
 BUNDLE = Path(dicomnode.zoo.__file__).parent / "edema" / "bundle"
 WEIGHTS = BUNDLE / "models" / "model.safetensors"
-WITH_IMAGE, ALONE = 4, 8
-"""How often an exam with an image is seen for each time that one without is, and in an epoch without any others."""
-SHIFT_RANGE = (-40.0, 40.0)
 NAN = float("nan")
 
 
@@ -42,15 +39,24 @@ class EdemaLearner(FusedLearner):
     Parameters
     ----------
     heads : gives the features of a head. channels : of which the network is shown. size : of the fusion.
+    readings : take what the manifest says was read of a head (:data:`~dicomnode.train.head_reader.telling.TOLD`)
+        before its image is read.
     """
 
     name = OUTCOME
     stratify_by = OUTCOME
     inputs = ("features", "variables")
-    needs = Needs(image=False, label_ranges={SHIFT: SHIFT_RANGE})
+    needs = Needs(image=False)
 
-    def __init__(self, heads: OfHeads, channels: Channels = Channels.FUSED, size: MixerSize | None = None) -> None:
-        self.heads, self.channels, self.size = heads, channels, size or MixerSize()
+    def __init__(
+        self,
+        heads: OfHeads,
+        channels: Channels = Channels.FUSED,
+        size: MixerSize | None = None,
+        *,
+        readings: bool = True,
+    ) -> None:
+        self.heads, self.channels, self.size, self.readings = heads, channels, size or MixerSize(), readings
         self.outputs = (Probability(OUTCOME),)
 
     def settings(self) -> Mapping[str, object]:
@@ -58,10 +64,15 @@ class EdemaLearner(FusedLearner):
 
     def tensors(self, case: Case, cache: Path) -> Mapping[str, torch.Tensor]:
         return {
-            "features": self.heads.of(case, cache),
+            "features": self._features(case, cache),
             "variables": variables_of(case),
             "label": numbers_of(case.labels, (OUTCOME,)),
         }
+
+    def _features(self, case: Case, cache: Path) -> torch.Tensor:
+        if self.readings and TOLD[0] in case.variables:
+            return numbers_of(case.variables, TOLD)
+        return self.heads.of(case, cache)
 
     def network(self, training: Sequence[ExamTensors]) -> nn.Module:
         network = AttentionMixer(self.heads.width, len(VARIABLES), self.channels, self.size)
@@ -75,22 +86,20 @@ class EdemaLearner(FusedLearner):
         return EdemaNetwork()
 
     def batches(self, samples: Mapping[Split, Sequence[ExamTensors]], settings: TrainSettings) -> ExamBatches:
-        """Exams with an image are seen oftener than those without, which a network of images does not see at all."""
+        """A network of images does not see exams of whose head nothing is known."""
         training = samples[Split.TRAIN]
-        seen = [one for one in training if has_image(one)]
-        others = [] if self.channels is Channels.IMAGE else [one for one in training if not has_image(one)]
-        times = WITH_IMAGE if others else ALONE
-        return ExamBatches(stacked([*seen * times, *others]), settings.batch, settings.fit.seed)
+        shown = [one for one in training if self.channels is not Channels.IMAGE or has_image(one)]
+        return ExamBatches(stacked(shown or training), settings.batch, settings.fit.seed)
 
     def validate(self, network: nn.Module, samples: Sequence[ExamTensors], *, bfloat16: bool) -> float:
-        """AUC of the exams that have an image; of all, where those do not show both outcomes."""
+        """AUC of the exams with a head; of all, where those do not show both outcomes."""
         asked = [one for one in samples if has_image(one)]
         known_labels = {one.case.labels[OUTCOME] for one in asked if OUTCOME in one.case.labels}
         asked = asked if len(known_labels) > 1 else list(samples)
         return self.auc_of(network, asked)
 
     def judge(self, network: nn.Module, samples: Sequence[ExamTensors], *, progress: bool) -> Results:
-        """Scores of the whole record, of half of it and of none; an exam without an image is asked nothing: NaN."""
+        """Scores of the whole record, of half of it and of none; an exam without a head is asked nothing: NaN."""
         shares = {"score": 0.0, HALF: 0.5, NONE: 1.0}
         given = {name: self._scores(network, samples, share) for name, share in shares.items()}
         labels = stacked(samples)["label"][:, 0].tolist()
@@ -124,7 +133,7 @@ def variables_of(case: Case) -> torch.Tensor:
 
 
 def has_image(sample: ExamTensors) -> bool:
-    """Whether an exam has features of an image."""
+    """Whether an exam has features of a head."""
     return bool(torch.isfinite(sample.tensors["features"]).all())
 
 
@@ -136,7 +145,7 @@ def arm_of(case: Case) -> float:
 
 
 def bundled() -> EdemaLearner:
-    """The learner with the encoder of the shipped bundle.
+    """The learner with the reader of heads of the shipped bundle.
 
     Raises
     ------

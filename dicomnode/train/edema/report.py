@@ -1,4 +1,4 @@
-"""The report of the experiment: encoders, arms, and what the shipped bundle is worth on unseen patients."""
+"""The report of the experiment: reader, arms, and what the shipped bundle is worth on unseen patients."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def write(out: Path, trained: Trained, model: Edema, people: Mapping[str, Unseen
     out.mkdir(parents=True, exist_ok=True)
     figures: dict[str, object] = {}
     tables = [
-        *_encoders(trained, figures),
+        *_readings(trained, figures),
         *(Table(says, section) for says, section in arms_tables(trained.runs, figures)),
         *_shipped(trained, model, people, figures),
         *_important(model, people, figures),
@@ -57,19 +57,20 @@ def _opening(trained: Trained, people: Mapping[str, Unseen]) -> Iterator[str]:
     yield f"{RESEARCH_NOTICE}. {NO_ACCURACY} A re-implementation after AttentionMixer; no figure here is theirs."
     seeds = ", ".join(map(str, sorted({seed for seed, _ in trained.runs})))
     unseen = " and ".join(f"{len(one.samples)} of site {site}" for site, one in people.items())
-    heads = int(np.isfinite(trained.out_of_fold["score"]).sum())
+    marked, telling, count = trained.counts
     yield (
-        f"Made by `{COMMAND} --out FOLDER`: {heads} synthetic heads of site A and the records of "
-        f"{len(trained.out_of_fold) - heads} patients without an image to learn from; unseen are {unseen}. Seeds of "
-        f"the arms: {seeds or 'none trained'}. AUCs are means over the AUC within each arm of the cohort, unless "
+        f"Made by `{COMMAND} --out FOLDER`: of synthetic heads of site A the reader of heads learned to mark in "
+        f"{marked} and to tell facts in {telling} others; the fusions learned from these {telling} and from {count} "
+        f"patients without an image, of whose heads a reading was drawn with the reader's errors. Unseen are {unseen}. "
+        f"Seeds of the arms: {seeds or 'none trained'}. AUCs are means over the AUC within each arm of the cohort, unless "
         f"another is named. Intervals: 95 %, paired bootstrap over patients."
     )
 
 
-def _encoders(trained: Trained, figures: dict[str, object]) -> Iterator[Table]:
+def _readings(trained: Trained, figures: dict[str, object]) -> Iterator[Table]:
     rows = [(name, f"{share:.2f}") for name, share in trained.told.items()]
     figures["facts told"] = dict(trained.told)
-    says = "What the encoder tells of unseen heads of site A: share of the variance of each painted fact."
+    says = "What the reader tells of unseen heads of site A: share of the variance of each fact."
     yield Table(says, Section(("fact", "explained"), rows))
 
 

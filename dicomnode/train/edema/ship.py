@@ -1,4 +1,4 @@
-"""From finished trainings to a bundle: weights of encoder and council, calibration, threshold."""
+"""From finished trainings to a bundle: weights of reader and council, calibration, threshold."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dicomnode.train.bundle_files import copy_bundle, write_calibration
 from dicomnode.train.checkpoint import load_weights_file
 from dicomnode.train.edema.experiment import Trained
 from dicomnode.train.edema.heads import OUTCOME
-from dicomnode.train.edema.learner import BUNDLE, EdemaLearner
+from dicomnode.train.edema.learner import BUNDLE
 from dicomnode.train.fused.bundle import written
-from dicomnode.train.manifest import Split, read_manifest
 from dicomnode.train.outputs.output import Calibration
 from dicomnode.train.outputs.probability import Probability
 from dicomnode.zoo.edema.network import EdemaNetwork
@@ -30,7 +29,7 @@ def assembled(trained: Trained, bundle: Path) -> Path:
     TrainingError : weights or calibration cannot be read.
     """
     network = EdemaNetwork(len(trained.members))
-    network.heads.encoder.load_state_dict(trained.facts.state_dict())
+    network.heads.load_state_dict(trained.reader.state_dict())
     for member, weights in zip(network.council, trained.members, strict=True):
         load_weights_file(member, weights)
     written(bundle, BUNDLE, network)
@@ -39,13 +38,8 @@ def assembled(trained: Trained, bundle: Path) -> Path:
 
 
 def calibration_of(trained: Trained) -> Calibration:
-    """From the out-of-fold scores of heads that the encoder has not learned from either.
-
-    Of those that it has learned from it tells more than of others, and a score would seem surer than it is.
-    """
-    apart = {case.id for case in read_manifest(trained.manifest, EdemaLearner.needs.label_ranges).of(Split.VALIDATION)}
-    places = [place for place, name in enumerate(trained.out_of_fold.ids) if name in apart]
-    found = Probability(OUTCOME).calibration(trained.out_of_fold.taken(places))
+    """From the out-of-fold scores: what they rest on was told by readers that had not learned from the head."""
+    found = Probability(OUTCOME).calibration(trained.out_of_fold)
     assert found is not None
     return found
 

@@ -8,17 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
 from dicomnode.cohort.second.words.indication import write_indication
-from dicomnode.train.checkpoint import load_weights_file
 from dicomnode.train.edema.features import OfHeads
-from dicomnode.train.edema.learner import WEIGHTS as EDEMA
 from dicomnode.train.engine import BEST, FitSettings
 from dicomnode.train.experiment.arms import Arm as Run
 from dicomnode.train.experiment.arms import Plan, Runs, run_arms
 from dicomnode.train.fused.running import members_of, said, say, with_epochs
 from dicomnode.train.prognosis import reader
-from dicomnode.train.prognosis.learner import Arm, PrognosisLearner
+from dicomnode.train.prognosis.learner import WEIGHTS, Arm, PrognosisLearner
 from dicomnode.train.prognosis.measured import measured
 from dicomnode.train.prognosis.patients import (
     READER_SEED,
@@ -31,14 +30,14 @@ from dicomnode.train.prognosis.reader import STATES, SYMPTOMS, AsRead
 from dicomnode.train.results import Results, read_results
 from dicomnode.train.run import REPORT, train_model
 from dicomnode.train.settings import TrainSettings
-from dicomnode.zoo.edema.heads import HeadFeatures
-from dicomnode.zoo.edema.network import EdemaNetwork
+from dicomnode.zoo.networks.head_features import HeadFeatures
 from dicomnode.zoo.prognosis.bleed import Bleed
 from dicomnode.zoo.prognosis.fusion import Channels, Way
 from dicomnode.zoo.prognosis.text import text_of
 
 HEADS, UNSEEN, RECORDS, UNSEEN_RECORDS, TEXTS = 80, 60, 3000, 1000, 3000
 SEEDS = (1, 2, 3)
+HEADS_OF = "heads."
 FUSED, IMAGE, RECORD, CE = "fused", "image", "record and request", "cross-entropy alone"
 FIT = FitSettings(
     epochs=10, learning_rate=3e-3, weight_decay=0.02, patience=0, device="cpu", mixed_precision=False, averaging=0.95
@@ -120,30 +119,28 @@ def _reader(folder: Path, texts: int) -> Path:
 
 
 def learner_of(weights: Path, arm: Arm | None = None) -> PrognosisLearner:
-    """The learner by the weights of a reader, with the encoder of heads that the model of oedema ships.
+    """The learner by the weights of a reader, with the encoder of heads that ships.
 
     Raises
     ------
     TrainingError : weights do not fit.
     """
-    return PrognosisLearner(OfHeads(edema_heads(), "of oedema, frozen"), AsRead(*reader.load_reader(weights)), arm)
+    return PrognosisLearner(OfHeads(shipped_heads(), "shipped, frozen"), AsRead(*reader.load_reader(weights)), arm)
 
 
-def edema_heads() -> HeadFeatures:
-    """The encoder of heads of the shipped model of oedema.
-
-    Raises
-    ------
-    TrainingError : its weights do not fit.
-    """
-    whole = EdemaNetwork()
-    load_weights_file(whole, EDEMA)
-    return whole.heads.eval()
+def shipped_heads() -> HeadFeatures:
+    """The encoder of heads of the shipped bundle: it was taught beside an earlier model of oedema, and stays."""
+    of_heads = {
+        name.removeprefix(HEADS_OF): value.float() for name, value in load_file(WEIGHTS).items() if HEADS_OF in name
+    }
+    heads = HeadFeatures()
+    heads.load_state_dict(of_heads)
+    return heads.eval()
 
 
 def arms_of(weights: Path) -> Sequence[Run]:
     """The arms; the first is the one that ships. All share one encoder and one reader, and what was read."""
-    heads, texts = OfHeads(edema_heads(), "of oedema, frozen"), AsRead(*reader.load_reader(weights))
+    heads, texts = OfHeads(shipped_heads(), "shipped, frozen"), AsRead(*reader.load_reader(weights))
     arms = {
         FUSED: Arm(),
         IMAGE: Arm(channels=Channels.IMAGE),

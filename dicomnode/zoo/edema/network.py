@@ -1,4 +1,4 @@
-"""The whole network of a bundle: the encoder of heads, and the fusions that weigh it with the record."""
+"""The whole network of a bundle: the reader of heads, and the fusions that weigh what it tells with the record."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import torch
 from torch import nn
 
 from dicomnode.zoo.deterioration.variables import VARIABLES
-from dicomnode.zoo.edema.heads import HeadFeatures
 from dicomnode.zoo.edema.mixer import AttentionMixer
+from dicomnode.zoo.networks.head_reader import HeadReader
 
 MEMBERS = 5
 """Fusions of the shipped bundle, one for each fold of its cross-validation."""
 
 
 class EdemaNetwork(nn.Module):
-    """Encoder and council, as a bundle's configuration builds them, without weights.
+    """Reader and council, as a bundle's configuration builds them, without weights.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class EdemaNetwork(nn.Module):
 
     def __init__(self, members: int = MEMBERS) -> None:
         super().__init__()
-        self.heads = HeadFeatures()
+        self.heads = HeadReader()
         self.council = nn.ModuleList([new_member(self.heads.width) for _ in range(members)])
 
     def forward(self, features: torch.Tensor, variables: torch.Tensor) -> torch.Tensor:

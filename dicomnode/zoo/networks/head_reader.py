@@ -128,3 +128,50 @@ def summary_of(marked: Marked, heads: int) -> torch.Tensor:
 
 
 SUMMARY = 3 * len(KINDS) + 2 + WIDTHS[-1]
+HIDDEN, LOST = 48, 0.2
+
+
+class FactsTeller(nn.Module):
+    """Facts from what is marked.
+
+    Attributes
+    ----------
+    mean, deviation : (SUMMARY,) of the heads that it learned from.
+    """
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(SUMMARY))
+        self.register_buffer("deviation", torch.ones(SUMMARY))
+        self.line = nn.Linear(SUMMARY, len(READ))
+        self.bent = nn.Sequential(
+            nn.Dropout(LOST), nn.Linear(SUMMARY, HIDDEN), nn.GELU(), nn.Dropout(LOST), nn.Linear(HIDDEN, len(READ))
+        )
+
+    def forward(self, summary: torch.Tensor) -> torch.Tensor:
+        """(heads, facts) of (heads, SUMMARY); no volume, darkness or atrophy lies below 0."""
+        scaled = ((summary - self.mean) / self.deviation).clamp(-6.0, 6.0)
+        told: torch.Tensor = self.line(scaled) + self.bent(scaled)
+        return told if self.training else told.clamp(min=0.0)
+
+
+class HeadReader(nn.Module):
+    """Heads -> facts."""
+
+    width = len(READ)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slabs, self.teller = SlabNet(), FactsTeller()
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """(heads, facts) as :data:`READ`, of (heads, 1, 32, 96, 96) steps of the window."""
+        told: torch.Tensor = self.teller(self.summary(image))
+        return told
+
+    def summary(self, image: torch.Tensor) -> torch.Tensor:
+        """(heads, SUMMARY) what is marked, added up."""
+        return summary_of(self.slabs(slabs_of(image).flatten(0, 1)), len(image))

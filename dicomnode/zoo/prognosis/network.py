@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from dicomnode.zoo.deterioration.variables import VARIABLES
-from dicomnode.zoo.edema.heads import HeadFeatures
+from dicomnode.zoo.networks.head_features import HeadFeatures
 from dicomnode.zoo.prognosis.bert import WIDTH, SmallBert
 from dicomnode.zoo.prognosis.bleed import FACTS
 from dicomnode.zoo.prognosis.fusion import PrognosisFusion

@@ -52,5 +52,5 @@ def test_it_learns_to_find_what_is_there() -> None:
     net = trained(SEPTUM, [head] * 16, epochs=12)
     channels, place_mm = example(SEPTUM, head, np.random.default_rng(1), plain=True)
     scores = scored(channels, layers_of(net))
-    _, x = np.unravel_index(int(scores.argmax()), scores.shape)
+    _, _, x = np.unravel_index(int(scores.argmax()), scores.shape)
     assert SEPTUM.across_mm[x] == pytest.approx(float(place_mm[0]), abs=4.0)

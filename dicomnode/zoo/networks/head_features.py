@@ -1,4 +1,4 @@
-"""The features of a head that the model reads: what its encoder tells, pooled and as facts."""
+"""Features of a head: what an encoder tells, pooled and as facts."""
 
 from __future__ import annotations
 

@@ -1,0 +1,107 @@
+"""How the reader of heads learns to tell facts from what it marks, and how far off it is in heads of other patients.
+
+Most patients of an experiment have no image: painting one takes a second. What the reader would have told of them is
+drawn: what is true, with the errors that it made in a head like theirs that it had not learned from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from dicomnode.cohort.streams import stream
+from dicomnode.train.head_reader.painted import PAINTED, Heads
+from dicomnode.zoo.networks.head_reader import READ, FactsTeller, HeadReader, SlabNet
+
+TOLD = tuple(f"read_{name}" for name in READ)
+"""What a reader tells of a head, in a manifest, among the variables."""
+STEPS, BATCH, RATE, DECAY = 600, 128, 3e-3, 0.05
+FOLDS, NEAR, CHUNK = 5, 12, 4
+SMALLEST_DEVIATION = 1e-3
+
+
+def summaries_of(network: SlabNet, heads: Heads) -> torch.Tensor:
+    """(heads, SUMMARY) what a network marks, added up."""
+    reader = HeadReader()
+    reader.slabs = network.eval()
+    with torch.inference_mode():
+        return torch.cat([reader.summary(part) for part in torch.split(heads.image, CHUNK)])
+
+
+def taught_to_tell(summaries: torch.Tensor, facts: torch.Tensor, seed: int = 0) -> FactsTeller:
+    """A teller of facts.
+
+    Parameters
+    ----------
+    summaries : (heads, SUMMARY). facts : (heads, facts) that are true.
+    """
+    torch.manual_seed(seed)
+    teller, scale = FactsTeller(), facts.std(dim=0).clamp(min=SMALLEST_DEVIATION)
+    teller.mean.copy_(summaries.mean(dim=0))
+    teller.deviation.copy_(summaries.std(dim=0).clamp(min=SMALLEST_DEVIATION))
+    optimiser = torch.optim.AdamW(teller.parameters(), lr=RATE, weight_decay=DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=RATE, total_steps=STEPS)
+    for chosen in _batches(len(facts), seed):
+        loss = functional.smooth_l1_loss(teller(summaries[chosen]) / scale, facts[chosen] / scale)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+    return teller.eval()
+
+
+def _batches(count: int, seed: int) -> Iterator[torch.Tensor]:
+    rng = np.random.default_rng(seed)
+    for _ in range(STEPS):
+        yield torch.from_numpy(rng.permutation(count)[:BATCH])
+
+
+def told_of_others(summaries: torch.Tensor, facts: torch.Tensor) -> torch.Tensor:
+    """(heads, facts) what is told of each head by a teller that has not learned from it."""
+    told, fold = torch.empty_like(facts), torch.arange(len(facts)) % FOLDS
+    for number in range(FOLDS):
+        teller = taught_to_tell(summaries[fold != number], facts[fold != number], number)
+        with torch.inference_mode():
+            told[fold == number] = teller(summaries[fold == number])
+    return told
+
+
+def explained(facts: torch.Tensor, told: torch.Tensor) -> Mapping[str, float]:
+    """Share of the variance of each fact that what is told explains; NaN where nothing varies."""
+    wrong = (facts - told).square().mean(dim=0)
+    shares = 1.0 - wrong / facts.var(dim=0, correction=0)
+    return dict(zip(READ, shares.tolist(), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """What was told of heads that nothing was learned from.
+
+    Attributes
+    ----------
+    facts, told : (heads, facts). arms : of the cohort, of each head.
+    """
+
+    facts: torch.Tensor
+    told: torch.Tensor
+    arms: Sequence[str]
+
+    def drawn(self, painted: Mapping[str, float], arm: str, seed: int) -> dict[str, float]:
+        """What a reader would tell of a patient, by the names of a manifest; the same for the same seed.
+
+        Parameters
+        ----------
+        painted : facts, by the names of :data:`~dicomnode.train.head_reader.painted.PAINTED`.
+        """
+        facts = torch.tensor([painted[name] for name in PAINTED])
+        own = torch.tensor([one == arm for one in self.arms])
+        scale = self.facts.std(dim=0).clamp(min=SMALLEST_DEVIATION)
+        away = ((self.facts - facts) / scale).square().sum(dim=1)
+        nearest = torch.where(own, away, torch.inf).topk(min(NEAR, int(own.sum())), largest=False).indices
+        chosen = nearest[int(stream(seed, "reading").integers(len(nearest)))]
+        told = (facts + self.told[chosen] - self.facts[chosen]).clamp(min=0.0)
+        return dict(zip(TOLD, told.tolist(), strict=True))

@@ -1,0 +1,67 @@
+"""The reader of heads: what its slabs are shown, what is marked, and what that adds up to."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dicomnode.zoo.networks.head_facts import KINDS
+from dicomnode.zoo.networks.head_grid import SHAPE, windowed
+from dicomnode.zoo.networks.head_reader import (
+    PLACE_ML,
+    PLACES,
+    READ,
+    SEEN,
+    SUMMARY,
+    HeadReader,
+    Marked,
+    slabs_of,
+    summary_of,
+)
+
+
+def image(hu: torch.Tensor) -> torch.Tensor:
+    return windowed(hu, 0.0)[None, None]
+
+
+def test_a_slab_is_shown_with_its_neighbours_and_its_mirror_image() -> None:
+    hu = torch.zeros(SHAPE)
+    hu[10, 40:42, 20:22] = -15.0  # one place of the coarser grid, dark by one unit of the window
+    seen = slabs_of(image(hu))[0]
+    assert seen.shape == (PLACES[0], SEEN, 48, 48)
+    dark = {
+        (slab, window)
+        for slab in (9, 10, 11)
+        for window in range(6)
+        if float(seen[slab, 4 * window : 4 * window + 4].amin()) < -0.9
+    }
+    # below, itself and above: the slab above it sees it below, the one below sees it above
+    assert dark == {(11, 0), (10, 1), (9, 2), (11, 3), (10, 4), (9, 5)}
+    assert float(seen[10, 4:8, 20, 10].amax()) < -0.9
+    assert float(seen[10, 16:20, 20, 48 - 1 - 10].amax()) < -0.9
+
+
+def test_what_is_marked_in_all_slabs_is_added_up_to_volumes() -> None:
+    shares = torch.full((PLACES[0], len(KINDS), 48, 48), -30.0)
+    shares[3:5, KINDS.index("oedema"), 10:12, 10:15] = 30.0
+    marked = Marked(shares, torch.full((PLACES[0], 48, 48), 1.25), torch.zeros(PLACES[0], 72))
+    summary = summary_of(marked, 1)[0]
+    assert summary.shape == (SUMMARY,)
+    volumes_ml = torch.expm1(summary[: len(KINDS)])
+    assert float(volumes_ml[KINDS.index("oedema")]) == pytest.approx(20 * PLACE_ML, rel=1e-3)
+    assert float(volumes_ml.sum()) == pytest.approx(20 * PLACE_ML, rel=1e-3)
+    depth = summary[3 * len(KINDS)]
+    assert float(depth) == pytest.approx(1.25 * 20 * PLACE_ML / (20 * PLACE_ML + 0.2), rel=1e-3)
+
+
+def test_a_reader_tells_every_fact_of_every_head_and_none_below_zero() -> None:
+    torch.manual_seed(0)
+    told = HeadReader().eval()(torch.randint(0, 256, (2, 1, *SHAPE), dtype=torch.uint8))
+    assert told.shape == (2, len(READ))
+    assert float(told.min()) >= 0.0
+
+
+def test_each_head_is_told_of_by_itself() -> None:
+    torch.manual_seed(0)
+    reader, heads = HeadReader().eval(), torch.randint(0, 256, (2, 1, *SHAPE), dtype=torch.uint8)
+    assert torch.allclose(reader(heads)[1], reader(heads[1:])[0], atol=1e-4)
