@@ -41,6 +41,7 @@ class EdemaLearner(FusedLearner):
     heads : gives the features of a head. channels : of which the network is shown. size : of the fusion.
     readings : take what the manifest says was read of a head (:data:`~dicomnode.train.head_reader.telling.TOLD`)
         before its image is read.
+    alone : learn from exams with an image alone.
     """
 
     name = OUTCOME
@@ -55,8 +56,10 @@ class EdemaLearner(FusedLearner):
         size: MixerSize | None = None,
         *,
         readings: bool = True,
+        alone: bool = False,
     ) -> None:
-        self.heads, self.channels, self.size, self.readings = heads, channels, size or MixerSize(), readings
+        self.heads, self.channels, self.size = heads, channels, size or MixerSize()
+        self.readings, self.alone = readings, alone
         self.outputs = (Probability(OUTCOME),)
 
     def settings(self) -> Mapping[str, object]:
@@ -87,7 +90,7 @@ class EdemaLearner(FusedLearner):
 
     def batches(self, samples: Mapping[Split, Sequence[ExamTensors]], settings: TrainSettings) -> ExamBatches:
         """A network of images does not see exams of whose head nothing is known."""
-        training = samples[Split.TRAIN]
+        training = [one for one in samples[Split.TRAIN] if one.case.image is not None or not self.alone]
         shown = [one for one in training if self.channels is not Channels.IMAGE or has_image(one)]
         return ExamBatches(stacked(shown or training), settings.batch, settings.fit.seed)
 

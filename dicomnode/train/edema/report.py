@@ -62,8 +62,8 @@ def _opening(trained: Trained, people: Mapping[str, Unseen]) -> Iterator[str]:
         f"Made by `{COMMAND} --out FOLDER`: of synthetic heads of site A the reader of heads learned to mark in "
         f"{marked} and to tell facts in {telling} others; the fusions learned from these {telling} and from {count} "
         f"patients without an image, of whose heads a reading was drawn with the reader's errors. Unseen are {unseen}. "
-        f"Seeds of the arms: {seeds or 'none trained'}. AUCs are means over the AUC within each arm of the cohort, unless "
-        f"another is named. Intervals: 95 %, paired bootstrap over patients."
+        f"Seeds of the arms: {seeds or 'none trained'}. AUCs are means over the AUC within each arm of the cohort, "
+        f"unless another is named. Intervals: 95 %, paired bootstrap over patients."
     )
 
 

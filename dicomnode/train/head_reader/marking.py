@@ -17,12 +17,21 @@ from dicomnode.train.engine import BEST, Batch, FitSettings, Task, fit
 from dicomnode.train.head_reader.painted import STEPS, Heads
 from dicomnode.zoo.networks.head_facts import KINDS
 from dicomnode.zoo.networks.head_grid import as_floats
-from dicomnode.zoo.networks.head_reader import DARK, DEPTH_HU, PLACES, READ, Marked, SlabNet, slabs_of
+from dicomnode.zoo.networks.head_reader import (
+    DARK,
+    DEPTH_HU,
+    HALF_WINDOW_HU,
+    MIDDLE_HU,
+    PLACES,
+    READ,
+    Marked,
+    SlabNet,
+    slabs_of,
+)
 
 HEADS, SLABS, WITH_FINDING = 8, 8, 5
 """Heads of a batch, slabs of each, and how many of these show a finding, where there are so many."""
 GAIN_SD, OFFSET_SD_HU, NOISE_HU = 0.05, 1.0, 2.0
-HALF_WINDOW_HU, MIDDLE_HU = 40.0, 10.0
 DARK_SHARE = 0.4
 SHARES, OVERLAP, DEPTH = 20.0, 0.5, 0.5
 """Weights of cross-entropy, overlap and depth in the loss."""

@@ -45,18 +45,23 @@ def test_what_is_marked_in_all_slabs_is_added_up_to_volumes() -> None:
     shares = torch.full((PLACES[0], len(KINDS), 48, 48), -30.0)
     shares[3:5, KINDS.index("oedema"), 10:12, 10:15] = 30.0
     marked = Marked(shares, torch.full((PLACES[0], 48, 48), 1.25), torch.zeros(PLACES[0], 72))
-    summary = summary_of(marked, 1)[0]
+    hu = torch.zeros(SHAPE)
+    hu[:, :, :60] = -15.0  # all that is marked is dark by one unit of the window
+    summary = summary_of(marked, image(hu))[0]
     assert summary.shape == (SUMMARY,)
     volumes_ml = torch.expm1(summary[: len(KINDS)])
     assert float(volumes_ml[KINDS.index("oedema")]) == pytest.approx(20 * PLACE_ML, rel=1e-3)
     assert float(volumes_ml.sum()) == pytest.approx(20 * PLACE_ML, rel=1e-3)
+    lowest = summary[3 * len(KINDS) + 2 : 3 * len(KINDS) + 8]
+    assert lowest.tolist() == pytest.approx([-1.0] * 3 + [0.0] * 3, abs=0.02)  # oedema; no infarct
     depth = summary[3 * len(KINDS)]
     assert float(depth) == pytest.approx(1.25 * 20 * PLACE_ML / (20 * PLACE_ML + 0.2), rel=1e-3)
 
 
 def test_a_reader_tells_every_fact_of_every_head_and_none_below_zero() -> None:
     torch.manual_seed(0)
-    told = HeadReader().eval()(torch.randint(0, 256, (2, 1, *SHAPE), dtype=torch.uint8))
+    with torch.inference_mode():
+        told = HeadReader().eval()(torch.randint(0, 256, (2, 1, *SHAPE), dtype=torch.uint8))
     assert told.shape == (2, len(READ))
     assert float(told.min()) >= 0.0
 
