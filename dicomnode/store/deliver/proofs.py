@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from dicomnode.store.deliver.holding import in_conflict
 from dicomnode.store.deliver.results import settle_deliveries
-from dicomnode.store.locks import lock_delivery, lock_job
+from dicomnode.store.locks import lock_job_and_delivery
 from dicomnode.store.states import STAT, JobStatus, OutboxEvent, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import guarded_update, move
@@ -173,7 +173,7 @@ def _still_sent(session: Session, sent: Sent, *states: OutboxStatus) -> tuple[Jo
 
     ``states``: in which it may be; only sent, unless told.
     """
-    job, row = lock_job(session, sent.job_id), lock_delivery(session, sent.outbox_id)
+    job, row = lock_job_and_delivery(session, sent.job_id, sent.outbox_id)
     is_open = row.status in (states or (OutboxStatus.SENT,)) and job.status == JobStatus.DELIVERING
     return job, row if is_open else None
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, ScalarSelect, func, select
 from sqlalchemy.engine import Result as Rows
 from sqlalchemy.orm import Session
 
@@ -109,10 +109,10 @@ def _told(line: JobLine) -> JobLine:
     )
 
 
-def count_jobs(session: Session, wanted: JobFilter | None = None, *, up_to: int | None = None) -> int:
-    """How many there are. ``up_to``: where counting ends; None: nowhere."""
-    found = select(Job.id).where(*(wanted or JobFilter()).conditions()).limit(up_to)
-    return session.scalar(select(func.count()).select_from(found.subquery())) or 0
+def number_of_jobs(wanted: JobFilter, *, up_to: int | None = None) -> ScalarSelect[int]:
+    """Of a query: how many there are. ``up_to``: where counting ends; None: nowhere."""
+    found = select(Job.id).where(*wanted.conditions()).limit(up_to)
+    return select(func.count()).select_from(found.subquery()).scalar_subquery()
 
 
 def _portions(ids: Iterable[int]) -> Iterator[list[int]]:
