@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ScalarSelect, Select, func, select, union_all
+from sqlalchemy import CompoundSelect, ScalarSelect, desc, func, select, union_all
 from sqlalchemy.orm import Session
 
 from dicomnode.store.history.lines import SeriesLine
@@ -14,11 +15,7 @@ from dicomnode.store.tables import Series
 
 def list_series_without_job(session: Session, *, limit: int | None = 50) -> list[SeriesLine]:
     """The newest series first that are not chosen for a job, with the reason."""
-    # A query for each status: in each the index gives the newest, however many there are.
-    of_each = union_all(*(select(_newest_series(status).limit(limit).subquery()) for status in _WITHOUT_JOB))
-    newest = select(of_each.subquery())
-    rows = session.execute(newest.order_by(newest.selected_columns.last_instance_at.desc()).limit(limit))
-    return [SeriesLine(**row._mapping) for row in rows]
+    return [SeriesLine(**row._mapping) for row in session.execute(_newest(limit))]
 
 
 _WITHOUT_JOB = tuple(status for status in SeriesStatus if status is not SeriesStatus.CHOSEN)
@@ -36,8 +33,14 @@ _SERIES = select(
 )
 
 
-def _newest_series(status: SeriesStatus) -> Select[Any]:
-    return _SERIES.where(Series.status == status).order_by(Series.last_instance_at.desc())
+@cache  # to build it takes longer than to run it
+def _newest(limit: int | None) -> CompoundSelect[Any]:
+    # A query for each status: in each the index gives the newest, however many there are.
+    of_each = [
+        _SERIES.where(Series.status == status).order_by(Series.last_instance_at.desc()).limit(limit)
+        for status in _WITHOUT_JOB
+    ]
+    return union_all(*(select(one.subquery()) for one in of_each)).order_by(desc("last_instance_at")).limit(limit)
 
 
 def number_of_series_without_job(*, up_to: int | None = None) -> ScalarSelect[int]:
