@@ -84,6 +84,14 @@ def lock_delivery(session: Session, outbox_id: int) -> Outbox:
     return row
 
 
+def lock_job_and_delivery(session: Session, job_id: int, outbox_id: int) -> tuple[Job, Outbox]:
+    """A job and one row of the outbox, which exist, in one statement."""
+    # PostgreSQL locks the rows of a join in the order of its tables: the job's first.
+    both = select(Job, Outbox).join(Outbox, Outbox.id == outbox_id).where(Job.id == job_id).with_for_update()
+    job, row = session.execute(both, execution_options=_ANEW).one()
+    return job, row
+
+
 def lock_commitments(session: Session, *where: Condition) -> Sequence[Commitment]:
     """The transactions of storage commitment that fulfil all conditions."""
     return _locked(session, Commitment, where)

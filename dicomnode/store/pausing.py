@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import delete, exists, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, delete, exists, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from dicomnode.store.inserting import insert_if_absent
 from dicomnode.store.tables import Event, Paused
@@ -30,9 +30,12 @@ class PausedLine:
     by: str
 
 
-def is_paused(session: Session, part: Part, name: str = "") -> bool:
-    """Whether nothing of it is to begin; what has begun is finished."""
-    return bool(session.scalar(select(exists().where(Paused.part == part, Paused.name == name))))
+def paused(part: Part, name: str | InstrumentedAttribute[str] = "") -> ColumnElement[bool]:
+    """Condition of a query: nothing of it is to begin; what has begun is finished.
+
+    ``name``: of the destination, or the column that has it.
+    """
+    return exists().where(Paused.part == part, Paused.name == name)
 
 
 def pause(session: Session, part: Part, name: str = "", *, by: str = "") -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, exists, or_, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
+from dicomnode.store.among import among
 from dicomnode.store.locks import lock_instances, lock_series
 from dicomnode.store.states import JOB_OPEN, InstanceStatus, OutboxStatus, SeriesStatus
 from dicomnode.store.tables import NOT_PURGED, SET_ASIDE, Instance, Job, Outbox, Result, Series
@@ -60,7 +61,7 @@ def expired_series(
     further = place > tuple_(after.received_at, after.instance_id)
     page = select(Instance.received_at, Instance.id).where(SET_ASIDE if unused else NOT_PURGED, old, further)
     seen = session.execute(page.order_by(Instance.received_at, Instance.id).limit(files)).all()
-    found = select(Instance.series_id).where(Instance.id.in_([row.id for row in seen]), _is_expired(limits))
+    found = select(Instance.series_id).where(among(Instance.id, [row.id for row in seen]), _is_expired(limits))
     series_ids = session.scalars(found.distinct()).all() if seen else []
     return series_ids, Place(*seen[-1]) if len(seen) == files else None
 
@@ -122,12 +123,12 @@ def mark_purged(session: Session, expired: Sequence[Expired]) -> None:
     session.execute(update(Instance).where(gone).values(status=InstanceStatus.PURGED))
 
 
-def finished_jobs(session: Session, among: Collection[int], *, before: float) -> set[int]:
+def finished_jobs(session: Session, jobs: Collection[int], *, before: float) -> set[int]:
     """Those of these jobs whose files may go: finished before a moment, with nothing left in the outbox."""
     waiting = (OutboxStatus.PENDING, OutboxStatus.SENDING, OutboxStatus.HELD)
     unsent = exists().where(Outbox.job_id == Job.id, Outbox.status.in_(waiting))
     statement = select(Job.id).where(Job.finished_at < before, Job.status.not_in(JOB_OPEN), ~unsent)
-    some = (statement.where(Job.id.in_(ids)) for ids in _portions(among))
+    some = (statement.where(among(Job.id, ids)) for ids in _portions(jobs))
     return {job_id for one in some for job_id in session.scalars(one)}
 
 

@@ -18,11 +18,11 @@ from sqlalchemy.orm import Session
 
 from dicomnode.dicom.commitment import Report, read_report
 from dicomnode.dicom.statuses import INVALID_ARGUMENT_VALUE, PROCESSING_FAILURE, SUCCESS
-from dicomnode.store.deliver.proofs import Sent, read_sent
+from dicomnode.store.deliver.proofs import SENT, Sent, read_sent
 from dicomnode.store.engine import Store
 from dicomnode.store.locks import lock_commitments
 from dicomnode.store.states import JobStatus, OutboxStatus
-from dicomnode.store.tables import Commitment, Job, Outbox, Result
+from dicomnode.store.tables import Commitment, Job, Outbox
 
 logger = logging.getLogger(__name__)
 
@@ -85,9 +85,7 @@ def answered(session: Session, destination: str) -> list[Answered]:
 def _sent_before(session: Session, commitment: Commitment) -> list[Sent]:
     """The deliveries of a transaction, as far as they were not sent anew since."""
     statement = (
-        select(Outbox, Result)
-        .join(Result, Result.id == Outbox.result_id)
-        .join(Job, Job.id == Outbox.job_id)
+        SENT.join(Job, Job.id == Outbox.job_id)
         .where(
             Outbox.id.in_(commitment.deliveries),
             Outbox.status == OutboxStatus.SENT,
@@ -96,7 +94,7 @@ def _sent_before(session: Session, commitment: Commitment) -> list[Sent]:
         )
         .order_by(Outbox.job_id, Outbox.id)
     )
-    return [read_sent(row, result) for row, result in session.execute(statement)]
+    return read_sent(session, statement)
 
 
 def conclude(session: Session, commitment_id: int) -> None:

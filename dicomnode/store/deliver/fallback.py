@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from dicomnode.kinds import KINDS, Kind, kind_to_send, stand_ins
 from dicomnode.store.deliver.outbox import Parcel
 from dicomnode.store.deliver.results import Delivery, outbox_row, settle_deliveries
-from dicomnode.store.locks import lock_delivery, lock_job
+from dicomnode.store.locks import lock_job, lock_job_and_delivery
 from dicomnode.store.states import JobEvent, JobStatus, OutboxEvent, OutboxStatus
 from dicomnode.store.tables import Outbox, RefusedClass, Result
 from dicomnode.store.transitions import move
@@ -96,8 +96,7 @@ def record_refused(session: Session, parcel: Parcel, *, how: str) -> bool:
     """
     if KINDS[parcel.kind].stand_in is None:
         return False
-    lock_job(session, parcel.job_id)
-    row = lock_delivery(session, parcel.outbox_id)
+    _, row = lock_job_and_delivery(session, parcel.job_id, parcel.outbox_id)
     learn_refusal(session, row.destination, parcel.sop_class_uid, how=how)
     instead = kinds_for(session, row.destination, [parcel.kind])[0]
     detail = {"reason": how, "instead": instead}

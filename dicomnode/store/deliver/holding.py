@@ -13,7 +13,7 @@ from dicomnode.dicom.identity import Agreement
 from dicomnode.errors import JobError
 from dicomnode.store.deliver.outbox import Parcel, parcel_of
 from dicomnode.store.deliver.results import settle_deliveries
-from dicomnode.store.locks import lock_deliveries, lock_delivery, lock_job, lock_jobs
+from dicomnode.store.locks import lock_deliveries, lock_delivery, lock_job, lock_job_and_delivery, lock_jobs
 from dicomnode.store.states import OutboxEvent, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import guarded_update, move, note
@@ -58,8 +58,7 @@ def record_held(session: Session, parcel: Parcel, *, reason: str, look_at: float
     ------
     LeaseLost : the result was withdrawn or taken over in the meantime.
     """
-    lock_job(session, parcel.job_id)
-    row = lock_delivery(session, parcel.outbox_id)
+    _, row = lock_job_and_delivery(session, parcel.job_id, parcel.outbox_id)
     changes: dict[str, Any] = {"lease_until": None, "next_attempt_at": look_at, "error": reason}
     move(session, row, OutboxEvent.HOLD, token=parcel.token, detail={"reason": reason}, **changes)
 

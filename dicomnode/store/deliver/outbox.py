@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from dicomnode.errors import LeaseLost
 from dicomnode.kinds import Kind
 from dicomnode.store.deliver.results import settle_deliveries, underway
-from dicomnode.store.locks import lock_deliveries, lock_delivery, lock_job
-from dicomnode.store.pausing import Part, is_paused
+from dicomnode.store.locks import lock_deliveries, lock_delivery, lock_job, lock_job_and_delivery
+from dicomnode.store.pausing import Part, paused
 from dicomnode.store.states import STAT, JobStatus, OutboxEvent, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import guarded_update, move, note
@@ -46,12 +46,12 @@ def has_due_parcels(session: Session, destination: str, *, stat_only: bool = Fal
         Outbox.destination == destination,
         Outbox.status == OutboxStatus.PENDING,
         Outbox.next_attempt_at <= time.time(),
+        ~paused(Part.DESTINATION, destination),
     )
     statement = select(Outbox.id).where(*due).limit(1)
     if stat_only:
         statement = statement.join(Job, Job.id == Outbox.job_id).where(Job.priority == STAT)
-    is_due = session.scalar(statement) is not None
-    return is_due and not is_paused(session, Part.DESTINATION, destination)
+    return session.scalar(statement) is not None
 
 
 def has_fresh_parcels(session: Session, destinations: Iterable[str]) -> bool:
@@ -59,16 +59,14 @@ def has_fresh_parcels(session: Session, destinations: Iterable[str]) -> bool:
 
     What a destination did not take is not fresh, nor is what waits for one that is paused.
     """
-    names = [name for name in destinations if not is_paused(session, Part.DESTINATION, name)]
     fresh = (Outbox.status == OutboxStatus.PENDING) & (Outbox.attempts == 0)
-    waits = (fresh | (Outbox.status == OutboxStatus.SENDING)) & Outbox.destination.in_(names)
-    return session.scalar(select(Outbox.id).where(waits).limit(1)) is not None
+    waits = (fresh | (Outbox.status == OutboxStatus.SENDING)) & Outbox.destination.in_(list(destinations))
+    statement = select(Outbox.id).where(waits, ~paused(Part.DESTINATION, Outbox.destination))
+    return session.scalar(statement.limit(1)) is not None
 
 
 def claim_parcels(session: Session, destination: str, *, owner: str, lease_s: float, limit: int = 50) -> list[Parcel]:
     """Lease what is due for a destination, oldest job first, to go over one connection: stat alone, or else routine."""
-    if is_paused(session, Part.DESTINATION, destination):
-        return []
     now = time.time()
     statement = (
         select(Outbox, Result, Job.priority)
@@ -78,6 +76,7 @@ def claim_parcels(session: Session, destination: str, *, owner: str, lease_s: fl
             Outbox.destination == destination,
             Outbox.status == OutboxStatus.PENDING,
             Outbox.next_attempt_at <= now,
+            ~paused(Part.DESTINATION, destination),
         )
         .order_by(case((Job.priority == STAT, 0), else_=1), Outbox.job_id, Outbox.id)
         .limit(limit)
@@ -181,10 +180,10 @@ def record_sent(session: Session, parcel: Parcel, *, status: int, found: bool = 
     ------
     LeaseLost : the result was withdrawn or taken over in the meantime.
     """
-    job = lock_job(session, parcel.job_id)
+    job, row = lock_job_and_delivery(session, parcel.job_id, parcel.outbox_id)
     move(
         session,
-        lock_delivery(session, parcel.outbox_id),
+        row,
         OutboxEvent.SENT,
         token=parcel.token,
         detail={"status": f"0x{status:04X}", "attempt": parcel.attempts, **({"found": True} if found else {})},
@@ -221,10 +220,10 @@ def record_failure(
     ------
     LeaseLost : the result was withdrawn or taken over in the meantime.
     """
-    job = lock_job(session, parcel.job_id)
+    job, row = lock_job_and_delivery(session, parcel.job_id, parcel.outbox_id)
     move(
         session,
-        lock_delivery(session, parcel.outbox_id),
+        row,
         OutboxEvent.GIVE_UP if retry_at is None else OutboxEvent.RETRY,
         token=parcel.token,
         detail={

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, case, select, update
+from sqlalchemy import ColumnElement, Select, case, func, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.store.deliver.holding import in_conflict
 from dicomnode.store.deliver.results import settle_deliveries
-from dicomnode.store.locks import lock_delivery, lock_job
+from dicomnode.store.locks import lock_job_and_delivery
 from dicomnode.store.states import STAT, JobStatus, OutboxEvent, OutboxStatus
 from dicomnode.store.tables import Job, Outbox, Result
 from dicomnode.store.transitions import guarded_update, move
@@ -44,6 +45,23 @@ class Sent:
     is_stat: bool = False
 
 
+SENT = select(
+    Outbox.id.label("outbox_id"),
+    Outbox.job_id,
+    Result.study_uid,
+    Result.series_uid,
+    Result.sop_class_uid,
+    Result.sop_instance_uid,
+    func.coalesce(Outbox.sent_at, Outbox.created_at).label("sent_at"),
+    Outbox.created_at,
+    Outbox.proof_attempts.label("attempts"),
+    Outbox.commitment_requests.label("requests"),
+    Outbox.losses,
+    Outbox.last_status.label("status"),
+).join(Result, Result.id == Outbox.result_id)
+"""Deliveries as :class:`Sent`, to be read by :func:`read_sent`: to make objects that follow their rows takes longer."""
+
+
 def _due(destination: str, proof: str) -> tuple[ColumnElement[bool], ...]:
     return (
         Outbox.destination == destination,
@@ -60,46 +78,29 @@ def unproven(session: Session, destination: str, proof: str, *, limit: int = 200
     Takes no lock.
     """
     statement = (
-        select(Outbox, Result, Job.priority)
-        .join(Result, Result.id == Outbox.result_id)
+        SENT.add_columns((Job.priority == STAT).label("is_stat"))
         .join(Job, Job.id == Outbox.job_id)
         .where(*_due(destination, proof))
         .order_by(case((Job.priority == STAT, 0), else_=1), Outbox.job_id, Outbox.id)
         .limit(limit)
     )
-    rows = session.execute(statement)
-    return [replace(read_sent(row, result), is_stat=priority == STAT) for row, result, priority in rows]
+    return read_sent(session, statement)
 
 
-def read_sent(row: Outbox, result: Result) -> Sent:
-    """What proving needs to know of a delivery."""
-    return Sent(
-        outbox_id=row.id,
-        job_id=row.job_id,
-        study_uid=result.study_uid,
-        series_uid=result.series_uid,
-        sop_class_uid=result.sop_class_uid,
-        sop_instance_uid=result.sop_instance_uid,
-        sent_at=row.sent_at or row.created_at,
-        created_at=row.created_at,
-        attempts=row.proof_attempts,
-        requests=row.commitment_requests,
-        losses=row.losses,
-        status=row.last_status,
-    )
+def read_sent(session: Session, wanted: Select[*tuple[Any, ...]]) -> list[Sent]:
+    """What proving needs to know of deliveries. ``wanted``: :data:`SENT`, with conditions."""
+    return [Sent(**row._mapping) for row in session.execute(wanted)]
 
 
 def held_unproven(session: Session, destination: str, *, limit: int = 200) -> list[Sent]:
     """What was sent to a destination, is held since it is not shown, and is to be looked for again now."""
     statement = (
-        select(Outbox, Result)
-        .join(Result, Result.id == Outbox.result_id)
-        .where(Outbox.destination == destination, Outbox.status == OutboxStatus.HELD, ~in_conflict())
+        SENT.where(Outbox.destination == destination, Outbox.status == OutboxStatus.HELD, ~in_conflict())
         .where(Outbox.next_attempt_at <= time.time())
         .order_by(Outbox.job_id, Outbox.id)
         .limit(limit)
     )
-    return [read_sent(row, result) for row, result in session.execute(statement)]
+    return read_sent(session, statement)
 
 
 def record_proven(session: Session, sent: Sent, *, by: str, elsewhere: bool = False) -> None:
@@ -173,7 +174,7 @@ def _still_sent(session: Session, sent: Sent, *states: OutboxStatus) -> tuple[Jo
 
     ``states``: in which it may be; only sent, unless told.
     """
-    job, row = lock_job(session, sent.job_id), lock_delivery(session, sent.outbox_id)
+    job, row = lock_job_and_delivery(session, sent.job_id, sent.outbox_id)
     is_open = row.status in (states or (OutboxStatus.SENT,)) and job.status == JobStatus.DELIVERING
     return job, row if is_open else None
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, Row, select
 from sqlalchemy.orm import Session
 
 from dicomnode.kinds import Kind
@@ -141,9 +141,10 @@ def settle_deliveries(session: Session, job: Job) -> None:
     """
     if job.status != JobStatus.DELIVERING:
         return
-    if session.scalar(select(Outbox.id).where(Outbox.job_id == job.id, underway()).limit(1)) is not None:
+    columns = (Outbox.destination, Outbox.status, Outbox.proven_by, underway().label("is_underway"))
+    rows = session.execute(select(*columns).where(Outbox.job_id == job.id).order_by(Outbox.id)).all()
+    if any(row.is_underway for row in rows):
         return
-    rows = session.scalars(select(Outbox).where(Outbox.job_id == job.id).order_by(Outbox.id)).all()
     statuses = [row.status for row in rows]
     event = JobEvent.UNPROVEN if OutboxStatus.SENT in statuses else JobEvent.DELIVERED
     if OutboxStatus.FAILED in statuses or OutboxStatus.WITHDRAWN in statuses:
@@ -159,7 +160,7 @@ def underway() -> ColumnElement[bool]:
     return Outbox.status.in_((OutboxStatus.PENDING, OutboxStatus.SENDING, OutboxStatus.HELD)) | unproven
 
 
-def _proofs(rows: Sequence[Outbox]) -> dict[str, str]:
+def _proofs(rows: Sequence[Row[*tuple[Any, ...]]]) -> dict[str, str]:
     """Destination -> what proved that it has its results; the weakest where they differ."""
     strength = {"commitment": 2, "query": 1, "status": 0}
     found: dict[str, str] = {}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
-from sqlalchemy import event, func, select
+from sqlalchemy import ScalarSelect, Select, event, func, select
 from sqlalchemy.orm import Session
 
 from dicomnode.store.states import JobEvent, JobStatus
@@ -35,16 +36,15 @@ def seconds_by_stage(session: Session, job: Job) -> dict[str, object]:
     ``queue_s``, ``read_s``, ``infer_s`` (by model), ``encode_s``, ``deliver_s`` (until the last result was sent),
     ``prove_s`` (until the last was proven), ``total_s``.
     """
-    claimed, encoded = (_last(session, job, name) for name in (JobEvent.CLAIM, JobEvent.ENCODED))
+    claimed, encoded, sent, proven = session.execute(_moments(job)).one()
+    columns = select(Run.model, Run.started_at, Run.finished_at)
     runs = [
         run
-        for run in session.scalars(select(Run).where(Run.job_id == job.id).order_by(Run.position))
+        for run in session.execute(columns.where(Run.job_id == job.id).order_by(Run.position))
         if claimed is not None and run.started_at is not None and run.started_at >= claimed
     ]
     began = min((run.started_at for run in runs if run.started_at is not None), default=None)
     inferred = max((run.finished_at for run in runs if run.finished_at is not None), default=claimed)
-    times = select(func.max(Outbox.sent_at), func.max(Outbox.proven_at)).where(Outbox.job_id == job.id)
-    sent, proven = session.execute(times).one()
     spans = {
         "queue_s": (job.created_at, claimed),
         "read_s": (claimed, began),
@@ -57,9 +57,15 @@ def seconds_by_stage(session: Session, job: Job) -> dict[str, object]:
     return {**seconds, "infer_s": {run.model: _span(run.started_at, run.finished_at) for run in runs}}
 
 
-def _last(session: Session, job: Job, name: str) -> float | None:
-    statement = select(func.max(Event.at)).where(Event.job_id == job.id, Event.subject == "job", Event.name == name)
-    return session.scalar(statement)
+def _moments(job: Job) -> Select[*tuple[Any, ...]]:
+    """When a job was claimed, encoded, sent and proven for the last time, as one row."""
+    claimed, encoded = (_last(job, name) for name in (JobEvent.CLAIM, JobEvent.ENCODED))
+    return select(claimed, encoded, func.max(Outbox.sent_at), func.max(Outbox.proven_at)).where(Outbox.job_id == job.id)
+
+
+def _last(job: Job, name: str) -> ScalarSelect[float | None]:
+    mine = (Event.job_id == job.id, Event.subject == "job", Event.name == name)
+    return select(func.max(Event.at)).where(*mine).scalar_subquery()
 
 
 def _span(begin: float | None, end: float | None) -> float | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from sqlalchemy import Select, or_, select
+from sqlalchemy import CompoundSelect, Select, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from dicomnode.dicom.uids import names_of
@@ -21,9 +19,8 @@ def events_of(session: Session, identifier: str) -> list[EventLine]:
     studies, jobs = studies_named(session, identifier), _jobs_of(identifier)
     if not studies and not jobs:
         return []
-    arrived = arrivals_of(session, studies or session.scalars(select(Job.study_uid).where(Job.id.in_(jobs))).all())
-    about = or_(Event.study_uid.in_(studies), Event.job_id.in_([*jobs, *_jobs_of_studies(session, studies)]))
-    rows = session.scalars(select(Event).where(about).order_by(Event.at, Event.id))
+    arrived = arrivals_of(session, studies or select(Job.study_uid).where(Job.id.in_(jobs)))
+    rows = session.scalars(select(Event).where(Event.id.in_(_about(studies, jobs))).order_by(Event.at, Event.id))
     events = [
         EventLine(
             at=row.at,
@@ -73,8 +70,10 @@ def studies_named(session: Session, identifier: str) -> list[str]:
     by_result = select(Result.study_uid).where(
         or_(Result.sop_instance_uid == identifier, Result.series_uid == identifier)
     )
-    found = {uid for statement in (by_series, by_instance, by_result) for uid in session.scalars(statement)}
-    return sorted(found or set(session.scalars(_by_data_set(identifier))))
+    found = set(session.scalars(union_all(by_series, by_instance, by_result)))
+    if found or _jobs_of(identifier):
+        return sorted(found)
+    return sorted(set(session.scalars(_by_data_set(identifier))))
 
 
 def _by_data_set(identifier: str) -> Select[str]:
@@ -88,5 +87,8 @@ def _jobs_of(identifier: str) -> list[int]:
     return [int(identifier)] if identifier.isdigit() and len(identifier) < 12 else []
 
 
-def _jobs_of_studies(session: Session, studies: list[str]) -> Sequence[int]:
-    return session.scalars(select(Job.id).where(Job.study_uid.in_(studies))).all()
+def _about(studies: list[str], jobs: list[int]) -> CompoundSelect[int]:
+    """Ids of the events of studies and of jobs; each question has an index of its own, which one with OR would not."""
+    of_studies = select(Event.id).where(Event.study_uid.in_(studies))
+    of_their_jobs = select(Event.id).join(Job, Job.id == Event.job_id).where(Job.study_uid.in_(studies))
+    return union_all(of_studies, of_their_jobs, select(Event.id).where(Event.job_id.in_(jobs)))

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, ScalarSelect, func, select
 from sqlalchemy.engine import Result as Rows
 from sqlalchemy.orm import Session
 
 from dicomnode.decision import Outcome, ScoreOutcome, Told, decision_of
+from dicomnode.store.among import among
 from dicomnode.store.history.lines import DeliveryLine, JobLine, RunLine
 from dicomnode.store.states import OutboxStatus, RunStatus
 from dicomnode.store.tables import Base, Job, Outbox, Result, Run, Series
@@ -73,9 +74,9 @@ def list_jobs(session: Session, wanted: JobFilter | None = None, *, limit: int |
     lines = [JobLine(**row._mapping) for row in session.execute(statement)]
     by_id = {line.job_id: line for line in lines}
     for some in _portions(by_id):
-        for job_id, run in _by_job(session.execute(_RUNS.where(Run.job_id.in_(some)))):
+        for job_id, run in _by_job(session.execute(_RUNS.where(among(Run.job_id, some)))):
             by_id[job_id].runs.append(_run_line(run))
-        sent = session.execute(_DELIVERIES.where(Outbox.job_id.in_(some)).order_by(Outbox.id))
+        sent = session.execute(_DELIVERIES.where(among(Outbox.job_id, some)).order_by(Outbox.id))
         for job_id, delivery in _by_job(sent):
             by_id[job_id].deliveries.append(DeliveryLine(**delivery))
     return [_told(line) for line in lines]
@@ -109,10 +110,10 @@ def _told(line: JobLine) -> JobLine:
     )
 
 
-def count_jobs(session: Session, wanted: JobFilter | None = None, *, up_to: int | None = None) -> int:
-    """How many there are. ``up_to``: where counting ends; None: nowhere."""
-    found = select(Job.id).where(*(wanted or JobFilter()).conditions()).limit(up_to)
-    return session.scalar(select(func.count()).select_from(found.subquery())) or 0
+def number_of_jobs(wanted: JobFilter, *, up_to: int | None = None) -> ScalarSelect[int]:
+    """Of a query: how many there are. ``up_to``: where counting ends; None: nowhere."""
+    found = select(Job.id).where(*wanted.conditions()).limit(up_to)
+    return select(func.count()).select_from(found.subquery()).scalar_subquery()
 
 
 def _portions(ids: Iterable[int]) -> Iterator[list[int]]:

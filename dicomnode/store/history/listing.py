@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sqlalchemy import null, select
 from sqlalchemy.orm import Session
 
-from dicomnode.store.history.jobs import JobFilter, count_jobs, list_jobs
+from dicomnode.store.history.jobs import JobFilter, list_jobs, number_of_jobs
 from dicomnode.store.history.lines import JobLine, SeriesLine
-from dicomnode.store.history.series import count_series_without_job, list_series_without_job
+from dicomnode.store.history.series import list_series_without_job, number_of_series_without_job
 
 COUNTED = 1000
 """How far is counted for an operator: to count what a node has seen in years would take longer than to list it."""
@@ -34,9 +35,11 @@ def list_all(session: Session, wanted: JobFilter, *, limit: int | None, count_al
     """
     everything = wanted == JobFilter()
     up_to = None if count_all else COUNTED + 1
+    of_series = number_of_series_without_job(up_to=up_to) if everything else null()
+    jobs_total, series_total = session.execute(select(number_of_jobs(wanted, up_to=up_to), of_series)).one()
     return Listing(
-        jobs_total=count_jobs(session, wanted, up_to=up_to),
+        jobs_total=jobs_total,
         jobs=list_jobs(session, wanted, limit=limit),
-        series_without_job_total=count_series_without_job(session, up_to=up_to) if everything else None,
+        series_without_job_total=series_total,
         series_without_job=list_series_without_job(session, limit=limit) if everything else None,
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Select, func, select
+from functools import cache
+from typing import Any
+
+from sqlalchemy import CompoundSelect, ScalarSelect, desc, func, select, union_all
 from sqlalchemy.orm import Session
 
 from dicomnode.store.history.lines import SeriesLine
@@ -12,34 +15,35 @@ from dicomnode.store.tables import Series
 
 def list_series_without_job(session: Session, *, limit: int | None = 50) -> list[SeriesLine]:
     """The newest series first that are not chosen for a job, with the reason."""
-    # A statement for each status: in each the index gives the newest, however many there are.
-    newest = [row for status in _WITHOUT_JOB for row in session.scalars(_newest_series(status).limit(limit))]
-    newest.sort(key=lambda row: row.last_instance_at, reverse=True)
-    return [
-        SeriesLine(
-            series_uid=row.series_uid,
-            study_uid=row.study_uid,
-            accession_number=row.accession_number,
-            modality=row.modality,
-            status=row.status,
-            refusal=row.refusal,
-            detail=row.refusal_detail,
-            sender_ae=row.sender_ae,
-            first_instance_at=row.first_instance_at,
-            last_instance_at=row.last_instance_at,
-        )
-        for row in newest[:limit]
-    ]
+    return [SeriesLine(**row._mapping) for row in session.execute(_newest(limit))]
 
 
 _WITHOUT_JOB = tuple(status for status in SeriesStatus if status is not SeriesStatus.CHOSEN)
+_SERIES = select(
+    Series.series_uid,
+    Series.study_uid,
+    Series.accession_number,
+    Series.modality,
+    Series.status,
+    Series.refusal,
+    Series.refusal_detail.label("detail"),
+    Series.sender_ae,
+    Series.first_instance_at,
+    Series.last_instance_at,
+)
 
 
-def _newest_series(status: SeriesStatus) -> Select[Series]:
-    return select(Series).where(Series.status == status).order_by(Series.last_instance_at.desc())
+@cache  # to build it takes longer than to run it
+def _newest(limit: int | None) -> CompoundSelect[Any]:
+    # A query for each status: in each the index gives the newest, however many there are.
+    of_each = [
+        _SERIES.where(Series.status == status).order_by(Series.last_instance_at.desc()).limit(limit)
+        for status in _WITHOUT_JOB
+    ]
+    return union_all(*(select(one.subquery()) for one in of_each)).order_by(desc("last_instance_at")).limit(limit)
 
 
-def count_series_without_job(session: Session, *, up_to: int | None = None) -> int:
-    """How many there are. ``up_to``: where counting ends; None: nowhere."""
+def number_of_series_without_job(*, up_to: int | None = None) -> ScalarSelect[int]:
+    """Of a query: how many there are. ``up_to``: where counting ends; None: nowhere."""
     found = select(Series.id).where(Series.status.in_(_WITHOUT_JOB)).limit(up_to)
-    return session.scalar(select(func.count()).select_from(found.subquery())) or 0
+    return select(func.count()).select_from(found.subquery()).scalar_subquery()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
+from dicomnode.store.among import among
 from dicomnode.store.states import JobEvent, JobTask
 from dicomnode.store.tables import Event, Job, Series
 
@@ -31,7 +32,9 @@ def times_of(session: Session, *which: ColumnElement[bool], limit: int = 500) ->
     found = found.join(Series, Series.id == Job.series_id).where(Job.task == JobTask.ANALYSIS, *which)
     jobs = session.execute(found.order_by(Job.id.desc()).limit(limit)).all()
     history: dict[int | None, list[tuple[str, float]]] = {job[0]: [] for job in jobs}
-    told = select(Event.job_id, Event.name, Event.at).where(Event.job_id.in_(list(history)), Event.subject == "job")
+    told = select(Event.job_id, Event.name, Event.at).where(
+        among(Event.job_id, [job[0] for job in jobs]), Event.subject == "job"
+    )
     for job_id, name, at in session.execute(told.order_by(Event.id)):
         history[job_id].append((name, at))
     for job_id, protocol, first_at, last_at in jobs:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from dicomnode.errors import JobError, LeaseLost
 from dicomnode.store.locks import lock_deliveries, lock_job, lock_jobs
-from dicomnode.store.pausing import Part, is_paused
+from dicomnode.store.pausing import Part, paused
 from dicomnode.store.queue.rejections import plan_rejections
 from dicomnode.store.states import (
     JOB_INACTIVE,
@@ -155,8 +155,6 @@ def claim_job(
     answer_wait_s : an analysis is left this long for what a FHIR server was asked about its patient.
     after_stat : the last one was stat, so that a routine one has its turn which has waited for too long.
     """
-    if is_paused(session, Part.QUEUE):
-        return None
     now = time.time()
     statement = _claimable(now, answer_wait_s).order_by(*_urgency(after_stat), Job.id)
     job = session.scalars(statement.limit(1).with_for_update(skip_locked=True)).one_or_none()
@@ -186,7 +184,7 @@ def claim_job(
 
 
 def _claimable(now: float, answer_wait_s: float) -> Select[Job]:
-    statement = select(Job).where(Job.status == JobStatus.QUEUED, Job.ready_at <= now)
+    statement = select(Job).where(Job.status == JobStatus.QUEUED, Job.ready_at <= now, ~paused(Part.QUEUE))
     if answer_wait_s > 0:
         settled = exists().where(FhirQuestion.study_uid == Job.study_uid, FhirQuestion.settled_at.is_not(None))
         has_waited = Job.ready_at <= now - answer_wait_s
@@ -204,7 +202,7 @@ def _urgency(after_stat: bool) -> tuple[ColumnElement[float], ...]:
 def is_stat_waiting(session: Session, *, answer_wait_s: float = 0.0) -> bool:
     """Whether :func:`claim_job` would find a stat job now."""
     waiting = _claimable(time.time(), answer_wait_s).where(Job.priority == STAT).limit(1)
-    return session.scalars(waiting).one_or_none() is not None and not is_paused(session, Part.QUEUE)
+    return session.scalars(waiting).one_or_none() is not None
 
 
 def give_way(session: Session, claim: Claim) -> None:

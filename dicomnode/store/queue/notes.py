@@ -13,13 +13,13 @@ from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.orm import Session
 
 from dicomnode.records import EncodedResult
-from dicomnode.store.deliver.proofs import Sent, read_sent
+from dicomnode.store.deliver.proofs import SENT, Sent, read_sent
 from dicomnode.store.deliver.results import underway
 from dicomnode.store.locks import lock_delivery
 from dicomnode.store.queue.jobs import Claim, leased_job
 from dicomnode.store.queue.rejections import delivered_results
 from dicomnode.store.states import InstanceStatus, JobEvent, JobStatus, JobTask, OutboxStatus, SeriesStatus
-from dicomnode.store.tables import Instance, Job, Outbox, Result, Series
+from dicomnode.store.tables import Instance, Job, Outbox, Series
 from dicomnode.store.transitions import guarded_update, move, note
 
 
@@ -104,13 +104,11 @@ def doubtful_deliveries(session: Session, destination: str) -> list[Sent]:
         return []
     over = or_(Outbox.lease_until.is_(None), Outbox.lease_until <= now)
     statement = (
-        select(Outbox, Result)
-        .join(Result, Result.id == Outbox.result_id)
-        .where(Outbox.job_id.in_(job_ids), Outbox.destination == destination, _in_doubt(now), over)
+        SENT.where(Outbox.job_id.in_(job_ids), Outbox.destination == destination, _in_doubt(now), over)
         .where(Outbox.proof != "status", Outbox.next_attempt_at <= now)
         .order_by(Outbox.id)
     )
-    return [read_sent(row, result) for row, result in session.execute(statement)]
+    return read_sent(session, statement)
 
 
 def settle_doubt(session: Session, delivery: Sent, *, found: bool) -> None:

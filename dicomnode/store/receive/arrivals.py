@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from dicomnode.store.tables import Association, Instance, Series
@@ -54,10 +54,10 @@ class Arrival:
         self.associations += other.associations
 
 
-def arrivals_of(session: Session, studies: Iterable[str]) -> list[Arrival]:
-    """Who brought the images of these studies, in the order of time."""
+def arrivals_of(session: Session, studies: Sequence[str] | Select[str]) -> list[Arrival]:
+    """Who brought the images of these studies, or of those that a query finds, in the order of time."""
     # By their series, which an index gives; what a sweep found has no association, and finds none in the join.
-    series = select(Series.id).where(Series.study_uid.in_(list(studies)))
+    series = select(Series.id).where(Series.study_uid.in_(studies))
     brought = (
         select(Instance.association_id, func.count().label("images"))
         .where(Instance.series_id.in_(series))

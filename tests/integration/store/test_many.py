@@ -8,17 +8,16 @@ from collections.abc import Iterator
 
 import pytest
 from rich.console import Console
-from sqlalchemy import event, update
+from sqlalchemy import update
 
 from benchmarks.past import fill
 from dicomnode.app import show
-from dicomnode.store.deliver import outbox, proofs
 from dicomnode.store.engine import Store
 from dicomnode.store.history.jobs import JobFilter
 from dicomnode.store.history.listing import COUNTED, list_all
 from dicomnode.store.ops.studies import newest_studies
 from dicomnode.store.retention import BEGINNING, Limits, Place, expired_series, lock_expired, mark_purged
-from dicomnode.store.tables import Job, Outbox
+from dicomnode.store.tables import Job
 from tests.integration.store.fixture import both_databases
 
 pytestmark = both_databases
@@ -77,29 +76,3 @@ def test_the_newest_studies_have_all_their_series_and_the_states_of_their_jobs(s
     assert len(lines) == 50
     (failed,) = [line for line in lines if line.study_uid == "1.2.3.60"]
     assert (failed.series, failed.states, failed.accession_number) == (1, ("failed",), "ACC60")
-
-
-def test_a_delivery_is_recorded_and_proven_in_few_statements(store: Store) -> None:
-    many(store, 3)
-    with store.write() as session:
-        session.execute(update(Job).where(Job.id == 2).values(status="delivering", finished_at=None))
-        session.execute(update(Outbox).where(Outbox.job_id == 2).values(status="pending"))
-    made: list[str] = []
-    event.listen(store.engine, "before_cursor_execute", lambda _c, _d, statement, *_: made.append(statement.split()[0]))
-    with store.write() as session:
-        (parcel,) = outbox.claim_parcels(session, "pacs", owner="sender", lease_s=60.0, limit=1)
-    claimed, made[:] = [word for word in made if word != "BEGIN"], []
-    with store.write() as session:
-        outbox.record_sent(session, parcel, status=0)
-    sent, made[:] = [word for word in made if word != "BEGIN"], []
-    with store.read() as session:
-        (one,) = proofs.unproven(session, "pacs", "query")
-    made.clear()
-    with store.write() as session:
-        proofs.record_proven(session, one, by="query")
-    proven = [word for word in made if word != "BEGIN"]
-    assert claimed == ["SELECT", "SELECT", "UPDATE", "INSERT"]
-    assert sent == proven == ["SELECT", "SELECT", "UPDATE", "INSERT", "SELECT"]
-    with store.read() as session:
-        row = session.get_one(Outbox, one.outbox_id)
-        assert (row.status, row.proven_by, row.lease_token) == ("proven", "query", 1)
