@@ -22,7 +22,7 @@ from pydicom.uid import (
 )
 from sqlalchemy import select
 
-from dicomnode.config.destinations import Destination
+from dicomnode.config.destinations import AnyDestination, Destination
 from dicomnode.config.protocols import Protocol
 from dicomnode.config.sections import Execution, Node
 from dicomnode.config.whole import Config
@@ -149,7 +149,7 @@ class World:
 
     def sender(
         self,
-        destination: Destination,
+        destination: AnyDestination,
         *,
         owner: str = "node",
         execution: Execution | None = None,
