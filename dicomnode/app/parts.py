@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from dicomnode.config.destinations import AnyDestination
 from dicomnode.config.whole import Config
+from dicomnode.deliver.ahead import protocols_to
 from dicomnode.deliver.sender import Sender
 from dicomnode.execute.dispatcher import Dispatcher
 from dicomnode.ops.state import BreakerState
@@ -136,13 +138,18 @@ class Parts:
     def _new_senders(self, config: Config) -> list[Sender]:
         if not self._delivers:
             return []
-        before = self._config
-        same = () if before is None or before.node != config.node else before.destination
         return [
             Sender(config, self._store, config.node.data_dir, self._owner, one, before_step=self._before_step)
             for one in config.destination
-            if one not in same
+            if not self._is_same(one, config)
         ]
+
+    def _is_same(self, destination: AnyDestination, config: Config) -> bool:
+        """Whether the sender to a destination may stay as it is."""
+        before = self._config
+        if before is None or before.node != config.node or destination not in before.destination:
+            return False
+        return protocols_to(before, destination) == protocols_to(config, destination)
 
     def take_over(self, renewal: Renewal) -> None:
         """Start what is new, each once its predecessor has finished; end what is not named any more."""

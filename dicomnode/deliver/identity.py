@@ -11,12 +11,14 @@ import logging
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from dicomnode.config.destinations import AnyDestination
 from dicomnode.config.whole import Config
+from dicomnode.deliver.ahead import AskedAhead
 from dicomnode.deliver.outgoing import Coercion, Outgoing
 from dicomnode.deliver.query import FindNotOffered
 from dicomnode.deliver.route import Route
@@ -56,6 +58,7 @@ class IdentityCheck:
     Parameters
     ----------
     data_dir : the folder that the paths of the outbox are relative to.
+    ahead : what the destination was asked before there were results.
     look_again_s : pause between two looks at what is held.
     """
 
@@ -66,6 +69,7 @@ class IdentityCheck:
         data_dir: Path,
         destination: AnyDestination,
         route: Route,
+        ahead: AskedAhead,
         *,
         look_again_s: float = LOOK_AGAIN_S,
     ) -> None:
@@ -73,6 +77,7 @@ class IdentityCheck:
         self._data_dir = data_dir
         self._destination = destination
         self._route = route
+        self._ahead = ahead
         self._calling_ae = config.node.ae_title
         self._provisional = re.compile(config.node.provisional_names)
         self._look_again_s = look_again_s
@@ -88,14 +93,33 @@ class IdentityCheck:
         ------
         DeliveryError : the destination could not be asked now; nothing may leave.
         """
-        answers = self._ask([parcel for parcel, _ in batch if parcel.identity_by != holding.OWN])
+        asked = [(parcel, file) for parcel, file in batch if parcel.identity_by != holding.OWN]
+        agreed = self._agreed_ahead(asked)
+        answers = self._ask([parcel for parcel, _ in asked if parcel.outbox_id not in agreed])
         judged, unreadable = [], []
         for parcel, file in batch:
             try:
-                judged.append(self._judged(parcel, file, answers))
+                judged.append(agreed.get(parcel.outbox_id) or self._judged(parcel, file, answers))
             except DeliveryError as fault:
                 unreadable.append((parcel, fault))
         return list(self._settled(judged)), unreadable
+
+    def _agreed_ahead(self, batch: Batch) -> dict[int, _Judged]:
+        """Outbox id -> what the destination was asked about while the models ran, and agreed with in everything.
+
+        All else is asked now: an earlier answer must hold nothing back, and put no other identity into a result.
+        """
+        early = self._ahead.taken(parcel.study_uid for parcel, _ in batch)
+        judged = {}
+        for parcel, file in batch:
+            with suppress(DeliveryError):  # one that cannot be read is told of where the answers of now are judged
+                if parcel.study_uid in early:
+                    judged[parcel.outbox_id] = self._judged(parcel, file, early)
+        return {
+            outbox_id: one
+            for outbox_id, one in judged.items()
+            if one.judgement is not None and one.judgement.agreement is Agreement.SAME
+        }
 
     def look_again(self) -> int:
         """Ask again about what is held; returns how many results that released.

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dicomnode.config.destinations import AnyDestination
 from dicomnode.config.whole import Config
+from dicomnode.deliver.ahead import MAX_AGE_S, AskedAhead
 from dicomnode.deliver.backoff import Backoff
 from dicomnode.deliver.breaker import ECHO_INTERVAL_S, Breaker
 from dicomnode.deliver.doubtful import DoubtfulOutcomes
@@ -70,6 +71,7 @@ class Sender:
         *,
         echo_interval_s: float = ECHO_INTERVAL_S,
         look_again_s: float = LOOK_AGAIN_S,
+        ahead_max_age_s: float = MAX_AGE_S,
         before_step: Callable[[], object] = lambda: None,
     ) -> None:
         self.destination = destination
@@ -83,7 +85,11 @@ class Sender:
         self._draw = random.Random()
         self._backoff = Backoff.of(destination)
         self._breaker = Breaker(self._backoff, self._draw, echo_interval_s=echo_interval_s)
-        self._identity = IdentityCheck(config, store, data_dir, destination, self._route, look_again_s=look_again_s)
+        own_route = route_to(destination, config.node.ae_title)
+        self._ahead = AskedAhead(config, store, destination, own_route, max_age_s=ahead_max_age_s)
+        self._identity = IdentityCheck(
+            config, store, data_dir, destination, self._route, self._ahead, look_again_s=look_again_s
+        )
         self._doubtful = DoubtfulOutcomes(store, destination, self._route)
         self._prover = Prover(store, destination, self._route, self._backoff, look_again_s=look_again_s)
         self._stop, self._retired = threading.Event(), threading.Event()
@@ -119,7 +125,7 @@ class Sender:
         self._retired.set()
 
     def step(self) -> int:
-        """One look at the outbox: send what is due, then prove what was sent.
+        """One look at the outbox: send what is due, then prove what was sent; with neither, ask about what is coming.
 
         Returns
         -------
@@ -130,6 +136,7 @@ class Sender:
         sqlalchemy.exc.SQLAlchemyError : the database failed; what was claimed is recovered by the next step.
         """
         self._before_step()
+        self._ahead.wait()
         self._is_overtaken = False
         if self._recovery_due:
             self._recover()
@@ -142,6 +149,8 @@ class Sender:
             self._next_look_at_held = time.monotonic() + self._look_again_s
             self._look_again()
         proven = self._prover.step()
+        if not (tried or proven or self._retired.is_set()):
+            self._ahead.ask()
         return tried or proven
 
     def _send_due(self) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from pydicom.dataset import Dataset
 
@@ -52,9 +53,10 @@ def main(connection: Connection, _: None) -> None:
 
 
 class CaseWorker:
-    """Keeps the series that was read last: what was read for the models is encoded from memory."""
+    """Keeps the series that was read last, and the header: what was read for the models is encoded from memory."""
 
     def __init__(self) -> None:
+        self._header: tuple[Path, Dataset] | None = None
         self._source: Source | None = None
         self._series: LoadedSeries | None = None
 
@@ -86,8 +88,7 @@ class CaseWorker:
                 volume = series.volume
                 save_volume(task.volume, volume)
                 brain_hu = brain_level_hu(volume.hu)
-            with reading(1):
-                header = _identity(task.source)
+            header = self._newest_header(task.source)
         at = scanned_at(header, task.timezone)
         return ReadReply(context_of_header(header), patient_of(header), at, seconds, brain_hu)
 
@@ -100,7 +101,7 @@ class CaseWorker:
             except InferenceError as fault:
                 return Failure(str(fault), stage=FINDINGS)
         with timed(seconds, "encode"):
-            case = case_of(task, series, findings)
+            case = case_of(task, series, self._newest_header(task.source), findings)
             results = encode_case(case, task.folder, requested=task.requested)
         return EncodeReply(tuple(results), seconds, case.reference)
 
@@ -109,6 +110,13 @@ class CaseWorker:
             with reading(len(source.paths)):
                 self._series, self._source = read_series(source.paths), source
         return self._series
+
+    def _newest_header(self, source: Source) -> Dataset:
+        """The newest header received: a name corrected after the scan is corrected in the results."""
+        if self._header is None or self._header[0] != source.newest:
+            with reading(1):
+                self._header = source.newest, read_received(source.newest, at_pixels)
+        return self._header[1]
 
 
 def _require_one_patient(sources: Sequence[Dataset], provisional_names: str) -> None:
@@ -129,16 +137,11 @@ def _note(task: RejectionTask | NotPerformedTask) -> EncodeReply:
     return EncodeReply((written,), seconds)
 
 
-def _identity(source: Source) -> Dataset:
-    """The newest header received: a name corrected after the scan is corrected in the results."""
-    return read_received(source.newest, at_pixels)
-
-
-def case_of(task: EncodeTask, series: LoadedSeries, findings: Sequence[Finding]) -> Case:
-    """Everything that shapes the results of a job."""
+def case_of(task: EncodeTask, series: LoadedSeries, header: Dataset, findings: Sequence[Finding]) -> Case:
+    """Everything that shapes the results of a job. ``header``: the newest, whose identity they carry."""
     return Case(
         sources=series.sources,
-        identity=_identity(task.source),
+        identity=header,
         volume=series.volume,
         findings=named_for(findings, task.context),
         input_digests=series.input_digests,

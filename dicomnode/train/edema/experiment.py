@@ -150,7 +150,8 @@ def _summaries(kept: Path, reader: HeadReader, heads_told: Heads) -> torch.Tenso
     """What is marked in heads, computed once."""
     if not kept.exists():
         save_weights({"summaries": summaries_of(reader.slabs, heads_told)}, kept)
-    return load_file(kept)["summaries"]
+    summaries: torch.Tensor = load_file(kept)["summaries"]
+    return summaries
 
 
 def _manifests(

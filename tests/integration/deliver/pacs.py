@@ -48,6 +48,7 @@ class ScriptedPacs(ReceivingPacs):
     patients : answered to every C-FIND for a study, where given, in place of what is stored.
     study_looks : number of C-FINDs for a study so far.
     study_find_status : answered to these in place of matches, where not Success.
+    study_gate : where given, the next C-FIND for a study is not answered before it is set. Used up once.
     says : keyword -> what every answer to a C-FIND says in this element in place of what is true; None: it is left out.
     refiles_under : ``study_uid`` or ``series_uid`` that takes the place of the one that an instance came with.
     proposals : SOP class UID -> application information of each extended negotiation so far.
@@ -75,6 +76,7 @@ class ScriptedPacs(ReceivingPacs):
         self.patients: list[Dataset] | None = None
         self.study_looks = 0
         self.study_find_status = SUCCESS
+        self.study_gate: threading.Event | None = None
         self.says: dict[str, Any] = {}
         self.refiles_under: dict[str, str] = {}
         self.proposals: list[dict[str, bytes]] = []
@@ -133,6 +135,9 @@ class ScriptedPacs(ReceivingPacs):
         wanted: Any = event.identifier
         if wanted.QueryRetrieveLevel == "STUDY":
             self.study_looks += 1
+            if (gate := self.study_gate) is not None:
+                self.study_gate = None
+                gate.wait(STALL_S)
             failure, answers = self.study_find_status, super()._on_find(event)
         elif not wanted.StudyInstanceUID:
             failure, answers = self.alone_status, self._alone(str(wanted.SOPInstanceUID))

@@ -22,7 +22,8 @@ from pydicom.uid import (
 )
 from sqlalchemy import select
 
-from dicomnode.config.destinations import Destination
+from dicomnode.config.destinations import AnyDestination, Destination
+from dicomnode.config.protocols import Protocol
 from dicomnode.config.sections import Execution, Node
 from dicomnode.config.whole import Config
 from dicomnode.deliver.sender import Sender
@@ -147,10 +148,21 @@ class World:
         return Destination(**(settings | more))
 
     def sender(
-        self, destination: Destination, *, owner: str = "node", execution: Execution | None = None, **more: Any
+        self,
+        destination: AnyDestination,
+        *,
+        owner: str = "node",
+        execution: Execution | None = None,
+        protocol: Sequence[Protocol] = (),
+        **more: Any,
     ) -> Sender:
         """The sender for it."""
-        config = Config(node=Node(ae_title="NODE"), destination=(destination,), execution=execution or Execution())
+        config = Config(
+            node=Node(ae_title="NODE"),
+            destination=(destination,),
+            execution=execution or Execution(),
+            protocol=tuple(protocol),
+        )
         return Sender(config, self.store, self.data_dir, owner, destination, **more)
 
     def deliver(
@@ -162,9 +174,13 @@ class World:
         research: bool = False,
         payload: int = 2000,
         patient: Mapping[str, str] = PATIENT,
+        claim: Claim | None = None,
     ) -> tuple[int, list[EncodedResult]]:
-        """A job with one result per kind, waiting to be sent; returns the job's row id and the results in order."""
-        claim = claimed_job(self.store)
+        """A job with one result per kind, waiting to be sent; returns the job's row id and the results in order.
+
+        ``claim``: of a job that a worker has at hand; a new one where none is given.
+        """
+        claim = claim or claimed_job(self.store)
         results = [
             encoded_result(
                 self.data_dir, kind, study_uid=claim.study_uid, research=research, payload=payload, patient=patient
