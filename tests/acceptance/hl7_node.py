@@ -19,6 +19,7 @@ def node_with_hl7(
     hl7: dict[str, Any],
     *,
     results: Sequence[str] = (),
+    protocol: str = "head-ct",
     **clinical: Any,
 ) -> Iterator[ServedNode]:
     """While the block lasts. ``hl7``: of its listener, beside host and port; the node has to stop by itself.
@@ -33,6 +34,7 @@ def node_with_hl7(
         [{**destination, **asked, "accept_research": True, "retry_min_s": 0.3, "retry_max_s": 2.0}],
         reception={"settle_s": 0.2, "quiet_period_s": 2.0, "selection_wait_s": 0.0},
         models=models,
+        protocol=protocol,
         clinical={"amend_settle_s": 1.0, **clinical, "hl7": {"port": free_port(), "host": "127.0.0.1", **hl7}},
     )
     served.start()

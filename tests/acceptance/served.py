@@ -34,6 +34,8 @@ def toml_value(value: Any) -> str:
     """A value as TOML writes it, tables in one line."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {toml_value(inner)}" for key, inner in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml_value, value)) + "]"
     return json.dumps(value)
 
 
@@ -51,6 +53,7 @@ class ServedNode:
     reception: dict[str, Any] = field(default_factory=dict)
     execution: dict[str, Any] = field(default_factory=dict)
     models: tuple[str, ...] = ("hemorrhage",)
+    protocol: str = "head-ct"
     zoo_paths: tuple[Path, ...] = ()
     ae_title: str = "AINODE"
     clinical: dict[str, Any] = field(default_factory=dict)
@@ -108,7 +111,7 @@ class ServedNode:
         names = [destination["name"] for destination in self.destinations]
         lines += [
             "[[protocol]]",
-            'name = "head-ct"',
+            f"name = {json.dumps(self.protocol)}",
             'match = { Modality = "^CT$" }',
             f"models = {json.dumps(list(self.models))}",
             f"destinations = {json.dumps(names)}",

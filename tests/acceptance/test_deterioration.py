@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Iterator
+import ssl
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pydicom
@@ -59,12 +60,24 @@ def node(tmp_path_factory: pytest.TempPathFactory, pacs: Orthanc) -> Iterator[Se
         yield served
 
 
-def told_by_hl7(node: ServedNode, name: str, *values: tuple[str, str, str], **told: str) -> None:
-    """Send a message about a patient, and see that all of it was taken."""
+def about(name: str, *values: tuple[str, str, str], born: str = "19430601", **told: str) -> str:
+    """A message with what is measured of a patient, and what is told by codes of the hospital."""
     cells = [obx(what, number, unit) for what, number, unit in values]
     cells += [obx(f"{local}^{local}^L", says, kind="ST") for local, says in told.items()]
-    with Hl7Peer(node.clinical["hl7"]["port"]) as peer:
-        answer = peer.send(message(pid(name, born="19430601"), obr(), *cells, control_id=f"{name}{len(cells)}"))
+    return message(pid(name, born=born), obr(), *cells, control_id=f"{name}{len(cells)}")
+
+
+def told_by_hl7(
+    node: ServedNode,
+    name: str,
+    *values: tuple[str, str, str],
+    born: str = "19430601",
+    context: ssl.SSLContext | None = None,
+    **told: str,
+) -> None:
+    """Send a message about a patient, and see that all of it was taken."""
+    with Hl7Peer(node.clinical["hl7"]["port"], context=context) as peer:
+        answer = peer.send(about(name, *values, born=born, **told))
     assert (answer.code, answer.reasons) == ("AA", [])
 
 
@@ -77,12 +90,18 @@ def told_by_report(node: ServedNode, folder: Path, name: str, words: str) -> Non
     )
 
 
-def sent(node: ServedNode, folder: Path, name: str, born: str = "19430601") -> str:
-    """Send the CT of a woman who is 82 years old, unless she was born at another time; the UID of the study."""
-    study, years = small_study(name), 2026 - int(born[:4]) - 1
+def made_hers(study: Sequence[Dataset], name: str, born: str = "19430601") -> None:
+    """A CT becomes that of a woman who is 82 years old, unless she was born at another time."""
+    years = 2026 - int(born[:4]) - 1
     for ds in study:
         ds.PatientID, ds.PatientBirthDate, ds.PatientSex, ds.PatientAge = name, born, "F", f"{years:03d}Y"
         ds.AcquisitionDate, ds.AcquisitionTime = "20260101", "101500"
+
+
+def sent(node: ServedNode, folder: Path, name: str, born: str = "19430601") -> str:
+    """Send a small CT of hers; the UID of the study."""
+    study = small_study(name)
+    made_hers(study, name, born)
     assert storescu(write_series(folder, study), node.port)
     return str(study[0].StudyInstanceUID)
 
