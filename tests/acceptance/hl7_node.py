@@ -10,6 +10,9 @@ from typing import Any
 from tests.acceptance.orthanc import Orthanc, free_port
 from tests.acceptance.served import ServedNode
 
+PATIENCE_S = 900.0
+"""A busy machine loads slowly."""
+
 
 @contextmanager
 def node_with_hl7(
@@ -33,6 +36,7 @@ def node_with_hl7(
         free_port(),
         [{**destination, **asked, "accept_research": True, "retry_min_s": 0.3, "retry_max_s": 2.0}],
         reception={"settle_s": 0.2, "quiet_period_s": 2.0, "selection_wait_s": 0.0},
+        execution={"start_timeout_s": PATIENCE_S, "run_timeout_s": PATIENCE_S},
         models=models,
         protocol=protocol,
         clinical={"amend_settle_s": 1.0, **clinical, "hl7": {"port": free_port(), "host": "127.0.0.1", **hl7}},

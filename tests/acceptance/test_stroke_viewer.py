@@ -18,7 +18,7 @@ from dicomnode.cohort.patients import Arm, Site
 from tests.acceptance import orthanc as orthanc_module
 from tests.acceptance.hl7_node import node_with_hl7
 from tests.acceptance.orthanc import DICOMWEB, Orthanc
-from tests.acceptance.scanner import dcmsend, storescu
+from tests.acceptance.scanner import dcmsend, storescu_until_taken
 from tests.acceptance.test_deterioration import (
     FIRST,
     LOCAL,
@@ -33,7 +33,6 @@ from tests.acceptance.test_deterioration import (
 from tests.acceptance.test_deterioration import LABEL as DETERIORATION
 from tests.acceptance.test_edema import LABEL as OEDEMA
 from tests.acceptance.test_stroke import MODELS, NOT_TOLD
-from tests.acceptance.test_tiny_bundles import until
 from tests.acceptance.viewer import DICOMWEB_SETTINGS, NoViewer, Sight, Viewer
 from tests.tools.hl7_messages import D_DIMER
 from tests.tools.series import write_series
@@ -73,8 +72,7 @@ def studies(archive: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> dict[
     ) as node:
         told_by_hl7(node, ALL_TOLD, *FIRST, (D_DIMER, "1.9", "mg/L{FEU}"), **TOLD)
         told_by_report(node, folder, ALL_TOLD, REQUEST)
-        until(lambda: "indication" in node.command("context", "show", ALL_TOLD, "--json").stdout)
-        assert storescu(ct, node.port)
+        storescu_until_taken(ct, node.port)
         done(node, archive, study_uid)
         told_by_hl7(node, HALF_TOLD, *FIRST, **{**TOLD, "EVT": "yes"})
         other_uid = sent(node, folder / "other", HALF_TOLD)
