@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from tests.acceptance.orthanc import Orthanc, free_port
 from tests.acceptance.served import ServedNode
+from tests.tools.hl7_messages import Hl7Peer
 
 PATIENCE_S = 900.0
 """A busy machine loads slowly."""
@@ -23,6 +25,7 @@ def node_with_hl7(
     *,
     results: Sequence[str] = (),
     protocol: str = "head-ct",
+    laboratory: ssl.SSLContext | None = None,
     **clinical: Any,
 ) -> Iterator[ServedNode]:
     """While the block lasts. ``hl7``: of its listener, beside host and port; the node has to stop by itself.
@@ -39,8 +42,14 @@ def node_with_hl7(
         execution={"start_timeout_s": PATIENCE_S, "run_timeout_s": PATIENCE_S},
         models=models,
         protocol=protocol,
+        laboratory=laboratory,
         clinical={"amend_settle_s": 1.0, **clinical, "hl7": {"port": free_port(), "host": "127.0.0.1", **hl7}},
     )
     served.start()
     yield served
     assert served.stop() == 0
+
+
+def peer_of(node: ServedNode) -> Hl7Peer:
+    """A sender of HL7 that the node lets in."""
+    return Hl7Peer(node.clinical["hl7"]["port"], context=node.laboratory)

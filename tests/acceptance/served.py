@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -43,7 +44,8 @@ def toml_value(value: Any) -> str:
 class ServedNode:
     """A node process with its TOML file; ``kill`` is SIGKILL, ``stop`` is SIGTERM.
 
-    ``code``: folder that holds the package; None: this one.
+    ``code``: folder that holds the package; None: this one. ``laboratory``: with what senders of HL7 come, where its
+    port has TLS.
     """
 
     folder: Path
@@ -64,6 +66,7 @@ class ServedNode:
     selftest: bool = False
     path: str = PLAIN_PATH
     code: Path | None = None
+    laboratory: ssl.SSLContext | None = None
     process: subprocess.Popen[bytes] | None = None
     _store: Store | None = field(default=None, init=False)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import shutil
-import ssl
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from sqlalchemy import func, select
 
 from dicomnode.dicom import codes
 from dicomnode.store.tables import ReadReport
-from tests.acceptance.hl7_node import node_with_hl7
+from tests.acceptance.hl7_node import node_with_hl7, peer_of
 from tests.acceptance.orthanc import Orthanc
 from tests.acceptance.reading import contents
 from tests.acceptance.scanner import small_study, storescu_until_taken
@@ -23,7 +22,7 @@ from tests.acceptance.served import ServedNode
 from tests.acceptance.test_tiny_bundles import coded, group_of, numbers, scores_report, texts, until
 from tests.integration.clinical.test_received_reports import written
 from tests.integration.encode.test_validate import DEBIAN_TOOLS, judged
-from tests.tools.hl7_messages import D_DIMER, GCS, GLUCOSE, INR, Hl7Peer, message, obr, obx, pid
+from tests.tools.hl7_messages import D_DIMER, GCS, GLUCOSE, INR, message, obr, obx, pid
 from tests.tools.series import write_series
 from tests.unit.clinical.test_structured_report import code, report, text
 
@@ -71,15 +70,10 @@ def about(name: str, *values: tuple[str, str, str], born: str = "19430601", **to
 
 
 def told_by_hl7(
-    node: ServedNode,
-    name: str,
-    *values: tuple[str, str, str],
-    born: str = "19430601",
-    context: ssl.SSLContext | None = None,
-    **told: str,
+    node: ServedNode, name: str, *values: tuple[str, str, str], born: str = "19430601", **told: str
 ) -> None:
     """Send a message about a patient, and see that all of it was taken."""
-    with Hl7Peer(node.clinical["hl7"]["port"], context=context) as peer:
+    with peer_of(node) as peer:
         answer = peer.send(about(name, *values, born=born, **told))
     assert (answer.code, answer.reasons) == ("AA", [])
 

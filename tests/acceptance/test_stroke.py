@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from dicomnode.dicom import codes
 from dicomnode.kinds import COMPREHENSIVE_3D_SR, ENHANCED_SR, SECONDARY_CAPTURE
 from dicomnode.store.tables import ClinicalValue
-from tests.acceptance.hl7_node import node_with_hl7
+from tests.acceptance.hl7_node import node_with_hl7, peer_of
 from tests.acceptance.orthanc import Orthanc
 from tests.acceptance.reading import contents
 from tests.acceptance.served import ServedNode
@@ -38,7 +38,7 @@ from tests.acceptance.test_tiny_bundles import coded, group_of, job_of, numbers,
 from tests.integration.encode.test_validate import judged
 from tests.integration.execute.life_world import named_by, predecessors_of, title_of, uids_of
 from tests.tools.certificates import Authority
-from tests.tools.hl7_messages import D_DIMER, Hl7Peer, framed
+from tests.tools.hl7_messages import D_DIMER, framed
 
 pytestmark = [pytest.mark.tools, pytest.mark.timeout(1800)]
 
@@ -51,17 +51,13 @@ A_CHILD = "20080601"
 
 @dataclass(frozen=True)
 class Hospital:
-    """A node with the protocol, the archive that it sends to, and the certificate that lets the laboratory in."""
+    """A node with the protocol, and the archive that it sends to."""
 
     node: ServedNode
     pacs: Orthanc
-    laboratory: ssl.SSLContext
 
     def told(self, name: str, *values: tuple[str, str, str], **told: str) -> None:
-        told_by_hl7(self.node, name, *values, context=self.laboratory, **told)
-
-    def peer(self) -> Hl7Peer:
-        return Hl7Peer(self.node.clinical["hl7"]["port"], context=self.laboratory)
+        told_by_hl7(self.node, name, *values, **told)
 
     def values_of(self, name: str) -> int:
         """How many values are stored that messages about a patient told."""
@@ -87,8 +83,8 @@ def hospital(tmp_path_factory: pytest.TempPathFactory, pacs: Orthanc) -> Iterato
     laboratory = ssl.create_default_context(cafile=str(authority.ca))
     laboratory.load_cert_chain(lab.cert, lab.key)
     folder = tmp_path_factory.mktemp("node")
-    with node_with_hl7(folder, pacs, MODELS, hl7, protocol="stroke", issuer="HOSPITAL") as node:
-        yield Hospital(node, pacs, laboratory)
+    with node_with_hl7(folder, pacs, MODELS, hl7, protocol="stroke", laboratory=laboratory, issuer="HOSPITAL") as node:
+        yield Hospital(node, pacs)
 
 
 @pytest.fixture(scope="module")
@@ -233,13 +229,13 @@ def test_a_kill_between_storing_and_acknowledging_a_message_changes_nothing_of_t
 ) -> None:
     told = about("KAJA", *FIRST, (D_DIMER, "1.9", "mg/L{FEU}"), **TOLD)
     count = len(FIRST) + 1 + len(TOLD)
-    peer = hospital.peer()
+    peer = peer_of(hospital.node)
     peer.socket.sendall(framed(told))  # the answer, if any was written, is not had
     until(lambda: hospital.values_of("KAJA") == count)
     hospital.node.kill()
     peer.socket.close()
     hospital.node.start()
-    with hospital.peer() as again:
+    with peer_of(hospital.node) as again:
         assert again.send(told).code == "AA"
     assert hospital.values_of("KAJA") == count
     results = done(hospital.node, hospital.pacs, sent(hospital.node, tmp_path, "KAJA"))
