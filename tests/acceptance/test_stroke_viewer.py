@@ -50,6 +50,8 @@ def stroke_study(folder: Path) -> list[Path]:
     make_patient(order)
     study = [pydicom.dcmread(path) for path in sorted((folder / "patient-0001" / FOLDERS["baseline"]).iterdir())]
     made_hers(study, ALL_TOLD)
+    for ds in study:
+        ds.StudyDate, ds.StudyTime = ds.AcquisitionDate, ds.AcquisitionTime
     return write_series(folder / "hers", study)
 
 
@@ -109,6 +111,7 @@ def test_the_text_report_tells_both_probabilities_what_they_mean_and_what_they_u
     assert f"{OEDEMA}: " in said
     assert "within 7 days of admission the NIHSS rises by 2 points or more" in said
     assert "D-dimer 1.9 mg/L{FEU}" in said
+    assert "NIHSS 9 (HL7" in said
     assert "Research, not for diagnosis" in said
     assert is_whole(sight)
 
