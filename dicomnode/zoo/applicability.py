@@ -155,8 +155,13 @@ def _judged_value(limit: Limit, inputs: Inputs) -> str | float | bool | None:
 def _unit(limit: Limit, inputs: Inputs) -> str:
     if limit.variable is not None:
         known = inputs.context.value(limit.variable)
-        return f" {known.unit}" if known is not None and known.unit else ""
+        return "" if known is None else _printed(known.unit)
     return " mL" if isinstance(_usable(inputs, limit.finding or ""), MaskFinding) else ""
+
+
+def _printed(unit: str) -> str:
+    """A UCUM unit behind its number, for readers: ratios (``1``) and counts (``{score}``) have none."""
+    return "" if unit in ("", "1") or unit.startswith("{") else f" {unit}"
 
 
 def _volume_ml(finding: MaskFinding) -> float:
@@ -172,7 +177,7 @@ def _known(manifest: BundleManifest, inputs: Inputs) -> Iterator[ScoreInput]:
     for variable in needs.variables:
         value = inputs.context.value(variable.name)
         if value is not None:
-            shown = f"{_shown(value.value)}{f' {value.unit}' if value.unit else ''}"
+            shown = f"{_shown(value.value)}{_printed(value.unit)}"
             yield ScoreInput(variable.label, shown, value.source, value.observed_at, value.offset_s)
     for text in needs.texts:
         known = inputs.context.text(text.section)
@@ -185,7 +190,7 @@ def _of_finding(finding: MaskFinding | ScoreFinding | ImageFinding) -> ScoreInpu
     if isinstance(finding, MaskFinding):
         return ScoreInput(finding.label, f"{_volume_ml(finding):.1f} mL", MEASURED)
     if isinstance(finding, ScoreFinding):
-        return ScoreInput(finding.label, f"{finding.value:g} {finding.unit}", finding.model.name)
+        return ScoreInput(finding.label, f"{finding.value:g}{_printed(finding.unit)}", finding.model.name)
     return ScoreInput(finding.label, finding.horizon, finding.model.name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,10 @@ from typing import Any
 
 from tests.acceptance.orthanc import Orthanc, free_port
 from tests.acceptance.served import ServedNode
+from tests.tools.hl7_messages import Hl7Peer
+
+PATIENCE_S = 900.0
+"""A busy machine loads slowly."""
 
 
 @contextmanager
@@ -19,6 +24,8 @@ def node_with_hl7(
     hl7: dict[str, Any],
     *,
     results: Sequence[str] = (),
+    protocol: str = "head-ct",
+    laboratory: ssl.SSLContext | None = None,
     **clinical: Any,
 ) -> Iterator[ServedNode]:
     """While the block lasts. ``hl7``: of its listener, beside host and port; the node has to stop by itself.
@@ -32,9 +39,17 @@ def node_with_hl7(
         free_port(),
         [{**destination, **asked, "accept_research": True, "retry_min_s": 0.3, "retry_max_s": 2.0}],
         reception={"settle_s": 0.2, "quiet_period_s": 2.0, "selection_wait_s": 0.0},
+        execution={"start_timeout_s": PATIENCE_S, "run_timeout_s": PATIENCE_S},
         models=models,
+        protocol=protocol,
+        laboratory=laboratory,
         clinical={"amend_settle_s": 1.0, **clinical, "hl7": {"port": free_port(), "host": "127.0.0.1", **hl7}},
     )
     served.start()
     yield served
     assert served.stop() == 0
+
+
+def peer_of(node: ServedNode) -> Hl7Peer:
+    """A sender of HL7 that the node lets in."""
+    return Hl7Peer(node.clinical["hl7"]["port"], context=node.laboratory)

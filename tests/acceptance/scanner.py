@@ -50,6 +50,14 @@ def storescu(paths: Sequence[Path], port: int, *, called_ae: str = "AINODE", cal
     return done.returncode == 0
 
 
+def storescu_until_taken(paths: Sequence[Path], port: int, *, within_s: float = 300.0) -> None:
+    """Send files again until every one was acknowledged, as senders do with what a busy node refuses for now."""
+    deadline = time.monotonic() + within_s
+    while not storescu(paths, port):
+        assert time.monotonic() < deadline, "the node does not take the files"
+        time.sleep(0.5)
+
+
 def dcmsend(paths: Sequence[Path], port: int, *, called_ae: str = "AINODE", calling_ae: str = "CT1") -> bool:
     """The same by the tool of dcmtk that proposes the transfer syntax of each file, compressed ones too."""
     command = [DCMSEND, "-aet", calling_ae, "-aec", called_ae, "127.0.0.1", str(port)]

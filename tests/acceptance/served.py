@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -34,6 +35,8 @@ def toml_value(value: Any) -> str:
     """A value as TOML writes it, tables in one line."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {toml_value(inner)}" for key, inner in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml_value, value)) + "]"
     return json.dumps(value)
 
 
@@ -41,7 +44,8 @@ def toml_value(value: Any) -> str:
 class ServedNode:
     """A node process with its TOML file; ``kill`` is SIGKILL, ``stop`` is SIGTERM.
 
-    ``code``: folder that holds the package; None: this one.
+    ``code``: folder that holds the package; None: this one. ``laboratory``: with what senders of HL7 come, where its
+    port has TLS.
     """
 
     folder: Path
@@ -51,6 +55,7 @@ class ServedNode:
     reception: dict[str, Any] = field(default_factory=dict)
     execution: dict[str, Any] = field(default_factory=dict)
     models: tuple[str, ...] = ("hemorrhage",)
+    protocol: str = "head-ct"
     zoo_paths: tuple[Path, ...] = ()
     ae_title: str = "AINODE"
     clinical: dict[str, Any] = field(default_factory=dict)
@@ -61,6 +66,7 @@ class ServedNode:
     selftest: bool = False
     path: str = PLAIN_PATH
     code: Path | None = None
+    laboratory: ssl.SSLContext | None = None
     process: subprocess.Popen[bytes] | None = None
     _store: Store | None = field(default=None, init=False)
 
@@ -108,7 +114,7 @@ class ServedNode:
         names = [destination["name"] for destination in self.destinations]
         lines += [
             "[[protocol]]",
-            'name = "head-ct"',
+            f"name = {json.dumps(self.protocol)}",
             'match = { Modality = "^CT$" }',
             f"models = {json.dumps(list(self.models))}",
             f"destinations = {json.dumps(names)}",

@@ -84,10 +84,10 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_acknowledged(node: ServedNo
 def test_mutual_tls_senders_and_what_is_known_show_where_a_value_came_from(tmp_path: Path, node: ServedNode) -> None:
     authority = Authority(tmp_path / "ca")
     server, lab = authority.sign("node"), authority.sign("lab")
-    node.clinical["hl7"] |= {"tls": {"cert": str(server.cert), "key": str(server.key), "ca": str(authority.ca)}}
-    text = 'senders = [{ application = "LAB", certificate = "lab" }]\n[operations]'
-    node.write_config()
-    node.config.write_text(node.config.read_text().replace("[operations]", text))
+    node.clinical["hl7"] |= {
+        "tls": {"cert": str(server.cert), "key": str(server.key), "ca": str(authority.ca)},
+        "senders": [{"application": "LAB", "certificate": "lab"}],
+    }
     node.start()
     context = ssl.create_default_context(cafile=str(authority.ca))
     context.load_cert_chain(lab.cert, lab.key)

@@ -87,9 +87,9 @@ def study_of(name: str, **attributes: str) -> list[Dataset]:
     return study
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool], *, within_s: float = WITHIN_S) -> None:
     """Wait for something to become true."""
-    deadline = time.monotonic() + WITHIN_S
+    deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)

@@ -130,9 +130,7 @@ def scored(channels: Field, layers: Layers) -> Field:
         levels.append(here)
     for level in reversed(range(DEPTH)):
         here = _convolved(np.concatenate([levels[level], _doubled(here)]), layers, f"up{level}")
-    # Weights of a network with one output may lack its axis, as those of the septum do.
-    weight, bias = np.atleast_2d(layers["out.weight"]), np.atleast_1d(layers["out.bias"])
-    return np.asarray(np.tensordot(weight, here, axes=1) + bias[:, None, None])
+    return np.asarray(np.tensordot(layers["out.weight"], here, axes=1) + layers["out.bias"][:, None, None])
 
 
 def _convolved(image: Field, layers: Layers, name: str) -> Field:

@@ -56,6 +56,16 @@ def test_a_model_applies_where_all_is_known_and_within_its_population(risk: Bund
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "unit", "shown"),
+    [("nihss", 9, "{score}", "9"), ("inr", 1.05, "1", "1.05"), ("d_dimer", 1.9, "mg/L{FEU}", "1.9 mg/L{FEU}")],
+)
+def test_a_unit_is_shown_where_it_tells_a_reader_something(name: str, value: float, unit: str, shown: str) -> None:
+    known = ContextValue(name=name, value=value, unit=unit, source=ContextSource.HL7)
+    (told,) = examine(load_manifest(BUILT_IN / "deterioration" / "bundle"), inputs_of(known)).inputs
+    assert told.value == shown
+
+
 def test_a_missing_variable_is_named(risk: BundleManifest, bleed: MaskFinding) -> None:
     examined = examine(risk, inputs_of(earlier=(bleed,)))
     assert (examined.reason, examined.detail) == (Inapplicable.MISSING_VARIABLE, "Age")
