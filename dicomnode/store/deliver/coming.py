@@ -7,7 +7,7 @@ from collections.abc import Collection
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicomnode.store.pausing import Part, is_paused
+from dicomnode.store.pausing import Part, paused
 from dicomnode.store.states import JobStatus, JobTask
 from dicomnode.store.tables import Job
 
@@ -24,8 +24,7 @@ def studies_coming(session: Session, destination: str, protocols: Collection[str
     ----------
     protocols : names of those that name the destination.
     """
-    if not protocols or is_paused(session, Part.DESTINATION, destination):
-        return []
     underway = (Job.status == JobStatus.RUNNING, Job.task == JobTask.ANALYSIS, Job.protocol.in_(protocols))
-    statement = select(Job.study_uid).where(*underway).order_by(Job.id).limit(MAX_STUDIES)
+    goes_on = ~paused(Part.DESTINATION, destination)
+    statement = select(Job.study_uid).where(*underway, goes_on).order_by(Job.id).limit(MAX_STUDIES)
     return list(dict.fromkeys(session.scalars(statement)))
