@@ -51,7 +51,7 @@ def stroke_study(folder: Path) -> list[Path]:
     study = [pydicom.dcmread(path) for path in sorted((folder / "patient-0001" / FOLDERS["baseline"]).iterdir())]
     made_hers(study, ALL_TOLD)
     for ds in study:
-        ds.StudyDate, ds.StudyTime = ds.AcquisitionDate, ds.AcquisitionTime
+        ds.StudyDate, ds.StudyTime, ds.IssuerOfPatientID = ds.AcquisitionDate, ds.AcquisitionTime, "HOSPITAL"
     return write_series(folder / "hers", study)
 
 

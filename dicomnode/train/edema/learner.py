@@ -30,6 +30,8 @@ from dicomnode.zoo.edema.network import EdemaNetwork
 
 BUNDLE = Path(dicomnode.zoo.__file__).parent / "edema" / "bundle"
 WEIGHTS = BUNDLE / "models" / "model.safetensors"
+ALONE = 8
+"""How often an exam is seen in an epoch where a network learns from heads alone: they are few."""
 NAN = float("nan")
 
 
@@ -92,7 +94,8 @@ class EdemaLearner(FusedLearner):
         """A network of images does not see exams of whose head nothing is known."""
         training = [one for one in samples[Split.TRAIN] if one.case.image is not None or not self.alone]
         shown = [one for one in training if self.channels is not Channels.IMAGE or has_image(one)]
-        return ExamBatches(stacked(shown or training), settings.batch, settings.fit.seed)
+        times = ALONE if self.alone else 1
+        return ExamBatches(stacked((shown or training) * times), settings.batch, settings.fit.seed)
 
     def validate(self, network: nn.Module, samples: Sequence[ExamTensors], *, bfloat16: bool) -> float:
         """AUC of the exams with a head; of all, where those do not show both outcomes."""
