@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 
 from highdicom import sr as hd_sr
@@ -114,11 +115,15 @@ def text_item(name: codes.Code, text: str) -> hd_sr.TextContentItem:
 
 
 def broken(text: str) -> str:
-    """In lines that a window shows whole, broken after a clause: OHIF (3.13.2) wraps no finding and cuts the rest."""
+    """In lines that a window shows whole, broken after a clause: OHIF (3.13.2) wraps no finding and cuts the rest.
+
+    A clause that is longer than a line is broken between words.
+    """
     lines = [""]
     for clause in re.split(r"(?<=[;,.]) ", text):
-        longer = f"{lines[-1]} {clause}".strip()
-        lines[-1:] = [longer] if len(longer) <= LINE_CHARACTERS else [line for line in (lines[-1], clause) if line]
+        for part in textwrap.wrap(clause, LINE_CHARACTERS, break_long_words=False, break_on_hyphens=False):
+            longer = f"{lines[-1]} {part}".strip()
+            lines[-1:] = [longer] if len(longer) <= LINE_CHARACTERS else [line for line in (lines[-1], part) if line]
     return "\r\n".join(lines)
 
 
