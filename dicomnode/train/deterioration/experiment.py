@@ -20,7 +20,7 @@ from dicomnode.train.run import REPORT, train_model
 from dicomnode.train.settings import TrainSettings
 from dicomnode.zoo.deterioration.fusion import Channels
 
-PATIENTS, FEW = 24_000, 426
+PATIENTS, FEW = 60_000, 426
 """To learn from; as many as the paper had, training and test together."""
 SEEDS = (1, 2, 3)
 FUSED, STRUCTURED, TEXT, TF_IDF, TF_IDF_TEXT = "fused", "structured", "text", "fused tf-idf", "text tf-idf"
