@@ -16,7 +16,6 @@ from pydicom.dataset import Dataset
 from dicomnode.config.destinations import WebDestination
 from dicomnode.config.protocols import Protocol
 from dicomnode.deliver.sender import Sender
-from dicomnode.store.engine import Store
 from dicomnode.store.pausing import Part, pause, resume
 from tests.integration.deliver.pacs import ScriptedPacs
 from tests.integration.deliver.web_pacs import WebPacs
@@ -25,11 +24,6 @@ from tests.integration.store.fixture import both_databases, sqlite_only
 
 HEAD = Protocol(name="head", match={}, models=("hemorrhage",), destinations=("pacs",))
 ANOTHER = {"PatientName": "Suzuki^Ichirou", "PatientID": "0815", "PatientBirthDate": "19800505", "PatientSex": "M"}
-
-
-@pytest.fixture
-def world(store: Store, tmp_path: Path) -> World:
-    return World(store, tmp_path / "data")
 
 
 @pytest.fixture

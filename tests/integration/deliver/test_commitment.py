@@ -40,11 +40,6 @@ REFERENCES = [Reference("1.2.840.1", "1.2.3"), Reference("1.2.840.1", "1.2.4")]
 
 
 @pytest.fixture
-def world(store: Store, tmp_path: Path) -> World:
-    return World(store, tmp_path / "data")
-
-
-@pytest.fixture
 def pacs(tmp_path: Path) -> Iterator[ScriptedPacs]:
     with ScriptedPacs(tmp_path / "pacs") as running:
         yield running

@@ -33,11 +33,6 @@ HIERARCHICAL_ONLY = 0xA900
 
 
 @pytest.fixture
-def world(store: Store, tmp_path: Path) -> World:
-    return World(store, tmp_path / "data")
-
-
-@pytest.fixture
 def pacs(tmp_path: Path) -> Iterator[ScriptedPacs]:
     with ScriptedPacs(tmp_path / "pacs") as running:
         yield running

@@ -34,11 +34,6 @@ ANOTHER = {"PatientName": "Suzuki^Ichirou", "PatientID": "0815", "PatientBirthDa
 
 
 @pytest.fixture
-def world(store: Store, tmp_path: Path) -> World:
-    return World(store, tmp_path / "data")
-
-
-@pytest.fixture
 def pacs(tmp_path: Path) -> Iterator[ScriptedPacs]:
     with ScriptedPacs(tmp_path / "pacs") as running:
         yield running

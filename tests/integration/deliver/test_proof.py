@@ -14,18 +14,12 @@ from dicomnode.deliver.query import find_instances
 from dicomnode.errors import AssociationRejected
 from dicomnode.store.deliver import proofs
 from dicomnode.store.deliver.outbox import forget_destination, orphaned, settle_stranded_jobs
-from dicomnode.store.engine import Store
 from dicomnode.store.history.jobs import show_job
 from dicomnode.store.queue.jobs import requeue_job, supersede_job
 from dicomnode.store.tables import Job, Outbox
 from tests.integration.deliver.pacs import ScriptedPacs
 from tests.integration.deliver.world import World, until
 from tests.integration.store.fixture import both_databases
-
-
-@pytest.fixture
-def world(store: Store, tmp_path: Path) -> World:
-    return World(store, tmp_path / "data")
 
 
 @pytest.fixture

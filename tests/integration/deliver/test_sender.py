@@ -20,18 +20,12 @@ from dicomnode.deliver.scu import send
 from dicomnode.deliver.sender import Sender
 from dicomnode.errors import LeaseLost
 from dicomnode.store.deliver import outbox
-from dicomnode.store.engine import Store
 from dicomnode.store.locks import lock_job
 from dicomnode.store.queue.jobs import requeue_job, supersede_job
 from dicomnode.store.tables import Job, Outbox
 from tests.integration.deliver.pacs import ScriptedPacs, free_port
 from tests.integration.deliver.world import SOP_CLASSES, World, data_set_sha256, until
 from tests.integration.store.fixture import both_databases, sqlite_only
-
-
-@pytest.fixture
-def world(store: Store, tmp_path: Path) -> World:
-    return World(store, tmp_path / "data")
 
 
 @pytest.fixture

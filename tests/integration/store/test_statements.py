@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import event, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from benchmarks.database import heard
 from benchmarks.past import RESULTS, fill
 from dicomnode.store.deliver import outbox, proofs
 from dicomnode.store.deliver.results import Delivery, outbox_row
@@ -43,14 +44,10 @@ def studies(store: Store, request: pytest.FixtureRequest) -> int:
 @contextmanager
 def statements(store: Store) -> Iterator[list[str]]:
     """First words of the statements that are made meanwhile."""
-    made: list[str] = []
-
-    def keep(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        made.extend(word for word in statement.split()[:1] if word != "BEGIN")
-
-    event.listen(store.engine, "before_cursor_execute", keep)
-    yield made
-    event.remove(store.engine, "before_cursor_execute", keep)
+    whole, first = list[str](), list[str]()
+    with heard(store, whole):
+        yield first
+    first += [word for statement in whole for word in statement.split()[:1] if word != "BEGIN"]
 
 
 def number_of(store: Store, question: Callable[[Session], object]) -> int:
