@@ -31,7 +31,7 @@ from dicomnode.measure.anatomy.location import part_at
 from dicomnode.measure.lesions import measure
 from dicomnode.measure.place import Places
 from dicomnode.records import BrainPart, Region
-from dicomnode.train.anatomy.shifted import MIDDLE, moved_septum_mm
+from dicomnode.train.anatomy.shifted import moved_septum_mm
 from tests.unit.zoo.volumes import volume_from
 
 FIRST_SEED = 9_000_000
@@ -102,7 +102,7 @@ def painted(seed: int, lesions: Lesions, templates: Path | None) -> tuple[Anatom
 
 def ideal_shift_mm(base: Anatomy, lesions: Lesions) -> float:
     """How far the septum lies to the left of the ideal midline, as readers measure it."""
-    return shift_from_ideal_mm(base, moved_septum_mm(base, lesions, BENT)[MIDDLE])
+    return shift_from_ideal_mm(base, moved_septum_mm(base, lesions, BENT))
 
 
 def scanned(scene: Scene, number: int, seed: int) -> Scan:

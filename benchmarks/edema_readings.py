@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from dicomnode.cohort.ceilings import Population, population
+from dicomnode.cohort.ceilings import Population, by_other_trees, population
 from dicomnode.cohort.edition import Version
 from dicomnode.cohort.patients import Arm, Patient, Site
 from dicomnode.cohort.ranking import expected_auc
@@ -30,10 +30,10 @@ from dicomnode.train.head_reader.telling import Errors, told_of_others
 from dicomnode.train.importers.cohort import ARM
 from dicomnode.train.manifest import Split
 from dicomnode.zoo.networks.head_facts import KINDS
-from dicomnode.zoo.networks.head_grid import as_floats
-from dicomnode.zoo.networks.head_reader import HALF_WINDOW_HU, MIDDLE_HU, READ
+from dicomnode.zoo.networks.head_grid import above_brain_hu
+from dicomnode.zoo.networks.head_reader import READ
 
-PATIENTS, FOLDS = 8000, 3
+PATIENTS = 8000
 FLOORS_ML = {"oedema": 8.0, "infarct": 15.0}
 LEAST_PLACES = 10
 Table = NDArray[np.float64]
@@ -96,15 +96,9 @@ def _with(read: Table, true: Table, names: tuple[str, ...]) -> Table:
 
 
 def _auc(table: Table, p: Table, arms: NDArray[np.str_]) -> float:
-    from sklearn.ensemble import HistGradientBoostingRegressor
-    from sklearn.model_selection import KFold, cross_val_predict
-
-    trees = HistGradientBoostingRegressor(
-        max_iter=150, learning_rate=0.08, max_leaf_nodes=8, min_samples_leaf=40, l2_regularization=1.0, random_state=0
-    )
     known = arms[:, None] == np.array([arm.value for arm in ARMS])
     inputs = np.concatenate([table, known.astype(np.float64)], axis=1)
-    given = cross_val_predict(trees, inputs, p, cv=KFold(FOLDS, shuffle=True, random_state=0))
+    given = by_other_trees(inputs, p)
     places = [arms == arm.value for arm in ARMS]
     return float(np.mean([expected_auc(p[at], given[at]) for at in places]))
 
@@ -124,7 +118,7 @@ def correlations(found: Heads, own: list[int], arm: Arm) -> str:
 
 
 def _dark(found: Heads, place: int, kind: str) -> tuple[float, float, float] | None:
-    hu = HALF_WINDOW_HU * as_floats(found.image[place : place + 1])[0] + MIDDLE_HU
+    hu = above_brain_hu(found.image[place : place + 1])[0]
     inside = found.shares[place, KINDS.index(kind)] > 0.6 * 255
     values = torch.nn.functional.avg_pool2d(hu, 2)[0][inside]
     if len(values) < LEAST_PLACES:

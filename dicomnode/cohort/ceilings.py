@@ -93,16 +93,25 @@ def table_of(people: Population, channels: Sequence[Channel]) -> NDArray[np.floa
 
 def predicted(outcome: str, people: Population, channels: Sequence[Channel], recipe: Recipe) -> NDArray[np.float64]:
     """(patients,) E[p | channels], each from a fit to others."""
+    told = np.array([recipe.logit_sum(outcome, shown, channels) for shown in people.shown])
+    return by_other_trees(np.concatenate([table_of(people, channels), told[:, None]], axis=1), people.p)
+
+
+def by_other_trees(table: NDArray[np.float64], p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(patients,) E[p | table], each from trees that did not see him.
+
+    Parameters
+    ----------
+    table : (patients, facts). p : (patients,) probability given all.
+    """
     from sklearn.ensemble import HistGradientBoostingRegressor
     from sklearn.model_selection import KFold, cross_val_predict
 
-    told = np.array([recipe.logit_sum(outcome, shown, channels) for shown in people.shown])
-    table = np.concatenate([table_of(people, channels), told[:, None]], axis=1)
     trees = HistGradientBoostingRegressor(
         max_iter=150, learning_rate=0.08, max_leaf_nodes=8, min_samples_leaf=40, l2_regularization=1.0, random_state=0
     )
     folds = KFold(FOLDS, shuffle=True, random_state=0)
-    return np.asarray(cross_val_predict(trees, table, people.p, cv=folds))
+    return np.asarray(cross_val_predict(trees, table, p, cv=folds))
 
 
 def ceiling(

@@ -30,7 +30,7 @@ from dicomnode.dicom.geometry import weights_of
 from dicomnode.measure.anatomy.frame import Frame
 from dicomnode.measure.place import Places
 from dicomnode.records import Stack, Volume
-from dicomnode.train.anatomy.heads import WARPED_SHARE, known_head
+from dicomnode.train.anatomy.heads import WARPED_SHARE
 
 Axis = NDArray[np.float64]
 
@@ -41,10 +41,6 @@ SECOND_SHARE = 0.4
 ARMS = {"ich": 0.62, "trauma": 0.24, "post_evt": 0.05, "stroke_no_evt": 0.05, "normal": 0.04}
 SITES = (Site.A, Site.B, Site.A, Site.C)
 SPACING_MM, MATRIX = 1.8, 256
-SEPTUM_Y_MM, SEPTUM_Z_MM = np.arange(-22.0, 7.0, 4.0), np.arange(4.0, 29.0, 4.0)
-"""Points of the septum, in head coordinates, before anything has moved."""
-MIDDLE = (3, 3)
-"""Of these points the one that a shift is measured at."""
 REACH_MM = 40.0
 """It is moved no farther."""
 
@@ -55,16 +51,14 @@ class Scanned:
 
     Attributes
     ----------
-    matrix : (3, 4) head coordinates from patient coordinates, the best affine fit.
     frame : that was found; None where none was.
-    septum_mm : (z, y, 3) patient coordinates to which ``SEPTUM_Z_MM``, ``SEPTUM_Y_MM`` have been moved.
+    septum_mm : (3,) patient coordinates to which the septum has been moved.
     shift_mm : how far the septum lies to the left of the ideal midline (:mod:`dicomnode.cohort.midline`).
     pushed_mm : how far it was pushed to the left from where it lay.
     base : the head without lesions.
     """
 
     volume: Volume
-    matrix: NDArray[np.float64]
     frame: Frame | None
     septum_mm: NDArray[np.float64]
     shift_mm: float
@@ -137,17 +131,16 @@ def scanned(base: Anatomy, lesions: Lesions, edition: Edition, site: Site) -> Sc
     volume = volume_of(series.hu, series.image_positions_mm, row, column, series.acquisition.pixel_mm)
     return Scanned(
         volume=volume,
-        matrix=known_head(base, scene).matrix,
         frame=Places(volume).frame,
         septum_mm=septum_mm,
-        shift_mm=shift_from_ideal_mm(base, septum_mm[MIDDLE]),
+        shift_mm=shift_from_ideal_mm(base, septum_mm),
         pushed_mm=scene.midline_shift_mm,
         base=base,
     )
 
 
 def moved_septum_mm(base: Anatomy, lesions: Lesions, edition: Edition) -> NDArray[np.float64]:
-    """(z, y, 3) patient coordinates to which the points of the septum have been moved; see :class:`Scanned`."""
+    """(3,) patient coordinates to which the septum has been moved."""
     canvas = base.canvas
     near = np.zeros(canvas.shape, bool)
     near[canvas.box(SEPTUM, REACH_MM)] = True
@@ -156,8 +149,7 @@ def moved_septum_mm(base: Anatomy, lesions: Lesions, edition: Edition) -> NDArra
     moved = motion_mm(canvas, near, base.distance, causes, edition)
     came = np.stack([axis[near] for axis in (canvas.x, canvas.y, canvas.z)]) - moved
     block_mm = np.argwhere(near)[:, ::-1] * canvas.spacing_mm + block_origin_mm(canvas)
-    points = [[_now_mm(canvas, block_mm, came, (0.0, y, z)) for y in SEPTUM_Y_MM] for z in SEPTUM_Z_MM]
-    return np.array(points)
+    return _now_mm(canvas, block_mm, came, SEPTUM)
 
 
 def _now_mm(

@@ -14,7 +14,7 @@ from dicomnode.measure.anatomy.septum import SEPTUM
 from dicomnode.measure.parenchyma import commonest_soft_tissue_hu
 from dicomnode.train.anatomy.falx import Side, side_of
 from dicomnode.train.anatomy.looking import Shown, shown_of
-from dicomnode.train.anatomy.shifted import MIDDLE, Scanned, scan_head
+from dicomnode.train.anatomy.shifted import Scanned, scan_head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ def kept_of(scan: Scanned) -> Kept | None:
     if scan.frame is None:
         return None
     seen, brain_hu = coarse(scan.volume, FINE_MM), commonest_soft_tissue_hu(scan.volume.hu) or 0.0
-    place_mm = scan.frame.to_head(scan.septum_mm[MIDDLE])
+    place_mm = scan.frame.to_head(scan.septum_mm)
     side = side_of(scan.base, seen, scan.frame, brain_hu, float(place_mm[0]) - scan.shift_mm)
     return Kept(septum=shown_of(SEPTUM, seen, scan.frame, brain_hu, place_mm), side=side, shift_mm=scan.shift_mm)
 

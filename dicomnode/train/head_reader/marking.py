@@ -16,12 +16,10 @@ from dicomnode.train.checkpoint import load_weights_file
 from dicomnode.train.engine import BEST, Batch, FitSettings, Task, fit
 from dicomnode.train.head_reader.painted import STEPS, Heads
 from dicomnode.zoo.networks.head_facts import KINDS
-from dicomnode.zoo.networks.head_grid import as_floats
+from dicomnode.zoo.networks.head_grid import WINDOW_HU, above_brain_hu, as_floats
 from dicomnode.zoo.networks.head_reader import (
     DARK,
     DEPTH_HU,
-    HALF_WINDOW_HU,
-    MIDDLE_HU,
     PLACES,
     READ,
     Marked,
@@ -87,8 +85,9 @@ def _disturbed(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
             rng.uniform(0.0, NOISE_HU, len(image)),
         )
     )
-    hu = (HALF_WINDOW_HU * image + MIDDLE_HU) * gain + offset + torch.randn(image.shape) * noise
-    return ((hu - MIDDLE_HU) / HALF_WINDOW_HU).clamp(-1.0, 1.0)
+    hu = above_brain_hu(image) * gain + offset + torch.randn(image.shape) * noise
+    low, high = WINDOW_HU
+    return (2.0 * (hu - low) / (high - low) - 1.0).clamp(-1.0, 1.0)
 
 
 def _slabs(shares: torch.Tensor, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:

@@ -18,13 +18,3 @@ KINDS = (
 SHIFT = "midline_shift_mm"
 FACTS = (*KINDS, "blood_z", "blood_y", "blood_x", "dark_z", "dark_y", "dark_x", "darkness", SHIFT)
 """Of a whole head: logarithms of 1 + mL, places from the middle of the grid in mm, HU below the brain, mm."""
-SIDED = ("blood_x", "dark_x")
-"""Change their sign where a head is mirrored."""
-SCALE = {
-    **dict.fromkeys(KINDS, 1.2),
-    **dict.fromkeys(("blood_z", "dark_z", "blood_x", "dark_x"), 25.0),
-    **dict.fromkeys(("blood_y", "dark_y"), 30.0),
-    "darkness": 3.0,
-    SHIFT: 3.0,
-}
-"""About one deviation of each."""

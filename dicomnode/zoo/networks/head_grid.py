@@ -160,6 +160,12 @@ def head_image(volume: Volume) -> torch.Tensor:
     return image_on(grid_of(scan), scan)[None, None]
 
 
+def above_brain_hu(image: torch.Tensor) -> torch.Tensor:
+    """HU above the brain of steps of the window, or of :func:`as_floats`."""
+    low, high = WINDOW_HU
+    return (high - low) / 2 * as_floats(image) + (high + low) / 2
+
+
 def as_floats(image: torch.Tensor) -> torch.Tensor:
     """Steps of the window to about -1 to 1; what is of a float type already stays as it is."""
     return image if image.is_floating_point() else image.float() / (STEPS / 2) - 1.0

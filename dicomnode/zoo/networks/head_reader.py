@@ -13,27 +13,15 @@ import torch
 from torch import nn
 
 from dicomnode.zoo.networks.head_facts import KINDS
-from dicomnode.zoo.networks.head_grid import SHAPE, VOXEL_ML, as_floats
+from dicomnode.zoo.networks.head_grid import SHAPE, VOXEL_ML, above_brain_hu
 
-READ = (
-    "intraparenchymal",
-    "intraventricular",
-    "subarachnoid",
-    "extra_axial",
-    "oedema",
-    "infarct",
-    "staining",
-    "darkness",
-    "atrophy",
-)
+READ = (*(kind for kind in KINDS if kind != "calcium"), "darkness", "atrophy")
 """Facts: logarithms of 1 + mL, HU by which oedema or infarct lies below its surroundings, and 0 to 1."""
 WIDTHS = (24, 48, 72)
 FACTOR = 2
 """Rows and columns of the grid in each place."""
 PLACES = (SHAPE[0], SHAPE[1] // FACTOR, SHAPE[2] // FACTOR)
 PLACE_ML = VOXEL_ML * FACTOR**2
-HALF_WINDOW_HU, MIDDLE_HU = 40.0, 10.0
-"""Of the window of the grid, above the brain."""
 DARK_HU, BRIGHT_HU = 15.0, 25.0
 DEPTH_HU = 8.0
 """Scale of the depth that is told of each place."""
@@ -92,7 +80,7 @@ def _doubled(image: torch.Tensor) -> torch.Tensor:
 
 def slabs_of(image: torch.Tensor) -> torch.Tensor:
     """(heads, 32, SEEN, 48, 48) what the network is shown of (heads, 1, 32, 96, 96) steps of the window."""
-    above_hu = HALF_WINDOW_HU * as_floats(image)[:, 0] + MIDDLE_HU
+    above_hu = above_brain_hu(image)[:, 0]
     dark, bright = (above_hu / DARK_HU).clamp(-2.0, 1.5), (above_hu / BRIGHT_HU).clamp(-1.0, 2.0)
     shown = [*_beside(dark), *_beside(dark.flip(-1)), *_beside(bright)]
     finer = nn.functional.pixel_unshuffle(torch.stack(shown, dim=2), FACTOR)
@@ -135,8 +123,9 @@ def lowest_of(image: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
 
     Its mean says less: edges are shared with clot and with brain.
     """
-    above_hu = HALF_WINDOW_HU * as_floats(image)[:, 0] + MIDDLE_HU
-    smooth = nn.functional.avg_pool2d(above_hu, 3 * FACTOR, stride=FACTOR, padding=FACTOR, count_include_pad=False)
+    smooth = nn.functional.avg_pool2d(
+        above_brain_hu(image)[:, 0], 3 * FACTOR, stride=FACTOR, padding=FACTOR, count_include_pad=False
+    )
     places, at = smooth.flatten(2) / DARK_HU, [KINDS.index(kind) for kind in DARK]
     quantiles = torch.tensor(LOWEST, device=image.device)
     rows = [
