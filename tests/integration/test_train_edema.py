@@ -49,5 +49,5 @@ def test_the_shipped_weights_can_be_judged_and_exams_without_an_image_are_asked_
 
 
 def test_the_groups_of_the_experiment_share_no_patient() -> None:
-    groups = [*heads.training_groups(2000), *heads.unseen_groups(200, 40)]
+    groups = [*heads.training_groups(5000), *heads.unseen_groups(200, 40)]
     assert len({group.seed for group in groups}) == len({group.name for group in groups}) == len(groups)

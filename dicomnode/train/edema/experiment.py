@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 from dicomnode.train.checkpoint import save_weights
 from dicomnode.train.edema import encoders, heads
 from dicomnode.train.edema.encoders import MASKED_FIT
-from dicomnode.train.edema.features import OfHeads
 from dicomnode.train.edema.learner import EdemaLearner
 from dicomnode.train.edema.records import records
 from dicomnode.train.engine import FitSettings
 from dicomnode.train.experiment.arms import Arm, Plan, Runs, run_arms
 from dicomnode.train.fused.running import FOLDS, members_of, said, say, with_epochs
+from dicomnode.train.head_reader.features import OfHeads
 from dicomnode.train.head_reader.marking import FIT as MARKING
 from dicomnode.train.head_reader.marking import trained_to_mark
 from dicomnode.train.head_reader.painted import PAINTED, Heads, heads_of
@@ -39,14 +39,14 @@ from dicomnode.train.tabular import numbers_of
 from dicomnode.zoo.edema.mixer import Channels, MixerSize
 from dicomnode.zoo.networks.head_features import HeadFeatures
 from dicomnode.zoo.networks.head_reader import HeadReader
-from dicomnode.zoo.networks.vit import VitEncoder
+from dicomnode.zoo.networks.vit import FAST, VitEncoder
 
-HEADS, TELLING, AT_A, AT_B, RECORDS = 2000, 1000, 200, 40, 12_000
+HEADS, TELLING, AT_A, AT_B, RECORDS = 3000, 2000, 200, 40, 30_000
 """That the reader learns to mark in; others in which it learns to tell; unseen ones of each arm at site A and at B;
 patients without an image."""
 SEEDS = (1, 2, 3)
-HALF, APART = 2, 8
-"""The masked encoder is slow: every second head teaches it, every eighth of the others chooses its epoch."""
+THIRD, APART = 3, 16
+"""The masked encoder is slow: every third head teaches it, every sixteenth of the others chooses its epoch."""
 FUSED, IMAGE, RECORD = "fused", "image", "record"
 NO_ATTENTION, NO_MIXER, MEAN = "without attention", "without mixer", "mean imputation"
 HEADS_ALONE, RANDOM, MASKED = "image, heads alone", "image, random encoder", "image, masked encoder"
@@ -171,7 +171,7 @@ def _manifests(
 
 def _masked(given: argparse.Namespace, marked: Heads, apart: Heads) -> VitEncoder:
     settings = replace(MASKED_FIT, epochs=given.encoder_epochs or MASKED_FIT.epochs)
-    return encoders.trained_by_masking(given.out / "masked", marked.image[::HALF], apart.image[::APART], settings)
+    return encoders.trained_by_masking(given.out / "masked", marked.image[::THIRD], apart.image[::APART], settings)
 
 
 def _told(read: OfHeads, unseen: Sequence[Case], cache: Path) -> Mapping[str, float]:
@@ -184,7 +184,8 @@ def arms_of(read: OfHeads, masked: VitEncoder, cache: Path) -> Sequence[Arm]:
     """The arms; the first is the one that ships."""
     torch.manual_seed(0)
     filled, random = (
-        OfHeads(HeadFeatures(one), name, cache) for name, one in (("masked", masked), ("random", VitEncoder()))
+        OfHeads(HeadFeatures(one, FAST.width), name, cache)
+        for name, one in (("masked", masked), ("random", VitEncoder()))
     )
     size = MixerSize()
     return (

@@ -12,11 +12,11 @@ from torch import nn
 import dicomnode.zoo
 from dicomnode.cohort.streams import stream
 from dicomnode.train.checkpoint import load_weights_file
-from dicomnode.train.edema.features import OfHeads
 from dicomnode.train.edema.heads import ARMS, OUTCOME
 from dicomnode.train.edema.judging import HALF, NONE
 from dicomnode.train.fused.learner import FusedLearner, column_scale
-from dicomnode.train.head_reader.telling import TOLD
+from dicomnode.train.head_reader.features import OfHeads
+from dicomnode.train.head_reader.telling import reading_of
 from dicomnode.train.importers.cohort import ARM
 from dicomnode.train.learner import Needs
 from dicomnode.train.manifest import Case, Split
@@ -75,9 +75,8 @@ class EdemaLearner(FusedLearner):
         }
 
     def _features(self, case: Case, cache: Path) -> torch.Tensor:
-        if self.readings and TOLD[0] in case.variables:
-            return numbers_of(case.variables, TOLD)
-        return self.heads.of(case, cache)
+        read = reading_of(case) if self.readings else None
+        return self.heads.of(case, cache) if read is None else read
 
     def network(self, training: Sequence[ExamTensors]) -> nn.Module:
         network = AttentionMixer(self.heads.width, len(VARIABLES), self.channels, self.size)

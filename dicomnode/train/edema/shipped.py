@@ -15,10 +15,10 @@ from dicomnode.cohort.make import make_demo_study
 from dicomnode.cohort.streams import stream
 from dicomnode.images.volume import read_volume
 from dicomnode.records import ContextSource, ContextValue, Inputs, PatientContext
-from dicomnode.train.edema.features import OfHeads
 from dicomnode.train.edema.heads import oracle_of
 from dicomnode.train.edema.judging import within_arms
 from dicomnode.train.edema.learner import EdemaLearner
+from dicomnode.train.head_reader.features import OfHeads
 from dicomnode.train.manifest import Split, read_manifest
 from dicomnode.train.results import Results
 from dicomnode.train.tabular import ExamTensors, stacked

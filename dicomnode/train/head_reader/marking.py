@@ -34,7 +34,7 @@ DARK_SHARE = 0.4
 SHARES, OVERLAP, DEPTH = 20.0, 0.5, 0.5
 """Weights of cross-entropy, overlap and depth in the loss."""
 FIT = FitSettings(
-    epochs=12, learning_rate=3e-3, weight_decay=0.01, patience=0, device="cpu", clip_norm=5.0, averaging=0.99
+    epochs=8, learning_rate=3e-3, weight_decay=0.01, patience=0, device="cpu", clip_norm=5.0, averaging=0.99
 )
 SCORED = 40
 """Of the heads that it learns from, to choose between the last epochs: they differ by little, the rate has fallen."""
@@ -65,11 +65,11 @@ def batch_of(heads: Heads, chosen: NDArray[np.intp], rng: np.random.Generator) -
     at = torch.from_numpy(chosen)
     mirror = torch.from_numpy(rng.random(len(chosen)) < 0.5)[:, None, None, None]
     image, shares = _disturbed(as_floats(heads.image[at])[:, 0], rng), heads.shares[at].float() / STEPS
-    seen = slabs_of(torch.where(mirror, image.flip(-1), image)[:, None])
     head, slab = _slabs(shares, rng)
+    seen = slabs_of(torch.where(mirror, image.flip(-1), image)[:, None], head, slab)
     painted = shares[head, :, slab]
     return {
-        "slabs": seen[head, slab],
+        "slabs": seen,
         "shares": torch.where(mirror[head], painted.flip(-1), painted),
         "darkness": heads.facts[at][head, READ.index("darkness")],
     }

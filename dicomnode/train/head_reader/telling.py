@@ -15,6 +15,8 @@ from torch.nn import functional
 
 from dicomnode.cohort.streams import stream
 from dicomnode.train.head_reader.painted import PAINTED, Heads
+from dicomnode.train.manifest import Case
+from dicomnode.train.tabular import numbers_of
 from dicomnode.zoo.networks.head_reader import READ, FactsTeller, HeadReader, SlabNet
 
 TOLD = tuple(f"read_{name}" for name in READ)
@@ -22,6 +24,11 @@ TOLD = tuple(f"read_{name}" for name in READ)
 STEPS, BATCH, RATE, DECAY = 600, 128, 3e-3, 0.05
 FOLDS, NEAR, CHUNK = 5, 12, 4
 SMALLEST_DEVIATION = 1e-3
+
+
+def reading_of(case: Case) -> torch.Tensor | None:
+    """(facts,) what a manifest says was read of a head; None where it says nothing."""
+    return numbers_of(case.variables, TOLD) if TOLD[0] in case.variables else None
 
 
 def summaries_of(network: SlabNet, heads: Heads) -> torch.Tensor:

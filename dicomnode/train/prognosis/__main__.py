@@ -10,7 +10,16 @@ import torch
 from dicomnode.train.fused.bundle import loaded
 from dicomnode.train.fused.running import FOLDS, parser_of
 from dicomnode.train.prognosis import report
-from dicomnode.train.prognosis.experiment import HEADS, RECORDS, SEEDS, TEXTS, UNSEEN, UNSEEN_RECORDS, train_all
+from dicomnode.train.prognosis.experiment import (
+    COMPARED,
+    HEADS,
+    RECORDS,
+    SEEDS,
+    TEXTS,
+    UNSEEN,
+    UNSEEN_RECORDS,
+    train_all,
+)
 from dicomnode.train.prognosis.judging import unseen_of
 from dicomnode.train.prognosis.ship import assembled, install
 from dicomnode.zoo.prognosis.model import Prognosis
@@ -35,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--heads", type=int, default=HEADS, help="synthetic ones to learn from")
     add("--records", type=int, default=RECORDS, help="patients without an image to learn from")
+    add("--compared", type=int, default=COMPARED, help="of these that the arms learn from")
     add("--unseen", type=int, nargs=2, default=(UNSEEN, UNSEEN_RECORDS), help="unseen heads; records of each site")
     add("--texts", type=int, default=TEXTS, help="that the reader learns from")
     add("--folds", type=int, default=FOLDS, help="of the cross-validation whose members ship together")

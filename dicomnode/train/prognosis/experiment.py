@@ -8,20 +8,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
 from dicomnode.cohort.second.words.indication import write_indication
-from dicomnode.train.edema.features import OfHeads
+from dicomnode.train.edema.learner import bundled as shipped_edema
 from dicomnode.train.engine import BEST, FitSettings
 from dicomnode.train.experiment.arms import Arm as Run
 from dicomnode.train.experiment.arms import Plan, Runs, run_arms
 from dicomnode.train.fused.running import members_of, said, say, with_epochs
+from dicomnode.train.head_reader.features import OfHeads
 from dicomnode.train.prognosis import reader
-from dicomnode.train.prognosis.learner import WEIGHTS, Arm, PrognosisLearner
+from dicomnode.train.prognosis.learner import Arm, PrognosisLearner
 from dicomnode.train.prognosis.measured import measured
 from dicomnode.train.prognosis.patients import (
     READER_SEED,
+    WITHOUT_IMAGE,
+    errors_of,
     groups_of,
+    made,
     patient_of,
     variables_of,
     write_manifests,
@@ -30,19 +33,19 @@ from dicomnode.train.prognosis.reader import STATES, SYMPTOMS, AsRead
 from dicomnode.train.results import Results, read_results
 from dicomnode.train.run import REPORT, train_model
 from dicomnode.train.settings import TrainSettings
-from dicomnode.zoo.networks.head_features import HeadFeatures
 from dicomnode.zoo.prognosis.bleed import Bleed
 from dicomnode.zoo.prognosis.fusion import Channels, Way
 from dicomnode.zoo.prognosis.text import text_of
 
-HEADS, UNSEEN, RECORDS, UNSEEN_RECORDS, TEXTS = 80, 60, 3000, 1000, 3000
+HEADS, UNSEEN, RECORDS, UNSEEN_RECORDS, TEXTS, COMPARED = 240, 160, 16_000, 2000, 12_000, 4000
+"""Painted heads; unseen ones; records; unseen ones of each site; texts for the reader of texts; records that the arms
+learn from, which are compared with each other."""
 SEEDS = (1, 2, 3)
-HEADS_OF = "heads."
 FUSED, IMAGE, RECORD, CE = "fused", "image", "record and request", "cross-entropy alone"
 FIT = FitSettings(
-    epochs=10, learning_rate=3e-3, weight_decay=0.02, patience=0, device="cpu", mixed_precision=False, averaging=0.95
+    epochs=8, learning_rate=3e-3, weight_decay=0.02, patience=0, device="cpu", mixed_precision=False, averaging=0.98
 )
-TRAINING = TrainSettings(fit=FIT, batch=64, progress=False)
+TRAINING = TrainSettings(fit=FIT, batch=128, progress=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,29 +81,40 @@ def train_all(given: argparse.Namespace) -> Trained:
     ManifestError, TrainingError : a training cannot go on.
     """
     out: Path = given.out
-    groups = groups_of(given.heads, given.unseen[0], given.records, given.unseen[1])
-    manifests = write_manifests(out / "heads", groups, given.processes)
+    heads, cache = shipped_heads(), out / "features"
+    settings = replace(with_epochs(TRAINING, given.epochs), cache=cache)
+    manifests = _manifests(given, heads, cache)
     say("heads and records are made")
     weights = _reader(out / "reader", given.texts)
     say("the reader is trained")
-    runs_of = arms_of(weights)
-    settings = replace(with_epochs(TRAINING, given.epochs), cache=out / "features")
+    runs_of = arms_of(weights, heads)
     results = out / "folds" / REPORT / "results.csv"
     if not results.exists():
         train_model(manifests["folds"], out / "folds", runs_of[0].learner(), replace(settings, folds=given.folds))
     say(f"{given.folds} folds are trained")
     plan = Plan(tuple(given.seeds), tuple(given.arms or [one.name for one in runs_of]), settings)
-    trained = run_arms(manifests["whole"], out / "arms", runs_of, plan, trained_only=given.trained_only)
+    trained = run_arms(manifests["compared"], out / "arms", runs_of, plan, trained_only=given.trained_only)
     return Trained(
         out=out,
         manifests=manifests,
         reader=weights,
-        learner=learner_of(weights),
+        learner=learner_of(weights, heads),
         runs=dict(said(trained)),
         folds=out / "folds",
         count=given.folds,
         out_of_fold=read_results(results),
     )
+
+
+def _manifests(given: argparse.Namespace, heads: OfHeads, cache: Path) -> Mapping[str, Path]:
+    """``whole``: all exams; ``folds``: what is learned from, without splits; ``compared``: what the arms learn from."""
+    groups = groups_of(given.heads, given.unseen[0], given.records, given.unseen[1])
+    folder: Path = given.out / "heads"
+    made(folder, given.heads + given.unseen[0], given.processes)
+    errors = errors_of(folder, groups[0], heads, cache)
+    fewer = [group if group.name != WITHOUT_IMAGE else replace(group, count=given.compared) for group in groups]
+    paths = write_manifests(folder, groups, errors)
+    return {**paths, "compared": write_manifests(folder, fewer, errors)["whole"]}
 
 
 def _reader(folder: Path, texts: int) -> Path:
@@ -118,29 +132,24 @@ def _reader(folder: Path, texts: int) -> Path:
     return folder / BEST
 
 
-def learner_of(weights: Path, arm: Arm | None = None) -> PrognosisLearner:
-    """The learner by the weights of a reader, with the encoder of heads that ships.
+def learner_of(weights: Path, heads: OfHeads, arm: Arm | None = None) -> PrognosisLearner:
+    """The learner by the weights of a reader of texts, with a reader of heads.
 
     Raises
     ------
     TrainingError : weights do not fit.
     """
-    return PrognosisLearner(OfHeads(shipped_heads(), "shipped, frozen"), AsRead(*reader.load_reader(weights)), arm)
+    return PrognosisLearner(heads, AsRead(*reader.load_reader(weights)), arm)
 
 
-def shipped_heads() -> HeadFeatures:
-    """The encoder of heads of the shipped bundle: it was taught beside an earlier model of oedema, and stays."""
-    of_heads = {
-        name.removeprefix(HEADS_OF): value.float() for name, value in load_file(WEIGHTS).items() if HEADS_OF in name
-    }
-    heads = HeadFeatures()
-    heads.load_state_dict(of_heads)
-    return heads.eval()
+def shipped_heads() -> OfHeads:
+    """The reader of heads of the shipped model of oedema."""
+    return shipped_edema().heads
 
 
-def arms_of(weights: Path) -> Sequence[Run]:
-    """The arms; the first is the one that ships. All share one encoder and one reader, and what was read."""
-    heads, texts = OfHeads(shipped_heads(), "shipped, frozen"), AsRead(*reader.load_reader(weights))
+def arms_of(weights: Path, heads: OfHeads) -> Sequence[Run]:
+    """The arms; the first is the one that ships. All share the readers of heads and of texts, and what was read."""
+    texts = AsRead(*reader.load_reader(weights))
     arms = {
         FUSED: Arm(),
         IMAGE: Arm(channels=Channels.IMAGE),

@@ -12,10 +12,10 @@ from torch import nn
 
 import dicomnode.zoo
 from dicomnode.train.checkpoint import load_weights_file, weight_names
-from dicomnode.train.edema.features import OfHeads
-from dicomnode.train.edema.learner import has_image
 from dicomnode.train.engine import Batch
 from dicomnode.train.fused.learner import COUNCIL, FusedLearner, column_scale
+from dicomnode.train.head_reader.features import OfHeads
+from dicomnode.train.head_reader.telling import reading_of
 from dicomnode.train.learner import Needs
 from dicomnode.train.manifest import Case, Split
 from dicomnode.train.outputs.probability import Probability
@@ -36,8 +36,8 @@ from dicomnode.zoo.prognosis.words import Vocabulary
 
 BUNDLE = Path(dicomnode.zoo.__file__).parent / "prognosis" / "bundle"
 WEIGHTS, WORDS = BUNDLE / "models" / "model.safetensors", BUNDLE / "models" / "words.txt"
-WITH_IMAGE = 4
-"""How often an exam with an image is seen for each time that one without is."""
+ALONE = 8
+"""Every eighth exam is seen a second time in an epoch, with nothing known beside the CT."""
 NONE = "score_none"
 """Column of scores with nothing known beside the CT."""
 
@@ -63,7 +63,7 @@ class PrognosisLearner(FusedLearner):
 
     Parameters
     ----------
-    heads : gives the features of a head. texts : reads. arm : how.
+    heads : reads a head, where the manifest does not say what was read of it. texts : reads. arm : how.
     """
 
     name = OUTCOME
@@ -102,8 +102,9 @@ class PrognosisLearner(FusedLearner):
 
     def tensors(self, case: Case, cache: Path) -> Mapping[str, torch.Tensor]:
         request_of(case)  # one that cannot be read is a fault of its exam
+        read = reading_of(case)
         return {
-            "features": self.heads.of(case, cache),
+            "features": self.heads.of(case, cache) if read is None else read,
             "facts": from_variables(dict(case.variables)).numbers(),
             "variables": numbers_of_manifest(case.variables),
             "label": numbers_of(case.labels, (OUTCOME,)),
@@ -126,11 +127,10 @@ class PrognosisLearner(FusedLearner):
         return network
 
     def batches(self, samples: Mapping[Split, Sequence[ExamTensors]], settings: TrainSettings) -> ExamBatches:
-        """Exams with an image are seen oftener than those without."""
+        """All exams, and some of them once more as the CT alone tells of them."""
         training = samples[Split.TRAIN]
-        seen = [one for one in training if has_image(one)]
-        others = [one for one in training if not has_image(one)]
-        return ExamBatches(stacked([*seen * WITH_IMAGE, *others]), settings.batch, settings.fit.seed)
+        alone = [self.alone(one) for one in training[::ALONE]]
+        return ExamBatches(stacked([*training, *alone]), settings.batch, settings.fit.seed)
 
     def loss(self, output: Any, batch: Batch) -> torch.Tensor:
         """Cross-entropy and the paper's parts; see :mod:`dicomnode.train.prognosis.vtmf`."""
@@ -149,17 +149,18 @@ class PrognosisLearner(FusedLearner):
 
     def judge(self, network: nn.Module, samples: Sequence[ExamTensors], *, progress: bool) -> Results:
         """Scores of all that is known, and from the CT alone."""
-        alone = [replace(one, tensors={**one.tensors, **self._nothing(one)}) for one in samples]
+        alone = [self.alone(one) for one in samples]
         given, less = (self.answers(network, part).double().sigmoid().tolist() for part in (samples, alone))
         labels = stacked(samples)["label"][:, 0].tolist()
         rows = [{"label": a, "score": b, NONE: c} for a, b, c in zip(labels, given, less, strict=True)]
         return results_of([sample.case for sample in samples], rows)
 
-    def _nothing(self, sample: ExamTensors) -> dict[str, torch.Tensor]:
-        """Neither record nor request."""
+    def alone(self, sample: ExamTensors) -> ExamTensors:
+        """An exam of which neither record nor request is known."""
         bleed = Bleed() if self.arm.channels is Channels.RECORD else from_variables(dict(sample.case.variables))
         text = self.texts.of([text_of({}, bleed)])[0].half()
-        return {"variables": torch.full_like(sample.tensors["variables"], torch.nan), "text": text}
+        nothing = {"variables": torch.full_like(sample.tensors["variables"], torch.nan), "text": text}
+        return replace(sample, tensors={**sample.tensors, **nothing})
 
 
 def members_in(weights: Path) -> int:

@@ -1,7 +1,8 @@
-"""Synthetic patients with a bleed within the brain: coarse heads that no encoder has seen, and records without images.
+"""Synthetic patients with a bleed within the brain: coarse heads that no reader has seen, and records without images.
 
-The encoder of heads is that of the shipped model of oedema, frozen. It has learned from heads of other seeds, so that
-its features tell as much of the heads that the fusions learn from as of unseen ones.
+The reader of heads is that of the shipped model of oedema, frozen. It has learned from heads of other seeds, so that
+what it tells of the heads that the fusions learn from is as good as of unseen ones. What it would have told of patients
+without an image is drawn with the errors that it makes in the painted heads (``train/head_reader/telling.py``).
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from dicomnode.cohort.edition import Version
 from dicomnode.cohort.make import make_cohort
 from dicomnode.cohort.patients import Arm, Patient, Site
 from dicomnode.cohort.second.words.indication import write_indication
 from dicomnode.cohort.streams import derived_seed
 from dicomnode.cohort.versions import RECIPES
+from dicomnode.train.head_reader.features import OfHeads
+from dicomnode.train.head_reader.painted import facts_of
+from dicomnode.train.head_reader.telling import Errors
 from dicomnode.train.importers.cohort import ARM, COHORT
 from dicomnode.train.manifest import Case, Split, write_manifest
 from dicomnode.train.prognosis.measured import as_variables, measured
@@ -26,7 +32,7 @@ OUTCOME, OF_COHORT = "prognosis", "prognosis_bad"
 MATRIX, VALIDATION_SHARE = 96, 7
 HEADS_SEED, RECORDS_SEED, READER_SEED = 6450, 6490, 6499
 """Of cohorts that no other experiment draws from."""
-HEADS = "heads"
+HEADS, WITHOUT_IMAGE = "heads", "records"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +64,7 @@ def groups_of(heads: int, unseen: int, records: int, unseen_records: int) -> lis
     return [
         _group(HEADS, heads, HEADS_SEED, Split.TRAIN, painted=True),
         _group("unseen-heads", unseen, HEADS_SEED, Split.TEST, painted=True, first=heads + 1),
-        _group("records", records, RECORDS_SEED, Split.TRAIN),
+        _group(WITHOUT_IMAGE, records, RECORDS_SEED, Split.TRAIN),
         _group("unseen-A", unseen_records, RECORDS_SEED + 1, Split.TEST),
         _group("unseen-B", unseen_records, RECORDS_SEED + 2, Split.TEST, site=Site.B),
     ]
@@ -97,8 +103,14 @@ def made(folder: Path, heads: int, processes: int = 1) -> Path:
     return place
 
 
-def exams_of(folder: Path, group: Group) -> Iterator[Case]:
-    """An exam for each patient of a group whose measured bleed is large enough; texts lie below the folder."""
+def exams_of(folder: Path, group: Group, errors: Errors | None = None) -> Iterator[Case]:
+    """An exam for each patient of a group whose measured bleed is large enough; texts lie below the folder.
+
+    Parameters
+    ----------
+    errors : of the reader of heads: what it would have told of those without an image is drawn with them. None: nothing
+        was read of theirs.
+    """
     texts = folder / "requests" / group.name
     texts.mkdir(parents=True, exist_ok=True)
     for number in group.numbers:
@@ -108,13 +120,39 @@ def exams_of(folder: Path, group: Group) -> Iterator[Case]:
             continue
         text = texts / f"{number}.txt"
         text.write_text(write_indication(patient), encoding="utf-8")
-        image = folder / HEADS / f"patient-{number:04d}" / "ct" if group.painted else None
+        image = image_of(folder, number) if group.painted else None
         validates = group.use is Split.TRAIN and number % VALIDATION_SHARE == 0
         yield replace(
             _case(group, number, patient, text, image),
             split=Split.VALIDATION if validates else group.use,
-            variables={**variables_of(patient), **as_variables(bleed)},
+            variables={**variables_of(patient), **as_variables(bleed), **_read(group, patient, errors)},
         )
+
+
+def _read(group: Group, patient: Patient, errors: Errors | None) -> dict[str, float]:
+    """What is read of a head that was not painted."""
+    return (
+        {} if group.painted or errors is None else errors.drawn(facts_of(patient.lesions), Arm.ICH.value, patient.seed)
+    )
+
+
+def errors_of(folder: Path, group: Group, heads: OfHeads, cache: Path) -> Errors:
+    """How far the reader is off in the painted heads of a group, from which it has learned nothing.
+
+    Raises
+    ------
+    ReadError, SeriesError : an image cannot be used.
+    """
+    people = [patient_of(group, number) for number in group.numbers]
+    cases = [Case(id=str(number), patient=str(number), image=image_of(folder, number)) for number in group.numbers]
+    facts = [list(facts_of(one.lesions).values()) for one in people]
+    told = torch.stack([heads.of(case, cache) for case in cases])
+    return Errors(torch.tensor(facts), told, [Arm.ICH.value] * len(people))
+
+
+def image_of(folder: Path, number: int) -> Path:
+    """Where the scan of a painted patient lies."""
+    return folder / HEADS / f"patient-{number:04d}" / "ct"
 
 
 def _case(group: Group, number: int, patient: Patient, text: Path, image: Path | None) -> Case:
@@ -137,13 +175,12 @@ def variables_of(patient: Patient) -> dict[str, float]:
     return {**known, "age": float(patient.age_years), "male": float(patient.sex == "M")}
 
 
-def write_manifests(folder: Path, groups: Sequence[Group], processes: int = 1) -> dict[str, Path]:
+def write_manifests(folder: Path, groups: Sequence[Group], errors: Errors) -> dict[str, Path]:
     """``whole``: all exams; ``folds``: what is learned from, without splits. What is there is kept."""
     counts = "-".join(str(group.count) for group in groups)
     paths = {name: folder / f"{name}-{counts}.csv" for name in ("whole", "folds")}
     if not all(path.exists() for path in paths.values()):
-        made(folder, sum(group.count for group in groups if group.painted), processes)
-        cases = [case for group in groups for case in exams_of(folder, group)]
+        cases = [case for group in groups for case in exams_of(folder, group, errors)]
         write_manifest(paths["folds"], [replace(case, split=None) for case in cases if case.split is not Split.TEST])
         write_manifest(paths["whole"], cases)
     return paths

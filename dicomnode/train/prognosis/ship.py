@@ -16,7 +16,7 @@ from dicomnode.train.checkpoint import load_weights_file
 from dicomnode.train.fused.bundle import written
 from dicomnode.train.manifest import Split, read_manifest
 from dicomnode.train.outputs.probability import Probability
-from dicomnode.train.prognosis.experiment import Trained, shipped_heads
+from dicomnode.train.prognosis.experiment import Trained
 from dicomnode.train.prognosis.learner import BUNDLE
 from dicomnode.train.prognosis.logistic import fitted
 from dicomnode.train.prognosis.patients import OUTCOME
@@ -54,7 +54,8 @@ def assembled(trained: Trained, bundle: Path) -> Path:
     other = regressed(exams)
     ships = "council" if auc_of(trained.out_of_fold) > auc_of(other) else "logistic"
     network = PrognosisNetwork(len(vocabulary), len(trained.members), ships)
-    network.heads, network.reader, network.logistic = shipped_heads(), text, fitted(exams)
+    network.heads.load_state_dict(trained.learner.heads.encoder.state_dict())
+    network.reader, network.logistic = text, fitted(exams)
     for member, weights in zip(network.council, trained.members, strict=True):
         load_weights_file(member, weights)
     network.others.copy_(_others(exams))

@@ -1,12 +1,9 @@
-"""Features of a head: what an encoder tells, pooled and as facts."""
+"""Features of a head from an encoder that gives tokens: what comparisons with the reader of heads rest on."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
-
-from dicomnode.zoo.networks.head_encoder import WIDTH, HeadEncoder, pooled_of
-from dicomnode.zoo.networks.head_facts import FACTS
 
 
 class HeadFeatures(nn.Module):
@@ -14,18 +11,14 @@ class HeadFeatures(nn.Module):
 
     Parameters
     ----------
-    encoder : one that tells facts, or one that gives tokens (heads, WIDTH, ...) alone.
+    encoder : heads -> tokens (heads, width, ...). width : of its tokens.
     """
 
-    def __init__(self, encoder: nn.Module | None = None) -> None:
+    def __init__(self, encoder: nn.Module, width: int) -> None:
         super().__init__()
-        self.encoder = HeadEncoder() if encoder is None else encoder
-        self.tells_facts = isinstance(self.encoder, HeadEncoder)
-        self.width = 2 * WIDTH + (len(FACTS) if self.tells_facts else 0)
+        self.encoder, self.width = encoder, 2 * width
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """(heads, width) of (heads, 1, 32, 96, 96) steps of the window."""
-        if not self.tells_facts:
-            return pooled_of(self.encoder(image))
-        told = self.encoder(image)
-        return torch.cat([told.pooled, told.facts], dim=1)
+        """(heads, 2 * width) mean and maximum of the tokens of (heads, 1, 32, 96, 96) steps of the window."""
+        flat = self.encoder(image).flatten(2)
+        return torch.cat([flat.mean(dim=2), flat.amax(dim=2)], dim=1)

@@ -7,6 +7,8 @@ marked, added up, gives the facts that models of an outcome read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -17,7 +19,7 @@ from dicomnode.zoo.networks.head_grid import SHAPE, VOXEL_ML, above_brain_hu
 
 READ = (*(kind for kind in KINDS if kind != "calcium"), "darkness", "atrophy")
 """Facts: logarithms of 1 + mL, HU by which oedema or infarct lies below its surroundings, and 0 to 1."""
-WIDTHS = (24, 48, 72)
+WIDTHS = (32, 64, 128, 192)
 FACTOR = 2
 """Rows and columns of the grid in each place."""
 PLACES = (SHAPE[0], SHAPE[1] // FACTOR, SHAPE[2] // FACTOR)
@@ -28,8 +30,10 @@ DEPTH_HU = 8.0
 DARK = ("oedema", "infarct")
 LEAST_ML = 0.2
 OUTPUTS = len(KINDS) + 1
-SEEN = 2 * 3 * FACTOR**2 + 3 * FACTOR**2 + 2
-"""Channels of a slab: dark window and its mirror image, bright window, of three slabs; height and row."""
+FARTHER, NEARER = (-2, -1, 0, 1, 2), (-1, 0, 1)
+"""Slabs that are shown beside each: in the dark window; in its mirror image and in the bright window."""
+SEEN = (len(FARTHER) + 2 * len(NEARER)) * FACTOR**2 + 3
+"""Channels of a slab: the dark window, its mirror image, the bright window; height, row, distance from the middle."""
 
 
 class Marked(NamedTuple):
@@ -38,33 +42,34 @@ class Marked(NamedTuple):
     Attributes
     ----------
     shares : (slabs, kinds, 48, 48) log odds. depth : (slabs, 48, 48) HU / ``DEPTH_HU``.
-    deep : (slabs, WIDTHS[-1]) mean of the deepest level.
+    fine : (slabs, WIDTHS[0], 48, 48) what both are told from. deep : (slabs, WIDTHS[-1]) mean of the deepest level.
     """
 
     shares: torch.Tensor
     depth: torch.Tensor
+    fine: torch.Tensor
     deep: torch.Tensor
 
 
 class SlabNet(nn.Module):
-    """A U-Net of three levels over single slabs."""
+    """A U-Net over single slabs; each level has half the rows and columns of the one above."""
 
     def __init__(self) -> None:
         super().__init__()
-        first, second, third = WIDTHS
-        self.down0, self.down1, self.down2 = _twice(SEEN, first), _twice(first, second), _twice(second, third)
-        self.up1, self.up0 = _twice(third + second, second), _twice(second + first, first)
-        self.out = nn.Conv2d(first, OUTPUTS, 1)
+        self.down = nn.ModuleList(_twice(before, after) for before, after in pairwise((SEEN, *WIDTHS)))
+        self.up = nn.ModuleList(_twice(fine + coarse, fine) for fine, coarse in pairwise(WIDTHS))
+        self.out = nn.Conv2d(WIDTHS[0], OUTPUTS, 1)
 
     def forward(self, slabs: torch.Tensor) -> Marked:
         """What it says of (slabs, SEEN, 48, 48)."""
-        fine = self.down0(slabs)
-        middle = self.down1(nn.functional.max_pool2d(fine, 2))
-        coarse = self.down2(nn.functional.max_pool2d(middle, 2))
-        middle = self.up1(torch.cat([_doubled(coarse), middle], dim=1))
-        fine = self.up0(torch.cat([_doubled(middle), fine], dim=1))
+        levels = [self.down[0](slabs)]
+        for down in self.down[1:]:
+            levels.append(down(nn.functional.max_pool2d(levels[-1], 2)))
+        fine = levels[-1]
+        for up, level in zip(reversed(self.up), reversed(levels[:-1]), strict=True):
+            fine = up(torch.cat([_doubled(fine), level], dim=1))
         said = self.out(fine).float()
-        return Marked(said[:, :-1], said[:, -1], coarse.float().mean(dim=(2, 3)))
+        return Marked(said[:, :-1], said[:, -1], fine.float(), levels[-1].float().mean(dim=(2, 3)))
 
 
 def _twice(before: int, after: int) -> nn.Sequential:
@@ -78,24 +83,41 @@ def _doubled(image: torch.Tensor) -> torch.Tensor:
     return nn.functional.interpolate(image, scale_factor=2.0, mode="nearest")
 
 
-def slabs_of(image: torch.Tensor) -> torch.Tensor:
-    """(heads, 32, SEEN, 48, 48) what the network is shown of (heads, 1, 32, 96, 96) steps of the window."""
+def all_slabs_of(image: torch.Tensor) -> torch.Tensor:
+    """(heads x 32, SEEN, 48, 48) what the network is shown of (heads, 1, 32, 96, 96), head after head."""
+    heads, slabs = len(image), PLACES[0]
+    return slabs_of(image, torch.arange(heads).repeat_interleave(slabs), torch.arange(slabs).repeat(heads))
+
+
+def slabs_of(image: torch.Tensor, head: torch.Tensor, slab: torch.Tensor) -> torch.Tensor:
+    """(slabs, SEEN, 48, 48) what the network is shown of some slabs.
+
+    Parameters
+    ----------
+    image : (heads, 1, 32, 96, 96) steps of the window. head, slab : (slabs,) numbers of both.
+    """
     above_hu = above_brain_hu(image)[:, 0]
     dark, bright = (above_hu / DARK_HU).clamp(-2.0, 1.5), (above_hu / BRIGHT_HU).clamp(-1.0, 2.0)
-    shown = [*_beside(dark), *_beside(dark.flip(-1)), *_beside(bright)]
-    finer = nn.functional.pixel_unshuffle(torch.stack(shown, dim=2), FACTOR)
-    heads, (slabs, rows, columns) = len(image), PLACES
-    z = torch.linspace(-1.0, 1.0, slabs, device=finer.device)[None, :, None, None, None]
-    y = torch.linspace(-1.0, 1.0, rows, device=finer.device)[None, None, None, :, None]
-    size = (heads, slabs, 1, rows, columns)
-    return torch.cat([finer, z.expand(size), y.expand(size)], dim=2)
+    near = _beside(dark, head, slab, NEARER)
+    shown = [_beside(dark, head, slab, FARTHER), near.flip(-1), _beside(bright, head, slab, NEARER)]
+    finer = nn.functional.pixel_unshuffle(torch.cat(shown, dim=1), FACTOR)
+    together = torch.cat([finer, _places(slab.to(finer.device))], dim=1)
+    return together.contiguous(memory_format=torch.channels_last)
 
 
-def _beside(slabs: torch.Tensor) -> list[torch.Tensor]:
-    """Slabs, those below and those above; beyond the last stands the last."""
-    below = torch.cat([slabs[:, :1], slabs[:, :-1]], dim=1)
-    above = torch.cat([slabs[:, 1:], slabs[:, -1:]], dim=1)
-    return [below, slabs, above]
+def _beside(values: torch.Tensor, head: torch.Tensor, slab: torch.Tensor, steps: Sequence[int]) -> torch.Tensor:
+    """(slabs, steps, 96, 96) those so many below and above; beyond the last stands the last."""
+    at = (slab[:, None] + torch.tensor(steps)).clamp(0, PLACES[0] - 1)
+    return values[head[:, None], at]
+
+
+def _places(slab: torch.Tensor) -> torch.Tensor:
+    """(slabs, 3, 48, 48) height and row from -1 to 1, distance from the middle from 0 to 1."""
+    _, rows, columns = PLACES
+    z = (2.0 * slab / (PLACES[0] - 1) - 1.0)[:, None, None].expand(-1, rows, columns)
+    y = torch.linspace(-1.0, 1.0, rows, device=slab.device)[:, None].expand_as(z)
+    x = torch.linspace(-1.0, 1.0, columns, device=slab.device).abs().expand_as(z)
+    return torch.stack([z, y, x], dim=1)
 
 
 def summary_of(marked: Marked, image: torch.Tensor) -> torch.Tensor:
@@ -115,7 +137,16 @@ def summary_of(marked: Marked, image: torch.Tensor) -> torch.Tensor:
     depths = (dark * depth).sum(dim=(1, 2)) * PLACE_ML / (dark_ml + LEAST_ML)
     deep = marked.deep.reshape(heads, PLACES[0], -1).mean(dim=1)
     parts = [volumes_ml.log1p(), sure_ml.log1p(), shares.amax(dim=(1, 3)), depths[:, None], dark_ml.log1p()[:, None]]
-    return torch.cat([*parts, lowest_of(image, shares), deep], dim=1)
+    return torch.cat([*parts, lowest_of(image, shares), deep, _within(marked.fine, shares)], dim=1)
+
+
+def _within(fine: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """(heads, dark kinds x WIDTHS[0]) means of what the finest level holds, within each dark kind."""
+    by_head = fine.reshape(len(shares), PLACES[0], WIDTHS[0], -1)
+    dark = shares[:, :, [KINDS.index(kind) for kind in DARK]]
+    total_ml = dark.sum(dim=(1, 3)) * PLACE_ML
+    sums = torch.einsum("hskp,hswp->hkw", dark, by_head) * PLACE_ML
+    return (sums / (total_ml + LEAST_ML)[:, :, None]).flatten(1)
 
 
 def lowest_of(image: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
@@ -141,7 +172,7 @@ def _quantiles(values: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 
 LOWEST, MARKED, LEAST_PLACES = (0.1, 0.25, 0.5), 0.5, 8
 """Quantiles of what is marked with at least this probability in so many places."""
-SUMMARY = 3 * len(KINDS) + 2 + len(DARK) * len(LOWEST) + WIDTHS[-1]
+SUMMARY = 3 * len(KINDS) + 2 + len(DARK) * (len(LOWEST) + WIDTHS[0]) + WIDTHS[-1]
 HIDDEN, LOST = 48, 0.2
 
 
@@ -186,6 +217,11 @@ class HeadReader(nn.Module):
         told: torch.Tensor = self.teller(self.summary(image))
         return told
 
+    def marks(self, image: torch.Tensor) -> torch.Tensor:
+        """(heads, kinds, 32, 48, 48) share of each place that each kind of finding has."""
+        shares: torch.Tensor = self.slabs(all_slabs_of(image)).shares.sigmoid()
+        return shares.reshape(len(image), PLACES[0], *shares.shape[1:]).transpose(1, 2)
+
     def summary(self, image: torch.Tensor) -> torch.Tensor:
         """(heads, SUMMARY) what is marked, added up."""
-        return summary_of(self.slabs(slabs_of(image).flatten(0, 1)), image)
+        return summary_of(self.slabs(all_slabs_of(image)), image)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
-CHANNELS, BATCH = 16, 8
+CHANNELS, BATCH = 4, 4
 """So many channels, those with the largest mean activation, are asked; all of them would be as many forward passes."""
 
 

@@ -2,7 +2,8 @@
 
 Re-implementation after Yu et al., ISBI 2024 (arXiv 2402.11307): both channels are brought to volumes (TRT, VRT), ask
 each other (CMAF), then all tokens ask each other (MHSAF), and a 1D DenseNet-121 judges. Own: tokens of the measured
-bleed and of the record join before the self-attention; a line from all tokens is added to what the DenseNet says.
+bleed, of the record and of the text as a whole join before the self-attention (the rebuilt text knows the likeness of
+its words to each other alone); a line from all tokens is added to what the DenseNet says.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class FusionSize:
     init: int = 16
     blocks: tuple[int, ...] = (2, 4, 8, 4)
     dropout: float = 0.1
-    features_lost: float = 0.2
+    features_lost: float = 0.1
     lost: float = 0.5
 
 
@@ -137,8 +138,9 @@ class PrognosisFusion(nn.Module):
         self.text = TextReconstruction(LENGTH, size.channels, size.grid)
         self.measured = VariableTokens(facts, size.channels)
         self.record = VariableTokens(variables, size.channels, lost=size.lost)
+        self.said = nn.Linear(2 * text_width, size.channels)
         self.joint = JointAttention(size, Way(way), pairing)
-        tokens = 2 * (size.grid // 2) ** 3 + facts + variables
+        tokens = 2 * (size.grid // 2) ** 3 + facts + variables + 1
         self.judge = Judge(size, tokens, asks=way.endswith("self"))
 
     def forward(
@@ -155,7 +157,8 @@ class PrognosisFusion(nn.Module):
         features, facts, variables, text = self._shown(features, facts, variables, text)
         seen = self._seen(features)
         vision, words = self._volumes(features, seen, text)
-        tokens = [self.joint(vision, words), self.measured(facts), self.record(variables)]
+        said = self.said(pooled_text(text))[:, None]
+        tokens = [self.joint(vision, words), self.measured(facts), self.record(variables), said]
         logits: torch.Tensor = self.judge(torch.cat(tokens, dim=1))
         if not self.training:
             return logits
@@ -183,6 +186,11 @@ class PrognosisFusion(nn.Module):
         if self.channels is Channels.RECORD:
             return torch.full_like(features, torch.nan), torch.full_like(facts, torch.nan), variables, text
         return inputs
+
+
+def pooled_text(text: torch.Tensor) -> torch.Tensor:
+    """(texts, 2 * width) the first vector and the maximum of all, of (texts, tokens, width)."""
+    return torch.cat([text[:, 0], text.amax(dim=1)], dim=1)
 
 
 class JointAttention(nn.Module):

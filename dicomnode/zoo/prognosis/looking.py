@@ -1,4 +1,4 @@
-"""Where of the head a probability comes from: Score-CAM of the encoder's last convolution, on the scan's slices."""
+"""Where of the head a probability comes from: Score-CAM over what the reader marks, on the scan's slices."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch import nn
 
 from dicomnode.language import told
 from dicomnode.records import MEASURED, MaskFinding, ReferenceScore, ScoreInput, Volume
 from dicomnode.zoo.networks.head_grid import STEPS, VOXEL_MM, WINDOW_HU, HeadGrid, as_floats
+from dicomnode.zoo.networks.head_reader import MARKED, HeadReader
 from dicomnode.zoo.networks.lighter import lighter
 from dicomnode.zoo.networks.score_cam import CHANNELS, score_cam
 from dicomnode.zoo.planes import from_planes
@@ -22,7 +22,7 @@ NEAR_MM = 10.0
 AT_BLEED = "cam_at_bleed"
 PLAIN_BRAIN = -WINDOW_HU[0] / (WINDOW_HU[1] - WINDOW_HU[0]) * 2.0 - 1.0
 """What stands where nothing is shown: the commonest attenuation of the brain."""
-MEANING = "Share of the Score-CAM ({channels} channels) within {near:g} mm of the marked bleed."
+MEANING = "Share of the Score-CAM (up to {channels} kinds of what is marked) within {near:g} mm of the marked bleed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Looked:
 
 
 def looked(
-    encoder: nn.Module,
+    reader: HeadReader,
     score: Callable[[torch.Tensor], torch.Tensor],
     grid: HeadGrid,
     image: torch.Tensor,
@@ -45,13 +45,15 @@ def looked(
 
     Parameters
     ----------
-    encoder : gives the tokens of heads, whose channels are asked. score : heads -> (heads,) log odds.
+    reader : marks heads; each kind that it marks is a channel that is asked. score : heads -> (heads,) log odds.
     grid, image : of the lighter scan; (32, 96, 96) uint8.
     volume : the scan itself, on whose slices the answer lies.
     """
-    floats = as_floats(image)
-    tokens = encoder.get_submodule("tokens")(image[None, None])[0]
-    seen = score_cam(floats, tokens, PLAIN_BRAIN, score).cpu()
+    marks = reader.marks(image[None, None])[0]
+    marks = marks[marks.flatten(1).amax(dim=1) > MARKED]
+    if not len(marks):
+        return Looked()
+    seen = score_cam(as_floats(image), marks, PLAIN_BRAIN, score).cpu()
     share = near_share(seen, grid.sampled(_canonical(mask, volume, grid), 0.0) > 0.0)
     beside = () if share is None else (_reference(share),)
     return Looked(beside, on_slices(seen, grid, volume))

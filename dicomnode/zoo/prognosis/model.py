@@ -161,7 +161,7 @@ class Prognosis:
             logits: torch.Tensor = network(network.heads(heads), *shared)
             return logits
 
-        return looked(self.network.heads.encoder, score, grid, image.to(self.device), volume, mask)
+        return looked(self.network.heads, score, grid, image.to(self.device), volume, mask)
 
 
 def _known(inputs: Inputs, mask: MaskFinding) -> Known:

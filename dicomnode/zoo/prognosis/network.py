@@ -1,4 +1,4 @@
-"""The whole network of a bundle: encoder of heads, reader of texts, the fusions, and the logistic regression."""
+"""The whole network of a bundle: reader of heads, reader of texts, the fusions, and the logistic regression."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from dicomnode.zoo.deterioration.variables import VARIABLES
-from dicomnode.zoo.networks.head_features import HeadFeatures
+from dicomnode.zoo.networks.head_reader import HeadReader
 from dicomnode.zoo.prognosis.bert import WIDTH, SmallBert
 from dicomnode.zoo.prognosis.bleed import FACTS
 from dicomnode.zoo.prognosis.fusion import PrognosisFusion
@@ -35,7 +35,7 @@ class PrognosisNetwork(nn.Module):
     def __init__(self, vocabulary: int, members: int = MEMBERS, ships: str = "council") -> None:
         super().__init__()
         self.ships = ships
-        self.heads, self.reader = HeadFeatures(), SmallBert(vocabulary)
+        self.heads, self.reader = HeadReader(), SmallBert(vocabulary)
         self.council = nn.ModuleList([new_member(self.heads.width) for _ in range(members)])
         self.logistic = new_logistic()
         self.register_buffer("others", torch.full((OTHERS, len(VARIABLES)), torch.nan))

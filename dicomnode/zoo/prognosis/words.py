@@ -13,8 +13,8 @@ import torch
 
 PAD, UNKNOWN, START, END, MASK = range(5)
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-LENGTH = 64
-"""Pieces of a text; what comes after them is not read."""
+LENGTH = 128
+"""Pieces of a text; what comes after them is not read. Of 100 requests with their template one has more than 104."""
 _WORD = re.compile(r"[^\W\d_]+|\d+|[^\w\s]")
 _SEEN, _LONGEST_END = 4, 4
 

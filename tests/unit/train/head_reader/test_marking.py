@@ -42,7 +42,7 @@ def test_slabs_with_a_finding_come_first_and_what_is_painted_lies_where_it_is_se
     painted = batch["shares"][:, KINDS.index("oedema")] > 0.5
     assert int(painted.any(dim=(1, 2)).sum()) == 4 * 3
     for slab in torch.where(painted.any(dim=(1, 2)))[0]:
-        dark = batch["slabs"][slab, 4:8].mean(dim=0)  # the slab itself, mean of the four finer places
+        dark = batch["slabs"][slab, 8:12].mean(dim=0)  # the slab itself, mean of the four finer places
         assert float(dark[painted[slab]].mean()) < float(dark[~painted[slab]].mean()) - 0.3
     assert batch["darkness"].tolist() == [DARKNESS_HU] * len(batch["slabs"])
 
@@ -73,7 +73,8 @@ def test_the_loss_is_least_where_shares_and_depth_are_right() -> None:
     batch = {"shares": shares, "darkness": torch.tensor([DARKNESS_HU])}
 
     def loss(logits: torch.Tensor, depth: float) -> float:
-        return float(marking_loss(Marked(logits, torch.full((1, 48, 48), depth), torch.zeros(1, 72)), batch))
+        none = torch.zeros(1, 1, 48, 48)
+        return float(marking_loss(Marked(logits, torch.full((1, 48, 48), depth), none, torch.zeros(1, 1)), batch))
 
     right = loss(40.0 * shares - 20.0, DARKNESS_HU / DEPTH_HU)
     assert right < 0.01

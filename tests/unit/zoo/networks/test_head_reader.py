@@ -13,8 +13,10 @@ from dicomnode.zoo.networks.head_reader import (
     READ,
     SEEN,
     SUMMARY,
+    WIDTHS,
     HeadReader,
     Marked,
+    all_slabs_of,
     slabs_of,
     summary_of,
 )
@@ -27,24 +29,36 @@ def image(hu: torch.Tensor) -> torch.Tensor:
 def test_a_slab_is_shown_with_its_neighbours_and_its_mirror_image() -> None:
     hu = torch.zeros(SHAPE)
     hu[10, 40:42, 20:22] = -15.0  # one place of the coarser grid, dark by one unit of the window
-    seen = slabs_of(image(hu))[0]
+    seen = all_slabs_of(image(hu))
     assert seen.shape == (PLACES[0], SEEN, 48, 48)
     dark = {
         (slab, window)
-        for slab in (9, 10, 11)
-        for window in range(6)
+        for slab in (8, 9, 10, 11, 12)
+        for window in range(8)
         if float(seen[slab, 4 * window : 4 * window + 4].amin()) < -0.9
     }
-    # below, itself and above: the slab above it sees it below, the one below sees it above
-    assert dark == {(11, 0), (10, 1), (9, 2), (11, 3), (10, 4), (9, 5)}
-    assert float(seen[10, 4:8, 20, 10].amax()) < -0.9
-    assert float(seen[10, 16:20, 20, 48 - 1 - 10].amax()) < -0.9
+    # two below, itself, two above; then one below to one above, mirrored: the slab above it sees it below
+    assert dark == {(12, 0), (11, 1), (10, 2), (9, 3), (8, 4), (11, 5), (10, 6), (9, 7)}
+    assert float(seen[10, 8:12, 20, 10].amax()) < -0.9
+    assert float(seen[10, 24:28, 20, 48 - 1 - 10].amax()) < -0.9
+
+
+def test_slabs_are_shown_alike_alone_and_with_all_others_and_know_where_they_lie() -> None:
+    heads = torch.randint(0, 256, (2, 1, *SHAPE), dtype=torch.uint8)
+    seen, whole = slabs_of(heads, torch.tensor([1, 0]), torch.tensor([0, 31])), all_slabs_of(heads)
+    assert torch.equal(seen, whole[[PLACES[0], PLACES[0] - 1]])
+    height, row, aside = seen[0, -3:]
+    assert (height.unique().tolist(), row[0, 0].item(), row[-1, 0].item()) == ([-1.0], -1.0, 1.0)
+    assert aside[0, 0].item() == aside[0, -1].item() == 1.0
+    assert float(aside.min()) < 0.03
 
 
 def test_what_is_marked_in_all_slabs_is_added_up_to_volumes() -> None:
     shares = torch.full((PLACES[0], len(KINDS), 48, 48), -30.0)
     shares[3:5, KINDS.index("oedema"), 10:12, 10:15] = 30.0
-    marked = Marked(shares, torch.full((PLACES[0], 48, 48), 1.25), torch.zeros(PLACES[0], 72))
+    fine = torch.zeros(PLACES[0], WIDTHS[0], 48, 48)
+    fine[3:5, 7, 10:12, 10:15] = 2.0
+    marked = Marked(shares, torch.full((PLACES[0], 48, 48), 1.25), fine, torch.zeros(PLACES[0], WIDTHS[-1]))
     hu = torch.zeros(SHAPE)
     hu[:, :, :60] = -15.0  # all that is marked is dark by one unit of the window
     summary = summary_of(marked, image(hu))[0]
@@ -54,6 +68,9 @@ def test_what_is_marked_in_all_slabs_is_added_up_to_volumes() -> None:
     assert float(volumes_ml.sum()) == pytest.approx(20 * PLACE_ML, rel=1e-3)
     lowest = summary[3 * len(KINDS) + 2 : 3 * len(KINDS) + 8]
     assert lowest.tolist() == pytest.approx([-1.0] * 3 + [0.0] * 3, abs=0.02)  # oedema; no infarct
+    within = summary[-2 * WIDTHS[0] :]  # means of each fine channel within oedema, then within the infarct
+    assert float(within[7]) == pytest.approx(2.0 * 20 * PLACE_ML / (20 * PLACE_ML + 0.2), rel=1e-3)
+    assert float(within.sum()) == pytest.approx(float(within[7]), rel=1e-3)
     depth = summary[3 * len(KINDS)]
     assert float(depth) == pytest.approx(1.25 * 20 * PLACE_ML / (20 * PLACE_ML + 0.2), rel=1e-3)
 
@@ -64,6 +81,15 @@ def test_a_reader_tells_every_fact_of_every_head_and_none_below_zero() -> None:
         told = HeadReader().eval()(torch.randint(0, 256, (2, 1, *SHAPE), dtype=torch.uint8))
     assert told.shape == (2, len(READ))
     assert float(told.min()) >= 0.0
+
+
+def test_what_is_marked_lies_in_the_slabs_of_its_own_head() -> None:
+    torch.manual_seed(0)
+    reader, heads = HeadReader().eval(), torch.randint(0, 256, (2, 1, *SHAPE), dtype=torch.uint8)
+    with torch.inference_mode():
+        marks, slab = reader.marks(heads), reader.slabs(slabs_of(heads, torch.tensor([1]), torch.tensor([9])))
+    assert marks.shape == (2, len(KINDS), *PLACES)
+    assert torch.allclose(marks[1, :, 9], slab.shares[0].sigmoid(), atol=1e-4)
 
 
 def test_each_head_is_told_of_by_itself() -> None:

@@ -12,7 +12,7 @@ from dicomnode.zoo.networks.score_cam import score_cam
 from dicomnode.zoo.prognosis.attention import CrossAttentionFusion, Pairing, soft_pool
 from dicomnode.zoo.prognosis.bert import SmallBert
 from dicomnode.zoo.prognosis.bleed import FACTS
-from dicomnode.zoo.prognosis.fusion import PAPER, FusionSize, PrognosisFusion, Told, Way
+from dicomnode.zoo.prognosis.fusion import PAPER, FusionSize, PrognosisFusion, Told, Way, pooled_text
 from dicomnode.zoo.prognosis.paper import PaperPrognosis, vision_encoder
 from dicomnode.zoo.prognosis.reconstruct import TextReconstruction, VisionReconstruction
 from dicomnode.zoo.prognosis.words import END, LENGTH, PAD, START, UNKNOWN, vocabulary_of
@@ -76,6 +76,11 @@ def test_every_way_gives_a_number_for_each_patient_and_learns(way: Way) -> None:
     told.logits.sum().backward()  # type: ignore[no-untyped-call]
     assert all(one.grad is not None for one in network.joint.parameters())
     assert network.eval()(*inputs).shape == (3,)
+
+
+def test_a_text_is_pooled_to_its_first_vector_and_the_largest_of_each_number() -> None:
+    text = torch.tensor([[[1.0, -2.0], [0.5, 3.0], [0.0, 0.0]]])
+    assert pooled_text(text).tolist() == [[1.0, -2.0, 1.0, 3.0]]
 
 
 def test_what_is_not_known_still_gives_a_number() -> None:
