@@ -46,7 +46,7 @@ from dicomnode.store.retention import Limits, expired_series, finished_jobs, loc
 from dicomnode.store.tables import Job, Outbox, Storage
 
 IMAGES, EVENTS = 2, 12
-PORTION = 500
+PORTION = 1000
 OWN_SERVER = "own"
 ROUNDS = 60
 QUEUED, DELIVERING = 100, 100
