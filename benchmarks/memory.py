@@ -123,11 +123,13 @@ def node_peak(folder: Path, series: int, slices: int) -> float:
         node.start()
         with watched(node) as seen, ThreadPoolExecutor(series) as pool:
             began = time.monotonic()
-            took = list(pool.map(lambda files: storescu(files, node.port), copies))
+            took = list(pool.map(lambda files: storescu(files, node.port, within_s=LIMIT_S), copies))
             received_s = time.monotonic() - began
-            states = until_over(node, sum(took))
+            assert all(took), "not every series was taken"
+            states = until_over(node, series)
     peak = max(seen)
-    print(f"{sum(took)} of {series} series of {slices} slices received in {received_s:.0f} s; jobs: {states}")
+    over_s = time.monotonic() - began
+    print(f"{series} series of {slices} slices received in {received_s:.0f} s, over after {over_s:.0f} s; jobs: {states}")
     print(f"peak {peak:.2f} GB, goal {GOAL_GB:g}: {'met' if peak <= GOAL_GB else 'NOT MET'}")
     return peak
 
