@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dicomnode.errors import InferenceError
 from dicomnode.records import Inputs, Volume
 from dicomnode.zoo.bundle import BundleManifest
-from dicomnode.zoo.ladder import Ladder
+from dicomnode.zoo.ladder import Ladder, Rung
 from dicomnode.zoo.parts import load_parts, load_weights
 from dicomnode.zoo.plain import head_of, on_slices
 from dicomnode.zoo.precision import Precision, quickened
@@ -44,21 +44,20 @@ class PlanesModel:
         """
         volume = inputs.volume
         assert isinstance(volume, Volume)  # the manifest demands an image
-        head, image = head_of(volume, self._parts.plane_size, self._parts.plane_pixel_mm)
-        probabilities = self._infer(image)
-        return {output.name: on_slices(probabilities[index], head) for index, output in enumerate(self._manifest.masks)}
-
-    def _infer(self, image: torch.Tensor) -> torch.Tensor:
-        """(outputs, slices, size, size) probabilities on the CPU, from HU (3, slices, size, size)."""
-        parts, outputs = self._parts, len(self._manifest.masks)
         try:
             with torch.inference_mode():
-                prepared = torch.as_tensor(parts.preprocessing(parts.calibration({"image": image}))["image"])
-                # a network may learn more than its bundle gives out: the manifest names the first channels
-                logits = self.ladder.infer(prepared[None])[0, :outputs]
-                result = torch.as_tensor(parts.postprocessing({"pred": logits, "hu": image})["pred"]).float().cpu()
+                return self.ladder.climb(lambda rung: self._read(volume, rung))
         except (RuntimeError, ValueError) as error:
             raise InferenceError(f"{self._manifest.name}: {error}") from error
-        if not bool(torch.isfinite(result).all()):
+
+    def _read(self, volume: Volume, rung: Rung) -> Mapping[str, NDArray[np.float32]]:
+        """From the slices to the slices, all that is computed on one device."""
+        parts, outputs = self._parts, self._manifest.masks
+        head, hu = head_of(volume, parts.plane_size, parts.plane_pixel_mm, rung.device)
+        prepared = torch.as_tensor(parts.preprocessing(parts.calibration({"image": hu}))["image"])
+        # a network may learn more than its bundle gives out: the manifest names the first channels
+        logits = self.ladder.infer_on(rung, prepared[None])[0, : len(outputs)]
+        probabilities = torch.as_tensor(parts.postprocessing({"pred": logits, "hu": hu})["pred"]).float()
+        if not bool(torch.isfinite(probabilities).all()):
             raise InferenceError(f"{self._manifest.name}: the output holds values that are not finite")
-        return result
+        return {output.name: on_slices(probabilities[index], head) for index, output in enumerate(outputs)}
