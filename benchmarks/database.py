@@ -146,6 +146,8 @@ def report(store: Store, wanted: int) -> int:
         table.add_row(call.name, *cost.row(), f"{over:.1f}", "yes" if over <= GOAL_MS else "NO")
     table.add_row(EMPTY.name, *empty.row(), "", "", style="dim")
     Console(width=100).print(table)
+    met = "met by every call" if not missed else f"NOT MET by {missed}"
+    print(f"goal: p95 at most {GOAL_MS:g} ms over an empty write on {store.engine.dialect.name}: {met}")
     return missed
 
 

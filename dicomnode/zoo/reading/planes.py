@@ -16,6 +16,10 @@ from dicomnode.zoo.parts import load_parts, load_weights
 from dicomnode.zoo.plain import head_of, on_slices
 from dicomnode.zoo.precision import Precision, quickened
 
+AT_ONCE = 64
+"""Planes that are prepared and read together: of a thin-slice exam all at once would take gigabytes. A multiple of what
+inferers take as a batch, so that a batch is the same whatever the exam."""
+
 
 class PlanesModel:
     """One such bundle on one device.
@@ -52,12 +56,21 @@ class PlanesModel:
 
     def _read(self, volume: Volume, rung: Rung) -> Mapping[str, NDArray[np.float32]]:
         """From the slices to the slices, all that is computed on one device."""
-        parts, outputs = self._parts, self._manifest.masks
+        parts = self._parts
         head, hu = head_of(volume, parts.plane_size, parts.plane_pixel_mm, rung.device)
-        prepared = torch.as_tensor(parts.preprocessing(parts.calibration({"image": hu}))["image"])
-        # a network may learn more than its bundle gives out: the manifest names the first channels
-        logits = self.ladder.infer_on(rung, prepared[None])[0, : len(outputs)]
-        probabilities = torch.as_tensor(parts.postprocessing({"pred": logits, "hu": hu})["pred"]).float()
+        exam = torch.as_tensor(parts.calibration({"image": hu})["image"])
+        some = [slice(first, first + AT_ONCE) for first in range(0, hu.shape[1], AT_ONCE)]
+        probabilities = torch.cat([self._infer(exam[:, few], hu[:, few], rung) for few in some], dim=1)
         if not bool(torch.isfinite(probabilities).all()):
             raise InferenceError(f"{self._manifest.name}: the output holds values that are not finite")
-        return {output.name: on_slices(probabilities[index], head) for index, output in enumerate(outputs)}
+        return {
+            output.name: on_slices(values, head)
+            for output, values in zip(self._manifest.masks, probabilities, strict=True)
+        }
+
+    def _infer(self, exam: torch.Tensor, hu: torch.Tensor, rung: Rung) -> torch.Tensor:
+        """(outputs, slices, size, size) probabilities of some planes (3, slices, size, size), calibrated and as is."""
+        prepared = torch.as_tensor(self._parts.preprocessing({"image": exam})["image"])
+        # a network may learn more than its bundle gives out: the manifest names the first channels
+        logits = self.ladder.infer_on(rung, prepared[None])[0, : len(self._manifest.masks)]
+        return torch.as_tensor(self._parts.postprocessing({"pred": logits, "hu": hu})["pred"]).float()
