@@ -148,11 +148,12 @@ def from_planes(values: torch.Tensor, grid: PlaneGrid, shape: tuple[int, int, in
     rows, columns = (shape[2], shape[1]) if o.transpose else (shape[1], shape[2])
     down = _back_indices(grid.centre_rows, rows, grid, o.row_spacing_mm)
     across = _back_indices(grid.centre_columns, columns, grid, o.column_spacing_mm)
-    back = np.empty((len(values), rows, columns), np.float32)
+    back = np.empty(shape, np.float32)
+    canonical = o.to_canonical(back)
     for some in _portions(len(values)):
         left, right = (tent(places[some].to(values.device), grid.size, 1.0) for places in (down, across))
-        back[some] = (left @ values[some] @ right.transpose(1, 2)).cpu().numpy()
-    return np.ascontiguousarray(o.from_canonical(back))
+        canonical[some] = (left @ values[some] @ right.transpose(1, 2)).cpu().numpy()
+    return back
 
 
 def _portions(slices: int) -> Iterator[slice]:

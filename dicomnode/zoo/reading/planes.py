@@ -13,7 +13,7 @@ from dicomnode.records import Inputs, Volume
 from dicomnode.zoo.bundle import BundleManifest
 from dicomnode.zoo.ladder import Ladder, Rung
 from dicomnode.zoo.parts import load_parts, load_weights
-from dicomnode.zoo.plain import head_of, on_slices
+from dicomnode.zoo.plain import Head, head_of, on_slices
 from dicomnode.zoo.precision import Precision, quickened
 
 AT_ONCE = 64
@@ -56,17 +56,19 @@ class PlanesModel:
 
     def _read(self, volume: Volume, rung: Rung) -> Mapping[str, NDArray[np.float32]]:
         """From the slices to the slices, all that is computed on one device."""
+        head, probabilities = self._probabilities(volume, rung)
+        if not bool(torch.isfinite(probabilities).all()):
+            raise InferenceError(f"{self._manifest.name}: the output holds values that are not finite")
+        every = zip(self._manifest.masks, probabilities, strict=True)
+        return {output.name: on_slices(values, head) for output, values in every}
+
+    def _probabilities(self, volume: Volume, rung: Rung) -> tuple[Head, torch.Tensor]:
+        """Where the planes lie, and (outputs, slices, size, size) of them."""
         parts = self._parts
         head, hu = head_of(volume, parts.plane_size, parts.plane_pixel_mm, rung.device)
         exam = torch.as_tensor(parts.calibration({"image": hu})["image"])
         some = [slice(first, first + AT_ONCE) for first in range(0, hu.shape[1], AT_ONCE)]
-        probabilities = torch.cat([self._infer(exam[:, few], hu[:, few], rung) for few in some], dim=1)
-        if not bool(torch.isfinite(probabilities).all()):
-            raise InferenceError(f"{self._manifest.name}: the output holds values that are not finite")
-        return {
-            output.name: on_slices(values, head)
-            for output, values in zip(self._manifest.masks, probabilities, strict=True)
-        }
+        return head, torch.cat([self._infer(exam[:, few], hu[:, few], rung) for few in some], dim=1)
 
     def _infer(self, exam: torch.Tensor, hu: torch.Tensor, rung: Rung) -> torch.Tensor:
         """(outputs, slices, size, size) probabilities of some planes (3, slices, size, size), calibrated and as is."""
