@@ -97,13 +97,7 @@ audit: $(VENV)/.installed-dev
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
 
 bench: $(VENV)/.installed-dev tools
-	-$(BIN)/python -m benchmarks.image_to_result --repeats 5
-	$(BIN)/python benchmarks/reception.py --rivals
-	-$(BIN)/python -m benchmarks.segment
-	-$(BIN)/python benchmarks/encode.py
-	-$(BIN)/python -m benchmarks.database
-	-$(BIN)/python -m benchmarks.database --postgres
-	$(BIN)/python -m benchmarks.inference --repeats 3
+	$(BIN)/python -m benchmarks.goals
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/mkdocs build --strict --site-dir artifacts/site

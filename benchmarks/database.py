@@ -46,7 +46,7 @@ from dicomnode.store.retention import Limits, expired_series, finished_jobs, loc
 from dicomnode.store.tables import Job, Outbox, Storage
 
 IMAGES, EVENTS = 2, 12
-PORTION = 500
+PORTION = 1000
 OWN_SERVER = "own"
 ROUNDS = 60
 QUEUED, DELIVERING = 100, 100
@@ -133,6 +133,7 @@ def prepare(store: Store, wanted: int) -> None:
 
 def report(store: Store, wanted: int) -> int:
     """Print the table; returns how many goals are missed."""
+    times_of(store, EMPTY)  # until the disk has taken what was filled in
     empty = times_of(store, EMPTY)
     table = Table(title=f"{store.engine.dialect.name}: {wanted} studies, {wanted * RESULTS} results, ms", width=100)
     for name in ("call", "statements", "p50", "p95", "p95 over an empty write", f"goal {GOAL_MS:g}"):
@@ -145,6 +146,8 @@ def report(store: Store, wanted: int) -> int:
         table.add_row(call.name, *cost.row(), f"{over:.1f}", "yes" if over <= GOAL_MS else "NO")
     table.add_row(EMPTY.name, *empty.row(), "", "", style="dim")
     Console(width=100).print(table)
+    met = "met by every call" if not missed else f"NOT MET by {missed}"
+    print(f"goal: p95 at most {GOAL_MS:g} ms over an empty write on {store.engine.dialect.name}: {met}")
     return missed
 
 

@@ -117,31 +117,37 @@ def peak_gb(pid: int) -> float:
 def node_peak(folder: Path, series: int, slices: int) -> float:
     """Print and return the peak of a node, GB."""
     _, paths = written_head(folder / "head", slices)
-    copies = [copied(paths, folder / f"series-{number}") for number in range(series)]
+    copies = copied(paths, [folder / f"series-{number}" for number in range(series)])
     reception, execution = {"settle_s": 2.0, "selection_wait_s": 0.0}, {"run_timeout_s": LIMIT_S}
     with ServedNode(folder / "node", free_port(), [NOWHERE], reception=reception, execution=execution) as node:
         node.start()
         with watched(node) as seen, ThreadPoolExecutor(series) as pool:
             began = time.monotonic()
-            took = list(pool.map(lambda files: storescu(files, node.port), copies))
+            took = list(pool.map(lambda files: storescu(files, node.port, within_s=LIMIT_S), copies))
             received_s = time.monotonic() - began
-            states = until_over(node, sum(took))
+            assert all(took), "not every series was taken"
+            states = until_over(node, series)
     peak = max(seen)
-    print(f"{sum(took)} of {series} series of {slices} slices received in {received_s:.0f} s; jobs: {states}")
+    over_s = time.monotonic() - began
+    print(
+        f"{series} series of {slices} slices received in {received_s:.0f} s, over after {over_s:.0f} s; jobs: {states}"
+    )
     print(f"peak {peak:.2f} GB, goal {GOAL_GB:g}: {'met' if peak <= GOAL_GB else 'NOT MET'}")
     return peak
 
 
-def copied(paths: Sequence[Path], folder: Path) -> list[Path]:
-    """The series as a study of its own."""
-    folder.mkdir()
-    study_uid, series_uid = generate_uid(), generate_uid()
+def copied(paths: Sequence[Path], folders: Sequence[Path]) -> list[list[Path]]:
+    """The series as a study of its own in each folder."""
+    for folder in folders:
+        folder.mkdir()
+    uids = [(generate_uid(), generate_uid()) for _ in folders]
     for path in paths:
         ds = pydicom.dcmread(path)
-        ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID = study_uid, series_uid, generate_uid()
-        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
-        ds.save_as(folder / path.name)
-    return sorted(folder.iterdir())
+        for folder, (study_uid, series_uid) in zip(folders, uids, strict=True):
+            ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID = study_uid, series_uid, generate_uid()
+            ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+            ds.save_as(folder / path.name)
+    return [sorted(folder.iterdir()) for folder in folders]
 
 
 @contextmanager

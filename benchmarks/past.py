@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sqlalchemy import insert
+from psycopg import sql
+from psycopg.types.json import Json
+from sqlalchemy import Column, Connection, insert
 
 from dicomnode.store.engine import Store
 from dicomnode.store.tables import Association, Event, Instance, Job, Outbox, Result, Run, Series
@@ -23,9 +25,34 @@ def fill(store: Store, numbers: range, *, images: int, events: int, age_s: float
     for n in numbers:
         for table, row in rows_of(n, at, images, events):
             rows[table].append(row)
-    with store.write() as session:
+    put = _copied if store.engine.dialect.name == "postgresql" else _inserted
+    with store.engine.begin() as connection:
         for table, some in rows.items():
-            session.execute(insert(table), some)
+            put(connection, table, some)
+
+
+def _inserted(connection: Connection, table: type[Any], rows: list[dict[str, Any]]) -> None:
+    connection.execute(insert(table), rows)
+
+
+def _copied(connection: Connection, table: type[Any], rows: list[dict[str, Any]]) -> None:
+    """By COPY, which takes half the time of INSERT on a server; what a row leaves out is its column's default."""
+    columns = {column.name: column for column in table.__table__.columns if column.name != "id" or "id" in rows[0]}
+    left_out = {name: _default_of(column) for name, column in columns.items() if name not in rows[0]}
+    named = sql.SQL(", ").join(map(sql.Identifier, columns))
+    into = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.__tablename__), named)
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor, cursor.copy(into) as copy:
+        for row in rows:
+            values = map((left_out | row).__getitem__, columns)
+            copy.write_row([Json(value) if isinstance(value, (dict, list)) else value for value in values])
+
+
+def _default_of(column: Column[Any]) -> Any:
+    default: Any = column.default
+    if default is None:
+        return None
+    return default.arg(None) if default.is_callable else default.arg
 
 
 def rows_of(n: int, at: float, images: int, events: int) -> list[tuple[type[Any], dict[str, Any]]]:
@@ -57,10 +84,11 @@ def rows_of(n: int, at: float, images: int, events: int) -> list[tuple[type[Any]
         sent = dict(result_id=key, job_id=n, destination="pacs", status="proven", created_at=at, next_attempt_at=at)
         rows.append((Outbox, sent | dict(sent_at=at + 20)))
     for i, name in enumerate(JOB_EVENTS):
-        event = dict(at=at + i, subject="job", subject_id=n, name=name, study_uid=uid, series_uid="", job_id=n)
+        event = dict(at=at + i, subject="job", subject_id=n, name=name, study_uid=uid, job_id=n)
         rows.append((Event, event | dict(detail={})))
-    rows.append((Event, dict(at=at + 9, subject="run", subject_id=n, name="succeed", job_id=n, detail={})))
+    run = dict(at=at + 9, subject="run", subject_id=n, name="succeed", study_uid="", job_id=n)
+    rows.append((Event, run | dict(detail={})))
     for i in range(events - len(JOB_EVENTS) - 1):
         event = dict(at=at + i, subject="outbox", subject_id=n * RESULTS + i % RESULTS, name="sent", job_id=n)
-        rows.append((Event, event | dict(detail={})))
+        rows.append((Event, event | dict(study_uid="", detail={})))
     return rows

@@ -16,7 +16,8 @@ from __future__ import annotations
 import argparse
 import random
 import statistics
-from collections.abc import Generator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ PROMPT_S = 60.0
 """Where 95 % of the stat and of the routine series of a day have their result within this, the node keeps pace."""
 LOST = 1000
 """Where so many wait for one thing, the day is broken off: the node falls ever further behind."""
+WANTED = 1000
+"""Series an hour, on average over a day."""
 STAGES = ("read, infer", "encode", "send", "prove")
 STAT, ROUTINE = 0, 1
 
@@ -204,6 +207,18 @@ def saturation(plant: Plant, stages: Sequence[dict[str, float]]) -> tuple[int, s
     return rate, max(loads, key=lambda name: loads[name])
 
 
+def needed(stages: Sequence[dict[str, float]], per_hour: float) -> Plant:
+    """The fewest workers, and then connections, with which a day of so many series an hour keeps pace."""
+    most = max(1, int(per_hour))
+
+    def fewest(plant_of: Callable[[int], Plant]) -> Plant:
+        few = bisect_left(range(1, most), True, key=lambda count: keeps_pace(a_day(plant_of(count), stages, per_hour)))
+        return plant_of(1 + few)
+
+    workers = fewest(lambda count: Plant(workers=count, connections=most)).workers
+    return fewest(lambda count: Plant(workers=workers, connections=count))
+
+
 def draw(found: dict[Plant, list[Day]], rates: Sequence[float], path: Path) -> None:
     """95th percentile of routine and stat against the rate."""
     from matplotlib import pyplot
@@ -245,6 +260,8 @@ def main() -> None:
     for plant in plants:
         rate, busiest = saturation(plant, stages)
         print(f"{plant.workers} workers keep pace with {rate} series an hour; the busiest then: {busiest}")
+    plant = needed(stages, WANTED)
+    print(f"{WANTED} series an hour want {plant.workers} workers and {plant.connections} connections to the PACS")
     if options.picture:
         draw(simulated, options.rates, options.picture)
 

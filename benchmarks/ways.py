@@ -84,7 +84,8 @@ def frozen(module: nn.Module) -> None:
 
 def compiled(module: nn.Module) -> None:
     """``torch.compile``: C++ made for this processor, anew for each shape; needs a C++ compiler on the machine."""
-    module.compile(dynamic=False)
+    # Not the module, whose hooks would be compiled as well.
+    module.forward = torch.compile(module.forward, dynamic=False)
 
 
 def _as_floats(said: Any) -> Any:

@@ -84,11 +84,22 @@ def _voxels_of(piece: Component) -> NDArray[np.intp]:
 
 def components(mask: NDArray[np.bool_], stack: Stack) -> list[Component]:
     """The 26-connected components of a mask, largest volume first."""
-    labels, count = ndimage.label(mask, structure=_TOUCHING)
-    boxes = ndimage.find_objects(labels, max_label=count)
-    parts = [labels[box] == label for label, box in enumerate(boxes, start=1)]
+    within = next(iter(ndimage.find_objects(mask.view(np.int8))), None)
+    if within is None:
+        return []
+    # Labels take four times the memory of a mask: of a thin-slice exam, that of the whole exam once more.
+    labels, count = ndimage.label(mask[within], structure=_TOUCHING)
+    there = ndimage.find_objects(labels, max_label=count)
+    parts = [labels[box] == label for label, box in enumerate(there, start=1)]
+    boxes = [_moved(box, within) for box in there]
     found = [Component(box, part, _volume_ml(part, stack, box[0])) for box, part in zip(boxes, parts, strict=True)]
     return sorted(found, key=lambda one: -one.volume_ml)
+
+
+def _moved(box: Box, within: Box) -> Box:
+    """A box that is told from the beginning of another one."""
+    a, b, c = (slice(one.start + of.start, one.stop + of.start) for one, of in zip(box, within, strict=True))
+    return a, b, c
 
 
 def _total(mask: NDArray[np.bool_], pieces: list[Component], volume: Volume, lesions: tuple[Region, ...]) -> Region:

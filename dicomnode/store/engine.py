@@ -36,6 +36,7 @@ class Store:
         self.url = url
         self.engine = _engine(url)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._for_reading = self.engine.execution_options(dicomnode_read_only=True, postgresql_readonly=True)
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -45,9 +46,13 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session for reading; nothing is kept of what is written in it."""
-        with self._sessions(bind=self.engine.execution_options(dicomnode_read_only=True)) as session:
+        """A session for reading; nothing is kept of what is written in it. PostgreSQL refuses to write in it."""
+        with self._sessions(bind=self._for_reading) as session:
             yield session
+            if self.engine.dialect.name == "postgresql":
+                # psycopg forgets with each ROLLBACK which statements the server has prepared.
+                session.expunge_all()
+                session.commit()
 
     def migrate(self) -> None:
         """Bring the schema up to date; safe to call from several processes and at every start."""

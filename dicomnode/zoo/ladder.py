@@ -60,7 +60,11 @@ class Ladder:
         ------
         RuntimeError, MemoryError : as the network raises it; of too little memory where the last rung fails, too.
         """
-        return self.climb(lambda rung: self._inferer_of(rung)(image.to(rung.device), self._network))
+        return self.climb(lambda rung: self.infer_on(rung, image))
+
+    def infer_on(self, rung: Rung, image: torch.Tensor) -> Any:
+        """As :meth:`infer`, of an attempt of :meth:`climb`."""
+        return self._inferer_of(rung)(image.to(rung.device), self._network)
 
     def climb(self, attempt: Callable[[Rung], T]) -> T:
         """The first attempt for which there is memory enough.

@@ -26,7 +26,7 @@ class BundleParts:
     preprocessing : {"image": (3, slices, size, size) HU} -> {"image": (channels, slices, size, size)}.
     inferer : (input (1, channels, slices, size, size), network) -> (1, outputs, slices, size, size).
     postprocessing : {"pred": (outputs, slices, size, size) logits, "hu": (3, slices, size, size)} -> "pred" as
-        probabilities.
+        probabilities. Both it and the preprocessing see some planes of an exam at a time.
     plane_size, plane_pixel_mm : of the planes the network reads.
     calibration : {"image": HU of the whole exam} -> the same with the scanner's error taken out, before preprocessing;
         a bundle need not have one.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dicomnode.records import Volume
 from dicomnode.zoo.head_check import brain_mask, interior_mask
 from dicomnode.zoo.orientation import orientation_of
-from dicomnode.zoo.planes import PlaneGrid, from_planes, plane_grid, to_planes, with_neighbours
+from dicomnode.zoo.planes import CPU, PlaneGrid, from_planes, plane_grid, to_planes, with_neighbours
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,14 @@ class Head:
     grid: PlaneGrid
 
 
-def head_of(volume: Volume, plane_size: int, plane_pixel_mm: float) -> tuple[Head, torch.Tensor]:
+def head_of(
+    volume: Volume, plane_size: int, plane_pixel_mm: float, device: torch.device = CPU
+) -> tuple[Head, torch.Tensor]:
     """Find the head in a CT and cut its planes.
+
+    Parameters
+    ----------
+    device : where planes are cut and lie.
 
     Returns
     -------
@@ -46,13 +52,15 @@ def head_of(volume: Volume, plane_size: int, plane_pixel_mm: float) -> tuple[Hea
     """
     grid = plane_grid(volume, brain_mask(volume), plane_size, plane_pixel_mm)
     offsets_mm = orientation_of(volume.stack).offsets_mm(volume.stack)
-    return Head(volume, interior_mask(volume), grid), with_neighbours(to_planes(volume, grid), offsets_mm)
+    return Head(volume, interior_mask(volume), grid), with_neighbours(to_planes(volume, grid, device), offsets_mm)
 
 
 def on_slices(values: torch.Tensor, head: Head) -> NDArray[np.float32]:
     """(slices, rows, columns) in stack order from an output's planes (slices, size, size); 0 outside the skull."""
     slices, rows, columns = head.volume.hu.shape
-    return from_planes(values, head.grid, (slices, rows, columns)) * head.interior
+    back = from_planes(values, head.grid, (slices, rows, columns))
+    back *= head.interior  # in place: of a thin-slice exam it has half a gigabyte
+    return back
 
 
 class HeadPlanesd:

@@ -7,6 +7,7 @@ between slices, so a mask returns to exactly the slices it came from.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,9 @@ NEIGHBOUR_MM = 5.0
 SLAB_MM = 2.45
 """Slices no further than this from the wanted position are averaged to a slab of some 5 mm, as radiologists read brain:
 thin ones are too noisy alone. No usual distance of slices has a multiple just here, so rounding decides nothing."""
+AT_ONCE = 16
+"""Slices that are resampled together: of the pixels of the scan and their weights only so many lie on a device."""
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ def plane_grid(volume: Volume, brain: NDArray[np.bool_], size: int, pixel_mm: fl
 
 def tent(targets: torch.Tensor, count: int, width: float) -> torch.Tensor:
     """(slices, targets, count) triangular weights of half width ``width`` pixels that sum to 1; zero outside."""
-    index = torch.arange(count, dtype=torch.float32)
+    index = torch.arange(count, dtype=torch.float32, device=targets.device)
     weights = torch.clamp(1.0 - (targets[..., None] - index).abs() / width, min=0.0)
     outside = (targets < -0.5) | (targets > count - 0.5)
     weights = weights / weights.sum(-1, keepdim=True).clamp(min=1e-6)
@@ -96,30 +100,40 @@ def _plane_indices(centres: NDArray[np.float64], size: int, pixel_mm: float, spa
     return torch.as_tensor(np.ascontiguousarray(centres), dtype=torch.float32)[:, None] + line
 
 
-def to_planes(volume: Volume, grid: PlaneGrid) -> torch.Tensor:
-    """(slices, size, size) float32 HU in canonical orientation, averaged down to the plane's pixels; air outside."""
-    return planes_of(grid.orientation.to_canonical(volume.hu), grid, AIR_HU)
+def to_planes(volume: Volume, grid: PlaneGrid, device: torch.device = CPU) -> torch.Tensor:
+    """(slices, size, size) float32 HU in canonical orientation, averaged down to the plane's pixels; air outside.
+
+    Parameters
+    ----------
+    device : where it is computed and then lies.
+    """
+    return planes_of(grid.orientation.to_canonical(volume.hu), grid, AIR_HU, device)
 
 
-def planes_of(values: NDArray[np.float32], grid: PlaneGrid, outside: float) -> torch.Tensor:
+def planes_of(values: NDArray[np.float32], grid: PlaneGrid, outside: float, device: torch.device = CPU) -> torch.Tensor:
     """(slices, size, size) float32 of any values, averaged down to the plane's pixels.
 
     Parameters
     ----------
     values : (slices, rows, columns) in canonical orientation, such as HU or a mask.
     outside : what lies beyond the slices' edges.
+    device : as :func:`to_planes`.
     """
     o = grid.orientation
-    known = torch.from_numpy(np.ascontiguousarray(values)) - outside
     rows = _plane_indices(grid.centre_rows, grid.size, grid.pixel_mm, o.row_spacing_mm)
     columns = _plane_indices(grid.centre_columns, grid.size, grid.pixel_mm, o.column_spacing_mm)
-    down = tent(rows, known.shape[1], max(1.0, grid.pixel_mm / o.row_spacing_mm))
-    across = tent(columns, known.shape[2], max(1.0, grid.pixel_mm / o.column_spacing_mm))
-    return down @ known @ across.transpose(1, 2) + outside
+    row_width, column_width = (max(1.0, grid.pixel_mm / mm) for mm in (o.row_spacing_mm, o.column_spacing_mm))
+    planes = []
+    for some in _portions(len(values)):
+        known = torch.from_numpy(np.ascontiguousarray(values[some])).to(device) - outside
+        down = tent(rows[some].to(device), known.shape[1], row_width)
+        across = tent(columns[some].to(device), known.shape[2], column_width)
+        planes.append(down @ known @ across.transpose(1, 2) + outside)
+    return torch.cat(planes)
 
 
 def from_planes(values: torch.Tensor, grid: PlaneGrid, shape: tuple[int, int, int]) -> NDArray[np.float32]:
-    """Bring planes back to the source grid by linear interpolation in plane.
+    """Bring planes back to the source grid by linear interpolation in plane, computed where they lie.
 
     Parameters
     ----------
@@ -134,8 +148,16 @@ def from_planes(values: torch.Tensor, grid: PlaneGrid, shape: tuple[int, int, in
     rows, columns = (shape[2], shape[1]) if o.transpose else (shape[1], shape[2])
     down = _back_indices(grid.centre_rows, rows, grid, o.row_spacing_mm)
     across = _back_indices(grid.centre_columns, columns, grid, o.column_spacing_mm)
-    back = tent(down, grid.size, 1.0) @ values @ tent(across, grid.size, 1.0).transpose(1, 2)
-    return np.ascontiguousarray(o.from_canonical(back.numpy()))
+    back = np.empty(shape, np.float32)
+    canonical = o.to_canonical(back)
+    for some in _portions(len(values)):
+        left, right = (tent(places[some].to(values.device), grid.size, 1.0) for places in (down, across))
+        canonical[some] = (left @ values[some] @ right.transpose(1, 2)).cpu().numpy()
+    return back
+
+
+def _portions(slices: int) -> Iterator[slice]:
+    return (slice(first, first + AT_ONCE) for first in range(0, slices, AT_ONCE))
 
 
 def _back_indices(centres: NDArray[np.float64], count: int, grid: PlaneGrid, spacing_mm: float) -> torch.Tensor:
@@ -163,5 +185,5 @@ def neighbour_weights(offsets_mm: NDArray[np.float64]) -> NDArray[np.float32]:
 
 def with_neighbours(planes: torch.Tensor, offsets_mm: NDArray[np.float64]) -> torch.Tensor:
     """(3, slices, size, size) from (slices, size, size): slice below, itself, slice above as channels."""
-    weights = torch.from_numpy(neighbour_weights(offsets_mm))
+    weights = torch.from_numpy(neighbour_weights(offsets_mm)).to(planes.device)
     return torch.einsum("cij,jhw->cihw", weights, planes)

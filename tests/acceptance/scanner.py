@@ -43,10 +43,12 @@ def small_study(name: str) -> list[Dataset]:
     )
 
 
-def storescu(paths: Sequence[Path], port: int, *, called_ae: str = "AINODE", calling_ae: str = "CT1") -> bool:
+def storescu(
+    paths: Sequence[Path], port: int, *, called_ae: str = "AINODE", calling_ae: str = "CT1", within_s: float = 300.0
+) -> bool:
     """Send files with dcmtk over one association; True when every one was acknowledged with Success."""
     command = [STORESCU, "-aet", calling_ae, "-aec", called_ae, "-R", "-ta", "20", "-td", "20", "127.0.0.1", str(port)]
-    done = subprocess.run([*command, *map(str, paths)], capture_output=True, check=False, timeout=300)
+    done = subprocess.run([*command, *map(str, paths)], capture_output=True, check=False, timeout=within_s)
     return done.returncode == 0
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from dicomnode.store.ops.times import TOTAL, times_of
-from dicomnode.store.states import JOB_OPEN, JobEvent, JobStatus, OutboxStatus, RunEvent, RunStatus
-from dicomnode.store.tables import Association, Event, Instance, Job, Outbox, Run, Storage
+from dicomnode.store.ops.times import ENDS
+from dicomnode.store.states import JOB_OPEN, JobEvent, JobStatus, JobTask, OutboxStatus, RunEvent, RunStatus
+from dicomnode.store.tables import Association, Event, Instance, Job, Outbox, Run, Series, Storage
 
 LAST_ASSOCIATIONS = 2000
 """Associations that are looked through for the last of each sender."""
@@ -84,12 +84,22 @@ def last_clock_step(session: Session) -> tuple[float, float] | None:
 
 
 def to_pacs(session: Session) -> dict[str, Quantiles]:
-    """Protocol -> seconds from the last image to the PACS, over its jobs among the newest that are done."""
-    seconds: dict[str, list[float]] = {}
+    """Protocol -> seconds from the last image to the PACS, over its jobs among the newest that are done.
+
+    A job whose results came there more than once says nothing.
+    """
     # Not the bare column: by its index all jobs that were ever done would be read, to be sorted by their ids.
-    status = func.coalesce(Job.status, "")
-    for job in times_of(session, status.in_((JobStatus.DONE, JobStatus.SENT_UNPROVEN)), limit=LAST_JOBS):
-        seconds.setdefault(job.protocol, []).append(job.stage_s[TOTAL])
+    is_done = func.coalesce(Job.status, "").in_((JobStatus.DONE, JobStatus.SENT_UNPROVEN))
+    newest = select(Job.id, Job.protocol, Series.last_instance_at).join(Series, Series.id == Job.series_id)
+    newest = newest.where(Job.task == JobTask.ANALYSIS, is_done).order_by(Job.id.desc()).limit(LAST_JOBS)
+    of = newest.subquery().c
+    taken_s = func.min(Event.at) - of.last_instance_at
+    ends = select(of.protocol, taken_s).join(Event, Event.job_id == of.id)
+    ends = ends.where(Event.subject == "job", Event.name.in_(ENDS))
+    once = ends.group_by(of.id, of.protocol, of.last_instance_at).having(func.count() == 1)
+    seconds: dict[str, list[float]] = {}
+    for protocol, took_s in session.execute(once):
+        seconds.setdefault(protocol, []).append(max(0.0, took_s))
     return {name: Quantiles(len(all_s), _at(all_s, 0.5), _at(all_s, 0.95)) for name, all_s in sorted(seconds.items())}
 
 

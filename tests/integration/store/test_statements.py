@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, text, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from benchmarks.database import heard
@@ -19,6 +20,7 @@ from dicomnode.store.history.jobs import JobFilter
 from dicomnode.store.history.listing import list_all
 from dicomnode.store.ops import standing
 from dicomnode.store.queue.jobs import claim_job, heartbeat, recover_leases
+from dicomnode.store.states import JobStatus
 from dicomnode.store.tables import Job, Outbox, Result
 from tests.integration.store.fixture import both_databases
 
@@ -105,4 +107,23 @@ def test_an_operators_questions_take_as_many_statements_beside_many_results(stor
     assert number_of(store, lambda session: list_all(session, JobFilter(), limit=50).jobs) == 5
     for identifier in ("2", "ACC2", "1.2.3.2", "1.2.3.2.1", "1.2.3.2.1.0", "1.2.3.2.9.0"):
         assert number_of(store, lambda session, name=identifier: events_of(session, name)) == 3, identifier
-    assert number_of(store, standing.to_pacs) == 2
+    assert number_of(store, standing.to_pacs) == 1
+
+
+def test_nothing_is_kept_of_what_is_written_in_a_read(store: Store, studies: int) -> None:
+    is_server = store.engine.dialect.name == "postgresql"
+    with pytest.raises(DBAPIError) if is_server else nullcontext(), store.read() as session:
+        session.execute(update(Job).values(status="queued"))
+    with store.read() as session:
+        assert JobStatus.DONE in session.scalars(select(Job.status)).all()
+
+
+def test_what_is_asked_again_and_again_stays_prepared(store: Store, studies: int) -> None:
+    if store.engine.dialect.name != "postgresql":
+        pytest.skip("SQLite keeps statements itself")
+    for _ in range(10):
+        with store.read() as session:
+            standing.to_pacs(session)
+    with store.read() as session:
+        prepared = session.scalars(text("SELECT statement FROM pg_prepared_statements")).all()
+    assert any("last_instance_at" in statement for statement in prepared)

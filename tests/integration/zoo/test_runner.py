@@ -20,6 +20,7 @@ from dicomnode.records import Inputs, Volume
 from dicomnode.zoo.head_check import _walls_around, brain_mask, interior_mask
 from dicomnode.zoo.orientation import orientation_of
 from dicomnode.zoo.planes import from_planes, neighbour_weights, plane_grid, to_planes
+from dicomnode.zoo.reading import planes as planes_of_bundles
 from dicomnode.zoo.registry import Registry, open_bundle
 from dicomnode.zoo.runner import Runner
 from tests.unit.zoo.volumes import (
@@ -219,6 +220,16 @@ def test_planes_come_back_to_the_pixels_they_came_from(bled: tuple[Volume, NDArr
         planes = (to_planes(blood, grid) + 1000.0) / 2000.0
         back = from_planes(planes, grid, (mask.shape[0], mask.shape[1], mask.shape[2]))
         assert _dice(back > 0.5, mask) > 0.95
+
+
+def test_it_does_not_matter_how_many_planes_are_read_together(
+    runner: Runner, bled: tuple[Volume, NDArray[np.bool_]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = Inputs(volume=bled[0])
+    whole = runner.outputs(inputs)["hemorrhage"]
+    assert 8 < len(bled[0].hu) < planes_of_bundles.AT_ONCE
+    monkeypatch.setattr(planes_of_bundles, "AT_ONCE", 8)
+    assert np.array_equal(np.asarray(runner.outputs(inputs)["hemorrhage"]), np.asarray(whole))
 
 
 def test_a_tilted_head_stands_upright_in_the_planes(bled: tuple[Volume, NDArray[np.bool_]]) -> None:
