@@ -3,7 +3,8 @@
 Re-implementation after Yu et al., ISBI 2024 (arXiv 2402.11307): both channels are brought to volumes (TRT, VRT), ask
 each other (CMAF), then all tokens ask each other (MHSAF), and a 1D DenseNet-121 judges. Own: tokens of the measured
 bleed, of the record and of the text as a whole join before the self-attention (the rebuilt text knows the likeness of
-its words to each other alone); a line from all tokens is added to what the DenseNet says.
+its words to each other alone); a line and a small perceptron over all tokens are added to what the DenseNet says: what
+age does to a large bleed is a product of two tokens, and a convolution along them finds few of those.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class FusionSize:
     Attributes
     ----------
     channels, grid : of the rebuilt volumes. scales : of the four up-sampling layers. width, heads : of the attentions.
-    growth, init, blocks : of the 1D DenseNet.
+    growth, init, blocks : of the 1D DenseNet. products : hidden width of the perceptron over all tokens.
     dropout : of the self-attention. features_lost, lost : of the image's features; largest share of the variables that
         is withheld in training.
     """
@@ -63,7 +64,8 @@ class FusionSize:
     blocks: tuple[int, ...] = (2, 4, 8, 4)
     dropout: float = 0.1
     features_lost: float = 0.1
-    lost: float = 0.5
+    products: int = 64
+    lost: float = 0.1
 
 
 PAPER = FusionSize(
@@ -222,7 +224,7 @@ def _volumes(tokens: torch.Tensor) -> list[torch.Tensor]:
 
 
 class Judge(nn.Module):
-    """Tokens -> log odds: a number for each by one line, then a 1D DenseNet; a line from what came in is added.
+    """Tokens -> log odds: a number for each by one line, then a 1D DenseNet; what came in is judged directly, too.
 
     Parameters
     ----------
@@ -242,10 +244,17 @@ class Judge(nn.Module):
             block_config=size.blocks,
         )
         self.line = nn.Linear(tokens * size.channels, 1)
+        self.products = nn.Sequential(
+            nn.Linear(tokens * size.channels, size.products),
+            nn.GELU(),
+            nn.Dropout(2 * size.dropout),
+            nn.Linear(size.products, 1),
+        )
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """(cases,) from (cases, tokens, channels)."""
         told = self.asking(tokens)
         numbers = self.number(told).transpose(1, 2)
-        logits: torch.Tensor = (self.dense(numbers) + self.line(tokens.flatten(1)))[:, 0]
+        whole = tokens.flatten(1)
+        logits: torch.Tensor = (self.dense(numbers) + self.line(whole) + self.products(whole))[:, 0]
         return logits
