@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dicomnode.encode.pictures.drawing import DIM, FAINT, INK, MAX_LINES, PANEL, Box, Pen
 from dicomnode.encode.pictures.reference_rows import reference_block, wanted_scores
 from dicomnode.encode.pictures.slices import capitalised, slice_range
+from dicomnode.encode.references import beside
 from dicomnode.encode.wording import Wording, is_probability, is_speck
 from dicomnode.measure.figures import rounded_hu
 from dicomnode.records import Case, MaskFinding, ModelRef, NotApplicable, Region, ScoreFinding
@@ -29,14 +30,13 @@ def side_panel(pen: Pen, case: Case, box: Box, words: Wording) -> None:
         y = _measurements(pen, case, finding, left, right, y, words)
         y = _lesion_table(pen, case, finding, left, right, y, words)
     for score in case.scores:
-        y = _score(pen, score, left, right, y, words)
+        y = _score(pen, case, score, left, right, y, words)
     for refused in case.not_applicable:
         y = _not_applicable(pen, refused, left, right, y, words)
     bottom = box[3] - 14
     models = list(dict.fromkeys(finding.model for finding in case.findings))
-    y = reference_block(
-        pen, case.reference, left, right, y, bottom - _room_below_scores(case, len(models), words), words
-    )
+    room = bottom - _room_below_scores(case, len(models), words)
+    y = reference_block(pen, wanted_scores(case), left, right, y, room, words)
     if case.masks:
         y = pen.heading((left, y), words.say("detection limit"), right - left)
     for name, limit in _limits(case.masks, words):
@@ -82,6 +82,7 @@ def _head_rows(finding: MaskFinding, words: Wording) -> list[tuple[str, str]]:
     head = finding.head
     shift = "" if head is None or head.midline_shift_mm is None else words.shift(finding)
     rows = [(words.say("shift row"), shift), (words.say("evans row"), words.evans(finding))]
+    rows.append((words.say("hypodense row"), words.hypodense_figure(finding)))
     return [row for row in rows if row[1]]
 
 
@@ -99,7 +100,7 @@ def _figures(total: Region, words: Wording) -> list[tuple[str, str]]:
 
 def _lesion_table(pen: Pen, case: Case, finding: MaskFinding, left: int, right: int, y: int, words: Wording) -> int:
     rows = TABLE_ROWS.get(len(case.findings), 0)
-    if wanted_scores(case.reference):
+    if wanted_scores(case):
         rows = min(rows, TABLE_ROWS_BESIDE_SCORES)
     if not finding.lesions or not rows:
         return y
@@ -116,7 +117,7 @@ def _lesion_table(pen: Pen, case: Case, finding: MaskFinding, left: int, right: 
     return y + 10
 
 
-def _score(pen: Pen, score: ScoreFinding, left: int, right: int, y: int, words: Wording) -> int:
+def _score(pen: Pen, case: Case, score: ScoreFinding, left: int, right: int, y: int, words: Wording) -> int:
     y = pen.heading((left, y), score.label, right - left)
     name = words.say("probability" if is_probability(score) else "value")
     rows = [(name, words.in_unit(score.value, score.unit))]
@@ -125,7 +126,7 @@ def _score(pen: Pen, score: ScoreFinding, left: int, right: int, y: int, words: 
         rows.append((words.say("interval row"), words.say("range", low=low, high=high)))
     if score.threshold is not None:
         rows.append((words.say("operating threshold"), words.in_unit(score.threshold, score.unit)))
-    known = [reference for reference in score.reference if reference.value is not None]
+    known = [reference for reference in beside(case, score) if reference.value is not None]
     rows += [(item.label, words.in_unit(item.value or 0, item.unit)) for item in known]
     if score.missing:
         rows.append((words.say("missing"), str(len(score.missing))))
