@@ -1,7 +1,7 @@
 """Where a reference score stands in a text or a picture: each once, where a reader looks for it.
 
-What was measured of the head as a whole stands with the first mask that tells of the head; without one, beside the score
-that it was measured for. What somebody read is another source than the measure, and is told with its own.
+What was measured of the head as a whole stands with the first mask that tells of the head; without one, beside the
+score that it was measured for. What somebody read is another source than the measure, and is told with its own.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from dicomnode.encode.references import by_themselves, is_measured
 from dicomnode.encode.wording import Wording
 from dicomnode.records import MEASURED, Case, ReferenceScore, ScoreInput
 
-MOST_SCORES, MOST_INPUTS, MOST_MISSING_LINES = 6, 6, 2
+FIRST_SCORES, MOST_SCORES, MOST_INPUTS, MOST_MISSING_LINES = 3, 6, 6, 2
 ROW, SMALL, HEADING, BELOW = 15, 13, 32, 8
 """Sizes of letters, heights, and the pause below the block, pixels."""
 ABC2 = "abc2_total"
@@ -17,9 +17,18 @@ ABC2 = "abc2_total"
 
 
 def wanted_scores(case: Case) -> list[ReferenceScore]:
-    """Those that stand nowhere else in the panel: first what comes to a number or a range, then what cannot be computed."""
+    """Those that stand nowhere else in the panel: what comes to a number or a range before what cannot be computed."""
     told = [score for score in by_themselves(case) if not (score.name == ABC2 and is_measured(score))]
     return sorted(told, key=lambda score: score.value is None and score.possible is None)
+
+
+def room_of_first(wanted: Sequence[ReferenceScore]) -> int:
+    """Pixels that the first scores take: what a reader shall find in the picture, of whatever else there is."""
+    if not wanted:
+        return 0
+    first = wanted[:FIRST_SCORES]
+    rows = sum(ROW + 8 + (SMALL + 5 if score.headline else 0) for score in first)
+    return HEADING + rows + (SMALL + 6 if len(wanted) > len(first) else 0) + BELOW
 
 
 def reference_block(

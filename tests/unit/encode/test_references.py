@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
@@ -12,18 +13,28 @@ from dicomnode.clinical.scores.report import reference_scores
 from dicomnode.encode.context import context_of
 from dicomnode.encode.kinds.text import text_report
 from dicomnode.encode.pictures import drawing
-from dicomnode.encode.pictures.overview import overview_image
+from dicomnode.encode.pictures.overview import (
+    BANNER_HEIGHT,
+    GRID,
+    HEADER_HEIGHT,
+    PANEL_WIDTH,
+    SIZE,
+    overview_image,
+)
 from dicomnode.encode.references import by_themselves
 from dicomnode.records import (
     Case,
     ContextSource,
     ContextValue,
+    Contribution,
     HeadMeasures,
     PatientContext,
+    ReferenceScore,
     ScoreFinding,
 )
 from dicomnode.zoo.edema.beside import told_of
 from tests.unit.encode.cases import EVEN, case_of, changed, score_of
+from tests.unit.encode.pictures.test_overview import written
 from tests.unit.encode.test_kinds_of_blood import items_of
 
 BLEED = (((25.0, 60.0, 40.0), (12.0, 14.0, 10.0)),)
@@ -41,9 +52,7 @@ def case_with(*values: ContextValue, marks: HeadMeasures | None) -> Case:
     """A bleed and a score of oedema, with what the node gives beside them. ``marks``: measured with the marks."""
     plain = case_of(EVEN, BLEED)
     findings = (*(replace(mask, head=marks) for mask in plain.masks), oedema())
-    return changed(
-        plain, findings=findings, reference=reference_scores(findings, plain.volume, PatientContext(values))
-    )
+    return changed(plain, findings=findings, reference=reference_scores(findings, plain.volume, PatientContext(values)))
 
 
 def lines_of(report: Dataset) -> list[str]:
@@ -64,8 +73,8 @@ def test_what_the_marks_tell_of_the_head_is_not_told_again_and_carries_its_verdi
         ],
         "Evans index": ["Evans index: 0.28. No ventriculomegaly (more than 0.30)."],
         "Hypodense share": [
-            "Hypodense share of the cerebrum, without fluid and blood: about 5 % (oedema, infarct or white matter as in "
-            "old age)."
+            "Hypodense share of the cerebrum, without fluid and blood: about 5 % (oedema, infarct or white matter as "
+            "in old age)."
         ],
     }
 
@@ -103,6 +112,38 @@ def test_the_overview_has_each_measure_once(marks: HeadMeasures | None, monkeypa
     monkeypatch.setattr(drawing.Pen, "row", noted)
     overview_image(case_with(GCS, marks=marks))
     assert [_starting(rows, name) for name in ("Midline", "Evans", "Hypodense")] == [1, 1, 1]
+
+
+def test_the_panel_of_three_models_ends_within_its_box_and_tells_the_first_reference_scores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = three_models()
+    found = written(case, monkeypatch)
+    left, bottom = SIZE[0] - PANEL_WIDTH - 20, BANNER_HEIGHT + HEADER_HEIGHT + GRID[1]
+    panel = {text: at for text, at in found.items() if at[0] >= left and at[1] > BANNER_HEIGHT + HEADER_HEIGHT}
+    assert {text: at for text, at in panel.items() if at[1] > bottom} == {}
+    assert {"ICH Score", "FUNC score", "Brain oedema", "Poor outcome at 90 days"} <= {*panel}
+
+
+def three_models() -> Case:
+    """As the protocol of a bleed gives it: marks, a poor outcome with all that stands beside it, and oedema."""
+    plain = case_of(EVEN, BLEED)
+    changes = tuple(Contribution(f"A variable, number {place}", 0.02) for place in range(6))
+    cam = ReferenceScore(name="cam_at_bleed", label="Score-CAM at the bleed", value=12.0, unit="%", meaning="")
+    outcome = score_of(
+        name="prognosis",
+        label="Poor outcome at 90 days",
+        reference=(cam,),
+        contributions=changes,
+        attention=np.zeros(plain.volume.hu.shape, np.uint8),
+    )
+    findings = (
+        *(replace(mask, head=OF_MARKS) for mask in plain.masks),
+        outcome,
+        replace(oedema(), contributions=changes),
+    )
+    reference = reference_scores(findings, plain.volume, PatientContext((GCS,)))
+    return changed(plain, findings=findings, reference=reference)
 
 
 def _starting(rows: Sequence[str], name: str) -> int:
