@@ -175,7 +175,7 @@ def _note_import(store: Store, imported: Imported, user: str) -> None:
     came_as = "" if manifest.origin is None else f"{manifest.origin.name} {manifest.origin.version}"
     about = {"name": manifest.name, "version": manifest.version, "digest": imported.digest, "came_as": came_as}
     with store.write() as session:
-        note_deed(session, "import", user, **about, research=manifest.research)
+        note_deed(session, "import", user, job_id=None, **about, research=manifest.research)
 
 
 def imported_page(imported: Imported, *, named_folder: Path | None, as_json: bool) -> None:
