@@ -175,7 +175,7 @@ def test_a_bleed_becomes_one_set_of_results_with_a_risk_whose_direction_is_said(
     used = texts(group, codes.INPUT_USED)
     assert any(line.startswith("Glasgow Coma Scale 9 (HL7") for line in used)
     assert any(line.startswith("Oral anticoagulation yes (HL7") for line in used)
-    assert any(line.startswith("Indication 9 words (SR") for line in used)
+    assert any(line.startswith("Indication 8 words (SR") for line in used)
     assert 0.0 < numbers(ward.group(KNOWN, OEDEMA))[0] < 1.0
     said = text_report(results)
     assert f"{OUTCOME}: 0." in said
@@ -213,7 +213,7 @@ def test_from_the_ct_alone_it_answers_says_what_is_missing_and_is_less_sure(ward
     [
         (HIT, "no head trauma; here yes"),
         (LITTLE, "bleed of at least 1 mL; here"),
-        (NONE, "bleed of at least 1 mL; here 0 mL"),
+        (NONE, "bleed of at least 1 mL; here"),
     ],
 )
 def test_another_disease_gets_no_number_but_the_coded_reason(ward: Ward, name: str, why: str) -> None:
@@ -241,7 +241,8 @@ def test_the_reports_of_the_protocol_pass_every_judge(ward: Ward, tmp_path: Path
 @pytest.mark.skipif(not ships_fusions(), reason="the regression ships, which looks at no image")
 def test_the_overview_is_tinted_where_the_score_comes_from(ward: Ward) -> None:
     known, hit = (orange(overview_of(ward.results[name])) for name in (KNOWN, HIT))
-    assert known > 10 * max(hit, 1)
+    assert known > 10_000
+    assert hit < 0.1 * known  # to whom it does not apply, of whom nothing is shown
 
 
 def overview_of(results: Sequence[Dataset]) -> NDArray[np.uint8]:

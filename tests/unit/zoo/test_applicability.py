@@ -92,6 +92,17 @@ def test_a_bleed_too_small_and_a_child_lie_outside_the_population(risk: BundleMa
     assert (examined.reason, examined.detail) == (Inapplicable.OUTSIDE_POPULATION, "adults; here 12 a")
 
 
+def test_marks_that_the_exam_calls_uncertain_are_no_bleed_to_tell_the_outcome_of(
+    risk: BundleManifest, bleed: MaskFinding
+) -> None:
+    assert bleed.total is not None
+    said = f"bleed of at least 1 mL; here {bleed.total.volume_ml:g} mL, uncertain"
+    for probability, reason, detail in ((0.1, Inapplicable.OUTSIDE_POPULATION, said), (0.9, None, "")):
+        marked = replace(bleed, exam_probability=probability, exam_threshold=0.5)
+        examined = examine(risk, inputs_of(aged(63), earlier=(marked,)))
+        assert (examined.reason, examined.detail) == (reason, detail)
+
+
 def test_a_limit_that_cannot_be_judged_refuses_nobody_but_is_said(tmp_path: Path) -> None:
     manifest = load_manifest(write_age_risk(tmp_path))
     (age, sex) = manifest.needs.variables
