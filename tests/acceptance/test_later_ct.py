@@ -1,4 +1,4 @@
-"""A forecast was made, and the CT that came is in the PACS alone: it is fetched, held against the forecast, told nobody."""
+"""A forecast was made, the CT that came is in the PACS alone: it is fetched and held against the forecast; nothing is sent."""
 
 from __future__ import annotations
 
