@@ -68,8 +68,6 @@ class ArchiveSearches(ABC):
     """
 
     table: SearchTable
-    says: str
-    """Of the log line."""
 
     def __init__(
         self, config: Config, store: Store, archive: Archive, is_stopping: Callable[[], bool] = lambda: False
@@ -215,4 +213,4 @@ class ArchiveSearches(ABC):
             record_search(session, self.table, search, outcome, detail, **again)
         is_fault = outcome in (SearchOutcome.REFUSED, SearchOutcome.NO_ANSWER, SearchOutcome.NOTHING_CAME)
         facts = {"action": self.table.__tablename__, "study_uid": search.study_uid, "outcome": outcome.value, **detail}
-        log.log(logging.WARNING if is_fault else logging.INFO, self.says, extra=facts)
+        log.log(logging.WARNING if is_fault else logging.INFO, "other CT looked for", extra=facts)

@@ -32,7 +32,6 @@ class LaterSearches(ArchiveSearches):
     """
 
     table = LaterSearch
-    says = "later CT looked for"
 
     def __init__(
         self,

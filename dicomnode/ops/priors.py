@@ -27,7 +27,6 @@ class PriorSearches(ArchiveSearches):
     """For studies with a bleed; the nearest CT before is fetched, and told."""
 
     table = PriorSearch
-    says = "earlier CT looked for"
 
     def new(self) -> list[str]:
         """Studies with a bleed."""

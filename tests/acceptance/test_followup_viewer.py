@@ -1,7 +1,7 @@
-"""What a radiologist sees of the protocol after thrombectomy: the shipped models on tilted, uneven heads, opened in OHIF.
+"""What a radiologist sees of the protocol after thrombectomy: the shipped models on tilted, uneven heads, in OHIF.
 
-One head is of the cohort, one a scanner's own, from the folder of real data; where that is absent it is left out, with the
-reason. The pictures in ``artifacts/viewer`` are to be looked at.
+One head is of the cohort, one a scanner's own, from the folder of real data; where that is absent it is left out, with
+the reason. The pictures in ``artifacts/viewer`` are to be looked at.
 """
 
 from __future__ import annotations

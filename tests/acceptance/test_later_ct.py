@@ -1,4 +1,4 @@
-"""A forecast was made, the CT that came is in the PACS alone: it is fetched and held against the forecast; nothing is sent."""
+"""A forecast was made, the CT that came is in the PACS alone: it is fetched and held against it; nothing is sent."""
 
 from __future__ import annotations
 
