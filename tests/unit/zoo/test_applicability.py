@@ -9,6 +9,7 @@ import pytest
 
 from dicomnode.records import (
     ContextSource,
+    ContextText,
     ContextValue,
     Inapplicable,
     Inputs,
@@ -135,3 +136,15 @@ def test_every_input_that_is_used_changes_the_digest_and_no_other(risk: BundleMa
 def test_a_model_of_images_alone_has_no_inputs_to_be_told_apart_by() -> None:
     manifest = load_manifest(BUILT_IN / "hemorrhage" / "bundle")
     assert inputs_digest(manifest, PatientContext(values=(aged(63),)), []) == ""
+
+
+def test_of_a_report_the_outcome_after_a_bleed_is_told_from_the_indication_alone() -> None:
+    manifest = load_manifest(BUILT_IN / "prognosis" / "bundle")
+    assert [text.section for text in manifest.needs.texts] == ["indication"]
+    sections = {
+        name: ContextText(section=name, text="Large bleed.", source=ContextSource.HL7)
+        for name in ("indication", "findings", "impression", "report")
+    }
+    nothing = inputs_digest(manifest, PatientContext(), [])
+    told = {name: inputs_digest(manifest, PatientContext(texts=(text,)), []) for name, text in sections.items()}
+    assert {name for name, digest in told.items() if digest != nothing} == {"indication"}
