@@ -2,7 +2,7 @@
 
     python -m benchmarks.image_to_result [FOLDER_WITH_A_SERIES] --repeats 5 [--known]
 
-A node and a receiving PACS run in this process, the models of the demonstration's haemorrhage in their worker; the
+A node and a receiving PACS run in this process, haemorrhage and prognosis in their worker; the
 series (default: a head with a bleed in 40 slices of 512 x 512) is sent again and again under new UIDs. The first run is
 warm-up and not counted. ``--known``: the PACS has each study before the node gets it, and says whose it is.
 """
@@ -29,6 +29,7 @@ from dicomnode.logs import configure_logging
 from dicomnode.store.history.events import events_of
 
 SENDING, GOAL_S = "send the images", 10.0
+MODELS = ("hemorrhage", "prognosis")
 
 
 def renamed(folder: Path, out: Path, run: int) -> tuple[Path, ...]:
@@ -56,7 +57,7 @@ def measure(folder: Path, scratch: Path, repeats: int, *, known: bool = False) -
     """Seconds by stage of each counted run. ``known``: the PACS has the study before."""
     rows = []
     with ReceivingPacs(scratch / "pacs", PACS_AE) as pacs:
-        config = demo_config(scratch / "node", pacs.port)
+        config = demo_config(scratch / "node", pacs.port, models=MODELS)
         configure_logging(config.operations)
         with Node(config) as node:
             wait_for_worker(node)

@@ -36,6 +36,7 @@ from dicomnode.config.whole import Config, built_in_config
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.scu import send
 from dicomnode.errors import NodeError
+from dicomnode.execute.comparing import ForecastComparisons
 from dicomnode.images.volume import LoadedSeries, read_series
 from dicomnode.kinds import SECONDARY_CAPTURE
 from dicomnode.logs import configure_logging
@@ -179,6 +180,8 @@ def _course(node: Node, config: Config, study: DemoStudy, received: Sequence[Dat
     with show.err.status(f"a day later: sending {len(study.later)} slices"):
         send_study(study.later, node, config)
         wait_for_job(node, later_uid)
+    with show.err.status("holding the predicted scan against what came"):
+        ForecastComparisons(config, node.store, node.failed.is_set).look()
     return Course(
         first=read_series(study.paths),
         later=read_series(study.later),
@@ -246,7 +249,7 @@ def _findings(series: LoadedSeries, study: DemoStudy, received: Sequence[Dataset
     truth_ml = study.volume_ml
     segs = [ds for ds in received if ds.Modality == "SEG"]
     if not segs:
-        return [f"No SEG came back, though {truth_ml:.1f} mL were painted."]
+        return [_nothing_marked(study)]
     mask = mask_of_seg(segs[0], series.volume)
     volume_ml = series.volume.stack.volume_ml(mask)
     if study.staining_ml:
@@ -258,6 +261,13 @@ def _findings(series: LoadedSeries, study: DemoStudy, received: Sequence[Dataset
         f"Intracranial haemorrhage: {volume_ml:.1f} mL in the SEG received, {truth_ml:.1f} mL were painted "
         f"(Dice {_dice(mask, study.mask):.2f}, synthetic)."
     ]
+
+
+def _nothing_marked(study: DemoStudy) -> str:
+    painted = f"{study.volume_ml:.1f} mL of blood"
+    if study.staining_ml:
+        painted += f" and {study.staining_ml:.1f} mL of contrast medium"
+    return f"No SEG came back, as nothing was marked; {painted} were painted (synthetic)."
 
 
 def _dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:

@@ -36,14 +36,14 @@ class DemoOrder:
 STUDIES = {
     StudyName.ICH: DemoOrder(
         says="a synthetic head with a bleed",
-        models=("hemorrhage", "prognosis"),
+        models=("hemorrhage", "prognosis", "edema"),
         make=make_demo_study,
         seed=7,
         messages=demo_messages,
     ),
     StudyName.POST_THROMBECTOMY: DemoOrder(
         says="a synthetic head after thrombectomy, and the same head a day later",
-        models=("hemorrhage", "followup"),
+        models=("hemorrhage", "followup", "edema"),
         make=make_thrombectomy_study,
         seed=24,
         messages=partial(demo_messages, thrombectomy=True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dicomnode.app.selftests import LOOK_EVERY_S as SELFTEST_LOOK_S
@@ -13,9 +13,11 @@ from dicomnode.config.whole import Config
 from dicomnode.execute.comparing import COMPARE_EVERY_S, ForecastComparisons
 from dicomnode.execute.digests import IDLE_S, PixelDigests
 from dicomnode.execute.late_context import LATE_EVERY_S, LateContext
+from dicomnode.ops.archive_search import ArchiveSearches
 from dicomnode.ops.audit.trail import SEND_EVERY_S, WRITE_EVERY_S, AuditTrail
 from dicomnode.ops.context import context_duties
 from dicomnode.ops.fetched import archive_of
+from dicomnode.ops.followups import LaterSearches
 from dicomnode.ops.notify.notifier import LOOK_EVERY_S, Notifier
 from dicomnode.ops.priors import PRIORS_EVERY_S, PriorSearches
 from dicomnode.ops.retention import HOUR_S, purge
@@ -23,6 +25,7 @@ from dicomnode.ops.scheduler import TICK_S, Duty, queue_duties
 from dicomnode.ops.service import ALIVE, tell, watchdog_every_s
 from dicomnode.ops.state import StateOf
 from dicomnode.store.engine import Store
+from dicomnode.store.ops.outcomes import Forecast
 from dicomnode.store.storage import Storage
 
 STORAGE_TICK_S = 1.0
@@ -72,11 +75,24 @@ def _of_work(config: Config, store: Store, doer: Doer) -> list[Duty]:
     if comparisons.forecasts:
         duties.append(Duty("compare forecasts", COMPARE_EVERY_S, comparisons.look))
     if config.priors.is_on:
-        searches = PriorSearches(config, store, archive_of(config, store, doer.owner), doer.is_stopping)
-        duties.append(Duty("earlier CTs", PRIORS_EVERY_S, searches.look))
+        duties.append(_archive_duty(config, store, doer, comparisons.foretold))
     if config.clinical.amend_h > 0:
         duties.append(Duty("late context", LATE_EVERY_S, LateContext(config, store).look))
     return duties
+
+
+def _archive_duty(config: Config, store: Store, doer: Doer, foretold: Sequence[Forecast]) -> Duty:
+    """Other CTs are asked for, one after the other: what an archive answers is taken in by one thread."""
+    archive = archive_of(config, store, doer.owner)
+    searches: list[ArchiveSearches] = [PriorSearches(config, store, archive, doer.is_stopping)]
+    if config.priors.followups and foretold:
+        searches.append(LaterSearches(config, store, archive, foretold, doer.is_stopping))
+
+    def look() -> None:
+        for one in searches:
+            one.look()
+
+    return Duty("other CTs", PRIORS_EVERY_S, look)
 
 
 def _of_reception(config: Config, store: Store, doer: Doer) -> list[Duty]:

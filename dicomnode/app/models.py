@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ from dicomnode.config.whole import built_in_config, holds_bundles
 from dicomnode.errors import ConfigError
 from dicomnode.execute.backends.local import ModelWorkerSettings
 from dicomnode.language import model_name
+from dicomnode.store.engine import Store
+from dicomnode.store.opening import Schema, existing_store, schema_at
+from dicomnode.store.ops.studies import note_deed
 from dicomnode.zoo.bundle import BundleManifest
 from dicomnode.zoo.importing.importer import Imported, coded_as, threshold_of
 from dicomnode.zoo.registry import BUILT_IN, RegisteredBundle, Registry
@@ -143,6 +148,34 @@ def known_names(config: Path | None, folder: Path) -> set[str]:
     """Names that an imported model may not take."""
     registry = registry_of(config) if config is not None else Registry([folder] if holds_bundles(folder) else [])
     return {manifest.name for manifest in registry.list()}
+
+
+@contextmanager
+def history_of(config: Path | None) -> Iterator[Callable[[Imported, str], None]]:
+    """Gives what writes into a node's history which model came in, and who (second argument) brought it in.
+
+    Opened before the import: where the history cannot be written, nothing comes in. Without a configuration, and before
+    the first start of a node, there is no history.
+
+    Raises
+    ------
+    ConfigError : the configuration is wrong.
+    DatabaseUnusable : see :func:`~dicomnode.store.opening.existing_store`.
+    """
+    loaded = None if config is None else load_config(config, serving=False)
+    if loaded is None or schema_at(loaded.database_url) is Schema.NONE:
+        yield lambda imported, user: None
+        return
+    with existing_store(loaded.database_url) as store:
+        yield partial(_note_import, store)
+
+
+def _note_import(store: Store, imported: Imported, user: str) -> None:
+    manifest = imported.manifest
+    came_as = "" if manifest.origin is None else f"{manifest.origin.name} {manifest.origin.version}"
+    about = {"name": manifest.name, "version": manifest.version, "digest": imported.digest, "came_as": came_as}
+    with store.write() as session:
+        note_deed(session, "import", user, job_id=None, **about, research=manifest.research)
 
 
 def imported_page(imported: Imported, *, named_folder: Path | None, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli.common import FAILED, AsJson, exit_codes, require_device, require_folder, require_known
+from dicomnode.cli.common import FAILED, AsJson, exit_codes, require_device, require_folder, require_known, user_here
 
 BundlesOf = Annotated[
     Path | None,
@@ -138,6 +138,7 @@ def zoo_import(
     """
     from dicomnode.app.models import (
         by_channel,
+        history_of,
         imported_page,
         known_names,
         models_folder,
@@ -157,9 +158,10 @@ def zoo_import(
             others = {"--finding": finding, "--label": label, "--cleared": cleared}
             require_no_options_of_bundles({**others, "--any-body-part": any_body_part, "--trust": trust})
             said = WeightsOptions(name=name, title=title, trained_on=trained_on)
-            imported_page(
-                import_weights(sources, folder, said, known_names(config, folder)), named_folder=into, as_json=json
-            )
+            with history_of(config) as note:
+                imported = import_weights(sources, folder, said, known_names(config, folder))
+                note(imported, user_here())
+            imported_page(imported, named_folder=into, as_json=json)
             return
         options = ImportOptions(
             trusted=trust,
@@ -171,5 +173,7 @@ def zoo_import(
             research=not cleared,
             require_head=not any_body_part,
         )
-        imported = import_bundle(only_bundle(sources), folder, options, known_names(config, folder))
+        with history_of(config) as note:
+            imported = import_bundle(only_bundle(sources), folder, options, known_names(config, folder))
+            note(imported, user_here())
         imported_page(imported, named_folder=into, as_json=json)

@@ -1,4 +1,4 @@
-"""``[priors]``: an earlier head CT of a patient with a bleed, fetched from an archive."""
+"""``[priors]``: an earlier head CT of a patient with a bleed, or the one after a forecast, fetched from an archive."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class Priors(Section):
     destination : name of the ``[[destination]]`` that is asked.
     protocol : name of the shadow protocol that fetched series go through, and nothing else does.
     hours_before : how long before the scan at hand.
+    followups : whether the CT after a forecast is fetched, too, where nobody sent one.
     max_series : of an earlier study so many are fetched at most, those with the fewest slices first.
     min_slices, max_slices : a series with fewer or more is not fetched, where the archive tells how many it has.
     timeout_s : how long the archive may take to send one series.
@@ -27,6 +28,7 @@ class Priors(Section):
     destination: Annotated[str, Field(max_length=64)] = ""
     protocol: Annotated[str, Field(max_length=64)] = ""
     hours_before: Annotated[float, Field(gt=0, le=720)] = 24.0
+    followups: bool = False
     max_series: Annotated[int, Field(ge=1, le=10)] = 2
     min_slices: Annotated[int, Field(ge=1)] = 10
     max_slices: Annotated[int, Field(ge=1, le=10_000)] = 600
@@ -42,6 +44,8 @@ class Priors(Section):
     def _whole(self) -> Priors:
         if bool(self.destination) != bool(self.protocol):
             raise ValueError("destination and protocol belong together: who is asked, and what is done with what comes")
+        if self.followups and not self.destination:
+            raise ValueError("followups without a destination: who is asked?")
         if self.min_slices > self.max_slices:
             raise ValueError("min_slices is above max_slices")
         return self

@@ -24,7 +24,7 @@ from dicomnode.records import (
     ScoreInput,
 )
 
-ENCODER_VERSION = "7"
+ENCODER_VERSION = "8"
 """Counts up whenever the same case would be written with another meaning or another look."""
 
 

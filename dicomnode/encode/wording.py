@@ -332,12 +332,19 @@ class Wording:
         percent = round(finding.head.hypodense_percent)
         return self.say("hypodense", percent=percent) if percent else self.say("hypodense none")
 
-    def head_lines(self, finding: MaskFinding) -> list[str]:
-        """What the head shows as a whole, a sentence each."""
+    def hypodense_figure(self, finding: MaskFinding) -> str:
+        """``5 %``, ``less than 1 %``; empty where it was not measured."""
+        if finding.head is None or finding.head.hypodense_percent is None:
+            return ""
+        percent = round(finding.head.hypodense_percent)
+        return f"{percent} %" if percent else self.say("hypodense none")
+
+    def head_lines(self, finding: MaskFinding) -> dict[str, str]:
+        """What the head shows as a whole, a sentence each, by the name of the reference score that judges it."""
         shift, evans, dark = self.shift(finding), self.evans(finding), self.hypodense(finding)
-        lines = [self.say("shift line", shift=shift)] if shift else []
-        lines += [self.say("evans line", evans=evans)] if evans else []
-        return [*lines, self.say("hypodense line", share=dark)] if dark else lines
+        lines = {"midline_shift": self.say("shift line", shift=shift)} if shift else {}
+        lines |= {"evans_index": self.say("evans line", evans=evans)} if evans else {}
+        return lines | ({"hypodense_share": self.say("hypodense line", share=dark)} if dark else {})
 
     def estimate(self, region: Region) -> str:
         """ABC/2 and how far it is from the volume: ``ABC/2 17.0 mL (+0.90 mL, +6 %)``; empty where it says nothing."""

@@ -14,7 +14,7 @@ from dicomnode.config.whole import Config
 from dicomnode.environment import Fault
 from dicomnode.errors import InferenceError, RunTimedOut, WorkerCrashed
 from dicomnode.execute.child import ChildProcess
-from dicomnode.execute.forecasts import can_register, drawn_forecasts
+from dicomnode.execute.forecasts import can_register, drawn_forecasts, forecasts_of
 from dicomnode.execute.limits import refusal_of_death
 from dicomnode.execute.plan import registry_of
 from dicomnode.execute.tasks import CompareReply, CompareTask, Failure, Reply, Source, Uncompared
@@ -51,7 +51,9 @@ class ForecastComparisons:
     def __init__(self, config: Config, store: Store, is_stopping: Callable[[], bool]) -> None:
         self.config, self.store, self._is_stopping = config, store, is_stopping
         planned = {model for protocol in config.protocol for model in protocol.models}
-        self.forecasts = [one for one in drawn_forecasts(registry_of(config)) if one.model in planned]
+        registry = registry_of(config)
+        self.foretold = [one for one in forecasts_of(registry) if one.model in planned]
+        self.forecasts = [one for one in drawn_forecasts(registry) if one.model in planned]
         self._again = (Uncompared.NO_REGISTRATION,) if can_register() else ()
 
     def look(self) -> int:

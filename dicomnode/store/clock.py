@@ -24,6 +24,7 @@ from dicomnode.store.tables import (
     FhirQuestion,
     Instance,
     Job,
+    LaterSearch,
     MergedPatient,
     Outbox,
     PriorSearch,
@@ -66,6 +67,7 @@ _TIMES: tuple[tuple[type[Base], tuple[_Column, ...], tuple[ColumnElement[bool], 
     (StudyPatient, (StudyPatient.seen_at, StudyPatient.checked_at), ()),
     (AuditReader, (AuditReader.sends_until,), ()),
     (PriorSearch, (PriorSearch.made_at, PriorSearch.next_try_at), ()),
+    (LaterSearch, (LaterSearch.made_at, LaterSearch.next_try_at), ()),
     (Commitment, (Commitment.requested_at, Commitment.answered_at), (Commitment.concluded_at.is_(None),)),
 )
 """What is compared with the clock. Times that are only told, such as those of events, stay as they were written."""

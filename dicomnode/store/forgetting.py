@@ -19,6 +19,7 @@ from dicomnode.store.tables import (
     Event,
     Instance,
     Job,
+    LaterSearch,
     Outbox,
     PriorSearch,
     ReadReport,
@@ -74,6 +75,7 @@ def forget_study(session: Session, study_uid: str, before: float) -> bool:
         delete(Series).where(Series.study_uid == study_uid),
         delete(StudyPatient).where(StudyPatient.study_uid == study_uid),
         delete(PriorSearch).where(PriorSearch.study_uid == study_uid),
+        delete(LaterSearch).where(LaterSearch.study_uid == study_uid),
     ):
         session.execute(statement, execution_options={"synchronize_session": False})
     return True

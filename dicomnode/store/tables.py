@@ -461,26 +461,45 @@ class FhirQuestion(OfPatient, Base):
     detail: Mapped[dict[str, Any]]
 
 
-class PriorSearch(Base):
-    """An archive is asked for an earlier CT of the patient of a study with a bleed: one row for each such study.
+class ArchiveSearch(Base):
+    """An archive is asked for another CT of the patient of a study: one row for each such study, and each way to look.
 
     Attributes
     ----------
-    prior_study_uid : the study that is being fetched, or was; written before the archive is asked to send it, so that
-        its images are known as fetched when they come. Empty: none.
     next_try_at : when the archive is asked (again); NULL: never. ``failures``: in a row.
     detail : counts and coded reasons; nothing of a patient.
     """
 
-    __tablename__ = "prior_search"
+    __abstract__ = True
 
     study_uid: Mapped[str] = mapped_column(Uid, unique=True)
-    prior_study_uid: Mapped[str] = mapped_column(Uid, default="", index=True)
     made_at: Mapped[float]
     next_try_at: Mapped[float | None] = mapped_column(index=True)
     failures: Mapped[int] = mapped_column(Integer, default=0)
     outcome: Mapped[str] = mapped_column(String(32), default="")
     detail: Mapped[dict[str, Any]]
+
+
+class PriorSearch(ArchiveSearch):
+    """For the CT before, of a study with a bleed.
+
+    Attributes
+    ----------
+    prior_study_uid : the study that is being fetched, or was; written before the archive is asked to send it, so that
+        its images are known as fetched when they come. Empty: none.
+    """
+
+    __tablename__ = "prior_search"
+
+    prior_study_uid: Mapped[str] = mapped_column(Uid, default="", index=True)
+
+
+class LaterSearch(ArchiveSearch):
+    """For the CT after, of a study that something was foretold of. ``later_study_uid``: as ``prior_study_uid``."""
+
+    __tablename__ = "later_search"
+
+    later_study_uid: Mapped[str] = mapped_column(Uid, default="", index=True)
 
 
 class Paused(Base):

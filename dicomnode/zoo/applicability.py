@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from dicomnode.decision import Decision
 from dicomnode.records import (
     MEASURED,
     ContextText,
@@ -131,8 +132,17 @@ def _missing(manifest: BundleManifest, inputs: Inputs) -> Iterator[tuple[Inappli
 def _outside(manifest: BundleManifest, inputs: Inputs) -> Iterator[tuple[Inapplicable, str]]:
     for limit in manifest.population:
         value = _judged_value(limit, inputs)
+        here = "" if value is None else f"{_shown(value)}{_unit(limit, inputs)}"
         if value is not None and not limit.holds(value):
-            yield Inapplicable.OUTSIDE_POPULATION, f"{limit.says}; here {_shown(value)}{_unit(limit, inputs)}"
+            yield Inapplicable.OUTSIDE_POPULATION, f"{limit.says}; here {here}"
+        elif _is_doubtful(limit, inputs):
+            yield Inapplicable.OUTSIDE_POPULATION, f"{limit.says}; here {here}, uncertain"
+
+
+def _is_doubtful(limit: Limit, inputs: Inputs) -> bool:
+    """Whether a limit asks for marks, and the exam says that these may be none: decision 091."""
+    finding = _usable(inputs, limit.finding or "")
+    return limit.min is not None and isinstance(finding, MaskFinding) and finding.decision is Decision.UNCERTAIN
 
 
 def _unjudged(manifest: BundleManifest, inputs: Inputs) -> Iterator[str]:

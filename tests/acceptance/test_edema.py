@@ -47,7 +47,7 @@ def test_variables_by_hl7_and_a_ct_become_a_score_with_measures_in_the_pacs(
     said = " ".join(str(item.TextValue) for item in contents(scores) if "TextValue" in item)
     assert "a dark rim about a lesion, or swollen dead brain" in said
     assert "NIHSS (attention " in said
-    assert 0.0 <= numbers(group_of(scores, "Hypodense share of the brain"))[0] <= 100.0
+    assert 0.0 <= numbers(group_of(scores, "Hypodense share of the cerebrum"))[0] <= 100.0
     assert "OT" in {ds.Modality for ds in results}  # the overview picture
     if all(shutil.which(tool) for tool in DEBIAN_TOOLS):
         files = []

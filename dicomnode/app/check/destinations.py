@@ -67,10 +67,10 @@ def _retrieving(config: Config, destination: Destination) -> Finding:
     try:
         accepted = probe(destination, config.node.ae_title, [STUDY_ROOT_FIND, STUDY_ROOT_MOVE])
     except DeliveryError as fault:
-        return Finding(what, False, f"earlier CTs cannot be asked for: {fault}")
+        return Finding(what, False, f"other CTs cannot be asked for: {fault}")
     missing = [name for name, uid in (("C-FIND", STUDY_ROOT_FIND), ("C-MOVE", STUDY_ROOT_MOVE)) if not accepted[uid]]
     if missing:
-        return Finding(what, False, f"does not offer {' and '.join(missing)}: no earlier CT can be fetched ([priors])")
+        return Finding(what, False, f"does not offer {' and '.join(missing)}: no other CT can be fetched ([priors])")
     return Finding(what, True, f"offers C-FIND and C-MOVE; must know {config.node.ae_title} and its port")
 
 

@@ -7,7 +7,7 @@ The limits of the interval are numbers of the group: as properties of the value 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from highdicom import sr as hd_sr
 from pydicom.dataset import Dataset
@@ -80,7 +80,8 @@ def _group(score: ScoreFinding, context: Context) -> hd_sr.MeasurementsAndQualit
     )
     if score.category is not None:
         group[0].ContentSequence.append(code_item(codes.RISK_CATEGORY, codes.Code(*score.category)))
-    group[0].ContentSequence.extend([text_item(of, text) for of, text in _statements(score, context.words)])
+    own = {reference.name for reference in context.case.reference}  # these have a group that says what they mean
+    group[0].ContentSequence.extend([text_item(of, text) for of, text in _statements(score, own, context.words)])
     return group
 
 
@@ -167,13 +168,14 @@ def _number(
     return hd_sr.Measurement(name=Code(*name), value=round(value, DECIMALS), unit=Code(*unit), algorithm_id=algorithm)
 
 
-def _statements(score: ScoreFinding, words: Wording) -> Iterator[tuple[codes.Code, str]]:
+def _statements(score: ScoreFinding, own: Collection[str], words: Wording) -> Iterator[tuple[codes.Code, str]]:
     yield codes.IMPRESSION, words.score_sentence(score)
     if score.definition:
         yield codes.DEFINITION, score.definition
     yield from ((codes.CONTRIBUTION, phrase) for phrase in words.contribution_phrases(score))
     for reference in score.reference:
-        yield codes.REFERENCE_SCORE, words.reference_sentence(reference)
+        if reference.name not in own:
+            yield codes.REFERENCE_SCORE, words.reference_sentence(reference)
     for warning in score.warnings:
         yield codes.USE_WARNING, warning
     yield from _said_of_inputs(score, words)

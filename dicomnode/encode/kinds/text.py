@@ -16,6 +16,7 @@ from dicomnode.dicom.values import text_of
 from dicomnode.encode.content import Report, broken, container, new_document, root_container, separate, text_item
 from dicomnode.encode.context import Context, stamp
 from dicomnode.encode.pictures.slices import slice_range
+from dicomnode.encode.references import beside, by_themselves, with_head
 from dicomnode.encode.wording import Wording, model_line
 from dicomnode.kinds import Kind
 from dicomnode.records import Case, MaskFinding, NotApplicable, ReferenceScore, ScoreFinding
@@ -70,12 +71,12 @@ def _findings(case: Case, words: Wording) -> Iterator[Line]:
     for finding in case.masks:
         yield from ((codes.FINDING, text) for text in _of_mask(finding, case, words))
         if case.tells_of_head(finding):
-            yield from ((codes.FINDING, text) for text in words.head_lines(finding))
+            yield from ((codes.FINDING, text) for text in _of_head(finding, case, words))
     for score in case.scores:
-        yield from ((codes.FINDING, text) for text in _of_score(score, words))
+        yield from ((codes.FINDING, text) for text in _of_score(score, case, words))
     for refused in case.not_applicable:
         yield from ((codes.FINDING, text) for text in _of_inputs(refused, words))
-    for reference in case.reference:
+    for reference in by_themselves(case):
         yield from ((codes.FINDING, text) for text in _of_reference(reference, words))
 
 
@@ -104,11 +105,20 @@ def _of_mask(finding: MaskFinding, case: Case, words: Wording) -> Iterator[str]:
         yield words.say("smaller lesions", label=finding.label, count=len(finding.lesions) - MAX_LESION_LINES)
 
 
-def _of_score(score: ScoreFinding, words: Wording) -> Iterator[str]:
+def _of_head(finding: MaskFinding, case: Case, words: Wording) -> Iterator[str]:
+    """What the head shows as a whole, each measure with the verdict that its reference score gives."""
+    judged = with_head(case)
+    for name, line in words.head_lines(finding).items():
+        verdict = judged.get(name)
+        # of the hypodense share the line itself says what it may be
+        yield line if verdict is None or name == "hypodense_share" else f"{line} {verdict.meaning}".rstrip()
+
+
+def _of_score(score: ScoreFinding, case: Case, words: Wording) -> Iterator[str]:
     """What stands beside a score: its value is the impression."""
     if score.definition:
         yield f"{score.label}: {score.definition}"
-    yield from map(words.reference_sentence, score.reference)
+    yield from map(words.reference_sentence, beside(case, score))
     if score.contributions:
         yield words.contributions(score)
     yield from _of_inputs(score, words)

@@ -5,35 +5,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dicomnode.encode.pictures.drawing import DIM, FAINT, Pen
+from dicomnode.encode.references import by_themselves, is_measured
 from dicomnode.encode.wording import Wording
-from dicomnode.records import MEASURED, ReferenceScore, ScoreInput
+from dicomnode.records import MEASURED, Case, ReferenceScore, ScoreInput
 
-MOST_SCORES, MOST_INPUTS, MOST_MISSING_LINES = 6, 6, 2
+FIRST_SCORES, MOST_SCORES, MOST_INPUTS, MOST_MISSING_LINES = 3, 6, 6, 2
 ROW, SMALL, HEADING, BELOW = 15, 13, 32, 8
 """Sizes of letters, heights, and the pause below the block, pixels."""
-BESIDE = frozenset({"abc2_total", "midline_shift", "evans_index"})
-"""Where they are measured, they stand among the measurements of the panel already."""
+ABC2 = "abc2_total"
+"""Where it is measured, it stands among the measurements of the panel already."""
 
 
-def _is_measured(score: ReferenceScore) -> bool:
-    return all(item.source == MEASURED for item in score.inputs)
-
-
-def wanted_scores(scores: Sequence[ReferenceScore]) -> list[ReferenceScore]:
-    """Those that the panel tells: first what comes to a number or a range, then what cannot be computed."""
-    told = [score for score in scores if not (score.name in BESIDE and _is_measured(score))]
+def wanted_scores(case: Case) -> list[ReferenceScore]:
+    """Those that stand nowhere else in the panel: what comes to a number or a range before what cannot be computed."""
+    told = [score for score in by_themselves(case) if not (score.name == ABC2 and is_measured(score))]
     return sorted(told, key=lambda score: score.value is None and score.possible is None)
 
 
+def room_of_first(wanted: Sequence[ReferenceScore]) -> int:
+    """Pixels that the first scores take: what a reader shall find in the picture, of whatever else there is."""
+    if not wanted:
+        return 0
+    first = wanted[:FIRST_SCORES]
+    rows = sum(ROW + 8 + (SMALL + 5 if score.headline else 0) for score in first)
+    return HEADING + rows + (SMALL + 6 if len(wanted) > len(first) else 0) + BELOW
+
+
 def reference_block(
-    pen: Pen, scores: Sequence[ReferenceScore], left: int, right: int, y: int, bottom: int, words: Wording
+    pen: Pen, wanted: Sequence[ReferenceScore], left: int, right: int, y: int, bottom: int, words: Wording
 ) -> int:
     """Draw as much as there is room for above ``bottom``; returns the y below.
 
     Scores come first, then the inputs, the measured ones left out, then what is not known. Where there is no room for
     any, one line says where they stand.
     """
-    wanted = wanted_scores(scores)
     shown = _that_fit(wanted, bottom - y - HEADING - BELOW)
     if not wanted:
         return y

@@ -111,6 +111,7 @@ SENTENCES = {
     "across": "{hu} HU across the midline",
     "shift row": "Midline shift",
     "evans row": "Evans index",
+    "hypodense row": "Hypodense share",
     # scores and predicted scans
     "interval": "95 % confidence interval {low} to {high}",
     "score at or above": "at or above the operating threshold {threshold}",

@@ -104,6 +104,7 @@ SENTENCES = {
     "across": "{hu} HE jenseits der Mittellinie",
     "shift row": "Mittellinie",
     "evans row": "Evans-Index",
+    "hypodense row": "Hypodenser Anteil",
     "interval": "95-%-Konfidenzintervall {low} bis {high}",
     "score at or above": "auf oder über der Entscheidungsschwelle {threshold}",
     "score below": "unter der Entscheidungsschwelle {threshold}",

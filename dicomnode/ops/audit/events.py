@@ -130,6 +130,8 @@ _MOVES = {
 }
 """What operators do that puts patients into a file which leaves the node, or takes them from one: event, action and
 the part of the node in it."""
+_CONFIGURES = frozenset({"import"})
+"""What operators do that brings in software: its kind is told in DICOM's own code, too."""
 
 
 def deed(node: Who, one: Deed) -> AuditEvent:
@@ -145,7 +147,7 @@ def deed(node: Who, one: Deed) -> AuditEvent:
     event, action, part = _MOVES.get(one.did, (other, done, codes.APPLICATION))
     return AuditEvent(
         event=event,
-        types=[codes.operator_action(one.did)],
+        types=[*([codes.SOFTWARE_CONFIGURATION] if one.did in _CONFIGURES else []), codes.operator_action(one.did)],
         action=action,
         at=one.at,
         participants=[who, node.as_participant(part)],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
@@ -185,6 +185,18 @@ def earlier_exam(exams: Sequence[Exam], study_uid: str, *, finding: str, within_
         one for one in exams if finding in one.outcomes and exam is not None and exam in _later(one, (exam,), within_h)
     ]
     return before[-1] if before else None
+
+
+def later_exam(exams: Sequence[Exam], study_uid: str, *, findings: Collection[str], within_h: float) -> Exam | None:
+    """The first exam of the same person after a study that was looked at for any of the findings; None: there is none.
+
+    Parameters
+    ----------
+    exams : of one patient, in the order of their scans.
+    """
+    exam = next((one for one in exams if one.study_uid == study_uid), None)
+    after = [] if exam is None else _later(exam, exams, within_h)
+    return next((one for one in after if not one.outcomes.keys().isdisjoint(findings)), None)
 
 
 def growth_lines(exams: Exams, *, finding: str, until_h: float) -> list[GrowthLine]:

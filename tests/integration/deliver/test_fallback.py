@@ -15,7 +15,14 @@ from dicomnode.app.checkup import Finding, checkup
 from dicomnode.cli.main import app
 from dicomnode.config.load import load_config
 from dicomnode.dicom.statuses import SOP_CLASS_NOT_SUPPORTED
-from dicomnode.kinds import COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR, ENHANCED_SR, SECONDARY_CAPTURE, SEGMENTATION
+from dicomnode.kinds import (
+    COMPREHENSIVE_3D_SR,
+    COMPREHENSIVE_SR,
+    ENHANCED_SR,
+    MULTI_FRAME_WORD_SC,
+    SECONDARY_CAPTURE,
+    SEGMENTATION,
+)
 from dicomnode.store.deliver import fallback
 from dicomnode.store.engine import Store
 from dicomnode.store.queue.jobs import cancel_job
@@ -30,6 +37,7 @@ from tests.integration.execute.world import Bundles, Workers
 from tests.integration.receive.world import wait_until
 from tests.integration.store.fixture import sqlite_only
 from tests.tools.bundle import write_threshold_bundle
+from tests.tools.tiny_bundles import write_later_scan
 
 FIRST_CHOICE = {"seg": SEGMENTATION, "sr": COMPREHENSIVE_3D_SR}
 
@@ -302,3 +310,31 @@ def test_a_node_process_delivers_to_a_pacs_that_takes_pictures_and_enhanced_repo
     assert {stored.sop_class_uid for stored in pacs.instances} == {SECONDARY_CAPTURE, ENHANCED_SR}
     assert "fall_back" in why
     assert "replace" in why
+
+
+@pytest.mark.tools
+def test_a_pacs_that_takes_no_multi_frame_gets_the_predicted_scan_as_single_images(tmp_path: Path) -> None:
+    pacs = ScriptedPacs(tmp_path / "pacs")
+    pacs.refused_classes = {MULTI_FRAME_WORD_SC}
+    with pacs:
+        destination = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": pacs.port}
+        node = ServedNode(
+            tmp_path / "node",
+            free_port(),
+            [destination | {"accept_research": True, "results": ["predicted"]}],
+            reception={"settle_s": 0.1, "selection_wait_s": 0.0},
+            models=("later_scan",),
+            zoo_paths=(write_later_scan(tmp_path / "bundle"),),
+        )
+        node.start()
+        study = small_study("forecast")
+        try:
+            send_study(node, tmp_path, study)
+            wait_until(lambda: node.states()[:1] and node.states()[0] in OVER, 200)
+            shown = json.loads(node.command("jobs", "show", str(node.jobs()[0]["job_id"]), "--json").stdout)
+        finally:
+            node.stop()
+    # one delivery an image
+    kept = [line["status"] for line in shown["deliveries"] if line["kind"] == "predicted_sc"]
+    assert (shown["status"], kept) == ("done", ["proven"] * len(study))
+    assert [stored.sop_class_uid for stored in pacs.instances] == [SECONDARY_CAPTURE] * len(study)

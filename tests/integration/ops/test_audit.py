@@ -143,6 +143,7 @@ def test_what_happens_goes_to_the_server_in_its_order_each_by_the_schema(store: 
             note_deed(session, "acknowledge", "anna", alarm="destination pacs")
             note_deed(session, "backup", "root", name="node", files=3, images=True)
             note_deed(session, "restore", "root", name="node", made_at="2026-11-30T08:00:00+00:00")
+            note_deed(session, "import", "root", name="spleen", version="0.3.1", digest="sha256:00ff")
         audit("login", "anna", "10.0.0.9", outcome="ok")
         audit("login", "unknown", "10.0.0.9", outcome="refused")
         rejected = {"reason": "calling_ae_not_recognised", "peer": "10.0.0.7", "calling_ae": "EVIL"}
@@ -161,14 +162,18 @@ def test_what_happens_goes_to_the_server_in_its_order_each_by_the_schema(store: 
             "110113 0",
             "110106 0",
             "110107 0",
+            "110113 0",
         ]
         assert trail.comes(expected), trail.received(0)
         told = base64.b64encode(b"bert: new, admin").decode("ascii")
         assert any('csd-code="110137"' in line and told in line for line in trail.server.lines)
+        imported = next(line for line in trail.server.lines if 'ParticipantObjectID="spleen"' in line)
+        assert 'csd-code="110131"' in imported
+        assert base64.b64encode(b"sha256:00ff").decode("ascii") in imported
         assert trail.server.lines[-1].startswith("85 dicomnode DICOM+RFC3881 ")
         assert any(f'ParticipantObjectID="{STUDY}"' in line for line in trail.server.lines)
         trail.look()
-        assert (trail.waiting(), len(trail.received(10))) == (0, 10)
+        assert (trail.waiting(), len(trail.received(11))) == (0, 11)
 
 
 def test_an_association_that_is_open_is_told_again_when_it_ends_and_an_aborted_one_as_a_failure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import pytest
 
 from dicomnode.config.destinations import Destination, WebDestination
 from dicomnode.config.load import load_config, parse_config
-from dicomnode.config.protocols import HEAD_CT
+from dicomnode.config.protocols import HEAD_CT, Protocol
 from dicomnode.config.sections import Section
 from dicomnode.config.whole import Config, built_in_config
 from dicomnode.errors import ConfigError
+from dicomnode.zoo.order import run_order
+from dicomnode.zoo.registry import Registry
 from tests.conftest import REPOSITORY
 from tests.tools.bundle import write_threshold_bundle
 
@@ -77,6 +80,32 @@ def test_the_example_shows_a_dicomweb_destination_whole_with_its_defaults() -> N
     assert set(raw["destination"][0]) == set(WebDestination.model_fields)
     assert shown == WebDestination(name="cloud", url="https://pacs.example/dicom-web")
     assert set(raw["destination"][0]["auth"]) == set(type(shown.auth).model_fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "runs", "description"),
+    [
+        ("stroke", ("deterioration", "edema"), "CT head, acute ischaemic stroke"),
+        ("ich", ("hemorrhage", "prognosis", "edema"), "CT Head ICH follow up"),
+        ("post-thrombectomy", ("hemorrhage", "followup", "edema"), "CCT after thrombectomy"),
+    ],
+)
+def test_the_protocols_that_the_example_shows_are_valid_and_run_their_models_in_order(
+    name: str, runs: tuple[str, ...], description: str
+) -> None:
+    (protocol,) = [one for one in protocols_shown() if one.name == name]
+    assert tuple(one.name for one in run_order([Registry().manifest(model) for model in protocol.models])) == runs
+    assert re.search(str(protocol.match["StudyDescription"]), description)
+
+
+def protocols_shown() -> tuple[Protocol, ...]:
+    """Those that stand in the example as comments."""
+    lines = EXAMPLE.read_text().splitlines()
+    starts = [place for place, line in enumerate(lines) if line == "# [[protocol]]"]
+    blocks = [line.removeprefix("# ") for start in starts for line in lines[start : lines.index("", start)]]
+    destination = '[[destination]]\nname = "pacs"\nae_title = "PACS"\nhost = "pacs"\nport = 104'
+    raw = tomllib.loads("\n".join([destination, *blocks]))
+    return parse_config(raw, serving=False, environment={}).protocol
 
 
 def test_a_url_makes_a_dicomweb_destination(tmp_path: Path) -> None:

@@ -108,17 +108,17 @@ def test_of_a_speck_only_the_size_is_told() -> None:
 
 def test_the_hypodense_share_is_told_with_what_it_may_be() -> None:
     marked = replace(finding(Decision.POSITIVE), head=HeadMeasures(likeness=0.9, hypodense_percent=5.6))
-    said = {language: Wording(language).head_lines(marked)[-1] for language in Language}
+    said = {language: Wording(language).head_lines(marked)["hypodense_share"] for language in Language}
     assert said[Language.BRITISH].endswith(": about 6 % (oedema, infarct or white matter as in old age).")
     assert said[Language.AMERICAN].endswith(": about 6 % (edema, infarct or white matter as in old age).")
     assert said[Language.GERMAN].endswith(": etwa 6 % (Ödem, Infarkt oder weiße Substanz wie im Alter).")
     none = replace(marked, head=HeadMeasures(likeness=0.9, hypodense_percent=0.3))
-    assert Wording().head_lines(none)[-1].endswith(": less than 1 %.")
+    assert Wording().head_lines(none)["hypodense_share"].endswith(": less than 1 %.")
 
 
 def test_where_no_hypodense_share_was_measured_none_is_told() -> None:
     marked = replace(finding(Decision.POSITIVE), head=HeadMeasures(likeness=0.9))
-    assert not any("ypodens" in line for line in Wording().head_lines(marked))
+    assert "hypodense_share" not in Wording().head_lines(marked)
 
 
 def test_a_lesion_is_compared_with_the_same_place_across_the_midline() -> None:

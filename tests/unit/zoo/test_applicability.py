@@ -9,6 +9,7 @@ import pytest
 
 from dicomnode.records import (
     ContextSource,
+    ContextText,
     ContextValue,
     Inapplicable,
     Inputs,
@@ -92,6 +93,17 @@ def test_a_bleed_too_small_and_a_child_lie_outside_the_population(risk: BundleMa
     assert (examined.reason, examined.detail) == (Inapplicable.OUTSIDE_POPULATION, "adults; here 12 a")
 
 
+def test_marks_that_the_exam_calls_uncertain_are_no_bleed_to_tell_the_outcome_of(
+    risk: BundleManifest, bleed: MaskFinding
+) -> None:
+    assert bleed.total is not None
+    said = f"bleed of at least 1 mL; here {bleed.total.volume_ml:g} mL, uncertain"
+    for probability, reason, detail in ((0.1, Inapplicable.OUTSIDE_POPULATION, said), (0.9, None, "")):
+        marked = replace(bleed, exam_probability=probability, exam_threshold=0.5)
+        examined = examine(risk, inputs_of(aged(63), earlier=(marked,)))
+        assert (examined.reason, examined.detail) == (reason, detail)
+
+
 def test_a_limit_that_cannot_be_judged_refuses_nobody_but_is_said(tmp_path: Path) -> None:
     manifest = load_manifest(write_age_risk(tmp_path))
     (age, sex) = manifest.needs.variables
@@ -124,3 +136,15 @@ def test_every_input_that_is_used_changes_the_digest_and_no_other(risk: BundleMa
 def test_a_model_of_images_alone_has_no_inputs_to_be_told_apart_by() -> None:
     manifest = load_manifest(BUILT_IN / "hemorrhage" / "bundle")
     assert inputs_digest(manifest, PatientContext(values=(aged(63),)), []) == ""
+
+
+def test_of_a_report_the_outcome_after_a_bleed_is_told_from_the_indication_alone() -> None:
+    manifest = load_manifest(BUILT_IN / "prognosis" / "bundle")
+    assert [text.section for text in manifest.needs.texts] == ["indication"]
+    sections = {
+        name: ContextText(section=name, text="Large bleed.", source=ContextSource.HL7)
+        for name in ("indication", "findings", "impression", "report")
+    }
+    nothing = inputs_digest(manifest, PatientContext(), [])
+    told = {name: inputs_digest(manifest, PatientContext(texts=(text,)), []) for name, text in sections.items()}
+    assert {name for name, digest in told.items() if digest != nothing} == {"indication"}

@@ -9,6 +9,7 @@ from dicomnode.clinical.sources.hl7.message import Segment
 from dicomnode.clinical.sources.hl7.statements import Standing
 from dicomnode.clinical.sources.hl7.telling import Telling
 from dicomnode.clinical.sources.hl7.times import date_of
+from dicomnode.clinical.variables import VARIABLES
 from dicomnode.errors import ContextError
 from dicomnode.records import ContextSource, Observation
 
@@ -22,6 +23,9 @@ ICD_10: dict[str, str] = {
     "prior_stroke": rf"{HAPPENED_BEFORE}|I69\.?[34]|Z86\.?73",
     "anticoagulant": r"Z92\.?1|Z79\.?01",
     "antiplatelet": r"Z79\.?02",
+    "trauma": r"S02\.?[01]|S06",
+    "brain_tumour": r"C71|C79\.?3|D33\.?[0-2]|D43\.?[0-2]",
+    "aneurysm": r"I60|I67\.?1|Q28\.?[23]",
 }
 """Variable -> beginnings of its codes: blocks of ICD-10 of the WHO; Z79.0 and Z86.73 of ICD-10-CM."""
 _CODE = re.compile(r"([A-Z]\d{2}(?:\.?[0-9A-Z]{1,4})?)([-+*!†#]*)")
@@ -29,6 +33,7 @@ _NOT_CERTAIN = frozenset("AV")
 """Last letter of ICD-10-GM: excluded, suspected."""
 _SYSTEM = re.compile(r"(?:|I10.*|ICD-?10.*|10GM.*)", re.IGNORECASE)
 _DELETED = "D"
+TO_THE_MINUTE = len("YYYYMMDDHHMM")
 
 
 def read_diagnosis(dg1: Segment, place: int, admitted: str, telling: Telling) -> None:
@@ -40,6 +45,7 @@ def read_diagnosis(dg1: Segment, place: int, admitted: str, telling: Telling) ->
     """
     try:
         name = _variable(dg1, admitted)
+        at = _began_at(dg1, admitted, telling) if name and not VARIABLES[name].lasts else None
     except ContextError as fault:
         telling.fault(dg1, place, 5, fault)
         return
@@ -54,6 +60,7 @@ def read_diagnosis(dg1: Segment, place: int, admitted: str, telling: Telling) ->
         name=name,
         value=True,
         source=ContextSource.HL7,
+        observed_at=at,
         provenance=telling.where("DG1", dg1.text(1) or str(place)),
     )
     telling.say(key, Standing.FINAL, observation)
@@ -75,6 +82,21 @@ def _code(dg1: Segment) -> str:
             code = found[1]
             return "" if code[-1] in _NOT_CERTAIN and not code[:-1].endswith(".") and len(code) > 3 else code
     return ""
+
+
+def _began_at(dg1: Segment, admitted: str, telling: Telling) -> float | None:
+    """When it began, for what does not last: DG1-5, else the admission, else when the message was written.
+
+    A day alone is its noon, but no later than the message.
+    """
+    text = dg1.text(5) or admitted
+    day = date_of(text)
+    if day is None:
+        return telling.told_at
+    if len(text) >= TO_THE_MINUTE:
+        return telling.moment([text])
+    noon = telling.moment([f"{day:%Y%m%d}1200"])
+    return None if noon is None else min(noon, telling.told_at)
 
 
 def _is_older(diagnosed: str, admitted: str) -> bool:

@@ -12,11 +12,15 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from sqlalchemy import select
 from typer.testing import CliRunner, Result
 
 from dicomnode.cli.main import app
+from dicomnode.config.load import load_config
 from dicomnode.errors import Refusal, SeriesError
 from dicomnode.records import Inputs, Volume
+from dicomnode.store.opening import existing_store, up_to_date_store
+from dicomnode.store.tables import Event
 from dicomnode.zoo.importing.foreign import ImportOptions
 from dicomnode.zoo.importing.importer import import_bundle
 from dicomnode.zoo.registry import open_bundle
@@ -196,3 +200,30 @@ def test_an_import_says_where_it_goes_and_what_its_options_mean(tmp_path: Path, 
     ):
         ended = run("zoo", "import", source, *wrong)
         assert (ended.exit_code, says in ended.stderr) == (2, True), ended.stderr
+
+
+def test_who_brought_which_model_in_is_told_in_the_history_of_the_node_that_there_is(
+    tmp_path: Path, config: Path
+) -> None:
+    url = load_config(config, serving=False).database_url
+    chosen = ("--config", config, "--name", "bright", "--any-body-part")
+    source = write_foreign_bundle(tmp_path / "source")
+    up_to_date_store(url).close()
+    assert run("zoo", "import", source, *chosen).exit_code == 2  # not trusted: nothing came in
+    done = run("zoo", "import", source, *chosen, "--trust", "--json")
+    assert done.exit_code == 0, done.output
+    with existing_store(url) as store, store.read() as session:
+        (event,) = session.scalars(select(Event).where(Event.subject == "operator"))
+    assert (event.name, event.detail["name"], event.detail["version"]) == ("import", "bright", "0.3.1")
+    assert event.detail["digest"] == json.loads(done.stdout)["digest"]
+    assert (bool(event.detail["by"]), event.detail["research"]) == (True, True)
+
+
+def test_where_the_history_cannot_be_written_no_model_comes_in(tmp_path: Path, config: Path) -> None:
+    database = tmp_path / "data" / "node.db"
+    database.parent.mkdir(exist_ok=True)
+    database.write_bytes(b"no database" * 100)
+    source = write_foreign_bundle(tmp_path / "source")
+    ended = run("zoo", "import", source, "--config", config, "--any-body-part", "--trust")
+    assert (ended.exit_code, "the database cannot be used" in ended.stderr) == (1, True), ended.output
+    assert not [*(tmp_path / "data").glob("models/*")]

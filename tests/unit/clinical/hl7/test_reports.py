@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
 from dicomnode.errors import MessageRefused
-from dicomnode.records import ReportSection
+from dicomnode.records import Observation, ReportSection
 from tests.tools.hl7_messages import message, obr, obx, pid
 from tests.unit.clinical.hl7.reading import read, reasons, rules, texts, values
 
@@ -86,6 +88,11 @@ ADMITTED = "|".join(["PV1", "1", "I", *[""] * 41, "202601010930"])
         ("Z79.01", "anticoagulant"),
         ("Z92.1", "anticoagulant"),
         ("Z79.02", "antiplatelet"),
+        ("S06.5", "trauma"),
+        ("S02.1", "trauma"),
+        ("S02.4", ""),  # of the face
+        ("C71.1", "brain_tumour"),
+        ("I60.1", "aneurysm"),
         ("I48.1V", ""),  # suspected
         ("I48.1A", ""),  # excluded
         ("I63.4", ""),  # what the patient is here for
@@ -106,6 +113,22 @@ def test_a_stroke_before_this_stay_is_a_prior_one() -> None:
 
     assert told("20240301") == {"prior_stroke": True}
     assert told("202601010800") == {}
+
+
+@pytest.mark.parametrize(
+    ("on", "admitted", "at"),
+    [
+        ("202601010800", ADMITTED, "2026-01-01T08:00"),
+        ("20251224", ADMITTED, "2025-12-24T12:00"),
+        ("", ADMITTED, "2026-01-01T09:30"),
+        ("20260101", "PV1|1|E", "2026-01-01T10:15"),  # noon has not been: when the message was written
+        ("", "PV1|1|E", "2026-01-01T10:15"),
+    ],
+)
+def test_a_head_trauma_has_a_time_since_it_does_not_last(on: str, admitted: str, at: str) -> None:
+    (told,) = read(message(pid(born="", sex=""), admitted, dg1("S06.5", on=on), kind="ADT^A01^ADT_A01")).told
+    assert isinstance(told.known, Observation)
+    assert told.known.observed_at == datetime.fromisoformat(f"{at}+00:00").timestamp()
 
 
 def test_a_diagnosis_is_taken_back_and_its_system_must_be_icd_10() -> None:
