@@ -43,8 +43,8 @@ def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the experiment")
-    parser.add_argument("--marked", type=int, default=2000, help="heads that its reader learned to mark in")
-    parser.add_argument("--telling", type=int, default=1000, help="heads that it learned to tell in")
+    parser.add_argument("--marked", type=int, default=3000, help="heads that its reader learned to mark in")
+    parser.add_argument("--telling", type=int, default=2000, help="heads that it learned to tell in")
     given = parser.parse_args()
     cases = heads.cases_of(given.out / "heads", heads.training_groups(given.telling, before=given.marked), Split.TRAIN)
     found = heads_of(cases, given.out / "cache")

@@ -55,7 +55,8 @@ class Trained:
     Attributes
     ----------
     out : folder of all. reader : weights of the reader. learner : that of the arm that ships.
-    runs : results on the unseen by seed and arm. folds : folder of the cross-validation, of ``count`` folds.
+    runs : results on the unseen by seed and arm. compared : records that these learned from.
+    folds : folder of the cross-validation, of ``count`` folds.
     """
 
     out: Path
@@ -63,6 +64,7 @@ class Trained:
     reader: Path
     learner: PrognosisLearner
     runs: Runs
+    compared: int
     folds: Path
     count: int
     out_of_fold: Results
@@ -100,6 +102,7 @@ def train_all(given: argparse.Namespace) -> Trained:
         reader=weights,
         learner=learner_of(weights, heads),
         runs=dict(said(trained)),
+        compared=given.compared,
         folds=out / "folds",
         count=given.folds,
         out_of_fold=read_results(results),
