@@ -73,12 +73,12 @@ def _opening(trained: Trained, people: Mapping[str, Unseen]) -> Iterator[str]:
     yield (
         f"The positive is a **poor** outcome (GOS 1 to 3 at 90 days); the paper's positive is a good one. Made by "
         f"`{COMMAND} --out FOLDER`: {heads} synthetic heads of site A and the records of "
-        f"{len(trained.out_of_fold) - heads} patients without an image to learn from; unseen are {unseen}. The arms "
-        f"learned from the same heads and the first {trained.compared} records; their seeds: {seeds or 'none trained'}. "
-        f"The reader of heads is the frozen one of the model of oedema; it has seen none of these heads, and of patients "
-        "without an image a reading is drawn with its errors. Volume and place of a bleed are the painted ones with the "
-        f"errors of `train/prognosis/measured.py`. Intervals: 95 %, bootstrap over patients, {judging.RESAMPLES} "
-        "resamples."
+        f"{len(trained.out_of_fold) - heads} patients without an image to learn from; unseen are {unseen}. "
+        f"The arms learned from the same heads and the first {trained.compared} records; their seeds: "
+        f"{seeds or 'none trained'}. The reader of heads is the frozen one of the model of oedema; it has seen none of "
+        "these heads, and of patients without an image a reading is drawn with its errors. Volume and place of a bleed "
+        "are the painted ones with the errors of `train/prognosis/measured.py`. Intervals: 95 %, bootstrap over "
+        f"patients, {judging.RESAMPLES} resamples."
     )
 
 
