@@ -140,6 +140,12 @@ def summary_of(marked: Marked, image: torch.Tensor) -> torch.Tensor:
     return torch.cat([*parts, lowest_of(image, shares), deep, _within(marked.fine, shares)], dim=1)
 
 
+def marks_of(marked: Marked) -> torch.Tensor:
+    """(heads, kinds, 32, 48, 48) share of each place that each kind of finding has, of all slabs of the heads."""
+    shares = marked.shares.sigmoid()
+    return shares.reshape(-1, PLACES[0], *shares.shape[1:]).transpose(1, 2)
+
+
 def _within(fine: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
     """(heads, dark kinds x WIDTHS[0]) means of what the finest level holds, within each dark kind."""
     by_head = fine.reshape(len(shares), PLACES[0], WIDTHS[0], -1)
@@ -214,14 +220,18 @@ class HeadReader(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """(heads, facts) as :data:`READ`, of (heads, 1, 32, 96, 96) steps of the window."""
-        told: torch.Tensor = self.teller(self.summary(image))
-        return told
+        return self.told(self.look(image), image)
 
-    def marks(self, image: torch.Tensor) -> torch.Tensor:
-        """(heads, kinds, 32, 48, 48) share of each place that each kind of finding has."""
-        shares: torch.Tensor = self.slabs(all_slabs_of(image)).shares.sigmoid()
-        return shares.reshape(len(image), PLACES[0], *shares.shape[1:]).transpose(1, 2)
+    def look(self, image: torch.Tensor) -> Marked:
+        """What is marked in all slabs of the heads, head after head."""
+        marked: Marked = self.slabs(all_slabs_of(image))
+        return marked
+
+    def told(self, marked: Marked, image: torch.Tensor) -> torch.Tensor:
+        """(heads, facts) from what :meth:`look` marked in these heads."""
+        facts: torch.Tensor = self.teller(summary_of(marked, image))
+        return facts
 
     def summary(self, image: torch.Tensor) -> torch.Tensor:
         """(heads, SUMMARY) what is marked, added up."""
-        return summary_of(self.slabs(all_slabs_of(image)), image)
+        return summary_of(self.look(image), image)

@@ -13,7 +13,7 @@ from scipy import ndimage
 from dicomnode.language import told
 from dicomnode.records import MEASURED, MaskFinding, ReferenceScore, ScoreInput, Volume
 from dicomnode.zoo.networks.head_grid import STEPS, VOXEL_MM, WINDOW_HU, HeadGrid, as_floats
-from dicomnode.zoo.networks.head_reader import MARKED, HeadReader
+from dicomnode.zoo.networks.head_reader import MARKED
 from dicomnode.zoo.networks.lighter import lighter
 from dicomnode.zoo.networks.score_cam import CHANNELS, score_cam
 from dicomnode.zoo.planes import from_planes
@@ -34,7 +34,7 @@ class Looked:
 
 
 def looked(
-    reader: HeadReader,
+    marks: torch.Tensor,
     score: Callable[[torch.Tensor], torch.Tensor],
     grid: HeadGrid,
     image: torch.Tensor,
@@ -45,11 +45,11 @@ def looked(
 
     Parameters
     ----------
-    reader : marks heads; each kind that it marks is a channel that is asked. score : heads -> (heads,) log odds.
+    marks : (kinds, 32, 48, 48) of the head by the reader; each kind that is there is a channel that is asked.
+    score : heads -> (heads,) log odds.
     grid, image : of the lighter scan; (32, 96, 96) uint8.
     volume : the scan itself, on whose slices the answer lies.
     """
-    marks = reader.marks(image[None, None])[0]
     marks = marks[marks.flatten(1).amax(dim=1) > MARKED]
     if not len(marks):
         return Looked()

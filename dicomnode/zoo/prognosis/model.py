@@ -5,7 +5,7 @@ The paper's positive is a good prognosis. Here the positive is the poor one, as 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from dicomnode.records import Contribution, Inputs, MaskFinding, Volume
 from dicomnode.zoo.bundle import load_manifest
 from dicomnode.zoo.deterioration.variables import VARIABLES, numbers_of_context
 from dicomnode.zoo.networks.head_grid import HeadGrid, grid_of, image_on
+from dicomnode.zoo.networks.head_reader import marks_of
 from dicomnode.zoo.networks.lighter import lighter
 from dicomnode.zoo.prognosis.bleed import LEAST_ML, Bleed, bleed_of
 from dicomnode.zoo.prognosis.looking import Looked, looked
@@ -93,13 +94,17 @@ class Prognosis:
     def _explained(
         self, known: Known, grid: HeadGrid, image: torch.Tensor, volume: Volume, mask: MaskFinding
     ) -> Explained:
-        features = self.network.heads(image[None, None].to(self.device))
+        reader, heads = self.network.heads, image[None, None].to(self.device)
+        marked = reader.look(heads)
+        features = reader.told(marked, heads)
         labels, cases = zip(*self._cases(known), strict=True)
         values = self.probabilities(features.expand(len(cases), -1), cases).tolist()
         less = [*values[1:], *self.probabilities(torch.full_like(features, torch.nan), [known]).tolist()]
         names = [*labels[1:], "CT, beside the measured bleed"]
         changes = tuple(Contribution(name, values[0] - value) for name, value in zip(names, less, strict=True))
-        seen = self._looked(known, grid, image, volume, mask) if self.network.ships == "council" else Looked()
+        seen = Looked()
+        if self.network.ships == "council":
+            seen = looked(marks_of(marked)[0], self._score_of(known), grid, heads[0, 0], volume, mask)
         warnings = () if bool(torch.isfinite(known.variables).any()) or known.indication else (IMAGE_ALONE,)
         return Explained(
             value=values[0],
@@ -151,7 +156,8 @@ class Prognosis:
         if known.indication:
             yield "Indication", replace(known, indication="")
 
-    def _looked(self, known: Known, grid: HeadGrid, image: torch.Tensor, volume: Volume, mask: MaskFinding) -> Looked:
+    def _score_of(self, known: Known) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Heads -> (heads,) log odds, with all else that is known of a patient."""
         facts, variables = known.bleed.numbers()[None].to(self.device), known.variables[None].to(self.device)
         read = self.read([known.text()])
 
@@ -161,7 +167,7 @@ class Prognosis:
             logits: torch.Tensor = network(network.heads(heads), *shared)
             return logits
 
-        return looked(self.network.heads, score, grid, image.to(self.device), volume, mask)
+        return score
 
 
 def _known(inputs: Inputs, mask: MaskFinding) -> Known:

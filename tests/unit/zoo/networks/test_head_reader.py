@@ -17,6 +17,7 @@ from dicomnode.zoo.networks.head_reader import (
     HeadReader,
     Marked,
     all_slabs_of,
+    marks_of,
     slabs_of,
     summary_of,
 )
@@ -87,7 +88,7 @@ def test_what_is_marked_lies_in_the_slabs_of_its_own_head() -> None:
     torch.manual_seed(0)
     reader, heads = HeadReader().eval(), torch.randint(0, 256, (2, 1, *SHAPE), dtype=torch.uint8)
     with torch.inference_mode():
-        marks, slab = reader.marks(heads), reader.slabs(slabs_of(heads, torch.tensor([1]), torch.tensor([9])))
+        marks, slab = marks_of(reader.look(heads)), reader.slabs(slabs_of(heads, torch.tensor([1]), torch.tensor([9])))
     assert marks.shape == (2, len(KINDS), *PLACES)
     assert torch.allclose(marks[1, :, 9], slab.shares[0].sigmoid(), atol=1e-4)
 
