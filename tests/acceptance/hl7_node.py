@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.acceptance.orthanc import Orthanc, free_port
 from tests.acceptance.served import ServedNode
+from tests.tools.certificates import Authority
 from tests.tools.hl7_messages import Hl7Peer
 
 PATIENCE_S = 900.0
@@ -48,6 +49,20 @@ def node_with_hl7(
     served.start()
     yield served
     assert served.stop() == 0
+
+
+def by_mutual_tls(folder: Path, codes: Mapping[str, str]) -> tuple[dict[str, Any], ssl.SSLContext]:
+    """What a listener lets in, a laboratory with a certificate of its own alone, and what that one connects with."""
+    authority = Authority(folder)
+    server, lab = authority.sign("node"), authority.sign("lab")
+    hl7 = {
+        "codes": codes,
+        "tls": {"cert": str(server.cert), "key": str(server.key), "ca": str(authority.ca)},
+        "senders": [{"application": "LAB", "certificate": "lab"}],
+    }
+    laboratory = ssl.create_default_context(cafile=str(authority.ca))
+    laboratory.load_cert_chain(lab.cert, lab.key)
+    return hl7, laboratory
 
 
 def peer_of(node: ServedNode) -> Hl7Peer:

@@ -8,7 +8,6 @@ left, in one nothing. The pictures in ``artifacts/viewer`` are to be looked at.
 from __future__ import annotations
 
 import json
-import ssl
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from dicomnode.cohort.make import DemoStudy, make_demo_study
 from dicomnode.dicom import codes
 from dicomnode.kinds import COMPREHENSIVE_3D_SR, ENHANCED_SR, SECONDARY_CAPTURE
 from tests.acceptance import orthanc as orthanc_module
-from tests.acceptance.hl7_node import node_with_hl7, peer_of
+from tests.acceptance.hl7_node import by_mutual_tls, node_with_hl7, peer_of
 from tests.acceptance.orthanc import DICOMWEB, Orthanc
 from tests.acceptance.scanner import dcmsend, storescu_until_taken
 from tests.acceptance.served import ServedNode
@@ -37,7 +36,6 @@ from tests.acceptance.test_tiny_bundles import coded, group_of, numbers, scores_
 from tests.acceptance.viewer import DICOMWEB_SETTINGS, NoViewer, Viewer
 from tests.conftest import REPOSITORY
 from tests.integration.encode.test_validate import judged
-from tests.tools.certificates import Authority
 from tests.tools.hl7_messages import GCS, message, pid
 from tests.tools.series import write_series
 
@@ -129,15 +127,7 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     if not (orthanc_module.available() and DICOMWEB.exists()):
         pytest.skip("Orthanc with DICOMweb is not installed (tests/tools/debian_tools.sh viewer installs it)")
     folder = tmp_path_factory.mktemp("ward")
-    authority = Authority(folder / "ca")
-    server, lab = authority.sign("node"), authority.sign("lab")
-    hl7 = {
-        "codes": LOCAL,
-        "tls": {"cert": str(server.cert), "key": str(server.key), "ca": str(authority.ca)},
-        "senders": [{"application": "LAB", "certificate": "lab"}],
-    }
-    laboratory = ssl.create_default_context(cafile=str(authority.ca))
-    laboratory.load_cert_chain(lab.cert, lab.key)
+    hl7, laboratory = by_mutual_tls(folder / "ca", LOCAL)
     made = make_demo_study(folder / "made")
     heads = {name: head_of(made, name) for name in (KNOWN, UNKNOWN, HIT)}
     heads |= {name: head_of(made, name, keep_mm=mm) for name, mm in ((LITTLE, LITTLE_RADIUS_MM), (NONE, 0.0))}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.orthanc import DICOMWEB, Orthanc, available, free_port
+from tests.acceptance.orthanc import Orthanc
 from tests.acceptance.scanner import storescu
 from tests.acceptance.served import ServedNode
-from tests.acceptance.test_priors import scan
+from tests.acceptance.test_priors import asking_node, scan
 from tests.acceptance.test_tiny_bundles import until
 from tests.tools.bundle import write_threshold_bundle
 from tests.tools.foreign_bundle import change_json
@@ -46,30 +46,9 @@ def forecasting_bundle(folder: Path) -> Path:
 
 @pytest.fixture(params=["dimse", "dicomweb"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[ServedNode, Orthanc]]:
-    """A node and the PACS that it sends to and asks, by either way."""
-    is_web = request.param == "dicomweb"
-    if not available() or (is_web and not DICOMWEB.exists()):
-        pytest.skip("Orthanc or its DICOMweb plug-in is not installed (tests/tools/debian_tools.sh installs them)")
-    port = free_port()
-    settings = {"Plugins": [str(DICOMWEB)]} if is_web else {}
-    with Orthanc(tmp_path / "orthanc", peers={} if is_web else {"node": ("AINODE", port)}, settings=settings) as pacs:
-        dimse = {"ae_title": pacs.ae_title, "host": "127.0.0.1", "port": pacs.dicom_port}
-        way = {"url": f"{pacs.url}/dicom-web"} if is_web else dimse
-        node = ServedNode(
-            tmp_path / "node",
-            port,
-            [{"name": "pacs", **way, "accept_research": True, "results": ["sr", "scores"]}],
-            reception={"settle_s": 0.2, "quiet_period_s": 2.0, "selection_wait_s": 0.0},
-            models=("threshold", "age_risk"),
-            zoo_paths=(write_threshold_bundle(tmp_path / "zoo/threshold"), forecasting_bundle(tmp_path / "zoo/risk")),
-        )
-        node.write_config()
-        with node.config.open("a") as file:
-            file.write(OTHERS)
-        with node:
-            node.start()
-            yield node, pacs
-            assert node.stop() == 0
+    bundles = {"threshold": write_threshold_bundle, "age_risk": forecasting_bundle}
+    with asking_node(tmp_path, is_web=request.param == "dicomweb", others=OTHERS, bundles=bundles) as found:
+        yield found
 
 
 def test_a_later_ct_that_nobody_sent_is_fetched_and_held_against_the_forecast(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,33 +61,45 @@ def scan(radius_mm: float, at: str, **attributes: Any) -> list[Dataset]:
     )
 
 
-@pytest.fixture(params=["dimse", "dicomweb"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[ServedNode, Orthanc]]:
-    """A node and the PACS that it sends to and asks, by either way."""
-    is_web = request.param == "dicomweb"
+@contextmanager
+def asking_node(
+    folder: Path, *, is_web: bool, others: str, bundles: Mapping[str, Callable[[Path], Path]], **served: Any
+) -> Iterator[tuple[ServedNode, Orthanc]]:
+    """A node and the PACS that it sends to and asks, by either way, while the block lasts.
+
+    ``others``: of its configuration, which CTs it asks for; ``bundles``: what writes each of its models.
+    """
     if not available() or (is_web and not DICOMWEB.exists()):
         pytest.skip("Orthanc or its DICOMweb plug-in is not installed (tests/tools/debian_tools.sh installs them)")
     port = free_port()
     settings = {"Plugins": [str(DICOMWEB)]} if is_web else {}
-    with Orthanc(tmp_path / "orthanc", peers={} if is_web else {"node": ("AINODE", port)}, settings=settings) as pacs:
+    with Orthanc(folder / "orthanc", peers={} if is_web else {"node": ("AINODE", port)}, settings=settings) as pacs:
         dimse = {"ae_title": pacs.ae_title, "host": "127.0.0.1", "port": pacs.dicom_port}
         way = {"url": f"{pacs.url}/dicom-web"} if is_web else dimse
         node = ServedNode(
-            tmp_path / "node",
+            folder / "node",
             port,
             [{"name": "pacs", **way, "accept_research": True, "results": ["sr", "scores"]}],
             reception={"settle_s": 0.2, "quiet_period_s": 2.0, "selection_wait_s": 0.0},
-            models=("threshold",),
-            zoo_paths=(write_threshold_bundle(tmp_path / "zoo/threshold"),),
-            clinical={"amend_settle_s": 0.5},
+            models=tuple(bundles),
+            zoo_paths=tuple(write(folder / "zoo" / name) for name, write in bundles.items()),
+            **served,
         )
         node.write_config()
         with node.config.open("a") as file:
-            file.write(EARLIER)
+            file.write(others)
         with node:
             node.start()
             yield node, pacs
             assert node.stop() == 0
+
+
+@pytest.fixture(params=["dimse", "dicomweb"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[ServedNode, Orthanc]]:
+    bundles, clinical = {"threshold": write_threshold_bundle}, {"amend_settle_s": 0.5}
+    is_web = request.param == "dicomweb"
+    with asking_node(tmp_path, is_web=is_web, others=EARLIER, bundles=bundles, clinical=clinical) as found:
+        yield found
 
 
 def growth(results: Sequence[Dataset]) -> list[float]:

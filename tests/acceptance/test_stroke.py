@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from sqlalchemy import func, select
 from dicomnode.dicom import codes
 from dicomnode.kinds import COMPREHENSIVE_3D_SR, ENHANCED_SR, SECONDARY_CAPTURE
 from dicomnode.store.tables import ClinicalValue
-from tests.acceptance.hl7_node import node_with_hl7, peer_of
+from tests.acceptance.hl7_node import by_mutual_tls, node_with_hl7, peer_of
 from tests.acceptance.orthanc import Orthanc
 from tests.acceptance.reading import contents
 from tests.acceptance.served import ServedNode
@@ -37,7 +36,6 @@ from tests.acceptance.test_edema import LABEL as OEDEMA
 from tests.acceptance.test_tiny_bundles import coded, group_of, job_of, numbers, scores_report, texts, until
 from tests.integration.encode.test_validate import judged
 from tests.integration.execute.life_world import named_by, predecessors_of, title_of, uids_of
-from tests.tools.certificates import Authority
 from tests.tools.hl7_messages import D_DIMER, framed
 
 pytestmark = [pytest.mark.tools, pytest.mark.timeout(1800)]
@@ -73,15 +71,7 @@ class Hospital:
 
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory: pytest.TempPathFactory, pacs: Orthanc) -> Iterator[Hospital]:
-    authority = Authority(tmp_path_factory.mktemp("ca"))
-    server, lab = authority.sign("node"), authority.sign("lab")
-    hl7 = {
-        "codes": LOCAL,
-        "tls": {"cert": str(server.cert), "key": str(server.key), "ca": str(authority.ca)},
-        "senders": [{"application": "LAB", "certificate": "lab"}],
-    }
-    laboratory = ssl.create_default_context(cafile=str(authority.ca))
-    laboratory.load_cert_chain(lab.cert, lab.key)
+    hl7, laboratory = by_mutual_tls(tmp_path_factory.mktemp("ca"), LOCAL)
     folder = tmp_path_factory.mktemp("node")
     with node_with_hl7(folder, pacs, MODELS, hl7, protocol="stroke", laboratory=laboratory, issuer="HOSPITAL") as node:
         yield Hospital(node, pacs)
