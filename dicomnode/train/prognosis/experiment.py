@@ -135,14 +135,14 @@ def _reader(folder: Path, texts: int) -> Path:
     return folder / BEST
 
 
-def learner_of(weights: Path, heads: OfHeads, arm: Arm | None = None) -> PrognosisLearner:
+def learner_of(weights: Path, heads: OfHeads) -> PrognosisLearner:
     """The learner by the weights of a reader of texts, with a reader of heads.
 
     Raises
     ------
     TrainingError : weights do not fit.
     """
-    return PrognosisLearner(heads, AsRead(*reader.load_reader(weights)), arm)
+    return PrognosisLearner(heads, AsRead(*reader.load_reader(weights)))
 
 
 def shipped_heads() -> OfHeads:
