@@ -59,6 +59,7 @@ class SlabNet(nn.Module):
         self.down = nn.ModuleList(_twice(before, after) for before, after in pairwise((SEEN, *WIDTHS)))
         self.up = nn.ModuleList(_twice(fine + coarse, fine) for fine, coarse in pairwise(WIDTHS))
         self.out = nn.Conv2d(WIDTHS[0], OUTPUTS, 1)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, slabs: torch.Tensor) -> Marked:
         """What it says of (slabs, SEEN, 48, 48)."""
@@ -226,6 +227,24 @@ class HeadReader(nn.Module):
         """What is marked in all slabs of the heads, head after head."""
         marked: Marked = self.slabs(all_slabs_of(image))
         return marked
+
+    def look_again(self, image: torch.Tensor, like: Marked, changed: torch.Tensor) -> Marked:
+        """As :meth:`look`, of heads that are like one that it knows but for some slabs: no other is looked at.
+
+        Parameters
+        ----------
+        like : what is marked in the head that is known, (32, ...).
+        changed : (heads, 32) bool, slabs in which each head differs from that one.
+        """
+        reach = 2 * max(FARTHER) + 1
+        near = nn.functional.max_pool1d(changed.float()[:, None], reach, stride=1, padding=reach // 2)[:, 0] > 0.0
+        head, slab = near.nonzero(as_tuple=True)
+        parts = [part.repeat(len(image), *[1] * (part.ndim - 1)) for part in like]
+        if len(head):
+            looked: Marked = self.slabs(slabs_of(image, head, slab))
+            for part, new in zip(parts, looked, strict=True):
+                part[near.flatten()] = new
+        return Marked(*parts)
 
     def told(self, marked: Marked, image: torch.Tensor) -> torch.Tensor:
         """(heads, facts) from what :meth:`look` marked in these heads."""

@@ -13,6 +13,8 @@ from torch.nn import functional
 
 CHANNELS, BATCH = 4, 4
 """So many channels, those with the largest mean activation, are asked; all of them would be as many forward passes."""
+FAINT = 0.1
+"""A mask shows nothing where it is below this: its far tail is no place that a channel stands for."""
 
 
 def score_cam(
@@ -37,6 +39,7 @@ def score_cam(
     """
     top = activation.flatten(1).mean(dim=1).topk(min(channels, len(activation))).indices
     masks = unit(functional.interpolate(activation[top][None], image.shape, mode="trilinear")[0])
+    masks = functional.threshold(masks, FAINT, 0.0)
     shown = blank + masks * (image - blank)
     scores = torch.cat([score(part[:, None]) for part in torch.split(shown, BATCH)])
     return unit(torch.einsum("k,kzyx->zyx", scores.softmax(dim=0), masks).relu()[None])[0]

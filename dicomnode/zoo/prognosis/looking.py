@@ -14,7 +14,7 @@ from dicomnode.language import told
 from dicomnode.records import MEASURED, MaskFinding, ReferenceScore, ScoreInput, Volume
 from dicomnode.zoo.networks.head_grid import STEPS, VOXEL_MM, WINDOW_HU, HeadGrid, as_floats
 from dicomnode.zoo.networks.head_reader import MARKED
-from dicomnode.zoo.networks.lighter import lighter
+from dicomnode.zoo.networks.lighter import block_of, lighter
 from dicomnode.zoo.networks.score_cam import CHANNELS, score_cam
 from dicomnode.zoo.planes import from_planes
 
@@ -69,11 +69,10 @@ def near_share(seen: torch.Tensor, bleed: torch.Tensor) -> float | None:
 
 def on_slices(seen: torch.Tensor, grid: HeadGrid, volume: Volume) -> NDArray[np.uint8]:
     """(slices, rows, columns) of a scan, 0 to 255, from a map (32, 96, 96) on the grid of the lighter one."""
-    small = lighter(volume)
     weights = grid.weights.T / grid.weights.T.sum(dim=1, keepdim=True).clamp(min=1e-9)
     planes = torch.tensordot(weights, seen, dims=1)
-    back = from_planes(planes, grid.planes, small.hu.shape).clip(0.0, 1.0)
-    down, across = (whole // part for whole, part in zip(volume.hu.shape[1:], small.hu.shape[1:], strict=True))
+    (down, across), (slices, rows, columns) = block_of(volume.stack), volume.hu.shape
+    back = from_planes(planes, grid.planes, (slices, rows // down, columns // across)).clip(0.0, 1.0)
     large = np.zeros(volume.hu.shape, np.uint8)
     blown = (back * STEPS).astype(np.uint8).repeat(down, axis=1).repeat(across, axis=2)
     large[:, : blown.shape[1], : blown.shape[2]] = blown

@@ -5,7 +5,7 @@ The paper's positive is a good prognosis. Here the positive is the poor one, as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,11 +15,11 @@ from dicomnode.language import told
 from dicomnode.records import Contribution, Inputs, MaskFinding, Volume
 from dicomnode.zoo.bundle import load_manifest
 from dicomnode.zoo.deterioration.variables import VARIABLES, numbers_of_context
-from dicomnode.zoo.networks.head_grid import HeadGrid, grid_of, image_on
+from dicomnode.zoo.networks.head_grid import SHAPE, HeadGrid, grid_of, image_on
 from dicomnode.zoo.networks.head_reader import marks_of
 from dicomnode.zoo.networks.lighter import lighter
 from dicomnode.zoo.prognosis.bleed import LEAST_ML, Bleed, bleed_of
-from dicomnode.zoo.prognosis.looking import Looked, looked
+from dicomnode.zoo.prognosis.looking import PLAIN_BRAIN, Looked, looked
 from dicomnode.zoo.prognosis.network import PrognosisNetwork
 from dicomnode.zoo.prognosis.text import text_of
 from dicomnode.zoo.prognosis.words import LENGTH, Vocabulary
@@ -98,10 +98,9 @@ class Prognosis:
         marked = reader.look(heads)
         features = reader.told(marked, heads)
         labels, cases = zip(*self._cases(known), strict=True)
-        values = self.probabilities(features.expand(len(cases), -1), cases).tolist()
-        less = [*values[1:], *self.probabilities(torch.full_like(features, torch.nan), [known]).tolist()]
+        values, interval = self._answers(features, known, cases)
         names = [*labels[1:], "CT, beside the measured bleed"]
-        changes = tuple(Contribution(name, values[0] - value) for name, value in zip(names, less, strict=True))
+        changes = tuple(Contribution(name, values[0] - value) for name, value in zip(names, values[1:], strict=True))
         seen = Looked()
         if self.network.ships == "council":
             seen = looked(marks_of(marked)[0], self._score_of(known), grid, heads[0, 0], volume, mask)
@@ -111,9 +110,20 @@ class Prognosis:
             contributions=changes,
             warnings=warnings,
             reference=seen.beside,
-            interval=self.interval(features, known, values[0]),
+            interval=interval,
             attention=seen.attention,
         )
+
+    def _answers(
+        self, features: torch.Tensor, known: Known, cases: Sequence[Known]
+    ) -> tuple[list[float], tuple[float, float]]:
+        """Probability of each case and of the patient without the CT; the patient's interval. All in one pass."""
+        filled, count = self._filled(known), len(cases) + 1
+        shown = features.repeat(count + len(filled), 1)
+        shown[count - 1] = torch.nan
+        log_odds = self.log_odds(shown, [*cases, known, *filled])
+        values = torch.sigmoid(log_odds[:, :count].mean(dim=0)).tolist()
+        return values, _interval(log_odds[:, count:], values[0])
 
     @property
     def device(self) -> torch.device:
@@ -125,24 +135,28 @@ class Prognosis:
         read: torch.Tensor = self.network.reader(self.vocabulary.encoded(texts, LENGTH).to(self.device))
         return read
 
-    def log_odds(self, features: torch.Tensor, cases: list[Known] | tuple[Known, ...]) -> torch.Tensor:
-        """(members, cases) calibrated."""
+    def log_odds(self, features: torch.Tensor, cases: Sequence[Known]) -> torch.Tensor:
+        """(members, cases) calibrated; a text that several share is read once."""
         facts = torch.stack([case.bleed.numbers() for case in cases]).to(self.device)
         variables = torch.stack([case.variables for case in cases]).to(self.device)
-        read = self.read([case.text() for case in cases])
+        texts = [case.text() for case in cases]
+        once = list(dict.fromkeys(texts))
+        read = self.read(once)[[once.index(text) for text in texts]]
         return self.slope * self.network.each(features, facts, variables, read) + self.intercept
 
-    def probabilities(self, features: torch.Tensor, cases: list[Known] | tuple[Known, ...]) -> torch.Tensor:
+    def probabilities(self, features: torch.Tensor, cases: Sequence[Known]) -> torch.Tensor:
         """(cases,) of a poor outcome, from (cases, features)."""
         return torch.sigmoid(self.log_odds(features, cases).mean(dim=0))
 
     def interval(self, features: torch.Tensor, known: Known, value: float) -> tuple[float, float]:
         """Where 95 % of the answers lie that members give with what is missing borrowed from training patients."""
+        filled = self._filled(known)
+        return _interval(self.log_odds(features.expand(len(filled), -1), filled), value)
+
+    def _filled(self, known: Known) -> list[Known]:
+        """The patient once for each of the others, with what is missing borrowed from it."""
         own, there = known.variables, torch.isfinite(known.variables)
-        filled = [replace(known, variables=torch.where(there, own, other)) for other in self.network.others.cpu()]
-        answers = torch.sigmoid(self.log_odds(features.expand(len(filled), -1), filled)).flatten()
-        low, high = torch.quantile(answers, torch.tensor([(1 - SURE) / 2, (1 + SURE) / 2]).to(answers)).tolist()
-        return min(low, value), max(high, value)
+        return [replace(known, variables=torch.where(there, own, other)) for other in self.network.others.cpu()]
 
     def _cases(self, known: Known) -> Iterator[tuple[str, Known]]:
         """The patient, then without each thing that is known."""
@@ -159,15 +173,25 @@ class Prognosis:
     def _score_of(self, known: Known) -> Callable[[torch.Tensor], torch.Tensor]:
         """Heads -> (heads,) log odds, with all else that is known of a patient."""
         facts, variables = known.bleed.numbers()[None].to(self.device), known.variables[None].to(self.device)
-        read = self.read([known.text()])
+        read, reader = self.read([known.text()]), self.network.heads
+        nothing = torch.full((1, 1, *SHAPE), PLAIN_BRAIN, device=self.device)
+        of_nothing = reader.look(nothing)
 
         def score(heads: torch.Tensor) -> torch.Tensor:
-            count, network = len(heads), self.network
-            shared = (one.expand(count, *one.shape[1:]) for one in (facts, variables, read))
-            logits: torch.Tensor = network(network.heads(heads), *shared)
+            shown = (heads != nothing).flatten(3).any(dim=3)[:, 0]
+            marked = reader.look_again(heads, of_nothing, shown)
+            shared = (one.expand(len(heads), *one.shape[1:]) for one in (facts, variables, read))
+            logits: torch.Tensor = self.network(reader.told(marked, heads), *shared)
             return logits
 
         return score
+
+
+def _interval(log_odds: torch.Tensor, value: float) -> tuple[float, float]:
+    """Where ``SURE`` of some answers lie; it holds the value itself."""
+    answers = torch.sigmoid(log_odds).flatten()
+    low, high = torch.quantile(answers, torch.tensor([(1 - SURE) / 2, (1 + SURE) / 2]).to(answers)).tolist()
+    return min(low, value), max(high, value)
 
 
 def _known(inputs: Inputs, mask: MaskFinding) -> Known:

@@ -97,3 +97,29 @@ def test_each_head_is_told_of_by_itself() -> None:
     torch.manual_seed(0)
     reader, heads = HeadReader().eval(), torch.randint(0, 256, (2, 1, *SHAPE), dtype=torch.uint8)
     assert torch.allclose(reader(heads)[1], reader(heads[1:])[0], atol=1e-4)
+
+
+def test_heads_like_a_known_one_are_marked_as_if_all_of_them_had_been_looked_at() -> None:
+    torch.manual_seed(0)
+    reader = HeadReader().eval()
+    known = torch.randint(0, 256, (1, 1, *SHAPE), dtype=torch.uint8)
+    heads = known.repeat(3, 1, 1, 1, 1)
+    heads[0, 0, 0], heads[1, 0, 12:14], heads[1, 0, 31] = 10, 200, 90  # the third is the known one itself
+    changed = (heads != known).flatten(3).any(dim=3)[:, 0]
+    with torch.inference_mode():
+        again, anew = reader.look_again(heads, reader.look(known), changed), reader.look(heads)
+        untouched = reader.look_again(known, reader.look(known), changed[2:])
+    for told, asked in zip(again, anew, strict=True):
+        assert torch.allclose(told, asked, atol=1e-4)
+    assert torch.equal(untouched.shares, reader.look(known).shares)
+
+
+def test_only_slabs_that_show_something_new_are_looked_at_again() -> None:
+    reader, seen = HeadReader().eval(), list[int]()
+    reader.slabs.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    known = torch.zeros(1, 1, *SHAPE, dtype=torch.uint8)
+    changed = torch.zeros(2, PLACES[0], dtype=torch.bool)
+    changed[0, 10], changed[1, 31] = True, True
+    with torch.inference_mode():
+        reader.look_again(known.repeat(2, 1, 1, 1, 1), reader.look(known), changed)
+    assert seen == [PLACES[0], 5 + 3]  # each with the two below and above that there are
