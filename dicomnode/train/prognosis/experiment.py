@@ -37,7 +37,7 @@ from dicomnode.zoo.prognosis.bleed import Bleed
 from dicomnode.zoo.prognosis.fusion import Channels, Way
 from dicomnode.zoo.prognosis.text import text_of
 
-HEADS, UNSEEN, RECORDS, UNSEEN_RECORDS, TEXTS, COMPARED = 240, 160, 20_000, 2000, 12_000, 4000
+HEADS, UNSEEN, RECORDS, UNSEEN_RECORDS, TEXTS, COMPARED = 240, 160, 30_000, 8000, 12_000, 4000
 """Painted heads; unseen ones; records; unseen ones of each site; texts for the reader of texts; records that the arms
 learn from, which are compared with each other."""
 SEEDS = (1, 2, 3)

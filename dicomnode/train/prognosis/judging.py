@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dicomnode.clinical.scores.points import ich_score
 from dicomnode.clinical.variables import Location
 from dicomnode.cohort.edition import Version
+from dicomnode.cohort.patients import Patient
 from dicomnode.cohort.versions import RECIPES
 from dicomnode.train import statistics
 from dicomnode.train.importers.cohort import ARM
@@ -20,13 +21,14 @@ from dicomnode.train.manifest import Split, read_manifest
 from dicomnode.train.prognosis.experiment import Trained
 from dicomnode.train.prognosis.measured import from_variables
 from dicomnode.train.prognosis.patients import OF_COHORT, groups_of, patient_of
+from dicomnode.train.prognosis.reader import STATES, SYMPTOMS, load_taught, right_share
 from dicomnode.train.prognosis.ship import scores_of
 from dicomnode.train.results import Results
 from dicomnode.train.statistics import Difference
 from dicomnode.train.tabular import ExamTensors
 from dicomnode.zoo.prognosis.model import Known, Prognosis
 
-RESAMPLES, ASKED, LOGISTIC, ICH = 200, 30, "logistic", "ich_score"
+RESAMPLES, ASKED, REQUESTS, LOGISTIC, ICH = 200, 30, 2000, "logistic", "ich_score"
 ORACLE = "oracle"
 
 
@@ -88,9 +90,21 @@ def unseen_of(model: Prognosis, trained: Trained) -> Mapping[str, Unseen]:
 
 def oracle_of(sample: ExamTensors) -> float:
     """The probability that all of image, text and variables give a patient of the experiment."""
+    return RECIPES[Version.TWO].draw_outcomes(_patient(sample)).oracle[OF_COHORT]
+
+
+def _patient(sample: ExamTensors) -> Patient:
     name, _, number = sample.case.id.rpartition("-")
     (group,) = (one for one in groups_of(0, 0, 0, 0) if one.name == name)
-    return RECIPES[Version.TWO].draw_outcomes(patient_of(group, int(number))).oracle[OF_COHORT]
+    return patient_of(group, int(number))
+
+
+def told_right(trained: Trained, people: Unseen) -> float:
+    """Share of what requests say of symptoms that the reader of texts tells right."""
+    taught, vocabulary = load_taught(trained.reader)
+    asked = people.samples[:REQUESTS]
+    said = torch.tensor([[STATES.index(_patient(one).mentions[name]) for name in SYMPTOMS] for one in asked])
+    return right_share(taught, vocabulary.encoded([trained.learner.text_of(one.case) for one in asked]), said)
 
 
 def ich_points(sample: ExamTensors) -> float:

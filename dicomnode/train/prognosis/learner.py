@@ -28,6 +28,7 @@ from dicomnode.train.samples import text_of as request_of
 from dicomnode.train.settings import TrainSettings
 from dicomnode.train.tabular import ExamBatches, ExamTensors, numbers_of, stacked
 from dicomnode.zoo.deterioration.variables import VARIABLES, numbers_of_manifest
+from dicomnode.zoo.prognosis.bert import QUESTIONS
 from dicomnode.zoo.prognosis.bleed import FACTS, Bleed
 from dicomnode.zoo.prognosis.fusion import Channels, FusionSize, PrognosisFusion, Told, Way
 from dicomnode.zoo.prognosis.network import PrognosisNetwork
@@ -116,6 +117,7 @@ class PrognosisLearner(FusedLearner):
             len(FACTS),
             len(VARIABLES),
             self.texts.width,
+            answers=QUESTIONS,
             channels=self.arm.channels,
             way=self.arm.way,
             size=self.arm.size,

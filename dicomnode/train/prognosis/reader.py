@@ -17,14 +17,15 @@ from dicomnode.cohort.second.mentions import Mention
 from dicomnode.cohort.streams import stream
 from dicomnode.train.checkpoint import load_weights_file
 from dicomnode.train.engine import BEST, Batch, FitSettings, Task, fit
-from dicomnode.zoo.prognosis.bert import SmallBert
-from dicomnode.zoo.prognosis.fusion import pooled_text
-from dicomnode.zoo.prognosis.words import MASK, SPECIAL, Vocabulary, vocabulary_of
+from dicomnode.zoo.prognosis.bert import QUESTIONS, SmallBert
+from dicomnode.zoo.prognosis.words import MASK, PAD, SPECIAL, Vocabulary, vocabulary_of
 
 SYMPTOMS = ("cognitive_decline", "found_unresponsive", "vomiting", "headache", "seizure", "worsening")
 STATES = list(Mention)
-MASKED, BATCH, IGNORED = 0.15, 64, -100
-SETTINGS = FitSettings(epochs=8, learning_rate=3e-3, weight_decay=0.01, patience=0, device="cpu", mixed_precision=False)
+MASKED, BATCH = 0.15, 64
+SETTINGS = FitSettings(
+    epochs=12, learning_rate=3e-3, weight_decay=0.01, patience=0, device="cpu", mixed_precision=False, clip_norm=5.0
+)
 WORDS, SEEN = "words.txt", 4
 """A word is a piece of its own where it was seen so often; of more than 4,000 texts, once in a thousand of them."""
 
@@ -36,13 +37,20 @@ class Taught(nn.Module):
         super().__init__()
         self.reader = SmallBert(vocabulary)
         self.word = nn.Linear(self.reader.width, vocabulary)
-        self.symptoms = nn.Linear(2 * self.reader.width, len(SYMPTOMS) * len(STATES))
+        self.says = nn.Parameter(torch.randn(QUESTIONS, self.reader.width, len(STATES)) * self.reader.width**-0.5)
+        self.bias = nn.Parameter(torch.zeros(QUESTIONS, len(STATES)))
 
-    def forward(self, pieces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(texts, length, vocabulary) and (texts, states, symptoms) log odds."""
+    def forward(self, pieces: torch.Tensor, gone: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(words, vocabulary) of the pieces that are gone, and (texts, states, symptoms), log odds.
+
+        Parameters
+        ----------
+        gone : (texts, length) bool.
+        """
         read = self.reader(pieces)
-        said = self.symptoms(pooled_text(read)).reshape(len(pieces), len(STATES), len(SYMPTOMS))
-        return self.word(read), said
+        answers, words = read[:, :QUESTIONS], read[:, QUESTIONS:]
+        said = torch.einsum("nqw,qws->nsq", answers, self.says) + self.bias.T
+        return self.word(words[gone]), said
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +77,31 @@ class Texts:
         order = torch.from_numpy(rng.permutation(len(self.pieces)))
         for step in range(self.steps):
             chosen = order[step * BATCH : (step + 1) * BATCH]
-            pieces = self.pieces[chosen]
+            pieces = _cropped(self.pieces[chosen])
             gone = torch.from_numpy(rng.random(pieces.shape) < MASKED) & (pieces >= len(SPECIAL))
             yield {
                 "pieces": torch.where(gone, MASK, pieces),
-                "word": torch.where(gone, pieces, IGNORED),
+                "gone": gone,
+                "word": pieces[gone],
                 "said": self.said[chosen],
             }
+
+
+def _cropped(pieces: torch.Tensor) -> torch.Tensor:
+    """Without the columns in which all texts have ended."""
+    return pieces[:, : int((pieces != PAD).sum(dim=1).max())]
 
 
 def reader_loss(output: tuple[torch.Tensor, torch.Tensor], batch: Batch) -> torch.Tensor:
     """Masked words (MLM), and symptoms."""
     words, said = output
-    masked = cross_entropy(words.flatten(0, 1), batch["word"].flatten(), ignore_index=IGNORED)
-    return masked + 2.0 * cross_entropy(said, batch["said"])
+    return cross_entropy(words, batch["word"]) + 2.0 * cross_entropy(said, batch["said"])
 
 
 def right_share(network: nn.Module, pieces: torch.Tensor, said: torch.Tensor) -> float:
     """Share of symptoms that are told right."""
     with torch.inference_mode():
-        given = [network(part)[1].argmax(dim=1) for part in torch.split(pieces, BATCH)]
+        given = [network(part, part < 0)[1].argmax(dim=1) for part in torch.split(pieces, BATCH)]
     return float((torch.cat(given) == said).double().mean())
 
 
@@ -116,10 +129,23 @@ def trained_reader(out: Path, texts: Sequence[str], said: torch.Tensor, settings
         batches=batches,
         steps=batches.steps,
         validate=lambda network: right_share(network, pieces[-apart:], said[-apart:]),
-        inputs=("pieces",),
+        inputs=("pieces", "gone"),
     )
     fit(task, settings, out, progress=False)
     return out / BEST
+
+
+def load_taught(weights: Path) -> tuple[Taught, Vocabulary]:
+    """A reader with what it was asked while it learned, and its pieces of words.
+
+    Raises
+    ------
+    TrainingError : the weights do not fit.
+    """
+    vocabulary = Vocabulary((weights.parent / WORDS).read_text(encoding="utf-8").split("\n")[:-1])
+    taught = Taught(len(vocabulary))
+    load_weights_file(taught, weights)
+    return taught.eval(), vocabulary
 
 
 def load_reader(weights: Path) -> tuple[SmallBert, Vocabulary]:
@@ -129,10 +155,8 @@ def load_reader(weights: Path) -> tuple[SmallBert, Vocabulary]:
     ------
     TrainingError : the weights do not fit.
     """
-    vocabulary = Vocabulary((weights.parent / WORDS).read_text(encoding="utf-8").split("\n")[:-1])
-    taught = Taught(len(vocabulary))
-    load_weights_file(taught, weights)
-    return taught.reader.eval(), vocabulary
+    taught, vocabulary = load_taught(weights)
+    return taught.reader, vocabulary
 
 
 class AsRead:
@@ -148,7 +172,7 @@ class AsRead:
         self._read: dict[str, torch.Tensor] = {}
 
     def of(self, texts: Sequence[str]) -> torch.Tensor:
-        """(texts, LENGTH, width)"""
+        """(texts, QUESTIONS + LENGTH, width)"""
         new = list(dict.fromkeys(text for text in texts if text not in self._read))
         with torch.inference_mode():
             for start in range(0, len(new), BATCH):

@@ -97,13 +97,17 @@ def _shipped(
     """What the bundle is worth."""
     threshold = load_manifest(trained.out / "bundle").scores[0].threshold or 0.5
     columns = {WHERE[name]: dict(_measured(one, threshold)) for name, one in people.items()}
+    for name, one in people.items():
+        columns[WHERE[name]]["symptoms told right in the requests"] = f"{judging.told_right(trained, one):.3f}"
     rows = [(says, *(found[says] for found in columns.values())) for says in next(iter(columns.values()))]
     first, rest = people["unseen-heads"], [""] * (len(columns) - 1)
     whole, none = judging.widths(model, first)
-    share = (judging.auc_of(people["unseen-A"]).value - 0.5) / (CEILINGS[OF_COHORT]["image+text+variables"] - 0.5)
+    own, best = (judging.auc_of(people["unseen-A"], column).value - 0.5 for column in ("score", ORACLE))
+    share = own / (CEILINGS[OF_COHORT]["image+text+variables"] - 0.5)
     more = {
         **{f"best from {channels} (cohort)": f"{value:.3f}" for channels, value in CEILINGS[OF_COHORT].items()},
         "share of the margin of image, text and variables, A without heads": f"{share:.3f}",
+        "the same by what can be known of these very patients": f"{own / best:.3f}",
         "mean width of the interval, all that is recorded; nothing of it": f"{whole:.3f}; {none:.3f}",
     }
     figures["shipped"] = columns | more

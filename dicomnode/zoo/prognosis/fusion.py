@@ -2,9 +2,10 @@
 
 Re-implementation after Yu et al., ISBI 2024 (arXiv 2402.11307): both channels are brought to volumes (TRT, VRT), ask
 each other (CMAF), then all tokens ask each other (MHSAF), and a 1D DenseNet-121 judges. Own: tokens of the measured
-bleed, of the record and of the text as a whole join before the self-attention (the rebuilt text knows the likeness of
-its words to each other alone); a line and a small perceptron over all tokens are added to what the DenseNet says: what
-age does to a large bleed is a product of two tokens, and a convolution along them finds few of those.
+bleed, of the record, of what a text answers to the reader's questions and of the text as a whole join before the
+self-attention (the rebuilt text knows the likeness of its words to each other alone); a line and a small perceptron
+over all tokens are added to what the DenseNet says: what age does to a large bleed is a product of two tokens, and a
+convolution along them finds few of those.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ class PrognosisFusion(nn.Module):
 
     Parameters
     ----------
-    features, facts, variables, text_width : sizes of the four inputs.
+    features, facts, variables, text_width : sizes of the four inputs. answers : that stand before the words of a text.
     channels : of which the network is shown. way, pairing : of the attention. size : of its parts.
 
     Attributes
@@ -124,6 +125,7 @@ class PrognosisFusion(nn.Module):
         variables: int,
         text_width: int,
         *,
+        answers: int = 0,
         channels: str = Channels.FUSED,
         way: str = Way.CROSS_SELF,
         pairing: str = Pairing.ORDINARY,
@@ -131,7 +133,7 @@ class PrognosisFusion(nn.Module):
     ) -> None:
         super().__init__()
         size = size or FusionSize()
-        self.channels = Channels(channels)
+        self.channels, self.answers = Channels(channels), answers
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("deviation", torch.ones(features))
         self.no_head = nn.Parameter(torch.zeros(features))
@@ -140,9 +142,10 @@ class PrognosisFusion(nn.Module):
         self.text = TextReconstruction(LENGTH, size.channels, size.grid)
         self.measured = VariableTokens(facts, size.channels)
         self.record = VariableTokens(variables, size.channels, lost=size.lost)
+        self.answered = nn.Parameter(torch.randn(answers, text_width, size.channels) * text_width**-0.5)
         self.said = nn.Linear(2 * text_width, size.channels)
         self.joint = JointAttention(size, Way(way), pairing)
-        tokens = 2 * (size.grid // 2) ** 3 + facts + variables + 1
+        tokens = 2 * (size.grid // 2) ** 3 + facts + variables + answers + 1
         self.judge = Judge(size, tokens, asks=way.endswith("self"))
 
     def forward(
@@ -153,14 +156,15 @@ class PrognosisFusion(nn.Module):
         Parameters
         ----------
         features, facts, variables : (patients, ...) NaN is what is not known; a head without features has no image.
-        text : (patients, LENGTH, width) of any float type, zeros where it has ended.
+        text : (patients, answers + LENGTH, width) of any float type, zeros where it has ended.
         """
         text = text.float()
         features, facts, variables, text = self._shown(features, facts, variables, text)
+        answers, text = text[:, : self.answers], text[:, self.answers :]
         seen = self._seen(features)
         vision, words = self._volumes(features, seen, text)
-        said = self.said(pooled_text(text))[:, None]
-        tokens = [self.joint(vision, words), self.measured(facts), self.record(variables), said]
+        said = [torch.einsum("naw,awc->nac", answers, self.answered), self.said(pooled_text(text))[:, None]]
+        tokens = [self.joint(vision, words), self.measured(facts), self.record(variables), *said]
         logits: torch.Tensor = self.judge(torch.cat(tokens, dim=1))
         if not self.training:
             return logits

@@ -131,7 +131,7 @@ class Prognosis:
         return next(self.network.parameters()).device
 
     def read(self, texts: list[str]) -> torch.Tensor:
-        """(texts, LENGTH, width)"""
+        """(texts, QUESTIONS + LENGTH, width)"""
         read: torch.Tensor = self.network.reader(self.vocabulary.encoded(texts, LENGTH).to(self.device))
         return read
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from dicomnode.zoo.deterioration.variables import VARIABLES
 from dicomnode.zoo.networks.head_reader import HeadReader
-from dicomnode.zoo.prognosis.bert import WIDTH, SmallBert
+from dicomnode.zoo.prognosis.bert import QUESTIONS, WIDTH, SmallBert
 from dicomnode.zoo.prognosis.bleed import FACTS
 from dicomnode.zoo.prognosis.fusion import PrognosisFusion
 from dicomnode.zoo.prognosis.logistic import VARIABLES as LOGISTIC
@@ -57,7 +57,7 @@ class PrognosisNetwork(nn.Module):
 
 def new_member(features: int) -> PrognosisFusion:
     """One fusion of the council, new."""
-    return PrognosisFusion(features, len(FACTS), len(VARIABLES), WIDTH)
+    return PrognosisFusion(features, len(FACTS), len(VARIABLES), WIDTH, answers=QUESTIONS)
 
 
 def new_logistic() -> Logistic:

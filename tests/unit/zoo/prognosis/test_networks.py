@@ -10,7 +10,7 @@ from monai.networks.nets import DenseNet121
 
 from dicomnode.zoo.networks.score_cam import score_cam
 from dicomnode.zoo.prognosis.attention import CrossAttentionFusion, Pairing, soft_pool
-from dicomnode.zoo.prognosis.bert import SmallBert
+from dicomnode.zoo.prognosis.bert import QUESTIONS, SmallBert
 from dicomnode.zoo.prognosis.bleed import FACTS
 from dicomnode.zoo.prognosis.fusion import PAPER, FusionSize, PrognosisFusion, Told, Way, pooled_text
 from dicomnode.zoo.prognosis.paper import PaperPrognosis, vision_encoder
@@ -124,8 +124,32 @@ def test_words_are_put_together_from_the_longest_pieces() -> None:
 def test_what_stands_behind_the_end_of_a_text_changes_nothing() -> None:
     reader, short = SmallBert(20).eval(), torch.tensor([[2, 7, 3, 0, 0]])
     with torch.inference_mode():
-        assert torch.allclose(reader(short)[:, :3], reader(short[:, :3]), atol=1e-5)
-        assert float(reader(short)[:, 3:].abs().sum()) == 0.0
+        read = reader(short)
+        assert torch.allclose(read[:, : QUESTIONS + 3], reader(short[:, :3]), atol=1e-5)
+        assert float(read[:, QUESTIONS + 3 :].abs().sum()) == 0.0
+
+
+def test_answers_to_questions_are_made_of_the_words_of_a_text() -> None:
+    torch.manual_seed(0)
+    reader = SmallBert(20).eval()
+    with torch.inference_mode():
+        (read,) = reader(torch.tensor([[2, 7, 9, 3, 0]]))
+    answers, words = read[:QUESTIONS], read[QUESTIONS : QUESTIONS + 4]
+    assert bool((answers <= words.amax(dim=0) + 1e-5).all())
+    assert bool((answers >= words.amin(dim=0) - 1e-5).all())
+
+
+def test_each_answer_is_a_token_of_its_own() -> None:
+    torch.manual_seed(0)
+    features, facts, variables, text = case()
+    network = PrognosisFusion(10, len(FACTS), 33, 8, answers=2).eval()
+    with_answers = torch.cat([torch.randn(3, 2, 8), text], dim=1)
+    changed = with_answers.clone()
+    changed[0, 1] += 3.0
+    with torch.inference_mode():
+        told, then = (network(features, facts, variables, one) for one in (with_answers, changed))
+    assert float((told - then).abs()[0]) > 1e-4
+    assert torch.allclose(told[1:], then[1:], atol=1e-5)
 
 
 def test_score_cam_finds_the_corner_that_a_score_comes_from() -> None:
