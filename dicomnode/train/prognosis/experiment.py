@@ -21,7 +21,6 @@ from dicomnode.train.prognosis.learner import Arm, PrognosisLearner
 from dicomnode.train.prognosis.measured import measured
 from dicomnode.train.prognosis.patients import (
     READER_SEED,
-    WITHOUT_IMAGE,
     errors_of,
     groups_of,
     made,
@@ -39,7 +38,7 @@ from dicomnode.zoo.prognosis.text import text_of
 
 HEADS, UNSEEN, RECORDS, UNSEEN_RECORDS, TEXTS, COMPARED = 240, 160, 30_000, 8000, 12_000, 4000
 """Painted heads; unseen ones; records; unseen ones of each site; texts for the reader of texts; records that the arms
-learn from, which are compared with each other."""
+learn from, and unseen ones of each site that they are asked about: they are compared with each other."""
 SEEDS = (1, 2, 3)
 FUSED, IMAGE, RECORD, CE = "fused", "image", "record and request", "cross-entropy alone"
 FIT = FitSettings(
@@ -115,7 +114,7 @@ def _manifests(given: argparse.Namespace, heads: OfHeads, cache: Path) -> Mappin
     folder: Path = given.out / "heads"
     made(folder, given.heads + given.unseen[0], given.processes)
     errors = errors_of(folder, groups[0], heads, cache)
-    fewer = [group if group.name != WITHOUT_IMAGE else replace(group, count=given.compared) for group in groups]
+    fewer = [group if group.painted else replace(group, count=min(group.count, given.compared)) for group in groups]
     paths = write_manifests(folder, groups, errors)
     return {**paths, "compared": write_manifests(folder, fewer, errors)["whole"]}
 
