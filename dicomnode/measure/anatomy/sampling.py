@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
+from dicomnode.measure.blocks import block_means
 from dicomnode.records import Stack, Volume
 
 COARSE_MM = 3.0
@@ -71,7 +72,7 @@ def coarse(volume: Volume, size_mm: float = COARSE_MM) -> Coarse:
     groups = np.floor((stack.offsets_mm - stack.offsets_mm[0]) / size_mm + 1e-6)
     starts = np.flatnonzero(np.diff(groups, prepend=-1.0))
     counts = np.diff(np.append(starts, len(groups)))
-    summed = np.add.reduceat(_block_means(volume.hu, *steps), starts, axis=0)
+    summed = np.add.reduceat(block_means(volume.hu, *steps), starts, axis=0)
     down, across = stack.column_cosines * stack.row_spacing_mm, stack.row_cosines * stack.column_spacing_mm
     middle = (steps[0] - 1) / 2 * down + (steps[1] - 1) / 2 * across
     return Coarse(
@@ -82,13 +83,6 @@ def coarse(volume: Volume, size_mm: float = COARSE_MM) -> Coarse:
         down=down * steps[0],
         normal=np.asarray(stack.normal, np.float64),
     )
-
-
-def _block_means(hu: NDArray[np.float32], down: int, across: int) -> NDArray[np.float32]:
-    """(slices, rows // down, columns // across) means; what is left over at the edges is left out."""
-    slices, rows, columns = hu.shape[0], hu.shape[1] // down, hu.shape[2] // across
-    blocks = hu[:, : rows * down, : columns * across].reshape(slices, rows, down, columns, across)
-    return np.asarray(blocks.mean(axis=(2, 4), dtype=np.float32))
 
 
 def voxel_points_mm(stack: Stack, index: NDArray[np.intp]) -> NDArray[np.float64]:

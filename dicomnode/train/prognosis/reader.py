@@ -101,7 +101,8 @@ def reader_loss(output: tuple[torch.Tensor, torch.Tensor], batch: Batch) -> torc
 def right_share(network: nn.Module, pieces: torch.Tensor, said: torch.Tensor) -> float:
     """Share of symptoms that are told right."""
     with torch.inference_mode():
-        given = [network(part, part < 0)[1].argmax(dim=1) for part in torch.split(pieces, BATCH)]
+        parts = torch.split(pieces, BATCH)
+        given = [network(part, torch.zeros_like(part, dtype=torch.bool))[1].argmax(dim=1) for part in parts]
     return float((torch.cat(given) == said).double().mean())
 
 

@@ -96,9 +96,7 @@ def _shipped(
 ) -> Iterator[Table]:
     """What the bundle is worth."""
     threshold = load_manifest(trained.out / "bundle").scores[0].threshold or 0.5
-    columns = {WHERE[name]: dict(_measured(one, threshold)) for name, one in people.items()}
-    for name, one in people.items():
-        columns[WHERE[name]]["symptoms told right in the requests"] = f"{judging.told_right(trained, one):.3f}"
+    columns = {WHERE[name]: dict(_measured(trained, one, threshold)) for name, one in people.items()}
     rows = [(says, *(found[says] for found in columns.values())) for says in next(iter(columns.values()))]
     first, rest = people["unseen-heads"], [""] * (len(columns) - 1)
     whole, none = judging.widths(model, first)
@@ -114,7 +112,7 @@ def _shipped(
     yield Table("What ships.", Section(("shipped", *columns), [*rows, *((a, b, *rest) for a, b in more.items())]))
 
 
-def _measured(people: Unseen, threshold: float) -> Iterator[tuple[str, str]]:
+def _measured(trained: Trained, people: Unseen, threshold: float) -> Iterator[tuple[str, str]]:
     label, score = people.results["label"], people.results["score"]
     titles = {
         "score": "AUC",
@@ -134,6 +132,7 @@ def _measured(people: Unseen, threshold: float) -> Iterator[tuple[str, str]]:
     point = operating_point(label, score, threshold)
     yield f"sensitivity, specificity at {threshold:g}", f"{point.sensitivity:.3f}, {point.specificity:.3f}"
     yield "poor outcome", f"{np.mean(label):.3f}"
+    yield "symptoms told right in the requests", f"{judging.told_right(trained, people):.3f}"
 
 
 def _groups(runs: Runs) -> Mapping[str, Runs]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
+from dicomnode.measure.blocks import block_means
 from dicomnode.records import Stack, Volume
 
 PIXEL_MM = 1.0
@@ -34,21 +32,10 @@ def lighter(volume: Volume) -> Volume:
         row_spacing_mm=stack.row_spacing_mm * down,
         column_spacing_mm=stack.column_spacing_mm * across,
     )
-    return Volume(_block_means(volume.hu, down, across), moved, volume.sop_instance_uids)
+    return Volume(block_means(volume.hu, down, across), moved, volume.sop_instance_uids)
 
 
 def block_of(stack: Stack) -> tuple[int, int]:
     """Rows and columns of a scan that make one pixel of the lighter one."""
     down, across = (max(1, int(PIXEL_MM / mm + 0.01)) for mm in (stack.row_spacing_mm, stack.column_spacing_mm))
     return down, across
-
-
-def _block_means(values: NDArray[np.float32], down: int, across: int) -> NDArray[np.float32]:
-    """Pixel by pixel of the blocks: five times as quick as the mean over two axes."""
-    rows, columns = (count // size for count, size in zip(values.shape[1:], (down, across), strict=True))
-    total = np.zeros((len(values), rows, columns), np.float32)
-    for row in range(down):
-        for column in range(across):
-            total += values[:, row : rows * down : down, column : columns * across : across]
-    total /= down * across
-    return total
