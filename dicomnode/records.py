@@ -242,7 +242,7 @@ class MaskFinding:
     detection_limit_ml : smallest piece that is a lesion; smaller ones are neither counted nor drawn.
     total : of all lesions; None where there is none.
     lesions : 26-connected, each at least ``detection_limit_ml``, largest first.
-    lesion_labels : (slices, rows, columns) int32; lesion k of ``lesions`` has value k + 1.
+    lesion_labels : (slices, rows, columns) whole numbers; lesion k of ``lesions`` has value k + 1.
     concepts : codes that its bundle gives it; None: those of its name.
     exam_probability : that the exam shows the finding at all, 0..1; None where the bundle states no threshold for it.
     exam_threshold : of ``exam_probability``.
@@ -264,7 +264,7 @@ class MaskFinding:
     model: ModelRef
     total: Region | None
     lesions: tuple[Region, ...]
-    lesion_labels: NDArray[np.int32]
+    lesion_labels: NDArray[np.integer[Any]]
     concepts: FindingConcepts | None = None
     exam_probability: float | None = None
     exam_threshold: float | None = None

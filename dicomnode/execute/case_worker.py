@@ -107,6 +107,7 @@ class CaseWorker:
 
     def _load(self, source: Source) -> LoadedSeries:
         if self._series is None or self._source != source:
+            self._series = None  # two of them take twice the memory
             with reading(len(source.paths)):
                 self._series, self._source = read_series(source.paths), source
         return self._series

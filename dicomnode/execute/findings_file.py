@@ -76,7 +76,7 @@ def findings_bytes(findings: Sequence[Finding]) -> bytes:
     for index, finding in enumerate(findings):
         if isinstance(finding, MaskFinding):
             arrays[f"mask_{index}"] = np.packbits(finding.mask)
-            arrays[f"labels_{index}"] = finding.lesion_labels.astype(np.int32)
+            arrays[f"labels_{index}"] = finding.lesion_labels
         if isinstance(finding, ImageFinding):
             arrays[f"hu_{index}"] = finding.hu.astype(np.float32)
         if isinstance(finding, MaskFinding | ImageFinding) and finding.probability is not None:

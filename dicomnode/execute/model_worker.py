@@ -97,5 +97,6 @@ class ModelWorker:
     def _loaded(self, path: Path, file: Path | BinaryIO) -> Volume:
         """The volume of a path, which is that of one claim: it names one volume for ever."""
         if self._volume is None or self._volume[0] != path:
+            self._volume = None  # two of them take twice the memory
             self._volume = path, load_volume(file)
         return self._volume[1]

@@ -62,15 +62,20 @@ def without_dense(mask: NDArray[np.bool_], volume: Volume, rule: DenseRule) -> t
 
     Parameters
     ----------
-    mask : (slices, rows, columns), in the stack order of ``volume``.
+    mask : (slices, rows, columns), in the stack order of ``volume``; it is itself returned where nothing is taken out.
     """
     brain_hu = commonest_soft_tissue_hu(volume.hu)
     if brain_hu is None:
         return mask, NO_DENSE
-    kept, volumes_ml = mask.copy(), []
-    for piece in components(mask, volume.stack):
-        hu = volume.hu[piece.box][piece.voxels]
-        if piece.volume_ml >= rule.least_ml and dense_share(hu, brain_hu, rule.above_brain_hu) > rule.share:
-            kept[piece.box][piece.voxels] = False
-            volumes_ml.append(piece.volume_ml)
-    return kept, DenseMarks(len(volumes_ml), float(sum(volumes_ml)))
+    dense = [
+        piece
+        for piece in components(mask, volume.stack)
+        if piece.volume_ml >= rule.least_ml
+        and dense_share(volume.hu[piece.box][piece.voxels], brain_hu, rule.above_brain_hu) > rule.share
+    ]
+    if not dense:
+        return mask, NO_DENSE
+    kept = mask.copy()
+    for piece in dense:
+        kept[piece.box][piece.voxels] = False
+    return kept, DenseMarks(len(dense), float(sum(piece.volume_ml for piece in dense)))

@@ -7,6 +7,7 @@ Volume = voxels x in-plane area x slice weight, from positions, never from Slice
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ def measure(
     volume: Volume,
     detection_limit_ml: float = DETECTION_LIMIT_ML,
     places: Places | None = None,
-) -> tuple[Region | None, tuple[Region, ...], NDArray[np.int32]]:
+) -> tuple[Region | None, tuple[Region, ...], NDArray[np.integer[Any]]]:
     """Measure the lesions of a mask, and all of them together.
 
     Parameters
@@ -59,7 +60,8 @@ def measure(
     total : of all lesions; None where there is none. Diameter and ABC/2 of several pieces have no meaning of their
         own: the total carries the longest diameter of its largest lesion, and the sum of the lesions' ABC/2.
     lesions : largest first.
-    lesion_labels : (slices, rows, columns) int32; lesion k of ``lesions`` has value k + 1, all else 0.
+    lesion_labels : (slices, rows, columns) unsigned, as few bytes as their number needs; lesion k of ``lesions`` has
+        value k + 1, all else 0.
 
     Raises
     ------
@@ -67,8 +69,9 @@ def measure(
     """
     if mask.shape != volume.hu.shape:
         raise ValueError(f"mask {mask.shape} and volume {volume.hu.shape} differ in shape")
-    lesion_labels = np.zeros(mask.shape, dtype=np.int32)
     pieces = [piece for piece in components(mask, volume.stack) if piece.volume_ml >= detection_limit_ml]
+    # four bytes a voxel would take as much as the scan itself
+    lesion_labels = np.zeros(mask.shape, np.min_scalar_type(len(pieces)))
     for value, piece in enumerate(pieces, start=1):
         lesion_labels[piece.box][piece.voxels] = value
     if not pieces:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dicomnode.errors import InferenceError
 from dicomnode.measure.anatomy.head import beside_bleeds
-from dicomnode.measure.density import NO_DENSE, DenseRule, without_dense
+from dicomnode.measure.density import NO_DENSE, DenseMarks, DenseRule, without_dense
 from dicomnode.measure.exam import exam_probability
 from dicomnode.measure.lesions import measure
 from dicomnode.measure.place import Places
@@ -122,8 +122,7 @@ def _mask_finding(
     keep_probability: bool,
     shared: dict[str, Any],
 ) -> MaskFinding:
-    marked = np.asarray(probability > output.threshold)
-    kept, dense = (marked, NO_DENSE) if output.dense is None else without_dense(marked, volume, _rule_of(output))
+    kept, dense = _marked(output, probability, volume)
     total, lesions, labels = measure(kept, volume, output.detection_limit_ml, places)
     return MaskFinding(
         name=output.name,
@@ -145,6 +144,13 @@ def _mask_finding(
         head=beside_bleeds(places.head, lesions),
         **shared,
     )
+
+
+def _marked(
+    output: MaskOutput, probability: NDArray[np.float32], volume: Volume
+) -> tuple[NDArray[np.bool_], DenseMarks]:
+    marked = np.asarray(probability > output.threshold)
+    return (marked, NO_DENSE) if output.dense is None else without_dense(marked, volume, _rule_of(output))
 
 
 def _rule_of(output: MaskOutput) -> DenseRule:

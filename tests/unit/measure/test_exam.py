@@ -32,6 +32,13 @@ def test_one_bright_voxel_does_not_make_an_exam_positive() -> None:
     assert exam_score(probability, [0.005] * 20) == pytest.approx(0.01, rel=0.15)
 
 
+@pytest.mark.parametrize("brightest", [0.9, 0.3, 1e-3, 1e-5, 1e-8])
+def test_the_most_probable_millilitre_is_found_however_faint_it_is(brightest: float) -> None:
+    probability = brightest * np.random.default_rng(3).random((6, 40, 40)).astype(np.float32)
+    highest = np.clip(np.sort(probability.ravel().astype(np.float64))[-250:], 1e-6, None)
+    assert exam_score(probability, [0.004] * 6) == pytest.approx(expit(logit(highest).mean()))
+
+
 def test_an_exam_smaller_than_a_millilitre_counts_whole() -> None:
     assert exam_score(np.full((2, 2, 2), 0.3, np.float32), [0.01, 0.01]) == pytest.approx(0.3)
 

@@ -28,8 +28,18 @@ def empty(volume: Volume) -> NDArray[np.bool_]:
 def test_an_empty_mask_has_neither_total_nor_lesions(volume: Volume) -> None:
     total, lesions, labels = measure(empty(volume), volume)
     assert (total, lesions) == (None, ())
-    assert labels.dtype == np.int32
+    assert labels.dtype == np.uint8
     assert not labels.any()
+
+
+def test_every_one_of_three_hundred_lesions_has_its_own_number(volume: Volume) -> None:
+    mask = empty(volume)
+    slices, rows, columns = np.meshgrid(range(0, 6, 2), range(4, 24, 2), range(4, 24, 2), indexing="ij")
+    mask[slices, rows, columns] = True
+    _, lesions, labels = measure(mask, volume, detection_limit_ml=0.0)
+    assert len(lesions) == 300
+    assert np.unique(labels).tolist() == list(range(301))
+    assert labels.dtype == np.uint16, "and no more bytes than that needs"
 
 
 def test_a_box_has_its_volume_density_and_place(volume: Volume) -> None:
