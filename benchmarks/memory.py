@@ -1,7 +1,7 @@
 """Memory: what a worker takes at most for each model, and what a node takes that gets many large series at once.
 
     python -m benchmarks.memory [--models hemorrhage followup] [--slices 40 600]
-    python -m benchmarks.memory --node [--series 16] [--slices 600]
+    python -m benchmarks.memory --node [--series 16] [--slices 600] [--folder /var/tmp]
 
 The first starts the worker of the node with one model and asks it about a head of 512 x 512 in so many slices; *peak*
 is what the kernel says it held at most, what it shares with other processes included. The second starts a node with the
@@ -56,8 +56,9 @@ def main() -> int:
     parser.add_argument("--slices", nargs="+", type=int, default=[40, 600])
     parser.add_argument("--node", action="store_true", help="a node that gets many series at once, instead of workers")
     parser.add_argument("--series", type=int, default=16)
+    parser.add_argument("--folder", type=Path, default=Path(), help="for what is written meanwhile (default: here)")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="dicomnode-memory-", dir=".") as folder:
+    with tempfile.TemporaryDirectory(prefix="dicomnode-memory-", dir=options.folder) as folder:
         if options.node:
             return int(node_peak(Path(folder).absolute(), options.series, options.slices[-1]) > GOAL_GB)
         workers(Path(folder), options.models, options.slices)

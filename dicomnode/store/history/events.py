@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CompoundSelect, Select, or_, select, union_all
+from collections.abc import Sequence
+from dataclasses import fields
+
+from sqlalchemy import BindParameter, Select, bindparam, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from dicomnode.dicom.uids import names_of
 from dicomnode.store.history.lines import EventLine
 from dicomnode.store.receive.arrivals import Arrival, arrivals_of
 from dicomnode.store.tables import SET_ASIDE, Event, Instance, Job, Result, Series
+
+
+def _any_of(name: str) -> BindParameter[Sequence[object]]:
+    return bindparam(name, expanding=True)
+
+
+# Built once: to build them takes longer than to run them.
+_NAMED = union_all(
+    select(Series.study_uid).where(
+        or_(
+            Series.study_uid.in_(_any_of("names")),
+            Series.series_uid.in_(_any_of("names")),
+            (Series.accession_number == bindparam("identifier")) & (Series.accession_number != ""),
+        )
+    ),
+    select(Instance.study_uid).where(Instance.sop_instance_uid.in_(_any_of("names"))),
+    select(Result.study_uid).where(
+        or_(Result.sop_instance_uid == bindparam("identifier"), Result.series_uid == bindparam("identifier"))
+    ),
+)
+# Each question has an index of its own, which one with OR would not.
+_ABOUT = union_all(
+    select(Event.id).where(Event.study_uid.in_(_any_of("studies"))),
+    select(Event.id).join(Job, Job.id == Event.job_id).where(Job.study_uid.in_(_any_of("studies"))),
+    select(Event.id).where(Event.job_id.in_(_any_of("jobs"))),
+)
+_COLUMNS = tuple(Event.__table__.c[one.name] for one in fields(EventLine))
+_EVENTS = select(*_COLUMNS).where(Event.id.in_(_ABOUT)).order_by(Event.at, Event.id)
 
 
 def events_of(session: Session, identifier: str) -> list[EventLine]:
@@ -19,22 +50,9 @@ def events_of(session: Session, identifier: str) -> list[EventLine]:
     studies, jobs = studies_named(session, identifier), _jobs_of(identifier)
     if not studies and not jobs:
         return []
-    arrived = arrivals_of(session, studies or select(Job.study_uid).where(Job.id.in_(jobs)))
-    rows = session.scalars(select(Event).where(Event.id.in_(_about(studies, jobs))).order_by(Event.at, Event.id))
-    events = [
-        EventLine(
-            at=row.at,
-            subject=row.subject,
-            subject_id=row.subject_id,
-            name=row.name,
-            before=row.before,
-            after=row.after,
-            series_uid=row.series_uid,
-            job_id=row.job_id,
-            detail=row.detail,
-        )
-        for row in rows
-    ]
+    arrived = arrivals_of(session, studies, jobs)
+    rows = session.execute(_EVENTS, {"studies": studies, "jobs": jobs})
+    events = [EventLine(**row._mapping) for row in rows]
     # Sorting keeps the order of what happened at one moment.
     return sorted([*map(_arrival_line, arrived), *events], key=lambda line: line.at) if events or studies else []
 
@@ -58,19 +76,7 @@ def _arrival_line(arrival: Arrival) -> EventLine:
 
 def studies_named(session: Session, identifier: str) -> list[str]:
     """Study UIDs by an accession number, or by the UID of a study, a series, an image or a result."""
-    names = names_of(identifier)
-    by_series = select(Series.study_uid).where(
-        or_(
-            Series.study_uid.in_(names),
-            Series.series_uid.in_(names),
-            (Series.accession_number == identifier) & (Series.accession_number != ""),
-        )
-    )
-    by_instance = select(Instance.study_uid).where(Instance.sop_instance_uid.in_(names))
-    by_result = select(Result.study_uid).where(
-        or_(Result.sop_instance_uid == identifier, Result.series_uid == identifier)
-    )
-    found = set(session.scalars(union_all(by_series, by_instance, by_result)))
+    found = set(session.scalars(_NAMED, {"names": names_of(identifier), "identifier": identifier}))
     if found or _jobs_of(identifier):
         return sorted(found)
     return sorted(set(session.scalars(_by_data_set(identifier))))
@@ -85,10 +91,3 @@ def _by_data_set(identifier: str) -> Select[str]:
 def _jobs_of(identifier: str) -> list[int]:
     # A job id is short; a UID without dots does not exist, so the two cannot be confused.
     return [int(identifier)] if identifier.isdigit() and len(identifier) < 12 else []
-
-
-def _about(studies: list[str], jobs: list[int]) -> CompoundSelect[int]:
-    """Ids of the events of studies and of jobs; each question has an index of its own, which one with OR would not."""
-    of_studies = select(Event.id).where(Event.study_uid.in_(studies))
-    of_their_jobs = select(Event.id).join(Job, Job.id == Event.job_id).where(Job.study_uid.in_(studies))
-    return union_all(of_studies, of_their_jobs, select(Event.id).where(Event.job_id.in_(jobs)))

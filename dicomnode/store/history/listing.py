@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
-from sqlalchemy import null, select
+from sqlalchemy import Select, null, select
 from sqlalchemy.orm import Session
 
 from dicomnode.store.history.jobs import JobFilter, list_jobs, number_of_jobs
@@ -28,15 +29,20 @@ class Listing:
     series_without_job: list[SeriesLine] | None
 
 
+@lru_cache(maxsize=64)  # to build it takes longer than to run it
+def _numbers(wanted: JobFilter, up_to: int | None) -> Select[int, int | None]:
+    """How many jobs there are, and how many series without one, where all are asked for."""
+    of_series = number_of_series_without_job(up_to=up_to) if wanted == JobFilter() else null()
+    return select(number_of_jobs(wanted, up_to=up_to), of_series)
+
+
 def list_all(session: Session, wanted: JobFilter, *, limit: int | None, count_all: bool = False) -> Listing:
     """The newest jobs, and where no filter is given the newest series without one.
 
     ``count_all``: else a total that is more than ``COUNTED`` says just that.
     """
     everything = wanted == JobFilter()
-    up_to = None if count_all else COUNTED + 1
-    of_series = number_of_series_without_job(up_to=up_to) if everything else null()
-    jobs_total, series_total = session.execute(select(number_of_jobs(wanted, up_to=up_to), of_series)).one()
+    jobs_total, series_total = session.execute(_numbers(wanted, None if count_all else COUNTED + 1)).one()
     return Listing(
         jobs_total=jobs_total,
         jobs=list_jobs(session, wanted, limit=limit),

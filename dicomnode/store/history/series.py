@@ -19,17 +19,18 @@ def list_series_without_job(session: Session, *, limit: int | None = 50) -> list
 
 
 _WITHOUT_JOB = tuple(status for status in SeriesStatus if status is not SeriesStatus.CHOSEN)
+_TABLE = Series.__table__.c
 _SERIES = select(
-    Series.series_uid,
-    Series.study_uid,
-    Series.accession_number,
-    Series.modality,
-    Series.status,
-    Series.refusal,
-    Series.refusal_detail.label("detail"),
-    Series.sender_ae,
-    Series.first_instance_at,
-    Series.last_instance_at,
+    _TABLE.series_uid,
+    _TABLE.study_uid,
+    _TABLE.accession_number,
+    _TABLE.modality,
+    _TABLE.status,
+    _TABLE.refusal,
+    _TABLE.refusal_detail.label("detail"),
+    _TABLE.sender_ae,
+    _TABLE.first_instance_at,
+    _TABLE.last_instance_at,
 )
 
 

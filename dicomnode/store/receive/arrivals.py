@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from dicomnode.store.tables import Association, Instance, Series
+from dicomnode.store.tables import Association, Instance, Job, Series
 
 SAME_TRANSFER_S = 60.0
 """Some PACS open an association for each image: as close as this, those of one peer are one transfer."""
@@ -54,19 +55,31 @@ class Arrival:
         self.associations += other.associations
 
 
-def arrivals_of(session: Session, studies: Sequence[str] | Select[str]) -> list[Arrival]:
-    """Who brought the images of these studies, or of those that a query finds, in the order of time."""
+def _brought(wanted: ColumnElement[bool]) -> Select[Any]:
     # By their series, which an index gives; what a sweep found has no association, and finds none in the join.
-    series = select(Series.id).where(Series.study_uid.in_(studies))
-    brought = (
+    series = select(Series.id).where(wanted)
+    images = (
         select(Instance.association_id, func.count().label("images"))
         .where(Instance.series_id.in_(series))
         .group_by(Instance.association_id)
         .subquery()
     )
-    statement = select(Association, brought.c.images).join(brought, Association.id == brought.c.association_id)
+    table = Association.__table__
+    joined = select(table, images.c.images).join_from(table, images, table.c.id == images.c.association_id)
+    return joined.order_by(table.c.opened_at, table.c.id)
+
+
+# Built once: to build them takes longer than to run them.
+_ANY: BindParameter[Any] = bindparam("any", expanding=True)
+_OF_STUDIES = _brought(Series.study_uid.in_(_ANY))
+_OF_JOBS = _brought(Series.study_uid.in_(select(Job.study_uid).where(Job.id.in_(_ANY))))
+
+
+def arrivals_of(session: Session, studies: Sequence[str], jobs: Sequence[int] = ()) -> list[Arrival]:
+    """Who brought the images of these studies, or where none is named of these jobs, in the order of time."""
     arrivals: list[Arrival] = []
-    for row, images in session.execute(statement.order_by(Association.opened_at, Association.id)):
+    of_any = {"any": studies or jobs}
+    for row in session.execute(_OF_STUDIES if studies else _OF_JOBS, of_any):
         arrival = Arrival(
             association_id=row.id,
             calling_ae=row.calling_ae,
@@ -75,7 +88,7 @@ def arrivals_of(session: Session, studies: Sequence[str] | Select[str]) -> list[
             opened_at=row.opened_at,
             last_at=row.ended_at or row.last_seen_at,
             outcome=row.outcome,
-            images=images,
+            images=row.images,
         )
         if arrivals and arrivals[-1].goes_on_as(arrival):
             arrivals[-1].extend(arrival)
