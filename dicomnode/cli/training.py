@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dicomnode.cli.common import exit_codes, require_device, require_folder, require_known, training_extra
+from dicomnode.errors import ConfigError
 
 if TYPE_CHECKING:
     from dicomnode.train.manifest import Manifest
@@ -26,7 +27,9 @@ def train(
     ],
     manifest: Annotated[Path, typer.Option("--manifest", "-m", help="CSV file; see docs/training.md.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder; the same call again goes on where it stopped.")],
-    epochs: Annotated[int, typer.Option(min=1, help="At most; it stops early.")] = 30,
+    epochs: Annotated[
+        int, typer.Option(min=0, help="At most; it stops early. 0, with --start: only what follows the epochs.")
+    ] = 30,
     steps: Annotated[int, typer.Option(min=1, help="Batches of an epoch, where they are drawn.")] = 100,
     batch: Annotated[int, typer.Option(min=2, help="Slices or exams of a batch; even.")] = 16,
     rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
@@ -58,6 +61,8 @@ def train(
 
     `dicomnode train edema --manifest manifest.csv --out training --batch 128`
 
+    `dicomnode train followup --manifest pairs.csv --out taught --epochs 0 --start other/best.safetensors`
+
     `dicomnode train hemorrhage --manifest manifest.csv --out student --teacher training/best.safetensors`
     """
     with exit_codes(), training_extra():
@@ -68,6 +73,8 @@ def train(
 
         require_folder("--out", out)
         require_device(device)
+        if not epochs and start is None:
+            raise ConfigError(["--epochs 0 trains nothing: name weights to begin with by --start"])
         fit = FitSettings(
             epochs=epochs, learning_rate=rate, patience=patience, seed=seed, device=device, averaging=averaging
         )

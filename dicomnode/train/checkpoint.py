@@ -100,8 +100,15 @@ def load_weights_file(network: torch.nn.Module, file: Path) -> None:
         raise TrainingError(f"{file} cannot be loaded: {error}") from error
 
 
+def _fitting(own: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor], part: str) -> dict[str, torch.Tensor]:
+    named = {part + name: value for name, value in found.items()}
+    return {name: value for name, value in named.items() if name in own and own[name].shape == value.shape}
+
+
 def begin_with(network: torch.nn.Module, file: Path) -> int:
-    """Load what fits by name and shape from the weights of another training, in place.
+    """Load what fits by name and shape from the weights of another training, or of a bundle, in place.
+
+    A bundle keeps what a node runs; where a training has more around it, the names are looked for in that part.
 
     Returns
     -------
@@ -116,7 +123,8 @@ def begin_with(network: torch.nn.Module, file: Path) -> int:
         found = load_file(file)
     except (OSError, ValueError, SafetensorError) as error:
         raise TrainingError(f"{file} cannot be loaded: {error}") from error
-    fitting = {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
+    parts = ("", *(f"{name}." for name, _ in network.named_children()))
+    fitting = max((_fitting(own, found, part) for part in parts), key=len)
     if not fitting:
         raise TrainingError(f"{file} cannot be begun with: none of its weights has a place in this network")
     network.load_state_dict({**own, **fitting})

@@ -150,6 +150,15 @@ class Learner(ABC, Generic[S]):
     def loss(self, output: Any, batch: Batch) -> torch.Tensor:
         """What the network gave, the batch on the device -> scalar."""
 
+    def finished(self, network: torch.nn.Module, training: Sequence[S], settings: TrainSettings) -> bool:
+        """Teach in place what is learned once the best epoch is chosen and stays as it is; by default nothing.
+
+        Returns
+        -------
+        Has the network changed?
+        """
+        return False
+
     @abstractmethod
     def validate(self, network: torch.nn.Module, samples: Sequence[S], *, bfloat16: bool) -> float:
         """Score of a network in evaluation mode on the validation exams, higher is better."""

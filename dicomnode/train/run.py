@@ -11,7 +11,7 @@ import torch
 
 from dicomnode.errors import ManifestError
 from dicomnode.train.calibrate import CALIBRATION, fitted, read_calibration, told, told_out_of_fold, write_calibration
-from dicomnode.train.checkpoint import begin_with
+from dicomnode.train.checkpoint import begin_with, save_weights
 from dicomnode.train.engine import Task, fit
 from dicomnode.train.learner import Learner, S
 from dicomnode.train.manifest import Case, Manifest, Split, read_manifest
@@ -176,7 +176,9 @@ def _train_once(learner: Learner[S], parts: Parts, out: Path, settings: TrainSet
         begin_with(network, settings.start)
     if settings.teacher is not None:
         samples[Split.UNLABELLED] = learner.taught(network, samples[Split.UNLABELLED], settings)
-    history = fit(_task(learner, network, samples, settings), settings.fit, out, progress=settings.progress).history
+    history = _fitted(learner, network, samples, out, settings)
+    if learner.finished(network, samples[Split.TRAIN], settings) or not settings.fit.epochs:
+        save_weights(network.state_dict(), out / BEST)
     results = learner.judge(network, samples[Split.TEST], progress=settings.progress)
     if samples[Split.CALIBRATION]:
         apart = learner.judge(network, samples[Split.CALIBRATION], progress=settings.progress)
@@ -184,6 +186,20 @@ def _train_once(learner: Learner[S], parts: Parts, out: Path, settings: TrainSet
         write_calibration(out / CALIBRATION, corrections)
         results = told(results, learner.outputs, corrections)
     return results, history
+
+
+def _fitted(
+    learner: Learner[S],
+    network: torch.nn.Module,
+    samples: Mapping[Split, Sequence[S]],
+    out: Path,
+    settings: TrainSettings,
+) -> History:
+    """Every epoch; without any the network stays as it began."""
+    if not settings.fit.epochs:
+        out.mkdir(parents=True, exist_ok=True)
+        return ()
+    return fit(_task(learner, network, samples, settings), settings.fit, out, progress=settings.progress).history
 
 
 def _task(

@@ -16,6 +16,7 @@ from dicomnode.train.engine import Batch
 from dicomnode.train.exam_learner import ExamLearner
 from dicomnode.train.followup.balance import GradNorm
 from dicomnode.train.followup.batches import PairBatches
+from dicomnode.train.followup.exam import taught
 from dicomnode.train.followup.judging import METALLIC, measured, metallic_sign
 from dicomnode.train.followup.outputs import MetallicSign, Regions, VoxelBlood
 from dicomnode.train.followup.pairs import DEAD, STAINED, TARGET, pair_of
@@ -133,6 +134,11 @@ class FollowUpLearner(ExamLearner):
             losses.append(over_known(binary_cross_entropy_with_logits, said.exam_logit, batch["label"][:, 0]))
         total: torch.Tensor = balance(losses, shared)
         return total
+
+    def finished(self, network: nn.Module, training: Sequence[ExamTensors], settings: TrainSettings) -> bool:
+        """The exam's head learns from whole heads what their maps tell."""
+        assert isinstance(network, Balanced)
+        return taught(network.network, training, settings.fit.seed, progress=settings.progress)
 
     def validate(self, network: nn.Module, samples: Sequence[ExamTensors], *, bfloat16: bool) -> float:
         """Both losses of whole heads, in equal parts, negative."""

@@ -1,4 +1,4 @@
-"""What the decoders' tokens become: the change of every voxel and its chance of blood, and that of the exam."""
+"""What the tokens of the scan's decoder become: the change of every voxel, its chance of blood, and what it is now."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import torch
 from torch import nn
 from torch.nn.functional import avg_pool3d, interpolate
 
-from dicomnode.zoo.followup.grid import VOXEL_ML, inner
 from dicomnode.zoo.followup.sizes import FollowUpSize
 from dicomnode.zoo.networks.in_plane import Expanding
 
@@ -21,9 +20,6 @@ DENSE_HU = (-20.0, 120.0)
 """The same of the densest of a slab: staining as dense as metal lies in the middle."""
 KINDS = 2
 """Of voxels that the first scan is searched for: stained brain, and dead brain."""
-LEAST_ML, DENSE_UNIT_HU = 0.1, 50.0
-EVIDENCE, WEIGHED = 2 + KINDS, 16
-"""Numbers that the maps come down to, and hidden units that weigh them."""
 AROUND, POOLED = 16, (1, 2, 2)
 """Maps of what lies around a voxel, and voxels that one of theirs holds."""
 GAIN = 4.0
@@ -100,43 +96,3 @@ class ScanHead(nn.Module):
         )
         faded = torch.sigmoid(fade) * hu.clamp(0.0, FADING_HU)
         return CHANGE_HU * change - faded, blood, torch.stack(kinds, dim=1)
-
-
-class ExamHead(nn.Module):
-    """Tokens, and what the maps of the other task come down to -> log odds that the exam to come shows blood.
-
-    Tokens are weighed by a score of their own, not averaged: what matters is small, and heads fill a grid differently.
-
-    Parameters
-    ----------
-    width : of the tokens.
-    told : are there maps to go by? They are learned from every voxel, an exam from one number.
-    """
-
-    def __init__(self, width: int, told: bool) -> None:
-        super().__init__()
-        self.norm, self.score, self.logit = nn.LayerNorm(width), nn.Linear(width, 1), nn.Linear(2 * width, 1)
-        self.weigh = nn.Sequential(nn.Linear(EVIDENCE, WEIGHED), nn.GELU(), nn.Linear(WEIGHED, 1)) if told else None
-
-    def forward(self, tokens: torch.Tensor, evidence: torch.Tensor | None) -> torch.Tensor:
-        """(heads,) from tokens (heads, slabs, rows, columns, width) and evidence (heads, 4)."""
-        flat = self.norm(tokens).flatten(1, 3)
-        weighed = (torch.softmax(self.score(flat), dim=1) * flat).sum(dim=1)
-        logits: torch.Tensor = self.logit(torch.cat([weighed, flat.amax(dim=1)], dim=1))[:, 0]
-        return logits if self.weigh is None or evidence is None else logits + self.weigh(evidence)[:, 0]
-
-
-def evidence_of(blood_logit: torch.Tensor, kind_logit: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
-    """(heads, 4) of the maps: logarithms of the mL to be expected of blood and of each kind, and how dense staining is.
-
-    Parameters
-    ----------
-    blood_logit, kind_logit : (heads, slabs, rows, columns), and (heads, kinds, slabs, rows, columns).
-    head : (heads, 3, slabs, rows, columns), see :class:`dicomnode.zoo.followup.grid.FollowUpHead`.
-    """
-    # at the edge bone is dense, and no pair teaches what the maps say there
-    brain, densest = inner(head[:, 1]).float(), head[:, 2]
-    chance = torch.sigmoid(torch.cat([blood_logit[:, None], kind_logit], dim=1)) * brain[:, None]
-    expected_ml = chance.sum(dim=(2, 3, 4)) * VOXEL_ML
-    density = (chance[:, 1] * densest).amax(dim=(1, 2, 3)) / DENSE_UNIT_HU
-    return torch.cat([torch.log(expected_ml + LEAST_ML), density[:, None]], dim=1)

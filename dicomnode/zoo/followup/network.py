@@ -14,7 +14,8 @@ from torch import nn
 from dicomnode.zoo.followup.conditions import HALVINGS_H, Conditions, left_of
 from dicomnode.zoo.followup.decoder import Maps, TaskDecoder
 from dicomnode.zoo.followup.encoder import FollowUpEncoder
-from dicomnode.zoo.followup.heads import CUT_HU, DENSE_HU, KINDS, ExamHead, ScanHead, evidence_of
+from dicomnode.zoo.followup.exam import ExamHead, evidence_of
+from dicomnode.zoo.followup.heads import CUT_HU, DENSE_HU, KINDS, ScanHead
 from dicomnode.zoo.followup.sizes import SIZES, FollowUpParts
 
 CHANNELS = len(CUT_HU) + 2
@@ -30,12 +31,14 @@ class Prediction(NamedTuple):
     change_hu : (heads, slabs, rows, columns) to be added to the first scan.
     blood_logit : (heads, slabs, rows, columns) log odds that a voxel holds blood on the second scan.
     exam_logit : (heads,) log odds that the second scan shows blood at all.
+    token_logit : (heads,) the same by the tokens of the exam's decoder alone.
     kind_logit : (heads, 2, slabs, rows, columns) log odds that a voxel of the first scan is stained, and dead brain.
     """
 
     change_hu: torch.Tensor
     blood_logit: torch.Tensor
     exam_logit: torch.Tensor
+    token_logit: torch.Tensor
     kind_logit: torch.Tensor
 
 
@@ -74,17 +77,19 @@ class FollowUpNetwork(nn.Module):
         maps = self.maps(levels)
         own = maps if self.own_maps is None else self.own_maps(levels)
         nothing = torch.zeros_like(head[:, 0])
-        change, blood, exam = nothing, nothing, nothing[:, 0, 0, 0]
+        change, blood = nothing, nothing
+        by_tokens = exam = nothing[:, 0, 0, 0]
         kinds = nothing[:, None].expand(-1, KINDS, -1, -1, -1)
         if self.generates is not None and self.scan is not None:
             change, blood, kinds = self.scan(
                 self.generates(levels[-1], maps), voxels, head[:, 0].float(), left_of(given)
             )
         if self.classifies is not None and self.exam is not None:
-            # the exam weighs the maps and does not bend them: they stay what the voxels taught
-            evidence = None if self.scan is None else evidence_of(blood.detach(), kinds.detach(), head.float())
-            exam = self.exam(self.classifies(levels[-1], own), evidence)
-        return Prediction(change, blood, exam, kinds)
+            by_tokens = exam = self.exam(self.classifies(levels[-1], own))
+            # parts of heads teach the tokens; the maps of a part tell nothing of the exam
+            if self.scan is not None and not self.training:
+                exam = self.exam.with_maps(by_tokens, evidence_of(blood, kinds, head))
+        return Prediction(change_hu=change, blood_logit=blood, exam_logit=exam, token_logit=by_tokens, kind_logit=kinds)
 
     @property
     def last_shared(self) -> nn.Parameter:

@@ -225,6 +225,9 @@ def test_a_training_begins_with_what_fits_of_another_ones_weights(tmp_path: Path
     assert begin_with(begun, tmp_path / "other.safetensors") == 2
     assert torch.equal(begun[0].weight, other[0].weight)
     assert torch.equal(begun[1].weight, last)
+    around = nn.Sequential(nn.ReLU(), nn.Sequential(nn.Linear(2, 8), nn.Linear(8, 1)))
+    assert begin_with(around, tmp_path / "other.safetensors") == 2, "a bundle holds a part of what trains"
+    assert torch.equal(around[1][0].weight, other[0].weight)
     with pytest.raises(TrainingError, match="none of its weights has a place"):
         begin_with(nn.Linear(5, 5), tmp_path / "other.safetensors")
     with pytest.raises(TrainingError, match="cannot be loaded"):

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from dicomnode.zoo.followup.heads import evidence_of
+from dicomnode.zoo.followup.exam import EVIDENCE, evidence_of
 from dicomnode.zoo.followup.network import FollowUpNetwork, channels_of
 from dicomnode.zoo.followup.sizes import FollowUpParts
 
@@ -112,7 +112,27 @@ def test_the_exam_goes_by_how_much_is_stained_how_dense_and_how_much_is_dead() -
     stained = torch.full((1, 2, 6, 20, 20), -30.0)
     stained[0, 0, 2:4, 5:10, 5:10] = 30.0  # 50 voxels of 54 microlitres
     head[0, 2, 3, 7, 7], head[0, 2, 0, 0, 0] = 70.0, 400.0  # bone at the edge is not asked
-    blood_ml, stained_ml, dead_ml, density = evidence_of(torch.full((1, 6, 20, 20), -30.0), stained, head)[0].tolist()
+    stained[0, 0, 4, 12:14, 12:14] = 30.0  # a smaller piece, denser: calcium that was taken for staining
+    head[0, 2, 4, 12, 12] = 150.0
+    found = evidence_of(torch.full((1, 6, 20, 20), -30.0), stained, head)[0].tolist()
+    assert len(found) == EVIDENCE
+    blood_ml, stained_ml, dead_ml, densest = found[:4]
     assert blood_ml == dead_ml == pytest.approx(math.log(0.1))
-    assert stained_ml == pytest.approx(math.log(2.7 + 0.1), rel=1e-3)
-    assert density == pytest.approx(70.0 / 50.0)
+    assert stained_ml == pytest.approx(math.log(54 * 0.054 + 0.1), rel=1e-3)
+    assert densest == pytest.approx(150.0)
+    of_piece, ml = found[6], found[12]
+    assert of_piece == pytest.approx(70.0), "the larger piece counts"
+    assert ml == pytest.approx(math.log(2.7 + 0.1), rel=1e-3)
+
+
+def test_a_head_without_staining_has_no_piece() -> None:
+    head, nothing = torch.zeros(1, 3, 6, 20, 20), torch.full((1, 2, 6, 20, 20), -30.0)
+    head[:, 1] = 1.0
+    found = evidence_of(torch.full((1, 6, 20, 20), -30.0), nothing, head)[0].tolist()
+    assert found[6:12] == [-40.0] * 6
+    assert found[12] == pytest.approx(math.log(0.1))
+
+
+def test_until_it_is_taught_the_exam_goes_by_its_tokens_alone() -> None:
+    said = network()(heads(), HOURS)
+    assert torch.equal(said.exam_logit, said.token_logit)

@@ -1,0 +1,147 @@
+"""Teaches the exam's head from whole heads, once maps and tokens stand: what the maps tell, and how it is weighed.
+
+An exam has one label, a head thousands of voxels: whatever can be learned from voxels is learned from them, and the
+label decides a handful of weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from rich.progress import track
+from sklearn.linear_model import LogisticRegression
+from torch.nn import functional
+
+from dicomnode.train.followup.pairs import DEAD, STAINED
+from dicomnode.train.tabular import ExamTensors
+from dicomnode.zoo.followup.exam import ExamHead, MapFacts, evidence_of
+from dicomnode.zoo.followup.grid import VOXEL_ML, inner
+from dicomnode.zoo.followup.network import FollowUpNetwork
+from dicomnode.zoo.networks.head_grid import USUAL_BRAIN_HU
+
+METALLIC_HU, STEP_HU = 90.0 - USUAL_BRAIN_HU, 4.0
+"""Above the brain: as dense as metal, and how sharp that line is."""
+UNSTAINED_HU = 20.0
+"""What counts as the density of staining where there is none."""
+STAINING_ML, DEAD_ML = 0.5, 1.0
+"""Added before the logarithm."""
+STEPS, BATCH, RATE, DECAY = 600, 128, 3e-3, 0.05
+FOLDS, LEAST_EXAMS, SMALLEST_DEVIATION, LEAST_SPREAD = 5, 20, 1e-3, 0.1
+"""``LEAST_SPREAD``: what differs by less between exams is not blown up to tell them apart."""
+INVERSE_PENALTY = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What heads show to a network that is not trained any more.
+
+    Attributes
+    ----------
+    evidence : (heads, EVIDENCE). by_tokens : (heads,) log odds. facts : (heads, FACTS) that are true.
+    label : (heads,) NaN where not known.
+    """
+
+    evidence: torch.Tensor
+    by_tokens: torch.Tensor
+    facts: torch.Tensor
+    label: torch.Tensor
+
+
+def taught(network: FollowUpNetwork, samples: Sequence[ExamTensors], seed: int, *, progress: bool) -> bool:
+    """Teach the head of the exam in place; False where there is nothing to teach it with.
+
+    Parameters
+    ----------
+    samples : whole heads that the network has learned from.
+    """
+    head = network.exam
+    if head is None or head.facts is None or head.weigh is None:
+        return False
+    return learned(head, looks_at(network, samples, progress=progress), seed)
+
+
+def learned(head: ExamHead, looks: Looks, seed: int) -> bool:
+    """Teach a head that is told of maps by what heads show; False, and nothing changed, where that is too little."""
+    assert head.facts is not None
+    known = torch.isfinite(looks.label)
+    positive = int((looks.label[known] > 0).sum())
+    if min(positive, int(known.sum()) - positive) < LEAST_EXAMS or not bool((looks.facts[:, 0] > UNSTAINED_HU).any()):
+        return False
+    mean, deviation = looks.facts.mean(dim=0), looks.facts.std(dim=0).clamp(min=SMALLEST_DEVIATION)
+    facts = (looks.facts - mean) / deviation
+    told = _told_of_others(looks.evidence, facts, seed)
+    _weigh(head, torch.cat([looks.by_tokens[:, None], told], dim=1)[known], looks.label[known])
+    head.facts.load_state_dict(_teller(looks.evidence, facts, seed).state_dict())
+    return True
+
+
+def looks_at(network: FollowUpNetwork, samples: Sequence[ExamTensors], *, progress: bool) -> Looks:
+    """Every head as a whole."""
+    network.eval()
+    rows = []
+    with torch.inference_mode():
+        for sample in track(samples, "looking at whole heads", disable=not progress):
+            tensors = sample.tensors
+            said = network(tensors["head"][None], tensors["given"][None])
+            evidence = evidence_of(said.blood_logit, said.kind_logit, tensors["head"][None])[0]
+            rows.append(
+                (evidence, said.token_logit[0], facts_of(tensors["kind"], tensors["head"]), tensors["label"][0])
+            )
+    return Looks(*(torch.stack(column) for column in zip(*rows, strict=True)))
+
+
+def facts_of(kind: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
+    """(FACTS,) of a first scan whose voxels are known.
+
+    Parameters
+    ----------
+    kind : (slabs, rows, columns) what its voxels are. head : (3, slabs, rows, columns) as the network reads it.
+    """
+    stained, densest = (kind == STAINED) & inner(head[1][None].float())[0], head[2].float()
+    density = torch.as_tensor(max(UNSTAINED_HU, float(densest[stained].max())) if bool(stained.any()) else UNSTAINED_HU)
+    volumes_ml = [float((kind == one).sum()) * VOXEL_ML for one in (STAINED, DEAD)]
+    logs = [float(np.log(ml + least)) for ml, least in zip(volumes_ml, (STAINING_ML, DEAD_ML), strict=True)]
+    return torch.tensor([float(density), float(torch.sigmoid((density - METALLIC_HU) / STEP_HU)), *logs])
+
+
+def _teller(evidence: torch.Tensor, facts: torch.Tensor, seed: int) -> MapFacts:
+    """Taught facts in deviations from their mean."""
+    torch.manual_seed(seed)
+    teller = MapFacts()
+    teller.mean.copy_(evidence.mean(dim=0))
+    teller.deviation.copy_(evidence.std(dim=0).clamp(min=SMALLEST_DEVIATION))
+    optimiser = torch.optim.AdamW(teller.parameters(), lr=RATE, weight_decay=DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=RATE, total_steps=STEPS)
+    rng = np.random.default_rng(seed)
+    for _ in range(STEPS):
+        chosen = torch.from_numpy(rng.permutation(len(facts))[:BATCH])
+        loss = functional.smooth_l1_loss(teller(evidence[chosen]), facts[chosen])
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+    return teller.eval()
+
+
+def _told_of_others(evidence: torch.Tensor, facts: torch.Tensor, seed: int) -> torch.Tensor:
+    """(heads, FACTS) what is told of each head by a teller that has not learned from it."""
+    told, fold = torch.empty_like(facts), torch.arange(len(facts)) % FOLDS
+    for number in range(FOLDS):
+        teller = _teller(evidence[fold != number], facts[fold != number], seed)
+        with torch.inference_mode():
+            told[fold == number] = teller(evidence[fold == number])
+    return told
+
+
+def _weigh(head: ExamHead, told: torch.Tensor, label: torch.Tensor) -> None:
+    """Set the last weights by logistic regression on numbers of about one deviation."""
+    assert head.weigh is not None
+    mean, deviation = told.mean(dim=0), told.std(dim=0).clamp(min=LEAST_SPREAD)
+    fit = LogisticRegression(C=INVERSE_PENALTY, max_iter=2000).fit(((told - mean) / deviation).numpy(), label.numpy())
+    weights = torch.as_tensor(fit.coef_[0], dtype=torch.float32) / deviation
+    with torch.no_grad():
+        head.weigh.weight.copy_(weights[None])
+        head.weigh.bias.fill_(float(fit.intercept_[0]) - float(weights @ mean))

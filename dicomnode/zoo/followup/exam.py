@@ -1,0 +1,137 @@
+"""Whether the exam to come shows blood: what its decoder's tokens say, and what the maps of the other task tell.
+
+Tokens are learned from parts of heads, which is cheap and tells little of a whole one. What the maps come down to is
+read as facts, such as how dense the staining is, and both are weighed once the maps stand still.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import nn
+
+from dicomnode.zoo.followup.grid import VOXEL_ML, inner
+
+FACTS = ("density", "metallic", "staining", "dead")
+"""Of the first scan: how dense its staining is, whether as dense as metal, and how much of it and of dead brain."""
+LEAST_ML = 0.1
+SURE = (0.2, 0.4)
+"""Chances from which voxels of staining are put together to pieces, of which the one that is surest counts."""
+NO_PIECE_HU = -40.0
+TOUCHING = np.ones((3, 3, 3), bool)
+FEW, HIGH = 5, (90, 75)
+"""Densest voxels of a piece that are averaged, and percentiles that are told of it."""
+OF_PIECE = 5 + len(HIGH)
+EVIDENCE = 6 + OF_PIECE * len(SURE)
+"""Numbers that the maps of a head come down to."""
+HIDDEN, FARTHEST = 32, 6.0
+
+
+class MapFacts(nn.Module):
+    """Facts of the first scan from what the maps come down to.
+
+    Attributes
+    ----------
+    mean, deviation : (EVIDENCE,) of the heads that it learned from.
+    """
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(EVIDENCE))
+        self.register_buffer("deviation", torch.ones(EVIDENCE))
+        self.line = nn.Linear(EVIDENCE, len(FACTS))
+        self.bent = nn.Sequential(nn.Linear(EVIDENCE, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, len(FACTS)))
+
+    def forward(self, evidence: torch.Tensor) -> torch.Tensor:
+        """(heads, facts) in deviations from their mean, of (heads, EVIDENCE)."""
+        scaled = ((evidence - self.mean) / self.deviation).clamp(-FARTHEST, FARTHEST)
+        told: torch.Tensor = self.line(scaled) + self.bent(scaled)
+        return told
+
+
+class ExamHead(nn.Module):
+    """Tokens, and what the maps of the other task tell -> log odds that the exam to come shows blood.
+
+    Tokens are weighed by a score of their own, not averaged: what matters is small, and heads fill a grid differently.
+
+    Parameters
+    ----------
+    width : of the tokens.
+    told : are there maps to go by?
+    """
+
+    def __init__(self, width: int, told: bool) -> None:
+        super().__init__()
+        self.norm, self.score, self.logit = nn.LayerNorm(width), nn.Linear(width, 1), nn.Linear(2 * width, 1)
+        self.facts = MapFacts() if told else None
+        self.weigh = nn.Linear(1 + len(FACTS), 1) if told else None
+        if self.weigh is not None:
+            # until somebody teaches it, the tokens have their say alone
+            nn.init.zeros_(self.weigh.weight)
+            nn.init.zeros_(self.weigh.bias)
+            self.weigh.weight.data[0, 0] = 1.0
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(heads,) log odds by the tokens alone, (heads, slabs, rows, columns, width)."""
+        flat = self.norm(tokens).flatten(1, 3)
+        weighed = (torch.softmax(self.score(flat), dim=1) * flat).sum(dim=1)
+        logits: torch.Tensor = self.logit(torch.cat([weighed, flat.amax(dim=1)], dim=1))[:, 0]
+        return logits
+
+    def with_maps(self, by_tokens: torch.Tensor, evidence: torch.Tensor) -> torch.Tensor:
+        """(heads,) log odds by both, from (heads,) and evidence (heads, EVIDENCE) of whole heads."""
+        if self.facts is None or self.weigh is None:
+            return by_tokens
+        weighed: torch.Tensor = self.weigh(torch.cat([by_tokens[:, None], self.facts(evidence)], dim=1))[:, 0]
+        return weighed
+
+
+def evidence_of(blood_logit: torch.Tensor, kind_logit: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
+    """(heads, EVIDENCE) of the maps; no gradient goes through it.
+
+    The logarithms of the mL to be expected of blood, staining and dead brain; the densest voxel, weighed by its chance
+    of being stained; and of the piece that is most surely stained its densest voxels and its mL.
+
+    Parameters
+    ----------
+    blood_logit, kind_logit : (heads, slabs, rows, columns), and (heads, kinds, slabs, rows, columns).
+    head : (heads, 3, slabs, rows, columns), see :class:`dicomnode.zoo.followup.grid.FollowUpHead`.
+    """
+    # at the edge bone is dense, and no pair teaches what the maps say there
+    brain = inner(head[:, 1]).float()
+    chance = (torch.sigmoid(torch.cat([blood_logit[:, None], kind_logit], dim=1)) * brain[:, None]).detach().cpu()
+    numbers = [
+        _of_head(one.numpy(), hu.numpy(), densest.numpy())
+        for one, hu, densest in zip(chance, head[:, 0].float().cpu(), head[:, 2].float().cpu(), strict=True)
+    ]
+    return torch.tensor(numbers, dtype=torch.float32, device=head.device)
+
+
+def _of_head(chance: NDArray[np.float32], hu: NDArray[np.float32], densest: NDArray[np.float32]) -> list[float]:
+    """Numbers of one head; ``chance`` (blood, staining, dead brain) of every voxel."""
+    expected = np.log(chance.sum(axis=(1, 2, 3)) * VOXEL_ML + LEAST_ML)
+    stained = chance[1]
+    weighed = [float((stained * densest).max()), float((stained**2 * densest).max()), float((stained * hu).max())]
+    pieces = [number for sure in SURE for number in _of_piece(stained, sure, hu, densest)]
+    return [*map(float, expected), *weighed, *pieces]
+
+
+def _of_piece(
+    stained: NDArray[np.float32], sure: float, hu: NDArray[np.float32], densest: NDArray[np.float32]
+) -> list[float]:
+    """What the piece shows that holds most of what is surely stained."""
+    labels, count = ndimage.label(stained > sure, TOUCHING)
+    if not count:
+        return [*[NO_PIECE_HU] * (OF_PIECE - 1), float(np.log(LEAST_ML))]
+    held = ndimage.sum_labels(stained, labels, np.arange(1, count + 1))
+    piece = labels == 1 + int(np.argmax(held))
+    told = [
+        number for values in (densest[piece], hu[piece]) for number in (values.max(), np.sort(values)[-FEW:].mean())
+    ]
+    high = np.percentile(densest[piece], HIGH)
+    return [*map(float, told), *map(float, high), float(np.log(held.max() * VOXEL_ML + LEAST_ML))]
