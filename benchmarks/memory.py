@@ -127,7 +127,7 @@ def node_peak(folder: Path, series: int, slices: int) -> float:
             took = list(pool.map(lambda files: storescu(files, node.port, within_s=LIMIT_S), copies))
             received_s = time.monotonic() - began
             assert all(took), "not every series was taken"
-            states = until_over(node, series)
+            states = until_over(node, series, seen)
     peak = max(seen)
     over_s = time.monotonic() - began
     print(
@@ -173,12 +173,16 @@ def watched(node: ServedNode) -> Iterator[list[float]]:
         thread.join()
 
 
-def until_over(node: ServedNode, series: int) -> dict[str, int]:
-    """Wait until so many jobs are over; how many ended how."""
-    deadline = time.monotonic() + LIMIT_S
+def until_over(node: ServedNode, series: int, seen: Sequence[float]) -> dict[str, int]:
+    """Wait until so many jobs are over, and say at each how much was held at most so far; how many ended how."""
+    deadline, told = time.monotonic() + LIMIT_S, 0
     while time.monotonic() < deadline:
         states = node.states()
-        if len(states) >= series and set(states) <= OVER:
+        over = sum(state in OVER for state in states)
+        if over > told:
+            print(f"{over} of {series} jobs are over, peak so far {max(seen):.2f} GB", flush=True)
+            told = over
+        if over >= series:
             break
         time.sleep(LOOK_S)
     return dict(Counter(states))
