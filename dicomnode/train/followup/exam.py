@@ -13,23 +13,24 @@ import numpy as np
 import torch
 from rich.progress import track
 from sklearn.linear_model import LogisticRegression
-from torch.nn import functional
 
+from dicomnode.clinical.scores.rules import METALLIC_HU
 from dicomnode.train.followup.pairs import DEAD, STAINED
 from dicomnode.train.tabular import ExamTensors
+from dicomnode.train.tellers import deviation_of, out_of_fold
+from dicomnode.train.tellers import taught as taught_teller
 from dicomnode.zoo.followup.exam import ExamHead, MapFacts, evidence_of
 from dicomnode.zoo.followup.grid import VOXEL_ML, inner
 from dicomnode.zoo.followup.network import FollowUpNetwork
 from dicomnode.zoo.networks.head_grid import USUAL_BRAIN_HU
 
-METALLIC_HU, STEP_HU = 90.0 - USUAL_BRAIN_HU, 4.0
+AS_METAL_HU, STEP_HU = METALLIC_HU - USUAL_BRAIN_HU, 4.0
 """Above the brain: as dense as metal, and how sharp that line is."""
 UNSTAINED_HU = 20.0
 """What counts as the density of staining where there is none."""
 STAINING_ML, DEAD_ML = 0.5, 1.0
 """Added before the logarithm."""
-STEPS, BATCH, RATE, DECAY = 600, 128, 3e-3, 0.05
-FOLDS, LEAST_EXAMS, SMALLEST_DEVIATION, LEAST_SPREAD = 5, 20, 1e-3, 0.1
+LEAST_EXAMS, LEAST_SPREAD = 20, 0.1
 """``LEAST_SPREAD``: what differs by less between exams is not blown up to tell them apart."""
 INVERSE_PENALTY = 0.3
 
@@ -70,9 +71,9 @@ def learned(head: ExamHead, looks: Looks, seed: int) -> bool:
     positive = int((looks.label[known] > 0).sum())
     if min(positive, int(known.sum()) - positive) < LEAST_EXAMS or not bool((looks.facts[:, 0] > UNSTAINED_HU).any()):
         return False
-    mean, deviation = looks.facts.mean(dim=0), looks.facts.std(dim=0).clamp(min=SMALLEST_DEVIATION)
+    mean, deviation = looks.facts.mean(dim=0), deviation_of(looks.facts)
     facts = (looks.facts - mean) / deviation
-    told = _told_of_others(looks.evidence, facts, seed)
+    told = out_of_fold(lambda evidence, wanted, _: _teller(evidence, wanted, seed), looks.evidence, facts)
     _weigh(head, torch.cat([looks.by_tokens[:, None], told], dim=1)[known], looks.label[known])
     head.facts.load_state_dict(_teller(looks.evidence, facts, seed).state_dict())
     return True
@@ -104,36 +105,13 @@ def facts_of(kind: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
     density = torch.as_tensor(max(UNSTAINED_HU, float(densest[stained].max())) if bool(stained.any()) else UNSTAINED_HU)
     volumes_ml = [float((kind == one).sum()) * VOXEL_ML for one in (STAINED, DEAD)]
     logs = [float(np.log(ml + least)) for ml, least in zip(volumes_ml, (STAINING_ML, DEAD_ML), strict=True)]
-    return torch.tensor([float(density), float(torch.sigmoid((density - METALLIC_HU) / STEP_HU)), *logs])
+    return torch.tensor([float(density), float(torch.sigmoid((density - AS_METAL_HU) / STEP_HU)), *logs])
 
 
 def _teller(evidence: torch.Tensor, facts: torch.Tensor, seed: int) -> MapFacts:
     """Taught facts in deviations from their mean."""
     torch.manual_seed(seed)
-    teller = MapFacts()
-    teller.mean.copy_(evidence.mean(dim=0))
-    teller.deviation.copy_(evidence.std(dim=0).clamp(min=SMALLEST_DEVIATION))
-    optimiser = torch.optim.AdamW(teller.parameters(), lr=RATE, weight_decay=DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=RATE, total_steps=STEPS)
-    rng = np.random.default_rng(seed)
-    for _ in range(STEPS):
-        chosen = torch.from_numpy(rng.permutation(len(facts))[:BATCH])
-        loss = functional.smooth_l1_loss(teller(evidence[chosen]), facts[chosen])
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
-    return teller.eval()
-
-
-def _told_of_others(evidence: torch.Tensor, facts: torch.Tensor, seed: int) -> torch.Tensor:
-    """(heads, FACTS) what is told of each head by a teller that has not learned from it."""
-    told, fold = torch.empty_like(facts), torch.arange(len(facts)) % FOLDS
-    for number in range(FOLDS):
-        teller = _teller(evidence[fold != number], facts[fold != number], seed)
-        with torch.inference_mode():
-            told[fold == number] = teller(evidence[fold == number])
-    return told
+    return taught_teller(MapFacts(), evidence, facts, torch.ones(facts.shape[1]), seed)
 
 
 def _weigh(head: ExamHead, told: torch.Tensor, label: torch.Tensor) -> None:

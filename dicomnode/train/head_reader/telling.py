@@ -6,24 +6,21 @@ drawn: what is true, with the errors that it made in a head like theirs that it 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from torch.nn import functional
 
 from dicomnode.cohort.streams import stream
 from dicomnode.train.head_reader.painted import PAINTED, Heads
 from dicomnode.train.manifest import Case
 from dicomnode.train.tabular import numbers_of
+from dicomnode.train.tellers import deviation_of, out_of_fold, taught
 from dicomnode.zoo.networks.head_reader import READ, FactsTeller, HeadReader, SlabNet
 
 TOLD = tuple(f"read_{name}" for name in READ)
 """What a reader tells of a head, in a manifest, among the variables."""
-STEPS, BATCH, RATE, DECAY = 600, 128, 3e-3, 0.05
-FOLDS, NEAR, CHUNK = 5, 12, 4
-SMALLEST_DEVIATION = 1e-3
+NEAR, CHUNK = 12, 4
 
 
 def reading_of(case: Case) -> torch.Tensor | None:
@@ -47,34 +44,12 @@ def taught_to_tell(summaries: torch.Tensor, facts: torch.Tensor, seed: int = 0) 
     summaries : (heads, SUMMARY). facts : (heads, facts) that are true.
     """
     torch.manual_seed(seed)
-    teller, scale = FactsTeller(), facts.std(dim=0).clamp(min=SMALLEST_DEVIATION)
-    teller.mean.copy_(summaries.mean(dim=0))
-    teller.deviation.copy_(summaries.std(dim=0).clamp(min=SMALLEST_DEVIATION))
-    optimiser = torch.optim.AdamW(teller.parameters(), lr=RATE, weight_decay=DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=RATE, total_steps=STEPS)
-    for chosen in _batches(len(facts), seed):
-        loss = functional.smooth_l1_loss(teller(summaries[chosen]) / scale, facts[chosen] / scale)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
-    return teller.eval()
-
-
-def _batches(count: int, seed: int) -> Iterator[torch.Tensor]:
-    rng = np.random.default_rng(seed)
-    for _ in range(STEPS):
-        yield torch.from_numpy(rng.permutation(count)[:BATCH])
+    return taught(FactsTeller(), summaries, facts, deviation_of(facts), seed)
 
 
 def told_of_others(summaries: torch.Tensor, facts: torch.Tensor) -> torch.Tensor:
     """(heads, facts) what is told of each head by a teller that has not learned from it."""
-    told, fold = torch.empty_like(facts), torch.arange(len(facts)) % FOLDS
-    for number in range(FOLDS):
-        teller = taught_to_tell(summaries[fold != number], facts[fold != number], number)
-        with torch.inference_mode():
-            told[fold == number] = teller(summaries[fold == number])
-    return told
+    return out_of_fold(taught_to_tell, summaries, facts)
 
 
 def explained(facts: torch.Tensor, told: torch.Tensor) -> Mapping[str, float]:
@@ -106,7 +81,7 @@ class Errors:
         """
         facts = torch.tensor([painted[name] for name in PAINTED])
         own = torch.tensor([one == arm for one in self.arms])
-        scale = self.facts.std(dim=0).clamp(min=SMALLEST_DEVIATION)
+        scale = deviation_of(self.facts)
         away = ((self.facts - facts) / scale).square().sum(dim=1)
         nearest = torch.where(own, away, torch.inf).topk(min(NEAR, int(own.sum())), largest=False).indices
         chosen = nearest[int(stream(seed, "reading").integers(len(nearest)))]
