@@ -252,6 +252,7 @@ class MaskFinding:
     dense_pieces, dense_ml : what was marked and is as large as a lesion, but has the attenuation of bone, calcium or
         contrast: it is no lesion, and stands neither in ``mask`` nor in ``total``.
     dense_rule : how that is told, see ``measure.density``; empty where nothing is taken out.
+    may_be_contrast : what is dense may be contrast medium that a thrombectomy left, and blood may lie below it.
     translations : of ``label``.
     head : measures of the whole head; None where no anatomical frame was found.
     """
@@ -273,6 +274,7 @@ class MaskFinding:
     dense_pieces: int = 0
     dense_ml: float = 0.0
     dense_rule: str = ""
+    may_be_contrast: bool = False
     translations: Translations = ()
     head: HeadMeasures | None = None
 

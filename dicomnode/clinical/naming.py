@@ -38,4 +38,5 @@ def _or_contrast(finding: MaskFinding) -> MaskFinding:
     others = tuple(
         (language, OR_CONTRAST[Language(language)].format(label=label)) for language, label in finding.translations
     )
-    return replace(finding, label=OR_CONTRAST[Language.BRITISH].format(label=finding.label), translations=others)
+    label = OR_CONTRAST[Language.BRITISH].format(label=finding.label)
+    return replace(finding, label=label, translations=others, may_be_contrast=True)

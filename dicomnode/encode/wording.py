@@ -188,7 +188,17 @@ class Wording:
             return self.say("subline uncertain exam")
         if finding.decision is Decision.POSITIVE:
             return self.lesion_count(finding)
-        return self.say("subline negative", excluded=self.noun(finding).excluded)
+        return self._and_hidden(finding, self._subline_negative(finding))
+
+    def _subline_negative(self, finding: MaskFinding) -> str:
+        excluded = self.noun(finding).excluded
+        if finding.dense_pieces:
+            return self.say("subline negative dense", excluded=excluded, **self._dense(finding))
+        return self.say("subline negative", excluded=excluded)
+
+    def _and_hidden(self, finding: MaskFinding, text: str) -> str:
+        """With the warning that belongs to a negative answer where contrast medium may lie above blood."""
+        return f"{text} {self.say('hidden by contrast')}" if finding.may_be_contrast else text
 
     def impression(self, finding: MaskFinding) -> str:
         """What the exam comes to and why: the marks or that there are none, and how likely the exam shows it at all."""
@@ -206,7 +216,9 @@ class Wording:
             return self.say("unmarked uncertain", noun=noun.plain, excluded=noun.excluded, limits=limits)
         if finding.decision is Decision.POSITIVE:
             return self.say("marked positive", label=finding.label, volume=volume, lesions=lesions)
-        return self.say("marked negative", none=noun.none, excluded=noun.excluded, limits=limits)
+        return self._and_hidden(
+            finding, self.say("marked negative", none=noun.none, excluded=noun.excluded, limits=limits)
+        )
 
     def exam_sentence(self, finding: MaskFinding) -> str:
         """``Exam probability 0.93, at or above its threshold 0.40.``, or that the bundle gives none."""

@@ -70,6 +70,8 @@ SENTENCES = {
     "subline uncertain marks": "{lesions}; the exam as a whole lies below its threshold",
     "subline uncertain exam": "The exam lies at or above its threshold, but no mark reaches the detection limit",
     "subline negative": "Nothing is marked. This does not exclude {excluded}.",
+    "subline negative dense": "Dense, not counted: {pieces}, {volume}. This does not exclude {excluded}.",
+    "hidden by contrast": "Contrast medium after thrombectomy may hide it.",
     "uncertain label": "{label}, uncertain",
     # figures
     "estimate": "ABC/2 {volume} ({difference}{share})",

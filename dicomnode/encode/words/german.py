@@ -64,6 +64,8 @@ SENTENCES = {
     "subline uncertain exam": "Die Untersuchung liegt auf oder über ihrer Schwelle, aber keine Markierung "
     "erreicht die Nachweisgrenze",
     "subline negative": "Nichts ist markiert. Dies schließt {excluded} nicht aus.",
+    "subline negative dense": "Dicht, nicht gezählt: {pieces}, {volume}. Dies schließt {excluded} nicht aus.",
+    "hidden by contrast": "Kontrastmittel nach Thrombektomie kann sie verdecken.",
     "uncertain label": "{label}, unsicher",
     "estimate": "ABC/2 {volume} ({difference}{share})",
     "longest diameter": "größter Durchmesser {length}",

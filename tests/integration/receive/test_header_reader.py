@@ -232,7 +232,8 @@ def test_headers_that_take_too_much_processor_time_end_the_process_and_are_kept(
     kept = rows(reception)
     assert len(kept) == 21
     assert {row.reason for row in kept.values()} <= {"", Refusal.UNREADABLE}
-    assert {row.study_uid for row in kept.values()} == {"1.2.3.1"}
+    # On a slow machine what stands in front of a header may take its second, too: then no study is known.
+    assert {row.study_uid for row in kept.values() if not row.reason} == {"1.2.3.1"}
 
 
 def test_a_header_that_takes_too_much_memory_is_kept_with_its_code(

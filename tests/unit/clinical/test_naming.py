@@ -29,6 +29,7 @@ def test_after_a_thrombectomy_what_is_dense_may_be_contrast_medium(bleed: MaskFi
     assert named.label == "Intracranial haemorrhage or contrast medium"
     assert named.translations == (("de", "Intrakranielle Blutung oder Kontrastmittel"),)
     assert (named.mask is bleed.mask, named.name) == (True, bleed.name)
+    assert (bleed.may_be_contrast, named.may_be_contrast) == (False, True)
 
 
 def test_without_one_or_where_nobody_told_of_any_names_stay(bleed: MaskFinding) -> None:

@@ -84,6 +84,22 @@ def test_dense_marks_are_said_and_not_counted() -> None:
     )
 
 
+def test_below_a_negative_headline_what_is_dense_is_told_rather_than_that_nothing_is_marked() -> None:
+    negative, words = finding(Decision.NEGATIVE), Wording()
+    assert words.subline(negative) == "Nothing is marked. This does not exclude haemorrhage."
+    dense = replace(negative, dense_pieces=2, dense_ml=0.42)
+    assert words.subline(dense) == "Dense, not counted: 2 pieces, 0.42 mL. This does not exclude haemorrhage."
+
+
+def test_after_a_thrombectomy_no_negative_answer_is_without_the_warning_that_contrast_medium_hides_blood() -> None:
+    words, warning = Wording(), "Contrast medium after thrombectomy may hide it."
+    negative = replace(finding(Decision.NEGATIVE), may_be_contrast=True)
+    assert words.subline(negative).endswith(warning)
+    assert warning in words.impression(negative)
+    for other in (finding(Decision.NEGATIVE), replace(finding(Decision.POSITIVE), may_be_contrast=True)):
+        assert warning not in words.subline(other) + words.impression(other)
+
+
 def test_an_uncertain_exam_says_which_of_the_two_it_was() -> None:
     words = Wording()
     marks = words.impression(finding(Decision.UNCERTAIN))
