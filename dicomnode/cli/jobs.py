@@ -62,7 +62,7 @@ def jobs_list(
             if protocol:
                 configured = [known.name for known in loaded.protocol]
                 require_known("--protocol", protocol, sorted({*configured, *protocols_known(session)}))
-            listed = list_all(session, wanted, limit=most, count_all=json)
+            listed = list_all(session, wanted, limit=most, in_full=json)
             if json:
                 print_document(asdict(listed), timezone=loaded.node.timezone)
             else:

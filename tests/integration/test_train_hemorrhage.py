@@ -21,7 +21,7 @@ from dicomnode.cohort.edition import Version
 from dicomnode.errors import TrainingError
 from dicomnode.train.engine import FitSettings
 from dicomnode.train.experiment.arms import Arm, Plan, Runs, best_runs, folder_of, run_arms
-from dicomnode.train.experiment.cohorts import Part, make_cohorts
+from dicomnode.train.experiment.cohorts import Part, make_cohorts, with_fewer
 from dicomnode.train.experiment.command import run
 from dicomnode.train.experiment.report import not_trained
 from dicomnode.train.experiment.ship import install
@@ -123,6 +123,13 @@ def test_a_validating_patient_has_one_exam_and_the_others_both(read: Manifest) -
     assert sorted(case.id for case in read.of(Split.TRAIN)) == [
         f"a-few-painted/COHORT-000{k}{scan}" for k in (1, 2) for scan in ("", "-followup")
     ]
+
+
+def test_of_fewer_exams_to_learn_from_all_others_stay_as_they_are(manifest: Path, read: Manifest) -> None:
+    fewer = read_manifest(with_fewer(manifest, 3))
+    assert fewer.of(Split.TRAIN) + fewer.of(Split.VALIDATION) == (read.of(Split.TRAIN) + read.of(Split.VALIDATION))[:3]
+    for split in (Split.TEST, Split.CALIBRATION, Split.UNLABELLED):
+        assert fewer.of(split) == read.of(split)
 
 
 def test_unlabelled_exams_carry_neither_mask_nor_label(read: Manifest) -> None:

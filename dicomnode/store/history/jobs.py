@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,18 +69,42 @@ _DELIVERIES = select(
 ).join_from(Outbox.__table__, Result.__table__, Outbox.result_id == Result.id)
 
 
-def list_jobs(session: Session, wanted: JobFilter | None = None, *, limit: int | None = 50) -> list[JobLine]:
-    """The newest jobs first, each with its runs and deliveries. ``limit`` None: all."""
+_HELD = (
+    select(*_columns(Outbox, "job_id"), func.count())
+    .where(Outbox.__table__.c.status == OutboxStatus.HELD)
+    .group_by(Outbox.__table__.c.job_id)
+)
+
+
+def list_jobs(
+    session: Session, wanted: JobFilter | None = None, *, limit: int | None = 50, deliveries: bool = True
+) -> list[JobLine]:
+    """The newest jobs first, each with its runs and deliveries.
+
+    Parameters
+    ----------
+    limit : None: all.
+    deliveries : False: of these it is told how many are held, and no more; they are by far the most rows.
+    """
     statement = _JOBS.where(*(wanted or JobFilter()).conditions()).order_by(Job.id.desc()).limit(limit)
     lines = [JobLine(**row._mapping) for row in session.execute(statement)]
     by_id = {line.job_id: line for line in lines}
+    held = dict[int, int]()
     for some in _portions(by_id):
         for job_id, run in _by_job(session.execute(_RUNS.where(among(Run.job_id, some)))):
             by_id[job_id].runs.append(_run_line(run))
-        sent = session.execute(_DELIVERIES.where(among(Outbox.job_id, some)).order_by(Outbox.id))
-        for job_id, delivery in _by_job(sent):
-            by_id[job_id].deliveries.append(DeliveryLine(**delivery))
-    return [_told(line) for line in lines]
+        if deliveries:
+            _add_deliveries(session, by_id, some)
+        else:
+            rows = session.execute(_HELD.where(among(Outbox.job_id, some)))
+            held.update((row[0], row[1]) for row in rows)
+    return [_told(line, held.get(line.job_id, _held(line))) for line in lines]
+
+
+def _add_deliveries(session: Session, by_id: Mapping[int, JobLine], some: Collection[int]) -> None:
+    rows = session.execute(_DELIVERIES.where(among(Outbox.job_id, some)).order_by(Outbox.id))
+    for job_id, delivery in _by_job(rows):
+        by_id[job_id].deliveries.append(DeliveryLine(**delivery))
 
 
 def _by_job(rows: Rows[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -90,9 +114,8 @@ def _by_job(rows: Rows[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
         yield row[0], dict(zip(names, row[1:], strict=True))
 
 
-def _told(line: JobLine) -> JobLine:
+def _told(line: JobLine, held: int) -> JobLine:
     """The job with what is held of it and what it came to; of several findings each has its name."""
-    held = _held(line)
     done = [run for run in line.runs if run.status == RunStatus.SUCCEEDED]
     outcomes = [Outcome.from_dict(one) for run in done for one in run.outcomes]
     scores = [ScoreOutcome.from_dict(one) for run in done for one in run.scores]

@@ -36,16 +36,19 @@ def _numbers(wanted: JobFilter, up_to: int | None) -> Select[int, int | None]:
     return select(number_of_jobs(wanted, up_to=up_to), of_series)
 
 
-def list_all(session: Session, wanted: JobFilter, *, limit: int | None, count_all: bool = False) -> Listing:
+def list_all(session: Session, wanted: JobFilter, *, limit: int | None, in_full: bool = False) -> Listing:
     """The newest jobs, and where no filter is given the newest series without one.
 
-    ``count_all``: else a total that is more than ``COUNTED`` says just that.
+    Parameters
+    ----------
+    in_full : every delivery of the jobs, and the totals counted to their end; else one that is more than ``COUNTED``
+        says just that.
     """
     everything = wanted == JobFilter()
-    jobs_total, series_total = session.execute(_numbers(wanted, None if count_all else COUNTED + 1)).one()
+    jobs_total, series_total = session.execute(_numbers(wanted, None if in_full else COUNTED + 1)).one()
     return Listing(
         jobs_total=jobs_total,
-        jobs=list_jobs(session, wanted, limit=limit),
+        jobs=list_jobs(session, wanted, limit=limit, deliveries=in_full),
         series_without_job_total=series_total,
         series_without_job=list_series_without_job(session, limit=limit) if everything else None,
     )

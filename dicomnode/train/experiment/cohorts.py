@@ -9,12 +9,13 @@ from pathlib import Path
 from dicomnode.cohort.edition import Version
 from dicomnode.cohort.make import make_cohort
 from dicomnode.train.importers import cohort
-from dicomnode.train.manifest import Case, Split, write_manifest
+from dicomnode.train.manifest import Case, Split, read_manifest, write_manifest
 
 MATRIX = 256
 """Rows and columns: networks read planes of 1 mm and coarser, finer images would only take longer."""
 TEMPLATE_SEED = 1000
 """Added to the seed where heads are warped from a template, so that no two parts share a patient."""
+LEARNED_FROM = (Split.TRAIN, Split.VALIDATION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,3 +102,16 @@ def exams_of(folder: Path, part: Part) -> Iterator[Case]:
         if part.use is Split.UNLABELLED:
             named = replace(named, masks={}, labels={}, targets={})
         yield replace(named, split=Split.VALIDATION if validates else part.use)
+
+
+def with_fewer(manifest: Path, exams: int) -> Path:
+    """A manifest beside another, with the first so many of its exams to learn from and all others.
+
+    Raises
+    ------
+    ManifestError : it cannot be read.
+    """
+    cases = read_manifest(manifest).cases
+    first = {case.id for case in [case for case in cases if case.split in LEARNED_FROM][:exams]}
+    kept = [case for case in cases if case.split not in LEARNED_FROM or case.id in first]
+    return write_manifest(manifest.with_name(f"manifest-{exams}.csv"), kept)

@@ -11,7 +11,7 @@ import torch
 
 from dicomnode.dicom.libraries import set_up_pydicom
 from dicomnode.train.experiment.arms import Plan, run_arms
-from dicomnode.train.experiment.cohorts import make_cohorts
+from dicomnode.train.experiment.cohorts import make_cohorts, with_fewer
 from dicomnode.train.experiment.design import Experiment
 from dicomnode.train.experiment.ship import install, summarise
 from dicomnode.train.manifest import Case
@@ -41,6 +41,8 @@ def run(experiment: Experiment, program: str) -> None:
     painted = _on_ground(experiment, given)
     cohorts, parts, matrix = given.out / "cohorts", experiment.parts, experiment.matrix
     manifest = make_cohorts(cohorts, given.anatomy, given.processes, parts, matrix, more=painted)
+    if given.exams:
+        manifest = with_fewer(manifest, given.exams)
     plan = _plan(experiment, given)
     runs = {}
     for (seed, arm), results in run_arms(manifest, given.out, experiment.arms, plan, trained_only=given.trained_only):
@@ -83,6 +85,7 @@ def _parser(experiment: Experiment, program: str) -> argparse.ArgumentParser:
     add("--start", type=Path, nargs="*", default=(), help="weights to begin with, one file for each seed in turn")
     add("--seeds", type=int, nargs="+", default=SEEDS, help="of the trainings")
     add("--arms", nargs="+", choices=arms, default=arms, help="to train, whom an arm is taught by first")
+    add("--exams", type=int, default=0, help="learn from the first so many, to compare arms in less time (all)")
     add("--epochs", type=int, default=settings.fit.epochs)
     add("--steps", type=int, default=settings.steps, help="of an epoch")
     add("--processes", type=int, default=1, help="that make patients")

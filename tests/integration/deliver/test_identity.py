@@ -7,6 +7,7 @@ import logging
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,7 @@ def test_what_may_be_another_person_is_held_and_somebody_is_called(
     with world.store.read() as session:
         (line,) = list_jobs(session)
         assert (line.held, holding.count_held(session)) == (2, {"pacs": 2})
+        assert list_jobs(session, deliveries=False) == [replace(line, deliveries=[])]
     pacs.patients = None
     other, _ = world.deliver("sr")
     sender.step()

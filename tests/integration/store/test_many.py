@@ -44,7 +44,7 @@ def test_of_more_jobs_than_are_counted_is_said_just_that(store: Store, monkeypat
     with store.read() as session:
         show.listing(list_all(session, JobFilter(), limit=3), "UTC")
         show.listing(list_all(session, JobFilter(accession_number="ACC7"), limit=0), "UTC")
-        whole = list_all(session, JobFilter(), limit=3, count_all=True)
+        whole = list_all(session, JobFilter(), limit=3, in_full=True)
     assert f"3 of more than {COUNTED} jobs shown" in said.getvalue()
     assert "0 of 1 jobs shown" in said.getvalue()
     assert (whole.jobs_total, [line.job_id for line in whole.jobs]) == (COUNTED + 30, [1030, 1029, 1028])
