@@ -6,6 +6,7 @@ A crash at any moment leaves the previous checkpoint whole.
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 from collections.abc import Mapping
@@ -79,7 +80,8 @@ def latest_checkpoint(folder: Path) -> Checkpoint | None:
 
 def save_weights(weights: Mapping[str, torch.Tensor], file: Path) -> None:
     """Write weights as safetensors, by way of a file beside it."""
-    part = file.with_suffix(".part")
+    # a cache may be shared by trainings that come to the same exam at the same time
+    part = file.with_suffix(f".{os.getpid()}.part")
     save_file({name: value.detach().cpu().contiguous() for name, value in weights.items()}, part)
     part.replace(file)
 

@@ -16,7 +16,7 @@ PART = (12, 48, 48)
 """Voxels (slabs, rows, columns) of a part: a third of the time that whole heads take."""
 AT_CHANGE = 0.8
 """Share of the parts that are laid about a voxel that changes."""
-WHOLE = ("given", "label")
+WHOLE = ("given", "painted", "label")
 """What belongs to an exam and not to its voxels."""
 
 

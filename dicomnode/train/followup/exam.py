@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from rich.progress import track
 from sklearn.linear_model import LogisticRegression
+from torch import nn
 
 from dicomnode.clinical.scores.rules import METALLIC_HU
 from dicomnode.train.followup.pairs import DEAD, STAINED
+from dicomnode.train.followup.piece import crossed
 from dicomnode.train.tabular import ExamTensors
 from dicomnode.train.tellers import deviation_of, out_of_fold
 from dicomnode.train.tellers import taught as taught_teller
@@ -41,11 +43,12 @@ class Looks:
 
     Attributes
     ----------
-    evidence : (heads, EVIDENCE). by_tokens : (heads,) log odds. facts : (heads, FACTS) that are true.
-    label : (heads,) NaN where not known.
+    evidence : (heads, EVIDENCE). crops : (heads, LAYERS, *CROP) about the piece. by_tokens : (heads,) log odds.
+    facts : (heads, FACTS) that are true. label : (heads,) NaN where not known.
     """
 
     evidence: torch.Tensor
+    crops: torch.Tensor
     by_tokens: torch.Tensor
     facts: torch.Tensor
     label: torch.Tensor
@@ -61,21 +64,25 @@ def taught(network: FollowUpNetwork, samples: Sequence[ExamTensors], seed: int, 
     head = network.exam
     if head is None or head.facts is None or head.weigh is None:
         return False
-    return learned(head, looks_at(network, samples, progress=progress), seed)
+    return learned(head, looks_at(network, samples, progress=progress), seed, progress=progress)
 
 
-def learned(head: ExamHead, looks: Looks, seed: int) -> bool:
+def learned(head: ExamHead, looks: Looks, seed: int, *, progress: bool = False) -> bool:
     """Teach a head that is told of maps by what heads show; False, and nothing changed, where that is too little."""
     assert head.facts is not None
+    assert head.readers is not None
     known = torch.isfinite(looks.label)
     positive = int((looks.label[known] > 0).sum())
     if min(positive, int(known.sum()) - positive) < LEAST_EXAMS or not bool((looks.facts[:, 0] > UNSTAINED_HU).any()):
         return False
     mean, deviation = looks.facts.mean(dim=0), deviation_of(looks.facts)
     facts = (looks.facts - mean) / deviation
-    told = out_of_fold(lambda evidence, wanted, _: _teller(evidence, wanted, seed), looks.evidence, facts)
+    readers, of_piece = crossed(looks.crops, facts, seed, progress=progress)
+    shown = torch.cat([looks.evidence, of_piece], dim=1)
+    told = out_of_fold(lambda numbers, wanted, _: _teller(numbers, wanted, seed), shown, facts)
     _weigh(head, torch.cat([looks.by_tokens[:, None], told], dim=1)[known], looks.label[known])
-    head.facts.load_state_dict(_teller(looks.evidence, facts, seed).state_dict())
+    head.readers.load_state_dict(nn.ModuleList(readers).state_dict())
+    head.facts.load_state_dict(_teller(shown, facts, seed).state_dict())
     return True
 
 
@@ -87,31 +94,34 @@ def looks_at(network: FollowUpNetwork, samples: Sequence[ExamTensors], *, progre
         for sample in track(samples, "looking at whole heads", disable=not progress):
             tensors = sample.tensors
             said = network(tensors["head"][None], tensors["given"][None])
-            evidence = evidence_of(said.blood_logit, said.kind_logit, tensors["head"][None])[0]
-            rows.append(
-                (evidence, said.token_logit[0], facts_of(tensors["kind"], tensors["head"]), tensors["label"][0])
-            )
+            evidence, crops = evidence_of(said.blood_logit, said.kind_logit, tensors["head"][None])
+            facts = facts_of(tensors["kind"], tensors["head"], float(tensors["painted"][0]))
+            rows.append((evidence[0], crops[0], said.token_logit[0], facts, tensors["label"][0]))
     return Looks(*(torch.stack(column) for column in zip(*rows, strict=True)))
 
 
-def facts_of(kind: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
+def facts_of(kind: torch.Tensor, head: torch.Tensor, painted_hu: float = float("nan")) -> torch.Tensor:
     """(FACTS,) of a first scan whose voxels are known.
 
     Parameters
     ----------
     kind : (slabs, rows, columns) what its voxels are. head : (3, slabs, rows, columns) as the network reads it.
+    painted_hu : how dense its staining was painted; NaN where nobody knows, then its densest voxel counts.
     """
     stained, densest = (kind == STAINED) & inner(head[1][None].float())[0], head[2].float()
-    density = torch.as_tensor(max(UNSTAINED_HU, float(densest[stained].max())) if bool(stained.any()) else UNSTAINED_HU)
+    density_hu = painted_hu - USUAL_BRAIN_HU
+    if not np.isfinite(density_hu):
+        density_hu = float(densest[stained].max()) if bool(stained.any()) else UNSTAINED_HU
+    density = torch.tensor(max(UNSTAINED_HU, density_hu))
     volumes_ml = [float((kind == one).sum()) * VOXEL_ML for one in (STAINED, DEAD)]
     logs = [float(np.log(ml + least)) for ml, least in zip(volumes_ml, (STAINING_ML, DEAD_ML), strict=True)]
     return torch.tensor([float(density), float(torch.sigmoid((density - AS_METAL_HU) / STEP_HU)), *logs])
 
 
-def _teller(evidence: torch.Tensor, facts: torch.Tensor, seed: int) -> MapFacts:
+def _teller(numbers: torch.Tensor, facts: torch.Tensor, seed: int) -> MapFacts:
     """Taught facts in deviations from their mean."""
     torch.manual_seed(seed)
-    return taught_teller(MapFacts(), evidence, facts, torch.ones(facts.shape[1]), seed)
+    return taught_teller(MapFacts(), numbers, facts, torch.ones(facts.shape[1]), seed)
 
 
 def _weigh(head: ExamHead, told: torch.Tensor, label: torch.Tensor) -> None:

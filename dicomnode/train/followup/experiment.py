@@ -24,7 +24,7 @@ from dicomnode.zoo.followup.sizes import FollowUpParts
 
 PROGRAM = "python -m dicomnode.train.followup"
 MATRIX = 96
-VARIABLES = ("age_years", "nihss", "glucose_mmol_l", "sbp_mmhg", "platelets_10e9_l", "inr", "onset_to_ct_h")
+VARIABLES = ("age", "nihss", "glucose_mmol_l", "sbp_mmhg", "platelets_10e9_l", "inr", "onset_to_ct_h")
 BOTH, SCAN, EXAM, APART, TOLD = "both tasks", "scan alone", "outcome alone", "attention apart", "with variables"
 ARMS = (
     Arm(BOTH, fast_learner),

@@ -20,7 +20,7 @@ from dicomnode.train.followup.exam import taught
 from dicomnode.train.followup.judging import METALLIC, measured, metallic_sign
 from dicomnode.train.followup.outputs import MetallicSign, Regions, VoxelBlood
 from dicomnode.train.followup.pairs import DEAD, STAINED, TARGET, pair_of
-from dicomnode.train.importers.cohort import HOURS
+from dicomnode.train.importers.cohort import HOURS, PAINTED_DENSITY
 from dicomnode.train.learner import Needs
 from dicomnode.train.manifest import Case, Split
 from dicomnode.train.outputs.image import ImageOutput
@@ -110,6 +110,7 @@ class FollowUpLearner(ExamLearner):
         return {
             **pair_of(case, cache),
             "given": numbers_of(known, (HOURS, *self.variables)),
+            "painted": numbers_of(known, (PAINTED_DENSITY,)),
             "label": numbers_of(case.labels, (LABEL,)),
         }
 

@@ -11,6 +11,8 @@ from typing import Any
 from dicomnode.clinical.sections import section
 from dicomnode.cohort.edition import Version
 from dicomnode.cohort.findings import DENSE_NOT_BLOOD, Finding
+from dicomnode.cohort.patients import Arm, Site
+from dicomnode.cohort.versions import RECIPES
 from dicomnode.errors import ManifestError
 from dicomnode.train.importers.tables import require, rows_of
 from dicomnode.train.manifest import Case, MaskFile, Split
@@ -23,9 +25,13 @@ ARM, COHORT = "arm", "cohort"
 """Groups of an exam of the second version."""
 HOURS = "followup_h"
 """Variable of an exam: after so many hours its target was scanned."""
+PAINTED_DENSITY = "painted_stain_hu"
+"""Variable of an exam of the second version: how dense its staining was painted; absent where there is none."""
 LATER = "followup_"
 """Begins the names of masks that lie on the slices of the target."""
 COLUMNS = ("id", "patient", "site", "image", "nifti", "masks", "variables", "text", "labels", "split", "volume_ml")
+DRAWN_BY = ("seed", "arm")
+"""Columns of the second version, from which a patient is drawn again."""
 EXTRA_AXIAL = (Finding.SUBARACHNOID, Finding.SUBDURAL, Finding.EPIDURAL)
 FOLLOWUP_COLUMNS = (
     "followup_image",
@@ -55,7 +61,7 @@ def read(folder: Path, beside: Path) -> list[Case]:
     """
     require(folder, TABLE)
     is_whole = _version(folder) == Version.ONE
-    rows = rows_of(folder / TABLE, (*COLUMNS, *FOLLOWUP_COLUMNS))
+    rows = rows_of(folder / TABLE, (*COLUMNS, *FOLLOWUP_COLUMNS, *(() if is_whole else DRAWN_BY)))
     images = (part for row in rows for part in (_image(row), row["masks"], _image(row, "followup_")))
     require(folder, *(part for part in images if part))
     cases, faults = [], []
@@ -63,7 +69,7 @@ def read(folder: Path, beside: Path) -> list[Case]:
         try:
             text = row["text"] if is_whole else section(row["text"], "indication")
             case = _case(row, folder, _written(text, row["id"], beside))
-            cases.append(case if is_whole else replace(case, groups={ARM: row["arm"], COHORT: Version.TWO.value}))
+            cases.append(case if is_whole else _of_second(case, row))
         except (ValueError, TypeError) as error:
             faults.append(f"{TABLE}, {row['id']}: {error}")
     if faults:
@@ -94,6 +100,14 @@ def read_followups(folder: Path) -> list[Case]:
         )
         for row in rows
     ]
+
+
+def _of_second(case: Case, row: dict[str, str]) -> Case:
+    """With what only the second version has."""
+    drawn = RECIPES[Version.TWO].draw_patient(int(row["seed"]), Arm(row["arm"]), Site(row["site"]))
+    painted = {PAINTED_DENSITY: drawn.lesions.stain_hu} if drawn.lesions.stain_ml else {}
+    groups = {ARM: row["arm"], COHORT: Version.TWO.value}
+    return replace(case, groups=groups, variables={**case.variables, **painted})
 
 
 def _image(row: dict[str, str], scan: str = "") -> str:

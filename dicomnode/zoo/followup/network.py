@@ -88,7 +88,7 @@ class FollowUpNetwork(nn.Module):
             by_tokens = exam = self.exam(self.classifies(levels[-1], own))
             # parts of heads teach the tokens; the maps of a part tell nothing of the exam
             if self.scan is not None and not self.training:
-                exam = self.exam.with_maps(by_tokens, evidence_of(blood, kinds, head))
+                exam = self.exam.with_maps(by_tokens, *evidence_of(blood, kinds, head))
         return Prediction(change_hu=change, blood_logit=blood, exam_logit=exam, token_logit=by_tokens, kind_logit=kinds)
 
     @property

@@ -9,11 +9,23 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from dicomnode.train import tellers
+from dicomnode.train.followup import piece
 from dicomnode.train.followup.exam import Looks, facts_of, learned
+from dicomnode.zoo.followup import piece as zoo_piece
 from dicomnode.zoo.followup.exam import EVIDENCE, FACTS, ExamHead
+from dicomnode.zoo.followup.piece import CROP, LAYERS
 from dicomnode.zoo.networks.head_grid import USUAL_BRAIN_HU
 
 HEADS = 400
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tested here lies in the evidence; the readers of the piece have tests of their own."""
+    monkeypatch.setattr(piece, "EPOCHS", 1)
+    monkeypatch.setattr(zoo_piece, "WIDTH", 2)
+    monkeypatch.setattr(tellers, "STEPS", 200)
 
 
 def head_of(densest_hu: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -34,6 +46,11 @@ def test_facts_of_a_first_scan_are_told_by_its_masks_within_the_brain() -> None:
     assert told["dead"] == pytest.approx(math.log(20 * 0.054 + 1.0))
 
 
+def test_where_it_is_known_how_dense_the_staining_was_painted_that_counts() -> None:
+    told = dict(zip(FACTS, facts_of(*head_of(100.0), painted_hu=90.0).tolist(), strict=True))
+    assert (told["density"], told["metallic"]) == (pytest.approx(60.0), pytest.approx(0.5))
+
+
 def test_a_scan_without_staining_has_the_density_of_none() -> None:
     kind, head = head_of(100.0)
     told = dict(zip(FACTS, facts_of(torch.where(kind == 1, 0, kind), head).tolist(), strict=True))
@@ -49,7 +66,7 @@ def looks(labelled: int = HEADS) -> Looks:
     evidence[:, 3], evidence[:, 4:6] = density + rng.normal(0.0, 2.0, HEADS), facts[:, 2:]
     label = (rng.random(HEADS) < np.where(density > 56.0, 0.9, 0.1)).astype(np.float64)
     label[labelled:] = np.nan
-    columns = (evidence, rng.normal(size=HEADS), facts, label)
+    columns = (evidence, np.zeros((HEADS, LAYERS, *CROP)), rng.normal(size=HEADS), facts, label)
     return Looks(*(torch.as_tensor(column, dtype=torch.float32) for column in columns))
 
 
@@ -57,7 +74,7 @@ def test_a_taught_head_goes_by_what_the_maps_tell() -> None:
     seen, head = looks(), ExamHead(8, told=True)
     assert learned(head, seen, seed=1)
     with torch.inference_mode():
-        said = head.with_maps(seen.by_tokens, seen.evidence)
+        said = head.eval().with_maps(seen.by_tokens, seen.evidence, seen.crops)
     best = roc_auc_score(seen.label, seen.facts[:, 1])
     assert roc_auc_score(seen.label, said) > best - 0.03
     assert roc_auc_score(seen.label, seen.by_tokens) < 0.6

@@ -32,8 +32,9 @@ def count(module: torch.nn.Module | None) -> int:
 
 def test_sizes_are_those_of_the_specification() -> None:
     whole = network()
-    # what looks about each voxel comes on top: decision 066
-    assert count(whole) - count(whole.scan.around) == pytest.approx(0.34e6, rel=0.02)
+    # what looks about each voxel and at the piece comes on top: decisions 066, 094
+    on_top = (whole.scan.around, whole.exam.readers, whole.exam.facts)
+    assert count(whole) - sum(map(count, on_top)) == pytest.approx(0.34e6, rel=0.02)
     with torch.device("meta"):
         paper = FollowUpNetwork("paper")
     assert count(paper.encoder) == pytest.approx(13.5e6, rel=0.02)
@@ -114,7 +115,7 @@ def test_the_exam_goes_by_how_much_is_stained_how_dense_and_how_much_is_dead() -
     head[0, 2, 3, 7, 7], head[0, 2, 0, 0, 0] = 70.0, 400.0  # bone at the edge is not asked
     stained[0, 0, 4, 12:14, 12:14] = 30.0  # a smaller piece, denser: calcium that was taken for staining
     head[0, 2, 4, 12, 12] = 150.0
-    found = evidence_of(torch.full((1, 6, 20, 20), -30.0), stained, head)[0].tolist()
+    found = evidence_of(torch.full((1, 6, 20, 20), -30.0), stained, head)[0][0].tolist()
     assert len(found) == EVIDENCE
     blood_ml, stained_ml, dead_ml, densest = found[:4]
     assert blood_ml == dead_ml == pytest.approx(math.log(0.1))
@@ -128,7 +129,7 @@ def test_the_exam_goes_by_how_much_is_stained_how_dense_and_how_much_is_dead() -
 def test_a_head_without_staining_has_no_piece() -> None:
     head, nothing = torch.zeros(1, 3, 6, 20, 20), torch.full((1, 2, 6, 20, 20), -30.0)
     head[:, 1] = 1.0
-    found = evidence_of(torch.full((1, 6, 20, 20), -30.0), nothing, head)[0].tolist()
+    found = evidence_of(torch.full((1, 6, 20, 20), -30.0), nothing, head)[0][0].tolist()
     assert found[6:12] == [-40.0] * 6
     assert found[12] == pytest.approx(math.log(0.1))
 
