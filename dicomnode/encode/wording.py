@@ -178,7 +178,7 @@ class Wording:
             return self.say("headline uncertain exam", possible=noun.possible)
         if finding.decision is Decision.POSITIVE:
             return self.say("headline positive", label=finding.label, volume=volume)
-        return self.say("headline negative", none=noun.none)
+        return self.say("headline negative hidden" if finding.may_be_contrast else "headline negative", none=noun.none)
 
     def subline(self, finding: MaskFinding) -> str:
         """What stands below the headline."""

@@ -51,6 +51,7 @@ SENTENCES = {
     "headline uncertain marks": "Uncertain: {volume} marked, {possible}",
     "headline uncertain exam": "Uncertain: {possible}, nothing marked",
     "headline negative": "{none} above the detection limit",
+    "headline negative hidden": "{none} marked; contrast medium may hide it",
     "marked positive": "{label}: {volume} marked, {lesions}.",
     "marked uncertain": "Uncertain: {volume} marked as {possible}, {lesions}; but the exam as a whole lies below its "
     "threshold, and such marks are often false.",

@@ -43,6 +43,7 @@ SENTENCES = {
     "headline uncertain marks": "Unsicher: {volume} markiert, {possible}",
     "headline uncertain exam": "Unsicher: {possible}, nichts markiert",
     "headline negative": "{none} oberhalb der Nachweisgrenze",
+    "headline negative hidden": "{none} markiert; Kontrastmittel kann sie verdecken",
     "marked positive": "{label}: {volume} markiert, {lesions}.",
     "marked uncertain": "Unsicher: {volume} markiert als {possible}, {lesions}; die Untersuchung insgesamt liegt "
     "jedoch unter ihrer Schwelle, und solche Markierungen sind oft falsch.",

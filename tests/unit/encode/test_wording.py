@@ -94,6 +94,7 @@ def test_below_a_negative_headline_what_is_dense_is_told_rather_than_that_nothin
 def test_after_a_thrombectomy_no_negative_answer_is_without_the_warning_that_contrast_medium_hides_blood() -> None:
     words, warning = Wording(), "Contrast medium after thrombectomy may hide it."
     negative = replace(finding(Decision.NEGATIVE), may_be_contrast=True)
+    assert words.headline(negative) == "No haemorrhage marked; contrast medium may hide it"
     assert words.subline(negative).endswith(warning)
     assert warning in words.impression(negative)
     for other in (finding(Decision.NEGATIVE), replace(finding(Decision.POSITIVE), may_be_contrast=True)):
