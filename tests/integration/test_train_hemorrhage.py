@@ -127,7 +127,8 @@ def test_a_validating_patient_has_one_exam_and_the_others_both(read: Manifest) -
 
 def test_of_fewer_exams_to_learn_from_all_others_stay_as_they_are(manifest: Path, read: Manifest) -> None:
     fewer = read_manifest(with_fewer(manifest, 3))
-    assert fewer.of(Split.TRAIN) + fewer.of(Split.VALIDATION) == (read.of(Split.TRAIN) + read.of(Split.VALIDATION))[:3]
+    first = [case for split in (Split.TRAIN, Split.VALIDATION) for case in fewer.of(split)]
+    assert [case.id for case in first] == [f"a-few-painted/COHORT-000{number}" for number in (1, 2, 3)]
     for split in (Split.TEST, Split.CALIBRATION, Split.UNLABELLED):
         assert fewer.of(split) == read.of(split)
 
