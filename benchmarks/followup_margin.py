@@ -22,7 +22,7 @@ from rich.table import Table
 
 from dicomnode.cohort.ceilings import Population, population, predicted
 from dicomnode.cohort.edition import Version
-from dicomnode.cohort.patients import Arm, Patient, Site
+from dicomnode.cohort.patients import Patient
 from dicomnode.cohort.ranking import expected_auc
 from dicomnode.cohort.versions import RECIPES
 from dicomnode.train.followup.learner import LABEL
@@ -39,8 +39,7 @@ def patients_of(cohorts: Path) -> Iterator[tuple[str, Patient]]:
     for table in sorted(cohorts.glob(f"*/{cohort.TABLE}")):
         with table.open(encoding="utf-8", newline="") as rows:
             for row in csv.DictReader(rows):
-                drawn = RECIPE.draw_patient(int(row["seed"]), Arm(row["arm"]), Site(row["site"]))
-                yield f"{table.parent.name}/{row['id']}", drawn
+                yield f"{table.parent.name}/{row['id']}", cohort.patient_of(row)
 
 
 def with_others(patients: list[Patient]) -> Population:

@@ -10,14 +10,15 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from rich.progress import track
 from torch.nn import functional
+
+from dicomnode.train.descent import descend
 
 STEPS, BATCH, RATE, DECAY = 600, 128, 3e-3, 0.05
 FOLDS = 5
 SMALLEST_DEVIATION = 1e-3
 T = TypeVar("T", bound=torch.nn.Module)
-Teach = Callable[[torch.Tensor, torch.Tensor, int], torch.nn.Module]
-"""Numbers, facts and the fold that is left out -> a teller."""
 
 
 def deviation_of(values: torch.Tensor) -> torch.Tensor:
@@ -35,13 +36,11 @@ def taught(teller: T, shown: torch.Tensor, facts: torch.Tensor, scale: torch.Ten
     measured = {"mean": shown.mean(dim=0), "deviation": deviation_of(shown)}
     teller.load_state_dict({**teller.state_dict(), **measured})
     optimiser = torch.optim.AdamW(teller.parameters(), lr=RATE, weight_decay=DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=RATE, total_steps=STEPS)
-    for chosen in _batches(len(facts), seed):
-        loss = functional.smooth_l1_loss(teller(shown[chosen]) / scale, facts[chosen] / scale)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
+    losses = (
+        functional.smooth_l1_loss(teller(shown[chosen]) / scale, facts[chosen] / scale)
+        for chosen in _batches(len(facts), seed)
+    )
+    descend(optimiser, losses, STEPS)
     return teller.eval()
 
 
@@ -51,11 +50,26 @@ def _batches(count: int, seed: int) -> Iterator[torch.Tensor]:
         yield torch.from_numpy(rng.permutation(count)[:BATCH])
 
 
-def out_of_fold(teach: Teach, shown: torch.Tensor, facts: torch.Tensor) -> torch.Tensor:
-    """(exams, facts) what is told of each exam by a teller that has not learned from it."""
-    told, fold = torch.empty_like(facts), torch.arange(len(facts)) % FOLDS
-    for number in range(FOLDS):
+def out_of_fold(
+    teach: Callable[[torch.Tensor, torch.Tensor, int], T],
+    shown: torch.Tensor,
+    facts: torch.Tensor,
+    *,
+    folds: int = FOLDS,
+    says: str = "",
+) -> tuple[list[T], torch.Tensor]:
+    """Tellers, and (exams, facts) what is told of each exam by the one that has not learned from it.
+
+    Parameters
+    ----------
+    teach : numbers, facts and the fold that is left out -> a teller.
+    says : beside the progress bar; without it there is none.
+    """
+    told, fold = torch.empty_like(facts), torch.arange(len(facts)) % folds
+    tellers = []
+    for number in track(range(folds), says, disable=not says):
         teller = teach(shown[fold != number], facts[fold != number], number)
         with torch.inference_mode():
             told[fold == number] = teller(shown[fold == number])
-    return told
+        tellers.append(teller)
+    return tellers, told

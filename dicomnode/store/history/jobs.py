@@ -93,18 +93,22 @@ def list_jobs(
     for some in _portions(by_id):
         for job_id, run in _by_job(session.execute(_RUNS.where(among(Run.job_id, some)))):
             by_id[job_id].runs.append(_run_line(run))
-        if deliveries:
-            _add_deliveries(session, by_id, some)
-        else:
-            rows = session.execute(_HELD.where(among(Outbox.job_id, some)))
-            held.update((row[0], row[1]) for row in rows)
-    return [_told(line, held.get(line.job_id, _held(line))) for line in lines]
+        held.update(_added(session, by_id, some) if deliveries else _counted(session, some))
+    return [_told(line, held.get(line.job_id, 0)) for line in lines]
 
 
-def _add_deliveries(session: Session, by_id: Mapping[int, JobLine], some: Collection[int]) -> None:
+def _added(session: Session, by_id: Mapping[int, JobLine], some: Collection[int]) -> Mapping[int, int]:
+    """How many deliveries of each job are held; all are put into its line."""
     rows = session.execute(_DELIVERIES.where(among(Outbox.job_id, some)).order_by(Outbox.id))
     for job_id, delivery in _by_job(rows):
         by_id[job_id].deliveries.append(DeliveryLine(**delivery))
+    return {job_id: _held(by_id[job_id]) for job_id in some}
+
+
+def _counted(session: Session, some: Collection[int]) -> Mapping[int, int]:
+    """How many deliveries of each job are held, where any is."""
+    rows = session.execute(_HELD.where(among(Outbox.job_id, some)))
+    return {row[0]: row[1] for row in rows}
 
 
 def _by_job(rows: Rows[Any]) -> Iterator[tuple[int, dict[str, Any]]]:

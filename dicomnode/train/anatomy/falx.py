@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track
 from scipy.ndimage import map_coordinates
-from torch import nn
 from torch.nn import functional
 
 from dicomnode.cohort.midline import block_origin_mm
@@ -33,7 +32,8 @@ from dicomnode.measure.anatomy.falx import (
 )
 from dicomnode.measure.anatomy.frame import Frame
 from dicomnode.measure.anatomy.sampling import Coarse
-from dicomnode.train.anatomy.looking import BRIGHTEST_HU, DARKEST_HU, LookNet
+from dicomnode.train.anatomy.looking import BRIGHTEST_HU, DARKEST_HU, WARM_UP, LookNet
+from dicomnode.train.descent import descend
 
 MARGIN_STEPS = 8
 """What is kept beside the grid, for frames that are off."""
@@ -46,7 +46,7 @@ WIDTH_MM = 1.0
 """SD of the wanted likelihood."""
 CUT_SHARE = 0.25
 """Of the heads some are shown without what lies above or below."""
-EVERYWHERE, BATCH, RATE = 0.15, 16, 2e-3
+EVERYWHERE, BATCH, RATE, CLIP_NORM = 0.15, 16, 2e-3, 5.0
 """Weight of the single places against the plane."""
 
 
@@ -196,14 +196,9 @@ def trained(heads: Sequence[Side], epochs: int, seed: int = 0) -> LookNet:
     net, rng = LookNet(CHANNELS, OUTPUTS), np.random.default_rng(seed)
     steps = epochs * (len(heads) // BATCH)
     optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=RATE, total_steps=steps, pct_start=0.1)
-    for batch in track(batches(heads, epochs, rng), "plane", steps):
-        loss = loss_of(net(batch.channels), batch)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        optimiser.step()
-        schedule.step()
+    drawn = track(batches(heads, epochs, rng), "plane", steps)
+    losses = (loss_of(net(batch.channels), batch) for batch in drawn)
+    descend(optimiser, losses, steps, warm_up=WARM_UP, clip_norm=CLIP_NORM)
     return net.eval()
 
 

@@ -19,6 +19,7 @@ from torch import nn
 from dicomnode.measure.anatomy.frame import Frame
 from dicomnode.measure.anatomy.looking import DEPTH, Layers, Look
 from dicomnode.measure.anatomy.sampling import Coarse
+from dicomnode.train.descent import descend
 
 WIDTHS = (24, 40, 56, 56)
 MARGIN_MM = np.array([20.0, 15.0, 12.0])
@@ -29,7 +30,7 @@ MOVED_MM, TURNED_DEG, SCALED = (4.0, 3.0, 3.0), 2.5, 0.03
 WIDTHS_STEPS = (1.2, 1.2)
 """SD of the wanted likelihood across and to the back, steps of the grid."""
 MOST_STEP_MM = 4.0
-BATCH, RATE = 16, 2e-3
+BATCH, RATE, WARM_UP = 16, 2e-3, 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,15 +177,15 @@ def trained(look: Look, heads: Sequence[Shown], epochs: int, seed: int = 0) -> L
     net = LookNet(look.channels)
     steps = epochs * (len(heads) // BATCH)
     optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=RATE, total_steps=steps, pct_start=0.1)
-    for channels, likely in track(batches(look, heads, epochs, np.random.default_rng(seed)), look.name, steps):
-        scores = net(channels)[:, 0].flatten(1)
-        loss = -(likely.flatten(1) * scores.log_softmax(dim=1)).sum(dim=1).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
+    drawn = track(batches(look, heads, epochs, np.random.default_rng(seed)), look.name, steps)
+    descend(optimiser, (loss_of(net(channels), likely) for channels, likely in drawn), steps, warm_up=WARM_UP)
     return net.eval()
+
+
+def loss_of(said: torch.Tensor, likely: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of the place, (heads, 1, ...) scores against (heads, ...) likelihood."""
+    scores = said[:, 0].flatten(1)
+    return -(likely.flatten(1) * scores.log_softmax(dim=1)).sum(dim=1).mean()
 
 
 def layers_of(net: LookNet) -> Layers:

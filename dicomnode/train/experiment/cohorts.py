@@ -112,6 +112,6 @@ def with_fewer(manifest: Path, exams: int) -> Path:
     ManifestError : it cannot be read.
     """
     cases = read_manifest(manifest).cases
-    first = {case.id for case in [case for case in cases if case.split in LEARNED_FROM][:exams]}
-    kept = [case for case in cases if case.split not in LEARNED_FROM or case.id in first]
+    beyond = {case.id for case in [case for case in cases if case.split in LEARNED_FROM][exams:]}
+    kept = [case for case in cases if case.id not in beyond]
     return write_manifest(manifest.with_name(f"manifest-{exams}.csv"), kept)

@@ -79,7 +79,7 @@ def learned(head: ExamHead, looks: Looks, seed: int, *, progress: bool = False) 
     facts = (looks.facts - mean) / deviation
     readers, of_piece = crossed(looks.crops, facts, seed, progress=progress)
     shown = torch.cat([looks.evidence, of_piece], dim=1)
-    told = out_of_fold(lambda numbers, wanted, _: _teller(numbers, wanted, seed), shown, facts)
+    _, told = out_of_fold(lambda numbers, wanted, _: _teller(numbers, wanted, seed), shown, facts)
     _weigh(head, torch.cat([looks.by_tokens[:, None], told], dim=1)[known], looks.label[known])
     head.readers.load_state_dict(nn.ModuleList(readers).state_dict())
     head.facts.load_state_dict(_teller(shown, facts, seed).state_dict())
@@ -93,7 +93,7 @@ def looks_at(network: FollowUpNetwork, samples: Sequence[ExamTensors], *, progre
     with torch.inference_mode():
         for sample in track(samples, "looking at whole heads", disable=not progress):
             tensors = sample.tensors
-            said = network(tensors["head"][None], tensors["given"][None])
+            said = network.by_tokens(tensors["head"][None], tensors["given"][None])
             evidence, crops = evidence_of(said.blood_logit, said.kind_logit, tensors["head"][None])
             facts = facts_of(tensors["kind"], tensors["head"], float(tensors["painted"][0]))
             rows.append((evidence[0], crops[0], said.token_logit[0], facts, tensors["label"][0]))

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch.nn.functional import smooth_l1_loss
 
+from dicomnode.train.descent import descend
+from dicomnode.train.tellers import out_of_fold
 from dicomnode.zoo.followup.exam import READERS
-from dicomnode.zoo.followup.piece import MARGIN, UNIT_HU, PieceReader, moved, of_crop
+from dicomnode.zoo.followup.piece import MARGIN, UNIT_HU, PieceReader, moved
 
 EPOCHS, BATCH, RATE, DECAY = 20, 32, 2e-3, 0.05
 UNIT = 0.3
@@ -29,16 +30,14 @@ def crossed(
     ----------
     crops : (heads, LAYERS, *CROP). facts : (heads, facts) in deviations from their mean.
     """
-    share, told = torch.arange(len(facts)) % READERS, torch.empty_like(facts)
-    readers = []
-    for number in track(range(READERS), "teaching readers of the piece", disable=not progress):
-        reader = _taught(crops[share != number], facts[share != number], READERS * seed + number)
-        with torch.inference_mode():
-            told[share == number] = torch.cat(
-                [of_crop(reader, some) for some in torch.split(crops[share == number], BATCH)]
-            )
-        readers.append(reader)
-    return readers, told
+    says = "teaching readers of the piece" if progress else ""
+    return out_of_fold(
+        lambda shown, wanted, number: _taught(shown, wanted, READERS * seed + number),
+        crops,
+        facts,
+        folds=READERS,
+        says=says,
+    )
 
 
 def _taught(crops: torch.Tensor, facts: torch.Tensor, seed: int) -> PieceReader:
@@ -47,14 +46,11 @@ def _taught(crops: torch.Tensor, facts: torch.Tensor, seed: int) -> PieceReader:
     reader = PieceReader(facts.shape[1])
     reader.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(reader.parameters(), lr=RATE, weight_decay=DECAY, fused=True)
-    steps = EPOCHS * _steps(len(facts))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=RATE, total_steps=steps)
-    for chosen in _batches(len(facts), rng):
-        loss = smooth_l1_loss(reader(_shown(crops[chosen], rng)), facts[chosen], beta=UNIT)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
+    losses = (
+        smooth_l1_loss(reader.of_window(_shown(crops[chosen], rng)), facts[chosen], beta=UNIT)
+        for chosen in _batches(len(facts), rng)
+    )
+    descend(optimiser, losses, EPOCHS * _steps(len(facts)))
     reader.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return reader.eval()
 

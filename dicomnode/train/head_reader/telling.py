@@ -49,7 +49,7 @@ def taught_to_tell(summaries: torch.Tensor, facts: torch.Tensor, seed: int = 0) 
 
 def told_of_others(summaries: torch.Tensor, facts: torch.Tensor) -> torch.Tensor:
     """(heads, facts) what is told of each head by a teller that has not learned from it."""
-    return out_of_fold(taught_to_tell, summaries, facts)
+    return out_of_fold(taught_to_tell, summaries, facts)[1]
 
 
 def explained(facts: torch.Tensor, told: torch.Tensor) -> Mapping[str, float]:

@@ -11,7 +11,7 @@ from typing import Any
 from dicomnode.clinical.sections import section
 from dicomnode.cohort.edition import Version
 from dicomnode.cohort.findings import DENSE_NOT_BLOOD, Finding
-from dicomnode.cohort.patients import Arm, Site
+from dicomnode.cohort.patients import Arm, Patient, Site
 from dicomnode.cohort.versions import RECIPES
 from dicomnode.errors import ManifestError
 from dicomnode.train.importers.tables import require, rows_of
@@ -102,10 +102,20 @@ def read_followups(folder: Path) -> list[Case]:
     ]
 
 
+def patient_of(row: Mapping[str, str]) -> Patient:
+    """The patient of a row of the second version's table, drawn again.
+
+    Raises
+    ------
+    ValueError : seed, arm or site is none.
+    """
+    return RECIPES[Version.TWO].draw_patient(int(row["seed"]), Arm(row["arm"]), Site(row["site"]))
+
+
 def _of_second(case: Case, row: dict[str, str]) -> Case:
     """With what only the second version has."""
-    drawn = RECIPES[Version.TWO].draw_patient(int(row["seed"]), Arm(row["arm"]), Site(row["site"]))
-    painted = {PAINTED_DENSITY: drawn.lesions.stain_hu} if drawn.lesions.stain_ml else {}
+    lesions = patient_of(row).lesions
+    painted = {PAINTED_DENSITY: lesions.stain_hu} if lesions.stain_ml else {}
     groups = {ARM: row["arm"], COHORT: Version.TWO.value}
     return replace(case, groups=groups, variables={**case.variables, **painted})
 

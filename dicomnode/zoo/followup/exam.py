@@ -7,13 +7,15 @@ once the maps stand still.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from dicomnode.zoo.followup.grid import VOXEL_ML, inner
-from dicomnode.zoo.followup.piece import PieceReader, crop_of, of_crop, surest
+from dicomnode.zoo.followup.piece import Piece, PieceReader, crop_of, surest
 
 FACTS = ("density", "metallic", "staining", "dead")
 """Of the first scan: how dense its staining is, whether as dense as metal, and how much of it and of dead brain."""
@@ -103,7 +105,7 @@ class ExamHead(nn.Module):
         """
         if self.readers is None or self.facts is None or self.weigh is None:
             return by_tokens
-        of_piece = torch.stack([of_crop(reader, crops) for reader in self.readers]).mean(dim=0)
+        of_piece = torch.stack([reader(crops) for reader in self.readers]).mean(dim=0)
         told = self.facts(torch.cat([evidence, of_piece], dim=1))
         weighed: torch.Tensor = self.weigh(torch.cat([by_tokens[:, None], told], dim=1))[:, 0]
         return weighed
@@ -125,34 +127,35 @@ def evidence_of(
     # at the edge bone is dense, and no pair teaches what the maps say there
     brain = inner(head[:, 1]).float()
     chance = (torch.sigmoid(torch.cat([blood_logit[:, None], kind_logit], dim=1)) * brain[:, None]).detach().cpu()
-    numbers, crops = list[list[float]](), list[NDArray[np.float32]]()
+    numbers, crops = list[list[float]](), list[torch.Tensor]()
     for shown, one in zip(chance.numpy(), head.detach().float().cpu().numpy(), strict=True):
-        numbers.append(_of_head(shown, one[0], one[2]))
-        crops.append(crop_of(shown[1], shown[2], one))
-    return torch.tensor(numbers, dtype=torch.float32, device=head.device), torch.from_numpy(np.stack(crops)).to(
-        head.device
-    )
+        pieces = [surest(shown[1], sure) for sure in SURE]
+        numbers.append(_of_head(shown, one[0], one[2], pieces))
+        crops.append(torch.from_numpy(crop_of(pieces[0], shown[1], shown[2], one)))
+    return torch.tensor(numbers, dtype=torch.float32, device=head.device), torch.stack(crops).to(head.device)
 
 
-def _of_head(chance: NDArray[np.float32], hu: NDArray[np.float32], densest: NDArray[np.float32]) -> list[float]:
+def _of_head(
+    chance: NDArray[np.float32],
+    hu: NDArray[np.float32],
+    densest: NDArray[np.float32],
+    pieces: Sequence[Piece | None],
+) -> list[float]:
     """Numbers of one head; ``chance`` (blood, staining, dead brain) of every voxel."""
     expected = np.log(chance.sum(axis=(1, 2, 3)) * VOXEL_ML + LEAST_ML)
     stained = chance[1]
     weighed = [float((stained * densest).max()), float((stained**2 * densest).max()), float((stained * hu).max())]
-    pieces = [number for sure in SURE for number in _of_piece(stained, sure, hu, densest)]
-    return [*map(float, expected), *weighed, *pieces]
+    return [*map(float, expected), *weighed, *(number for piece in pieces for number in _of_piece(piece, hu, densest))]
 
 
-def _of_piece(
-    stained: NDArray[np.float32], sure: float, hu: NDArray[np.float32], densest: NDArray[np.float32]
-) -> list[float]:
-    """What the piece shows that holds most of what is surely stained."""
-    found = surest(stained, sure)
-    if found is None:
+def _of_piece(piece: Piece | None, hu: NDArray[np.float32], densest: NDArray[np.float32]) -> list[float]:
+    """What a piece shows."""
+    if piece is None:
         return [*[NO_PIECE_HU] * (OF_PIECE - 1), float(np.log(LEAST_ML))]
-    piece, held = found
     told = [
-        number for values in (densest[piece], hu[piece]) for number in (values.max(), np.sort(values)[-FEW:].mean())
+        number
+        for values in (densest[piece.mask], hu[piece.mask])
+        for number in (values.max(), np.sort(values)[-FEW:].mean())
     ]
-    high = np.percentile(densest[piece], HIGH)
-    return [*map(float, told), *map(float, high), float(np.log(held * VOXEL_ML + LEAST_ML))]
+    high = np.percentile(densest[piece.mask], HIGH)
+    return [*map(float, told), *map(float, high), float(np.log(piece.held * VOXEL_ML + LEAST_ML))]

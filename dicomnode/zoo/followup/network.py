@@ -71,6 +71,15 @@ class FollowUpNetwork(nn.Module):
         head : (heads, 3, slabs, rows, columns), see :class:`dicomnode.zoo.followup.grid.FollowUpHead`.
         given : (heads, 1 + variables): hours, then variables, NaN where not known.
         """
+        said = self.by_tokens(head, given)
+        # parts of heads teach the tokens; the maps of a part tell nothing of the exam
+        if self.exam is None or self.scan is None or self.training:
+            return said
+        evidence, crops = evidence_of(said.blood_logit, said.kind_logit, head)
+        return said._replace(exam_logit=self.exam.with_maps(said.token_logit, evidence, crops))
+
+    def by_tokens(self, head: torch.Tensor, given: torch.Tensor) -> Prediction:
+        """The same, its exam by the tokens alone, whatever the maps tell of it."""
         voxels = channels_of(head)
         told = self.conditions(given)
         levels = self.encoder(voxels, self.conditions, told)
@@ -78,18 +87,15 @@ class FollowUpNetwork(nn.Module):
         own = maps if self.own_maps is None else self.own_maps(levels)
         nothing = torch.zeros_like(head[:, 0])
         change, blood = nothing, nothing
-        by_tokens = exam = nothing[:, 0, 0, 0]
+        exam = nothing[:, 0, 0, 0]
         kinds = nothing[:, None].expand(-1, KINDS, -1, -1, -1)
         if self.generates is not None and self.scan is not None:
             change, blood, kinds = self.scan(
                 self.generates(levels[-1], maps), voxels, head[:, 0].float(), left_of(given)
             )
         if self.classifies is not None and self.exam is not None:
-            by_tokens = exam = self.exam(self.classifies(levels[-1], own))
-            # parts of heads teach the tokens; the maps of a part tell nothing of the exam
-            if self.scan is not None and not self.training:
-                exam = self.exam.with_maps(by_tokens, *evidence_of(blood, kinds, head))
-        return Prediction(change_hu=change, blood_logit=blood, exam_logit=exam, token_logit=by_tokens, kind_logit=kinds)
+            exam = self.exam(self.classifies(levels[-1], own))
+        return Prediction(change_hu=change, blood_logit=blood, exam_logit=exam, token_logit=exam, kind_logit=kinds)
 
     @property
     def last_shared(self) -> nn.Parameter:

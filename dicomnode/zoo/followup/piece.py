@@ -6,6 +6,8 @@ piece as it looks than from a handful of numbers.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,8 +15,6 @@ from scipy import ndimage
 from torch import nn
 
 TOUCHING = np.ones((3, 3, 3), bool)
-SURE = 0.2
-"""Chance from which voxels of staining are put together to pieces."""
 HALF, MARGIN = (5, 12, 12), (1, 2, 2)
 """Voxels (slabs, rows, columns) on each side of its middle, and how far of those the window may be moved in."""
 CROP = tuple(2 * half for half in HALF)
@@ -26,8 +26,20 @@ WIDTH, HIDDEN, LOST = 16, 48, 0.1
 Values = NDArray[np.float32]
 
 
-def surest(chance: Values, sure: float) -> tuple[NDArray[np.bool_], float] | None:
-    """The piece that holds most of what is surely stained, and how many voxels' worth; None where there is none.
+class Piece(NamedTuple):
+    """A piece of staining.
+
+    Attributes
+    ----------
+    mask : (slabs, rows, columns) where it lies. held : how many voxels' worth it holds.
+    """
+
+    mask: NDArray[np.bool_]
+    held: float
+
+
+def surest(chance: Values, sure: float) -> Piece | None:
+    """The piece that holds most of what is surely stained; None where there is none.
 
     Parameters
     ----------
@@ -37,11 +49,11 @@ def surest(chance: Values, sure: float) -> tuple[NDArray[np.bool_], float] | Non
     if not count:
         return None
     held = ndimage.sum_labels(chance, labels, np.arange(1, count + 1))
-    return labels == 1 + int(np.argmax(held)), float(held.max())
+    return Piece(labels == 1 + int(np.argmax(held)), float(held.max()))
 
 
-def crop_of(stained: Values, dead: Values, head: Values) -> Values:
-    """(LAYERS, *CROP) what lies about the densest part of the piece; about the likeliest voxel where there is none.
+def crop_of(piece: Piece | None, stained: Values, dead: Values, head: Values) -> Values:
+    """(LAYERS, *CROP) what lies about the densest part of a piece; about the likeliest voxel where there is none.
 
     Parameters
     ----------
@@ -53,15 +65,14 @@ def crop_of(stained: Values, dead: Values, head: Values) -> Values:
     low, high = LIMITS_HU
     around = [(0, 0), *((half, half) for half in HALF)]
     padded = np.pad(layers.clip(low, high), around, constant_values=low)
-    a, b, c = (slice(at, at + side) for at, side in zip(_middle(stained, densest), CROP, strict=True))
+    a, b, c = (slice(at, at + side) for at, side in zip(_middle(piece, stained, densest), CROP, strict=True))
     return np.asarray(padded[:, a, b, c] / UNIT_HU, np.float32)
 
 
-def _middle(stained: Values, densest: Values) -> tuple[int, ...]:
-    found = surest(stained, SURE)
-    if found is None:
+def _middle(piece: Piece | None, stained: Values, densest: Values) -> tuple[int, ...]:
+    if piece is None:
         return tuple(int(at) for at in np.unravel_index(int(stained.argmax()), stained.shape))
-    weight = found[0] * (stained * densest.clip(0.0, 100.0) + 1e-6)
+    weight = piece.mask * (stained * densest.clip(0.0, 100.0) + 1e-6)
     return tuple(round(at) for at in ndimage.center_of_mass(weight))
 
 
@@ -79,7 +90,15 @@ class PieceReader(nn.Module):
         self.far = nn.Sequential(nn.MaxPool3d((1, 2, 2)), *_twice(WIDTH, 2 * WIDTH))
         self.tell = nn.Sequential(nn.Dropout(LOST), nn.Linear(5 * WIDTH, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, facts))
 
-    def forward(self, window: torch.Tensor) -> torch.Tensor:
+    def forward(self, crop: torch.Tensor) -> torch.Tensor:
+        """(pieces, facts) of (pieces, LAYERS, *CROP): of its middle and its mirror image, averaged."""
+        middle = moved(crop, (0, 0, 0))
+        # one batch: torch keeps its quick convolution from a batch of one this small
+        one, other = self.of_window(torch.cat([middle, middle.flip(-1)])).chunk(2)
+        told: torch.Tensor = (one + other) / 2.0
+        return told
+
+    def of_window(self, window: torch.Tensor) -> torch.Tensor:
         """(pieces, facts) of (pieces, LAYERS, *WINDOW)."""
         near = self.near(window)
         far = self.far(near)
@@ -87,15 +106,6 @@ class PieceReader(nn.Module):
             torch.cat([near.amax(dim=(2, 3, 4)), far.mean(dim=(2, 3, 4)), far.amax(dim=(2, 3, 4))], dim=1)
         )
         return told
-
-
-def of_crop(reader: nn.Module, crop: torch.Tensor) -> torch.Tensor:
-    """(pieces, facts) that a reader tells of (pieces, LAYERS, *CROP): of its middle, and of that in the mirror."""
-    middle = moved(crop, (0, 0, 0))
-    # one batch: torch keeps its quick convolution from a batch of one this small
-    one, other = reader(torch.cat([middle, middle.flip(-1)])).chunk(2)
-    told: torch.Tensor = (one + other) / 2.0
-    return told
 
 
 def moved(crop: torch.Tensor, by: tuple[int, int, int]) -> torch.Tensor:

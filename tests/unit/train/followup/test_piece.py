@@ -10,7 +10,7 @@ from dicomnode.train.followup import piece
 from dicomnode.train.followup.piece import crossed
 from dicomnode.zoo.followup import piece as zoo_piece
 from dicomnode.zoo.followup.exam import READERS
-from dicomnode.zoo.followup.piece import CROP, LAYERS, of_crop
+from dicomnode.zoo.followup.piece import CROP, LAYERS
 
 HEADS = 96
 
@@ -35,7 +35,7 @@ def test_a_reader_tells_of_heads_that_it_has_not_seen(heads: tuple[torch.Tensor,
     error = float((told - heads[1]).var() / heads[1].var())
     assert (len(readers), told.shape) == (READERS, heads[1].shape)
     assert error < 0.6
-    own = torch.cat([of_crop(readers[number % READERS], heads[0][number : number + 1]) for number in range(8)])
+    own = torch.cat([readers[number % READERS](heads[0][number : number + 1]) for number in range(8)])
     assert torch.allclose(told[:8], own, atol=1e-4)
 
 

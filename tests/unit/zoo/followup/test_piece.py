@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dicomnode.zoo.followup.piece import CROP, HALF, LAYERS, UNIT_HU, PieceReader, crop_of, of_crop, surest
+from dicomnode.zoo.followup.piece import CROP, HALF, LAYERS, UNIT_HU, PieceReader, crop_of, surest
 
 SHAPE = (24, 64, 64)
 
@@ -31,7 +31,7 @@ def test_the_piece_is_the_one_that_holds_most_of_what_is_surely_stained() -> Non
 
 def test_what_is_shown_lies_about_the_densest_of_the_piece() -> None:
     stained, head = stained_head()
-    crop = crop_of(stained, np.zeros_like(stained), head)
+    crop = crop_of(surest(stained, 0.2), stained, np.zeros_like(stained), head)
     assert crop.shape == (LAYERS, *CROP)
     assert crop[1][HALF] == pytest.approx(80.0 / UNIT_HU)
     assert crop[0][HALF] == pytest.approx(60.0 / UNIT_HU)
@@ -40,7 +40,7 @@ def test_what_is_shown_lies_about_the_densest_of_the_piece() -> None:
 
 def test_at_the_edge_of_the_grid_what_lies_beyond_is_shown_as_dark() -> None:
     stained, head = np.zeros(SHAPE, np.float32), np.zeros((3, *SHAPE), np.float32)
-    crop = crop_of(stained, stained, head)
+    crop = crop_of(None, stained, stained, head)
     assert crop.shape == (LAYERS, *CROP)
     assert np.unique(crop[0, : HALF[0]]).tolist() == [-1.0]
     assert np.unique(crop[0, HALF[0] :, HALF[1] :, HALF[2] :]).tolist() == [0.0]
@@ -50,4 +50,4 @@ def test_a_piece_and_its_mirror_image_are_told_alike() -> None:
     torch.manual_seed(1)
     reader, crop = PieceReader(4).eval(), torch.randn(2, LAYERS, *CROP)
     with torch.inference_mode():
-        assert torch.allclose(of_crop(reader, crop), of_crop(reader, crop.flip(-1)), atol=1e-5)
+        assert torch.allclose(reader(crop), reader(crop.flip(-1)), atol=1e-5)
